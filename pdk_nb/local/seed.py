@@ -1,0 +1,106 @@
+"""What an administrator puts on a new cluster: namespaces, ``pdk-config``, ``pipeline-secret``, accounts.
+
+Written through the Kubernetes API with the official client, as on a cluster. Addresses are those of this
+start; everything else that people changed in these objects is kept.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import kubernetes
+
+MODELS_NAMESPACE = "models"
+
+
+def _host_port(address: str) -> tuple[str, str]:
+    parts = urlsplit(address)
+    return parts.hostname or "", str(parts.port or "")
+
+
+def config_values(addresses: dict[str, str], checkout: Path) -> dict[str, str]:
+    """The stack's ``pdk-config``, with the keys of the deployment guides.
+
+    Args:
+        addresses: ``pachd``, ``s3``, ``determined`` and ``ingress`` as URLs.
+        checkout: The checkout that pipelines fetch the experiment's code from.
+    """
+    pachd_host, pachd_port = _host_port(addresses["pachd"])
+    master_host, master_port = _host_port(addresses["determined"])
+    ingress_host, ingress_port = _host_port(addresses["ingress"])
+    s3_host, s3_port = _host_port(addresses["s3"])
+    return {
+        "region": "us-local",
+        "mldm_namespace": "default",
+        "mldm_bucket_name": "N/A",
+        "mldm_host": pachd_host,
+        "mldm_port": pachd_port,
+        "mldm_url": f"grpc://{pachd_host}:{pachd_port}",
+        "mldm_pipeline_secret": "pipeline-secret",
+        "mlde_bucket_name": "N/A",
+        "mlde_host": master_host,
+        "mlde_port": master_port,
+        "mlde_url": f"http://{master_host}:{master_port}",
+        # No bucket: the deploy stage keeps models in its own output repo, as on-prem.
+        "kserve_model_bucket_name": "N/A",
+        "kserve_model_namespace": MODELS_NAMESPACE,
+        "kserve_ingress_host": ingress_host,
+        "kserve_ingress_port": ingress_port,
+        "kserve_ui_url": "N/A",
+        "minio_url": "N/A",
+        "db_connection_string": "N/A",
+        "registry_uri": "embedded",
+        "pdk_name": "pdk-lab",
+        "mldm_s3_endpoint": f"{s3_host}:{s3_port}",
+        "git_url": checkout.as_uri(),
+        "git_ref": "",
+    }
+
+
+def secret_values(addresses: dict[str, str], credentials: dict[str, str]) -> dict[str, str]:
+    """The stack's ``pipeline-secret``."""
+    pachd_host, pachd_port = _host_port(addresses["pachd"])
+    master_host, master_port = _host_port(addresses["determined"])
+    return {
+        "det_master": f"{master_host}:{master_port}",
+        "det_user": "admin",
+        "det_password": credentials["admin_password"],
+        "pac_token": credentials["root_token"],
+        "pachd_lb_service_host": pachd_host,
+        "pachd_lb_service_port": pachd_port,
+        "kserve_namespace": MODELS_NAMESPACE,
+    }
+
+
+def seed_cluster(
+    kubeconfig: Path, addresses: dict[str, str], credentials: dict[str, str], checkout: Path
+) -> None:
+    """Create the objects that are absent and bring the addresses in the others up to date."""
+    client = kubernetes.config.new_client_from_config(config_file=str(kubeconfig))
+    core = kubernetes.client.CoreV1Api(client)
+    for namespace in ("default", MODELS_NAMESPACE, "istio-system"):
+        _create(core.create_namespace, {"metadata": {"name": namespace}})
+    for namespace, account in (("default", "pachyderm-worker"), (MODELS_NAMESPACE, "default")):
+        _create(core.create_namespaced_service_account, {"metadata": {"name": account}}, namespace)
+    config = config_values(addresses, checkout)
+    body: dict[str, Any] = {"metadata": {"name": "pdk-config"}, "data": config}
+    if not _create(core.create_namespaced_config_map, body, "default"):
+        moved = {key: value for key, value in config.items() if key.endswith(("_host", "_port", "_url"))}
+        moved["mldm_s3_endpoint"] = config["mldm_s3_endpoint"]
+        core.patch_namespaced_config_map("pdk-config", "default", {"data": moved})
+    secret = {"metadata": {"name": "pipeline-secret"}, "stringData": secret_values(addresses, credentials)}
+    if not _create(core.create_namespaced_secret, secret, "default"):
+        core.patch_namespaced_secret("pipeline-secret", "default", secret)
+
+
+def _create(call: Any, body: dict[str, Any], namespace: str | None = None) -> bool:
+    """Create an object; False when it is there already."""
+    try:
+        call(*([namespace] if namespace else []), body=body)
+    except kubernetes.client.ApiException as error:
+        if error.status != 409:
+            raise
+        return False
+    return True
