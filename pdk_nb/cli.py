@@ -13,8 +13,9 @@ from pdk_nb import __version__
 from pdk_nb.errors import PdkError, StackError, UsageError
 
 STAND_IN = (
-    "The embedded stack is a stand-in for learning, developing and CI: it speaks the platforms' protocols and does\n"
-    "the real work on this machine. It is not Pachyderm, Determined or Kubernetes; production belongs on a cluster."
+    "The embedded stack is a stand-in for learning, developing and CI: it speaks the platforms' protocols\n"
+    "and does the real work on this machine. It is not Pachyderm, Determined or Kubernetes; production\n"
+    "belongs on a cluster."
 )
 
 
@@ -42,9 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="the cluster to use (default: KUBECONFIG, the running stack, ~/.kube/config)",
     )
 
-    up = commands.add_parser(
-        "up", parents=[state], help="start the embedded stack and wait until it is ready"
-    )
+    up = commands.add_parser("up", parents=[state], help="start the embedded stack and wait until it is ready")
     up.add_argument("--json", action="store_true", help="print the addresses as one line of JSON")
     up.add_argument(
         "--port",
@@ -59,31 +58,21 @@ def build_parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="print one line of JSON")
     commands.add_parser("env", parents=[state], help='print shell exports: eval "$(pdk-nb env)"')
 
-    run = commands.add_parser(
-        "run", parents=[state, cluster], help="execute the notebooks in order, headless"
-    )
+    run = commands.add_parser("run", parents=[state, cluster], help="execute the notebooks in order, headless")
     run.add_argument("--from", dest="first", metavar="NN", help="start at notebook NN")
     run.add_argument("--only", metavar="NN", help="run notebook NN alone")
-    run.add_argument(
-        "-p", dest="parameters", action="append", default=[], metavar="NAME=VALUE", help="set a parameter"
-    )
+    run.add_argument("-p", dest="parameters", action="append", default=[], metavar="NAME=VALUE", help="set a parameter")
     run.add_argument(
         "--with-stack", action="store_true", help="use the embedded stack; start it if needed, then stop it"
     )
-    run.add_argument(
-        "--notebooks", metavar="DIR", help="folder of the notebooks (default: notebooks/ of the checkout)"
-    )
+    run.add_argument("--notebooks", metavar="DIR", help="folder of the notebooks (default: notebooks/ of the checkout)")
     run.add_argument("--out", metavar="DIR", default="runs", help="folder of the results (default: runs)")
 
-    reset = commands.add_parser(
-        "reset", parents=[state, cluster], help="remove what the lab made on the cluster"
-    )
+    reset = commands.add_parser("reset", parents=[state, cluster], help="remove what the lab made on the cluster")
     reset.add_argument("--dry-run", action="store_true", help="only show the plan")
     reset.add_argument("--yes", action="store_true", help="do not ask")
 
-    predict = commands.add_parser(
-        "predict", parents=[state, cluster], help="classify pictures with the served model"
-    )
+    predict = commands.add_parser("predict", parents=[state, cluster], help="classify pictures with the served model")
     predict.add_argument("images", nargs="+", metavar="IMAGE", type=Path)
     predict.add_argument("--service", default="dog-cat", help="InferenceService (default: dog-cat)")
     predict.add_argument("--json", action="store_true", help="print one line of JSON per picture")
@@ -185,7 +174,7 @@ def command_env(args: argparse.Namespace) -> int:
 
 
 def _kubeconfig(args: argparse.Namespace) -> str:
-    """The cluster that a command uses: the flag, ``KUBECONFIG``, the running stack, then kubectl's default."""
+    """The cluster to use: the flag, ``KUBECONFIG``, the running stack, then kubectl's default."""
     from pdk_nb.settings import kubeconfig_path
 
     chosen = args.kubeconfig or os.environ.get("KUBECONFIG", "")

@@ -254,9 +254,7 @@ def _host_and_port(text: str) -> tuple[str, int]:
     try:
         return parts.hostname or "", parts.port or 0
     except ValueError as error:
-        raise SettingsError(
-            f"'{text}' is not a host or host:port.", where=f"ConfigMap {CONFIG_MAP}"
-        ) from error
+        raise SettingsError(f"'{text}' is not a host or host:port.", where=f"ConfigMap {CONFIG_MAP}") from error
 
 
 def _port(key: str, text: str) -> int:
@@ -332,9 +330,7 @@ def from_maps(
             "pachd_lb_service_port",
             "kserve_namespace",
         }
-        entries.append(
-            Entry(name, "", shown, secret_name if decoded[name] else "missing", used_by, required=required)
-        )
+        entries.append(Entry(name, "", shown, secret_name if decoded[name] else "missing", used_by, required=required))
     return Settings(
         kubeconfig=kubeconfig,
         namespace=namespace,

@@ -74,9 +74,7 @@ def secret_values(addresses: dict[str, str], credentials: dict[str, str]) -> dic
     }
 
 
-def seed_cluster(
-    kubeconfig: Path, addresses: dict[str, str], credentials: dict[str, str], checkout: Path
-) -> None:
+def seed_cluster(kubeconfig: Path, addresses: dict[str, str], credentials: dict[str, str], checkout: Path) -> None:
     """Create the objects that are absent and bring the addresses in the others up to date."""
     client = kubernetes.config.new_client_from_config(config_file=str(kubeconfig))
     core = kubernetes.client.CoreV1Api(client)

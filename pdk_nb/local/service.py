@@ -99,9 +99,7 @@ def read_credentials(path: Path) -> dict[str, str]:
         mode = path.stat().st_mode
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise StackError(
-            f"The credentials file cannot be read: {error}", where=str(path), fix="pdk-nb up"
-        ) from error
+        raise StackError(f"The credentials file cannot be read: {error}", where=str(path), fix="pdk-nb up") from error
     if mode & 0o077:
         raise StackError(
             "The credentials file can be read by other users.",
@@ -128,9 +126,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def serve_until_signalled(
-    options: ServiceOptions, addresses: Mapping[str, Any], stop: Callable[[], None]
-) -> None:
+def serve_until_signalled(options: ServiceOptions, addresses: Mapping[str, Any], stop: Callable[[], None]) -> None:
     """Announce that the service answers, then wait for SIGTERM or SIGINT and stop it.
 
     Args:

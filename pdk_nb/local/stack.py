@@ -154,9 +154,7 @@ def choose_ports(paths: StatePaths, wanted: dict[str, int]) -> dict[str, int]:
     known = [f"{service}.{listener}" for service, names in LISTENERS.items() for listener in names]
     for name in wanted:
         if name not in known:
-            raise StackError(
-                f"There is no listener '{name}'.", where="--port", fix=f"Use one of: {', '.join(known)}"
-            )
+            raise StackError(f"There is no listener '{name}'.", where="--port", fix=f"Use one of: {', '.join(known)}")
     last: dict[str, int] = {}
     with contextlib.suppress(OSError, ValueError):
         last = json.loads(paths.options.read_text())["ports"]
@@ -232,9 +230,7 @@ def down(
 def _refuse_foreign_folder(paths: StatePaths) -> None:
     """Deleting is only for folders that a stack made."""
     if not paths.options.exists() and any(paths.root.iterdir()):
-        raise StackError(
-            "This folder was not made by the embedded stack, so it is not deleted.", where=str(paths.root)
-        )
+        raise StackError("This folder was not made by the embedded stack, so it is not deleted.", where=str(paths.root))
 
 
 def end_orphans(paths: StatePaths) -> list[int]:
@@ -255,7 +251,7 @@ def end_orphans(paths: StatePaths) -> list[int]:
         with contextlib.suppress(psutil.Error):
             line = process.cmdline()
             is_ours = any(part.startswith("pdk_nb.local.") for part in line) and marker in line
-            # Trials, workers and model servers name their own folders; an editor or `tail` there is a person's.
+            # Trials, workers and model servers name their folders; an editor or `tail` is a person's.
             is_child = process.name().startswith(("python", "java")) and any(
                 part.startswith(marker + os.sep) for part in line
             )

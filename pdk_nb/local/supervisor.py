@@ -216,9 +216,7 @@ class Supervisor:
                     continue
                 code = service.process.returncode
                 service.deaths.append(time.monotonic())
-                if len(service.deaths) == MAX_RESTARTS and (
-                    service.deaths[-1] - service.deaths[0] < RESTART_WINDOW_S
-                ):
+                if len(service.deaths) == MAX_RESTARTS and (service.deaths[-1] - service.deaths[0] < RESTART_WINDOW_S):
                     raise StackError(
                         f"{service.name} died {MAX_RESTARTS} times in a minute (exit code {code}):\n"
                         f"{service.last_words()}",
@@ -259,9 +257,7 @@ def service_environment() -> dict[str, str]:
     # The package may be run from a checkout without being installed.
     kept["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([root, *kept.get("PYTHONPATH", "").split(os.pathsep)]))
     kept["PYTHONPATH"] = kept["PYTHONPATH"].rstrip(os.pathsep)
-    kept["NO_PROXY"] = kept["no_proxy"] = ",".join(
-        filter(None, [kept.get("no_proxy"), "127.0.0.1,localhost"])
-    )
+    kept["NO_PROXY"] = kept["no_proxy"] = ",".join(filter(None, [kept.get("no_proxy"), "127.0.0.1,localhost"]))
     return kept
 
 
