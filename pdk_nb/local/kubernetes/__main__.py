@@ -1,0 +1,159 @@
+"""Start the embedded Kubernetes API, the InferenceService controller and the ingress."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from pathlib import Path
+
+from cheroot import wsgi
+from cheroot.ssl.builtin import BuiltinSSLAdapter
+
+from pdk_nb.errors import StackError
+from pdk_nb.local.kubernetes.admission import admit
+from pdk_nb.local.kubernetes.api.application import Application
+from pdk_nb.local.kubernetes.errors import ApiError
+from pdk_nb.local.kubernetes.inference.controller import InferenceController
+from pdk_nb.local.kubernetes.ingress import Ingress
+from pdk_nb.local.kubernetes.kinds import NAMESPACES, NODES, SERVICES, Registry
+from pdk_nb.local.kubernetes.store import ObjectStore
+from pdk_nb.local.kubernetes.tls import ensure_certificates, write_kubeconfig
+from pdk_nb.local.service import LOOPBACK, ServiceOptions, parse_options, run_main, serve_until_signalled
+
+# Each watch holds a thread for as long as its client stays.
+API_THREADS = 96
+INGRESS_THREADS = 48
+SYSTEM_NAMESPACES = ("default", "kube-system", "istio-system")
+
+
+def end_left_overs(folder: Path) -> None:
+    """End model servers and storage initialisers of a daemon that was killed: nobody else would."""
+    import psutil
+
+    marker = str(folder)
+    left = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if any(part.startswith(marker) for part in process.cmdline()) and process.ppid() <= 1:
+                left += [process, *process.children(recursive=True)]
+    for process in left:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(left, timeout=5)
+
+
+def create_system_objects(store: ObjectStore, ingress_port: int) -> None:
+    """The objects that a cluster with KServe has before anybody uses it."""
+    for name in SYSTEM_NAMESPACES:
+        namespace = {"metadata": {"name": name}}
+        admit(NAMESPACES, namespace)
+        with contextlib.suppress(ApiError):
+            store.create(NAMESPACES, None, namespace)
+    with contextlib.suppress(ApiError):
+        store.create(NODES, None, {"metadata": {"name": "embedded"}, "status": {}})
+    gateway = {
+        "metadata": {
+            "name": "istio-ingressgateway",
+            "labels": {"app": "istio-ingressgateway", "istio": "ingressgateway"},
+        },
+        "spec": {
+            "type": "LoadBalancer",
+            "clusterIP": LOOPBACK,
+            "ports": [{"name": "http2", "port": ingress_port, "targetPort": ingress_port, "protocol": "TCP"}],
+        },
+        "status": {"loadBalancer": {"ingress": [{"ip": LOOPBACK}]}},
+    }
+    with contextlib.suppress(ApiError):
+        store.delete(SERVICES, "istio-system", "istio-ingressgateway")
+    store.create(SERVICES, "istio-system", gateway)
+
+
+def bind(app: object, port: int, threads: int, name: str) -> wsgi.Server:
+    """A threaded HTTP/1.1 server on loopback.
+
+    Raises:
+        StackError: The port is taken.
+    """
+    server = wsgi.Server((LOOPBACK, port), app, numthreads=threads, request_queue_size=256)
+    server.nodelay = True
+    # Predictions keep their connections; an idle one costs nothing.
+    server.keep_alive_conn_limit = 512
+    server.timeout = 60
+    server.max_request_body_size = 0
+    return server
+
+
+def prepare(server: wsgi.Server, name: str) -> None:
+    """Listen, and serve from a thread of its own.
+
+    Raises:
+        StackError: The port is taken.
+    """
+    try:
+        server.prepare()
+    except OSError as error:
+        raise StackError(
+            f"The {name} port {server.bind_addr[1]} cannot be used: {error}",
+            where=f"{LOOPBACK}:{server.bind_addr[1]}",
+            fix=f"Leave --{name}-port out to use a free port, or stop the other program.",
+        ) from error
+    threading.Thread(target=server.serve, name=name, daemon=True).start()
+
+
+def serve(options: ServiceOptions) -> None:
+    """Run the service until it is told to stop."""
+    state = options.state_dir
+    folder = state / "services"
+    end_left_overs(folder)
+    store = ObjectStore(state / "objects.sqlite")
+    controller = InferenceController(store, folder)
+    ingress_app = Ingress(controller.routes, state / "access.log")
+    ingress = bind(ingress_app, options.ports["ingress"], INGRESS_THREADS, "ingress")
+    prepare(ingress, "ingress")
+    create_system_objects(store, ingress.bind_addr[1])
+
+    # Before the API answers: services of before the restart are not ready yet.
+    controller.start()
+    tokens = {options.credentials["admin_token"]: "system:admin"}
+    worker_token = options.credentials.get("worker_token")
+    if worker_token:
+        tokens[worker_token] = "system:serviceaccount:default:pachyderm-worker"
+    api = bind(Application(store, Registry(), tokens, controller.pod_log), options.ports["api"], API_THREADS, "api")
+    ca, certificate, key = ensure_certificates(state / "pki")
+    api.ssl_adapter = BuiltinSSLAdapter(str(certificate), str(key))
+    prepare(api, "api")
+    address = f"https://{LOOPBACK}:{api.bind_addr[1]}"
+    write_kubeconfig(state / "kubeconfig", address, ca, "admin", options.credentials["admin_token"])
+    write_kubeconfig(
+        state / "worker-kubeconfig",
+        address,
+        ca,
+        "pachyderm-worker",
+        worker_token or options.credentials["admin_token"],
+    )
+
+    def stop() -> None:
+        controller.stop()
+        api.stop()
+        ingress.stop()
+        ingress_app.close()
+        store.close()
+
+    serve_until_signalled(
+        options,
+        {
+            "kubernetes": address,
+            "ingress": f"http://{LOOPBACK}:{ingress.bind_addr[1]}",
+            "kubeconfig": str(state / "kubeconfig"),
+        },
+        stop,
+    )
+
+
+def main() -> None:
+    """Entry point."""
+    serve(parse_options("kubernetes", ("api", "ingress")))
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,1 @@
+"""InferenceServices: storage, model servers, revisions, status and the controller that ties them."""

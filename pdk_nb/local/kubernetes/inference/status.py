@@ -1,0 +1,143 @@
+"""The status of an InferenceService, as KServe 0.13 writes it in serverless mode.
+
+Source: ``pkg/apis/serving/v1beta1/inference_service_status.go`` of KServe v0.13.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pdk_nb.local.kubernetes.kinds import Object, timestamp
+
+DOMAIN = "example.com"
+CONDITIONS = (
+    "IngressReady",
+    "LatestDeploymentReady",
+    "PredictorConfigurationReady",
+    "PredictorReady",
+    "PredictorRouteReady",
+    "Ready",
+    "RoutesReady",
+)
+INFO = {"LatestDeploymentReady", "PredictorConfigurationReady", "PredictorRouteReady", "RoutesReady"}
+# While a new revision loads or fails, the routes still lead to the old one.
+ROUTES = {"IngressReady", "PredictorRouteReady", "RoutesReady"}
+
+Phase = Literal["Pending", "Loading", "Loaded", "FailedToLoad"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a revision does not serve.
+
+    Attributes:
+        reason: KServe's FailureReason, e.g. ``ModelLoadFailed``.
+        message: Text for people.
+        exit_code: Exit code of the process that failed.
+    """
+
+    reason: str
+    message: str
+    exit_code: int = 1
+
+
+def host(name: str, namespace: str) -> str:
+    """The host name of a service."""
+    return f"{name}.{namespace}.{DOMAIN}"
+
+
+def service_status(
+    service: Object, created: str, serving: str, phase: Phase, failure: Failure | None = None
+) -> dict[str, Any]:
+    """A service's status.
+
+    Args:
+        service: The InferenceService; its present status gives unchanged conditions their times.
+        created: Name of the latest revision.
+        serving: Name of the revision that has the traffic; empty when none has.
+        phase: What the latest revision is doing.
+        failure: Why it failed.
+    """
+    name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
+    ready = phase == "Loaded"
+    before = service.get("status") or {}
+    predictor: dict[str, Any] = {"latestCreatedRevision": created}
+    old = (before.get("components") or {}).get("predictor") or {}
+    if serving:
+        previous = old.get("latestRolledoutRevision", "")
+        predictor |= {
+            "latestReadyRevision": serving,
+            "latestRolledoutRevision": serving,
+            "url": f"http://{name}-predictor.{namespace}.{DOMAIN}",
+            "address": {"url": f"http://{name}-predictor.{namespace}.svc.cluster.local"},
+            "traffic": [{"latestRevision": True, "percent": 100, "revisionName": serving}],
+        }
+        rolled = previous if previous not in ("", serving) else old.get("previousRolledoutRevision", "")
+        if rolled:
+            predictor["previousRolledoutRevision"] = rolled
+    status: dict[str, Any] = {
+        "conditions": _conditions(before, phase, bool(serving), failure),
+        "components": {"predictor": predictor},
+        "modelStatus": _model_status(phase, bool(serving), failure),
+        "observedGeneration": service["metadata"].get("generation", 1),
+    }
+    if serving or ready:
+        status["url"] = f"http://{host(name, namespace)}"
+        status["address"] = {"url": f"http://{name}.{namespace}.svc.cluster.local"}
+    return status
+
+
+def _conditions(before: dict[str, Any], phase: Phase, serving: bool, failure: Failure | None) -> list[dict[str, Any]]:
+    known = {each["type"]: each for each in before.get("conditions") or []}
+    found = []
+    for kind in CONDITIONS:
+        if phase == "Loaded" or (serving and kind in ROUTES):
+            state = "True"
+        else:
+            state = "False" if phase == "FailedToLoad" and kind not in ROUTES else "Unknown"
+        condition: dict[str, Any] = {"type": kind, "status": state}
+        if kind in INFO:
+            condition["severity"] = "Info"
+        if state == "False" and failure:
+            condition |= {"reason": "RevisionFailed", "message": failure.message}
+        elif state == "Unknown" and failure:
+            condition |= {"reason": failure.reason, "message": failure.message}
+        same = known.get(kind, {}).get("status") == state
+        condition["lastTransitionTime"] = known[kind]["lastTransitionTime"] if same else timestamp()
+        found.append(condition)
+    return found
+
+
+def _model_status(phase: Phase, serving: bool, failure: Failure | None) -> dict[str, Any]:
+    transition = {"Loaded": "UpToDate", "FailedToLoad": "BlockedByFailedLoad"}.get(phase, "InProgress")
+    status: dict[str, Any] = {
+        "copies": {
+            "failedCopies": int(phase == "FailedToLoad"),
+            "totalCopies": int(serving or phase == "Loaded"),
+        },
+        "states": {
+            "activeModelState": "Loaded" if serving or phase == "Loaded" else "",
+            "targetModelState": phase,
+        },
+        "transitionStatus": transition,
+    }
+    if failure:
+        status["lastFailureInfo"] = {
+            "reason": failure.reason,
+            "message": failure.message,
+            "exitCode": failure.exit_code,
+        }
+    return status
+
+
+def mark_changed(service: Object) -> None:
+    """Say that a service is not ready, in place: its spec has changed, or its server has to start again.
+
+    The routes stay as they are: the old revision keeps serving.
+    """
+    for condition in (service.get("status") or {}).get("conditions") or []:
+        if condition["type"] not in ROUTES and condition["status"] != "Unknown":
+            condition |= {"status": "Unknown", "lastTransitionTime": timestamp()}
+            condition.pop("reason", None)
+            condition.pop("message", None)
