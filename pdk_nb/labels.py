@@ -1,0 +1,170 @@
+"""Labels from file names: which class a picture shows, decided by its last path components only.
+
+A picture is labelled by the folder that it lies in (``Dog/1.jpg``) or by the beginning of its file name
+(``cat.1.jpg``, ``dogs_7.png``), without regard to case, singular or plural. Nothing else counts: a commit folder
+called ``dogs-from-cats`` labels nothing, ``hotdog.jpg`` is no dog, and a picture whose folder and name disagree
+stays without a label. What cannot be told is reported, never guessed.
+
+This module needs the standard library only; it travels with the experiment's code into every trial.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from pdk_nb.errors import DataError
+
+__all__ = ["Label", "LabelRule", "infer_classes"]
+
+# What cameras and phones call their files: a common beginning that says nothing about the picture.
+CAMERA_PREFIXES = frozenset(
+    {"img", "image", "dsc", "dscn", "dscf", "pic", "photo", "picture", "pxl", "p", "mvi", "scan"}
+)
+
+
+def _tokens(text: str) -> tuple[str, ...]:
+    """``"Golden-Retriever 12"`` -> ``("golden", "retriever")``: words in lower case, digits dropped."""
+    return tuple(re.findall(r"[^\W\d_]+", text.lower()))
+
+
+def _forms(name: str) -> set[tuple[str, ...]]:
+    """A class name as words, in singular and plural."""
+    words = _tokens(name)
+    head, last = words[:-1], words[-1]
+    forms = {last, f"{last}s", f"{last}es"}
+    if last.endswith("y"):
+        forms.add(f"{last[:-1]}ies")
+    if last.endswith("ss"):
+        forms.discard(f"{last}s")
+    return {(*head, form) for form in forms}
+
+
+@dataclass(frozen=True)
+class Label:
+    """The label of one path.
+
+    Attributes:
+        index: Position in the rule's classes, or None where the path tells no class.
+        reason: Why, for people: ``file name``, ``folder``, or what stands in the way.
+    """
+
+    index: int | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """How paths become class indices.
+
+    Args:
+        classes: Class names; the order is the order of the model's outputs.
+
+    Raises:
+        DataError: Fewer than two classes, an empty name, or two names that are one (``cat`` and ``Cats``).
+    """
+
+    classes: tuple[str, ...] = ("dog", "cat")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))
+        fix = "name at least two different classes, for example dog,cat"
+        if len(self.classes) < 2:
+            raise DataError(f"a label rule needs at least two classes, got {list(self.classes)}", fix=fix)
+        seen: dict[tuple[str, ...], str] = {}
+        for name in self.classes:
+            if not _tokens(name):
+                raise DataError(f"{name!r} cannot be a class name: it has no letter", fix=fix)
+            for form in _forms(name):
+                if seen.setdefault(form, name) != name:
+                    raise DataError(f"the classes {seen[form]!r} and {name!r} cannot be told apart", fix=fix)
+
+    def explain(self, path: str) -> Label:
+        """The label of one path, and why.
+
+        Args:
+            path: Path in a repo, an archive or a folder, with ``/`` between components. Never opened.
+        """
+        pure = PurePosixPath(path.replace("\\", "/"))
+        # The folder counts only as a whole name: "cats" does, "dogs-from-cats" does not.
+        folder = self._whole(pure.parent.name)
+        found = self._prefix(pure.stem)
+        if len(found) > 1:
+            names = " and ".join(self.classes[i] for i in sorted(found))
+            return Label(None, f"ambiguous: the file name says {names}")
+        name = next(iter(found), None)
+        if name is not None and folder is not None and name != folder:
+            return Label(None, f"ambiguous: the file name says {self.classes[name]}, the folder {self.classes[folder]}")
+        if name is not None:
+            return Label(name, "file name")
+        if folder is not None:
+            return Label(folder, "folder")
+        return Label(None, f"neither file name nor folder begins with {' or '.join(self.classes)}")
+
+    def label(self, path: str) -> int | None:
+        """The class index of one path, or None where it tells no class or several."""
+        return self.explain(path).index
+
+    def name(self, path: str) -> str | None:
+        """The class name of one path, or None."""
+        index = self.label(path)
+        return None if index is None else self.classes[index]
+
+    def _whole(self, text: str) -> int | None:
+        words = _tokens(text)
+        return next((i for i, name in enumerate(self.classes) if words in _forms(name)), None)
+
+    def _prefix(self, stem: str) -> set[int]:
+        """Classes that the file name says: the one it begins with, and any other that it names as well."""
+        words = _tokens(stem)
+        first = {i for i, name in enumerate(self.classes) if any(words[: len(f)] == f for f in _forms(name))}
+        if not first:
+            return set()
+        also = {
+            i
+            for i, name in enumerate(self.classes)
+            for form in _forms(name)
+            for start in range(len(words))
+            if words[start : start + len(form)] == form
+        }
+        if len(first) > 1:
+            # "dog" and "dog house" both match "dog house 3.jpg": the longer name is meant.
+            longest = max(len(_tokens(self.classes[i])) for i in first)
+            covered = first - {i for i in first if len(_tokens(self.classes[i])) == longest}
+            return (first | also) - covered
+        return first | also
+
+
+def infer_classes(paths: Iterable[str]) -> tuple[str, ...]:
+    """Class names for a data set that nobody described: from file-name prefixes, else from folders.
+
+    Args:
+        paths: Paths of its pictures.
+
+    Returns:
+        The names in alphabetical order, for :class:`LabelRule`.
+
+    Raises:
+        DataError: Neither the file names nor the folders tell at least two classes.
+    """
+    pures = [PurePosixPath(p.replace("\\", "/")) for p in paths]
+    prefixes: Counter[str] = Counter()
+    folders: Counter[str] = Counter()
+    for pure in pures:
+        matched = re.match(r"[^\W\d_]+(?:[ _-][^\W\d_]+)*", pure.stem.lower())
+        prefix = matched.group() if matched else ""
+        if prefix and prefix not in CAMERA_PREFIXES:
+            prefixes[prefix] += 1
+        if pure.parent.name and _tokens(pure.parent.name):
+            folders[pure.parent.name.lower()] += 1
+    for names in (prefixes, folders):
+        usable = {name for name, count in names.items() if count >= 2}
+        if len(usable) >= 2 and sum(names[n] for n in usable) >= 0.9 * len(pures):
+            return tuple(sorted(usable))
+    raise DataError(
+        f"the names of {len(pures)} files tell no classes",
+        fix="put the pictures of each class into a folder of its own, or begin file names with the class: cat.1.jpg",
+    )

@@ -1,0 +1,366 @@
+"""Pictures: reading them safely, finding them in a folder, and turning them into prediction requests.
+
+One way of reading serves everywhere (notebooks, training data, requests): orientation from EXIF applied, always RGB,
+broken files refused with a reason.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageOps
+
+from pdk_nb.errors import DataError
+from pdk_nb.labels import LabelRule
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_REQUEST_BYTES",
+    "Photo",
+    "PhotoSet",
+    "Skipped",
+    "from_request",
+    "ignored",
+    "load_image",
+    "refused_name",
+    "scan",
+    "suggest_name",
+    "to_request",
+]
+
+# TorchServe refuses bodies above max_request_size of config.properties, by default 6553500 bytes.
+MAX_REQUEST_BYTES = 6_553_500
+# Larger pictures are refused before they are decoded: a small file can claim billions of pixels.
+MAX_PIXELS = 100_000_000
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
+IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "__pycache__"})
+# Characters that Pachyderm refuses in paths besides everything outside printable ASCII
+# (src/internal/storage: "globbing character not allowed in path").
+REFUSED_CHARACTERS = frozenset("*?[]{}!()@+^\\")
+
+
+def load_image(data: bytes | Path) -> Image.Image:
+    """Decode one picture, upright and in RGB.
+
+    Args:
+        data: The file's bytes, or its path.
+
+    Returns:
+        An RGB image with the EXIF orientation applied; transparent pixels lie on white.
+
+    Raises:
+        DataError: The file cannot be read, is no picture, is broken or cut short, or has too many pixels.
+    """
+    where = str(data) if isinstance(data, Path) else ""
+    try:
+        raw = data.read_bytes() if isinstance(data, Path) else data
+    except OSError as error:
+        raise DataError(f"the picture cannot be read: {error.strerror or error}", where=where) from error
+    if not raw:
+        raise DataError("the picture is empty (0 bytes)", where=where)
+    try:
+        with Image.open(io.BytesIO(raw)) as opened:
+            width, height = opened.size
+            if width * height > MAX_PIXELS:
+                raise DataError(f"the picture has too many pixels: {width} x {height}", where=where)
+            opened.load()
+            upright = ImageOps.exif_transpose(opened)
+    except DataError:
+        raise
+    except Exception as error:  # PIL raises a dozen kinds of errors for broken files
+        reason = "not a picture that can be read" if "cannot identify" in str(error) else str(error)
+        raise DataError(
+            f"the picture cannot be decoded: {reason}", where=where, fix="replace or remove the file"
+        ) from error
+    return _to_rgb(upright)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    if image.mode.startswith(("I", "F")):
+        # 16 and 32 bit greys: convert() would clip instead of scale.
+        low, high = image.getextrema()
+        low, high = float(low), float(high)
+        scale = 255.0 / (high - low) if high > low else 0.0
+        return image.convert("F").point(lambda value: value * scale - low * scale).convert("L").convert("RGB")
+    return image.convert("RGB")
+
+
+def to_request(
+    images: Sequence[bytes | Path], *, max_bytes: int = MAX_REQUEST_BYTES, max_side: int = 1024
+) -> dict[str, Any]:
+    """The prediction request for some pictures, in the setup guide's shape.
+
+    Small upright RGB JPEGs go as they are; others are converted, and shrunk until the request fits.
+
+    Args:
+        images: Pictures as bytes or paths.
+        max_bytes: Limit of the JSON body.
+        max_side: Longest side in pixels that is sent.
+
+    Returns:
+        ``{"instances": [{"data": "<base64>"}, ...]}``.
+
+    Raises:
+        DataError: No picture, a broken one, or too many for one request even when shrunk.
+    """
+    if not images:
+        raise DataError("a request needs at least one picture")
+    side = max_side
+    while True:
+        encoded = [base64.b64encode(_request_bytes(item, side)).decode("ascii") for item in images]
+        request = {"instances": [{"data": text} for text in encoded]}
+        size = len(json.dumps(request))
+        if size <= max_bytes:
+            return request
+        if side <= 64:
+            raise DataError(
+                f"{len(images)} pictures make a request of {size:,} bytes; the limit is {max_bytes:,}",
+                fix="send fewer pictures at a time",
+            )
+        side = max(64, int(side * 0.7))
+
+
+def _request_bytes(item: bytes | Path, max_side: int) -> bytes:
+    image = load_image(item)
+    raw = item.read_bytes() if isinstance(item, Path) else item
+    with Image.open(io.BytesIO(raw)) as opened:
+        plain = opened.format == "JPEG" and opened.mode == "RGB" and opened.getexif().get(0x0112, 1) == 1
+    if plain and max(image.size) <= max_side:
+        return raw
+    if max(image.size) > max_side:
+        image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def from_request(request: Mapping[str, Any]) -> list[bytes]:
+    """The pictures of a prediction request.
+
+    Args:
+        request: As made by :func:`to_request`, or read from ``cat.json``.
+
+    Raises:
+        DataError: It has no instances, or an instance has no base64 text under ``data``.
+    """
+    instances = request.get("instances")
+    if not isinstance(instances, list) or not instances:
+        raise DataError('the request has no list "instances"', fix='its shape is {"instances": [{"data": "<base64>"}]}')
+    pictures = []
+    for number, instance in enumerate(instances):
+        text = instance.get("data") if isinstance(instance, Mapping) else None
+        try:
+            if not isinstance(text, str):
+                raise ValueError('no text under "data"')
+            pictures.append(base64.b64decode(text, validate=True))
+        except (ValueError, binascii.Error) as error:
+            raise DataError(f"instance {number} of the request holds no base64 picture: {error}") from error
+    return pictures
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One usable picture of a folder.
+
+    Attributes:
+        path: The file.
+        name: Its path relative to the scanned folder, with ``/`` between components.
+        label: Class index.
+        class_name: Class name.
+        sha256: Hash of the bytes.
+        size: Bytes.
+    """
+
+    path: Path
+    name: str
+    label: int
+    class_name: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """One file that will not be used, and why."""
+
+    path: Path
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PhotoSet:
+    """What a folder holds.
+
+    Attributes:
+        folder: The scanned folder.
+        rule: The label rule.
+        photos: Usable pictures, sorted by name.
+        skipped: Files that are not used, with the reason.
+        renames: Name -> suggested name, for usable pictures whose names Pachyderm refuses.
+        duplicates: Groups of names with the same bytes.
+    """
+
+    folder: Path
+    rule: LabelRule
+    photos: tuple[Photo, ...]
+    skipped: tuple[Skipped, ...] = ()
+    renames: Mapping[str, str] = field(default_factory=dict)
+    duplicates: tuple[tuple[str, ...], ...] = ()
+
+    def counts(self) -> dict[str, int]:
+        """Pictures per class, in the rule's order, zeros included."""
+        found = Counter(photo.class_name for photo in self.photos)
+        return {name: found[name] for name in self.rule.classes}
+
+    @property
+    def size(self) -> int:
+        """Bytes of all usable pictures."""
+        return sum(photo.size for photo in self.photos)
+
+    def check(self, *, minimum: int = 2) -> None:
+        """Refuse what nothing can be learned from.
+
+        Args:
+            minimum: Pictures that each class needs: one to learn from, one to test with.
+
+        Raises:
+            DataError: No usable picture, or a class with too few.
+        """
+        fix = "name files like cat.1.jpg and dog.1.jpg, or put them into folders named after the class"
+        if not self.photos:
+            raise DataError(f"no usable picture ({len(self.skipped)} files skipped)", where=str(self.folder), fix=fix)
+        few = [f"{name}: {count}" for name, count in self.counts().items() if count < minimum]
+        if few:
+            raise DataError(
+                f"every class needs at least {minimum} pictures; found {', '.join(few)}",
+                where=str(self.folder),
+                fix=fix,
+            )
+
+
+def ignored(name: str) -> str | None:
+    """Why a file is no candidate by its name alone, or None.
+
+    Args:
+        name: Path with ``/`` between components.
+    """
+    parts = [part for part in name.split("/") if part]
+    for part in parts:
+        if part.startswith("."):
+            return "hidden file"
+        if part.lower() in IGNORED_NAMES:
+            return "made by the operating system"
+    suffix = Path(parts[-1]).suffix.lower() if parts else ""
+    if suffix not in IMAGE_SUFFIXES:
+        return f"no picture by its name ({suffix or 'no suffix'})"
+    return None
+
+
+def scan(folder: str | Path, rule: LabelRule | None = None) -> PhotoSet:
+    """Look at every file below a folder: which pictures can be used, and why others cannot.
+
+    Args:
+        folder: The folder.
+        rule: Label rule; dogs and cats by default.
+
+    Raises:
+        DataError: The folder does not exist.
+    """
+    folder = Path(folder).expanduser()
+    rule = rule or LabelRule()
+    if not folder.is_dir():
+        raise DataError("there is no such folder", where=str(folder), fix="unpack sample-data/dataset-dog-cat.zip")
+    photos: list[Photo] = []
+    skipped: list[Skipped] = []
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file():
+            continue
+        name = path.relative_to(folder).as_posix()
+        reason = ignored(name)
+        if reason is None:
+            # Only what a repo will hold counts: the scanned folder's own name does not travel with its files.
+            found = rule.explain(name)
+            reason = None if found.index is not None else found.reason
+            if found.index is not None:
+                try:
+                    raw = path.read_bytes()
+                    load_image(raw)
+                    digest = hashlib.sha256(raw).hexdigest()
+                    photos.append(Photo(path, name, found.index, rule.classes[found.index], digest, len(raw)))
+                except (DataError, OSError) as error:
+                    reason = error.what if isinstance(error, DataError) else str(error)
+        if reason is not None:
+            skipped.append(Skipped(path, name, reason))
+    by_hash: dict[str, list[str]] = {}
+    for photo in photos:
+        by_hash.setdefault(photo.sha256, []).append(photo.name)
+    return PhotoSet(
+        folder=folder,
+        rule=rule,
+        photos=tuple(photos),
+        skipped=tuple(skipped),
+        renames=_renames([photo.name for photo in photos]),
+        duplicates=tuple(tuple(names) for names in by_hash.values() if len(names) > 1),
+    )
+
+
+def refused_name(name: str) -> str | None:
+    """Why Pachyderm refuses a path, or None.
+
+    Args:
+        name: Path in a repo.
+    """
+    bad = sorted({c for c in name if c in REFUSED_CHARACTERS})
+    if bad:
+        return f"Pachyderm refuses {' '.join(bad)} in names"
+    if not all(" " <= c <= "~" for c in name):
+        return "Pachyderm takes printable ASCII letters only"
+    if any(part in (".", "..") for part in name.split("/")):
+        return "Pachyderm refuses relative paths"
+    return None
+
+
+def suggest_name(name: str) -> str:
+    """A name that Pachyderm takes, as close as possible to the given one."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    plain = re.sub(r"[*?\[\]{}!()@+^\\]", "_", plain)
+    parts = [re.sub(r"_+", "_", part).strip() for part in plain.split("/")]
+    stem, dot, suffix = parts[-1].rpartition(".")
+    parts[-1] = f"{(stem.rstrip('_ ') or 'picture')}{dot}{suffix}" if dot else (parts[-1].strip("_ ") or "picture")
+    return "/".join(part or "folder" for part in parts)
+
+
+def _renames(names: Iterable[str]) -> dict[str, str]:
+    names = list(names)
+    taken = {name for name in names if refused_name(name) is None}
+    renames: dict[str, str] = {}
+    for name in names:
+        if refused_name(name) is None:
+            continue
+        wanted = suggest_name(name)
+        stem, dot, suffix = wanted.rpartition(".")
+        number = 2
+        while wanted in taken:
+            wanted = f"{stem}-{number}{dot}{suffix}"
+            number += 1
+        taken.add(wanted)
+        renames[name] = wanted
+    return renames
