@@ -1,0 +1,65 @@
+"""The command line: quick, helpful, and clear about what is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pdk_nb.cli import build_parser, main
+
+
+def test_help_names_every_command_and_answers_at_once() -> None:
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", "pdk_nb.cli", "--help"], capture_output=True, text=True, check=True)
+    seconds = time.monotonic() - started
+    for command in ("up", "down", "status", "env", "run", "reset", "predict", "img2json"):
+        assert f"    {command}" in done.stdout
+    # Half a second is the promise on a quiet machine; a busy one gets some more here.
+    assert seconds < 3
+
+
+def test_help_loads_no_platform_client() -> None:
+    code = "import sys, pdk_nb.cli; pdk_nb.cli.build_parser().format_help(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"torch", "kserve", "kubernetes", "determined", "python_pachyderm", "matplotlib", "papermill", "grpc"}
+    assert not heavy & set(done.stdout.split())
+
+
+def test_a_kubeconfig_that_does_not_exist_ends_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", "cat.jpg", "--kubeconfig", str(tmp_path / "nope")]) == 1
+    said = capsys.readouterr().err
+    assert "does not exist" in said
+    assert "what to do" in said
+
+
+@pytest.mark.parametrize("value", ["nothing", "=x"])
+def test_parameters_must_be_pairs(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "-p", value]) == 2
+    assert "NAME=VALUE" in capsys.readouterr().err
+
+
+def test_status_and_env_of_no_stack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--state-dir", str(tmp_path), "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["ready"] is False
+    assert main(["env", "--state-dir", str(tmp_path)]) == 1
+    assert "pdk-nb up" in capsys.readouterr().err
+    assert main(["down", "--state-dir", str(tmp_path)]) == 0
+
+
+def test_a_port_must_be_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["up", "--state-dir", str(tmp_path), "--port", "kubernetes.api=many"]) == 2
+    assert "not a TCP port" in capsys.readouterr().err
+
+
+def test_every_command_has_a_help_text() -> None:
+    commands = build_parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
+    assert commands is not None
+    for parser in commands.values():
+        assert parser.format_help()

@@ -1,0 +1,58 @@
+"""The project's own files agree with each other."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def tracked() -> list[Path]:
+    try:
+        listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return [ROOT / line for line in listed.splitlines() if (ROOT / line).is_file()]
+
+
+def test_the_conda_environment_lists_nothing_of_its_own() -> None:
+    content = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, through_pip = content["dependencies"]
+    assert re.fullmatch(r"python=3\.\d+", python)
+    assert pip == "pip"
+    assert through_pip == {"pip": ["-c constraints.txt", "-e .[all,dev]"]}
+
+
+def test_every_constraint_is_one_exact_version() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    for line in lines:
+        assert line.startswith("#") or re.fullmatch(r"[A-Za-z0-9._-]+(\[[a-z,]+\])?==[^ ]+", line), line
+
+
+def test_the_pins_that_matter_are_the_same_in_both_files() -> None:
+    constraints = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+    project = (ROOT / "pyproject.toml").read_text()
+    for name, version in re.findall(r'"([a-z-]+)(?:\[[a-z]+\])?==([0-9.]+)"', project):
+        assert constraints[name] == version, name
+    # kserve 0.13.1 cannot create objects with 37.
+    assert 35 <= int(constraints["kubernetes"].split(".")[0]) < 37
+
+
+def test_no_tracked_file_names_a_machine_of_ours() -> None:
+    pattern = re.compile(r"/(?:work|farm)/[a-z]|/root/\.pyenv|file:///opt/")
+    for path in tracked():
+        if path.suffix in (".py", ".md", ".yml", ".yaml", ".toml", ".json", ".sh", ".txt", ".ipynb", "") and (
+            path != Path(__file__)
+        ):
+            assert not pattern.search(path.read_text(errors="ignore")), path
+
+
+def test_the_readme_names_every_command() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for command in ("make run", "make lab", "make test", "make clean", "pdk-nb up", "pdk-nb run", "pdk-nb predict"):
+        assert command in readme, command
