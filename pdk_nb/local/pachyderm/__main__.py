@@ -1,0 +1,39 @@
+"""``python -m pdk_nb.local.pachyderm``: start an embedded Pachyderm."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pdk_nb.local.pachyderm.service import Config, Daemon, read_environment
+from pdk_nb.local.service import parse_options, run_main, serve_until_signalled
+
+
+def _flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kubeconfig", type=Path, help="cluster whose Secrets pipelines use")
+    parser.add_argument("--namespace", default="default", help="namespace of those Secrets")
+    parser.add_argument("--images-file", type=Path, help="JSON: what stands for which image")
+    parser.add_argument("--worker-env-file", type=Path, help="JSON: variables for every worker")
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    options = parse_options("pachyderm", ("grpc", "s3"), configure=_flags)
+    daemon = Daemon(
+        Config(
+            state_dir=options.state_dir,
+            grpc_port=options.ports["grpc"],
+            s3_port=options.ports["s3"],
+            root_token=options.credentials.get("root_token", ""),
+            kubeconfig=options.extra.kubeconfig,
+            namespace=options.extra.namespace,
+            images=options.extra.images_file,
+            worker_environment=read_environment(options.extra.worker_env_file),
+        )
+    )
+    addresses = daemon.start()
+    serve_until_signalled(options, addresses, daemon.stop)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,130 @@
+"""Starting jobs, one after another per pipeline, and noticing those that were stopped."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+
+from python_pachyderm.proto.v2.pps import pps_pb2
+
+from pdk_nb.local.pachyderm.faults import NotFound
+from pdk_nb.local.pachyderm.pps import jobs, pipelines
+from pdk_nb.local.pachyderm.pps.context import Context
+from pdk_nb.local.pachyderm.pps.jobrun import JobRun
+from pdk_nb.local.pachyderm.pps.process import kill_leftovers
+
+log = logging.getLogger("pdk_nb.local.pachyderm.scheduler")
+
+IDLE_S = 1.0
+STOP_S = 10.0
+
+
+class Scheduler:
+    """Runs all open jobs.
+
+    Args:
+        context: What all workers share.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._runs: dict[int, tuple[JobRun, threading.Thread]] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="scheduler", daemon=True)
+
+    def start(self) -> None:
+        """Clear what a killed daemon left, and begin; its open jobs run again from their start."""
+        context = self._context
+        context.work.mkdir(parents=True, exist_ok=True)
+        left = kill_leftovers(context.work)
+        if left:
+            log.info("killed %d processes of the last run", left)
+        shutil.rmtree(context.work, ignore_errors=True)
+        context.work.mkdir(parents=True, exist_ok=True)
+        with context.engine.change() as change:
+            change.connection.execute(
+                "UPDATE jobs SET restart = restart + 1, processed = 0, skipped = 0, failed = 0,"
+                " recovered = 0, total = 0, stats = ''"
+                f" WHERE state != ? AND state NOT IN ({jobs.TERMINAL_SQL})",
+                (int(pps_pb2.JOB_CREATED),),
+            )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End all processes; the jobs stay open and go on at the next start."""
+        self._stopping.set()
+        self._context.engine.database.bell.ring()
+        self._thread.join(STOP_S)
+        runs = list(self._runs.values())
+        for run, _ in runs:
+            run.cancelled.set()
+        self._context.engine.database.bell.ring()
+        for _, thread in runs:
+            thread.join(STOP_S)
+
+    def _loop(self) -> None:
+        bell = self._context.engine.database.bell
+        while not self._stopping.is_set():
+            seen = bell.count
+            try:
+                self._tick()
+            except Exception:
+                log.exception("scheduling failed")
+            bell.wait(seen, IDLE_S)
+
+    def _tick(self) -> None:
+        self._check_pipelines()
+        with self._context.engine.read() as connection:
+            waiting = jobs.open_jobs(connection)
+            present = {each.pk: each for each in pipelines.list_pipelines(connection)} if waiting else {}
+        alive = {job.pk for job in waiting}
+        for pk, (run, thread) in list(self._runs.items()):
+            if pk not in alive:
+                run.cancelled.set()
+            if not thread.is_alive():
+                del self._runs[pk]
+        busy: set[int] = set()
+        for job in waiting:
+            if job.pipeline_pk in busy:
+                continue
+            busy.add(job.pipeline_pk)
+            pipeline = present.get(job.pipeline_pk)
+            if job.pk in self._runs or pipeline is None:
+                continue
+            if self._context.images.find(pipeline.details.transform.image) is None:
+                continue
+            self._start(job)
+
+    def _start(self, job: jobs.Job) -> None:
+        try:
+            run = JobRun(self._context, job)
+        except NotFound:
+            return
+        thread = threading.Thread(target=run.run, name=f"job-{job.id[:8]}", daemon=True)
+        self._runs[job.pk] = (run, thread)
+        thread.start()
+
+    def _check_pipelines(self) -> None:
+        """Let new pipelines run, or say why they cannot."""
+        engine = self._context.engine
+        with engine.read() as connection:
+            rows = connection.execute(
+                "SELECT id FROM pipelines WHERE state = ?", (int(pps_pb2.PIPELINE_STARTING),)
+            ).fetchall()
+            fresh = [pipelines.pipeline_by_pk(connection, row["id"]) for row in rows]
+        for pipeline in fresh:
+            image = pipeline.details.transform.image
+            if self._context.images.find(image) is not None:
+                state, reason = pipelines.resting_state(pipeline.details), ""
+            else:
+                state, reason = int(pps_pb2.PIPELINE_CRASHING), self._context.images.why_not(image)
+                self._context.logs.write(pipeline.pk, reason, master=True)
+            with engine.change() as change:
+                change.connection.execute(
+                    "UPDATE pipelines SET state = ?, reason = ? WHERE id = ? AND state = ? AND version = ?",
+                    (state, reason, pipeline.pk, int(pps_pb2.PIPELINE_STARTING), pipeline.version),
+                )
+            self._context.logs.write(
+                pipeline.pk, f"pipeline {pipeline} is {pps_pb2.PipelineState.Name(state)}", master=True
+            )

@@ -1,0 +1,174 @@
+"""Pipeline specs: defaults filled in and rules checked, with Pachyderm's words.
+
+Follows ``CreatePipelineInTransaction``, ``setPipelineDefaults`` and ``validatePipelineRequest`` of
+``src/server/pps/server/api_server.go``.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+
+from python_pachyderm.proto.v2.pps import pps_pb2
+
+from pdk_nb.local.pachyderm.faults import Fault
+from pdk_nb.local.pachyderm.names import DEFAULT_PROJECT, check_name, clean_path
+from pdk_nb.local.pachyderm.pfs.globs import compile_glob
+from pdk_nb.local.pachyderm.pps.cron import parse_cron
+from pdk_nb.local.pachyderm.pps.inputs import leaves
+
+MAX_NAME = 51
+MAX_POD_NAME = 63
+DEFAULT_IMAGE = "ubuntu:20.04"
+DEFAULT_TRIES = 3
+REPROCESS_UNTIL_SUCCESS, REPROCESS_EVERY_JOB = "until_success", "every_job"
+
+
+def complete(request: pps_pb2.CreatePipelineRequest) -> pps_pb2.CreatePipelineRequest:
+    """A copy of a spec with Pachyderm's defaults."""
+    spec = pps_pb2.CreatePipelineRequest()
+    spec.CopyFrom(request)
+    spec.pipeline.project.name = spec.pipeline.project.name or DEFAULT_PROJECT
+    if spec.HasField("transform") and not spec.transform.image:
+        spec.transform.image = DEFAULT_IMAGE
+    spec.output_branch = spec.output_branch or "master"
+    spec.datum_tries = spec.datum_tries or DEFAULT_TRIES
+    spec.reprocess_spec = spec.reprocess_spec or REPROCESS_UNTIL_SUCCESS
+    project = spec.pipeline.project.name
+    for leaf in leaves(spec.input):
+        leaf.project = leaf.project or project
+        if isinstance(leaf, pps_pb2.PFSInput):
+            leaf.branch = leaf.branch or "master"
+            leaf.name = leaf.name or leaf.repo
+            leaf.repo_type = leaf.repo_type or "user"
+            if leaf.glob:
+                leaf.glob = clean_path(leaf.glob)
+        else:
+            leaf.repo = leaf.repo or f"{spec.pipeline.name}_{leaf.name}"
+            if not leaf.HasField("start"):
+                leaf.start.GetCurrentTime()
+    return spec
+
+
+def validate(spec: pps_pb2.CreatePipelineRequest) -> None:
+    """Refuse a spec that Pachyderm refuses; defaults must be filled in.
+
+    Raises:
+        Fault: What is wrong with it.
+    """
+    name, project = spec.pipeline.name, spec.pipeline.project.name
+    if not name:
+        raise Fault("invalid pipeline spec: request.Pipeline.Name cannot be empty")
+    try:
+        check_name(name)
+    except Fault as error:
+        raise Fault(f"invalid pipeline name: {error.what}") from error
+    if len(name) > MAX_NAME:
+        raise Fault(f"pipeline name is {len(name) - MAX_NAME} characters longer than the {MAX_NAME} max: {name}")
+    if len(f"{project}-{name}-v99") > MAX_POD_NAME:
+        raise Fault(f"pipeline name {project}/{name} is too long: its pods' names exceed {MAX_POD_NAME}")
+    if spec.HasField("tf_job"):
+        raise Fault("embedding TFJobs in pipelines is not supported yet")
+    if not spec.HasField("transform"):
+        raise Fault("pipeline must specify a transform")
+    if spec.reprocess_spec not in (REPROCESS_UNTIL_SUCCESS, REPROCESS_EVERY_JOB):
+        raise Fault(f"invalid pipeline spec: unknown reprocess spec: {spec.reprocess_spec}")
+    if spec.autoscaling and spec.HasField("spout"):
+        raise Fault("autoscaling can't be used with spouts (spouts aren't triggered externally)")
+    if spec.HasField("spout") or spec.HasField("service"):
+        raise Fault("spouts and services are not run by the embedded Pachyderm; use a cluster for them")
+    for label, text in (("PodSpec", spec.pod_spec), ("PodPatch", spec.pod_patch)):
+        if text:
+            try:
+                json.loads(text)
+            except ValueError as error:
+                raise Fault(f"malformed {label}: {error}") from error
+    for each in spec.transform.secrets:
+        if not each.env_var and not each.mount_path:
+            raise Fault(f"secret {each.name} must specify env_var or mount_path")
+        if each.env_var and not each.key:
+            raise Fault(f"secret {each.name} has env_var set but is missing key")
+    if not spec.transform.cmd:
+        raise Fault("invalid pipeline spec: transform.cmd must be set; the embedded Pachyderm knows no entry points")
+    _validate_input(spec.input)
+
+
+def _validate_input(message: pps_pb2.Input) -> None:
+    found = list(leaves(message))
+    if not found:
+        raise Fault("invalid pipeline input: no input set")
+    _validate_shape(message)
+    seen: set[str] = set()
+    in_union = _names_may_repeat(message)
+    for leaf in found:
+        if not leaf.name:
+            raise Fault("invalid pipeline input: input must specify a name")
+        if leaf.name in ("out", ".env"):
+            raise Fault(
+                f'invalid pipeline input: input cannot be named "{leaf.name}", as pachyderm already '
+                f"creates /pfs/{leaf.name} to collect job output"
+            )
+        if leaf.name in seen and not in_union:
+            raise Fault(f'invalid pipeline input: conflicting input names: "{leaf.name}"')
+        seen.add(leaf.name)
+        if isinstance(leaf, pps_pb2.CronInput):
+            parse_cron(leaf.spec)
+            continue
+        if not leaf.repo:
+            raise Fault("invalid pipeline input: input must specify a repo")
+        if leaf.commit:
+            raise Fault(
+                "invalid pipeline input: input cannot come from a commit; use a branch with head pointing to the commit"
+            )
+        if not leaf.glob:
+            raise Fault("invalid pipeline input: input must specify a glob")
+        compile_glob(leaf.glob)
+        if leaf.s3 and leaf.glob != "/":
+            raise Fault("invalid pipeline input: inputs that set 's3' to 'true' must also set 'glob', to '/'")
+
+
+def _validate_shape(message: pps_pb2.Input) -> None:
+    kinds = [message.HasField("pfs"), message.HasField("cron")]
+    kinds += [bool(group) for group in (message.join, message.group, message.cross, message.union)]
+    if sum(kinds) > 1:
+        raise Fault("invalid pipeline input: multiple input types set")
+    if not any(kinds):
+        raise Fault("invalid pipeline input: no input set")
+    for group in (message.join, message.group, message.cross, message.union):
+        for each in group:
+            _validate_shape(each)
+    for label, group, field in (("join", message.join, "join_on"), ("group", message.group, "group_by")):
+        for each in group:
+            for leaf in leaves(each):
+                if isinstance(leaf, pps_pb2.PFSInput) and not getattr(leaf, field):
+                    raise Fault(f"invalid pipeline input: {label} input must specify a {field}")
+
+
+def _names_may_repeat(message: pps_pb2.Input) -> bool:
+    """A union's datums hold one of its inputs each, so names may be the same there."""
+    return bool(message.union)
+
+
+def details_of(
+    spec: pps_pb2.CreatePipelineRequest, salt: str = "", created_at: int = 0
+) -> pps_pb2.PipelineInfo.Details:
+    """What is kept of a spec.
+
+    Args:
+        spec: The complete spec.
+        salt: Salt of the pipeline's previous version, so that its datums stay the same; random when empty.
+        created_at: When the pipeline was created, in nanoseconds since the epoch.
+    """
+    details = pps_pb2.PipelineInfo.Details(salt=spec.salt or salt or secrets.token_hex(16))
+    known = {field.name for field in details.DESCRIPTOR.fields}
+    for field, value in spec.ListFields():
+        if field.name not in known or field.name == "salt":
+            continue
+        if field.label == field.LABEL_REPEATED:
+            getattr(details, field.name).extend(value)
+        elif field.message_type is not None:
+            getattr(details, field.name).CopyFrom(value)
+        else:
+            setattr(details, field.name, value)
+    details.created_at.FromNanoseconds(created_at)
+    return details

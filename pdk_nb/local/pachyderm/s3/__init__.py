@@ -1,0 +1,1 @@
+"""The S3 gateway: branches and commits as buckets."""

@@ -1,0 +1,1 @@
+"""gRPC: translations between protocol messages and the parts that do the work."""

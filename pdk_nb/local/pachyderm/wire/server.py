@@ -1,0 +1,144 @@
+"""The gRPC server: all services on one loopback port."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+from google.protobuf import empty_pb2
+from grpc_health.v1 import health_pb2
+from python_pachyderm.proto.v2.admin import admin_pb2
+from python_pachyderm.proto.v2.auth import auth_pb2
+from python_pachyderm.proto.v2.enterprise import enterprise_pb2
+from python_pachyderm.proto.v2.identity import identity_pb2
+from python_pachyderm.proto.v2.license import license_pb2
+from python_pachyderm.proto.v2.pfs import pfs_pb2
+from python_pachyderm.proto.v2.pps import pps_pb2
+from python_pachyderm.proto.v2.transaction import transaction_pb2
+from python_pachyderm.proto.v2.version.versionpb import version_pb2
+
+from pdk_nb.errors import StackError
+from pdk_nb.local.pachyderm.engine import Engine
+from pdk_nb.local.pachyderm.faults import Fault
+from pdk_nb.local.pachyderm.pfs import repos
+from pdk_nb.local.pachyderm.pps import pipelines
+from pdk_nb.local.pachyderm.pps.context import Context
+from pdk_nb.local.pachyderm.wire import codec, others
+from pdk_nb.local.pachyderm.wire.dispatch import Call, Codecs, Gate, UnknownCalls, handlers
+from pdk_nb.local.pachyderm.wire.pfs_commits import CommitCalls
+from pdk_nb.local.pachyderm.wire.pfs_files import FileCalls
+from pdk_nb.local.pachyderm.wire.pfs_repos import RepoCalls
+from pdk_nb.local.pachyderm.wire.pps_jobs import JobCalls
+from pdk_nb.local.pachyderm.wire.pps_pipelines import PipelineCalls
+from pdk_nb.local.pachyderm.wire.transactions import TransactionCalls, Transactions
+
+# Clients send messages of 19 MiB (python_pachyderm.service.GRPC_CHANNEL_OPTIONS allows 20).
+MAX_MESSAGE = 21 << 20
+# A call that waits or follows holds its thread.
+THREADS = 192
+
+
+class PfsCalls(RepoCalls, CommitCalls, FileCalls):
+    """All PFS calls.
+
+    Args:
+        engine: The store.
+        transactions: Runs what may be part of a transaction.
+    """
+
+    def __init__(self, engine: Engine, transactions: Transactions) -> None:
+        self.engine = engine
+        self.transactions = transactions
+
+    def DeleteAll(self, request: empty_pb2.Empty, call: Call) -> empty_pb2.Empty:
+        with self.engine.change() as change:
+            connection = change.connection
+            if pipelines.list_pipelines(connection):
+                raise Fault("cannot delete all repos while there are pipelines; delete the pipelines first")
+            for each in repos.list_repos(connection, "", []):
+                repos.delete_repo(connection, each.key, force=True)
+            connection.execute("DELETE FROM projects")
+            repos.ensure_default_project(connection)
+        return empty_pb2.Empty()
+
+
+class PpsCalls(PipelineCalls, JobCalls):
+    """All PPS calls.
+
+    Args:
+        context: What the workers share.
+        transactions: Runs what may be part of a transaction.
+    """
+
+    def __init__(self, context: Context, transactions: Transactions) -> None:
+        self.context = context
+        self.transactions = transactions
+
+
+def build_server(context: Context, gate: Gate, port: int) -> tuple[grpc.Server, int]:
+    """A server that is not started yet.
+
+    Args:
+        context: Everything behind the protocol.
+        gate: Checks tokens.
+        port: Where to listen on loopback; 0 lets the system choose.
+
+    Returns:
+        The server and its port.
+
+    Raises:
+        StackError: The port is taken.
+    """
+    engine = context.engine
+    transactions = Transactions(engine)
+    pfs, pps = PfsCalls(engine, transactions), PpsCalls(context, transactions)
+    for owner in (pfs, pps):
+        for name in dir(owner):
+            if name.startswith("do_"):
+                transactions.operations[name[len("do_") :]] = getattr(owner, name)
+    server = grpc.server(
+        ThreadPoolExecutor(THREADS, thread_name_prefix="grpc"),
+        options=[
+            ("grpc.max_receive_message_length", MAX_MESSAGE),
+            ("grpc.max_send_message_length", MAX_MESSAGE),
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+    fast: Codecs = {
+        "ModifyFile": (codec.decode_modify, None),
+        "GetFile": (None, codec.encode_bytes_value),
+        "GetFileTAR": (None, codec.encode_bytes_value),
+    }
+    services = (
+        (pfs_pb2.DESCRIPTOR.services_by_name["API"], pfs, fast),
+        (pps_pb2.DESCRIPTOR.services_by_name["API"], pps, None),
+        (
+            transaction_pb2.DESCRIPTOR.services_by_name["API"],
+            TransactionCalls(transactions),
+            None,
+        ),
+        (admin_pb2.DESCRIPTOR.services_by_name["API"], others.AdminCalls(engine.cluster_id), None),
+        (version_pb2.DESCRIPTOR.services_by_name["API"], others.VersionCalls(), None),
+        (auth_pb2.DESCRIPTOR.services_by_name["API"], others.AuthCalls(gate), None),
+        (identity_pb2.DESCRIPTOR.services_by_name["API"], others.IdentityCalls(), None),
+        (license_pb2.DESCRIPTOR.services_by_name["API"], others.LicenseCalls(), None),
+        (enterprise_pb2.DESCRIPTOR.services_by_name["API"], others.EnterpriseCalls(), None),
+        (health_pb2.DESCRIPTOR.services_by_name["Health"], others.HealthCalls(), None),
+    )
+    for service, implementation, codecs in services:
+        server.add_generic_rpc_handlers((handlers(service, implementation, gate, codecs),))
+    server.add_generic_rpc_handlers((UnknownCalls(),))
+    try:
+        bound = server.add_insecure_port(f"{context.host}:{port}")
+    except RuntimeError as error:
+        bound = 0
+        reason = str(error)
+    else:
+        reason = "the port is in use"
+    if bound == 0:
+        raise StackError(
+            f"Pachyderm cannot listen on port {port}: {reason}.",
+            where=f"{context.host}:{port}",
+            fix="Choose another port, or stop what uses it.",
+        )
+    return server, bound
