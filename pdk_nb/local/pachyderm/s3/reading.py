@@ -110,10 +110,9 @@ class Reading:
             limit = min(MAX_KEYS, int(query.get("max-keys") or MAX_KEYS))
         except ValueError as error:
             raise S3Error(400, "InvalidArgument", "max-keys must be a number.") from error
+        after = query.get("marker", "")
         if second:
             after = query.get("continuation-token") or query.get("start-after", "")
-        else:
-            after = query.get("marker", "")
         found = list(islice(keys(tree, prefix, delimiter, after), limit + 1)) if limit > 0 else []
         truncated = len(found) > limit
         found = found[:limit]
