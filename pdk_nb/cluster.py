@@ -1,0 +1,170 @@
+"""A connection to the Kubernetes API for the lab's own objects, with errors in plain words."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pdk_nb.errors import DeploymentError, ServiceUnreachable
+from pdk_nb.settings import Settings, api_client
+
+__all__ = ["REQUEST_TIMEOUT_S", "Cluster", "api_errors", "connect", "covers", "ensure_service_account", "resolve"]
+
+# Connect, then read.
+REQUEST_TIMEOUT_S = (5.0, 30.0)
+SERVICE_ACCOUNT, STORAGE_SECRET = "pach-deploy", "pach-kserve-creds"
+# boto3 signs requests even where nobody checks them, and needs something to sign with.
+UNCHECKED_KEY = "pachyderm-without-auth"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A connection to one namespace's InferenceServices."""
+
+    custom: Any
+    core: Any
+    namespace: str
+    server: str
+    ingress: str = ""
+
+
+Where = Settings | Cluster
+
+
+def connect(settings: Settings | None = None, *, kubeconfig: str | Path | None = None, namespace: str = "") -> Cluster:
+    """Connect to the cluster that serves models.
+
+    Args:
+        settings: The lab's settings; inside a pipeline there are none.
+        kubeconfig: A kubeconfig; ``KUBECONFIG`` or the pod's service account when empty.
+        namespace: Namespace of the services.
+
+    Raises:
+        SettingsError: There is no usable kubeconfig.
+    """
+    import kubernetes
+
+    client = api_client(settings.kubeconfig if settings else kubeconfig)
+    return Cluster(
+        custom=kubernetes.client.CustomObjectsApi(client),
+        core=kubernetes.client.CoreV1Api(client),
+        namespace=namespace or (settings.kserve_model_namespace if settings else "models"),
+        server=client.configuration.host,
+        ingress=settings.ingress if settings else "",
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _connected(kubeconfig: str | None, namespace: str, ingress: str) -> Cluster:
+    return replace(connect(kubeconfig=kubeconfig, namespace=namespace), ingress=ingress)
+
+
+def resolve(where: Where) -> Cluster:
+    if isinstance(where, Cluster):
+        return where
+    return _connected(where.kubeconfig, where.kserve_model_namespace, where.ingress)
+
+
+@contextmanager
+def api_errors(cluster: Cluster, what: str) -> Iterator[None]:
+    """Errors of the Kubernetes client in plain words; 404 and 409 are the caller's."""
+    import kubernetes
+    import urllib3
+
+    try:
+        yield
+    except kubernetes.client.ApiException as error:
+        if error.status in (404, 409):
+            raise
+        try:
+            message = str(json.loads(error.body or "{}").get("message", ""))
+        except (ValueError, AttributeError):
+            message = ""
+        message = message or f"{error.status} {error.reason}"
+        if error.status in (401, 403):
+            raise ServiceUnreachable(
+                f"The cluster does not allow it: {message}",
+                where=what,
+                fix=f"kubectl -n {cluster.namespace} auth can-i --list  shows what this user may do.",
+            ) from error
+        if error.status in (400, 422):
+            raise DeploymentError(f"The cluster refuses the object: {message}", where=what) from error
+        raise ServiceUnreachable(
+            f"The Kubernetes API failed: {message}", where=f"{what} at {cluster.server}"
+        ) from error
+    except urllib3.exceptions.HTTPError as error:
+        reason = getattr(error, "reason", None) or error
+        raise ServiceUnreachable(f"The Kubernetes API does not answer: {reason}", where=cluster.server) from error
+
+
+def covers(have: Any, want: Any) -> bool:
+    """Whether a merge patch would change nothing."""
+    if isinstance(want, dict):
+        if not isinstance(have, dict):
+            return False
+        return all(key not in have if value is None else covers(have.get(key), value) for key, value in want.items())
+    return bool(have == want)
+
+
+def ensure_service_account(where: Settings, *, name: str = SERVICE_ACCOUNT, secret: str = STORAGE_SECRET) -> bool:
+    """The predictor's service account for models behind Pachyderm's S3 gateway, with its secret.
+
+    KServe takes the endpoint from the secret's annotations (``pkg/credentials/s3`` of KServe 0.13) and the keys from
+    its data. With authentication on, both keys are a Pachyderm token; without, they only have to be there.
+
+    Args:
+        where: The lab's settings: namespace, gateway, token.
+        name: Service account.
+        secret: Secret.
+
+    Returns:
+        Whether anything was created or changed.
+    """
+    cluster = resolve(where)
+    endpoint_text = re.sub(r"^https?://", "", where.mldm_s3_endpoint).rstrip("/")
+    secure = where.mldm_s3_endpoint.startswith("https://")
+    key = where.pac_token.reveal() or UNCHECKED_KEY
+    notes = {
+        "serving.kserve.io/s3-endpoint": endpoint_text,
+        "serving.kserve.io/s3-usehttps": "1" if secure else "0",
+        "serving.kserve.io/s3-region": "us-east-1",
+        "serving.kserve.io/s3-useanoncredential": "false",
+    }
+    data = {part: base64.b64encode(key.encode()).decode() for part in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    wanted_secret = {"metadata": {"name": secret, "annotations": notes}, "type": "Opaque", "data": data}
+    changed = _ensure(cluster, "secret", wanted_secret)
+    account = {"metadata": {"name": name}, "secrets": [{"name": secret}]}
+    return _ensure(cluster, "service_account", account) or changed
+
+
+def _ensure(cluster: Cluster, kind: str, body: dict[str, Any]) -> bool:
+    """Create a core object, or bring the given fields of an existing one up to date."""
+    import kubernetes
+
+    name, what = body["metadata"]["name"], f"{kind.replace('_', ' ')} {cluster.namespace}/{body['metadata']['name']}"
+    options = {"_request_timeout": REQUEST_TIMEOUT_S}
+    with api_errors(cluster, what):
+        try:
+            found = getattr(cluster.core, f"read_namespaced_{kind}")(name, cluster.namespace, **options)
+        except kubernetes.client.ApiException as error:
+            if error.status != 404:
+                raise
+            getattr(cluster.core, f"create_namespaced_{kind}")(cluster.namespace, body, **options)
+            return True
+        have = cluster.core.api_client.sanitize_for_serialization(found)
+        wanted = dict(body)
+        if "secrets" in wanted:
+            # Other secrets of the account stay.
+            listed = have.get("secrets") or []
+            wanted["secrets"] = listed + [each for each in wanted["secrets"] if each not in listed]
+        if covers(have, wanted):
+            return False
+        getattr(cluster.core, f"patch_namespaced_{kind}")(name, cluster.namespace, wanted, **options)
+        return True

@@ -1,0 +1,266 @@
+"""Prediction requests over the KServe ingress: addresses, bodies, answers, and errors in plain words.
+
+A service is reached at the ingress's address with its own host name in the ``Host`` header; the model's name in the
+path is the registry's, not the service's. Most failed requests are one of the two mixed up, so that the errors here
+name both.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from pdk_nb.errors import PredictionError
+
+__all__ = ["Endpoint", "Prediction", "curl_command", "parse", "send"]
+
+# TorchServe's default limit of a request body.
+MAX_REQUEST_BYTES = 6_553_500
+CONNECT_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a model answers.
+
+    Attributes:
+        service: Name of the InferenceService.
+        address: ``host:port`` of the ingress.
+        host: The service's host name, for the ``Host`` header.
+        model: Model name, for the path.
+        protocol: ``v1`` or ``v2``.
+        max_bytes: Largest request that the model server takes.
+        version: Model version that the service has been given.
+    """
+
+    service: str
+    address: str
+    host: str
+    model: str
+    protocol: str = "v1"
+    max_bytes: int = MAX_REQUEST_BYTES
+    version: str = ""
+
+    @property
+    def url(self) -> str:
+        """The prediction URL at the ingress."""
+        path = f"/v1/models/{self.model}:predict" if self.protocol == "v1" else f"/v2/models/{self.model}/infer"
+        return f"http://{self.address}{path}"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One instance's answer.
+
+    Attributes:
+        index: Class index; None when the instance failed.
+        label: Class name; empty when the model gave only the index.
+        scores: Probability by class name; empty when the model gave only the index.
+        model: Registry model that answered.
+        version: Its version (the commit id).
+        number: Its number in the registry; None when unknown.
+        error: Why this instance has no answer.
+        seconds: Duration of the whole request.
+        raw: The answer as it came.
+    """
+
+    index: int | None
+    label: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    model: str = ""
+    version: str = ""
+    number: int | None = None
+    error: str = ""
+    seconds: float = 0.0
+    raw: Any = None
+
+    @property
+    def score(self) -> float:
+        """Probability of the chosen class; NaN when the model did not give it."""
+        return self.scores.get(self.label, float("nan"))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: what is known, without the answer as it came."""
+        values: dict[str, Any] = {
+            "index": self.index,
+            "label": self.label,
+            "scores": dict(self.scores),
+            "model": self.model,
+        }
+        values |= {"version": self.version, "number": self.number, "error": self.error, "seconds": self.seconds}
+        return {key: value for key, value in values.items() if value not in ("", {}, None)}
+
+
+def body_for(endpoint: Endpoint, instances: Sequence[Mapping[str, Any]], *, detail: bool) -> bytes:
+    """The JSON body for some instances, in the endpoint's protocol.
+
+    Args:
+        endpoint: Where it goes.
+        instances: v1 instances: ``{"data": "<base64>"}``.
+        detail: Whether to ask for label, scores and version instead of the bare index.
+    """
+    if endpoint.protocol == "v1":
+        rows = [{**each, "detail": True} if detail else dict(each) for each in instances]
+        return json.dumps({"instances": rows}).encode()
+    inputs = [
+        {
+            "name": f"input-{number}",
+            "shape": [1],
+            "datatype": "BYTES",
+            "data": [each.get("data")],
+            **({"parameters": {"detail": True}} if detail else {}),
+        }
+        for number, each in enumerate(instances)
+    ]
+    return json.dumps({"inputs": inputs}).encode()
+
+
+def send(
+    endpoint: Endpoint,
+    instances: Sequence[Mapping[str, Any]],
+    *,
+    detail: bool = True,
+    timeout: float = 30.0,
+) -> list[Prediction]:
+    """Ask for predictions.
+
+    Args:
+        endpoint: Where the model answers.
+        instances: v1 instances: ``{"data": "<base64>"}``.
+        detail: Whether to ask for label, scores and version instead of the bare index.
+        timeout: Seconds to wait for the answer.
+
+    Returns:
+        One prediction per instance, in order.
+
+    Raises:
+        PredictionError: Nothing was sent (no instance, too large), or there was no usable answer.
+    """
+    import requests
+
+    if not instances:
+        raise PredictionError("A prediction request needs at least one instance.")
+    body = body_for(endpoint, instances, detail=detail)
+    if len(body) > endpoint.max_bytes:
+        raise PredictionError(
+            f"The request has {len(body):,} bytes; the service takes {endpoint.max_bytes:,}.",
+            where=endpoint.service,
+            fix="Send fewer or smaller pictures, or deploy with a larger --max-request-size.",
+        )
+    headers = {"Host": endpoint.host, "Content-Type": "application/json"}
+    try:
+        answer = requests.post(endpoint.url, data=body, headers=headers, timeout=(CONNECT_TIMEOUT_S, timeout))
+    except requests.Timeout as error:
+        raise PredictionError(
+            f"No answer within {timeout:.0f} s.",
+            where=f"{endpoint.url} (Host: {endpoint.host})",
+            fix=f"kubectl get inferenceservice {endpoint.service}  shows whether it is READY; try again if it is.",
+        ) from error
+    except requests.RequestException as error:
+        raise PredictionError(
+            f"The ingress does not answer: {error}",
+            where=endpoint.url,
+            fix="Compare kserve_ingress_host and kserve_ingress_port in pdk-config with: "
+            "kubectl -n istio-system get service istio-ingressgateway",
+        ) from error
+    if answer.status_code != 200:
+        raise _http_error(endpoint, answer.status_code, answer.text, answer.headers.get("Content-Type", ""))
+    return parse(endpoint, answer.content, len(instances), answer.elapsed.total_seconds())
+
+
+def _http_error(endpoint: Endpoint, code: int, text: str, content_type: str) -> PredictionError:
+    said = text.strip()
+    if "json" in content_type or said.startswith("{"):
+        try:
+            content = json.loads(said)
+            said = str(content.get("error") or content.get("message") or said)
+        except (ValueError, AttributeError):
+            pass
+    said = " ".join(said.split())[:300]
+    if code == 404:
+        what = f"404: the ingress knows no service '{endpoint.host}', or the service no model '{endpoint.model}'."
+        fix = (
+            "The Host header is the host of the service's URL (kubectl get inferenceservice), "
+            "the name in the path is the registry model's."
+        )
+    elif code == 413:
+        what = "413: the request is larger than the model server takes."
+        fix = "Send fewer or smaller pictures, or deploy with a larger --max-request-size."
+    elif code == 503:
+        what = "503: no worker took the request: the service is starting, overloaded, or its handler failed."
+        fix = f"kubectl get inferenceservice {endpoint.service}, then look at the predictor pod's log."
+    elif code in (502, 504):
+        what = f"{code}: the service does not answer the ingress."
+        fix = f"kubectl get pods -l serving.kserve.io/inferenceservice={endpoint.service}"
+    elif code == 400 and "InvalidKey" in text:
+        what = "400: TorchServe asks for its own token."
+        fix = "config.properties needs disable_token_authorization=true."
+    else:
+        what = f"{code}: the service refused the request."
+        fix = ""
+    where = f"{endpoint.url} (Host: {endpoint.host})"
+    return PredictionError(f"{what} It says: {said}" if said else what, where=where, fix=fix)
+
+
+def parse(endpoint: Endpoint, content: bytes, expected: int, seconds: float = 0.0) -> list[Prediction]:
+    """Read an answer in either protocol and either shape.
+
+    Raises:
+        PredictionError: It is no prediction answer, or has another number of rows than instances were sent.
+    """
+    try:
+        answer = json.loads(content)
+        rows = answer["predictions"] if endpoint.protocol == "v1" else [each["data"][0] for each in answer["outputs"]]
+        if not isinstance(rows, list):
+            raise TypeError("predictions are not a list")
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        start = content[:200].decode(errors="replace")
+        raise PredictionError(f"The answer holds no predictions: {start}", where=endpoint.url) from error
+    if len(rows) != expected:
+        raise PredictionError(f"{expected} instance(s) were sent, {len(rows)} prediction(s) came.", where=endpoint.url)
+    return [_prediction(row, seconds) for row in rows]
+
+
+def _prediction(row: Any, seconds: float) -> Prediction:
+    raw = row
+    if isinstance(row, str) and row.startswith("{"):
+        row = json.loads(row)
+    if isinstance(row, dict):
+        if "error" in row:
+            return Prediction(None, error=str(row["error"]), seconds=seconds, raw=raw)
+        index = row.get("index")
+        return Prediction(
+            int(index) if index is not None else None,
+            label=str(row.get("label", "")),
+            scores={str(key): float(value) for key, value in (row.get("scores") or {}).items()},
+            model=str(row.get("model", "")),
+            version=str(row.get("version", "")),
+            number=row.get("number"),
+            seconds=seconds,
+            raw=raw,
+        )
+    if isinstance(row, (int, float)) and not isinstance(row, bool):
+        return Prediction(int(row), seconds=seconds, raw=raw)
+    return Prediction(None, error=f"not a class index: {row!r}", seconds=seconds, raw=raw)
+
+
+def curl_command(endpoint: Endpoint, body_file: str = "cat.json", *, verbose: bool = False) -> str:
+    """The setup guide's curl line with this cluster's values.
+
+    Args:
+        endpoint: Where the model answers.
+        body_file: JSON file with the request.
+        verbose: Whether to show the headers, as the guide does.
+    """
+    line = ["curl", *(["-v"] if verbose else ["-sS"]), "-H", f"Host: {endpoint.host}"]
+    line += ["-H", "Content-Type: application/json", endpoint.url, "-d", f"@{body_file}"]
+    return " ".join(f'"{each}"' if " " in each and '"' not in each else shlex.quote(each) for each in line)
+
+
+def host_of(url: str) -> str:
+    """The host of a service's ``status.url``; empty when there is none."""
+    return urlsplit(url).netloc

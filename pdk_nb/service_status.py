@@ -1,0 +1,202 @@
+"""Reading an InferenceService's status: what it serves, whether it is ready, and why not.
+
+Source of the fields: ``pkg/apis/serving/v1beta1/inference_service_status.go`` of KServe 0.13.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+__all__ = ["ServiceStatus", "failure_reasons", "is_terminal", "read_status"]
+
+TERMINAL = frozenset({"BlockedByFailedLoad", "InvalidSpec"})
+EVENT_LIMIT = 5
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """A service's state.
+
+    Attributes:
+        name: The service.
+        namespace: Its namespace.
+        url: Its URL; empty before it has one.
+        ready: Whether the version that it was given last is what it serves.
+        ready_text: ``True``, ``False``, ``Unknown`` or empty, as kubectl prints it.
+        previous_percent: Traffic of the revision before, in percent; None when there is no split.
+        latest_percent: Traffic of the latest revision in percent.
+        latest_created: Newest revision.
+        latest_ready: Newest revision that became ready.
+        previous_rolled_out: Revision that had all traffic before.
+        transition: KServe's ``transitionStatus``: InProgress, UpToDate, BlockedByFailedLoad, InvalidSpec.
+        model_state: State of the newest revision's model: Pending, Loading, Loaded, FailedToLoad.
+        reasons: What its conditions and model status say is missing.
+        model: Registry model (annotation).
+        version: Model version (annotation ``pach_id``).
+        number: Registry number (annotation); None when unknown.
+        storage_uri: Where the model lies.
+        protocol: ``v1`` or ``v2``.
+        max_request_size: Largest request in bytes; 0 for TorchServe's default.
+        created: Creation time.
+        annotations: All annotations.
+    """
+
+    name: str
+    namespace: str
+    url: str
+    ready: bool
+    ready_text: str
+    previous_percent: int | None
+    latest_percent: int | None
+    latest_created: str
+    latest_ready: str
+    previous_rolled_out: str
+    transition: str
+    model_state: str
+    reasons: tuple[str, ...]
+    model: str
+    version: str
+    number: int | None
+    storage_uri: str
+    protocol: str
+    max_request_size: int
+    created: datetime | None
+    annotations: Mapping[str, str]
+
+    def summary(self) -> str:
+        """One line about where it stands."""
+        if self.ready:
+            return f"READY, {self.latest_ready or self.latest_created} serves"
+        state = f"model {self.model_state}" if self.model_state else "no status yet"
+        head = f"{self.latest_created}: {state}" if self.latest_created else state
+        return f"{head}; {self.reasons[0]}" if self.reasons else head
+
+    def row(self) -> dict[str, str]:
+        """The columns of ``kubectl get inferenceservices``."""
+        return {
+            "NAME": self.name,
+            "URL": self.url,
+            "READY": self.ready_text,
+            "PREV": "" if self.previous_percent is None else str(self.previous_percent),
+            "LATEST": "" if self.latest_percent is None else str(self.latest_percent),
+            "PREVROLLEDOUTREVISION": self.previous_rolled_out,
+            "LATESTREADYREVISION": self.latest_ready,
+            "AGE": _age(self.created),
+        }
+
+
+def _age(created: datetime | None) -> str:
+    if created is None:
+        return ""
+    seconds = max(0, int((datetime.now(timezone.utc) - created).total_seconds()))
+    if seconds < 120:
+        return f"{seconds}s"
+    if seconds < 2 * 3600:
+        return f"{seconds // 60}m"
+    return f"{seconds // 3600}h" if seconds < 48 * 3600 else f"{seconds // 86400}d"
+
+
+def _number(text: Any) -> int | None:
+    return int(text) if str(text or "").isdigit() else None
+
+
+def read_status(service: Mapping[str, Any]) -> ServiceStatus:
+    """Read an InferenceService object; any field of its status may be absent."""
+    meta, status = service["metadata"], service.get("status") or {}
+    notes: dict[str, str] = meta.get("annotations") or {}
+    predictor_spec = (service.get("spec") or {}).get("predictor") or {}
+    model_spec = predictor_spec.get("model") or predictor_spec.get("pytorch") or {}
+    predictor = (status.get("components") or {}).get("predictor") or {}
+    traffic = predictor.get("traffic") or []
+    model_status = status.get("modelStatus") or {}
+    conditions = status.get("conditions") or []
+    ready_text = next((str(each.get("status", "")) for each in conditions if each.get("type") == "Ready"), "")
+    created_revision = str(predictor.get("latestCreatedRevision") or "")
+    ready_revision = str(predictor.get("latestReadyRevision") or "")
+    transition = str(model_status.get("transitionStatus") or "")
+    # In raw mode there are no ready revisions; then the conditions alone tell.
+    settled = not ready_revision or ready_revision == created_revision
+    stamp = meta.get("creationTimestamp")
+    return ServiceStatus(
+        name=str(meta["name"]),
+        namespace=str(meta.get("namespace", "")),
+        url=str(status.get("url") or ""),
+        ready=ready_text == "True" and settled and transition in ("", "UpToDate"),
+        ready_text=ready_text,
+        previous_percent=next((each.get("percent") for each in traffic if each.get("tag") == "prev"), None),
+        latest_percent=next((each.get("percent") for each in traffic if each.get("latestRevision")), None),
+        latest_created=created_revision,
+        latest_ready=ready_revision,
+        previous_rolled_out=str(predictor.get("previousRolledoutRevision") or ""),
+        transition=transition,
+        model_state=str((model_status.get("states") or {}).get("targetModelState") or ""),
+        reasons=_reasons(conditions, model_status),
+        model=notes.get("pdk-lab/model", ""),
+        version=notes.get("pach_id", ""),
+        number=_number(notes.get("pdk-lab/model-version-number")),
+        storage_uri=str(model_spec.get("storageUri") or ""),
+        protocol=str(model_spec.get("protocolVersion") or "v1"),
+        max_request_size=_number(notes.get("pdk-lab/max-request-size")) or 0,
+        created=datetime.fromisoformat(stamp.replace("Z", "+00:00")) if stamp else None,
+        annotations=notes,
+    )
+
+
+def _reasons(conditions: list[dict[str, Any]], model_status: dict[str, Any]) -> tuple[str, ...]:
+    """What is not well, the model's own failure first; each text once."""
+    found = []
+    failure = model_status.get("lastFailureInfo") or {}
+    if failure.get("message") and model_status.get("transitionStatus") != "UpToDate":
+        found.append(f"{failure.get('reason', 'model')}: {failure['message']}")
+    for each in conditions:
+        if each.get("status") != "True" and each.get("message"):
+            found.append(str(each["message"]))
+    known: list[str] = []
+    for text in found:
+        if not any(text in other or other in text for other in known):
+            known.append(text)
+    return tuple(known)
+
+
+def is_terminal(status: ServiceStatus) -> bool:
+    """Whether the newest revision will not become ready by waiting."""
+    return status.transition in TERMINAL
+
+
+def failure_reasons(core: Any, namespace: str, name: str, status: ServiceStatus) -> list[str]:
+    """Reasons from the status, the predictor's pods and the service's events; what cannot be read is left out.
+
+    Args:
+        core: A ``CoreV1Api``.
+        namespace: The service's namespace.
+        name: The service.
+        status: Its state.
+    """
+    import kubernetes
+    import urllib3
+
+    found = list(status.reasons)
+    # As JSON, not as the client's objects: those refuse pods that lack a field the lab does not look at.
+    options: dict[str, Any] = {"_preload_content": False, "_request_timeout": 10}
+    try:
+        selector = f"serving.kserve.io/inferenceservice={name}"
+        pods = json.loads(core.list_namespaced_pod(namespace, label_selector=selector, **options).data)
+        for pod in pods.get("items", []):
+            state = pod.get("status") or {}
+            for each in [*(state.get("initContainerStatuses") or []), *(state.get("containerStatuses") or [])]:
+                waiting = (each.get("state") or {}).get("waiting") or {}
+                if waiting.get("reason"):
+                    text = f"pod {pod['metadata']['name']}, {each.get('name', '')}: {waiting['reason']}"
+                    found.append(f"{text}: {waiting['message']}" if waiting.get("message") else text)
+        selector = f"involvedObject.name={name},type=Warning"
+        events = json.loads(core.list_namespaced_event(namespace, field_selector=selector, **options).data)
+        for event in events.get("items", [])[-EVENT_LIMIT:]:
+            found.append(f"event {event.get('reason', '')}: {event.get('message', '')}")
+    except (kubernetes.client.ApiException, urllib3.exceptions.HTTPError):
+        # Reading pods and events is often not allowed; the status's own reasons have to do then.
+        return found
+    return found

@@ -1,0 +1,365 @@
+"""Where models are kept for KServe: one API over ``gs://``, ``s3://`` and a pipeline's own output folder.
+
+Each model version has a prefix of its own, ``<model>/<version>/``, and the URI that KServe gets ends with ``/``:
+KServe 0.12 to 0.14 puts archives into the wrong folder otherwise, and ``dogs-and-cats`` would also match
+``dogs-and-cats-2``. Old versions stay, so that a roll-back is a change of one address.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from pdk_nb.errors import DeploymentError, UsageError
+
+__all__ = [
+    "FolderStore",
+    "GcsStore",
+    "ModelStore",
+    "S3Store",
+    "delete_version",
+    "gateway_bucket",
+    "make_folders",
+    "open_store",
+    "probe",
+    "upload_model",
+    "versions",
+]
+
+# A name that every S3 and GCS accepts; longer names with dots are Pachyderm's own (see gateway_bucket).
+BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+CONFIG_KEY = "config/config.properties"
+TIMEOUT_S = 60.0
+
+
+class ModelStore(Protocol):
+    """A place for files under keys. ``uri`` is how KServe finds it; it ends with ``/``."""
+
+    uri: str
+
+    def put(self, source: Path, key: str) -> None:
+        """Store a file under a key, replacing what is there."""
+
+    def read(self, key: str) -> bytes:
+        """A stored file; KeyError when there is none."""
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """Keys that begin with a prefix, sorted."""
+
+    def delete(self, key: str) -> None:
+        """Delete a file; it need not be there."""
+
+
+class FolderStore:
+    """A folder: a pipeline's ``/pfs/out``, or a local folder.
+
+    Args:
+        folder: The folder; made when needed.
+        uri: How KServe finds it, e.g. through Pachyderm's S3 gateway; ``file://`` when empty.
+    """
+
+    def __init__(self, folder: Path, uri: str = "") -> None:
+        self.folder = folder
+        self.uri = uri.rstrip("/") + "/" if uri else f"{folder.resolve().as_uri()}/"
+
+    def _path(self, key: str) -> Path:
+        target = (self.folder / key).resolve()
+        if not target.is_relative_to(self.folder.resolve()):
+            raise UsageError(f"The key {key} leads out of the folder.", where=str(self.folder))
+        return target
+
+    def put(self, source: Path, key: str) -> None:
+        target = self._path(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.partial")
+        shutil.copyfile(source, partial)
+        partial.replace(target)
+
+    def read(self, key: str) -> bytes:
+        try:
+            return self._path(key).read_bytes()
+        except FileNotFoundError as error:
+            raise KeyError(key) from error
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        if self.folder.is_dir():
+            found = (path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file())
+            yield from sorted(key for key in found if key.startswith(prefix))
+
+    def delete(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+
+
+class S3Store:
+    """A bucket of Amazon S3 or of anything that speaks its protocol (MinIO, Pachyderm's gateway).
+
+    Credentials are found as boto3 finds them: environment, profile, pod identity.
+
+    Args:
+        bucket: Bucket name.
+        endpoint: URL of another S3 than Amazon's; ``AWS_ENDPOINT_URL`` when empty.
+        access_key: Access key id; found by boto3 when empty.
+        secret_key: Secret access key.
+        region: Region; boto3's own when empty.
+    """
+
+    def __init__(
+        self, bucket: str, *, endpoint: str = "", access_key: str = "", secret_key: str = "", region: str = ""
+    ) -> None:
+        import boto3
+        from botocore.config import Config
+
+        self.bucket = bucket
+        self.uri = f"s3://{bucket}/"
+        # Path style reaches bucket names with dots over any endpoint; Amazon's own names go in the host name.
+        style = {"addressing_style": "path"} if endpoint or "." in bucket else {}
+        self._client = boto3.client(
+            "s3",
+            endpoint_url=endpoint or None,
+            aws_access_key_id=access_key or None,
+            aws_secret_access_key=secret_key or None,
+            region_name=region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
+            config=Config(s3=style, connect_timeout=10, read_timeout=TIMEOUT_S, retries={"max_attempts": 4}),
+        )
+
+    def put(self, source: Path, key: str) -> None:
+        with _provider_errors(f"{self.uri}{key}"):
+            self._client.upload_file(str(source), self.bucket, key)
+
+    def read(self, key: str) -> bytes:
+        from botocore.exceptions import ClientError
+
+        with _provider_errors(f"{self.uri}{key}"):
+            try:
+                body: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+                return body
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") in ("NoSuchKey", "404"):
+                    raise KeyError(key) from error
+                raise
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        with _provider_errors(f"{self.uri}{prefix}"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+            for page in pages:
+                for item in page.get("Contents", ()):
+                    yield str(item["Key"])
+
+    def delete(self, key: str) -> None:
+        with _provider_errors(f"{self.uri}{key}"):
+            self._client.delete_object(Bucket=self.bucket, Key=key)
+
+
+class GcsStore:
+    """A bucket of Google Cloud Storage.
+
+    Credentials are Google's defaults: ``GOOGLE_APPLICATION_CREDENTIALS`` or workload identity. With
+    ``STORAGE_EMULATOR_HOST`` an emulator is used, without credentials.
+
+    Args:
+        bucket: Bucket name.
+    """
+
+    def __init__(self, bucket: str) -> None:
+        from google.auth.credentials import AnonymousCredentials
+        from google.cloud import storage
+
+        self.bucket = bucket
+        self.uri = f"gs://{bucket}/"
+        with _provider_errors(self.uri):
+            if os.environ.get("STORAGE_EMULATOR_HOST"):
+                client = storage.Client(project="pdk-lab", credentials=AnonymousCredentials())
+            else:
+                client = storage.Client()
+            self._bucket = client.bucket(bucket)
+
+    def put(self, source: Path, key: str) -> None:
+        with _provider_errors(f"{self.uri}{key}"):
+            self._bucket.blob(key).upload_from_filename(str(source), timeout=TIMEOUT_S)
+
+    def read(self, key: str) -> bytes:
+        from google.api_core.exceptions import NotFound
+
+        with _provider_errors(f"{self.uri}{key}"):
+            try:
+                content: bytes = self._bucket.blob(key).download_as_bytes(timeout=TIMEOUT_S)
+                return content
+            except NotFound as error:
+                raise KeyError(key) from error
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        with _provider_errors(f"{self.uri}{prefix}"):
+            yield from sorted(blob.name for blob in self._bucket.list_blobs(prefix=prefix, timeout=TIMEOUT_S))
+
+    def delete(self, key: str) -> None:
+        from google.api_core.exceptions import NotFound
+
+        with _provider_errors(f"{self.uri}{key}"), contextlib.suppress(NotFound):
+            self._bucket.blob(key).delete(timeout=TIMEOUT_S)
+
+
+@contextlib.contextmanager
+def _provider_errors(where: str) -> Iterator[None]:
+    """Turn what a provider's client raises into one error with the provider's words."""
+    try:
+        yield
+    except (KeyError, DeploymentError, GeneratorExit):
+        raise
+    except Exception as error:  # boto3, google-auth and requests share no base class
+        kind = type(error).__name__
+        if type(error).__module__.split(".")[0] not in ("botocore", "boto3", "s3transfer", "google", "requests"):
+            raise
+        text = str(error).strip().splitlines()[0] if str(error).strip() else kind
+        fix = "Check the bucket's name and region, and what the credentials may do there."
+        if "redential" in kind or "redential" in text:
+            fix = "Give the job credentials: a service account with rights on the bucket, or keys in a secret."
+        raise DeploymentError(f"The model store refused: {kind}: {text}", where=where, fix=fix) from error
+
+
+def gateway_bucket(commit: str, branch: str, repo: str, project: str) -> str:
+    """The bucket under which Pachyderm's S3 gateway shows a commit.
+
+    Source: ``[<commit>.][<branch>.]<repo>[.<project>]``, Pachyderm's ``src/server/pfs/s3/driver.go``.
+    """
+    return ".".join(part for part in (commit, branch, repo, project) if part)
+
+
+def open_store(
+    host: str | None,
+    bucket: str = "",
+    *,
+    output: Path | None = None,
+    output_uri: str = "",
+    endpoint: str = "",
+) -> ModelStore:
+    """The model store for a platform.
+
+    Args:
+        host: ``gcp``, ``aws`` (or ``s3``), or None for the pipeline's own output.
+        bucket: Bucket name; with a scheme or a trailing slash is fine.
+        output: The output folder, when host is None.
+        output_uri: How KServe finds it.
+        endpoint: URL of another S3 than Amazon's.
+
+    Raises:
+        UsageError: The arguments do not fit together.
+    """
+    if not host:
+        if output is None:
+            raise UsageError("Without a cloud model host the output folder has to be given.")
+        return FolderStore(output, output_uri)
+    name = re.sub(r"^(gs|s3)://", "", bucket).strip("/")
+    if not BUCKET.fullmatch(name):
+        raise UsageError(
+            f"'{bucket}' is not the name of a bucket.",
+            where="--cloud-model-bucket",
+            fix="kubectl get configmap pdk-config -o jsonpath='{.data.kserve_model_bucket_name}'",
+        )
+    if host == "gcp":
+        return GcsStore(name)
+    if host in ("aws", "s3"):
+        return S3Store(name, endpoint=endpoint)
+    raise UsageError(f"'{host}' is no model host; known are gcp and aws.", where="--cloud-model-host")
+
+
+def probe(store: ModelStore, prefix: str = "") -> None:
+    """Prove that the store can be written: put a small object, read it back, delete it.
+
+    Args:
+        store: The store.
+        prefix: Key prefix that will be written to.
+
+    Raises:
+        DeploymentError: It cannot be written, or reads back something else.
+    """
+    import tempfile
+
+    word = uuid.uuid4().hex
+    key = f"{prefix.strip('/')}/.pdk-probe-{word}".lstrip("/")
+    with tempfile.TemporaryDirectory() as scratch:
+        source = Path(scratch) / "probe"
+        source.write_text(word)
+        store.put(source, key)
+    try:
+        if store.read(key) != word.encode():
+            raise DeploymentError("The model store gives back something else than was written.", where=store.uri + key)
+    except KeyError as error:
+        raise DeploymentError("The model store has lost what was just written.", where=store.uri + key) from error
+    finally:
+        store.delete(key)
+
+
+def upload_model(store: ModelStore, model: str, version: str, folder: Path) -> str:
+    """Store a model folder under its versioned prefix; the configuration goes last.
+
+    A server that starts while the upload is under way finds no configuration yet, rather than one that names an
+    archive which is not there.
+
+    Args:
+        store: Where to.
+        model: Model name.
+        version: Model version.
+        folder: ``config/config.properties`` and ``model-store/*.mar``.
+
+    Returns:
+        The ``storageUri``, ending with ``/``.
+
+    Raises:
+        DeploymentError: The folder is incomplete, or the store refuses.
+    """
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    if CONFIG_KEY not in files or not any(key.startswith("model-store/") for key in files):
+        raise DeploymentError(
+            f"The model folder is incomplete: {', '.join(files) or 'empty'}.",
+            where=str(folder),
+            fix=f"It needs {CONFIG_KEY} and model-store/<model>.mar.",
+        )
+    prefix = f"{model}/{version}"
+    for key in sorted(files, key=lambda each: (each == CONFIG_KEY, each)):
+        store.put(files[key], f"{prefix}/{key}")
+    return f"{store.uri}{prefix}/"
+
+
+def versions(store: ModelStore, model: str) -> list[str]:
+    """Versions of a model whose upload is complete, sorted by name."""
+    tail = f"/{CONFIG_KEY}"
+    found = [key[len(model) + 1 : -len(tail)] for key in store.keys(f"{model}/") if key.endswith(tail)]
+    return sorted(each for each in found if each and "/" not in each)
+
+
+def delete_version(store: ModelStore, model: str, version: str) -> int:
+    """Delete one version's files, the configuration first.
+
+    Returns:
+        How many files were deleted.
+
+    Raises:
+        UsageError: Model or version is empty, which would delete more than one version.
+    """
+    if not model or not version or "/" in version:
+        raise UsageError(f"'{model}/{version}' does not name one model version.")
+    keys = list(store.keys(f"{model}/{version}/"))
+    for key in sorted(keys, key=lambda each: (not each.endswith(CONFIG_KEY), each)):
+        store.delete(key)
+    return len(keys)
+
+
+def make_folders(store: ModelStore, model: str) -> list[str]:
+    """The setup guide's "create folders" step: empty objects that consoles show as folders. Not needed by the lab.
+
+    Returns:
+        The keys.
+    """
+    import tempfile
+
+    keys = [f"{model}/{part}/.keep" for part in ("config", "model-store")]
+    with tempfile.NamedTemporaryFile() as empty:
+        for key in keys:
+            store.put(Path(empty.name), key)
+    return keys
