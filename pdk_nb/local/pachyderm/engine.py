@@ -136,13 +136,9 @@ class Engine:
     @contextmanager
     def upload(self) -> Iterator[Upload]:
         """A place for content that a change is going to use; discarded when an error leaves the block."""
-
-        def known(digest: bytes) -> bool:
-            with self.read() as connection:
-                return known_in(connection, digest)
-
-        with self.blobs.in_use():
-            upload = Upload(self.blobs.writer(known))
+        # While the store is in use no blob is collected, so what is known now stays known.
+        with self.blobs.in_use(), self.read() as connection:
+            upload = Upload(self.blobs.writer(lambda digest: known_in(connection, digest)))
             try:
                 yield upload
             except BaseException:

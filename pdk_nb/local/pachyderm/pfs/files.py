@@ -70,7 +70,8 @@ def inspect_file(connection: sqlite3.Connection, commit: Commit, path: str) -> F
     Raises:
         NotFound: Nothing does.
     """
-    found = tree_of(connection, commit).find(path)
+    tree = tree_of(connection, commit)
+    found = tree.find(path) or tree.find(clean_path(path))
     if found is None:
         raise _missing(commit, path)
     return found

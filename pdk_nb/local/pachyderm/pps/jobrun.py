@@ -59,14 +59,12 @@ class JobRun:
         """Bring the job to its end, whatever happens."""
         try:
             self._run()
-        except NotFound as error:
-            # Its pipeline, job or commit was deleted under it.
-            if self._still_open():
-                self._end(pps_pb2.JOB_FAILURE, error.what)
         except Exception as error:
-            log.exception("job %s failed", self._job)
-            if not self.cancelled.is_set():
-                self._end(pps_pb2.JOB_FAILURE, f"{type(error).__name__}: {error}")
+            # Its pipeline, job or commit may have been deleted under it: then nobody asks any more.
+            if self._still_open():
+                log.exception("job %s failed", self._job)
+                reason = error.what if isinstance(error, Fault) else f"{type(error).__name__}: {error}"
+                self._end(pps_pb2.JOB_FAILURE, reason)
         finally:
             shutil.rmtree(self._context.work / str(self._job.pk), ignore_errors=True)
 
@@ -85,10 +83,12 @@ class JobRun:
         self._log(f"job {self._job.id} ended: {pps_pb2.JobState.Name(state)} {reason}".rstrip())
 
     def _run(self) -> None:
-        with self._engine.change() as change:
-            jobs.set_state(change.connection, self._job.pk, pps_pb2.JOB_STARTING)
         self._log(f"started processing job {self._job.id}")
-        inputs = self._wait_inputs()
+        inputs = self._inputs()
+        if inputs is None:
+            with self._engine.change() as change:
+                jobs.set_state(change.connection, self._job.pk, pps_pb2.JOB_STARTING)
+            inputs = self._engine.wait_for(self._ready_inputs, lambda: not self.cancelled.is_set())
         if inputs is None:
             return
         failed = [each for each in inputs if each.error]
@@ -102,10 +102,6 @@ class JobRun:
         secrets = self._wait_secrets()
         if secrets is None:
             return
-        with self._engine.change() as change:
-            jobs.set_state(change.connection, self._job.pk, pps_pb2.JOB_RUNNING)
-            if self._pipeline.details.autoscaling:
-                pipelines.set_state(change.connection, self._pipeline.pk, pps_pb2.PIPELINE_RUNNING)
         try:
             self._process(secrets)
         finally:
@@ -120,14 +116,16 @@ class JobRun:
                 (int(pps_pb2.PIPELINE_STANDBY), self._pipeline.pk, int(pps_pb2.PIPELINE_RUNNING)),
             )
 
-    def _wait_inputs(self) -> list[Commit] | None:
-        def probe(connection: sqlite3.Connection) -> list[Commit] | None:
-            if self._job.output is None:
-                return []
-            found = commit_provenance(connection, self._job.output)
-            return found if all(each.finished for each in found) else None
+    def _inputs(self) -> list[Commit] | None:
+        with self._engine.read() as connection:
+            return self._ready_inputs(connection)
 
-        return self._engine.wait_for(probe, lambda: not self.cancelled.is_set())
+    def _ready_inputs(self, connection: sqlite3.Connection) -> list[Commit] | None:
+        """The commits that the job was made from, once all of them are finished."""
+        if self._job.output is None:
+            return []
+        found = commit_provenance(connection, self._job.output)
+        return found if all(each.finished for each in found) else None
 
     def _input_names(self, failed: list[Commit]) -> list[str]:
         repos = {each.repo for each in failed if each.repo.type != SPEC_REPO}
@@ -170,6 +168,9 @@ class JobRun:
         }
         todo = [each for each in datums if each.id not in kept]
         with self._engine.change() as change:
+            jobs.set_state(change.connection, self._job.pk, pps_pb2.JOB_RUNNING)
+            if details.autoscaling:
+                pipelines.set_state(change.connection, self._pipeline.pk, pps_pb2.PIPELINE_RUNNING)
             self._write_datums(change.connection, datums, kept)
             change.connection.execute(
                 "UPDATE jobs SET total = ?, skipped = ? WHERE pk = ?", (len(datums), len(kept), self._job.pk)

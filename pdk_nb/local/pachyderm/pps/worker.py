@@ -21,6 +21,7 @@ from pdk_nb.local.pachyderm.pps.images import Image, search_path
 from pdk_nb.local.pachyderm.pps.jobs import Job, Stats
 from pdk_nb.local.pachyderm.pps.pipelines import Pipeline
 from pdk_nb.local.pachyderm.pps.process import Outcome, base_environment, run_command
+from pdk_nb.local.pachyderm.store.blobs import BlobReader
 from pdk_nb.local.pachyderm.store.tree import Found
 
 
@@ -226,7 +227,8 @@ class DatumRun:
         """Write the datum's inputs below ``/pfs``; their size in bytes."""
         (self._pfs / "out").mkdir(parents=True)
         total = 0
-        with self._context.engine.blobs.in_use(), self._context.engine.read() as connection:
+        engine = self._context.engine
+        with engine.read() as connection, engine.blobs.reader(connection) as content:
             for each in self._datum.inputs:
                 folder = self._pfs / each.leaf.name
                 folder.mkdir(exist_ok=True)
@@ -237,14 +239,14 @@ class DatumRun:
                         target.mkdir(parents=True, exist_ok=True)
                         continue
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    total += self._write(connection, each, found, target)
+                    total += self._write(content, each, found, target)
         return total
 
-    def _write(self, connection: object, each: DatumInput, found: Found, target: Path) -> int:
+    def _write(self, content: BlobReader, each: DatumInput, found: Found, target: Path) -> int:
         with target.open("wb") as handle:
             if getattr(each.leaf, "empty_files", False):
                 return 0
-            for chunk in self._context.engine.blobs.read(connection, found.entry.blobs):  # type: ignore[arg-type]
+            for chunk in content.read(found.entry.blobs):
                 handle.write(chunk)
         return found.entry.size
 

@@ -157,7 +157,6 @@ class Reading:
             if name in request.query:
                 raise not_implemented(f"{request.method} object {name}")
         with ExitStack() as stack:
-            stack.enter_context(self._engine.blobs.in_use())
             connection = stack.enter_context(self._engine.read())
             commit = open_bucket(connection, parse_bucket(request.bucket))
             found = None
@@ -179,7 +178,8 @@ class Reading:
             if partial:
                 headers.append(("Content-Range", f"bytes {start}-{start + length - 1}/{size}"))
             headers.append(("Content-Length", str(length)))
-            body = self._engine.blobs.read(connection, found.entry.blobs, start, length) if length else []
+            content = stack.enter_context(self._engine.blobs.reader(connection))
+            body = content.read(found.entry.blobs, start, length) if length else []
             # The snapshot is held until the last byte is sent.
             held = stack.pop_all()
             return Reply(status_line(206 if partial else 200), headers, body, held.close)

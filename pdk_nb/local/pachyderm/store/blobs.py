@@ -24,6 +24,7 @@ from pdk_nb.local.pachyderm.faults import Fault, StorageFull
 
 HASH_SIZE = 32
 READ_CHUNK = 2 << 20
+MAX_OPEN_PACKS = 64
 EMPTY_HASH = hashlib.blake2b(b"", digest_size=HASH_SIZE).digest()
 
 Location = tuple[bytes, str, int, int]
@@ -169,13 +170,54 @@ class BlobStore:
         """The file of a pack."""
         return self.folder / pack[:2] / pack
 
-    def read(
-        self, connection: sqlite3.Connection, hashes: tuple[bytes, ...], offset: int = 0, limit: int = -1
-    ) -> Iterator[bytes]:
+    @contextmanager
+    def reader(self, connection: sqlite3.Connection) -> Iterator[BlobReader]:
+        """A reader that keeps packs open for the length of the block."""
+        with self.in_use():
+            reader = BlobReader(self, connection)
+            try:
+                yield reader
+            finally:
+                reader.close()
+
+    def packs(self) -> Iterator[str]:
+        """Names of all packs on disk."""
+        for folder in self.folder.iterdir():
+            if folder.is_dir():
+                yield from (each.name for each in folder.iterdir())
+
+
+class BlobReader:
+    """Reads blobs; the packs stay open from one blob to the next.
+
+    Args:
+        store: Where the packs lie.
+        connection: Where locations are looked up.
+    """
+
+    def __init__(self, store: BlobStore, connection: sqlite3.Connection) -> None:
+        self._store = store
+        self._connection = connection
+        self._open: dict[str, int] = {}
+
+    def close(self) -> None:
+        """Close all packs."""
+        for descriptor in self._open.values():
+            os.close(descriptor)
+        self._open.clear()
+
+    def _descriptor(self, pack: str) -> int:
+        found = self._open.get(pack)
+        if found is None:
+            if len(self._open) >= MAX_OPEN_PACKS:
+                os.close(self._open.pop(next(iter(self._open))))
+            found = self._open[pack] = os.open(self._store.path(pack), os.O_RDONLY)
+        return found
+
+    def read(self, hashes: tuple[bytes, ...], offset: int = 0, limit: int = -1) -> Iterator[bytes]:
         """The concatenated content of some blobs, in chunks.
 
         Args:
-            connection: Where the locations are looked up.
             hashes: The blobs, in order.
             offset: Bytes to leave out at the beginning.
             limit: Bytes to give at most; all when negative.
@@ -183,7 +225,7 @@ class BlobStore:
         for digest in hashes:
             if digest == EMPTY_HASH:
                 continue
-            row = connection.execute("SELECT pack, start, size FROM blobs WHERE hash = ?", (digest,)).fetchone()
+            row = self._connection.execute("SELECT pack, start, size FROM blobs WHERE hash = ?", (digest,)).fetchone()
             if row is None:
                 raise Fault(f"chunk {digest.hex()} is missing from storage")
             if offset >= row["size"]:
@@ -193,23 +235,17 @@ class BlobStore:
             if limit >= 0:
                 remaining = min(remaining, limit)
                 limit -= remaining
-            with self.path(row["pack"]).open("rb", buffering=0) as handle:
-                handle.seek(row["start"] + offset)
-                while remaining:
-                    chunk = handle.read(min(READ_CHUNK, remaining))
-                    if not chunk:
-                        raise Fault(f"chunk {digest.hex()} is cut short in storage")
-                    remaining -= len(chunk)
-                    yield chunk
+            place = row["start"] + offset
+            while remaining:
+                chunk = os.pread(self._descriptor(row["pack"]), min(READ_CHUNK, remaining), place)
+                if not chunk:
+                    raise Fault(f"chunk {digest.hex()} is cut short in storage")
+                remaining -= len(chunk)
+                place += len(chunk)
+                yield chunk
             offset = 0
             if limit == 0:
                 return
-
-    def packs(self) -> Iterator[str]:
-        """Names of all packs on disk."""
-        for folder in self.folder.iterdir():
-            if folder.is_dir():
-                yield from (each.name for each in folder.iterdir())
 
 
 def known_in(connection: sqlite3.Connection, digest: bytes) -> bool:

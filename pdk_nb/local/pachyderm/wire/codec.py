@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 
 _ADD_FILE = 0x12  # ModifyFileRequest.add_file = 2, length-delimited
-_PATH, _DATUM, _RAW = 0x0A, 0x12, 0x1A  # AddFile.path = 1, datum = 2, raw = 3
+_DELETE_FILE = 0x1A  # ModifyFileRequest.delete_file = 3
+_PATH, _DATUM, _RAW = 0x0A, 0x12, 0x1A  # path = 1 and datum = 2 of AddFile and DeleteFile; AddFile.raw = 3
 _VALUE = 0x0A  # BytesValue.value = 1
 
 
@@ -29,6 +30,19 @@ class AddBytes:
     data: memoryview | None
 
 
+@dataclass(slots=True)
+class DeletePath:
+    """A ``delete_file``.
+
+    Attributes:
+        path: The file, or with a trailing slash the directory.
+        datum: Its tag, or empty.
+    """
+
+    path: str
+    datum: str
+
+
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     result = shift = 0
     while True:
@@ -40,13 +54,16 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         shift += 7
 
 
-def decode_modify(data: bytes) -> AddBytes | pfs_pb2.ModifyFileRequest:
-    """A ``ModifyFileRequest``; the kind that carries content without building a message."""
+def decode_modify(data: bytes) -> AddBytes | DeletePath | pfs_pb2.ModifyFileRequest:
+    """A ``ModifyFileRequest``; the usual kinds without building a message."""
+    found: AddBytes | DeletePath | None = None
     try:
         if data[0] == _ADD_FILE:
             found = _decode_add(data)
-            if found is not None:
-                return found
+        elif data[0] == _DELETE_FILE:
+            found = _decode_delete(data)
+        if found is not None:
+            return found
     except IndexError:
         pass  # malformed or unusual: the protocol library decides
     return pfs_pb2.ModifyFileRequest.FromString(data)
@@ -82,6 +99,24 @@ def _decode_add(data: bytes) -> AddBytes | None:
             return None
         at = end
     return AddBytes(path, datum, raw) if seen_raw else None
+
+
+def _decode_delete(data: bytes) -> DeletePath | None:
+    length, at = _varint(data, 1)
+    if at + length != len(data):
+        return None
+    path = datum = ""
+    while at < len(data):
+        field = data[at]
+        length, start = _varint(data, at + 1)
+        at = start + length
+        if field == _PATH:
+            path = data[start:at].decode()
+        elif field == _DATUM:
+            datum = data[start:at].decode()
+        else:
+            return None
+    return DeletePath(path, datum) if at == len(data) else None
 
 
 def encode_bytes_value(content: bytes) -> bytes:

@@ -17,9 +17,8 @@ from pdk_nb.local.pachyderm.pfs.commits import tree_of
 from pdk_nb.local.pachyderm.pfs.lookup import get_commit
 from pdk_nb.local.pachyderm.pfs.tar import tar_stream
 from pdk_nb.local.pachyderm.pfs.types import Commit, CommitRef
-from pdk_nb.local.pachyderm.store.tree import Found
 from pdk_nb.local.pachyderm.wire import convert
-from pdk_nb.local.pachyderm.wire.codec import AddBytes
+from pdk_nb.local.pachyderm.wire.codec import AddBytes, DeletePath
 from pdk_nb.local.pachyderm.wire.dispatch import Call
 
 CHUNK = 2 << 20
@@ -34,7 +33,7 @@ class FileCalls:
         first = next(requests, None)
         if first is None:
             raise Fault("EOF")
-        if isinstance(first, AddBytes) or first.WhichOneof("body") != "set_commit":
+        if isinstance(first, AddBytes | DeletePath) or first.WhichOneof("body") != "set_commit":
             raise Fault("first message must be a set commit message")
         ref = convert.read_commit(first.set_commit)
         with self.engine.upload() as upload:
@@ -46,6 +45,9 @@ class FileCalls:
         for message in requests:
             if isinstance(message, AddBytes):
                 upload.add(message.path, message.data, message.datum)
+                continue
+            if isinstance(message, DeletePath):
+                upload.delete(message.path, message.datum)
                 continue
             kind = message.WhichOneof("body")
             if kind == "add_file":
@@ -78,18 +80,16 @@ class FileCalls:
         with self.engine.blobs.in_use(), self.engine.read() as connection:
             yield connection, get_commit(connection, ref)
 
-    def _content(self, connection: Any, found: Found) -> Iterator[bytes]:
-        return self.engine.blobs.read(connection, found.entry.blobs)
-
     def GetFile(self, request: pfs_pb2.GetFileRequest, call: Call) -> Iterator[bytes]:
         if request.URL:
             raise Unimplemented("GetFile with a URL is not implemented by the embedded Pachyderm")
         with self._opened(convert.read_commit(request.file.commit)) as (connection, commit):
             found = files.one_file(connection, commit, request.file.path)
             empty = True
-            for chunk in self.engine.blobs.read(connection, found.entry.blobs, request.offset):
-                empty = False
-                yield chunk
+            with self.engine.blobs.reader(connection) as content:
+                for chunk in content.read(found.entry.blobs, request.offset):
+                    empty = False
+                    yield chunk
             if empty:
                 # python_pachyderm's reader fails on a stream without any message.
                 yield b""
@@ -101,12 +101,9 @@ class FileCalls:
             found = files.matching_trees(connection, commit, request.file.path)
             lower, upper = request.path_range.lower, request.path_range.upper
             wanted = (each for each in found if (not lower or each.path >= lower) and (not upper or each.path < upper))
-            yield from tar_stream(
-                wanted,
-                lambda each: self._content(connection, each),
-                commit.finishing // convert.NANO,
-                CHUNK,
-            )
+            modified = commit.finishing // convert.NANO
+            with self.engine.blobs.reader(connection) as content:
+                yield from tar_stream(wanted, lambda each: content.read(each.entry.blobs), modified, CHUNK)
 
     def InspectFile(self, request: pfs_pb2.InspectFileRequest, call: Call) -> pfs_pb2.FileInfo:
         with self._opened(convert.read_commit(request.file.commit)) as (connection, commit):
