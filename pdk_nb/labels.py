@@ -10,6 +10,7 @@ This module needs the standard library only; it travels with the experiment's co
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -18,7 +19,10 @@ from pathlib import PurePosixPath
 
 from pdk_nb.errors import DataError
 
-__all__ = ["Label", "LabelRule", "infer_classes"]
+__all__ = ["HOLDOUT_SHARE", "Label", "LabelRule", "infer_classes", "split"]
+
+# Share of the pictures that no training ever sees.
+HOLDOUT_SHARE = 0.2
 
 # What cameras and phones call their files: a common beginning that says nothing about the picture.
 CAMERA_PREFIXES = frozenset(
@@ -168,3 +172,38 @@ def infer_classes(paths: Iterable[str]) -> tuple[str, ...]:
         f"the names of {len(pures)} files tell no classes",
         fix="put the pictures of each class into a folder of its own, or begin file names with the class: cat.1.jpg",
     )
+
+
+def _position(path: str) -> float:
+    """A number from 0 to 1 that depends on the path only: the same on every machine, in every run."""
+    digest = hashlib.sha256(f"/{path.strip('/')}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def split(items: Iterable[tuple[str, int]], share: float = HOLDOUT_SHARE) -> tuple[list[str], list[str]]:
+    """Divide pictures into those to learn from and those to test with, the same way in every run.
+
+    A picture's path alone decides, so none changes sides when more arrive, and a model that goes on from an earlier
+    one is never tested with what that one has learned. Every class is in the hold-out at least once: where chance
+    would leave it out, its picture nearest to the limit goes there.
+
+    Args:
+        items: (path in the repo, class index) of every usable picture.
+        share: Share to hold out.
+
+    Returns:
+        Paths to train with and paths to validate with, each sorted.
+    """
+    train: list[str] = []
+    held: list[str] = []
+    by_class: dict[int, list[str]] = {}
+    for path, label in items:
+        by_class.setdefault(label, []).append(path)
+    for paths in by_class.values():
+        ordered = sorted(paths, key=lambda path: (_position(path), path))
+        count = max(sum(_position(path) < share for path in ordered), 1)
+        if count == len(ordered) > 1:
+            count -= 1
+        held += ordered[:count]
+        train += ordered[count:]
+    return sorted(train), sorted(held)

@@ -394,13 +394,28 @@ def best_checkpoint(client: Determined, experiment_id: int) -> Checkpoint:
     Raises:
         TrainingError: It has none.
     """
-    found = client.get_experiment(experiment_id).list_checkpoints(max_results=1)
+    found = client.get_experiment(experiment_id).list_checkpoints()
     if not found:
         raise TrainingError(
             f"experiment {experiment_id} has no checkpoint",
             fix="look at the experiment's log: a trial that refuses its data ends without one",
         )
-    return found[0]
+    # The server puts the best first; of equally good ones the longest trained is taken.
+    best = _searcher_metric(found[0])
+    return max((c for c in found if _searcher_metric(c) == best), key=lambda c: _batches(c), default=found[0])
+
+
+def _searcher_metric(checkpoint: Checkpoint) -> float | None:
+    training = checkpoint.training
+    if training is None:
+        return None
+    name = (training.experiment_config.get("searcher") or {}).get("metric")
+    value = ((training.validation_metrics or {}).get("avgMetrics") or {}).get(name)
+    return None if value is None else float(value)
+
+
+def _batches(checkpoint: Checkpoint) -> int:
+    return int((checkpoint.metadata or {}).get("steps_completed") or 0)
 
 
 def experiment_path(client: Determined, experiment_id: int) -> str:

@@ -1,7 +1,7 @@
 import pytest
 
 from pdk_nb.errors import DataError
-from pdk_nb.labels import LabelRule, infer_classes
+from pdk_nb.labels import LabelRule, infer_classes, split
 
 RULE = LabelRule()
 
@@ -70,3 +70,33 @@ def test_infer_classes_from_prefixes_folders_or_not_at_all():
     assert infer_classes(f"{name}/IMG_{i}.jpg" for i in range(3) for name in ("Rose", "Tulip")) == ("rose", "tulip")
     with pytest.raises(DataError, match="tell no classes"):
         infer_classes(f"data1/IMG_{i}.jpg" for i in range(9))
+
+
+def items(*ranges):
+    return [
+        (f"/data{i % 2}/{name}.{i}.jpg", label) for r in ranges for i in r for label, name in enumerate(("dog", "cat"))
+    ]
+
+
+def test_the_split_is_stratified_disjoint_and_blind_to_order():
+    everything = items(range(500))
+    train, held = split(everything)
+    assert split(list(reversed(everything))) == (train, held)
+    assert sorted(train + held) == sorted(path for path, _ in everything)
+    for name in ("dog", "cat"):
+        assert 0.15 < sum(name in path for path in held) / 500 < 0.25
+
+
+def test_nothing_changes_sides_when_more_arrives():
+    train, held = split(items(range(100)))
+    more_train, more_held = split(items(range(300)))
+    assert set(train) < set(more_train) and set(held) < set(more_held)
+    assert split([(path.strip("/"), label) for path, label in items(range(100))])[1] == [p.strip("/") for p in held]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_every_class_is_held_out_at_least_once(count):
+    train, held = split(items(range(count)))
+    for name in ("dog", "cat"):
+        assert sum(name in path for path in held) >= 1
+        assert sum(name in path for path in train) >= (1 if count > 1 else 0)

@@ -1,0 +1,108 @@
+"""How a picture becomes the model's input: one function for validation, for serving and for a notebook.
+
+This file needs PIL, numpy and torch only. It travels in the checkpoint's ``code/`` folder and, beside the handler, in
+the model archive: what validates a model is byte for byte what serves it.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+Transform = Callable[[Image.Image], torch.Tensor]
+
+MEAN, STD = 0.5, 0.5
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """The picture with its EXIF orientation applied, in RGB, transparent pixels on white."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "RGB":
+        return image
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    if image.mode.startswith(("I", "F")):
+        low, high = (float(value) for value in image.getextrema())
+        scale = 255.0 / (high - low) if high > low else 0.0
+        return image.convert("F").point(lambda value: value * scale - low * scale).convert("L").convert("RGB")
+    return image.convert("RGB")
+
+
+def open_rgb(data: bytes) -> Image.Image:
+    """Decode a picture completely. Raises PIL's errors for broken files."""
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        return upright_rgb(image)
+
+
+def to_tensor(image: Image.Image) -> torch.Tensor:
+    """RGB picture -> float32 tensor (3, height, width), values from -1 to 1."""
+    values = np.asarray(image, dtype=np.float32) / 255.0
+    return torch.from_numpy((values - MEAN) / STD).permute(2, 0, 1).contiguous()
+
+
+class EvalTransform:
+    """Shorter side to ``size`` pixels, middle square, normalised. Has no randomness."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        image = upright_rgb(image)
+        scale = self.size / min(image.size)
+        width, height = (max(self.size, round(side * scale)) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        left, top = (width - self.size) // 2, (height - self.size) // 2
+        return to_tensor(image.crop((left, top, left + self.size, top + self.size)))
+
+
+def eval_transform(size: int) -> Transform:
+    """The transform for validation and serving.
+
+    Args:
+        size: Side of the model's input in pixels.
+
+    Returns:
+        Callable from a PIL picture of any mode and size to a float32 tensor (3, size, size).
+    """
+    return EvalTransform(size)
+
+
+class TrainTransform:
+    """A random part of the picture, perhaps mirrored and turned, in other light. For training only."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        image = upright_rgb(image)
+        if random.random() < 0.3:
+            image = image.rotate(random.uniform(-15, 15), Image.Resampling.BILINEAR, fillcolor=(128, 128, 128))
+        side = min(image.size) * random.uniform(0.75, 1.0)
+        stretch = random.uniform(0.9, 1.1)
+        width, height = min(image.width, side * stretch), min(image.height, side / stretch)
+        left, top = random.uniform(0, image.width - width), random.uniform(0, image.height - height)
+        box = (left, top, left + width, top + height)
+        image = image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box)
+        if random.random() < 0.5:
+            image = ImageOps.mirror(image)
+        tensor = to_tensor(image)
+        grey = tensor.mean(dim=0, keepdim=True)
+        tensor = grey + (tensor - grey) * random.uniform(0.6, 1.3)
+        return tensor * random.uniform(0.75, 1.25) + random.uniform(-0.25, 0.25)
+
+
+def train_transform(size: int) -> Transform:
+    """The transform for training: random crops, mirroring, turning and light.
+
+    Args:
+        size: Side of the model's input in pixels.
+    """
+    return TrainTransform(size)

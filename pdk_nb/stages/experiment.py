@@ -1,0 +1,203 @@
+"""An experiment's configuration and context directory, made from the fetched code for one job."""
+
+from __future__ import annotations
+
+import copy
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import pdk_nb
+from pdk_nb.errors import SettingsError, SpecError
+from pdk_nb.mlde import Pool
+
+__all__ = ["CONTEXT_MODULES", "PachydermBlock", "build_context", "check", "fill", "merge", "profile_for", "read_yaml"]
+
+# Modules that travel with every experiment: trials need no installed pdk_nb.
+CONTEXT_MODULES = ("__init__.py", "errors.py", "labels.py", "photos.py")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 with the floats of YAML 1.2: ``1e-4`` is a number, not a text."""
+
+
+_Loader.yaml_implicit_resolvers = {key: list(value) for key, value in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def read_yaml(path: Path, shown: str = "") -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Args:
+        path: The file.
+        shown: How to name it in errors; its path by default.
+
+    Raises:
+        SpecError: It is missing, not YAML (with line and column), or no mapping.
+    """
+    shown = shown or str(path)
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        there = ", ".join(sorted(p.name for p in path.parent.glob("*.y*ml"))) if path.parent.is_dir() else ""
+        raise SpecError(
+            f"the configuration cannot be read: {error.strerror}",
+            where=shown,
+            fix=f"check --config and --sub-dir; here are: {there or 'no YAML files'}",
+        ) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else shown
+        raise SpecError(f"the configuration is not YAML: {error.problem or error.context}", where=place) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError(f"the configuration is not YAML: {error}", where=shown) from error
+    if not isinstance(content, dict):
+        raise SpecError("the configuration is not a mapping", where=f"{shown}:1:1")
+    return content
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``over`` laid over it: mappings are merged, everything else is replaced."""
+    result = copy.deepcopy(dict(base))
+    for key, value in over.items():
+        known = result.get(key)
+        result[key] = (
+            merge(known, value) if isinstance(known, dict) and isinstance(value, dict) else copy.deepcopy(value)
+        )
+    return result
+
+
+def profile_for(folder: Path, wanted: str, pool: Pool) -> str:
+    """The profile to lay over the configuration.
+
+    Args:
+        folder: The experiment's folder.
+        wanted: ``auto``, or a file name in ``profiles/`` without its suffix.
+        pool: The resource pool; ``auto`` goes by it.
+
+    Returns:
+        The profile's name, or an empty text where the experiment has none.
+
+    Raises:
+        SpecError: The wanted profile does not exist.
+    """
+    known = sorted(path.stem for path in (folder / "profiles").glob("*.yaml"))
+    name = ("gpu" if pool.has_gpu else "cpu") if wanted == "auto" else wanted
+    if name in known:
+        return name
+    if wanted == "auto":
+        return ""
+    raise SpecError(
+        f"the experiment has no profile {wanted!r}",
+        where="--profile",
+        fix=f"choose one of: {', '.join(known) or 'none'}",
+    )
+
+
+@dataclass(frozen=True)
+class PachydermBlock:
+    """What a trial needs to fetch its data; ``token`` is secret."""
+
+    host: str
+    port: str
+    project: str
+    repo: str
+    branch: str
+    token: str = ""
+    previous_commit: str = ""
+
+    def __repr__(self) -> str:
+        return f"PachydermBlock({self.project}/{self.repo}@{self.branch} at {self.host}:{self.port})"
+
+
+def fill(
+    config: Mapping[str, Any],
+    block: PachydermBlock,
+    *,
+    labels: list[str],
+    pool: str,
+    workspace: str = "",
+    project: str = "",
+    warm_start: str = "",
+) -> dict[str, Any]:
+    """The configuration for one job.
+
+    Args:
+        config: As read from the experiment's folder.
+        block: Goes to ``data.pachyderm``; its token goes to ``data.secrets.pachyderm_token`` where the configuration
+            has that key (Determined masks it in logs), else to ``data.pachyderm.token`` as in the PDK examples.
+        labels: Job id, pipeline, repo: how the experiment is found again.
+        pool: Resource pool.
+        workspace: Overrides the configuration's.
+        project: Overrides the configuration's.
+        warm_start: Checkpoint uuid to start from; empty for a fresh start.
+    """
+    data = config.get("data") or {}
+    masked = isinstance(data.get("secrets"), dict) and "pachyderm_token" in data["secrets"]
+    pachyderm = {
+        "host": block.host,
+        "port": block.port,
+        "repo": block.repo,
+        "branch": block.branch,
+        "token": "" if masked else block.token,
+        "previous_commit": block.previous_commit or None,
+        "project": block.project,
+    }
+    over: dict[str, Any] = {"data": {"pachyderm": pachyderm}, "labels": labels, "resources": {"resource_pool": pool}}
+    if masked:
+        over["data"]["secrets"] = {"pachyderm_token": block.token}
+    if workspace:
+        over["workspace"] = workspace
+    if project:
+        over["project"] = project
+    if warm_start:
+        over["searcher"] = {"source_checkpoint_uuid": warm_start}
+    return merge({**config, "data": data, "resources": config.get("resources") or {}}, over)
+
+
+def check(config: Mapping[str, Any], pool: Pool, shown: str) -> None:
+    """Refuse a configuration that Determined would refuse later, or keep in its queue for ever.
+
+    Raises:
+        SpecError: A part is missing.
+        SettingsError: The pool is too small.
+    """
+    for key in ("name", "entrypoint", "searcher", "hyperparameters"):
+        if not config.get(key):
+            raise SpecError(
+                f"the experiment's configuration has no {key!r}", where=shown, fix=f"add {key}: to the file"
+            )
+    metric = (config.get("searcher") or {}).get("metric")
+    if not metric:
+        raise SpecError("the experiment's configuration has no searcher.metric", where=shown)
+    slots = int((config.get("resources") or {}).get("slots_per_trial") or 1)
+    if pool.slots and slots > pool.slots:
+        raise SettingsError(
+            f"the experiment wants {slots} slots per trial; the resource pool {pool.name!r} has {pool.slots}",
+            where=f"{shown}: resources.slots_per_trial",
+            fix="lower slots_per_trial or choose a larger pool: the experiment would wait for ever",
+        )
+
+
+def build_context(folder: Path, into: Path) -> Path:
+    """The folder that goes to Determined: the experiment's files, and the light modules of this package.
+
+    Args:
+        folder: The experiment's folder.
+        into: A folder that does not exist yet.
+    """
+    ignore = shutil.ignore_patterns("__pycache__", ".*", "*.pyc")
+    shutil.copytree(folder, into, ignore=ignore)
+    package = into / "pdk_nb"
+    if not package.exists():
+        package.mkdir()
+        for name in CONTEXT_MODULES:
+            shutil.copyfile(Path(pdk_nb.__file__).parent / name, package / name)
+    return into
