@@ -191,8 +191,8 @@ def _kubeconfig(args: argparse.Namespace) -> str:
 
 def command_run(args: argparse.Namespace) -> int:
     """``pdk-nb run``."""
+    from pdk_nb.checkout import find_checkout
     from pdk_nb.local import stack
-    from pdk_nb.local.paths import find_checkout
     from pdk_nb.runner import run
 
     if args.with_stack and args.kubeconfig:

@@ -1,12 +1,10 @@
-"""Where the embedded stack keeps its state, and where it finds the checkout that it runs."""
+"""Where the embedded stack keeps its state."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
-
-from pdk_nb.errors import StackError
 
 SERVICES = ("kubernetes", "pachyderm", "determined")
 
@@ -86,22 +84,3 @@ def state_paths(state_dir: str | Path | None = None) -> StatePaths:
 
         chosen = platformdirs.user_state_dir("pdk-lab", appauthor=False)
     return StatePaths(Path(chosen).expanduser().resolve())
-
-
-def find_checkout(start: Path | None = None) -> Path:
-    """The lab's checkout: the folder that holds the images' code and the examples.
-
-    Looks upward from ``start`` (the working folder), then beside the package.
-
-    Raises:
-        StackError: Neither is inside a checkout.
-    """
-    here = (start or Path.cwd()).resolve()
-    for candidate in (here, *here.parents, Path(__file__).resolve().parents[2]):
-        if (candidate / "images" / "train").is_dir() and (candidate / "examples").is_dir():
-            return candidate
-    raise StackError(
-        "The lab's checkout is not found, so there are no pipeline images to run.",
-        where=str(here),
-        fix="Run the command inside the folder that holds images/, examples/ and notebooks/.",
-    )

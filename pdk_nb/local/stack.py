@@ -16,8 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pdk_nb.checkout import find_checkout
 from pdk_nb.errors import StackError
-from pdk_nb.local.paths import SERVICES, StatePaths, find_checkout, state_paths
+from pdk_nb.local.paths import SERVICES, StatePaths, state_paths
 from pdk_nb.local.service import LOOPBACK, free_port, read_credentials, write_private
 from pdk_nb.local.supervisor import LISTENERS, service_environment
 

@@ -1,0 +1,178 @@
+"""Chapter 99: what the lab made, deleted downstream first; a second run finds nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from pdk_nb import mlde, mldm, serving
+from pdk_nb.chapters import deployment
+from pdk_nb.errors import PdkError
+from pdk_nb.report import Table
+
+if TYPE_CHECKING:
+    from pdk_nb.lab import Lab
+
+STOP_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to delete."""
+
+    kind: str
+    name: str
+    delete: Callable[[], Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be deleted, in order."""
+
+    steps: tuple[Step, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.steps)
+
+    def table(self) -> Table:
+        """The plan as a table."""
+        return Table(("Order", "What", "Name"), [(n, each.kind, each.name) for n, each in enumerate(self.steps, 1)])
+
+    def __str__(self) -> str:
+        return str(self.table()) if self.steps else "Nothing of the lab is on the cluster."
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_() if self.steps else f"<p>{self}</p>"
+
+
+def make_plan(lab: Lab) -> Plan:
+    """Look for everything that carries the lab's names, and for nothing else.
+
+    The order is the way back: what uses a thing goes before the thing.
+    """
+    names, steps = lab.names, []
+    if deployment.service(lab) is not None:
+        steps.append(Step("InferenceService", names.service, lambda: serving.delete(lab.settings, names.service)))
+    steps += _pachyderm_steps(lab)
+    steps += _determined_steps(lab)
+    return Plan(tuple(steps))
+
+
+def _pachyderm_steps(lab: Lab) -> list[Step]:
+    names, client = lab.names, lab.pachyderm
+    if not any(info.project.name == names.project for info in client.list_project()):
+        return []
+    steps = []
+    present = mldm.pipelines(client, names.project)
+    for pipeline in (names.deploy_pipeline, names.train_pipeline):
+        if pipeline in present:
+            steps.append(
+                Step(
+                    "Pachyderm pipeline",
+                    pipeline,
+                    partial(client.delete_pipeline, pipeline, project_name=names.project),
+                )
+            )
+    repos = mldm.repos(client, names.project)
+    if names.data_repo in repos:
+        steps.append(
+            Step(
+                "Pachyderm repo",
+                names.data_repo,
+                lambda: client.delete_repo(names.data_repo, project_name=names.project),
+            )
+        )
+    others = set(repos) - {names.data_repo, names.train_pipeline, names.deploy_pipeline}
+    if not others and not set(present) - {names.train_pipeline, names.deploy_pipeline}:
+        # Somebody else's repo or pipeline keeps the project alive.
+        steps.append(Step("Pachyderm project", names.project, lambda: client.delete_project(names.project)))
+    return steps
+
+
+def _determined_steps(lab: Lab) -> list[Step]:
+    names, client = lab.names, lab.determined
+    steps = []
+    model = mlde.find_model(client, names.model)
+    if model is not None:
+        steps.append(Step("Model and its versions", names.model, model.delete))
+    labelled = [each for each in client.list_experiments(labels=[names.train_pipeline]) if _is_ours(lab, each)]
+    for experiment in labelled:
+        steps.append(
+            Step(
+                "Experiment and its checkpoints",
+                f"{experiment.id} ({experiment.name})",
+                partial(_delete_experiment, experiment),
+            )
+        )
+    return steps + _workspace_steps(lab, len(labelled))
+
+
+def _is_ours(lab: Lab, experiment: Any) -> bool:
+    """Whether an experiment carries the labels that the train stage gives: repo, job and pipeline."""
+    return {lab.names.data_repo, lab.names.train_pipeline} <= set(experiment.labels or ())
+
+
+def _delete_experiment(experiment: Any) -> None:
+    import time
+
+    experiment.reload()
+    if str(experiment.state.value) not in mlde.TERMINAL:
+        experiment.kill()
+        deadline = time.monotonic() + STOP_SECONDS
+        while str(experiment.state.value) not in mlde.TERMINAL and time.monotonic() < deadline:
+            time.sleep(0.3)
+            experiment.reload()
+    experiment.delete()
+
+
+def _workspace_steps(lab: Lab, experiments: int) -> list[Step]:
+    """Determined's project and workspace, when nothing of others is in them."""
+    names, http = lab.names, mlde.session(lab.determined)
+    workspace = next((each for each in lab.determined.list_workspaces() if each.name == names.workspace), None)
+    if workspace is None:
+        return []
+    projects = workspace.list_projects()
+    steps = []
+    project = next((each for each in projects if each.name == names.experiment_project), None)
+    if project is not None:
+        answer = http.get("/api/v1/experiments", params={"projectId": project.id, "limit": 0}).json()
+        if len(answer.get("experiments") or []) > experiments:
+            return []
+        steps.append(
+            Step(
+                "Determined project",
+                names.experiment_project,
+                lambda: http.delete(f"/api/v1/projects/{project.id}"),
+            )
+        )
+    if len(projects) <= 1:
+        steps.append(
+            Step("Determined workspace", names.workspace, lambda: http.delete(f"/api/v1/workspaces/{workspace.id}"))
+        )
+    return steps
+
+
+def apply(lab: Lab, plan: Plan) -> Table:
+    """Delete what the plan lists, in its order.
+
+    Raises:
+        PdkError: Something cannot be deleted; what comes after it is left alone.
+    """
+    rows = []
+    for step in plan.steps:
+        try:
+            step.delete()
+        except (grpc.RpcError, OSError, RuntimeError) as error:
+            raise PdkError(
+                f"{step.kind} {step.name} cannot be deleted: {mldm.reason(error)}",
+                fix="Mend this and run the clean-up again: it goes on where it stopped.",
+            ) from error
+        print(f"deleted {step.kind} {step.name}")
+        rows.append((step.kind, step.name, "deleted"))
+    return Table(("What", "Name", "Outcome"), rows)

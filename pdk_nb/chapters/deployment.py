@@ -1,0 +1,127 @@
+"""Chapter 04: from the registered model to a service that answers."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pdk_nb import archive, mldm, serving
+from pdk_nb.errors import DeploymentError
+from pdk_nb.mldm import Job
+from pdk_nb.report import Note, Table
+from pdk_nb.service_status import ServiceStatus
+
+if TYPE_CHECKING:
+    from pdk_nb.lab import Lab
+
+COLUMNS = ("Name", "Url", "Ready", "Prev", "Latest", "PrevRolledoutRevision", "LatestReadyRevision", "Age")
+
+
+def service(lab: Lab) -> ServiceStatus | None:
+    """The lab's service, or None while there is none."""
+    try:
+        return serving.service_status(lab.settings, lab.names.service)
+    except DeploymentError:
+        return None
+
+
+def served_commit(lab: Lab) -> str:
+    """The commit whose model answers now; empty while none does."""
+    found = service(lab)
+    return found.version if found and found.ready else ""
+
+
+def follow(lab: Lab, commit: str, timeout: float) -> Note:
+    """Wait until the deploy job of a commit has ended.
+
+    Raises:
+        TrainingError: It failed or did not end in time.
+    """
+    names, said = lab.names, ""
+
+    def look(job: Job | None) -> None:
+        nonlocal said
+        state = job.state.lower() if job else "waiting for the train job's output"
+        if state != said:
+            print(f"Waiting for {names.deploy_pipeline}: {state}")
+            said = state
+
+    job = mldm.wait_job(lab.pachyderm, names.project, names.deploy_pipeline, commit, timeout=timeout, progress=look)
+    return Note("ok", f"{names.deploy_pipeline} ended as {job.state} after {job.seconds:.0f} s.")
+
+
+def log_tail(lab: Lab, commit: str, lines: int) -> str:
+    """What the deploy job printed."""
+    found = mldm.log_lines(lab.pachyderm, lab.names.project, lab.names.deploy_pipeline, commit)
+    return "\n".join(found[-lines:])
+
+
+def archive_table(lab: Lab, commit: str) -> Table:
+    """What lies in the model archive that the deploy stage kept in its output repo or bucket.
+
+    Raises:
+        DeploymentError: There is no archive for this commit.
+    """
+    names = lab.names
+    output = mldm.commit_of(names.project, names.deploy_pipeline, id=commit)
+    paths = [path for path in mldm.files(lab.pachyderm, output) if path.endswith(".mar")]
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder) / f"{names.model}.mar"
+        if paths:
+            local.write_bytes(mldm.read_file(lab.pachyderm, output, paths[0]))
+            where = f"{names.deploy_pipeline}@{commit[:12]}…:{paths[0]}"
+        else:
+            where = _download(lab, commit, local)
+        info = archive.describe(local)
+    rows = [(entry.name, f"{entry.size:,} bytes", entry.role) for entry in info.entries]
+    return Table(("File", "Size", "What it is"), rows, caption=where)
+
+
+def _download(lab: Lab, commit: str, target: Path) -> str:
+    """Fetch the archive from the bucket that the service reads."""
+    from pdk_nb import storage
+
+    found = service(lab)
+    if found is None or found.version != commit:
+        raise DeploymentError(
+            "No archive is known for this commit.", where=commit, fix="Run notebook 04 after its deploy job has ended."
+        )
+    scheme, _, rest = found.storage_uri.partition("://")
+    bucket, _, prefix = rest.strip("/").partition("/")
+    store = storage.open_store("gcp" if scheme == "gs" else "aws", bucket, endpoint=lab.settings.minio_url)
+    key = f"{prefix}/model-store/{lab.names.model}.mar"
+    target.write_bytes(store.read(key))
+    return f"{scheme}://{bucket}/{key}"
+
+
+def services_table(lab: Lab) -> Table:
+    """InferenceServices with the columns of ``kubectl get inferenceservices``."""
+    rows = serving.status_table(lab.settings)
+    columns = list(rows[0]) if rows else list(COLUMNS)
+    namespace = lab.settings.kserve_model_namespace
+    return Table(columns, [list(row.values()) for row in rows], caption=f"kubectl -n {namespace} get inferenceservices")
+
+
+def wait_service(lab: Lab, commit: str, timeout: float) -> Note:
+    """Wait until the service is ready with the model of a commit.
+
+    Raises:
+        DeploymentError: It failed or was not ready in time; the message has the reasons.
+    """
+    started = time.monotonic()
+    status = serving.wait_ready(
+        lab.settings, lab.names.service, timeout, version=commit, poll=0.25, progress=lambda line: print(f"  {line}")
+    )
+    return Note("ready", f"{status.url} answers with the model of {commit} ({time.monotonic() - started:.0f} s).")
+
+
+def serve_version(lab: Lab, commit: str, timeout: float) -> Note:
+    """Roll back, or forward, to a version that the service has served."""
+    started = time.monotonic()
+    applied = serving.rollback(lab.settings, lab.names.service, commit)
+    serving.wait_ready(
+        lab.settings, lab.names.service, timeout, version=commit, after=applied.previous_revision, poll=0.25
+    )
+    return Note("ready", f"{lab.names.service} answers with {commit} again ({time.monotonic() - started:.0f} s).")

@@ -1,0 +1,199 @@
+"""Chapters 05 and 06: pictures become requests, requests become classes, versions are compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pdk_nb import plots, serving
+from pdk_nb.errors import DataError
+from pdk_nb.labels import LabelRule, split
+from pdk_nb.photos import IMAGE_SUFFIXES, from_request, load_image, to_request
+from pdk_nb.record import record
+from pdk_nb.report import Table
+
+if TYPE_CHECKING:
+    from pdk_nb.chapters.data import Arrival
+    from pdk_nb.lab import Lab
+    from pdk_nb.predictions import Prediction
+
+# Pictures of one request; a request has a size limit, a folder has none.
+BATCH = 4
+HOLD_OUT = 60
+
+
+def expected_label(name: str, classes: Sequence[str] = ("dog", "cat")) -> str:
+    """What a picture's name says that it shows; empty when it says nothing."""
+    index = LabelRule(tuple(classes)).label(name)
+    return "" if index is None else classes[index]
+
+
+def remember(image: str, expected: str, label: str) -> None:
+    """Write a prediction into the run's record."""
+    record("prediction", image=image, expected=expected, label=label, correct=(label == expected) if expected else None)
+
+
+def show_request(lab: Lab, picture: Path) -> Any:
+    """A picture beside the JSON that the service gets for it."""
+    request = to_request([picture])
+    text = json.dumps(request)
+    figure = plots.new_figure(7.0, 2.4)
+    left, right = figure.subplots(1, 2, width_ratios=[1, 2.2])
+    left.imshow(load_image(picture))
+    left.set_axis_off()
+    left.set_title(picture.name, fontsize=10)
+    right.set_axis_off()
+    shown = f"{text[:46]}\n   … {len(text):,} characters …\n{text[-22:]}"
+    right.text(0, 0.5, shown, family="monospace", fontsize=10, va="center")
+    return figure
+
+
+def predict_json(lab: Lab, files: Sequence[Path]) -> Table:
+    """Send request files as they are and show the bare answers, as curl does."""
+    target = serving.endpoint(lab.settings, lab.names.service)
+    classes = served_classes(lab)
+    rows = []
+    for file in files:
+        path = file if file.exists() else lab.sample(str(file))
+        request = json.loads(path.read_text())
+        from_request(request)
+        answer = serving.predict(target, images=request, detail=False)[0]
+        label = classes[answer.index] if answer.index is not None and answer.index < len(classes) else ""
+        expected = expected_label(path.stem, classes)
+        rows.append((path.name, json.dumps({"predictions": [answer.index]}), label, expected))
+        remember(path.name, expected, label)
+    return Table(
+        ("Request", "Answer", "Means", "Should be"), rows, caption=f"POST {target.address}  Host: {target.host}"
+    )
+
+
+def served_classes(lab: Lab) -> tuple[str, ...]:
+    """Class names of the served model, in the order of its outputs."""
+    from pdk_nb import mlde
+
+    commit = serving.service_status(lab.settings, lab.names.service).version
+    version = mlde.version_for_commit(lab.determined, lab.names.model, commit) if commit else None
+    classes = (version.metadata or {}).get("classes") if version is not None else None
+    return tuple(classes) if classes else ("dog", "cat")
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """All pictures of a folder, by name.
+
+    Raises:
+        DataError: There is none.
+    """
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not found:
+        raise DataError("There is no picture.", where=str(folder))
+    return found
+
+
+def predict_pictures(lab: Lab, source: Path) -> Table:
+    """Predict a folder (or one picture) and compare each answer with the picture's name."""
+    folder = source if source.exists() else lab.sample(str(source))
+    pictures = pictures_in(folder) if folder.is_dir() else [folder]
+    classes = served_classes(lab)
+    rows = []
+    for picture, answer in ask(lab, pictures):
+        expected = expected_label(picture.name, classes)
+        verdict = "" if not expected else ("right" if answer.label == expected else "WRONG")
+        rows.append((picture.name, answer.label or answer.error, f"{answer.score or 0:.0%}", expected, verdict))
+        remember(picture.name, expected, answer.label)
+    return Table(("Picture", "Predicted", "Probability", "Should be", "Verdict"), rows)
+
+
+def ask(lab: Lab, pictures: Sequence[Path]) -> list[tuple[Path, Prediction]]:
+    """Every picture with the service's answer."""
+    target = serving.endpoint(lab.settings, lab.names.service)
+    answers: list[tuple[Path, Prediction]] = []
+    for start in range(0, len(pictures), BATCH):
+        batch = list(pictures[start : start + BATCH])
+        answers += zip(batch, serving.predict(target, images=batch), strict=True)
+    return answers
+
+
+def curl(lab: Lab, file: str) -> str:
+    """The setup guide's curl line with this cluster's values."""
+    return serving.curl_command(lab.settings, lab.names.service, str(lab.sample(file).relative_to(lab.checkout)))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How one version did on a set of pictures.
+
+    Attributes:
+        title: What is evaluated.
+        commit: The version: the commit that its model was trained with.
+        counts: Pictures by (true class, predicted class).
+        classes: Class names in order.
+    """
+
+    title: str
+    commit: str
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """Pictures in all."""
+        return sum(self.counts.values())
+
+    @property
+    def accuracy(self) -> float:
+        """Share that is right."""
+        right = sum(count for (true, guess), count in self.counts.items() if true == guess)
+        return right / self.total if self.total else 0.0
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.accuracy:.1%} of {self.total} pictures right ({self.commit[:12]}…)"
+
+    __repr__ = __str__
+
+
+def hold_out(arrivals: Sequence[Arrival]) -> list[Path]:
+    """Pictures that training never learns from, chosen as the experiment chooses its validation set.
+
+    The choice depends on each picture's path in the repo alone, so it is the same for every version.
+    """
+    by_path: dict[str, Path] = {}
+    for arrival in arrivals:
+        by_path |= {f"{arrival.name}/{name}": local for name, local in arrival.files().items()}
+    rule = arrivals[0].photos.rule
+    _, held = split((path, label) for path in by_path if (label := rule.label(path)) is not None)
+    ordered = sorted(held, key=lambda path: hashlib.sha256(path.encode()).hexdigest())
+    return [by_path[path] for path in ordered[:HOLD_OUT]]
+
+
+def evaluate(lab: Lab, pictures: Sequence[Path], title: str) -> Evaluation:
+    """Ask the service for every picture and count."""
+    commit = serving.service_status(lab.settings, lab.names.service).version
+    classes = served_classes(lab)
+    counts: Counter[tuple[str, str]] = Counter()
+    for picture, answer in ask(lab, pictures):
+        # The folder above counts as well: some collections keep each class in its own.
+        true = expected_label(f"{picture.parent.name}/{picture.name}", classes)
+        if true:
+            counts[(true, answer.label or "no answer")] += 1
+    return Evaluation(title or commit[:12], commit, dict(counts), classes)
+
+
+def compare(evaluations: Sequence[Evaluation]) -> Table:
+    """Versions side by side, with their confusion matrices."""
+    from IPython.display import display
+
+    display(plots.confusion({each.title: each.counts for each in evaluations}, evaluations[0].classes))
+    rows = []
+    for each in evaluations:
+        recalls = []
+        for name in each.classes:
+            total = sum(count for (true, _), count in each.counts.items() if true == name)
+            recalls.append(f"{each.counts.get((name, name), 0) / total:.1%}" if total else "-")
+        rows.append((each.title, each.commit, f"{each.accuracy:.1%}", *recalls))
+    columns = ("Version", "Commit", "Accuracy", *(f"Right of {name}s" for name in evaluations[0].classes))
+    return Table(columns, rows, caption=f"{evaluations[0].total} pictures that neither was trained with")

@@ -1,0 +1,277 @@
+"""The lab: one object that the notebooks talk to.
+
+``connect()`` reads the settings of the cluster that the kubeconfig names; clients of the platforms are made when they
+are first used. The methods are the chapters' functions: what each does stands there.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pdk_nb import settings as settings_module
+from pdk_nb.checkout import find_checkout
+from pdk_nb.names import Names
+
+if TYPE_CHECKING:
+    import python_pachyderm
+    from determined.experimental import Determined
+
+    from pdk_nb.chapters.cleanup import Plan
+    from pdk_nb.chapters.data import Arrival
+    from pdk_nb.chapters.prediction import Evaluation
+    from pdk_nb.chapters.training import Trail
+    from pdk_nb.report import Note, Table
+    from pdk_nb.settings import Settings
+    from pdk_nb.widgets import PredictionPanel
+
+
+def connect(kubeconfig: str = "", namespace: str = "default", names: Names | None = None) -> Lab:
+    """Read the settings of a cluster.
+
+    Args:
+        kubeconfig: Path; ``KUBECONFIG`` or ``~/.kube/config`` when empty.
+        namespace: Namespace of the ConfigMap ``pdk-config``.
+        names: Other names than the setup guide's.
+
+    Raises:
+        SettingsError: There is no kubeconfig or no ``pdk-config``.
+        ServiceUnreachable: The cluster does not answer.
+    """
+    return Lab(settings_module.load(kubeconfig or None, namespace), names or Names())
+
+
+class Lab:
+    """Settings, names and clients of one walkthrough.
+
+    Args:
+        settings: The cluster's settings.
+        names: What the lab calls its things.
+    """
+
+    def __init__(self, settings: Settings, names: Names) -> None:
+        self.settings = settings
+        self.names = names
+
+    def __repr__(self) -> str:
+        return f"Lab on {self.settings.kubeconfig or 'this pod'}: project {self.names.project}"
+
+    @cached_property
+    def checkout(self) -> Path:
+        """The lab's own files."""
+        return find_checkout()
+
+    @cached_property
+    def pachyderm(self) -> python_pachyderm.Client:
+        """Client of Pachyderm."""
+        from pdk_nb import mldm
+
+        return mldm.connect(self.settings)
+
+    @cached_property
+    def determined(self) -> Determined:
+        """Client of Determined."""
+        from pdk_nb import mlde
+
+        known = self.settings
+        known.require("mlde_host", "mlde_port")
+        return mlde.connect(known.master_url, known.det_user, known.det_password.reveal())
+
+    # 00 environment
+
+    def settings_table(self) -> Table:
+        """Every setting: value, source, where it is used."""
+        from pdk_nb.chapters import environment
+
+        return environment.settings_table(self)
+
+    def preflight(self) -> Table:
+        """Reach each platform and name its version."""
+        from pdk_nb.chapters import environment
+
+        return environment.preflight(self)
+
+    # 01 project and pipelines
+
+    def create_projects(self) -> Table:
+        """Project, repo, workspace and storage access; what is there stays."""
+        from pdk_nb.chapters import setup
+
+        return setup.create_projects(self)
+
+    def create_pipelines(self, **choices: Any) -> Table:
+        """Render both pipeline specs and create or update the pipelines."""
+        from pdk_nb.chapters import setup
+
+        return setup.create_pipelines(self, **choices)
+
+    def draw_flow(self) -> Any:
+        """The way from the data repo to the service, with states."""
+        from pdk_nb.chapters import setup
+
+        return setup.draw_flow(self)
+
+    # 02 data
+
+    def open_photos(self, source: str, arrival: str = "data1", classes: str = "dog,cat") -> Arrival:
+        """Pictures of a folder or a zip file, looked at one by one."""
+        from pdk_nb.chapters import data
+
+        return data.open_photos(self, source, arrival, classes)
+
+    def commit(self, arrival: Arrival, folder: str = "") -> str:
+        """Commit pictures; the same pictures again make no new commit."""
+        from pdk_nb.chapters import data
+
+        return data.commit(self, arrival, folder)
+
+    def latest_commit(self) -> str:
+        """The id that ties everything: the newest commit of the data repo."""
+        from pdk_nb.chapters import data
+
+        return data.latest_commit(self)
+
+    # 03 training
+
+    def follow_training(self, commit: str = "", timeout: float = 900.0) -> Trail:
+        """Watch the train job and its experiment until the job ends."""
+        from pdk_nb.chapters import training
+
+        return training.follow(self, commit or self.latest_commit(), timeout)
+
+    def training_log(self, lines: int = 15, commit: str = "") -> str:
+        """The end of the trial's log."""
+        from pdk_nb.chapters import training
+
+        return training.log_tail(self, commit or self.latest_commit(), lines)
+
+    def trail(self, commit: str = "") -> Trail:
+        """Commit, job, experiment, checkpoint, model version and service of one id."""
+        from pdk_nb.chapters import training
+
+        return training.trail(self, commit or self.latest_commit())
+
+    # 04 deployment
+
+    def follow_deployment(self, commit: str = "", timeout: float = 600.0) -> Note:
+        """Wait until the deploy job has ended."""
+        from pdk_nb.chapters import deployment
+
+        return deployment.follow(self, commit or self.latest_commit(), timeout)
+
+    def deploy_log(self, lines: int = 25, commit: str = "") -> str:
+        """What the deploy job printed."""
+        from pdk_nb.chapters import deployment
+
+        return deployment.log_tail(self, commit or self.latest_commit(), lines)
+
+    def archive_table(self, commit: str = "") -> Table:
+        """What lies in the model archive."""
+        from pdk_nb.chapters import deployment
+
+        return deployment.archive_table(self, commit or self.latest_commit())
+
+    def services_table(self) -> Table:
+        """InferenceServices as ``kubectl get`` prints them."""
+        from pdk_nb.chapters import deployment
+
+        return deployment.services_table(self)
+
+    def wait_service(self, commit: str = "", timeout: float = 300.0) -> Note:
+        """Wait until the service serves the model of a commit."""
+        from pdk_nb.chapters import deployment
+
+        return deployment.wait_service(self, commit or self.latest_commit(), timeout)
+
+    # 05 predictions
+
+    def sample(self, name: str) -> Path:
+        """A file of ``sample-data``."""
+        return self.checkout / "sample-data" / name
+
+    def show_request(self, picture: str | Path) -> Any:
+        """A picture and the JSON that it becomes."""
+        from pdk_nb.chapters import prediction
+
+        return prediction.show_request(self, Path(picture))
+
+    def predict_json(self, *files: str | Path) -> Table:
+        """Send request files as they are, like the setup guide's curl."""
+        from pdk_nb.chapters import prediction
+
+        return prediction.predict_json(self, [Path(file) for file in files])
+
+    def predict_pictures(self, source: str | Path) -> Table:
+        """Predict every picture of a folder and compare with its name."""
+        from pdk_nb.chapters import prediction
+
+        return prediction.predict_pictures(self, Path(source))
+
+    def curl(self, file: str = "cat.json") -> str:
+        """The same prediction as a shell command."""
+        from pdk_nb.chapters import prediction
+
+        return prediction.curl(self, file)
+
+    def panel(self) -> PredictionPanel:
+        """Upload a picture and see its class."""
+        from pdk_nb.widgets import PredictionPanel
+
+        return PredictionPanel(self)
+
+    # 06 second arrival
+
+    def hold_out(self, *arrivals: Arrival) -> list[Path]:
+        """Pictures that no version has been trained with, the same for every version."""
+        from pdk_nb.chapters import prediction
+
+        return prediction.hold_out(arrivals)
+
+    def evaluate(self, pictures: list[Path], title: str = "") -> Evaluation:
+        """Ask the service for every picture and count what is right."""
+        from pdk_nb.chapters import prediction
+
+        return prediction.evaluate(self, pictures, title)
+
+    def compare(self, *evaluations: Evaluation) -> Table:
+        """Versions side by side."""
+        from pdk_nb.chapters import prediction
+
+        return prediction.compare(evaluations)
+
+    def serve_version(self, commit: str, timeout: float = 300.0) -> Note:
+        """Roll back, or forward, to the model of a commit."""
+        from pdk_nb.chapters import deployment
+
+        return deployment.serve_version(self, commit, timeout)
+
+    def served_commit(self) -> str:
+        """The commit whose model answers now."""
+        from pdk_nb.chapters import deployment
+
+        return deployment.served_commit(self)
+
+    # 99 clean up
+
+    def clean_up_plan(self) -> Plan:
+        """What the lab made on the cluster, downstream first."""
+        from pdk_nb.chapters import cleanup
+
+        return cleanup.make_plan(self)
+
+    def clean_up(self, plan: Plan) -> Table:
+        """Delete what a plan lists."""
+        from pdk_nb.chapters import cleanup
+
+        return cleanup.apply(self, plan)
+
+    def check(self, notebook: str, **facts: Any) -> None:
+        """Look at the cluster and say whether a notebook's goal is met.
+
+        Raises:
+            CheckFailed: It is not, and nobody is there to read the hint.
+        """
+        from pdk_nb import checks
+
+        checks.check(self, notebook, **facts)

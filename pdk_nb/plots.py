@@ -1,0 +1,164 @@
+"""Pictures for the notebooks, with colours that people with colour blindness can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito, "Color Universal Design", 2008.
+BLUE, ORANGE, GREEN, VERMILION, SKY, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#777777"
+STATE_COLOURS = {
+    "RUNNING": SKY,
+    "STARTING": SKY,
+    "STANDBY": GREEN,
+    "SUCCESS": GREEN,
+    "READY": GREEN,
+    "FAILURE": VERMILION,
+    "CRASHING": VERMILION,
+}
+
+
+def new_figure(width: float = 7.0, height: float = 3.2) -> Figure:
+    """A figure that belongs to nobody's window, so that it can be shown and updated in a notebook."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    return figure
+
+
+def photo_grid(pictures: Sequence[tuple[Any, str]], columns: int = 8) -> Figure:
+    """Small pictures with their labels.
+
+    Args:
+        pictures: PIL images and captions.
+        columns: Pictures per row.
+    """
+    rows = max(1, -(-len(pictures) // columns))
+    figure = new_figure(1.05 * columns, 1.25 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, (picture, caption) in zip(axes.flat, pictures, strict=False):
+        axis.imshow(picture)
+        axis.set_title(caption, fontsize=8)
+    return figure
+
+
+def histogram(counts: Mapping[str, int], title: str) -> Figure:
+    """How many there are of each."""
+    figure = new_figure(4.6, 0.55 + 0.45 * max(1, len(counts)))
+    axis = figure.subplots()
+    bars = axis.barh(list(counts), list(counts.values()), color=[BLUE, ORANGE, GREEN, VERMILION] * len(counts))
+    axis.bar_label(bars, padding=3)
+    axis.invert_yaxis()
+    axis.margins(x=0.12)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.set_xlabel(title)
+    return figure
+
+
+def curve(points: Sequence[tuple[int, str, float]], title: str) -> Figure:
+    """Metrics over batches.
+
+    Args:
+        points: Batches, the metric's name, its value.
+        title: The figure's title.
+    """
+    figure = new_figure(7.0, 2.9)
+    names = list(dict.fromkeys(name for _, name, _ in points))
+    axes = figure.subplots(1, max(1, len(names)), squeeze=False)[0]
+    for axis, name, colour in zip(axes, names or [""], [BLUE, VERMILION, GREEN], strict=False):
+        xs = [batches for batches, each, _ in points if each == name]
+        ys = [value for _, each, value in points if each == name]
+        axis.plot(xs, ys, marker="o", markersize=4, color=colour)
+        axis.set_xlabel("batches")
+        axis.set_title(name or "waiting for the first report", fontsize=10)
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+        if ys:
+            axis.annotate(f"{ys[-1]:.3f}", (xs[-1], ys[-1]), textcoords="offset points", xytext=(4, 6), fontsize=9)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def flow(nodes: Sequence[tuple[str, str, str]], title: str = "") -> Figure:
+    """The way from data to service, left to right.
+
+    Args:
+        nodes: Kind (``repo``, ``pipeline``, ``service`` …), name and state of each station, in order.
+        title: The figure's title.
+    """
+    from matplotlib.patches import FancyBboxPatch
+
+    width = 2.15 * len(nodes)
+    figure = new_figure(width, 1.5)
+    axis = figure.subplots()
+    axis.set_axis_off()
+    axis.set_xlim(0, len(nodes))
+    axis.set_ylim(0, 1)
+    for index, (kind, name, state) in enumerate(nodes):
+        colour = STATE_COLOURS.get(state.upper(), GREY)
+        box = FancyBboxPatch(
+            (index + 0.06, 0.22),
+            0.8,
+            0.56,
+            boxstyle="round,pad=0,rounding_size=0.08",
+            facecolor="white",
+            edgecolor=colour,
+            linewidth=2,
+        )
+        axis.add_patch(box)
+        axis.text(index + 0.46, 0.62, kind, ha="center", va="center", fontsize=8, color=GREY)
+        axis.text(index + 0.46, 0.46, name, ha="center", va="center", fontsize=8.5, weight="bold")
+        axis.text(index + 0.46, 0.31, state.lower(), ha="center", va="center", fontsize=8, color=colour)
+        if index + 1 < len(nodes):
+            arrow = {"arrowstyle": "-|>", "color": GREY, "linewidth": 1.4}
+            axis.annotate("", xy=(index + 1.05, 0.5), xytext=(index + 0.87, 0.5), arrowprops=arrow)
+    if title:
+        axis.set_title(title, fontsize=10, loc="left")
+    return figure
+
+
+def confusion(matrices: Mapping[str, Mapping[tuple[str, str], int]], classes: Sequence[str]) -> Figure:
+    """Confusion matrices side by side.
+
+    Args:
+        matrices: By title: counts by (true class, predicted class).
+        classes: Class names in order.
+    """
+    figure = new_figure(3.1 * max(1, len(matrices)), 2.8)
+    axes = figure.subplots(1, max(1, len(matrices)), squeeze=False)[0]
+    for axis, (title, counts) in zip(axes, matrices.items(), strict=False):
+        grid = [[counts.get((true, guess), 0) for guess in classes] for true in classes]
+        highest = max(max(row) for row in grid) or 1
+        axis.imshow(grid, cmap="Blues", vmin=0, vmax=highest * 1.4)
+        axis.set_xticks(range(len(classes)), classes)
+        axis.set_yticks(range(len(classes)), classes)
+        axis.set_xlabel("predicted")
+        axis.set_ylabel("true")
+        axis.set_title(title, fontsize=10)
+        for row, true in enumerate(classes):
+            for column, _ in enumerate(classes):
+                axis.text(column, row, str(grid[row][column]), ha="center", va="center", label=true)
+    return figure
+
+
+def prediction(picture: Any, scores: Mapping[str, float], caption: str) -> Figure:
+    """A picture beside the model's probabilities."""
+    figure = new_figure(5.6, 2.1)
+    left, right = figure.subplots(1, 2, width_ratios=[1, 1.5])
+    left.imshow(picture)
+    left.set_axis_off()
+    names = list(scores)
+    best = max(scores, key=lambda name: scores[name]) if scores else ""
+    bars = right.barh(names, [scores[name] for name in names], color=[BLUE if name == best else SKY for name in names])
+    right.bar_label(bars, fmt="{:.1%}", padding=3)
+    right.set_xlim(0, 1.25)
+    right.invert_yaxis()
+    right.set_xticks([])
+    right.spines[["top", "right", "bottom"]].set_visible(False)
+    right.set_title(caption, fontsize=10)
+    return figure

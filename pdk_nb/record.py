@@ -1,0 +1,40 @@
+"""What a headless run writes down while its notebooks run: checks and predictions, one line of JSON each.
+
+The runner names the file in ``PDK_RUN_RECORD``; without it nothing is written and nothing else changes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+RECORD_VARIABLE = "PDK_RUN_RECORD"
+HEADLESS_VARIABLE = "PDK_HEADLESS"
+
+
+def is_headless() -> bool:
+    """Whether nobody sits in front of the notebook, so that a failed check has to stop the run."""
+    return os.environ.get(HEADLESS_VARIABLE, "") not in ("", "0")
+
+
+def record(kind: str, **values: Any) -> None:
+    """Write one line of the run's record.
+
+    Args:
+        kind: ``check`` or ``prediction``.
+        values: What to remember; must be JSON.
+    """
+    target = os.environ.get(RECORD_VARIABLE)
+    if target:
+        with Path(target).open("a") as sink:
+            sink.write(json.dumps({"kind": kind, "time": time.time(), **values}) + "\n")
+
+
+def read_record(path: Path) -> list[dict[str, Any]]:
+    """All lines of a record; none when the run wrote none."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]

@@ -1,0 +1,107 @@
+"""Tables and notes that look right in a notebook, in its HTML and in a terminal."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+# Colours of Okabe and Ito's palette: people with colour blindness can tell them apart. Every state has a word too.
+STATE_COLOURS = {
+    "ok": "#00795c",
+    "ready": "#00795c",
+    "success": "#00795c",
+    "true": "#00795c",
+    "missing": "#b34700",
+    "wrong": "#b34700",
+    "failure": "#b34700",
+    "false": "#b34700",
+    "not yet": "#0b62a4",
+    "running": "#0b62a4",
+}
+STYLE = (
+    "border-collapse:collapse;margin:0.5em 0;font-variant-numeric:tabular-nums;font-size:0.95em;"
+    "font-family:system-ui,-apple-system,'Segoe UI',sans-serif"
+)
+
+
+class Table:
+    """Rows with named columns; draws itself as HTML in a notebook and as text elsewhere.
+
+    Args:
+        columns: Column headings.
+        rows: Cells, one sequence per row, as long as ``columns``.
+        caption: One line above the table.
+    """
+
+    def __init__(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> None:
+        self.columns = list(columns)
+        self.rows = [[_text(cell) for cell in row] for row in rows]
+        self.caption = caption
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __str__(self) -> str:
+        table = [[column.upper() for column in self.columns], *self.rows]
+        widths = [max(len(row[index]) for row in table) for index in range(len(self.columns))]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+        ]
+        return "\n".join([self.caption, *lines] if self.caption else lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        cell = "padding:0.25em 0.9em 0.25em 0;text-align:left;vertical-align:top;border-bottom:1px solid #8884"
+        head = "".join(f'<th scope="col" style="{cell}">{html.escape(each)}</th>' for each in self.columns)
+        body = "".join(
+            "<tr>" + "".join(f'<td style="{cell}">{_cell(each)}</td>' for each in row) + "</tr>" for row in self.rows
+        )
+        caption = ""
+        if self.caption:
+            style = "text-align:left;font-weight:600;padding-bottom:0.3em"
+            caption = f'<caption style="{style}">{html.escape(self.caption)}</caption>'
+        return f'<table style="{STYLE}">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+class Note:
+    """One sentence with a state: ``ok``, ``not yet`` or ``wrong``, and what to do next.
+
+    Args:
+        state: The state's word.
+        text: The sentence.
+        fix: What to do next; empty when there is nothing to do.
+    """
+
+    def __init__(self, state: str, text: str, fix: str = "") -> None:
+        self.state = state
+        self.text = text
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"[{self.state}] {self.text}" + (f"\n         what to do: {self.fix}" if self.fix else "")
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        colour = STATE_COLOURS.get(self.state, "#666")
+        fix = f'<br><span style="opacity:0.85">What to do: {html.escape(self.fix)}</span>' if self.fix else ""
+        return (
+            f'<div style="border-left:4px solid {colour};padding:0.3em 0.8em;margin:0.3em 0">'
+            f'<b style="color:{colour}">{html.escape(self.state)}</b> &ensp;{html.escape(self.text)}{fix}</div>'
+        )
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) < 1000 else f"{value:.0f}"
+    return str(value)
+
+
+def _cell(text: str) -> str:
+    colour = STATE_COLOURS.get(text.lower())
+    escaped = html.escape(text)
+    return f'<b style="color:{colour}">{escaped}</b>' if colour else escaped
