@@ -1,8 +1,7 @@
 """Model archives for TorchServe: a TorchScript file and a handler become a ``.mar``.
 
 ``torch-model-archiver`` collects the files and writes the manifest; the archive itself is packed here, because
-the tool's zip carries clock times: the same model, handler and version give the same bytes, so that a retry of a
-job uploads what is there already.
+the tool's zip carries clock times: the same TorchScript file, handler and version give the same bytes.
 
 The layout that KServe expects under a service's ``storageUri``
 (``config/runtimes/kserve-torchserve.yaml`` of KServe 0.13)::

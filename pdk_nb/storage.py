@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import uuid
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -167,8 +168,11 @@ class GcsStore:
     """
 
     def __init__(self, bucket: str) -> None:
-        from google.auth.credentials import AnonymousCredentials
-        from google.cloud import storage
+        with warnings.catch_warnings():
+            # Google's packages announce at import which Python versions and namespaces they will drop.
+            warnings.simplefilter("ignore")
+            from google.auth.credentials import AnonymousCredentials
+            from google.cloud import storage
 
         self.bucket = bucket
         self.uri = f"gs://{bucket}/"

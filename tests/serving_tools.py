@@ -13,15 +13,7 @@ from pdk_nb import archive, torchserve_config
 
 HANDLER = Path(__file__).resolve().parents[1] / "examples" / "dog-cat" / "handler" / "dog_cat_handler.py"
 SIZE = 8
-PREPROCESS = """
-import torch
-from torchvision.transforms import functional as F
-
-def eval_transform(size):
-    def transform(image):
-        return F.pil_to_tensor(image.resize((size, size))).float() / 255
-    return transform
-"""
+PREPROCESS = (HANDLER.parents[1] / "experiment" / "preprocess.py").read_text()
 
 
 class RedOrBlue(torch.nn.Module):

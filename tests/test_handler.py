@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
+from pdk_nb import photos
 from tests.serving_tools import BLUE, RED, SIZE, model_folder, picture
 
 pytest.importorskip("ts")
@@ -105,29 +107,24 @@ def test_all_kinds_of_pictures_are_read(v1: Any) -> None:
     assert answers[1] == answers[2] == 1
 
 
-def test_pictures_are_read_as_for_training() -> None:
-    photos = pytest.importorskip("pdk_nb.photos")
-    import importlib.util
-
-    from tests.serving_tools import HANDLER
-
-    spec = importlib.util.spec_from_file_location("handler_under_test", HANDLER)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    turned = Image.new("RGB", (6, 3), (10, 20, 30))
-    turned.putpixel((0, 0), (255, 255, 255))
+def test_pictures_become_what_validation_sees(loaded: Any) -> None:
+    """Whatever the notebook's own reader makes of a picture, the packed transform makes the same tensor of it."""
+    service = loaded("kserve")
+    handler = service._entry_point.__self__._handle_fn.__self__
+    turned = Image.new("RGB", (60, 30), (10, 20, 30))
+    turned.paste((255, 255, 255), (0, 0, 20, 15))
     exif = turned.getexif()
     exif[0x0112] = 6
     buffer = io.BytesIO()
     turned.save(buffer, "JPEG", exif=exif)
     samples = [buffer.getvalue(), picture(90, "L"), picture((9, 8, 7, 100), "RGBA"), picture(40000, "I;16")]
-    samples += [picture((1, 2, 3, 4), "CMYK", "JPEG"), picture((77, 99), "LA")]
+    samples += [picture((1, 2, 3, 4), "CMYK", "JPEG"), picture((77, 99), "LA"), RED]
     for content in samples:
-        ours, theirs = module.read_picture(content), photos.load_image(content)
-        assert (ours.size, ours.mode) == (theirs.size, theirs.mode)
-        assert ours.tobytes() == theirs.tobytes()
-    assert module.read_picture(buffer.getvalue()).size == (3, 6)
+        upright = photos.load_image(content)
+        assert torch.equal(handler._tensor({"data": data(content)}), handler.transform(upright))
+    # The white corner of the turned picture is at the top right, where a person sees it.
+    tensor = handler._tensor({"data": data(buffer.getvalue())})
+    assert tensor[0, 0, -1] > 0.5 > tensor[0, 0, 0]
 
 
 def test_numbers_are_taken_as_they_are(v1: Any) -> None:

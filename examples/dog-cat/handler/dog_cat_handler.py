@@ -22,7 +22,7 @@ import os
 from typing import Any
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from ts.torch_handler.base_handler import BaseHandler
 
 MODEL_FILE = "pdk-model.json"
@@ -30,39 +30,6 @@ MODEL_FILE = "pdk-model.json"
 WARM_UP_CALLS = 2
 # A small file can claim billions of pixels.
 MAX_PIXELS = 100_000_000
-
-
-def read_picture(content: bytes) -> Image.Image:
-    """A picture, upright and in RGB, read exactly as for training (``load_image`` of the lab's ``photos`` module).
-
-    Raises:
-        ValueError: It cannot be read; the text says why.
-    """
-    try:
-        with Image.open(io.BytesIO(content)) as opened:
-            width, height = opened.size
-            if width * height > MAX_PIXELS:
-                raise ValueError(f"it has too many pixels: {width} x {height}")
-            opened.load()
-            return to_rgb(ImageOps.exif_transpose(opened))
-    except Exception as error:  # Pillow raises a dozen kinds of errors for broken files
-        reason = "it is in no known format" if "cannot identify" in str(error) else error
-        raise ValueError(f"the picture cannot be read: {reason}") from error
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """RGB, with transparent pixels on white and deep greys scaled to 8 bit."""
-    if image.mode == "RGB":
-        return image
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    if image.mode.startswith(("I", "F")):
-        low, high = (float(edge) for edge in image.getextrema())
-        scale = 255.0 / (high - low) if high > low else 0.0
-        return image.convert("F").point(lambda value: value * scale - low * scale).convert("L").convert("RGB")
-    return image.convert("RGB")
 
 
 class DogCatHandler(BaseHandler):  # type: ignore[misc]
@@ -118,10 +85,23 @@ class DogCatHandler(BaseHandler):  # type: ignore[misc]
             except (binascii.Error, ValueError) as error:
                 raise ValueError(f"'data' is not base64: {error}") from error
         if isinstance(value, (bytes, bytearray)):
-            return self.transform(read_picture(bytes(value)))
+            return self._picture(bytes(value))
         if isinstance(value, list) and value:
             return self._listed(value)
         raise ValueError("the instance has no picture: give its bytes as base64 in 'data'")
+
+    def _picture(self, content: bytes) -> torch.Tensor:
+        """A picture through the transform of validation, which turns it upright and makes it RGB."""
+        try:
+            with Image.open(io.BytesIO(content)) as opened:
+                width, height = opened.size
+                if width * height > MAX_PIXELS:
+                    raise ValueError(f"it has too many pixels: {width} x {height}")
+                opened.load()
+                return self.transform(opened)
+        except Exception as error:  # Pillow raises a dozen kinds of errors for broken files
+            reason = "it is in no known format" if "cannot identify" in str(error) else error
+            raise ValueError(f"the picture cannot be read: {reason}") from error
 
     def _listed(self, value: list[Any]) -> torch.Tensor:
         """Numbers that the transform has been applied to already: channels, rows, columns."""

@@ -1,0 +1,310 @@
+"""The deploy stage: its flags, its refusals before slow work, and the whole way from a checkpoint to a service."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import kubernetes
+import pytest
+import torch
+
+from pdk_nb import archive, mlde, serving, torchscript, torchserve_config
+from pdk_nb.errors import DeploymentError, SettingsError, UsageError
+from pdk_nb.settings import Settings, from_maps
+from pdk_nb.stages import deploy
+from pdk_nb.stages.model_info import ModelInfo
+from tests.processes import ServiceProcess
+from tests.serving_tools import BLUE, PREPROCESS, RED, SIZE
+
+JOB = "0123456789abcdef0123456789abcdef"
+MODEL_DEF = """
+import os
+import torch
+from determined.pytorch import DataLoader, PyTorchTrial
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(0.0))
+        self.drop = torch.nn.Dropout(0.5)
+
+    def forward(self, batch):
+        means = self.drop(batch).mean(dim=(2, 3))
+        gap = self.scale * (means[:, 0] - means[:, 2])
+        return torch.stack([-gap, gap], dim=1)
+
+
+class Trial(PyTorchTrial):
+    def __init__(self, context):
+        self.context = context
+        if os.environ.get("SERVING_MODE") != "true":
+            raise RuntimeError("no data here")
+        self.model = context.wrap_model(Net())
+        self.optimizer = context.wrap_optimizer(torch.optim.SGD(self.model.parameters(), lr=0.1))
+
+    def build_training_data_loader(self):
+        return DataLoader([])
+
+    build_validation_data_loader = build_training_data_loader
+
+    def train_batch(self, batch, epoch_idx, batch_idx):
+        return {}
+
+    def evaluate_batch(self, batch):
+        return {}
+"""
+
+
+def write_checkpoint(folder: Path, scale: float = 4.0) -> Path:
+    """A checkpoint as Determined's PyTorchTrial writes it."""
+    code = folder / "code"
+    code.mkdir(parents=True)
+    (code / "model_def.py").write_text(MODEL_DEF)
+    (code / "preprocess.py").write_text(PREPROCESS)
+    config = {
+        "name": "x",
+        "entrypoint": "model_def:Trial",
+        "hyperparameters": {"image_size": {"type": "const", "val": SIZE}, "global_batch_size": 4},
+        "searcher": {"name": "single", "metric": "accuracy", "max_length": {"batches": 1}},
+        "resources": {"slots_per_trial": 1},
+        "optimizations": {},
+        "reproducibility": {"experiment_seed": 1},
+    }
+    load_data = {
+        "trial_type": "PyTorchTrial",
+        "experiment_config": config,
+        "hparams": {"image_size": SIZE, "global_batch_size": 4},
+        "trial_cls_spec": "model_def:Trial",
+        "is_trainer": False,
+    }
+    (folder / "load_data.json").write_text(json.dumps(load_data))
+    torch.save({"models_state_dict": [{"scale": torch.tensor(scale)}]}, folder / "state_dict.pth")
+    return folder
+
+
+@dataclass
+class Checkpoint:
+    source: Path
+    uuid: str = "11111111-2222-3333-4444-555555555555"
+
+    def download(self, path: str) -> str:
+        import shutil
+
+        shutil.copytree(self.source, path)
+        return path
+
+
+@dataclass
+class Version:
+    name: str
+    model_version: int
+    checkpoint: Checkpoint
+
+
+@dataclass
+class Model:
+    registered: dict[int, Version]
+
+    def get_version(self, number: int) -> Version | None:
+        return self.registered.get(number)
+
+
+def options(*more: str, name: str = "dog-cat") -> deploy.Options:
+    return deploy.parse_arguments(["--deployment-name", name, *more])
+
+
+def test_the_examples_flags_are_understood() -> None:
+    given = options(
+        "--wait",
+        "--cloud-model-host=aws",
+        "--cloud-model-bucket=models",
+        "--service-account-name=pach-deploy",
+        "--tolerations=gpu=yes,team=a=b",
+        "--resource-requests=cpu=2,memory=8Gi",
+        "--resource-limits=cpu=10,nvidia.com/gpu=1",
+        "--max-request-size=20000000",
+    )
+    assert given.wait is True
+    assert given.resource_requests == {"cpu": "2", "memory": "8Gi"}
+    assert given.resource_limits["nvidia.com/gpu"] == "1"
+    assert [(each["key"], each["value"]) for each in given.tolerations] == [("gpu", "yes"), ("team", "a=b")]
+    assert given.handler.name == "dog_cat_handler.py"
+    assert options("--no-wait").wait is False
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--cloud-model-host=gcp"], "needs a bucket"),
+        (["--cloud-model-bucket=b"], "needs --cloud-model-host"),
+        (["--resource-requests=cpu"], "not key=value"),
+        (["--resource-limits=mem=2Gi"], "no resource"),
+        (["--wait-timeout=0"], "more than 0"),
+        (["--max-request-size=0"], "out of range"),
+        (["--handler=/no/such.py"], "handler is not there"),
+        (["--google-application-credentials=/no/key.json"], "key file does not exist"),
+    ],
+)
+def test_wrong_flags_are_refused_before_any_work(flags: list[str], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        options(*flags)
+    with pytest.raises(UsageError):
+        options(name="Dog_Cat")
+
+
+def test_usage_errors_end_the_job(capsys: pytest.CaptureFixture[str]) -> None:
+    assert deploy.main(["--deployment-name", "dog-cat", "--cloud-model-host", "aws"]) == 2
+    assert "needs a bucket" in capsys.readouterr().err
+
+
+def test_a_checkpoint_becomes_torchscript_with_the_same_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = write_checkpoint(tmp_path / "checkpoint")
+    with pytest.raises(DeploymentError, match="no data here") as raised:
+        torchscript.load_model(checkpoint)
+    assert "SERVING_MODE" in raised.value.fix
+    monkeypatch.setenv("SERVING_MODE", "true")
+    model, hparams = torchscript.load_model(checkpoint)
+    assert not model.training
+    assert hparams["image_size"] == SIZE
+    target = tmp_path / "model.pt"
+    assert torchscript.export(model, (3, SIZE, SIZE), target, outputs=2) == "scripted"
+    sample = torch.rand(5, 3, SIZE, SIZE)
+    assert torch.equal(torch.jit.load(str(target))(sample), model(sample))
+    with pytest.raises(DeploymentError, match="3 scores"):
+        torchscript.export(model, (3, SIZE, SIZE), target, outputs=3)
+
+
+class OnlyTraceable(torch.nn.Module):
+    def forward(self, *batches: torch.Tensor) -> torch.Tensor:
+        return torch.stack([each.mean(dim=(1, 2, 3)) for each in batches], dim=1)[:, [0, 0]]
+
+
+class Restless(torch.nn.Module):
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        return torch.rand(batch.shape[0], 2)
+
+
+def test_models_that_cannot_be_scripted_are_traced(tmp_path: Path) -> None:
+    assert torchscript.export(OnlyTraceable().eval(), (3, 4, 4), tmp_path / "m.pt") == "traced"
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_a_file_with_other_answers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DeploymentError, match="differ by"):
+        torchscript.export(Restless().eval(), (3, 4, 4), tmp_path / "m.pt")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    secrets = {"admin_token": "admin-token-for-tests", "worker_token": "worker-token-for-tests"}
+    service = ServiceProcess("kubernetes", tmp_path_factory.mktemp("deploy"), secrets).start()
+    client = kubernetes.config.new_client_from_config(config_file=service.ready["kubeconfig"])
+    kubernetes.client.CoreV1Api(client).create_namespace({"metadata": {"name": "models"}})
+    ingress = service.ready["ingress"].removeprefix("http://")
+    yield from_maps({"kserve_ingress_host": ingress}, kubeconfig=service.ready["kubeconfig"])
+    service.stop()
+
+
+@pytest.fixture
+def job(tmp_path: Path, cluster: Settings, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A worker's surroundings: /pfs, its variables, and a registry with one version."""
+    pfs = tmp_path / "pfs"
+    (pfs / "data").mkdir(parents=True)
+    (pfs / "out").mkdir()
+    info = ModelInfo("dogs-and-cats", JOB, "dogs-and-cats-model", "dogs-and-cats-data", number=3, experiment=9)
+    info = ModelInfo(**{**info.__dict__, "project": "p", "classes": ("dog", "cat"), "image_size": SIZE})
+    info.save(pfs / "data")
+    variables = {
+        "PDK_PFS_ROOT": str(pfs),
+        "PACH_JOB_ID": JOB,
+        "PPS_PIPELINE_NAME": "dogs-and-cats-deploy",
+        "PPS_PROJECT_NAME": "p",
+        "DET_MASTER": "master:8080",
+        "DET_USER": "admin",
+        "KSERVE_NAMESPACE": "models",
+        "KUBECONFIG": str(cluster.kubeconfig),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    registered = Model({3: Version(JOB, 3, Checkpoint(write_checkpoint(tmp_path / "stored")))})
+    monkeypatch.setattr(mlde, "connect", lambda *given: None)
+    monkeypatch.setattr(mlde, "find_model", lambda client, name: registered if name == "dogs-and-cats" else None)
+    return pfs
+
+
+def test_a_job_leaves_its_model_and_its_service(job: Path, cluster: Settings, capsys: Any) -> None:
+    assert deploy.main(["--deployment-name", "onprem", "--service-account-name", "pach-deploy"]) == 0
+    said = capsys.readouterr().out
+    folder = job / "out" / "dogs-and-cats" / JOB
+    assert torchserve_config.lint_folder(folder) == []
+    info = archive.describe(folder / "model-store" / "dogs-and-cats.mar")
+    assert (info.version, info.classes, info.image_size) == (JOB, ("dog", "cat"), SIZE)
+    status = serving.service_status(cluster, "onprem")
+    assert status.storage_uri == f"s3://{JOB}.master.dogs-and-cats-deploy.p/dogs-and-cats/{JOB}/"
+    assert status.annotations["pach_id"] == JOB
+    assert status.annotations["pdk-lab/experiment"] == "9"
+    assert status.number == 3
+    assert "not waiting for READY" in said
+    # A retry of the job changes nothing on the cluster.
+    assert deploy.main(["--deployment-name", "onprem", "--service-account-name", "pach-deploy"]) == 0
+    assert "unchanged" in capsys.readouterr().out
+    assert archive.describe(folder / "model-store" / "dogs-and-cats.mar").entries == info.entries
+    assert os.environ.get("SERVING_MODE") is None
+    serving.delete(cluster, "onprem")
+
+
+def test_a_registry_that_disagrees_is_refused(job: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    source = job.parent / "stored"
+    monkeypatch.setattr(mlde, "find_model", lambda *given: Model({3: Version("f" * 32, 3, Checkpoint(source))}))
+    assert deploy.main(["--deployment-name", "dog-cat"]) == 1
+    assert "is called" in capsys.readouterr().err
+    monkeypatch.setattr(mlde, "find_model", lambda *given: Model({}))
+    assert deploy.main(["--deployment-name", "dog-cat"]) == 1
+    assert "no version 3" in capsys.readouterr().err
+    monkeypatch.setattr(mlde, "find_model", lambda *given: None)
+    assert deploy.main(["--deployment-name", "dog-cat"]) == 1
+    assert "no model 'dogs-and-cats'" in capsys.readouterr().err
+    assert list((job / "out").rglob("*")) == []
+
+
+def test_missing_variables_are_named(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DET_MASTER")
+    with pytest.raises(SettingsError, match="DET_MASTER"):
+        deploy.run(options())
+
+
+@pytest.mark.slow
+def test_with_a_bucket_the_job_waits_for_the_service(
+    job: Path, cluster: Settings, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        address = f"http://{host}:{port}"
+        keys = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
+        for name, value in keys.items():
+            monkeypatch.setenv(name, value)
+        boto3.client("s3", endpoint_url=address, region_name="us-east-1").create_bucket(Bucket="models")
+        reach = Settings(**{**cluster.__dict__, "mldm_s3_endpoint": address})
+        serving.ensure_service_account(reach)
+        flags = ["--deployment-name", "dog-cat", "--cloud-model-host", "aws", "--cloud-model-bucket", "models"]
+        flags += ["--cloud-model-endpoint", address, "--service-account-name", "pach-deploy", "--wait-timeout", "120"]
+        assert deploy.main(flags) == 0
+        assert "URL: http://dog-cat.models.example.com" in capsys.readouterr().out
+        assert serving.service_status(cluster, "dog-cat").storage_uri == f"s3://models/dogs-and-cats/{JOB}/"
+        answers = serving.predict(cluster, "dog-cat", [RED, BLUE])
+        assert [(each.label, each.version) for each in answers] == [("cat", JOB), ("dog", JOB)]
+    finally:
+        server.stop()
