@@ -18,11 +18,11 @@ from pdk_nb.local.kubernetes.ingress import Ingress
 from pdk_nb.local.kubernetes.kinds import NAMESPACES, NODES, SERVICES, Registry
 from pdk_nb.local.kubernetes.store import ObjectStore
 from pdk_nb.local.kubernetes.tls import ensure_certificates, write_kubeconfig
+from pdk_nb.local.kubernetes.wire import Server
 from pdk_nb.local.service import LOOPBACK, ServiceOptions, parse_options, run_main, serve_until_signalled
 
 # Each watch holds a thread for as long as its client stays.
 API_THREADS = 96
-INGRESS_THREADS = 48
 SYSTEM_NAMESPACES = ("default", "kube-system", "istio-system")
 
 
@@ -68,15 +68,20 @@ def create_system_objects(store: ObjectStore, ingress_port: int) -> None:
     store.create(SERVICES, "istio-system", gateway)
 
 
-def bind(app: object, port: int, threads: int, name: str) -> wsgi.Server:
-    """A threaded HTTP/1.1 server on loopback.
+def port_taken(name: str, port: int, error: OSError) -> StackError:
+    """What to say when a listener cannot be opened."""
+    return StackError(
+        f"The {name} port {port} cannot be used: {error}",
+        where=f"{LOOPBACK}:{port}",
+        fix=f"Leave --{name}-port out to use a free port, or stop the other program.",
+    )
 
-    Raises:
-        StackError: The port is taken.
-    """
+
+def bind(app: object, port: int, threads: int) -> wsgi.Server:
+    """A threaded HTTP/1.1 server on loopback, not listening yet."""
     server = wsgi.Server((LOOPBACK, port), app, numthreads=threads, request_queue_size=256)
     server.nodelay = True
-    # Predictions keep their connections; an idle one costs nothing.
+    # Clients keep their connections; an idle one costs nothing.
     server.keep_alive_conn_limit = 512
     server.timeout = 60
     server.max_request_body_size = 0
@@ -92,11 +97,7 @@ def prepare(server: wsgi.Server, name: str) -> None:
     try:
         server.prepare()
     except OSError as error:
-        raise StackError(
-            f"The {name} port {server.bind_addr[1]} cannot be used: {error}",
-            where=f"{LOOPBACK}:{server.bind_addr[1]}",
-            fix=f"Leave --{name}-port out to use a free port, or stop the other program.",
-        ) from error
+        raise port_taken(name, server.bind_addr[1], error) from error
     threading.Thread(target=server.serve, name=name, daemon=True).start()
 
 
@@ -108,9 +109,12 @@ def serve(options: ServiceOptions) -> None:
     store = ObjectStore(state / "objects.sqlite")
     controller = InferenceController(store, folder)
     ingress_app = Ingress(controller.routes, state / "access.log")
-    ingress = bind(ingress_app, options.ports["ingress"], INGRESS_THREADS, "ingress")
-    prepare(ingress, "ingress")
-    create_system_objects(store, ingress.bind_addr[1])
+    try:
+        ingress = Server((LOOPBACK, options.ports["ingress"]), ingress_app)
+    except OSError as error:
+        raise port_taken("ingress", options.ports["ingress"], error) from error
+    ingress.start()
+    create_system_objects(store, ingress.port)
 
     # Before the API answers: services of before the restart are not ready yet.
     controller.start()
@@ -118,7 +122,7 @@ def serve(options: ServiceOptions) -> None:
     worker_token = options.credentials.get("worker_token")
     if worker_token:
         tokens[worker_token] = "system:serviceaccount:default:pachyderm-worker"
-    api = bind(Application(store, Registry(), tokens, controller.pod_log), options.ports["api"], API_THREADS, "api")
+    api = bind(Application(store, Registry(), tokens, controller.pod_log), options.ports["api"], API_THREADS)
     ca, certificate, key = ensure_certificates(state / "pki")
     api.ssl_adapter = BuiltinSSLAdapter(str(certificate), str(key))
     prepare(api, "api")
@@ -143,7 +147,7 @@ def serve(options: ServiceOptions) -> None:
         options,
         {
             "kubernetes": address,
-            "ingress": f"http://{LOOPBACK}:{ingress.bind_addr[1]}",
+            "ingress": f"http://{LOOPBACK}:{ingress.port}",
             "kubeconfig": str(state / "kubeconfig"),
         },
         stop,

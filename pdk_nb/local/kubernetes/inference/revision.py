@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import hashlib
 import io
@@ -13,16 +14,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pdk_nb.local.kubernetes.inference.torchserve import ModelServerError, TorchServe, end_group
+from pdk_nb.local.kubernetes.inference.torchserve import ModelServerError, Superseded, TorchServe, end_group
 from pdk_nb.local.kubernetes.kinds import Object
+from pdk_nb.local.kubernetes.upstream import Upstream
 
 FETCH_SECONDS = 180.0
 LOAD_SECONDS = 120.0
 DRAIN_SECONDS = 30.0
+# KServe's own default is 300 s; TorchServe gives up a prediction after 120.
+REQUEST_SECONDS = 120.0
+# Fewer than TorchServe queues (see torchserve.JOB_QUEUE_SIZE), so that it never has to refuse one.
+MAX_WAITING = 128
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -36,8 +43,16 @@ def warm_up_body() -> bytes:
     return json.dumps({"instances": [{"data": base64.b64encode(picture.getvalue()).decode()}]}).encode()
 
 
-class Superseded(Exception):
-    """A newer revision has been asked for; this one is not needed any more."""
+# Parts of the predictor that say how a revision is used, not what it is: changing them loads nothing anew.
+USE_FIELDS = {
+    "canaryTrafficPercent",
+    "minReplicas",
+    "maxReplicas",
+    "scaleTarget",
+    "scaleMetric",
+    "containerConcurrency",
+    "timeout",
+}
 
 
 def revision_key(service: Object) -> str:
@@ -47,8 +62,31 @@ def revision_key(service: Object) -> str:
     """
     meta = service["metadata"]
     notes = {key: value for key, value in (meta.get("annotations") or {}).items() if key != LAST_APPLIED}
-    text = json.dumps([service["spec"], notes, meta.get("labels") or {}], sort_keys=True)
+    predictor = {key: value for key, value in service["spec"]["predictor"].items() if key not in USE_FIELDS}
+    text = json.dumps([{**service["spec"], "predictor": predictor}, notes, meta.get("labels") or {}], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a revision takes at once.
+
+    Attributes:
+        concurrency: Requests that its server works on; 0 for as many as come.
+        waiting: Requests that it works on or keeps waiting; beyond them clients are told to come back.
+        seconds: How long one request may take.
+    """
+
+    concurrency: int = 0
+    waiting: int = MAX_WAITING
+    seconds: float = REQUEST_SECONDS
+
+    @classmethod
+    def of(cls, predictor: dict[str, Any]) -> Limits:
+        """The limits that a predictor asks for; Knative's queue holds ten times the concurrency."""
+        concurrency = int(predictor.get("containerConcurrency") or 0)
+        waiting = min(MAX_WAITING, 11 * concurrency) if concurrency else MAX_WAITING
+        return cls(concurrency, waiting, float(predictor.get("timeout") or REQUEST_SECONDS))
 
 
 class Revision:
@@ -58,19 +96,32 @@ class Revision:
         name: ``<service>-predictor-00001`` and so on.
         folder: Where its files lie.
         service: The InferenceService that it was made from.
+        on_state: Told whether the server runs, each time this changes.
     """
 
-    def __init__(self, name: str, folder: Path, service: Object) -> None:
+    def __init__(
+        self, name: str, folder: Path, service: Object, on_state: Callable[[Revision, bool], None] | None = None
+    ) -> None:
         self.name = name
         self.folder = folder
         self.service = service
+        self.key = revision_key(service)
         self.inflight = 0
+        self.last_used = time.monotonic()
+        self._on_state = on_state
         self._idle = threading.Condition()
-        model = service["spec"]["predictor"].get("model") or {}
+        self._starting = threading.Lock()
+        self._running = False
+        predictor = service["spec"]["predictor"]
+        self.limits = Limits.of(predictor)
+        self._slots = threading.Semaphore(self.limits.concurrency) if self.limits.concurrency else None
+        model = predictor.get("model") or {}
         self.uri = str(model.get("storageUri") or "")
         self.protocol = str(model.get("protocolVersion") or "v1")
+        self.version = str((service["metadata"].get("annotations") or {}).get("pach_id", ""))
         environment = {str(each["name"]): str(each.get("value", "")) for each in model.get("env") or []}
         self.server = TorchServe(folder, self.protocol, environment)
+        self.upstream = Upstream(0)
 
     @property
     def models(self) -> list[str]:
@@ -78,9 +129,16 @@ class Revision:
         return self.server.models
 
     @property
-    def port(self) -> int:
-        """Port of its inference listener."""
-        return self.server.inference_port
+    def running(self) -> bool:
+        """Whether its server is there."""
+        return self._running and self.server.alive
+
+    def use(self, service: Object) -> None:
+        """Take over limits that were changed without a new revision."""
+        limits = Limits.of(service["spec"]["predictor"])
+        if limits != self.limits:
+            self._slots = threading.Semaphore(limits.concurrency) if limits.concurrency else None
+            self.limits = limits
 
     def check(self) -> None:
         """Refuse what the embedded runtime cannot serve.
@@ -148,15 +206,66 @@ class Revision:
         if process.returncode:
             raise ModelServerError(f"storage-initializer: {reasons[-1]}", process.returncode)
 
-    def start(self) -> None:
+    def start(self, given_up: Callable[[], bool] = lambda: False) -> None:
         """Start the model server and wait until it serves, warmed up.
 
         Raises:
             ModelServerError: The model does not load.
+            Superseded: The revision is not wanted any more.
         """
         self.server.start()
-        self.server.wait_ready(LOAD_SECONDS)
+        self.server.wait_ready(LOAD_SECONDS, given_up)
         self.server.warm_up(warm_up_body())
+        self.upstream = Upstream(self.server.inference_port)
+        self.last_used = time.monotonic()
+        self._running = True
+        if self._on_state:
+            self._on_state(self, True)
+
+    def ensure_running(self) -> None:
+        """Start the server again if it was scaled to zero or has died; others who ask meanwhile wait.
+
+        Raises:
+            ModelServerError: The model does not load.
+        """
+        if self.running:
+            return
+        with self._starting:
+            if not self.running:
+                self._stop_server()
+                self.start()
+
+    def scale_to_zero(self) -> bool:
+        """Stop the server, unless a request is under way; the next one starts it again."""
+        with self._starting:
+            # First said, then looked: a request is counted in before it asks whether the server runs.
+            self._running = False
+            if self.inflight:
+                self._running = True
+                return False
+            self._stop_server()
+        if self._on_state:
+            self._on_state(self, False)
+        return True
+
+    def _stop_server(self) -> None:
+        self._running = False
+        self.upstream.close()
+        self.server.stop()
+
+    @contextlib.contextmanager
+    def slot(self) -> Iterator[bool]:
+        """A place at the server; False when none became free in time."""
+        slots = self._slots
+        if slots is None:
+            yield True
+            return
+        free = slots.acquire(timeout=self.limits.seconds)
+        try:
+            yield free
+        finally:
+            if free:
+                slots.release()
 
     def enter(self) -> None:
         """Count a request in."""
@@ -167,17 +276,20 @@ class Revision:
         """Count a request out."""
         with self._idle:
             self.inflight -= 1
-            self._idle.notify_all()
+            self.last_used = time.monotonic()
+            if not self.inflight:
+                self._idle.notify_all()
 
-    def drain_and_stop(self, seconds: float = DRAIN_SECONDS) -> None:
-        """Let the requests under way end, then end the server and delete the folder."""
+    def wait_idle(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Wait until no request is under way, or the time is over."""
         deadline = time.monotonic() + seconds
         with self._idle:
             while self.inflight and (left := deadline - time.monotonic()) > 0:
                 self._idle.wait(left)
-        self.server.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
-    def describe(self) -> dict[str, Any]:
-        """What a restart needs to serve this revision again without fetching it."""
-        return {"name": self.name, "folder": str(self.folder)}
+    def discard(self) -> None:
+        """Let the requests under way end, then end the server and delete the files."""
+        self.wait_idle()
+        with self._starting:
+            self._stop_server()
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -47,45 +47,80 @@ def host(name: str, namespace: str) -> str:
     return f"{name}.{namespace}.{DOMAIN}"
 
 
+@dataclass(frozen=True)
+class Share:
+    """One revision's part of the traffic, as Knative's route reports it."""
+
+    revision: str
+    percent: int
+    tag: str = ""
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Who serves.
+
+    Attributes:
+        shares: The revisions that get traffic; empty while none has ever been ready.
+        ready: The latest ready revision.
+        rolled: The last revision that had all of the traffic.
+        previous: The one that had it before.
+    """
+
+    shares: tuple[Share, ...] = ()
+    ready: str = ""
+    rolled: str = ""
+    previous: str = ""
+
+
 def service_status(
-    service: Object, created: str, serving: str, phase: Phase, failure: Failure | None = None
+    service: Object, created: str, traffic: Traffic, phase: Phase, failure: Failure | None = None
 ) -> dict[str, Any]:
     """A service's status.
 
     Args:
         service: The InferenceService; its present status gives unchanged conditions their times.
         created: Name of the latest revision.
-        serving: Name of the revision that has the traffic; empty when none has.
+        traffic: Which revisions serve.
         phase: What the latest revision is doing.
         failure: Why it failed.
     """
     name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
-    ready = phase == "Loaded"
     before = service.get("status") or {}
+    serving = bool(traffic.shares)
     predictor: dict[str, Any] = {"latestCreatedRevision": created}
-    old = (before.get("components") or {}).get("predictor") or {}
     if serving:
-        previous = old.get("latestRolledoutRevision", "")
         predictor |= {
-            "latestReadyRevision": serving,
-            "latestRolledoutRevision": serving,
+            "latestReadyRevision": traffic.ready,
             "url": f"http://{name}-predictor.{namespace}.{DOMAIN}",
             "address": {"url": f"http://{name}-predictor.{namespace}.svc.cluster.local"},
-            "traffic": [{"latestRevision": True, "percent": 100, "revisionName": serving}],
+            "traffic": [_share(name, namespace, each, traffic.ready) for each in traffic.shares],
         }
-        rolled = previous if previous not in ("", serving) else old.get("previousRolledoutRevision", "")
-        if rolled:
-            predictor["previousRolledoutRevision"] = rolled
+        if traffic.rolled:
+            predictor["latestRolledoutRevision"] = traffic.rolled
+        if traffic.previous:
+            predictor["previousRolledoutRevision"] = traffic.previous
     status: dict[str, Any] = {
-        "conditions": _conditions(before, phase, bool(serving), failure),
+        "conditions": _conditions(before, phase, serving, failure),
         "components": {"predictor": predictor},
-        "modelStatus": _model_status(phase, bool(serving), failure),
+        "modelStatus": _model_status(phase, serving, failure),
         "observedGeneration": service["metadata"].get("generation", 1),
     }
-    if serving or ready:
+    if serving:
         status["url"] = f"http://{host(name, namespace)}"
         status["address"] = {"url": f"http://{name}.{namespace}.svc.cluster.local"}
     return status
+
+
+def _share(name: str, namespace: str, share: Share, ready: str) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "latestRevision": share.revision == ready,
+        "percent": share.percent,
+        "revisionName": share.revision,
+    }
+    if share.tag:
+        entry |= {"tag": share.tag, "url": f"http://{share.tag}-{name}-predictor.{namespace}.{DOMAIN}"}
+    return entry
 
 
 def _conditions(before: dict[str, Any], phase: Phase, serving: bool, failure: Failure | None) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,10 @@ class ModelServerError(Exception):
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class Superseded(Exception):
+    """A newer revision has been asked for; this one is not needed any more."""
 
 
 def java_executable() -> str:
@@ -86,6 +91,12 @@ class TorchServe:
     management_port: int = 0
     process: subprocess.Popen[bytes] | None = None
     scratch: Path | None = None
+    log_start: int = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process is there."""
+        return self.process is not None and self.process.poll() is None
 
     @property
     def log_path(self) -> Path:
@@ -99,6 +110,8 @@ class TorchServe:
             ModelServerError: The model has no usable configuration or archive.
         """
         config = self._effective_config()
+        # What an earlier start wrote is not this one's trouble.
+        self.log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
         # Worker sockets lie in TMPDIR, and a socket path holds about 100 bytes: it has to be short.
         short = "/tmp" if Path("/tmp").is_dir() else None
         self.scratch = Path(tempfile.mkdtemp(prefix="pdkts-", dir=short))
@@ -192,14 +205,21 @@ class TorchServe:
             return self.folder / "mnt" / "models" / store.removeprefix("/mnt/models").lstrip("/")
         return Path(store)
 
-    def wait_ready(self, timeout: float) -> None:
+    def wait_ready(self, timeout: float, given_up: Callable[[], bool] = lambda: False) -> None:
         """Wait until a worker of every model is READY; ``/ping`` says healthy seconds earlier.
+
+        Args:
+            timeout: Seconds to wait at most.
+            given_up: Whether the server is not wanted any more.
 
         Raises:
             ModelServerError: The server ended, a model failed to load, or time ran out.
+            Superseded: The server is not wanted any more.
         """
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
+            if given_up():
+                raise Superseded
             if self.process is None or self.process.poll() is not None:
                 code = self.process.returncode if self.process else 1
                 raise ModelServerError(f"TorchServe ended with exit code {code}: {self.last_error()}", code)
@@ -218,14 +238,21 @@ class TorchServe:
 
     def _load_failure(self) -> str:
         """The worker's own error, once it has died twice: TorchServe itself would go on for minutes."""
-        text = self.log_path.read_text(errors="replace")
+        text = self._log_text()
         if text.count("Backend worker process died") + text.count("Worker died") < 2:
             return ""
         return f"The model's worker dies while loading: {self.last_error()}"
 
+    def _log_text(self) -> str:
+        if not self.log_path.exists():
+            return ""
+        with self.log_path.open("rb") as log:
+            log.seek(self.log_start)
+            return log.read().decode(errors="replace")
+
     def last_error(self) -> str:
         """The last line of the log that says what went wrong."""
-        lines = self.log_path.read_text(errors="replace").splitlines() if self.log_path.exists() else []
+        lines = self._log_text().splitlines()
         for line in reversed(lines):
             message = line.rsplit(" - ", 1)[-1].strip()
             if ("Error" in message or "Exception" in message) and not message.startswith(("at ", "io.netty")):

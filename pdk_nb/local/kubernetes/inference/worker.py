@@ -1,0 +1,316 @@
+"""One service's worker: a thread that brings the world to what the InferenceService says.
+
+A new revision is made beside the old one, made ready and warmed up; then the traffic is shared out in one step and
+what is not needed any more is drained. A revision that fails never gets traffic, and the old one keeps serving.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from pathlib import Path
+
+from pdk_nb.local.kubernetes.errors import ApiError
+from pdk_nb.local.kubernetes.inference.credentials import storage_environment
+from pdk_nb.local.kubernetes.inference.objects import record_event, remove_pod, write_pod
+from pdk_nb.local.kubernetes.inference.revision import Revision, revision_key
+from pdk_nb.local.kubernetes.inference.rollout import Rollout
+from pdk_nb.local.kubernetes.inference.routes import Routes, Target
+from pdk_nb.local.kubernetes.inference.status import Failure, Phase, Traffic, service_status
+from pdk_nb.local.kubernetes.inference.torchserve import ModelServerError, Superseded
+from pdk_nb.local.kubernetes.kinds import INFERENCE_SERVICES, Object
+from pdk_nb.local.kubernetes.store import ObjectStore
+
+log = logging.getLogger(__name__)
+
+# Knative waits for its stable window (60 s) and a grace period (30 s) before it takes the last pod away.
+IDLE_SECONDS = 90.0
+IDLE_ANNOTATION = "autoscaling.knative.dev/scale-to-zero-pod-retention-period"
+
+
+class ServiceWorker:
+    """Reconciles one InferenceService.
+
+    Args:
+        store: The cluster's objects.
+        routes: Where ready revisions are announced.
+        folder: The service's folder; revisions lie below it.
+        namespace: The service's namespace.
+        name: The service's name.
+    """
+
+    def __init__(self, store: ObjectStore, routes: Routes, folder: Path, namespace: str, name: str) -> None:
+        self.store = store
+        self.routes = routes
+        self.folder = folder
+        self.namespace = namespace
+        self.name = name
+        self.revisions: dict[str, Revision] = {}
+        self.rollout = Rollout.read(folder / "state.json")
+        self._traffic = Traffic()
+        self._resumed = False
+        self._wake = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"isvc-{namespace}-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Start reconciling."""
+        self._wake.set()
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look at the service again."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End the thread and the model servers; the files stay for the next start."""
+        self._ended.set()
+        self._wake.set()
+        self._thread.join(15)
+        for revision in list(self.revisions.values()):
+            revision.server.stop()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(self._scale_down())
+            self._wake.clear()
+            if self._ended.is_set():
+                return
+            try:
+                self._reconcile()
+            except Superseded:
+                self._wake.set()
+            except Exception:  # one service's trouble must not end its worker
+                log.exception("%s/%s could not be reconciled", self.namespace, self.name)
+
+    def _current(self) -> Object | None:
+        try:
+            return self.store.get(INFERENCE_SERVICES, self.namespace, self.name)
+        except ApiError:
+            return None
+
+    def _superseded(self, key: str) -> bool:
+        if self._ended.is_set():
+            return True
+        service = self._current()
+        return service is None or revision_key(service) != key
+
+    def _reconcile(self) -> None:
+        service = self._current()
+        if service is None:
+            self._remove()
+            return
+        if service["metadata"]["uid"] != self.rollout.uid:
+            # A new object of the old name starts counting again.
+            self._retire_all()
+            self.rollout.reset(service["metadata"]["uid"])
+        if not self._resumed:
+            self._resumed = True
+            self._resume(service)
+        key = revision_key(service)
+        latest = self.revisions.get(self.rollout.ready)
+        if latest and latest.key == key:
+            self.rollout.save(key=key, failed="")
+            self._share(service)
+        elif key != self.rollout.failed:
+            self._roll_out(service, key)
+        elif self.revisions:
+            # The newest revision failed, but the others' shares may have been changed.
+            self._share(service, phase="FailedToLoad")
+
+    def _resume(self, service: Object) -> None:
+        """Serve the revisions of before a restart again, from the files that are there."""
+        self.rollout.save(failed="")
+        for name, origin in self.rollout.origins.items():
+            revision = self._revision(name, {**service, "metadata": origin["metadata"], "spec": origin["spec"]})
+            if (revision.folder / "mnt" / "models").is_dir():
+                self.revisions[name] = revision
+        wanted = [each.revision for each in self.rollout.shares(service["spec"]["predictor"])]
+        for name in wanted:
+            revision_or_none = self.revisions.get(name)
+            try:
+                if revision_or_none is None:
+                    raise ModelServerError("its files are gone")
+                self._report(service, name, "Loading")
+                revision_or_none.ensure_running()
+            except ModelServerError as error:
+                log.warning("%s cannot be served again (%s); fetching the model anew", name, error)
+                self._retire_all()
+                self.rollout.save(ready="", rolled="", previous="", key="")
+                return
+        if wanted:
+            self._share(service, phase="Loaded" if self._is_latest(service) else "Pending")
+
+    def _is_latest(self, service: Object) -> bool:
+        latest = self.revisions.get(self.rollout.ready)
+        return latest is not None and latest.key == revision_key(service)
+
+    def _revision(self, name: str, service: Object) -> Revision:
+        return Revision(name, self.folder / name, service, self._changed_state)
+
+    def _changed_state(self, revision: Revision, running: bool) -> None:
+        """A server was scaled to zero, or came back on a request."""
+        service = self._current()
+        if service is None or revision.name not in self.revisions:
+            return
+        if running:
+            write_pod(self.store, service, revision.name, "Running", ready=True)
+        else:
+            remove_pod(self.store, self.namespace, revision.name)
+
+    def _roll_out(self, service: Object, key: str) -> None:
+        self._clear_failed()
+        name = f"{self.name}-predictor-{self.rollout.count + 1:05d}"
+        self.rollout.save(count=self.rollout.count + 1, key=key, failed="")
+        # Not ready in the first write after the change: a client that waits for READY must not see the old one's.
+        self._report(service, name, "Pending")
+        record_event(self.store, service, "Normal", "RevisionCreated", f"Created revision {name}")
+        revision = self._revision(name, service)
+        shutil.rmtree(revision.folder, ignore_errors=True)
+        try:
+            revision.check()
+            write_pod(self.store, service, name, "Pending", ready=False, reason="Init:0/1")
+            environment = storage_environment(self.store, self.namespace, service["spec"]["predictor"])
+            revision.fetch(
+                environment,
+                lambda why: self._storage_failed(service, name, why),
+                lambda: self._superseded(key),
+            )
+            self._report(service, name, "Loading")
+            write_pod(self.store, service, name, "Running", ready=False)
+            revision.start(lambda: self._superseded(key))
+            if self._superseded(key):
+                raise Superseded
+        except Superseded:
+            record_event(self.store, service, "Normal", "RevisionSuperseded", f"{name} is not wanted any more")
+            remove_pod(self.store, self.namespace, name)
+            revision.discard()
+            raise
+        except (ModelServerError, ApiError, OSError) as error:
+            self._failed(service, key, revision, error)
+            return
+        self.revisions[name] = revision
+        self.rollout.save(ready=name)
+        write_pod(self.store, service, name, "Running", ready=True)
+        self._share(service)
+        record_event(self.store, service, "Normal", "InferenceServiceReady", f"{name} serves")
+        log.info("%s serves on port %d", name, revision.upstream.port)
+
+    def _storage_failed(self, service: Object, revision: str, why: str) -> None:
+        self._report(service, revision, "Pending", Failure("ModelLoadFailed", f"The model is not there yet: {why}"))
+        record_event(self.store, service, "Warning", "StorageNotFound", f"{revision}: {why}")
+
+    def _failed(self, service: Object, key: str, revision: Revision, error: Exception) -> None:
+        log.warning("%s failed: %s", revision.name, error)
+        failure = Failure("ModelLoadFailed", str(error)[:1000], getattr(error, "exit_code", 1))
+        self.rollout.save(failed=key, failed_name=revision.name, failure=failure.message, exit_code=failure.exit_code)
+        write_pod(self.store, service, revision.name, "Running", ready=False, reason="CrashLoopBackOff")
+        record_event(self.store, service, "Warning", "RevisionFailed", f"{revision.name}: {failure.message}")
+        self._report(service, revision.name, "FailedToLoad", failure)
+        revision.server.stop()
+
+    def _clear_failed(self) -> None:
+        """Forget the failed revision, whose log was kept for the people who look for the cause."""
+        if self.rollout.failed_name:
+            remove_pod(self.store, self.namespace, self.rollout.failed_name)
+            shutil.rmtree(self.folder / self.rollout.failed_name, ignore_errors=True)
+            self.rollout.save(failed_name="")
+
+    def _share(self, service: Object, phase: Phase = "Loaded") -> None:
+        """Give each revision its part of the traffic, and let go of those without one."""
+        predictor = service["spec"]["predictor"]
+        shares = self.rollout.shares(predictor)
+        try:
+            for share in shares:
+                self.revisions[share.revision].use(service)
+                if share.revision not in [each.revision for each in self._traffic.shares]:
+                    self.revisions[share.revision].ensure_running()
+        except ModelServerError as error:
+            record_event(self.store, service, "Warning", "RevisionFailed", f"{share.revision}: {error}")
+            self._report(
+                service, self.rollout.newest(self.name), "FailedToLoad", Failure("ModelLoadFailed", str(error))
+            )
+            return
+        self.rollout.settle(predictor)
+        told = None
+        if phase == "FailedToLoad":
+            told = Failure("ModelLoadFailed", self.rollout.failure, self.rollout.exit_code)
+        targets = [Target(self.revisions[each.revision], each.percent, each.tag) for each in shares]
+        traffic = Traffic(shares, self.rollout.ready, self.rollout.rolled, self.rollout.previous)
+        if traffic.shares != self._traffic.shares:
+            self.routes.set(self.namespace, self.name, targets)
+        self._traffic = traffic
+        self._report(service, self.rollout.newest(self.name), phase, told)
+        self._let_go({each.revision for each in shares})
+
+    def _let_go(self, serving: set[str]) -> None:
+        """Stop what serves no more: the one before the present is kept on disk for going back, others are deleted."""
+        kept = {self.rollout.ready, self.rollout.rolled, self.rollout.previous}
+        origins = {}
+        for name, revision in list(self.revisions.items()):
+            if name in kept:
+                origins[name] = {
+                    "metadata": {key: revision.service["metadata"].get(key) or {} for key in ("annotations", "labels")},
+                    "spec": revision.service["spec"],
+                }
+            if name in serving:
+                continue
+            if name in kept:
+                if revision.running:
+                    threading.Thread(target=self._rest, args=(revision,), daemon=True).start()
+            else:
+                del self.revisions[name]
+                threading.Thread(target=self._retire, args=(revision,), daemon=True).start()
+        self.rollout.save(origins=origins)
+
+    def _rest(self, revision: Revision) -> None:
+        """Stop a revision that may be wanted again: if it is by then, it goes on."""
+        revision.wait_idle()
+        if revision.name not in [each.revision for each in self._traffic.shares]:
+            revision.scale_to_zero()
+
+    def _retire(self, revision: Revision) -> None:
+        revision.discard()
+        remove_pod(self.store, self.namespace, revision.name)
+
+    def _scale_down(self) -> float | None:
+        """Stop servers without requests where ``minReplicas`` is 0; seconds until the next look."""
+        service = self._current() if self.revisions and not self._ended.is_set() else None
+        if service is None or service["spec"]["predictor"].get("minReplicas") != 0:
+            return None
+        text = str((service["metadata"].get("annotations") or {}).get(IDLE_ANNOTATION, ""))
+        limit = float(text.removesuffix("s")) if text.removesuffix("s").replace(".", "", 1).isdigit() else IDLE_SECONDS
+        for revision in list(self.revisions.values()):
+            if revision.running and time.monotonic() - revision.last_used >= limit and revision.scale_to_zero():
+                record_event(self.store, service, "Normal", "ScaledToZero", f"{revision.name} had no request")
+        return max(0.5, min(limit / 2, 10.0))
+
+    def _report(self, service: Object, created: str, phase: Phase, failure: Failure | None = None) -> None:
+        """Write the status, unless the object has gone."""
+        for _ in range(5):
+            current = self._current()
+            if current is None or current["metadata"]["uid"] != service["metadata"]["uid"]:
+                return
+            if phase == "Loaded" and revision_key(current) != revision_key(service):
+                # Ready is said of the newest spec only; this one was changed meanwhile.
+                phase = "Pending"
+            current["status"] = service_status(current, created, self._traffic, phase, failure)
+            try:
+                self.store.update(INFERENCE_SERVICES, self.namespace, self.name, current, subresource="status")
+                return
+            except ApiError as error:
+                if error.code == 404:
+                    return
+
+    def _retire_all(self) -> None:
+        self.routes.remove(self.namespace, self.name)
+        revisions, self.revisions, self._traffic = self.revisions, {}, Traffic()
+        for revision in revisions.values():
+            self._retire(revision)
+
+    def _remove(self) -> None:
+        self._clear_failed()
+        self._retire_all()
+        self.rollout.reset("")
