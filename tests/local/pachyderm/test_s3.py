@@ -113,3 +113,40 @@ def test_wrong_keys_are_refused(own_server: Callable[..., Server]) -> None:
     )
     with pytest.raises(ClientError, match="AccessDenied"):
         anonymous.list_objects(Bucket="r")
+
+
+@pytest.mark.parametrize("token", ["", TOKEN], ids=["open", "token"])
+def test_writing(own_server: Callable[..., Server], token: str, tmp_path: Path) -> None:
+    server = own_server(token=token)
+    client = server.client()
+    s3 = connect(server, token)
+    s3.create_bucket(Bucket="master.data")
+    with pytest.raises(ClientError, match="BucketAlreadyOwnedByYou"):
+        s3.create_bucket(Bucket="master.data")
+    assert [each["Name"] for each in s3.list_buckets()["Buckets"]] == ["master.data.default"]
+    s3.put_object(Bucket="master.data", Key="a/b.txt", Body=b"first")
+    s3.put_object(Bucket="master.data", Key="a/b.txt", Body=b"second")
+    s3.put_object(Bucket="master.data", Key="empty", Body=b"")
+    assert client.get_file(("data", "master"), "/a/b.txt").read() == b"second"
+    assert client.get_file(("data", "master~2"), "/a/b.txt").read() == b"first"
+    big = tmp_path / "big"
+    big.write_bytes(os.urandom(21 << 20))
+    s3.upload_file(str(big), "master.data", "big")
+    assert s3.get_object(Bucket="master.data", Key="big")["Body"].read() == big.read_bytes()
+    assert not any((server.state / "s3-uploads").iterdir())
+    s3.copy_object(Bucket="master.data", Key="copy", CopySource="master.data/a/b.txt")
+    assert client.get_file(("data", "master"), "/copy").read() == b"second"
+    s3.delete_object(Bucket="master.data", Key="copy")
+    s3.delete_objects(Bucket="master.data", Delete={"Objects": [{"Key": "a/b.txt"}, {"Key": "big"}]})
+    assert [each["Key"] for each in s3.list_objects_v2(Bucket="master.data")["Contents"]] == ["empty"]
+    head = next(client.inspect_commit(("data", "master"))).commit.id
+    with pytest.raises(ClientError, match="MethodNotAllowed"):
+        s3.put_object(Bucket=f"{head}.master.data", Key="x", Body=b"")
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        s3.put_object(Bucket="other", Key="x", Body=b"")
+    with pytest.raises(ClientError, match="not allowed in path"):
+        s3.put_object(Bucket="master.data", Key="cat (1).jpg", Body=b"")
+    with pytest.raises(ClientError, match="NotImplemented"):
+        s3.put_bucket_versioning(Bucket="master.data", VersioningConfiguration={"Status": "Enabled"})
+    s3.delete_bucket(Bucket="master.data")
+    assert list(client.list_repo()) == []

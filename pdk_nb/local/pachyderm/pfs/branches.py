@@ -26,6 +26,7 @@ from pdk_nb.local.pachyderm.pfs.types import (
     BranchKey,
     Commit,
     CommitRef,
+    RepoKey,
 )
 
 
@@ -97,6 +98,24 @@ def _set_provenance(change: Change, branch: Branch, provenance: Sequence[BranchK
         )
     if any(each.pk == branch.pk for each in all_provenance(connection, branch.pk)):
         raise Fault(f"branch {branch.key} cannot be in its own provenance")
+    _check_graph(connection, branch.pk)
+
+
+def _check_graph(connection: sqlite3.Connection, start: int) -> None:
+    """Refuse a graph in which two branches of a repo hang together: a job's id could not say which is meant."""
+    seen: dict[int, Branch] = {}
+    pending = [branch_by_pk(connection, start)]
+    while pending:
+        branch = pending.pop()
+        if branch.pk in seen:
+            continue
+        seen[branch.pk] = branch
+        pending += direct_provenance(connection, branch.pk) + direct_subvenance(connection, branch.pk)
+    repos: set[RepoKey] = set()
+    for branch in seen.values():
+        if branch.key.repo in repos:
+            raise Fault(f'multiple branches from the same repo, "{branch.key.repo}", cannot participate in a DAG')
+        repos.add(branch.key.repo)
 
 
 def _empty_commit(change: Change, branch: Branch, repo_pk: int) -> Commit:

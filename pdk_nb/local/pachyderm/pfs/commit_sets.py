@@ -9,7 +9,7 @@ from pdk_nb.local.pachyderm.faults import Fault, NotFound
 from pdk_nb.local.pachyderm.pfs import commits as commit_ops
 from pdk_nb.local.pachyderm.pfs.changes import Change
 from pdk_nb.local.pachyderm.pfs.lookup import children
-from pdk_nb.local.pachyderm.pfs.types import FROM_COMMITS, ORIGIN_AUTO, Commit, commit_of
+from pdk_nb.local.pachyderm.pfs.types import FROM_COMMITS, ORIGIN_AUTO, ORIGIN_USER, Commit, commit_of
 
 
 def commits_of_set(connection: sqlite3.Connection, set_id: str) -> list[Commit]:
@@ -93,10 +93,7 @@ def squash(change: Change, set_id: str) -> None:
             raise Fault(f"cannot squash commit {commit} because it updated a pipeline")
         young = children(connection, commit.pk)
         if not young:
-            raise Fault(
-                "cannot squash a commit that has no children as that would cause data loss, use the drop "
-                f"operation instead: {commit}"
-            )
+            raise _without_children(commit)
         still_open = [child for child in young if child.is_open]
         if still_open:
             raise Fault(f"cannot squash until child commit {still_open[0]} is finished")
@@ -123,10 +120,51 @@ def drop(change: Change, set_id: str) -> None:
             raise Fault(f"cannot drop commit {commit} because it updated a pipeline")
         young = children(connection, commit.pk)
         if young:
-            names = ", ".join(str(child) for child in young)
-            raise Fault(f"cannot drop a commit that has children: {commit} has {names}")
+            raise Fault(f"cannot drop a commit that has children: {commit}")
     for commit in members:
         _remove(change, commit)
+
+
+def remove_commit(change: Change, commit: Commit, *, recursive: bool, drop: bool) -> None:
+    """Squash or drop one commit with what was made from it (Pachyderm 2.8 and newer).
+
+    Args:
+        change: The change in progress.
+        commit: The commit.
+        recursive: Also those that were made from it; else they are a reason to refuse.
+        drop: Whether its data goes too, and not to its children.
+
+    Raises:
+        Fault: It is not allowed.
+    """
+    connection = change.connection
+    rows = connection.execute(
+        f"""WITH RECURSIVE reach(pk) AS (
+                SELECT ? UNION SELECT commit_pk FROM commit_provenance JOIN reach ON upstream = reach.pk)
+            {FROM_COMMITS} WHERE commits.pk IN (SELECT pk FROM reach) ORDER BY commits.pk DESC""",
+        (commit.pk,),
+    )
+    doomed = [commit_of(row) for row in rows]
+    what = "drop" if drop else "squash"
+    if len(doomed) > 1 and not recursive:
+        raise Fault(f"cannot {what} commit ({commit}) with subvenance without recursive")
+    for each in doomed:
+        young = children(connection, each.pk)
+        if drop and young:
+            raise Fault(f"cannot drop a commit that has children: {each}")
+        if not drop and each.repo.type == "spec" and each.origin == ORIGIN_USER:
+            raise Fault(f"cannot squash commit {each} because it updated a pipeline")
+        if not drop and not young:
+            raise _without_children(each)
+    for each in doomed:
+        _remove(change, each)
+
+
+def _without_children(commit: Commit) -> Fault:
+    return Fault(
+        "cannot squash a commit that has no children as that would cause data loss, use the drop operation "
+        f"instead: {commit}"
+    )
 
 
 def _remove(change: Change, commit: Commit) -> None:

@@ -53,7 +53,11 @@ def insert_commit(
             (repo_pk, change.set_id, branch, origin, description, parent, now_ns()),
         )
     except sqlite3.IntegrityError as error:
-        raise Fault(f"repo already has a commit in commit set {change.set_id}") from error
+        name = connection.execute("SELECT name FROM repos WHERE id = ?", (repo_pk,)).fetchone()["name"]
+        raise Fault(
+            f"inconsistent dependencies: cannot create commit from {change.set_id}; repo ({name}) already "
+            "has a commit in this transaction"
+        ) from error
     pk = int(cursor.lastrowid or 0)
     connection.executemany(
         "INSERT OR IGNORE INTO commit_provenance (commit_pk, upstream) VALUES (?, ?)",

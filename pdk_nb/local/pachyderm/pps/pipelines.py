@@ -189,6 +189,8 @@ def create(change: Change, request: pps_pb2.CreatePipelineRequest, user_spec: st
     _prepare_inputs(change, spec, name)
     salt = "" if old is None or request.reprocess else old.details.salt
     created = now_ns() if old is None else old.details.created_at.ToNanoseconds()
+    if request.reprocess:
+        spec.salt = ""
     details = details_of(spec, salt, created)
     if old is None:
         _create_repos(connection, spec)
@@ -215,6 +217,24 @@ def create(change: Change, request: pps_pb2.CreatePipelineRequest, user_spec: st
             branches.create_branch(change, stale, provenance=[])
     _connect(change, pipeline)
     return pipeline
+
+
+def request_of(pipeline: Pipeline) -> pps_pb2.CreatePipelineRequest:
+    """The spec that would create a pipeline as it is."""
+    details = pipeline.details
+    spec = pps_pb2.CreatePipelineRequest(salt=details.salt)
+    spec.pipeline.name, spec.pipeline.project.name = pipeline.name, pipeline.project
+    known = {field.name for field in spec.DESCRIPTOR.fields}
+    for field, value in details.ListFields():
+        if field.name not in known or field.name == "salt":
+            continue
+        if field.label == field.LABEL_REPEATED:
+            getattr(spec, field.name).extend(value)
+        elif field.message_type is not None:
+            getattr(spec, field.name).CopyFrom(value)
+        else:
+            setattr(spec, field.name, value)
+    return spec
 
 
 def _prepare_inputs(change: Change, spec: pps_pb2.CreatePipelineRequest, name: str) -> None:

@@ -18,6 +18,7 @@ from pdk_nb.local.pachyderm.s3.faults import S3Error
 from pdk_nb.local.pachyderm.s3.reading import Reading
 from pdk_nb.local.pachyderm.s3.replies import Request
 from pdk_nb.local.pachyderm.s3.sigv4 import verify
+from pdk_nb.local.pachyderm.s3.writing import Writing
 
 log = logging.getLogger("pdk_nb.local.pachyderm.s3")
 
@@ -42,6 +43,7 @@ class Gateway:
     def __init__(self, engine: Engine, token: str, host: str, port: int) -> None:
         self._token = token
         self._reading = Reading(engine)
+        self._writing = Writing(engine)
         self._server = wsgi.Server(
             (host, port), self._answer, numthreads=THREADS, server_name="pachyderm-s3", timeout=60
         )
@@ -71,7 +73,8 @@ class Gateway:
         try:
             if self._token:
                 verify(request.method, request.raw_path, request.raw_query, request.headers, self._token)
-            reply = self._reading.answer(request)
+            reads = request.method in ("GET", "HEAD") or not request.bucket
+            reply = (self._reading if reads else self._writing).answer(request)
         except S3Error as error:
             reply = replies.error(error)
         except Fault as error:

@@ -25,6 +25,7 @@ from pdk_nb.local.pachyderm.pps import pipelines
 from pdk_nb.local.pachyderm.pps.context import Context
 from pdk_nb.local.pachyderm.wire import codec, others
 from pdk_nb.local.pachyderm.wire.dispatch import Call, Codecs, Gate, UnknownCalls, handlers
+from pdk_nb.local.pachyderm.wire.newer import NewerCalls, newer_handlers
 from pdk_nb.local.pachyderm.wire.pfs_commits import CommitCalls
 from pdk_nb.local.pachyderm.wire.pfs_files import FileCalls
 from pdk_nb.local.pachyderm.wire.pfs_repos import RepoCalls
@@ -125,6 +126,7 @@ def build_server(context: Context, gate: Gate, port: int) -> tuple[grpc.Server, 
         (enterprise_pb2.DESCRIPTOR.services_by_name["API"], others.EnterpriseCalls(), None),
         (health_pb2.DESCRIPTOR.services_by_name["Health"], others.HealthCalls(), None),
     )
+    server.add_generic_rpc_handlers(tuple(newer_handlers(NewerCalls(pps), gate)))
     for service, implementation, codecs in services:
         server.add_generic_rpc_handlers((handlers(service, implementation, gate, codecs),))
     server.add_generic_rpc_handlers((UnknownCalls(),))
