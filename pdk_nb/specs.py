@@ -82,6 +82,7 @@ class PipelineParams:
         resource_limits: Of the predictor.
         shared_folder: On-prem: Determined's checkpoint folder on the nodes; no mount when empty.
         service_account: Service account of the predictor.
+        resource_pool: Determined's pool for the experiments; the train stage chooses when empty.
         incremental: Whether training goes on from the last version; the stage's default when None.
         train_args: Further flags of the train stage.
         deploy_args: Further flags of the deploy stage.
@@ -108,6 +109,7 @@ class PipelineParams:
     resource_limits: Mapping[str, str] = field(default_factory=dict)
     shared_folder: str = ""
     service_account: str = ""
+    resource_pool: str = ""
     incremental: bool | None = None
     train_args: tuple[str, ...] = ()
     deploy_args: tuple[str, ...] = ()
@@ -175,6 +177,7 @@ def params_for(
         values["bucket"] = settings.kserve_model_bucket_name
         values["cloud_host"] = cloud_host(settings)
         values["endpoint"] = settings.minio_url
+        values["resource_pool"] = settings.resource_pool
         values["secret"] = settings.mldm_pipeline_secret
         # A path-valued bucket is Determined's folder on the nodes.
         folder = settings.mlde_bucket_name
@@ -248,6 +251,7 @@ def _train_flags(params: PipelineParams) -> list[str]:
         "--repo": params.data_repo,
         "--model": params.model,
         "--project": params.project,
+        "--resource-pool": params.resource_pool,
     }
     words = [word for flag, value in flags.items() if value for word in (flag, value)]
     if params.incremental is not None:

@@ -21,6 +21,7 @@ EMBEDDED = {
     "git_url": "file:///checkout",
     "git_ref": "",
     "mldm_pipeline_secret": "other-secret",
+    "resource_pool": "cpu-pool",
 }
 
 
@@ -46,8 +47,9 @@ def test_the_official_schema_accepts_them(variant: Any) -> None:
 
 
 @pytest.mark.parametrize("variant", ["cloud", "onprem"])
-def test_the_stages_parse_their_own_command_lines(variant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stages_parse_their_own_command_lines(variant: Any) -> None:
     from pdk_nb.stages import deploy
+    from pdk_nb.stages import train as train_stage
 
     train, spec = specs.render(variant=variant)
     words = shlex.split(spec["transform"]["stdin"][-1])
@@ -58,10 +60,13 @@ def test_the_stages_parse_their_own_command_lines(variant: Any, monkeypatch: pyt
     assert options.service_account_name == ("pach-deploy" if variant == "onprem" else "")
     train_words = shlex.split(train["transform"]["stdin"][-1])
     assert train_words[:3] == ["exec", "python", "train.py"]
-    stage = pytest.importorskip("pdk_nb.stages.train")
-    parser = getattr(stage, "build_parser", None)
-    if parser is not None:
-        parser().parse_args(train_words[3:])
+    given = train_stage.parser().parse_args(train_words[3:])
+    assert (given.repo, given.model, given.sub_dir) == (
+        "dogs-and-cats-data",
+        "dogs-and-cats",
+        "examples/dog-cat/experiment",
+    )
+    assert (specs.examples_folder().parent / given.sub_dir / given.config).is_file()
 
 
 def test_on_prem_mounts_the_checkpoints_and_runs_as_root() -> None:
@@ -90,6 +95,7 @@ def test_values_come_from_the_cluster() -> None:
     words = shlex.split(train["transform"]["stdin"][-1])
     assert "file:///checkout" in words
     assert "--git-ref" not in words
+    assert words[words.index("--resource-pool") + 1] == "cpu-pool"
     assert words[-3:] == ["--no-incremental", "--profile", "cpu"]
     assert {each["name"] for each in train["transform"]["secrets"]} == {"other-secret"}
     # Nothing to mount: no checkpoint folder is named.

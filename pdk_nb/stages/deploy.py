@@ -248,7 +248,6 @@ def run(options: Options) -> str:
 
 def _import_torch() -> None:
     import determined.pytorch
-    import torchvision  # noqa: F401  imported for the side effect: it is in memory when the checkpoint arrives
 
     _ = determined.pytorch
 
