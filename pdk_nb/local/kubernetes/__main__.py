@@ -10,12 +10,12 @@ from cheroot import wsgi
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 
 from pdk_nb.errors import StackError
-from pdk_nb.local.kubernetes.admission import admit
 from pdk_nb.local.kubernetes.api.application import Application
-from pdk_nb.local.kubernetes.errors import ApiError
+from pdk_nb.local.kubernetes.bootstrap import WORKER, create_system_objects
 from pdk_nb.local.kubernetes.inference.controller import InferenceController
 from pdk_nb.local.kubernetes.ingress import Ingress
-from pdk_nb.local.kubernetes.kinds import NAMESPACES, NODES, SERVICES, Registry
+from pdk_nb.local.kubernetes.kinds import Registry
+from pdk_nb.local.kubernetes.rbac import MASTERS, User
 from pdk_nb.local.kubernetes.store import ObjectStore
 from pdk_nb.local.kubernetes.tls import ensure_certificates, write_kubeconfig
 from pdk_nb.local.kubernetes.wire import Server
@@ -23,7 +23,6 @@ from pdk_nb.local.service import LOOPBACK, ServiceOptions, parse_options, run_ma
 
 # Each watch holds a thread for as long as its client stays.
 API_THREADS = 96
-SYSTEM_NAMESPACES = ("default", "kube-system", "istio-system")
 
 
 def end_left_overs(folder: Path) -> None:
@@ -40,32 +39,6 @@ def end_left_overs(folder: Path) -> None:
         with contextlib.suppress(psutil.Error):
             process.kill()
     psutil.wait_procs(left, timeout=5)
-
-
-def create_system_objects(store: ObjectStore, ingress_port: int) -> None:
-    """The objects that a cluster with KServe has before anybody uses it."""
-    for name in SYSTEM_NAMESPACES:
-        namespace = {"metadata": {"name": name}}
-        admit(NAMESPACES, namespace)
-        with contextlib.suppress(ApiError):
-            store.create(NAMESPACES, None, namespace)
-    with contextlib.suppress(ApiError):
-        store.create(NODES, None, {"metadata": {"name": "embedded"}, "status": {}})
-    gateway = {
-        "metadata": {
-            "name": "istio-ingressgateway",
-            "labels": {"app": "istio-ingressgateway", "istio": "ingressgateway"},
-        },
-        "spec": {
-            "type": "LoadBalancer",
-            "clusterIP": LOOPBACK,
-            "ports": [{"name": "http2", "port": ingress_port, "targetPort": ingress_port, "protocol": "TCP"}],
-        },
-        "status": {"loadBalancer": {"ingress": [{"ip": LOOPBACK}]}},
-    }
-    with contextlib.suppress(ApiError):
-        store.delete(SERVICES, "istio-system", "istio-ingressgateway")
-    store.create(SERVICES, "istio-system", gateway)
 
 
 def port_taken(name: str, port: int, error: OSError) -> StackError:
@@ -118,10 +91,10 @@ def serve(options: ServiceOptions) -> None:
 
     # Before the API answers: services of before the restart are not ready yet.
     controller.start()
-    tokens = {options.credentials["admin_token"]: "system:admin"}
+    tokens = {options.credentials["admin_token"]: User.named("system:admin", (MASTERS,))}
     worker_token = options.credentials.get("worker_token")
     if worker_token:
-        tokens[worker_token] = "system:serviceaccount:default:pachyderm-worker"
+        tokens[worker_token] = User.named(WORKER)
     api = bind(Application(store, Registry(), tokens, controller.pod_log), options.ports["api"], API_THREADS)
     ca, certificate, key = ensure_certificates(state / "pki")
     api.ssl_adapter = BuiltinSSLAdapter(str(certificate), str(key))

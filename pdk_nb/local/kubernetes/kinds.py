@@ -185,7 +185,13 @@ def _ready(obj: Object) -> str:
 
 
 def _rbac(plural: str, kind: str, namespaced: bool) -> Kind:
-    return Kind("rbac.authorization.k8s.io", "v1", plural, kind, namespaced, columns=(NAME, AGE), status=False)
+    columns = (NAME, Column("Role", _role), AGE) if kind.endswith("Binding") else (NAME, AGE)
+    return Kind("rbac.authorization.k8s.io", "v1", plural, kind, namespaced, columns=columns, status=False)
+
+
+def _role(binding: Object) -> str:
+    reference = binding.get("roleRef") or {}
+    return f"{reference.get('kind')}/{reference.get('name')}"
 
 
 # KServe's own columns: config/crd/full/serving.kserve.io_inferenceservices.yaml, v0.13.1.
@@ -322,6 +328,11 @@ CONFIG_MAPS = Kind(
 )
 NODES = Kind("", "v1", "nodes", "Node", False, ("no",), columns=(NAME, Column("Status", lambda _obj: "Ready"), AGE))
 
+ROLES = _rbac("roles", "Role", True)
+ROLE_BINDINGS = _rbac("rolebindings", "RoleBinding", True)
+CLUSTER_ROLES = _rbac("clusterroles", "ClusterRole", False)
+CLUSTER_ROLE_BINDINGS = _rbac("clusterrolebindings", "ClusterRoleBinding", False)
+
 KINDS: tuple[Kind, ...] = (
     NAMESPACES,
     CONFIG_MAPS,
@@ -331,10 +342,10 @@ KINDS: tuple[Kind, ...] = (
     SERVICES,
     EVENTS,
     NODES,
-    _rbac("roles", "Role", True),
-    _rbac("rolebindings", "RoleBinding", True),
-    _rbac("clusterroles", "ClusterRole", False),
-    _rbac("clusterrolebindings", "ClusterRoleBinding", False),
+    ROLES,
+    ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    CLUSTER_ROLE_BINDINGS,
     INFERENCE_SERVICES,
 )
 

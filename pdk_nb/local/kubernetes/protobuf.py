@@ -98,6 +98,8 @@ MESSAGES: dict[tuple[str, str], dict[int, Field]] = {
     ("rbac.authorization.k8s.io/v1", "ClusterRole"): ROLE,
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): BINDING,
     ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): BINDING,
+    ("authorization.k8s.io/v1", "SelfSubjectRulesReview"): {1: META, 2: _message("spec", {1: Field("namespace")})},
+    ("authentication.k8s.io/v1", "SelfSubjectReview"): {1: META},
     ("authorization.k8s.io/v1", "SelfSubjectAccessReview"): {
         1: META,
         2: _message(

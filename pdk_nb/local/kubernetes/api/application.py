@@ -14,8 +14,10 @@ from werkzeug.wrappers import Request, Response
 from pdk_nb.local.kubernetes import protobuf
 from pdk_nb.local.kubernetes.api import discovery
 from pdk_nb.local.kubernetes.api.resources import ResourceCall, Resources
+from pdk_nb.local.kubernetes.api.reviews import review
 from pdk_nb.local.kubernetes.errors import ApiError, bad_request, no_resource, not_implemented
 from pdk_nb.local.kubernetes.kinds import Registry
+from pdk_nb.local.kubernetes.rbac import Action, Authorizer, User
 from pdk_nb.local.kubernetes.store import ObjectStore
 
 log = logging.getLogger(__name__)
@@ -40,7 +42,7 @@ class Application:
     Args:
         store: The objects.
         registry: The kinds that are served.
-        tokens: User name by bearer token.
+        tokens: User by bearer token.
         pod_logs: Gives the log of a pod: ``(namespace, pod) -> bytes``; raises ApiError when there is none.
     """
 
@@ -48,11 +50,12 @@ class Application:
         self,
         store: ObjectStore,
         registry: Registry,
-        tokens: dict[str, str],
+        tokens: dict[str, User],
         pod_logs: Callable[[str, str], bytes],
     ) -> None:
         self.registry = registry
         self._tokens = tokens
+        self._authorizer = Authorizer(store)
         self._resources = Resources(store, registry, pod_logs)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -60,8 +63,8 @@ class Application:
         try:
             # Read first: an answer before the end of the body would break a kept connection.
             body = _body(request)
-            self._authenticate(request)
-            response = self._route(request, body)
+            user = self._authenticate(request)
+            response = self._route(request, body, user)
         except ApiError as error:
             response = reply(error.status(), error.code)
         except Exception as error:  # the wire needs an answer whatever happens; the log has the cause
@@ -71,10 +74,23 @@ class Application:
         log.debug("%s %s %s", request.method, request.full_path, response.status_code)
         return response(environ, start_response)
 
-    def _authenticate(self, request: Request) -> str:
-        """The user of a request; every path but the health checks needs a token."""
+    def _authenticate(self, request: Request) -> User:
+        """The user of a request; every path but the health checks needs a token.
+
+        Raises:
+            ApiError: 401 without a known token, 403 for an impersonation that is not allowed.
+        """
         if request.path in ("/healthz", "/livez", "/readyz"):
-            return "system:anonymous"
+            return User("system:anonymous")
+        user = self._bearer(request)
+        wanted = request.headers.get("Impersonate-User")
+        if wanted:
+            groups = tuple(request.headers.getlist("Impersonate-Group"))
+            self._authorizer.require(user, Action("impersonate", "", "users", name=wanted))
+            return User.named(wanted, groups)
+        return user
+
+    def _bearer(self, request: Request) -> User:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             for known, user in self._tokens.items():
@@ -82,7 +98,7 @@ class Application:
                     return user
         raise ApiError(401, "Unauthorized", "Unauthorized")
 
-    def _route(self, request: Request, body: Any) -> Response:
+    def _route(self, request: Request, body: Any, user: User) -> Response:
         parts = [part for part in request.path.strip("/").split("/") if part]
         if not parts:
             return reply({"paths": discovery.PATHS})
@@ -94,7 +110,7 @@ class Application:
         if head == "openapi":
             return self._openapi(parts)
         if head in ("api", "apis"):
-            return self._api(request, parts, body)
+            return self._api(request, parts, body, user)
         raise no_resource(f"{request.method} {request.path}")
 
     def _openapi(self, parts: list[str]) -> Response:
@@ -105,7 +121,7 @@ class Application:
         group, version = ("", parts[3]) if parts[2] == "api" else (parts[3], parts[4])
         return reply(discovery.openapi_document(self.registry, group, version))
 
-    def _api(self, request: Request, parts: list[str], body: Any) -> Response:
+    def _api(self, request: Request, parts: list[str], body: Any, user: User) -> Response:
         aggregated = "as=APIGroupDiscoveryList" in request.headers.get("Accept", "")
         if parts == ["api"]:
             if aggregated:
@@ -123,17 +139,12 @@ class Application:
             group, version, rest = parts[1], parts[2], parts[3:]
         if not rest:
             return reply(discovery.resource_list(self.registry, group, version))
-        if group == "authorization.k8s.io" and request.method == "POST":
-            return self._review(rest[0], body)
-        return self._resources.handle(self._call(request, group, version, rest, body))
-
-    @staticmethod
-    def _review(resource: str, body: Any) -> Response:
-        """``kubectl auth can-i``: whoever has a token may do everything here."""
-        if resource != "selfsubjectaccessreviews":
-            raise not_implemented(resource)
-        reason = "the embedded stack gives every token all rights"
-        return reply({**body, "status": {"allowed": True, "reason": reason}}, 201)
+        if request.method == "POST" and group in ("authorization.k8s.io", "authentication.k8s.io"):
+            return reply(review(self._authorizer, user, rest[0], body), 201)
+        call = self._call(request, group, version, rest, body)
+        resource = f"{call.kind.plural}/{call.subresource}" if call.subresource else call.kind.plural
+        self._authorizer.require(user, Action(call.verb, group, resource, call.namespace or "", call.name))
+        return self._resources.handle(call)
 
     def _call(self, request: Request, group: str, version: str, rest: list[str], body: Any) -> ResourceCall:
         query = {name: values[-1] for name, values in request.args.lists()}

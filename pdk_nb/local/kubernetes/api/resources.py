@@ -51,6 +51,15 @@ class ResourceCall:
         return name in self.query and self.query[name].lower() not in ("0", "false")
 
     @property
+    def verb(self) -> str:
+        """The verb that roles name."""
+        if self.method in ("GET", "HEAD"):
+            return "watch" if self.flag("watch") else "get" if self.name else "list"
+        if self.method == "DELETE":
+            return "delete" if self.name else "deletecollection"
+        return {"POST": "create", "PUT": "update", "PATCH": "patch"}.get(self.method, self.method.lower())
+
+    @property
     def dry_run(self) -> bool:
         """Whether nothing shall be stored."""
         return self.query.get("dryRun") == "All"

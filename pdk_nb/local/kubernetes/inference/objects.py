@@ -71,6 +71,7 @@ def write_pod(store: ObjectStore, service: Object, revision: str, phase: str, *,
                 "ready": ready,
                 "restartCount": 0,
                 "image": "pytorch/torchserve-kfs:embedded",
+                "imageID": "pytorch/torchserve-kfs@embedded",
                 "state": {"running": {}} if phase == "Running" else {"waiting": {"reason": reason or phase}},
             }
         ],

@@ -1,0 +1,136 @@
+"""The objects that a cluster with KServe has before anybody uses it."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from pdk_nb.local.kubernetes.admission import admit
+from pdk_nb.local.kubernetes.errors import ApiError
+from pdk_nb.local.kubernetes.kinds import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    NAMESPACES,
+    NODES,
+    ROLE_BINDINGS,
+    ROLES,
+    SERVICES,
+    Kind,
+    Object,
+)
+from pdk_nb.local.kubernetes.rbac import ACCOUNT_PREFIX, MASTERS
+from pdk_nb.local.kubernetes.store import Change, ObjectStore
+from pdk_nb.local.service import LOOPBACK
+
+SYSTEM_NAMESPACES = ("default", "kube-system", "istio-system")
+MODELS_NAMESPACE = "models"
+ACCOUNT = "pachyderm-worker"
+WORKER = f"{ACCOUNT_PREFIX}default:{ACCOUNT}"
+READ = ["get", "list", "watch"]
+WRITE = [*READ, "create", "update", "patch", "delete"]
+RBAC_GROUP = "rbac.authorization.k8s.io"
+
+# What a pipeline worker may do. The same rules are what a real cluster has to grant it.
+WORKER_RULES: dict[str, list[dict[str, Any]]] = {
+    # pachd keeps the secrets of pipelines here and reads them for its workers.
+    "default": [
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": WRITE},
+        {"apiGroups": [""], "resources": ["configmaps", "serviceaccounts"], "verbs": READ},
+    ],
+    MODELS_NAMESPACE: [
+        {
+            "apiGroups": ["serving.kserve.io"],
+            "resources": ["inferenceservices", "inferenceservices/status"],
+            "verbs": WRITE,
+        },
+        {"apiGroups": [""], "resources": ["pods", "pods/log", "events", "serviceaccounts"], "verbs": READ},
+    ],
+}
+CLUSTER_RULES: dict[str, list[dict[str, Any]]] = {
+    "cluster-admin": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}],
+    "edit": [
+        {
+            "apiGroups": ["", "serving.kserve.io"],
+            "resources": ["configmaps", "secrets", "serviceaccounts", "services", "pods", "inferenceservices"],
+            "verbs": WRITE,
+        },
+        {"apiGroups": [""], "resources": ["events", "pods/log", "namespaces"], "verbs": READ},
+    ],
+    "view": [
+        {
+            "apiGroups": ["", "serving.kserve.io"],
+            "resources": [
+                "configmaps",
+                "serviceaccounts",
+                "services",
+                "pods",
+                "pods/log",
+                "events",
+                "namespaces",
+                "inferenceservices",
+            ],
+            "verbs": READ,
+        }
+    ],
+}
+
+
+def create_system_objects(store: ObjectStore, ingress_port: int) -> None:
+    """Create what is absent, and bring the ingress' address up to date."""
+    store.subscribe(lambda change: _new_namespace(store, change))
+    for name in SYSTEM_NAMESPACES:
+        namespace: Object = {"metadata": {"name": name}}
+        admit(NAMESPACES, namespace)
+        _ensure(store, NAMESPACES, None, namespace)
+    _ensure(store, NODES, None, {"metadata": {"name": "embedded"}, "status": {}})
+    for name, rules in CLUSTER_RULES.items():
+        _ensure(store, CLUSTER_ROLES, None, {"metadata": {"name": name}, "rules": rules})
+    subject = {"kind": "Group", "apiGroup": RBAC_GROUP, "name": MASTERS}
+    _ensure(store, CLUSTER_ROLE_BINDINGS, None, _binding("cluster-admin", "ClusterRole", subject))
+    for name in WORKER_RULES:
+        _grant(store, name)
+    gateway = {
+        "metadata": {
+            "name": "istio-ingressgateway",
+            "labels": {"app": "istio-ingressgateway", "istio": "ingressgateway"},
+        },
+        "spec": {
+            "type": "LoadBalancer",
+            "clusterIP": LOOPBACK,
+            "ports": [{"name": "http2", "port": ingress_port, "targetPort": ingress_port, "protocol": "TCP"}],
+        },
+        "status": {"loadBalancer": {"ingress": [{"ip": LOOPBACK}]}},
+    }
+    with contextlib.suppress(ApiError):
+        store.delete(SERVICES, "istio-system", "istio-ingressgateway")
+    store.create(SERVICES, "istio-system", gateway)
+
+
+def _new_namespace(store: ObjectStore, change: Change) -> None:
+    """The worker's rights in the models' namespace come with the namespace."""
+    if (change.group, change.plural, change.type) == ("", NAMESPACES.plural, "ADDED"):
+        _grant(store, change.object["metadata"]["name"])
+
+
+def _grant(store: ObjectStore, namespace: str) -> None:
+    if namespace not in WORKER_RULES:
+        return
+    _ensure(store, ROLES, namespace, {"metadata": {"name": ACCOUNT}, "rules": WORKER_RULES[namespace]})
+    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": "default"}
+    _ensure(store, ROLE_BINDINGS, namespace, _binding(ACCOUNT, "Role", subject))
+
+
+def _binding(name: str, role: str, subject: dict[str, Any]) -> Object:
+    reference = {"apiGroup": RBAC_GROUP, "kind": role, "name": name}
+    return {"metadata": {"name": name}, "roleRef": reference, "subjects": [subject]}
+
+
+def _ensure(store: ObjectStore, kind: Kind, namespace: str | None, obj: Object) -> None:
+    """Create an object; one that is there already stays as people made it."""
+    obj = {"apiVersion": kind.api_version, "kind": kind.kind, **obj}
+    try:
+        store.create(kind, namespace, obj)
+    except ApiError as error:
+        # Its namespace may not be there yet.
+        if error.code not in (403, 404, 409):
+            raise
