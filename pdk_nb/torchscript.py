@@ -34,7 +34,11 @@ def load_model(checkpoint: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
     from determined.pytorch import load_trial_from_checkpoint_path
 
     try:
-        trial = load_trial_from_checkpoint_path(str(checkpoint), torch_load_kwargs={"map_location": "cpu"})
+        # A checkpoint holds more than weights (numpy's random state), and loading it runs its code in any case: it is
+        # the experiment's own, fetched from the registry with the pipeline's credentials.
+        trial = load_trial_from_checkpoint_path(
+            str(checkpoint), torch_load_kwargs={"map_location": "cpu", "weights_only": False}
+        )
         loaded = json.loads((checkpoint / "load_data.json").read_text())
     except Exception as error:  # the trial's own code may raise anything
         raise DeploymentError(
