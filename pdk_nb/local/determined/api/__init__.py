@@ -1,0 +1,1 @@
+"""The REST surface: thin routes over the master's parts."""

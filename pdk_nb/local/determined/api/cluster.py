@@ -1,0 +1,102 @@
+"""The master itself, its pool, agent and configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pdk_nb.local.determined import VERSION
+from pdk_nb.local.determined.api.routing import Request, route
+from pdk_nb.local.determined.errors import not_found
+from pdk_nb.local.determined.launch import AGENT_ID
+from pdk_nb.local.determined.master import POOL
+from pdk_nb.local.determined.views import agent_view, pool_view
+
+CLUSTER_NAME = "PDK Lab, embedded"
+
+
+@route("GET", "/info", open=True)
+def info(request: Request) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "master_id": request.master.master_id,
+        "cluster_id": request.master.cluster_id,
+        "cluster_name": CLUSTER_NAME,
+        "telemetry": {"enabled": False},
+        "sso_providers": None,
+    }
+
+
+@route("GET", "/health", open=True)
+def health(request: Request) -> dict[str, Any]:
+    return {"status": "up", "database": "up", "resource_managers": [{"cluster_name": CLUSTER_NAME, "status": "up"}]}
+
+
+@route("GET", "/api/v1/master", open=True)
+def master(request: Request) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "masterId": request.master.master_id,
+        "clusterId": request.master.cluster_id,
+        "clusterName": CLUSTER_NAME,
+        "telemetryEnabled": False,
+        "ssoProviders": [],
+        "externalLoginUri": "",
+        "externalLogoutUri": "",
+        "branding": "determined",
+        "rbacEnabled": False,
+        "product": "PRODUCT_UNSPECIFIED",
+        "featureSwitches": [],
+        "userManagementEnabled": True,
+        "strictJobQueueControl": False,
+        "clusterMessage": None,
+        "hasCustomLogo": False,
+    }
+
+
+@route("GET", "/api/v1/master/telemetry", open=True)
+def telemetry(request: Request) -> dict[str, Any]:
+    return {"enabled": False, "segmentKey": ""}
+
+
+@route("GET", "/api/v1/master/config")
+def config(request: Request) -> dict[str, Any]:
+    return {
+        "config": {
+            "cluster_name": CLUSTER_NAME,
+            "checkpoint_storage": {
+                **request.master.storage,
+                "save_experiment_best": 0,
+                "save_trial_best": 1,
+                "save_trial_latest": 1,
+            },
+            "resource_pools": [{"pool_name": POOL, "max_slots": request.master.slots.total}],
+            "telemetry": {"enabled": False},
+        }
+    }
+
+
+@route("GET", "/api/v1/resource-pools")
+def pools(request: Request) -> dict[str, Any]:
+    shown, pagination = request.page([pool_view(request.master, POOL)])
+    return {"resourcePools": shown, "pagination": pagination}
+
+
+@route("GET", "/api/v1/resource-pools/{name}/workspace-bindings")
+def bindings(request: Request, name: str) -> dict[str, Any]:
+    if name != POOL:
+        raise not_found(f"resource pool {name} does not exist")
+    shown, pagination = request.page([])
+    return {"workspaceIds": shown, "pagination": pagination}
+
+
+@route("GET", "/api/v1/agents")
+def agents(request: Request) -> dict[str, Any]:
+    shown, pagination = request.page([agent_view(request.master, AGENT_ID, POOL)])
+    return {"agents": shown, "pagination": pagination}
+
+
+@route("GET", "/api/v1/agents/{name}")
+def agent(request: Request, name: str) -> dict[str, Any]:
+    if name != AGENT_ID:
+        raise not_found(f"agent '{name}' not found")
+    return {"agent": agent_view(request.master, AGENT_ID, POOL)}

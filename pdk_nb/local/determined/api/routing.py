@@ -1,0 +1,226 @@
+"""Routes, requests and replies: what stands between WSGI and the route functions."""
+
+from __future__ import annotations
+
+import json
+import re
+import select
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote
+
+from pdk_nb.local.determined.errors import invalid
+
+if TYPE_CHECKING:
+    from pdk_nb.local.determined.master import Master
+    from pdk_nb.local.determined.store import Document
+
+__all__ = ["Bytes", "Request", "Route", "Router", "Stream", "route", "routes_of"]
+
+_WORD = re.compile(r"(?<=[a-z0-9])([A-Z])")
+
+
+def snake(name: str) -> str:
+    """``timeoutSeconds`` as ``timeout_seconds``."""
+    return _WORD.sub(lambda match: "_" + match[1].lower(), name)
+
+
+@dataclass
+class Request:
+    """One request.
+
+    Attributes:
+        master: The master's parts.
+        user: Who asks; None for calls without a token.
+        token: The session token; empty for a trial's own calls.
+        allocation: The allocation that asks, for a trial's own calls.
+        body: The JSON body; an empty map when there is none.
+    """
+
+    master: Master
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    body: Any = field(default_factory=dict)
+    user: Document | None = None
+    token: str = ""
+    allocation: str = ""
+    accept: str = ""
+    connection: socket.socket | None = None
+
+    @property
+    def me(self) -> Document:
+        """Who asks."""
+        assert self.user is not None
+        return self.user
+
+    def all(self, name: str) -> list[str]:
+        """All values of a query parameter, in either spelling; commas divide values too."""
+        found = self.query.get(name) or self.query.get(snake(name)) or []
+        return [value for value in found if value != ""]
+
+    def text(self, name: str, default: str = "") -> str:
+        """One query parameter."""
+        return next(iter(self.all(name)), default)
+
+    def number(self, name: str, default: int = 0) -> int:
+        """One query parameter as an integer.
+
+        Raises:
+            ApiError: It is none.
+        """
+        found = self.text(name)
+        try:
+            return int(found) if found else default
+        except ValueError:
+            raise invalid(f"type mismatch, parameter: {name}, error: {found!r} is not an integer") from None
+
+    def flag(self, name: str) -> bool | None:
+        """One query parameter as a truth value; None when absent."""
+        found = self.text(name).lower()
+        return None if not found else found in ("true", "1")
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A field of the body in either spelling; null counts as absent."""
+        if not isinstance(self.body, dict):
+            return default
+        for key in (name, snake(name)):
+            if self.body.get(key) is not None:
+                return self.body[key]
+        return default
+
+    def need(self, name: str) -> Any:
+        """A field of the body that must be there.
+
+        Raises:
+            ApiError: It is not.
+        """
+        found = self.get(name)
+        if found is None:
+            raise invalid(f"{snake(name)} is required")
+        return found
+
+    def gone(self) -> bool:
+        """Whether the client has closed its connection."""
+        if self.connection is None:
+            return False
+        try:
+            readable, _, _ = select.select([self.connection], [], [], 0)
+            return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
+        except (OSError, ValueError):
+            return True
+
+    def page(self, items: list[Any]) -> tuple[list[Any], dict[str, int]]:
+        """The part of a list that the client asked for, and its ``pagination``."""
+        total, offset, limit = len(items), self.number("offset"), self.number("limit")
+        start = max(0, total + offset) if offset < 0 else min(offset, total)
+        end = total if limit <= 0 else min(start + limit, total)
+        bounds = {"offset": offset, "limit": limit, "startIndex": start, "endIndex": end, "total": total}
+        return items[start:end], bounds
+
+    def descending(self) -> bool:
+        """Whether the client wants the last first."""
+        return self.text("orderBy") == "ORDER_BY_DESC"
+
+
+@dataclass
+class Stream:
+    """A reply of many JSON lines, each sent as soon as it is there."""
+
+    items: Iterator[dict[str, Any]]
+
+
+@dataclass
+class Bytes:
+    """A reply that is not JSON."""
+
+    chunks: Iterable[bytes]
+    content_type: str
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One call: a method, a path with ``{names}``, and its function."""
+
+    method: str
+    path: str
+    function: Callable[..., Any]
+    open: bool
+
+
+_ROUTES: dict[str, list[Route]] = {}
+
+
+def route(method: str, path: str, *, open: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a function answer a call; it is given the request and the path's values as text.
+
+    Args:
+        open: Whether the call needs no token.
+    """
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        _ROUTES.setdefault(function.__module__, []).append(Route(method, path, function, open))
+        return function
+
+    return register
+
+
+def routes_of(*modules: Any) -> list[Route]:
+    """The routes that modules registered."""
+    return [each for module in modules for each in _ROUTES.get(module.__name__, [])]
+
+
+class Router:
+    """Finds the route of a path; a fixed segment is preferred to a named one.
+
+    Args:
+        routes: All routes.
+    """
+
+    def __init__(self, routes: list[Route]) -> None:
+        self.routes = routes
+        self._by_length: dict[tuple[str, int], list[tuple[list[str], Route]]] = {}
+        for each in routes:
+            parts = each.path.strip("/").split("/")
+            self._by_length.setdefault((each.method, len(parts)), []).append((parts, each))
+        for entries in self._by_length.values():
+            entries.sort(key=lambda entry: [part.startswith("{") for part in entry[0]])
+
+    def find(self, method: str, raw_path: str) -> tuple[Route, dict[str, str]] | None:
+        """The route of a path as it was sent (still quoted), and the path's values."""
+        parts = raw_path.strip("/").split("/")
+        for pattern, found in self._by_length.get((method, len(parts)), []):
+            if all(want.startswith("{") or want == have for want, have in zip(pattern, parts, strict=True)):
+                values = {
+                    want[1:-1]: unquote(have) for want, have in zip(pattern, parts, strict=True) if want.startswith("{")
+                }
+                return found, values
+        return None
+
+
+def read_query(text: str) -> dict[str, list[str]]:
+    """A query string's parameters."""
+    return parse_qs(text, keep_blank_values=True)
+
+
+def dump(value: Any) -> bytes:
+    """JSON as it is sent; numbers that JSON does not know become the texts that the harness sends."""
+    try:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+    except ValueError:
+        return json.dumps(_finite(value), separators=(",", ":")).encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    if isinstance(value, float) and value != value:
+        return "NaN"
+    if value in (float("inf"), float("-inf")) and isinstance(value, float):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value

@@ -1,0 +1,1 @@
+"""First on the path of every Python of a trial."""

@@ -1,0 +1,429 @@
+"""Experiment configurations: checked, completed and masked.
+
+The rules are those of ``schemas/expconf/v0`` of release 0.38.1; ``expconf_rules`` states them as data.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+import re
+import secrets as _secrets
+from typing import Any
+
+import yaml
+
+from pdk_nb.local.determined.errors import invalid
+from pdk_nb.local.determined.expconf_rules import (
+    BY_KEY,
+    DROPPED_SEARCHERS,
+    EXPERIMENT,
+    HYPERPARAMETER_KINDS,
+    STORAGE_KEYS,
+    Field,
+)
+
+__all__ = ["MASK", "complete", "errors_in", "mask", "mask_text", "parse", "secret_values", "unmask"]
+
+MASK = "********"
+_SECRET_KEYS = re.compile(r"(^|_)(password|token|secret|secret_key|access_key|api_key|credential|connection_string)$")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as the master reads it: ``No`` is a text and ``1e-4`` a number."""
+
+
+_RESOLVERS = yaml.SafeLoader.yaml_implicit_resolvers
+_Loader.yaml_implicit_resolvers = {
+    first: [entry for entry in entries if entry[0] not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")]
+    for first, entries in _RESOLVERS.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    ),
+    list("-+0123456789."),
+)
+
+
+def parse(text: str) -> dict[str, Any]:
+    """Read a submitted configuration.
+
+    Raises:
+        ApiError: It is not YAML, or not a map.
+    """
+    try:
+        loaded = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise invalid(f"invalid experiment configuration: yaml: {_one_line(error)}") from error
+    if not isinstance(loaded, dict):
+        raise invalid("invalid experiment configuration: the configuration is not a map")
+    return _plain(loaded)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _plain(node: Any) -> Any:
+    """JSON has no dates and no keys but strings."""
+    if isinstance(node, dict):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    return node if node is None or isinstance(node, (bool, int, float, str)) else str(node)
+
+
+# -- checking --------------------------------------------------------------------------------------------------------
+
+
+def errors_in(config: dict[str, Any]) -> list[str]:
+    """What is wrong with a configuration, as ``<config>.path: reason`` lines; empty when it may be run."""
+    found: list[str] = []
+    _check_map(config, EXPERIMENT, "<config>", found)
+    _check_hyperparameters(config.get("hyperparameters"), "<config>.hyperparameters", found)
+    _check_searcher(config, found)
+    return found
+
+
+def _check_map(node: dict[str, Any], fields: dict[str, Field], where: str, found: list[str]) -> None:
+    for key in node:
+        if key not in fields:
+            found.append(f"{where}.{key}: unknown field")
+    for key, field in fields.items():
+        if key in node:
+            _check_field(node[key], field, f"{where}.{key}", found)
+
+
+_TYPE_NAMES = {"object": dict, "array": list, "string": str, "boolean": bool}
+
+
+def _has_type(value: Any, name: str) -> bool:
+    if name == "null":
+        return value is None
+    if name == "integer":
+        return isinstance(value, int) and not isinstance(value, bool)
+    if name == "number":
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, _TYPE_NAMES[name])
+
+
+def _check_field(value: Any, field: Field, where: str, found: list[str]) -> None:
+    if value is None and field.nullable:
+        return
+    if field.types and not any(_has_type(value, name) for name in field.types):
+        found.append(f"{where}: must be of type {' or '.join(field.types)}, got {value!r}")
+        return
+    if field.choices and value not in field.choices:
+        found.append(f"{where}: must be one of {', '.join(map(repr, field.choices))}, got {value!r}")
+    if field.minimum is not None and isinstance(value, (int, float)) and value < field.minimum:
+        found.append(f"{where}: must be at least {field.minimum}, got {value!r}")
+    if field.above is not None and isinstance(value, (int, float)) and value <= field.above:
+        found.append(f"{where}: must be greater than {field.above}, got {value!r}")
+    if field.maximum is not None and isinstance(value, (int, float)) and value > field.maximum:
+        found.append(f"{where}: must be at most {field.maximum}, got {value!r}")
+    if field.items and isinstance(value, list):
+        for index, each in enumerate(value):
+            _check_field(each, field.items, f"{where}[{index}]", found)
+    if isinstance(value, dict):
+        if field.union:
+            _check_union(value, field.union, where, found)
+        elif field.length:
+            _check_length(value, where, found)
+        elif field.fields is not None:
+            _check_map(value, field.fields, where, found)
+
+
+def _check_union(value: dict[str, Any], key: str, where: str, found: list[str]) -> None:
+    known = BY_KEY[key]
+    chosen = value.get(key)
+    if chosen is None and key == "type":
+        # Storage settings without a type complete the cluster's own.
+        for each in value:
+            if each not in STORAGE_KEYS:
+                found.append(f"{where}.{each}: unknown field")
+        return
+    if not isinstance(chosen, str) or chosen not in known:
+        names = ", ".join(f"'{name}'" for name in known)
+        found.append(f'{where}: is not an object where object["{key}"] is one of {names}')
+        return
+    _check_map(value, known[chosen], where, found)
+
+
+def _check_length(value: dict[str, Any], where: str, found: list[str]) -> None:
+    if len(value) != 1 or next(iter(value)) not in ("batches", "records", "epochs"):
+        found.append(f'{where}: a length object must have one attribute named "batches", "records", or "epochs"')
+        return
+    unit, number = next(iter(value.items()))
+    if not _has_type(number, "integer") or number < 0:
+        found.append(f"{where}.{unit}: must be an integer of at least 0, got {number!r}")
+
+
+def _check_hyperparameters(space: Any, where: str, found: list[str]) -> None:
+    if not isinstance(space, dict):
+        return
+    for name, node in space.items():
+        here = f"{where}.{name}"
+        if not isinstance(node, dict):
+            continue
+        kind = node.get("type")
+        if kind is None or isinstance(kind, dict):
+            _check_hyperparameters(node, here, found)
+        elif kind not in HYPERPARAMETER_KINDS:
+            found.append(
+                f'{here}: if a hyperparameter object\'s ["type"] is set, it must be one of "int", "double", "log", '
+                f'"const", or "categorical", got {kind!r}'
+            )
+        else:
+            fields = HYPERPARAMETER_KINDS[kind]
+            _check_map(node, fields, here, found)
+            missing = [key for key, field in fields.items() if field.required and key not in node]
+            found += [f"{here}: {key} is a required property" for key in missing]
+            low, high = node.get("minval"), node.get("maxval")
+            if isinstance(low, (int, float)) and isinstance(high, (int, float)) and low >= high:
+                found.append(f"{here}: minval must be less than maxval")
+            if kind == "categorical" and node.get("vals") == []:
+                found.append(f"{here}.vals: must not be empty")
+
+
+def _check_searcher(config: dict[str, Any], found: list[str]) -> None:
+    searcher = config.get("searcher")
+    if not isinstance(searcher, dict):
+        return
+    if searcher.get("name") == "grid":
+        _check_grid(config.get("hyperparameters") or {}, "<config>.hyperparameters", found)
+
+
+def _check_grid(space: dict[str, Any], where: str, found: list[str]) -> None:
+    for name, node in space.items():
+        if not isinstance(node, dict):
+            continue
+        kind = node.get("type")
+        if not isinstance(kind, str):
+            _check_grid(node, f"{where}.{name}", found)
+        elif kind in ("int", "double", "log") and node.get("count") is None:
+            found.append(f"{where}.{name}: grid search is in use but count was not provided")
+
+
+# -- completing ------------------------------------------------------------------------------------------------------
+
+
+def complete(
+    submitted: dict[str, Any], *, storage: dict[str, Any], pool: str, merge: tuple[dict[str, Any], ...] = ()
+) -> dict[str, Any]:
+    """A configuration with everything filled in that a trial needs.
+
+    Args:
+        submitted: The user's configuration.
+        storage: The cluster's checkpoint storage.
+        pool: The resource pool when the user names none.
+        merge: Configurations, such as templates, that fill what the user left out; earlier ones win.
+
+    Raises:
+        ApiError: The configuration is wrong or incomplete; the message names every place.
+    """
+    config = copy.deepcopy(submitted)
+    for layer in merge:
+        config = merged(config, layer)
+    problems = errors_in(config)
+    if problems:
+        raise invalid(
+            "invalid experiment configuration: version 0 experiment config is invalid: config is invalid: "
+            + "; ".join(problems)
+        )
+    own = config.get("checkpoint_storage") or {}
+    if own.get("type") in (None, storage["type"]):
+        config["checkpoint_storage"] = {**storage, **{k: v for k, v in own.items() if v is not None}}
+    config = _filled(config, EXPERIMENT)
+    _normalise(config, pool)
+    problems = _missing(config)
+    if problems:
+        raise invalid("invalid experiment configuration: config is incomplete: " + "; ".join(problems))
+    _refuse_old(config["searcher"])
+    return config
+
+
+def merged(config: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:
+    """Fill what ``config`` leaves out from ``layer``; maps are merged, lists are joined as the master does."""
+    result = dict(config)
+    for key, value in layer.items():
+        own = result.get(key)
+        if own is None:
+            result[key] = copy.deepcopy(value)
+        elif isinstance(own, dict) and isinstance(value, dict):
+            differs = any(own.get(k) != value.get(k) for k in ("type", "name") if k in own and k in value)
+            result[key] = own if differs and key in ("checkpoint_storage", "searcher") else merged(own, value)
+        elif isinstance(own, list) and isinstance(value, list) and key in ("bind_mounts", "labels"):
+            result[key] = own + [each for each in value if each not in own]
+    return result
+
+
+def _filled(node: dict[str, Any], fields: dict[str, Field]) -> dict[str, Any]:
+    result = dict(node)
+    for key, field in fields.items():
+        if result.get(key) is None:
+            if field.optional:
+                continue
+            result[key] = copy.deepcopy(field.default)
+        value = result[key]
+        if not isinstance(value, dict):
+            continue
+        if field.union:
+            chosen = BY_KEY[field.union].get(str(value.get(field.union)))
+            if chosen:
+                result[key] = _filled(value, chosen)
+        elif field.fields is not None and not field.length:
+            result[key] = _filled(value, field.fields)
+    return result
+
+
+def _normalise(config: dict[str, Any], pool: str) -> None:
+    if not config["name"]:
+        config["name"] = f"Experiment ({_petname()})"
+    seed = config["reproducibility"]["experiment_seed"]
+    if seed is None:
+        config["reproducibility"]["experiment_seed"] = _secrets.randbelow(2**31)
+    config["resources"]["resource_pool"] = config["resources"]["resource_pool"] or pool
+    if config["resources"]["priority"] is None:
+        config["resources"]["priority"] = 42
+    environment = config["environment"]
+    image = environment["image"]
+    if isinstance(image, str):
+        environment["image"] = {"cpu": image, "cuda": image, "rocm": image}
+    else:
+        environment["image"] = {"cpu": "embedded", "cuda": "embedded", "rocm": "embedded", **(image or {})}
+    variables = environment["environment_variables"]
+    if isinstance(variables, list):
+        variables = {"cpu": list(variables), "cuda": list(variables), "rocm": list(variables)}
+    environment["environment_variables"] = {"cpu": [], "cuda": [], "rocm": [], **(variables or {})}
+    config["hyperparameters"] = _typed(config["hyperparameters"] or {})
+
+
+def _typed(space: dict[str, Any]) -> dict[str, Any]:
+    """Plain values become constants, as the master shows them."""
+    result = {}
+    for name, node in space.items():
+        if not isinstance(node, dict):
+            result[name] = {"type": "const", "val": node}
+        elif isinstance(node.get("type"), str):
+            result[name] = {"count": None, **node} if node["type"] in ("int", "double", "log") else node
+        else:
+            result[name] = _typed(node)
+    return result
+
+
+_NAME_WORDS = (
+    ("brisk", "calm", "daring", "eager", "fair", "gentle", "happy", "keen", "lively", "mellow", "noble", "quiet"),
+    ("badger", "crane", "dolphin", "egret", "finch", "gecko", "heron", "ibis", "lynx", "marten", "otter", "puffin"),
+)
+
+
+def _petname() -> str:
+    return "-".join(random.choice(words) for words in (_NAME_WORDS[0], *_NAME_WORDS))
+
+
+def _missing(config: dict[str, Any]) -> list[str]:
+    found = []
+    searcher = config["searcher"]
+    if not searcher.get("name"):
+        found.append("<config>.searcher.name is a required property")
+    needed = ["metric"]
+    name = searcher.get("name")
+    if name in ("random", "adaptive_asha", "async_halving"):
+        needed.append("max_trials")
+    if name == "async_halving":
+        needed.append("num_rungs")
+    found += [f"<config>.searcher.{key} is a required property" for key in needed if searcher.get(key) is None]
+    storage = config["checkpoint_storage"] or {}
+    place = {"shared_fs": "host_path", "directory": "container_path", "s3": "bucket", "gcs": "bucket"}
+    key = place.get(str(storage.get("type")))
+    if key and not storage.get(key):
+        found.append(f"<config>.checkpoint_storage.{key} is a required property")
+    return found
+
+
+def _refuse_old(searcher: dict[str, Any]) -> None:
+    name = searcher["name"]
+    if name in DROPPED_SEARCHERS:
+        raise invalid(
+            f"invalid experiment configuration: the '{name}' searcher is no longer supported, "
+            "use one of: single, random, grid, adaptive_asha"
+        )
+    if name in ("adaptive_asha", "async_halving") and not (searcher.get("max_time") and searcher.get("time_metric")):
+        raise invalid(
+            f"invalid experiment configuration: the `{name}` searcher requires `max_time` and `time_metric` to be set"
+        )
+
+
+# -- secrets ---------------------------------------------------------------------------------------------------------
+
+
+def mask(config: dict[str, Any]) -> dict[str, Any]:
+    """A copy for people's eyes: secret values of ``data``, ``checkpoint_storage`` and the registry are masked."""
+    shown = dict(config)
+    data = shown.get("data")
+    if isinstance(data, dict):
+        shown["data"] = _masked(data, everything=False)
+    storage = shown.get("checkpoint_storage")
+    if isinstance(storage, dict):
+        shown["checkpoint_storage"] = _masked(storage, everything=False)
+    environment = shown.get("environment")
+    if isinstance(environment, dict) and environment.get("registry_auth"):
+        shown["environment"] = {**environment, "registry_auth": _masked(environment["registry_auth"], everything=False)}
+    return shown
+
+
+def _masked(node: Any, *, everything: bool) -> Any:
+    if isinstance(node, dict):
+        return {
+            key: _masked(value, everything=everything or key == "secrets" or bool(_SECRET_KEYS.search(key)))
+            for key, value in node.items()
+        }
+    if isinstance(node, list):
+        return [_masked(value, everything=everything) for value in node]
+    return MASK if everything and node not in (None, "") else node
+
+
+def secret_values(config: dict[str, Any]) -> list[str]:
+    """The values that :func:`mask` hides, longest first; those too short to be told from other text are left out."""
+    found: set[str] = set()
+
+    def collect(real: Any, shown: Any) -> None:
+        if isinstance(real, dict):
+            for key in real:
+                collect(real[key], shown[key])
+        elif isinstance(real, list):
+            for each, other in zip(real, shown, strict=True):
+                collect(each, other)
+        elif shown == MASK and real != MASK and len(str(real)) >= 8:
+            found.add(str(real))
+
+    collect(config, mask(config))
+    return sorted(found, key=len, reverse=True)
+
+
+def mask_text(text: str, secrets: list[str]) -> str:
+    """Text with every one of the secrets masked."""
+    for each in secrets:
+        if each in text:
+            text = text.replace(each, MASK)
+    return text
+
+
+def unmask(config: dict[str, Any], original: dict[str, Any]) -> dict[str, Any]:
+    """Put back what a fork of an experiment only saw masked."""
+
+    def restore(node: Any, source: Any) -> Any:
+        if node == MASK and source is not None:
+            return source
+        if isinstance(node, dict) and isinstance(source, dict):
+            return {key: restore(value, source.get(key)) for key, value in node.items()}
+        if isinstance(node, list) and isinstance(source, list) and len(node) == len(source):
+            return [restore(value, other) for value, other in zip(node, source, strict=True)]
+        return node
+
+    return restore(config, original)

@@ -1,0 +1,87 @@
+"""Sampling a hyperparameter space, and laying a grid over it.
+
+Values and rounding follow ``master/pkg/searcher/hyperparameters.go`` and ``grid.go`` of the master.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["grid", "sample"]
+
+TYPES = ("const", "int", "double", "log", "categorical")
+
+
+def _kind(node: Any) -> str | None:
+    kind = node.get("type") if isinstance(node, dict) else None
+    return kind if isinstance(kind, str) else None
+
+
+def sample(space: dict[str, Any], source: random.Random) -> dict[str, Any]:
+    """One point of the space; names are taken in sorted order, so that a seed always gives the same point."""
+    return {name: _sample_one(space[name], source) for name in sorted(space)}
+
+
+def _sample_one(node: Any, source: random.Random) -> Any:
+    kind = _kind(node)
+    if not isinstance(node, dict):
+        return node
+    if kind is None:
+        return sample(node, source)
+    if kind == "const":
+        return node["val"]
+    if kind == "int":
+        return source.randint(node["minval"], node["maxval"])
+    if kind == "double":
+        return source.uniform(node["minval"], node["maxval"])
+    if kind == "log":
+        return node["base"] ** source.uniform(node["minval"], node["maxval"])
+    return source.choice(node["vals"])
+
+
+def grid(space: dict[str, Any]) -> list[dict[str, Any]]:
+    """All points of the space's grid; numeric axes have ``count`` points each."""
+    axes = list(_axes(space, ()))
+    points = []
+    for combination in itertools.product(*(values for _, values in axes)):
+        point: dict[str, Any] = {}
+        for (route, _), value in zip(axes, combination, strict=True):
+            target = point
+            for name in route[:-1]:
+                target = target.setdefault(name, {})
+            target[route[-1]] = value
+        points.append(point)
+    return points
+
+
+def _axes(space: dict[str, Any], route: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
+    for name in sorted(space):
+        node, here = space[name], (*route, name)
+        kind = _kind(node)
+        if not isinstance(node, dict):
+            yield here, [node]
+        elif kind is None:
+            if node:
+                yield from _axes(node, here)
+            else:
+                yield here, [{}]
+        elif kind == "const":
+            yield here, [node["val"]]
+        elif kind == "categorical":
+            yield here, list(node["vals"])
+        else:
+            yield here, _points(kind, node)
+
+
+def _points(kind: str, node: dict[str, Any]) -> list[Any]:
+    low, high, count = node["minval"], node["maxval"], node["count"]
+    if kind == "int":
+        count = min(count, high - low + 1)
+    steps = [(low + high) / 2] if count == 1 else [low + i * (high - low) / (count - 1) for i in range(count)]
+    if kind == "int":
+        return [math.floor(step + 0.5) if step >= 0 else math.ceil(step - 0.5) for step in steps]
+    return [node["base"] ** step for step in steps] if kind == "log" else steps
