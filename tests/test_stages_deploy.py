@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import kubernetes
+import numpy as np
 import pytest
 import torch
+import yaml
 
-from pdk_nb import archive, mlde, serving, torchscript, torchserve_config
+from pdk_nb import archive, mlde, serving, specs, torchscript, torchserve_config
 from pdk_nb.errors import DeploymentError, SettingsError, UsageError
 from pdk_nb.settings import Settings, from_maps
 from pdk_nb.stages import deploy
@@ -84,7 +88,11 @@ def write_checkpoint(folder: Path, scale: float = 4.0) -> Path:
         "is_trainer": False,
     }
     (folder / "load_data.json").write_text(json.dumps(load_data))
-    torch.save({"models_state_dict": [{"scale": torch.tensor(scale)}]}, folder / "state_dict.pth")
+    state = {
+        "models_state_dict": [{"scale": torch.tensor(scale)}],
+        "rng_state": {"np_rng_state": np.random.get_state()},
+    }
+    torch.save(state, folder / "state_dict.pth")
     return folder
 
 
@@ -94,8 +102,6 @@ class Checkpoint:
     uuid: str = "11111111-2222-3333-4444-555555555555"
 
     def download(self, path: str) -> str:
-        import shutil
-
         shutil.copytree(self.source, path)
         return path
 
@@ -180,6 +186,38 @@ def test_a_checkpoint_becomes_torchscript_with_the_same_answers(
     assert torch.equal(torch.jit.load(str(target))(sample), model(sample))
     with pytest.raises(DeploymentError, match="3 scores"):
         torchscript.export(model, (3, SIZE, SIZE), target, outputs=3)
+
+
+@pytest.mark.parametrize("profile", ["cpu", pytest.param("gpu", marks=pytest.mark.slow)])
+def test_the_examples_own_nets_are_exported(profile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib
+
+    experiment = specs.examples_folder() / "dog-cat" / "experiment"
+    settings = yaml.safe_load((experiment / "profiles" / f"{profile}.yaml").read_text())["hyperparameters"]
+    settings |= {"pretrained": False, "global_batch_size": 4}
+    monkeypatch.syspath_prepend(str(experiment))
+    nets = importlib.import_module("nets")
+    options = {key: settings[key] for key in ("width", "dropout") if key in settings}
+    torch.manual_seed(1)
+    net = nets.build(settings["model"], 2, pretrained=False, **options).eval()
+    checkpoint = write_checkpoint(tmp_path / "checkpoint")
+    shutil.rmtree(checkpoint / "code")
+    shutil.copytree(experiment, checkpoint / "code")
+    described = json.loads((checkpoint / "load_data.json").read_text())
+    described |= {"hparams": settings, "trial_cls_spec": "model_def:DogCatModel"}
+    described["experiment_config"] |= {"hyperparameters": settings, "entrypoint": "model_def:DogCatModel"}
+    (checkpoint / "load_data.json").write_text(json.dumps(described))
+    torch.save({"models_state_dict": [net.state_dict()]}, checkpoint / "state_dict.pth")
+    monkeypatch.setenv("SERVING_MODE", "true")
+    for module in ("data", "nets", "preprocess", "model_def"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    model, hparams = torchscript.load_model(checkpoint)
+    size = int(hparams["image_size"])
+    torchscript.export(model, (3, size, size), tmp_path / "model.pt", outputs=2)
+    sample = torch.rand(1, 3, size, size)
+    with torch.inference_mode():
+        answers = torch.jit.load(str(tmp_path / "model.pt"))(sample)
+        assert torch.allclose(answers, net(sample), atol=1e-4)
 
 
 class OnlyTraceable(torch.nn.Module):
