@@ -12,13 +12,14 @@ from typing import TypeVar
 
 from pdk_nb.local.pachyderm.faults import Fault
 from pdk_nb.local.pachyderm.names import new_id
-from pdk_nb.local.pachyderm.pfs import branches, commits, repos
+from pdk_nb.local.pachyderm.pfs import branches, commits, repos, triggers
 from pdk_nb.local.pachyderm.pfs.changes import Change
-from pdk_nb.local.pachyderm.pfs.lookup import get_commit
+from pdk_nb.local.pachyderm.pfs.lookup import find_by_pk, get_commit
 from pdk_nb.local.pachyderm.pfs.types import (
     STATE_FINISHED,
     STATE_FINISHING,
     STATE_READY,
+    USER_REPO,
     Commit,
     CommitRef,
 )
@@ -71,6 +72,11 @@ class Engine:
 
     def settle(self, change: Change) -> None:
         """Propagate new heads and create the jobs that follow from them."""
+        for pk in change.finished:
+            finished = find_by_pk(change.connection, pk)
+            if finished is not None and not finished.error and finished.repo.type == USER_REPO:
+                triggers.fire(change, finished)
+        change.finished.clear()
         branches.propagate(change)
         for hook in self.at_change_end:
             hook(change)

@@ -15,6 +15,7 @@ from pdk_nb.local.pachyderm.pps.logs import LogStore
 from pdk_nb.local.pachyderm.pps.sandbox import Sandbox
 from pdk_nb.local.pachyderm.pps.scheduler import Scheduler
 from pdk_nb.local.pachyderm.pps.secrets import ClusterSecrets, LocalSecrets, Secrets
+from pdk_nb.local.pachyderm.pps.ticks import Ticker
 from pdk_nb.local.pachyderm.s3.server import Gateway
 from pdk_nb.local.pachyderm.wire.dispatch import Gate
 from pdk_nb.local.pachyderm.wire.server import build_server
@@ -79,6 +80,7 @@ class Daemon:
         self._gateway = Gateway(engine, config.root_token, self.context.host, config.s3_port)
         self.context.s3_port = self._gateway.port
         self._scheduler = Scheduler(self.context)
+        self._ticker = Ticker(engine)
 
     def start(self) -> dict[str, str]:
         """Begin to answer.
@@ -89,6 +91,7 @@ class Daemon:
         self._server.start()
         self._gateway.start()
         self._scheduler.start()
+        self._ticker.start()
         host = self.context.host
         return {
             "pachd": f"grpc://{host}:{self.context.grpc_port}",
@@ -98,6 +101,7 @@ class Daemon:
     def stop(self) -> None:
         """Stop answering, end workers, close the store."""
         self._server.stop(STOP_GRACE_S)
+        self._ticker.stop()
         self._scheduler.stop()
         self._server.stop(0).wait()
         self._gateway.stop()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 
 from pdk_nb.local.pachyderm.faults import Fault
-from pdk_nb.local.pachyderm.pfs import commits
+from pdk_nb.local.pachyderm.pfs import commits, triggers
 from pdk_nb.local.pachyderm.pfs.changes import Change
 from pdk_nb.local.pachyderm.pfs.lookup import (
     all_provenance,
@@ -56,13 +57,16 @@ def create_branch(
     connection = change.connection
     repo = get_repo(connection, key.repo)
     if any(upstream.repo == key.repo for upstream in provenance):
-        raise Fault(f"branch {key} cannot have provenance in its own repo")
+        raise Fault(f"repo {key.repo} cannot be in the provenance of its own branch")
+    if provenance and trigger:
+        raise Fault("a branch cannot have both provenance and a trigger")
     branch = find_branch(connection, key) or commits.insert_branch(connection, key)
     before = [each.key for each in direct_provenance(connection, branch.pk)]
     changed = sorted(before) != sorted(provenance)
     if changed:
         _set_provenance(change, branch, provenance)
-    if trigger is not None:
+    if trigger:
+        triggers.validate(connection, branch, json.loads(trigger))
         connection.execute("UPDATE branches SET trigger = ? WHERE id = ?", (trigger, branch.pk))
     if head is not None and (head.id or head.branch):
         target = get_commit(connection, head)

@@ -227,6 +227,7 @@ def finish(
         (moment, moment, error, tree, size, description, description, commit.pk),
     )
     connection.execute("DELETE FROM staged WHERE commit_pk = ?", (commit.pk,))
+    change.finished.append(commit.pk)
     return commit_by_pk(connection, commit.pk)
 
 

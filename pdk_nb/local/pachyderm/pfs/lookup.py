@@ -76,10 +76,16 @@ def commit_by_pk(connection: sqlite3.Connection, pk: int) -> Commit:
     Raises:
         NotFound: It was removed meanwhile.
     """
-    row = connection.execute(f"{FROM_COMMITS} WHERE commits.pk = ?", (pk,)).fetchone()
-    if row is None:
+    found = find_by_pk(connection, pk)
+    if found is None:
         raise NotFound("commit was removed meanwhile")
-    return commit_of(row)
+    return found
+
+
+def find_by_pk(connection: sqlite3.Connection, pk: int) -> Commit | None:
+    """A commit by its key in the database, or None."""
+    row = connection.execute(f"{FROM_COMMITS} WHERE commits.pk = ?", (pk,)).fetchone()
+    return None if row is None else commit_of(row)
 
 
 def find_commit(connection: sqlite3.Connection, repo: RepoKey, commit_id: str) -> Commit | None:

@@ -8,41 +8,25 @@ folder.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from pdk_nb.local.pachyderm.faults import Fault
 
 log = logging.getLogger("pdk_nb.local.pachyderm.sandbox")
 
 PROBE_TIMEOUT_S = 20.0
 PFS_ROOT_VARIABLE = "PDK_PFS_ROOT"
-
-# Arguments: new root (an empty folder), datum folder, working folder, command.
-_SCRIPT = """
-set -e
-root=$1; datum=$2; work=$3; shift 3
-mount -t tmpfs -o mode=755 pdk-lab "$root"
-for each in /* /.[!.]*; do
-  name=${each#/}
-  if [ "$name" = pfs ]; then continue
-  elif [ -L "$each" ]; then cp -P "$each" "$root/$name"
-  elif [ -d "$each" ]; then mkdir "$root/$name"; mount --rbind "$each" "$root/$name"
-  elif [ -f "$each" ]; then : > "$root/$name"; mount --bind "$each" "$root/$name"
-  fi
-done
-mkdir "$root/pfs"
-mount --bind "$datum" "$root/pfs"
-exec chroot "$root" sh -c 'cd "$0" && exec "$@"' "$work" "$@"
-"""
-_UNSHARE = (
-    ("unshare", "--mount", "--propagation", "private"),
-    ("unshare", "--map-root-user", "--mount", "--propagation", "private"),
-)
+# Set to anything, it makes user code run without a namespace, as it does where there are none.
+DISABLE_VARIABLE = "PDK_NO_MOUNT_NAMESPACE"
+_CHILD = Path(__file__).with_name("sandbox_child.py")
 
 
 @dataclass(frozen=True)
@@ -64,42 +48,44 @@ class Sandbox:
     """Wraps commands so that they see a datum's folder as ``/pfs``; probes once what the system allows."""
 
     def __init__(self) -> None:
-        self._prefix = self._probe()
+        self.has_namespace = not os.environ.get(DISABLE_VARIABLE) and self._probe()
+        if not self.has_namespace:
+            log.info("no private mount namespace here: user code gets %s", PFS_ROOT_VARIABLE)
 
-    @property
-    def has_namespace(self) -> bool:
-        """Whether ``/pfs`` is really there for user code."""
-        return self._prefix is not None
-
-    def _probe(self) -> tuple[str, ...] | None:
-        if shutil.which("unshare") is None:
-            return None
-        for prefix in _UNSHARE:
-            with tempfile.TemporaryDirectory(prefix="pdk-probe-") as scratch:
-                root, datum = Path(scratch, "root"), Path(scratch, "pfs")
-                root.mkdir()
-                datum.mkdir()
-                argv = self._wrapped(prefix, root, datum, "/", ["sh", "-c", "echo yes > /pfs/answer"])
-                try:
-                    subprocess.run(
-                        argv,
-                        capture_output=True,
-                        timeout=PROBE_TIMEOUT_S,
-                        check=True,
-                        stdin=subprocess.DEVNULL,
-                    )
-                    if (datum / "answer").read_text() == "yes\n":
-                        return prefix
-                except (OSError, subprocess.SubprocessError) as error:
-                    log.debug("%s does not work here: %s", " ".join(prefix), error)
-        log.info("no private mount namespace here: user code gets %s", PFS_ROOT_VARIABLE)
-        return None
+    def _probe(self) -> bool:
+        if not sys.platform.startswith("linux"):
+            return False
+        with tempfile.TemporaryDirectory(prefix="pdk-probe-") as scratch:
+            root, datum = Path(scratch, "root"), Path(scratch, "pfs")
+            root.mkdir()
+            datum.mkdir()
+            argv = self._wrapped(root, datum, "/", ["sh", "-c", "echo yes > /pfs/answer"], {})
+            try:
+                subprocess.run(argv, capture_output=True, timeout=PROBE_TIMEOUT_S, check=True, stdin=subprocess.DEVNULL)
+                return (datum / "answer").read_text() == "yes\n"
+            except (OSError, subprocess.SubprocessError) as error:
+                log.info("mount namespaces do not work here: %s", getattr(error, "stderr", b"") or error)
+                return False
 
     @staticmethod
-    def _wrapped(prefix: tuple[str, ...], root: Path, datum: Path, work: str, command: Sequence[str]) -> list[str]:
-        return [*prefix, "sh", "-c", _SCRIPT, "sh", str(root), str(datum), work, *command]
+    def _wrapped(root: Path, datum: Path, work: str, command: Sequence[str], mounts: Mapping[str, Path]) -> list[str]:
+        order = {
+            "root": str(root),
+            "pfs": str(datum),
+            "cwd": work,
+            "binds": [[str(source), target] for target, source in mounts.items()],
+            "argv": list(command),
+        }
+        return [sys.executable, "-I", "-S", str(_CHILD), json.dumps(order)]
 
-    def wrap(self, scratch: Path, datum: Path, workdir: str, command: Sequence[str]) -> Command:
+    def wrap(
+        self,
+        scratch: Path,
+        datum: Path,
+        workdir: str,
+        command: Sequence[str],
+        mounts: Mapping[str, Path] | None = None,
+    ) -> Command:
         """Make a command see a datum's folder as ``/pfs``.
 
         Args:
@@ -107,12 +93,21 @@ class Sandbox:
             datum: The folder that becomes ``/pfs``.
             workdir: Where the command starts, or empty for the root of the file system.
             command: Program and arguments.
+            mounts: More folders, by the path at which the command sees them.
+
+        Raises:
+            Fault: There are mounts, and the system has no mount namespaces.
         """
-        if self._prefix is None:
+        if not self.has_namespace:
+            if mounts:
+                raise Fault(
+                    f"cannot mount {', '.join(mounts)}: this machine has no mount namespaces; "
+                    "use env_var instead of mount_path"
+                )
             here = scratch / "work"
             here.mkdir(exist_ok=True)
             return Command(list(command), workdir or str(here), str(datum))
         root = scratch / "root"
         root.mkdir(exist_ok=True)
-        argv = self._wrapped(self._prefix, root, datum, workdir or "/", command)
+        argv = self._wrapped(root, datum, workdir or "/", command, mounts or {})
         return Command(argv, os.sep, "")

@@ -11,10 +11,10 @@ import secrets
 
 from python_pachyderm.proto.v2.pps import pps_pb2
 
+from pdk_nb.local.pachyderm.cron import parse_cron
 from pdk_nb.local.pachyderm.faults import Fault
 from pdk_nb.local.pachyderm.names import DEFAULT_PROJECT, check_name, clean_path
 from pdk_nb.local.pachyderm.pfs.globs import compile_glob
-from pdk_nb.local.pachyderm.pps.cron import parse_cron
 from pdk_nb.local.pachyderm.pps.inputs import leaves
 
 MAX_NAME = 51

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
+import threading
 from datetime import datetime, timezone
 
 from python_pachyderm.proto.v2.pps import pps_pb2
 
+from pdk_nb.local.pachyderm.cron import parse_cron, utc_now
 from pdk_nb.local.pachyderm.engine import Engine
 from pdk_nb.local.pachyderm.names import DEFAULT_TAG
 from pdk_nb.local.pachyderm.pfs.changes import Change
-from pdk_nb.local.pachyderm.pfs.types import CommitRef
-from pdk_nb.local.pachyderm.pps.inputs import branch_of
+from pdk_nb.local.pachyderm.pfs.lookup import find_branch
+from pdk_nb.local.pachyderm.pfs.types import ORIGIN_USER, CommitRef
+from pdk_nb.local.pachyderm.pps import pipelines
+from pdk_nb.local.pachyderm.pps.inputs import branch_of, leaves
 from pdk_nb.local.pachyderm.store.changes import Add, Delete
 from pdk_nb.local.pachyderm.store.changes import Change as FileChange
+
+log = logging.getLogger("pdk_nb.local.pachyderm.cron")
+
+POLL_S = 1.0
 
 
 def tick(engine: Engine, change: Change, leaf: pps_pb2.CronInput, moment: datetime | None = None) -> None:
@@ -29,3 +39,60 @@ def tick(engine: Engine, change: Change, leaf: pps_pb2.CronInput, moment: dateti
     changes: list[FileChange] = [Delete("/", None)] if leaf.overwrite else [Delete(f"/{when}", None)]
     changes.append(Add(f"/{when}", DEFAULT_TAG, (), 0))
     engine.write_files(change, CommitRef(key.repo, branch=key.name), changes)
+
+
+class Ticker:
+    """Ticks all cron inputs when they are due.
+
+    Args:
+        engine: The store.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="cron", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._stopping.set()
+        self._thread.join(5)
+
+    def _loop(self) -> None:
+        while not self._stopping.wait(POLL_S):
+            try:
+                self.run_due(utc_now())
+            except Exception:
+                log.exception("cron failed")
+
+    def run_due(self, now: datetime) -> int:
+        """Tick what is due by now; how many inputs that were."""
+        with self._engine.read() as connection:
+            due = [
+                (pipeline, leaf)
+                for pipeline in pipelines.list_pipelines(connection)
+                if not pipeline.stopped
+                for leaf in leaves(pipeline.details.input)
+                if isinstance(leaf, pps_pb2.CronInput)
+                and parse_cron(leaf.spec).after(self._last(connection, leaf)) <= now
+            ]
+        for _, leaf in due:
+            with self._engine.change() as change:
+                tick(self._engine, change, leaf, now)
+        return len(due)
+
+    def _last(self, connection: sqlite3.Connection, leaf: pps_pb2.CronInput) -> datetime:
+        """When the input ticked last; its start where it never did."""
+        start = leaf.start.ToNanoseconds()
+        branch = find_branch(connection, branch_of(leaf))
+        row = None
+        if branch is not None and branch.head is not None:
+            row = connection.execute(
+                "SELECT started FROM commits WHERE pk = ? AND origin = ?", (branch.head, ORIGIN_USER)
+            ).fetchone()
+        moment = max(start, row["started"] if row else 0)
+        return datetime.fromtimestamp(moment / 1e9, timezone.utc)

@@ -173,7 +173,11 @@ class DatumRun:
             workdir = os.path.join(self._image.workdir, workdir) if workdir else self._image.workdir
         if workdir and not Path(workdir).is_dir():
             return Outcome(127, problem=f"working directory {workdir} does not exist")
-        wrapped = self._context.sandbox.wrap(self._scratch, self._pfs, workdir, command)
+        try:
+            mounts = self._secret_mounts()
+            wrapped = self._context.sandbox.wrap(self._scratch, self._pfs, workdir, command, mounts)
+        except Fault as error:
+            return Outcome(127, problem=error.what)
         return run_command(
             wrapped,
             self._environment(),
@@ -183,6 +187,22 @@ class DatumRun:
             self._cancelled,
             self._pipeline.details.datum_timeout.ToNanoseconds() / 1e9,
         )
+
+    def _secret_mounts(self) -> dict[str, Path]:
+        """Folders with secrets' values, by the path at which the code finds them."""
+        mounts: dict[str, Path] = {}
+        for position, each in enumerate(self._transform.secrets):
+            if not each.mount_path:
+                continue
+            found = self._context.secrets.find(each.name)
+            if found is None:
+                raise NotFound(f"missing Kubernetes secret {each.name}")
+            folder = self._scratch / "secrets" / str(position)
+            folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+            for key, value in found.data.items():
+                (folder / key).write_bytes(value)
+            mounts[each.mount_path] = folder
+        return mounts
 
     def _environment(self) -> dict[str, str]:
         context, pipeline = self._context, self._pipeline
@@ -256,16 +276,23 @@ class DatumRun:
         Raises:
             Fault: A file has a name that Pachyderm refuses, or is neither file nor folder.
         """
+        return self._collect(out, "", upload, ())
+
+    def _collect(self, folder: Path, place: str, upload: Upload, above: tuple[str, ...]) -> int:
+        real = os.path.realpath(folder)
+        if real in above:
+            raise Fault(f"links form a loop in output: {place}")
         total = 0
-        for folder, subfolders, names in os.walk(out, followlinks=True):
-            subfolders.sort()
-            for name in sorted(names):
-                source = Path(folder, name)
-                path = "/" + source.relative_to(out).as_posix()
-                source = self._resolve(source)
-                if not stat.S_ISREG(source.stat().st_mode):
-                    raise Fault(f"not a regular file: {path}")
+        for name in sorted(os.listdir(folder)):
+            path = f"{place}/{name}"
+            source = self._resolve(folder / name)
+            mode = source.stat().st_mode
+            if stat.S_ISDIR(mode):
+                total += self._collect(source, path, upload, (*above, real))
+            elif stat.S_ISREG(mode):
                 total += upload.add_local(path, source, self._datum.id)
+            else:
+                raise Fault(f"not a regular file: {path}")
         return total
 
     def _resolve(self, source: Path) -> Path:

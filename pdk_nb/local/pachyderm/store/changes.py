@@ -290,8 +290,8 @@ class TreeEditor:
             if name + "/" in entries:
                 problems.append(f"file / directory path collision ({path}{name})")
             if len(entry.parts) > 1:
-                first, second = entry.parts[0].tag, entry.parts[1].tag
-                problems.append(f"duplicate path output by different datums ({path}{name} from {first} and {second})")
+                first, second = (f"{path}{name} from {part.tag}" for part in entry.parts[:2])
+                problems.append(f"duplicate path output by different datums ({first} and {second})")
         data, own = encode(entries.values())
         fresh[own.node] = data
         return own

@@ -1,4 +1,4 @@
-"""Schedules of cron inputs: ``@every 5m``, ``@daily`` and the five fields of crontab."""
+"""Schedules of cron inputs and triggers: ``@every 5m``, ``@daily`` and the five fields of crontab."""
 
 from __future__ import annotations
 

@@ -1,0 +1,114 @@
+"""Branches that follow another branch of their repo now and then (``src/server/pfs/server/trigger.go``)."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from datetime import datetime, timezone
+from typing import Any
+
+from pdk_nb.local.pachyderm.cron import parse_cron
+from pdk_nb.local.pachyderm.faults import Fault
+from pdk_nb.local.pachyderm.names import check_name
+from pdk_nb.local.pachyderm.pfs.changes import Change
+from pdk_nb.local.pachyderm.pfs.commits import set_head
+from pdk_nb.local.pachyderm.pfs.lookup import commit_by_pk
+from pdk_nb.local.pachyderm.pfs.repos import repo_branches
+from pdk_nb.local.pachyderm.pfs.types import ORIGIN_AUTO, Branch, Commit
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s?([kKmMgGtTpP]?)[iI]?[bB]?")
+
+
+def parse_size(text: str) -> float:
+    """A size for people (``10MB``; decimal units, as docker's ``FromHumanSize``) in bytes.
+
+    Raises:
+        Fault: It cannot be read.
+    """
+    matched = _SIZE.fullmatch(text.strip())
+    if matched is None:
+        raise Fault(f"invalid trigger size: invalid size: '{text}'")
+    return float(matched[1]) * 1000 ** " kmgtp".index(matched[2].lower() or " ")
+
+
+def validate(connection: sqlite3.Connection, branch: Branch, trigger: dict[str, Any]) -> None:
+    """Refuse a trigger that Pachyderm refuses.
+
+    Raises:
+        Fault: What is wrong with it.
+    """
+    name = trigger.get("branch", "")
+    if not name:
+        raise Fault("triggers must specify a branch to trigger on")
+    check_name(name)
+    for key in ("rate_limit_spec", "cron_spec"):
+        if trigger.get(key):
+            parse_cron(trigger[key])
+    if trigger.get("size"):
+        parse_size(trigger["size"])
+    if int(trigger.get("commits", 0)) < 0:
+        raise Fault("can't trigger on a negative number of commits")
+    row = connection.execute("SELECT repo FROM branches WHERE id = ?", (branch.pk,)).fetchone()
+    known = {each.key.name: each for each in repo_branches(connection, row["repo"])}
+    while name:
+        if name == branch.key.name:
+            raise Fault("triggers cannot form a loop")
+        found = known.get(name)
+        name = json.loads(found.trigger).get("branch", "") if found and found.trigger else ""
+
+
+def fire(change: Change, commit: Commit) -> None:
+    """Move the branches whose trigger waited for a finished commit."""
+    connection = change.connection
+    known = {each.key.name: each for each in repo_branches(connection, commit.repo_pk)}
+    moved: dict[str, Commit | None] = {commit.branch: commit}
+
+    def visit(branch: Branch) -> Commit | None:
+        name = branch.key.name
+        if name in moved:
+            return moved[name]
+        moved[name] = None
+        trigger = json.loads(branch.trigger) if branch.trigger else {}
+        if not trigger or trigger.get("cron_spec") or trigger["branch"] not in known:
+            return None
+        head = visit(known[trigger["branch"]])
+        if head is None or head.pk == branch.head:
+            return None
+        old = None if branch.head is None else commit_by_pk(connection, branch.head)
+        if not _is_due(connection, trigger, old, head):
+            return None
+        set_head(change, branch.pk, head.pk)
+        moved[name] = head
+        return head
+
+    for branch in known.values():
+        visit(branch)
+
+
+def _is_due(connection: sqlite3.Connection, trigger: dict[str, Any], old: Commit | None, new: Commit) -> bool:
+    conditions = []
+    if trigger.get("size"):
+        grown = new.size - (old.size if old else 0)
+        conditions.append(grown >= parse_size(trigger["size"]))
+    if trigger.get("rate_limit_spec"):
+        before = datetime.fromtimestamp((old.finishing if old else 0) / 1e9, timezone.utc)
+        now = datetime.fromtimestamp(new.finishing / 1e9, timezone.utc)
+        conditions.append(parse_cron(trigger["rate_limit_spec"]).after(before) < now)
+    if int(trigger.get("commits", 0)):
+        wanted = int(trigger["commits"])
+        conditions.append(_commits_between(connection, old, new, wanted) == wanted)
+    return all(conditions) if trigger.get("all") else any(conditions)
+
+
+def _commits_between(connection: sqlite3.Connection, old: Commit | None, new: Commit, limit: int) -> int:
+    count, current = 0, new
+    while count < limit:
+        if old is not None and current.pk == old.pk:
+            break
+        if current.parent is None:
+            count += current.origin != ORIGIN_AUTO
+            break
+        current = commit_by_pk(connection, current.parent)
+        count += 1
+    return count

@@ -1,0 +1,385 @@
+"""Pipelines and datums beyond the walkthrough, through the unmodified client."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import pytest
+import python_pachyderm
+from python_pachyderm.proto.v2.pps import pps_pb2
+
+from tests.local.pachyderm.server import Server
+
+Name = Callable[[str], str]
+Client = python_pachyderm.Client
+
+
+def create(client: Client, pipeline: str, source: dict[str, object], script: str, **more: object) -> None:
+    content: dict[str, object] = {
+        "pipeline": {"name": pipeline},
+        "input": source,
+        "transform": {"image": "ubuntu", "cmd": ["sh"], "stdin": [script], **more.pop("transform", {})},  # type: ignore[dict-item]
+        **more,
+    }
+    client.create_pipeline_from_request(python_pachyderm.parse_dict_pipeline_spec(content))
+
+
+def pfs(repo: str, glob: str = "/*", **more: object) -> dict[str, object]:
+    return {"pfs": {"repo": repo, "name": "data", "glob": glob, **more}}
+
+
+def put(client: Client, repo: str, **files: str) -> str:
+    """One commit; its id."""
+    with client.modify_file_client((repo, "master")) as modify:
+        for path, text in files.items():
+            modify.put_file_from_bytes(f"/{path}", text.encode())
+    return str(next(client.inspect_commit((repo, "master"))).commit.id)
+
+
+def wait(client: Client, pipeline: str, job: str) -> pps_pb2.JobInfo:
+    return next(client.inspect_job(job, pipeline, wait=True, details=True))
+
+
+def files(client: Client, pipeline: str, commit: str) -> dict[str, str]:
+    found = client.walk_file((pipeline, commit), "/")
+    return {
+        each.file.path: client.get_file((pipeline, commit), each.file.path).read().decode()
+        for each in found
+        if not each.file.path.endswith("/")
+    }
+
+
+def test_the_beginner_tutorial(client: Client, name: Name) -> None:
+    """Pachyderm's own: one datum per picture, a second commit processes only what is new, two steps."""
+    images, edges, montage = name("images"), name("edges"), name("montage")
+    client.create_repo(images)
+    create(
+        client, edges, pfs(images), "for each in /pfs/data/*; do tr a-z A-Z < $each > /pfs/out/$(basename $each); done"
+    )
+    create(
+        client,
+        montage,
+        {
+            "cross": [
+                {"pfs": {"repo": images, "glob": "/"}},
+                {"pfs": {"repo": edges, "glob": "/"}},
+            ]
+        },
+        f"cat /pfs/{images}/* /pfs/{edges}/* > /pfs/out/montage",
+    )
+    first = put(client, images, liberty="liberty")
+    job = wait(client, edges, first)
+    assert (job.data_total, job.data_processed, job.data_skipped) == (1, 1, 0)
+    second = put(client, images, kitten="kitten", robot="robot")
+    job = wait(client, edges, second)
+    assert (job.data_total, job.data_processed, job.data_skipped) == (3, 2, 1)
+    assert files(client, edges, second) == {"/kitten": "KITTEN", "/liberty": "LIBERTY", "/robot": "ROBOT"}
+    wait(client, montage, second)
+    assert files(client, montage, second) == {"/montage": "kittenlibertyrobotKITTENLIBERTYROBOT"}
+    # Provenance: the whole set of the second commit, inputs before outputs.
+    members = [info.commit.repo.name for info in client.inspect_commit(second) if info.commit.repo.type == "user"]
+    assert members.index(images) < members.index(edges) < members.index(montage)
+    states = {each.datum.id: each.state for each in client.list_datum(edges, second)}
+    assert sorted(states.values()) == [pps_pb2.SUCCESS, pps_pb2.SUCCESS, pps_pb2.SKIPPED]
+    with client.modify_file_client((images, "master")) as modify:
+        modify.delete_file("/liberty")
+    third = str(next(client.inspect_commit((images, "master"))).commit.id)
+    job = wait(client, edges, third)
+    assert (job.data_total, job.data_processed, job.data_skipped) == (2, 0, 2)
+    assert files(client, edges, third) == {"/kitten": "KITTEN", "/robot": "ROBOT"}
+    with pytest.raises(grpc.RpcError, match="subvenance"):
+        client.delete_pipeline(edges)
+    for pipeline in (montage, edges):
+        client.delete_pipeline(pipeline)
+    client.delete_repo(images)
+
+
+def test_an_update_keeps_what_is_unchanged_unless_it_reprocesses(client: Client, name: Name) -> None:
+    repo, pipeline = name("data"), name("copy")
+    client.create_repo(repo)
+    create(client, pipeline, pfs(repo), "cp /pfs/data/* /pfs/out/")
+    wait(client, pipeline, put(client, repo, a="1", b="2"))
+    for reprocess, expected in ((False, (0, 2)), (True, (2, 0))):
+        create(client, pipeline, pfs(repo), "cp /pfs/data/* /pfs/out/", update=True, reprocess=reprocess)
+        job = next(client.list_job(pipeline))
+        job = wait(client, pipeline, job.job.id)
+        assert job.state == pps_pb2.JOB_SUCCESS
+        assert (job.data_processed, job.data_skipped) == expected
+    info = next(iter(client.inspect_pipeline(pipeline, details=True)))
+    assert info.version == 3
+    assert [each.version for each in client.inspect_pipeline(pipeline, history=-1)] == [3, 2, 1]
+
+
+def test_a_failed_job_leaves_the_data_of_the_last_good_one(client: Client, name: Name) -> None:
+    repo, pipeline = name("data"), name("picky")
+    client.create_repo(repo)
+    create(client, pipeline, pfs(repo), "grep -q good /pfs/data/* && cp /pfs/data/* /pfs/out/", datum_tries=1)
+    put(client, repo, a="good")
+    bad = put(client, repo, b="bad")
+    assert wait(client, pipeline, bad).state == pps_pb2.JOB_FAILURE
+    again = put(client, repo, b="good too")
+    job = wait(client, pipeline, again)
+    assert job.state == pps_pb2.JOB_SUCCESS
+    assert (job.data_processed, job.data_skipped) == (1, 1)
+    assert files(client, pipeline, again) == {"/a": "good", "/b": "good too"}
+
+
+def test_recovered_datums(client: Client, name: Name) -> None:
+    repo, pipeline = name("data"), name("careful")
+    client.create_repo(repo)
+    create(
+        client,
+        pipeline,
+        pfs(repo),
+        "touch /pfs/out/partial; test ! -e /pfs/data/bad",
+        datum_tries=1,
+        transform={"err_cmd": ["true"]},
+    )
+    commit = put(client, repo, bad="x", fine="y")
+    job = wait(client, pipeline, commit)
+    assert job.state == pps_pb2.JOB_SUCCESS
+    assert (job.data_processed, job.data_recovered, job.data_failed) == (1, 1, 0)
+
+
+def test_accepted_codes_time_limits_and_missing_programs(client: Client, name: Name) -> None:
+    repo = name("data")
+    client.create_repo(repo)
+    accepts, slow, lost, late = name("accepts"), name("slow"), name("lost"), name("late")
+    create(client, accepts, pfs(repo), "exit 7", transform={"accept_return_code": [7]})
+    create(client, slow, pfs(repo), "sleep 60", datum_tries=1, datum_timeout="1s")
+    create(client, lost, pfs(repo), "", datum_tries=1, transform={"cmd": ["no-such-program"]})
+    create(client, late, pfs(repo), "sleep 60", datum_tries=1, job_timeout="1s")
+    commit = put(client, repo, x="1")
+    assert wait(client, accepts, commit).state == pps_pb2.JOB_SUCCESS
+    assert wait(client, slow, commit).state == pps_pb2.JOB_FAILURE
+    assert any("timed out after 1s" in line.message for line in client.get_job_logs(slow, commit))
+    assert wait(client, lost, commit).state == pps_pb2.JOB_FAILURE
+    assert any("no-such-program" in line.message for line in client.get_job_logs(lost, commit))
+    assert "timeout" in wait(client, late, commit).reason
+
+
+def test_inputs_join_group_union(client: Client, name: Name) -> None:
+    left, right = name("left"), name("right")
+    joined, grouped, either = name("joined"), name("grouped"), name("either")
+    for repo in (left, right):
+        client.create_repo(repo)
+    with client.modify_file_client((left, "master")) as modify:
+        for path in ("1-a", "2-a", "3-b"):
+            modify.put_file_from_bytes(f"/{path}", f"l{path} ".encode())
+    put(client, right, **{"a-x": "rax ", "c-y": "rcy "})
+    create(
+        client,
+        joined,
+        {
+            "join": [
+                {"pfs": {"repo": left, "name": "l", "glob": "/*-(*)", "join_on": "$1"}},
+                {"pfs": {"repo": right, "name": "r", "glob": "/(*)-*", "join_on": "$1"}},
+            ]
+        },
+        "cat /pfs/l/* /pfs/r/* > /pfs/out/$(basename $l)-$PACH_DATUM_l_JOIN_ON",
+    )
+    create(
+        client,
+        grouped,
+        {"group": [{"pfs": {"repo": left, "name": "l", "glob": "/*-(*)", "group_by": "$1"}}]},
+        "cat /pfs/l/* > /pfs/out/$PACH_DATUM_l_GROUP_BY",
+    )
+    create(
+        client,
+        either,
+        {
+            "union": [
+                {"pfs": {"repo": left, "name": "data", "glob": "/*"}},
+                {"pfs": {"repo": right, "name": "data", "glob": "/*"}},
+            ]
+        },
+        "cp /pfs/data/* /pfs/out/",
+    )
+    found = {}
+    for pipeline in (joined, grouped, either):
+        job = next(client.list_job(pipeline)).job.id
+        assert wait(client, pipeline, job).state == pps_pb2.JOB_SUCCESS
+        found[pipeline] = files(client, pipeline, job)
+    assert found[joined] == {"/1-a-a": "l1-a rax ", "/2-a-a": "l2-a rax "}
+    assert found[grouped] == {"/a": "l1-a l2-a ", "/b": "l3-b "}
+    assert sorted(found[either]) == ["/1-a", "/2-a", "/3-b", "/a-x", "/c-y"]
+
+
+def test_two_datums_that_write_one_path(client: Client, name: Name) -> None:
+    repo, pipeline = name("data"), name("clash")
+    client.create_repo(repo)
+    create(client, pipeline, pfs(repo), "echo x > /pfs/out/same")
+    commit = put(client, repo, a="1", b="2")
+    job = wait(client, pipeline, commit)
+    assert job.state == pps_pb2.JOB_FAILURE
+    assert job.reason.startswith("duplicate path output by different datums (/same from ")
+
+
+def test_output_names_that_pachyderm_refuses(client: Client, name: Name) -> None:
+    repo, pipeline = name("data"), name("naming")
+    client.create_repo(repo)
+    create(client, pipeline, pfs(repo), "echo x > '/pfs/out/cat (1).jpg'", datum_tries=1)
+    commit = put(client, repo, a="1")
+    assert wait(client, pipeline, commit).state == pps_pb2.JOB_FAILURE
+    lines = [line.message for line in client.get_job_logs(pipeline, commit)]
+    assert any("path (/cat (1).jpg) invalid: globbing character (() not allowed in path" in each for each in lines)
+
+
+def test_several_workers_at_once(client: Client, name: Name) -> None:
+    repo, pipeline = name("data"), name("many")
+    client.create_repo(repo)
+    create(
+        client,
+        pipeline,
+        pfs(repo),
+        "sleep 1; cp /pfs/data/* /pfs/out/",
+        parallelism_spec={"constant": 4},
+    )
+    started = time.monotonic()
+    commit = put(client, repo, a="1", b="2", c="3", d="4")
+    job = wait(client, pipeline, commit)
+    assert job.state == pps_pb2.JOB_SUCCESS and job.data_processed == 4
+    assert time.monotonic() - started < 3.5
+    workers = {line.worker_id for line in client.get_job_logs(pipeline, commit)}
+    assert len(workers) == 4
+
+
+def test_links_in_the_output_are_resolved(client: Client, name: Name) -> None:
+    repo, pipeline = name("data"), name("linker")
+    client.create_repo(repo)
+    create(client, pipeline, pfs(repo, "/"), "ln -s /pfs/data/a /pfs/out/one; ln -s /pfs/data /pfs/out/all")
+    commit = put(client, repo, a="1", b="2")
+    assert wait(client, pipeline, commit).state == pps_pb2.JOB_SUCCESS
+    assert files(client, pipeline, commit) == {"/all/a": "1", "/all/b": "2", "/one": "1"}
+
+
+def test_stop_and_start(client: Client, name: Name) -> None:
+    repo, pipeline = name("data"), name("pausing")
+    client.create_repo(repo)
+    create(client, pipeline, pfs(repo), "sleep 30")
+    commit = put(client, repo, a="1")
+    for line in client.get_job_logs(pipeline, commit, follow=True):
+        if "beginning to run user code" in line.message:
+            break
+    client.stop_pipeline(pipeline)
+    job = wait(client, pipeline, commit)
+    assert job.state == pps_pb2.JOB_KILLED and "stopped" in job.reason
+    info = next(iter(client.inspect_pipeline(pipeline)))
+    assert info.stopped and info.state == pps_pb2.PIPELINE_PAUSED
+    before = len(list(client.list_job(pipeline)))
+    put(client, repo, b="1")
+    assert len(list(client.list_job(pipeline))) == before
+    client.start_pipeline(pipeline)
+    job = next(client.list_job(pipeline))
+    client.stop_job(job.job.id, pipeline)
+    ended = wait(client, pipeline, job.job.id)
+    assert (ended.state, ended.reason) == (pps_pb2.JOB_KILLED, "job stopped")
+
+
+def test_standby_while_there_is_nothing_to_do(client: Client, name: Name) -> None:
+    repo, pipeline = name("data"), name("sleeper")
+    client.create_repo(repo)
+    create(client, pipeline, pfs(repo), "sleep 2", autoscaling=True)
+    commit = put(client, repo, a="1")
+    seen = set()
+    while next(client.inspect_job(commit, pipeline)).state not in (pps_pb2.JOB_SUCCESS,):
+        seen.add(next(iter(client.inspect_pipeline(pipeline))).state)
+        time.sleep(0.1)
+    assert pps_pb2.PIPELINE_RUNNING in seen
+    deadline = time.monotonic() + 10
+    while next(iter(client.inspect_pipeline(pipeline))).state != pps_pb2.PIPELINE_STANDBY:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_cron_inputs_tick(client: Client, name: Name) -> None:
+    pipeline = name("clock")
+    create(client, pipeline, {"cron": {"name": "tick", "spec": "@every 1s"}}, "ls /pfs/tick > /pfs/out/seen")
+    deadline = time.monotonic() + 30
+    while len(list(client.list_file((f"{pipeline}_tick", "master"), "/"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    client.run_cron(pipeline)
+    client.delete_pipeline(pipeline)
+    assert f"{pipeline}_tick" not in [each.repo.name for each in client.list_repo()]
+
+
+def test_triggers(client: Client, name: Name) -> None:
+    repo, pipeline = name("data"), name("sometimes")
+    client.create_repo(repo)
+    trigger = python_pachyderm.service.pfs_proto.Trigger(branch="master", commits=2)
+    client.create_branch(repo, "batch", trigger=trigger)
+    create(client, pipeline, pfs(repo, "/", branch="batch"), "cp /pfs/data/* /pfs/out/")
+    put(client, repo, a="1")
+    put(client, repo, b="2")
+    put(client, repo, c="3")
+    head = next(client.inspect_commit((repo, "batch")))
+    assert [each.file.path for each in client.list_file((repo, "batch"), "/")] == ["/a", "/b"]
+    assert head.commit.id != next(client.inspect_commit((repo, "master"))).commit.id
+
+
+def test_secrets_as_files(client: Client, name: Name) -> None:
+    repo, pipeline, secret = name("data"), name("mounted"), name("secret")
+    client.create_repo(repo)
+    client.create_secret(secret, {"password": "s3same"})
+    create(
+        client,
+        pipeline,
+        pfs(repo),
+        "cp /var/run/lab/deep/password /pfs/out/seen",
+        transform={"secrets": [{"name": secret, "mount_path": "/var/run/lab/deep"}]},
+    )
+    commit = put(client, repo, a="1")
+    assert wait(client, pipeline, commit).state == pps_pb2.JOB_SUCCESS
+    assert files(client, pipeline, commit) == {"/seen": "s3same"}
+    assert not Path("/var/run/lab").exists()
+
+
+@pytest.mark.parametrize("namespace", [True, False], ids=["namespace", "variable"])
+def test_where_user_code_finds_its_data(
+    own_server: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, namespace: bool
+) -> None:
+    (tmp_path / "image").mkdir()
+    (tmp_path / "image" / "code.sh").write_text(
+        'root=${PDK_PFS_ROOT:-/pfs}; cat $data/x > $root/out/seen; echo "$PWD $LAB_FLAG" > $root/out/env\n'
+    )
+    images, environment = tmp_path / "images.json", tmp_path / "env.json"
+    images.write_text(f'{{"pdk-lab-train": {{"workdir": "{tmp_path}/image", "path": ["/usr/bin"]}}}}')
+    environment.write_text('{"LAB_FLAG": "up"}')
+    if not namespace:
+        monkeypatch.setenv("PDK_NO_MOUNT_NAMESPACE", "1")
+    server = own_server(images_file=str(images), worker_env_file=str(environment))
+    client = server.client()
+    client.create_repo("data")
+    create(
+        client,
+        "train",
+        pfs("data", "/"),
+        "",
+        transform={"image": "registry.local:5000/lab/pdk-lab-train:0.1", "cmd": ["sh", "code.sh"]},
+    )
+    commit = put(client, "data", x="1")
+    assert wait(client, "train", commit).state == pps_pb2.JOB_SUCCESS
+    assert files(client, "train", commit) == {"/env": f"{tmp_path}/image up\n", "/seen": "1"}
+    assert os.listdir(server.state / "work") == []
+
+
+def test_refused_specs(client: Client, name: Name) -> None:
+    repo = name("data")
+    client.create_repo(repo)
+    for source, more, words in (
+        (pfs("no-such-repo"), {}, "repo default/no-such-repo not found"),
+        (pfs(repo, ""), {}, "input must specify a glob"),
+        ({"pfs": {"repo": repo, "name": "out", "glob": "/"}}, {}, 'input cannot be named "out"'),
+        ({"cross": [pfs(repo), pfs(repo)]}, {}, "conflicting input names"),
+        (pfs(repo), {"pod_patch": "{"}, "malformed PodPatch"),
+        (pfs(repo), {"named": "a b"}, "only alphanumeric characters, underscores, and dashes"),
+        (pfs(repo), {"named": repo}, "cannot take its own output|same name already exists"),
+    ):
+        with pytest.raises(grpc.RpcError, match=words):
+            create(client, more.pop("named", name("bad")), source, "true", **more)
+    assert name("bad") not in [each.pipeline.name for each in client.list_pipeline()]
