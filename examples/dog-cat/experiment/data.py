@@ -57,7 +57,7 @@ def _clean(name: str) -> str:
 
 def _is_empty(error: Exception) -> bool:
     """Whether an error says that the commit has no files at all."""
-    text = str(error)
+    text = f"{error} {error.__cause__ or ''}"  # the client hides the server's words in the cause
     return "file / not found" in text or "does not contain item: (/)" in text
 
 
