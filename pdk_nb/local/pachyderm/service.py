@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pdk_nb.errors import StackError
 from pdk_nb.local.pachyderm.engine import Engine
+from pdk_nb.local.pachyderm.maintenance import Maintenance
 from pdk_nb.local.pachyderm.pps import pipelines
 from pdk_nb.local.pachyderm.pps.context import Context
 from pdk_nb.local.pachyderm.pps.images import Images
@@ -81,6 +82,7 @@ class Daemon:
         self.context.s3_port = self._gateway.port
         self._scheduler = Scheduler(self.context)
         self._ticker = Ticker(engine)
+        self._maintenance = Maintenance(engine)
 
     def start(self) -> dict[str, str]:
         """Begin to answer.
@@ -88,6 +90,8 @@ class Daemon:
         Returns:
             The addresses, as the ready file has them.
         """
+        # Before anybody can upload: what lies there without an owner is left over.
+        self._maintenance.start()
         self._server.start()
         self._gateway.start()
         self._scheduler.start()
@@ -105,6 +109,7 @@ class Daemon:
         self._scheduler.stop()
         self._server.stop(0).wait()
         self._gateway.stop()
+        self._maintenance.stop()
         self.context.engine.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 from collections import deque
@@ -11,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pdk_nb.local.pachyderm.store.database import Bell, now_ns
+
+log = logging.getLogger("pdk_nb.local.pachyderm.logs")
 
 POLL_S = 0.5
 
@@ -97,13 +100,18 @@ class LogStore:
         line = Line(now_ns(), message, **fields)  # type: ignore[arg-type]
         kept = {key: value for key, value in asdict(line).items() if value}
         data = (json.dumps(kept) + "\n").encode()
-        with self._lock:
-            # One write per line: readers never see half of one, and it survives the end of this process.
-            descriptor = os.open(self._path(pipeline_pk), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            try:
-                os.write(descriptor, data)
-            finally:
-                os.close(descriptor)
+        try:
+            with self._lock:
+                # One write per line: readers never see half of one, and it survives this process.
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+                descriptor = os.open(self._path(pipeline_pk), flags, 0o600)
+                try:
+                    os.write(descriptor, data)
+                finally:
+                    os.close(descriptor)
+        except OSError as error:
+            # A line less on a full disk must not end the job that wrote it.
+            log.warning("a log line is lost: %s", error)
         self._bell.ring()
 
     def forget(self, pipeline_pk: int) -> None:

@@ -75,6 +75,12 @@ def validate(spec: pps_pb2.CreatePipelineRequest) -> None:
         raise Fault(f"invalid pipeline spec: unknown reprocess spec: {spec.reprocess_spec}")
     if spec.autoscaling and spec.HasField("spout"):
         raise Fault("autoscaling can't be used with spouts (spouts aren't triggered externally)")
+    if spec.transform.datum_batching:
+        raise Fault("datum_batching is not done by the embedded Pachyderm; use a cluster for it")
+    if spec.s3_out or any(getattr(leaf, "s3", False) for leaf in leaves(spec.input)):
+        raise Fault("s3 inputs and s3_out are not done by the embedded Pachyderm; use files in /pfs")
+    if spec.HasField("egress"):
+        raise Fault("egress is not done by the embedded Pachyderm; write to the store from the pipeline's code")
     if spec.HasField("spout") or spec.HasField("service"):
         raise Fault("spouts and services are not run by the embedded Pachyderm; use a cluster for them")
     for label, text in (("PodSpec", spec.pod_spec), ("PodPatch", spec.pod_patch)):

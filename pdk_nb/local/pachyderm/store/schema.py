@@ -41,6 +41,10 @@ CREATE TABLE commits (
     UNIQUE (repo, id)
 );
 CREATE INDEX commits_by_id ON commits(id);
+-- Notes that there may be something to collect.
+CREATE TRIGGER commit_gone AFTER DELETE ON commits BEGIN
+    INSERT OR IGNORE INTO meta (key, value) VALUES ('garbage', 'yes');
+END;
 CREATE INDEX commits_by_parent ON commits(parent);
 
 CREATE TABLE commit_provenance (
