@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from determined.experimental.client import Experiment, Project, Workspace
 
 __all__ = [
+    "TERMINAL",
     "MetricPoint",
     "Pool",
     "Progress",
@@ -28,15 +29,19 @@ __all__ = [
     "check_project",
     "choose_pool",
     "connect",
+    "download",
     "ensure_model",
     "ensure_project",
     "ensure_workspace",
     "experiment_for_job",
+    "experiment_path",
+    "experiments_for_job",
     "find_model",
     "metrics",
     "pools",
     "progress",
     "register",
+    "session",
     "tail_logs",
     "version_for_commit",
     "versions",
