@@ -7,6 +7,7 @@ Thin functions over the official client. Where the client's own lookups are loos
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,8 +111,11 @@ def connect(master: str, user: str, password: str) -> Determined:
     Raises:
         ServiceUnreachable: Nobody answers there, or the log-in is refused.
     """
-    from determined.common.api import errors
-    from determined.experimental import Determined
+    with warnings.catch_warnings():
+        # The client warns of its own deprecated classes while it is imported.
+        warnings.simplefilter("ignore", FutureWarning)
+        from determined.common.api import errors
+        from determined.experimental import Determined
 
     fix = "check mlde_host and mlde_port in pdk-config, and that this machine reaches them"
     if not master:

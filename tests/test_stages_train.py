@@ -1,6 +1,6 @@
 """The train stage as the pipeline runs it, against embedded Pachyderm and Determined."""
 
-import io
+import contextlib
 import os
 import shutil
 import signal
@@ -20,6 +20,7 @@ from pdk_nb.stages.model_info import ModelInfo
 from tests.processes import ServiceProcess
 
 pytestmark = pytest.mark.slow
+pytest.importorskip("pdk_nb.local.determined")
 
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "t0ken-of-the-test"
@@ -55,21 +56,19 @@ def code(tmp_path_factory):
 class World:
     """Both platforms, a repo with commits, and the stage as a process."""
 
-    def __init__(self, tmp, code):
+    def __init__(self, tmp, code, cleanup):
         self.tmp, self.code = tmp, code
         self.pachd = ServiceProcess("pachyderm", tmp / "pachd", {"root_token": TOKEN}).start()
+        cleanup.callback(self.pachd.stop)
         passwords = {"admin_password": PASSWORD, "user_password": PASSWORD}
         self.master = ServiceProcess("determined", tmp / "master", passwords).start()
+        cleanup.callback(self.master.stop)
         self.host, _, self.port = self.pachd.ready["pachd"].removeprefix("grpc://").partition(":")
         self.pach = python_pachyderm.Client(host=self.host, port=int(self.port), auth_token=TOKEN)
         self.pach.create_project("pets")
         self.pach.create_repo("photos", project_name="pets")
         self.address = self.master.ready["determined"]
         self.client = mlde.connect(self.address, "admin", PASSWORD)
-
-    def stop(self):
-        self.master.stop()
-        self.pachd.stop()
 
     def commit(self, arrival):
         with (
@@ -79,7 +78,7 @@ class World:
             for number in ARRIVALS[arrival]:
                 for kind in ("cat", "dog"):
                     name = f"{arrival}/{kind}.{number}.jpg"
-                    self.pach.put_file_fileobj(opened, f"/{name}", io.BytesIO(archive.read(name)))
+                    self.pach.put_file_bytes(opened, f"/{name}", archive.read(name))
         return opened.id
 
     def start(self, commit, job="", out="out", **flags):
@@ -130,9 +129,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory, code):
-    made = World(tmp_path_factory.mktemp("world"), code)
-    yield made
-    made.stop()
+    with contextlib.ExitStack() as cleanup:
+        yield World(tmp_path_factory.mktemp("world"), code, cleanup)
 
 
 @pytest.fixture(scope="module")
