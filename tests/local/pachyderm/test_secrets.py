@@ -66,8 +66,11 @@ def cluster(tmp_path: Path) -> Iterator[ServiceProcess]:
     service.stop()
 
 
-def test_secrets_on_a_cluster(cluster: ServiceProcess, own_server: Callable[..., Server], name: Name) -> None:
-    server = own_server(kubeconfig=cluster.ready["kubeconfig"])
+@pytest.mark.parametrize("whose", ["kubeconfig", "worker-kubeconfig"])
+def test_secrets_on_a_cluster(
+    cluster: ServiceProcess, own_server: Callable[..., Server], name: Name, whose: str
+) -> None:
+    server = own_server(kubeconfig=str(Path(cluster.ready["kubeconfig"]).with_name(whose)))
     check(server.client(), name)
 
 

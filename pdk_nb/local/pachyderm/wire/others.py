@@ -57,8 +57,8 @@ class AuthCalls:
         gate: Knows which of the two.
     """
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, gate: Gate | None) -> None:
+        self._gate = gate or Gate("")
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("_") or self._gate.on:

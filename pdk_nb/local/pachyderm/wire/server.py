@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 from google.protobuf import empty_pb2
 from grpc_health.v1 import health_pb2
 from python_pachyderm.proto.v2.admin import admin_pb2
 from python_pachyderm.proto.v2.auth import auth_pb2
+from python_pachyderm.proto.v2.debug import debug_pb2
 from python_pachyderm.proto.v2.enterprise import enterprise_pb2
 from python_pachyderm.proto.v2.identity import identity_pb2
 from python_pachyderm.proto.v2.license import license_pb2
@@ -76,6 +78,37 @@ class PpsCalls(PipelineCalls, JobCalls):
         self.transactions = transactions
 
 
+Service = tuple[Any, object, Codecs | None]
+
+
+def service_table(
+    pfs: PfsCalls, pps: PpsCalls, transactions: Transactions, gate: Gate | None, cluster_id: str
+) -> list[Service]:
+    """All services: descriptor, the object that does its calls, and codecs of its hot calls."""
+    fast: Codecs = {
+        "ModifyFile": (codec.decode_modify, None),
+        "GetFile": (None, codec.encode_bytes_value),
+        "GetFileTAR": (None, codec.encode_bytes_value),
+    }
+
+    def api(module: Any, name: str = "API") -> Any:
+        return module.DESCRIPTOR.services_by_name[name]
+
+    return [
+        (api(pfs_pb2), pfs, fast),
+        (api(pps_pb2), pps, None),
+        (api(transaction_pb2), TransactionCalls(transactions), None),
+        (api(admin_pb2), others.AdminCalls(cluster_id), None),
+        (api(version_pb2), others.VersionCalls(), None),
+        (api(auth_pb2), others.AuthCalls(gate), None),
+        (api(identity_pb2), others.IdentityCalls(), None),
+        (api(license_pb2), others.LicenseCalls(), None),
+        (api(enterprise_pb2), others.EnterpriseCalls(), None),
+        (api(debug_pb2, "Debug"), object(), None),
+        (api(health_pb2, "Health"), others.HealthCalls(), None),
+    ]
+
+
 def build_server(context: Context, gate: Gate, port: int) -> tuple[grpc.Server, int]:
     """A server that is not started yet.
 
@@ -105,27 +138,7 @@ def build_server(context: Context, gate: Gate, port: int) -> tuple[grpc.Server, 
             ("grpc.so_reuseport", 0),
         ],
     )
-    fast: Codecs = {
-        "ModifyFile": (codec.decode_modify, None),
-        "GetFile": (None, codec.encode_bytes_value),
-        "GetFileTAR": (None, codec.encode_bytes_value),
-    }
-    services = (
-        (pfs_pb2.DESCRIPTOR.services_by_name["API"], pfs, fast),
-        (pps_pb2.DESCRIPTOR.services_by_name["API"], pps, None),
-        (
-            transaction_pb2.DESCRIPTOR.services_by_name["API"],
-            TransactionCalls(transactions),
-            None,
-        ),
-        (admin_pb2.DESCRIPTOR.services_by_name["API"], others.AdminCalls(engine.cluster_id), None),
-        (version_pb2.DESCRIPTOR.services_by_name["API"], others.VersionCalls(), None),
-        (auth_pb2.DESCRIPTOR.services_by_name["API"], others.AuthCalls(gate), None),
-        (identity_pb2.DESCRIPTOR.services_by_name["API"], others.IdentityCalls(), None),
-        (license_pb2.DESCRIPTOR.services_by_name["API"], others.LicenseCalls(), None),
-        (enterprise_pb2.DESCRIPTOR.services_by_name["API"], others.EnterpriseCalls(), None),
-        (health_pb2.DESCRIPTOR.services_by_name["Health"], others.HealthCalls(), None),
-    )
+    services = service_table(pfs, pps, transactions, gate, engine.cluster_id)
     server.add_generic_rpc_handlers(tuple(newer_handlers(NewerCalls(pps), gate)))
     for service, implementation, codecs in services:
         server.add_generic_rpc_handlers((handlers(service, implementation, gate, codecs),))

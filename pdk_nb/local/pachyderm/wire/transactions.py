@@ -111,7 +111,10 @@ class TransactionCalls:
 
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
-        self._engine = transactions.engine
+
+    @property
+    def _engine(self) -> Engine:
+        return self._transactions.engine
 
     def StartTransaction(
         self, request: transaction_pb2.StartTransactionRequest, call: Call
