@@ -75,6 +75,15 @@ def invalid(group: str, plural: str, name: str, field: str, why: str) -> ApiErro
     return ApiError(422, "Invalid", message, details)
 
 
+def invalid_fields(group: str, plural: str, name: str, wrong: list[tuple[str, str]]) -> ApiError:
+    """Several fields have values that are not allowed."""
+    details = _details(group, plural, name)
+    details["causes"] = [{"reason": "FieldValueInvalid", "message": why, "field": field} for field, why in wrong]
+    listed = "; ".join(f"{field}: {why}" for field, why in wrong)
+    message = f'{_resource(group, plural)} "{name}" is invalid: {listed if len(wrong) == 1 else "[" + listed + "]"}'
+    return ApiError(422, "Invalid", message, details)
+
+
 def bad_request(message: str) -> ApiError:
     """The request cannot be understood."""
     return ApiError(400, "BadRequest", message)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from pdk_nb.local.kubernetes.schemas import CORE, INFERENCE_SERVICE
+
 Object = dict[str, Any]
 
 
@@ -186,7 +188,9 @@ def _ready(obj: Object) -> str:
 
 def _rbac(plural: str, kind: str, namespaced: bool) -> Kind:
     columns = (NAME, Column("Role", _role), AGE) if kind.endswith("Binding") else (NAME, AGE)
-    return Kind("rbac.authorization.k8s.io", "v1", plural, kind, namespaced, columns=columns, status=False)
+    return Kind(
+        "rbac.authorization.k8s.io", "v1", plural, kind, namespaced, columns=columns, status=False, schema=CORE[kind]
+    )
 
 
 def _role(binding: Object) -> str:
@@ -231,6 +235,7 @@ INFERENCE_SERVICES = Kind(
     short=("isvc",),
     columns=printer_columns(INFERENCE_SERVICE_COLUMNS),
     custom=True,
+    schema=INFERENCE_SERVICE,
 )
 NAMESPACES = Kind(
     "",
@@ -240,6 +245,7 @@ NAMESPACES = Kind(
     False,
     ("ns",),
     columns=(NAME, Column("Status", _at("status.phase")), AGE),
+    schema=CORE["Namespace"],
 )
 SECRETS = Kind(
     "",
@@ -248,6 +254,7 @@ SECRETS = Kind(
     "Secret",
     columns=(NAME, Column("Type", _at("type", "Opaque")), Column("Data", _count("data")), AGE),
     status=False,
+    schema=CORE["Secret"],
 )
 SERVICE_ACCOUNTS = Kind(
     "",
@@ -257,6 +264,7 @@ SERVICE_ACCOUNTS = Kind(
     short=("sa",),
     columns=(NAME, Column("Secrets", _count("secrets")), AGE),
     status=False,
+    schema=CORE["ServiceAccount"],
 )
 PODS = Kind(
     "",
@@ -325,6 +333,7 @@ CONFIG_MAPS = Kind(
     short=("cm",),
     columns=(NAME, Column("Data", _count("data", "binaryData")), AGE),
     status=False,
+    schema=CORE["ConfigMap"],
 )
 NODES = Kind("", "v1", "nodes", "Node", False, ("no",), columns=(NAME, Column("Status", lambda _obj: "Ready"), AGE))
 

@@ -51,13 +51,13 @@ def kubectl(cluster: ServiceProcess, tmp_path_factory: pytest.TempPathFactory) -
     # kubectl caches discovery under HOME per address, and ports come again.
     home = tmp_path_factory.mktemp("home")
 
-    def call(*arguments: str, text: str = "", code: int = 0) -> str:
+    def call(*arguments: str, text: str = "", code: int = 0, environment: dict[str, str] | None = None) -> str:
         done = subprocess.run(
             [executable, "--kubeconfig", cluster.ready["kubeconfig"], *arguments],
             input=text,
             capture_output=True,
             text=True,
-            env={**os.environ, "HOME": str(home)},
+            env={**os.environ, "HOME": str(home), **(environment or {})},
             timeout=90,
         )
         assert done.returncode == code, f"{arguments}: exit code {done.returncode}\n{done.stdout}{done.stderr}"

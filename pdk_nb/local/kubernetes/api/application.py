@@ -172,6 +172,7 @@ class Application:
             body=body,
             accept=request.headers.get("Accept", ""),
             content_type=request.headers.get("Content-Type", "").split(";")[0].strip(),
+            user_agent=request.headers.get("User-Agent", ""),
         )
 
 

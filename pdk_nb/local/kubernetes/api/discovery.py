@@ -7,6 +7,7 @@ from typing import Any
 
 from pdk_nb.local.kubernetes.errors import no_resource
 from pdk_nb.local.kubernetes.kinds import PODS, Kind, Registry
+from pdk_nb.local.kubernetes.schemas import complete
 
 # The API level that clients may expect; kubectl 1.31 to 1.33 accept it without a warning.
 VERSION = {
@@ -172,7 +173,7 @@ def openapi_document(registry: Registry, group: str, version: str) -> dict[str, 
         prefix = ".".join(reversed(group.split("."))) if group else "io.k8s.api.core"
         name = f"{prefix}.{version}.{kind.kind}"
         gvk = {"group": kind.group, "version": kind.version, "kind": kind.kind}
-        schema = dict(kind.schema or {"type": "object", "x-kubernetes-preserve-unknown-fields": True})
+        schema = complete(kind.schema or {"type": "object", "x-kubernetes-preserve-unknown-fields": True})
         schemas[name] = {**schema, "x-kubernetes-group-version-kind": [gvk]}
         content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
 

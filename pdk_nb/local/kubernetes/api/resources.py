@@ -13,9 +13,11 @@ from werkzeug.wrappers import Response
 
 from pdk_nb.local.kubernetes.admission import admit
 from pdk_nb.local.kubernetes.api.tables import table, wants_table
-from pdk_nb.local.kubernetes.errors import ApiError, bad_request, no_resource, not_implemented
+from pdk_nb.local.kubernetes.errors import ApiError, bad_request, invalid_fields, no_resource, not_implemented
+from pdk_nb.local.kubernetes.fields import apply, track
 from pdk_nb.local.kubernetes.kinds import NAMESPACES, PODS, Kind, Object, Registry
 from pdk_nb.local.kubernetes.patches import json_patch, merge_patch, strategic_merge_patch
+from pdk_nb.local.kubernetes.schemas import Findings, check, complete
 from pdk_nb.local.kubernetes.selectors import Predicate, field_selector, label_selector
 from pdk_nb.local.kubernetes.store import ObjectStore
 
@@ -45,6 +47,12 @@ class ResourceCall:
     body: Any
     accept: str
     content_type: str
+    user_agent: str = ""
+
+    @property
+    def manager(self) -> str:
+        """Who writes, for ``managedFields``: the field manager, else the program's name."""
+        return self.query.get("fieldManager") or self.user_agent.partition("/")[0] or "unknown"
 
     def flag(self, name: str) -> bool:
         """A boolean query parameter; apimachinery takes only ``0`` and ``false`` as false."""
@@ -139,14 +147,17 @@ class Resources:
     def _create(self, call: ResourceCall) -> Response:
         if call.kind is PODS:
             raise not_implemented("pods that people create: it runs no containers, only pipelines and model servers")
-        obj = self._checked(call)
+        obj, warnings = self._checked(call)
         if call.kind.namespaced and obj["metadata"].get("namespace") not in (None, "", call.namespace):
             raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
         admit(call.kind, obj)
-        return self._object(call, self._store.create(call.kind, call.namespace, obj, dry_run=call.dry_run), 201)
+        obj["metadata"].pop("managedFields", None)
+        track(call.kind, None, obj, call.manager)
+        stored = self._store.create(call.kind, call.namespace, obj, dry_run=call.dry_run)
+        return _warned(self._object(call, stored, 201), warnings)
 
-    def _checked(self, call: ResourceCall) -> Object:
-        """The body as an object of the call's kind; typed clients leave kind and version out."""
+    def _checked(self, call: ResourceCall) -> tuple[Object, list[str]]:
+        """The body as an object of the call's kind, and warnings; typed clients leave kind and version out."""
         if not isinstance(call.body, dict):
             raise bad_request("the request has no object")
         obj = call.body
@@ -159,16 +170,51 @@ class Resources:
                 f'{call.kind.kind} in version "{call.kind.version}" cannot be handled as a {call.kind.kind}: no kind '
                 f'"{obj.get("kind")}" is registered for version "{obj.get("apiVersion")}"'
             )
-        return obj
+        return self._valid(call, obj)
+
+    @staticmethod
+    def _valid(call: ResourceCall, obj: Object) -> tuple[Object, list[str]]:
+        """The object without fields that its kind does not have.
+
+        Raises:
+            ApiError: 400 for such fields when the client wants to know, 422 for values that do not fit.
+        """
+        if call.kind.schema is None or call.subresource:
+            return obj, []
+        findings = Findings()
+        checked = check(complete(call.kind.schema), obj, "", findings)
+        if findings.wrong:
+            if call.kind.custom:
+                raise invalid_fields(call.kind.group, call.kind.plural, call.name or _name(obj), findings.wrong)
+            path, text = findings.wrong[0]
+            raise bad_request(f"{call.kind.kind} in version {call.kind.version!r} cannot be handled: {path}: {text}")
+        mode = call.query.get("fieldValidation", "Warn")
+        told = [f'unknown field "{path}"' for path in findings.unknown]
+        if told and mode == "Strict":
+            raise bad_request(
+                f'{call.kind.kind} in version "{call.kind.version}" cannot be handled as a {call.kind.kind}: '
+                f"strict decoding error: {', '.join(told)}"
+            )
+        return checked, told if mode == "Warn" else []
 
     def _replace(self, call: ResourceCall) -> Response:
-        obj = self._checked(call)
+        obj, warnings = self._checked(call)
         if not call.subresource:
             admit(call.kind, obj)
+        self._track(call, self._store.get(call.kind, call.namespace, call.name), obj)
         stored = self._store.update(
             call.kind, call.namespace, call.name, obj, subresource=call.subresource, dry_run=call.dry_run
         )
-        return self._object(call, stored)
+        return _warned(self._object(call, stored), warnings)
+
+    @staticmethod
+    def _track(call: ResourceCall, before: Object, after: Object) -> None:
+        if not call.subresource:
+            after["metadata"].pop("managedFields", None)
+            if call.kind.status and call.kind.custom:
+                # What a client sends as status is not stored here.
+                after = {**after, "status": before.get("status")} if "status" in before else after
+            track(call.kind, before, after, call.manager)
 
     def _patch(self, call: ResourceCall) -> Response:
         if call.content_type == "application/apply-patch+yaml":
@@ -179,8 +225,10 @@ class Resources:
             new = self._patched(call, current)
             if not named_version:
                 new["metadata"]["resourceVersion"] = current["metadata"]["resourceVersion"]
+            new, warnings = self._valid(call, new)
             if not call.subresource:
                 admit(call.kind, new)
+            self._track(call, current, new)
             try:
                 stored = self._store.update(
                     call.kind,
@@ -194,7 +242,7 @@ class Resources:
                 if error.code != 409 or named_version or attempt == PATCH_ATTEMPTS - 1:
                     raise
                 continue
-            return self._object(call, stored)
+            return _warned(self._object(call, stored), warnings)
         raise AssertionError("the loop returns or raises")
 
     @staticmethod
@@ -219,26 +267,35 @@ class Resources:
         )
 
     def _apply(self, call: ResourceCall) -> Response:
-        """Server-side apply without field ownership: the given fields are set, none is taken away."""
+        """Server-side apply."""
         if not call.query.get("fieldManager"):
-            raise bad_request("fieldManager: Required value: is required for apply patch")
-        obj = self._checked(call)
-        obj["metadata"]["name"] = call.name
+            raise bad_request(
+                "PatchOptions.meta.k8s.io is invalid: fieldManager: Required value: is required for apply"
+            )
+        wanted, warnings = self._checked(call)
+        wanted["metadata"]["name"] = call.name
+        if wanted["metadata"].get("managedFields"):
+            raise bad_request("metadata.managedFields must be nil")
+        wanted["metadata"].pop("managedFields", None)
+        current: Object | None
         try:
             current = self._store.get(call.kind, call.namespace, call.name)
         except ApiError as error:
             if error.code != 404:
                 raise
-            admit(call.kind, obj)
-            created = self._store.create(call.kind, call.namespace, obj, dry_run=call.dry_run)
-            return self._object(call, created, 201)
-        new = merge_patch(current, obj) if call.kind.custom else strategic_merge_patch(current, obj)
+            current = None
+        # The framework field of a service moves before ownership is noted, as the webhook does it.
+        admit(call.kind, wanted)
+        new = apply(call.kind, current, wanted, call.manager, force=call.flag("force"))
+        if current is None:
+            created = self._store.create(call.kind, call.namespace, new, dry_run=call.dry_run)
+            return _warned(self._object(call, created, 201), warnings)
         new["metadata"]["resourceVersion"] = current["metadata"]["resourceVersion"]
         admit(call.kind, new)
         stored = self._store.update(
             call.kind, call.namespace, call.name, new, subresource=call.subresource, dry_run=call.dry_run
         )
-        return self._object(call, stored)
+        return _warned(self._object(call, stored), warnings)
 
     def _delete(self, call: ResourceCall) -> Response:
         if call.name:
@@ -353,7 +410,21 @@ class Resources:
                     continue
                 yield line(kind_of_change, change.object)
             if not changes:
-                yield b"\n"
+                if call.flag("allowWatchBookmarks") and not as_table:
+                    yield line("BOOKMARK", {"metadata": {"resourceVersion": str(position), "creationTimestamp": None}})
+                else:
+                    yield b"\n"
+
+
+def _name(obj: Object) -> str:
+    return str(obj["metadata"].get("name") or "")
+
+
+def _warned(response: Response, warnings: list[str]) -> Response:
+    for text in warnings:
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+        response.headers.add("Warning", f'299 - "{escaped}"')
+    return response
 
 
 def _typed(kind: Kind, obj: Object) -> Object:
