@@ -8,6 +8,8 @@ checkpoint under the commit's id, copy it to ``/pfs/out/checkpoint``, write ``/p
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import logging
 import os
 import shutil
@@ -16,7 +18,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -288,7 +289,9 @@ def _start(
             return found.id, warm if warm is not None and uuid == warm.checkpoint else None
         log.info("experiment %d of this job was cancelled: starting another", found.id)
     try:
-        created = client.create_experiment(config=config, model_dir=context)
+        # The client prints a line for every file that it sends.
+        with contextlib.redirect_stdout(io.StringIO()):
+            created = client.create_experiment(config=config, model_dir=context)
     except Exception as error:
         raise TrainingError(
             f"Determined refuses the experiment: {str(error).strip() or type(error).__name__}",
@@ -298,7 +301,7 @@ def _start(
     return created.id, warm
 
 
-@contextmanager
+@contextlib.contextmanager
 def _cancel_when_told_to_stop(client: Determined, number: int) -> Iterator[None]:
     try:
         yield

@@ -120,6 +120,9 @@ class DogCatModel(pytorch.PyTorchTrial):
         )
         self.model = context.wrap_model(model)
         self.learning_rate = float(hparams.get("learning_rate", 0.004))
+        if _searcher(context).get("source_checkpoint_uuid"):
+            # Going on from a trained model: smaller steps, or what it knows is lost first.
+            self.learning_rate *= float(hparams.get("warm_start_factor", 0.3))
         self.warmup = max(1, int(hparams.get("warmup_batches", 20)))
         self.smoothing = float(hparams.get("label_smoothing", 0.05))
         self.optimizer = context.wrap_optimizer(
@@ -225,9 +228,13 @@ def _has_config(context: pytorch.PyTorchTrialContext) -> bool:
         return False
 
 
+def _searcher(context: pytorch.PyTorchTrialContext) -> dict[str, Any]:
+    return (context.get_experiment_config().get("searcher") or {}) if _has_config(context) else {}
+
+
 def _length(context: pytorch.PyTorchTrialContext) -> int:
     """Batches that this trial will see, for the learning rate's course."""
-    wanted = (context.get_experiment_config().get("searcher") or {}).get("max_length") if _has_config(context) else None
+    wanted = _searcher(context).get("max_length")
     if isinstance(wanted, dict):
         wanted = wanted.get("batches")
     return int(wanted) if isinstance(wanted, (int, float)) else int(context.get_hparams().get("batches", 200))
