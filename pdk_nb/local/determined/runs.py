@@ -181,7 +181,6 @@ class Runs:
             with contextlib.suppress(Exception):
                 self._accounts.close_session(user_token)
             with contextlib.suppress(Exception):
-                end_tree(active.process, self.cluster.cluster_id, active.allocation_id)
                 launch.clean_up(self.cluster, active.allocation_id)
             self._finish(active, name, code)
 
@@ -224,11 +223,12 @@ class Runs:
             f"Resources for Trial {active.trial_id} (Experiment {active.experiment_id}) have started",
             allocation_id=active.allocation_id,
         )
-        code = process.wait()
-        end_tree(process, self.cluster.cluster_id, active.allocation_id)
-        for reader in readers:
-            reader.join(5)
-        return code
+        try:
+            return process.wait()
+        finally:
+            end_tree(process, self.cluster.cluster_id, active.allocation_id)
+            for reader in readers:
+                reader.join(5)
 
     def _finish(self, active: ActiveRun, name: str, code: int) -> None:
         if code == 0:

@@ -3,13 +3,18 @@
 * The harness has ``/run/determined`` and ``/determined_shared_fs`` fixed in three modules; they are pointed to the
   trial's own folders once those modules are imported. The wheel stays untouched.
 * ``pip install`` goes to the trial's own folder (see ``pip_guard``).
+* The launchers and the harness end as soon as they are done: taking torch's modules apart one by one at the end of
+  the interpreter takes seconds and frees nothing that the end of the process does not free.
 """
 
+import atexit
 import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
+import runpy
 import sys
+import threading
 from types import ModuleType
 
 FIXED_RUN = "/run/determined"
@@ -67,6 +72,32 @@ def pip_command() -> list[str] | None:
     return None
 
 
+def end_quickly() -> None:
+    """Let modules of the launchers and the harness that are run as programs end without taking modules apart."""
+    run_module = runpy._run_module_as_main  # type: ignore[attr-defined]
+
+    def run(name: str, alter_argv: bool = True) -> object:
+        if not name.startswith(("determined.", "torch.distributed.")):
+            return run_module(name, alter_argv)
+        code: object = 0
+        try:
+            run_module(name, alter_argv)
+        except SystemExit as end:
+            code = end.code
+        if code is not None and not isinstance(code, int):
+            print(code, file=sys.stderr)
+            code = 1
+        # What the interpreter does at its end, up to taking modules apart.
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        os._exit(int(code or 0) & 0xFF)
+
+    runpy._run_module_as_main = run  # type: ignore[attr-defined]
+
+
 def load_next() -> None:
     """Another sitecustomize further down the path is loaded as it would be without this one."""
     here = os.path.dirname(os.path.abspath(__file__))
@@ -79,6 +110,7 @@ def load_next() -> None:
 
 if RUN:
     sys.meta_path.insert(0, Finder())
+    end_quickly()
     pip_arguments = pip_command()
     if pip_arguments is not None and os.environ.get("PDK_PIP_GUARDED") != "1":
         import pip_guard
