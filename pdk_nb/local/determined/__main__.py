@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from cheroot import wsgi
 from pdk_nb.errors import StackError
 from pdk_nb.local.determined.api.application import Application
 from pdk_nb.local.determined.master import Master
-from pdk_nb.local.service import LOOPBACK, ServiceOptions, parse_options, run_main, serve_until_signalled
+from pdk_nb.local.service import LOOPBACK, ServiceOptions, free_port, parse_options, run_main, serve_until_signalled
 
 # Every trial and every reader of a log holds a thread for as long as it waits.
 THREADS = 96
+BIND_SECONDS = 3.0
 
 
 class Gateway(wsgi.Gateway_10):
@@ -34,21 +36,28 @@ def bind(app: object, port: int) -> wsgi.Server:
     Raises:
         StackError: The port is taken.
     """
-    server = wsgi.Server((LOOPBACK, port), app, numthreads=THREADS, request_queue_size=256)
+    # Never 0: the server would not let a later start use the same port while old connections are closing.
+    server = wsgi.Server((LOOPBACK, port or free_port()), app, numthreads=THREADS, request_queue_size=256)
     server.gateway = Gateway
     server.nodelay = True
     server.keep_alive_conn_limit = 512
     server.timeout = 120
     server.max_request_body_size = 0
-    try:
-        server.prepare()
-    except OSError as error:
-        raise StackError(
-            f"The master's port {port} cannot be used: {error}",
-            where=f"{LOOPBACK}:{port}",
-            fix="Leave --master-port out to use a free port, or stop the other program.",
-        ) from error
-    return server
+    deadline = time.monotonic() + BIND_SECONDS
+    while True:
+        try:
+            server.prepare()
+            return server
+        except OSError as error:
+            # Clients of a master that was killed may hold its port for a moment.
+            if port and time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
+            raise StackError(
+                f"The master's port {port} cannot be used: {error}",
+                where=f"{LOOPBACK}:{port}",
+                fix="Leave --master-port out to use a free port, or stop the other program.",
+            ) from error
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +70,8 @@ def serve(options: ServiceOptions) -> None:
     """Run the master until it is told to stop."""
     master = Master(Path(options.state_dir), options.extra.slots, options.extra.trial_python)
     master.ensure_accounts(options.credentials["admin_password"], options.credentials["user_password"])
+    # Trials of a master that was killed keep asking for it, and may hold its port.
+    master.end_left_overs()
     server = bind(Application(master), options.ports["master"])
     port = int(server.bind_addr[1])
     # Experiments first: what the master tells its clients must be true from the first reply on. Trials that start

@@ -109,7 +109,7 @@ class Experiments:
     def start(self, runs: Runs) -> None:
         """Take up what a former master left: unfinished experiments go on from their last checkpoints."""
         self._runs = runs
-        runs.end_left_overs()
+        runs.close_left_overs()
         with self.lock:
             for experiment in self._store.list("experiment"):
                 if experiment["state"] in TERMINAL or experiment.get("unmanaged"):

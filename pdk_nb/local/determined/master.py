@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import uuid
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from pdk_nb.local.determined.accounts import Accounts
 from pdk_nb.local.determined.clock import now
@@ -14,6 +17,7 @@ from pdk_nb.local.determined.experiments import Experiments
 from pdk_nb.local.determined.launch import Cluster
 from pdk_nb.local.determined.logs import Logs
 from pdk_nb.local.determined.metrics import Metrics
+from pdk_nb.local.determined.processes import processes_of
 from pdk_nb.local.determined.runs import Runs
 from pdk_nb.local.determined.scheduler import Slots
 from pdk_nb.local.determined.store import Document, Store
@@ -69,6 +73,14 @@ class Master:
         admin = self.accounts.ensure("admin", admin_password, admin=True)
         self.accounts.ensure("determined", user_password, admin=False)
         self.workspaces.ensure_defaults(admin)
+
+    def end_left_overs(self) -> None:
+        """End processes that a killed master's trials left; their experiments go on from their checkpoints."""
+        left = processes_of(self.cluster_id)
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(left, timeout=5)
 
     def start(self, port: int) -> None:
         """Take up unfinished experiments; trials reach this master at ``port``."""

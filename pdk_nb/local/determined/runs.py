@@ -17,7 +17,7 @@ from pdk_nb.local.determined.clock import now
 from pdk_nb.local.determined.expconf import mask_text, secret_values
 from pdk_nb.local.determined.launch import AGENT_ID, Cluster, Run
 from pdk_nb.local.determined.logs import LineSplitter, Logs, parse_line
-from pdk_nb.local.determined.processes import end_tree, processes_of, start
+from pdk_nb.local.determined.processes import end_tree, start
 from pdk_nb.local.determined.store import Document, Store
 
 __all__ = ["ActiveRun", "Ended", "Runs"]
@@ -299,12 +299,8 @@ class Runs:
             active.timer.daemon = True
             active.timer.start()
 
-    def end_left_overs(self) -> None:
-        """After a crash of the master: end what its trials left, and close their books."""
-        left = processes_of(self.cluster.cluster_id)
-        for process in left:
-            with contextlib.suppress(Exception):
-                process.kill()
+    def close_left_overs(self) -> None:
+        """After a crash of the master: close the books of its runs."""
         for document in self._store.list("allocation"):
             if document["state"] != "STATE_TERMINATED":
                 document.update(state="STATE_TERMINATED", endTime=now(), exitReason="the master was restarted")
