@@ -322,6 +322,33 @@ def test_triggers(client: Client, name: Name) -> None:
     assert head.commit.id != next(client.inspect_commit((repo, "master"))).commit.id
 
 
+def test_triggers_in_a_pipelines_input(client: Client, name: Name) -> None:
+    repo, pipeline = name("data"), name("seldom")
+    client.create_repo(repo)
+    create(client, pipeline, pfs(repo, "/", trigger={"size": "10B"}), "cp /pfs/data/* /pfs/out/")
+    before = len(list(client.list_job(pipeline)))
+    put(client, repo, a="12345")
+    assert len(list(client.list_job(pipeline))) == before
+    put(client, repo, b="67890")
+    assert len(list(client.list_job(pipeline))) == before + 1
+    job = wait(client, pipeline, next(client.list_job(pipeline)).job.id)
+    assert files(client, pipeline, job.job.id) == {"/a": "12345", "/b": "67890"}
+
+
+def test_pages_of_datums(client: Client, name: Name) -> None:
+    repo, pipeline = name("data"), name("paged")
+    client.create_repo(repo)
+    create(client, pipeline, pfs(repo), "true")
+    commit = put(client, repo, a="1", b="2", c="3")
+    wait(client, pipeline, commit)
+    everything = [each.datum.id for each in client.list_datum(pipeline, commit)]
+    assert len(everything) == 3
+    one = client.inspect_datum(pipeline, commit, everything[1])
+    assert [each.file.path for each in one.data] == ["/b"]
+    listed = client.list_datum(input=pps_pb2.Input(pfs=pps_pb2.PFSInput(repo=repo, name="data", glob="/*")))
+    assert [each.datum.id for each in listed] == everything
+
+
 def test_secrets_as_files(client: Client, name: Name) -> None:
     repo, pipeline, secret = name("data"), name("mounted"), name("secret")
     client.create_repo(repo)

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import python_pachyderm
 from python_pachyderm.proto.v2.pps import pps_pb2
 from python_pachyderm.service import pps_proto
 
+from pdk_nb.local.pachyderm.pps import sandbox_child
 from tests.local.pachyderm.server import REPO, Server
 
 
@@ -182,3 +184,29 @@ def test_without_roots_rights(tmp_path: Path) -> None:
         process.terminate()
         process.wait(30)
         log.close()
+
+
+def test_the_namespace_of_an_ordinary_user(tmp_path: Path) -> None:
+    """The helper itself, as somebody else, with the machine's own interpreter."""
+    if os.getuid() != 0 or shutil.which("setpriv") is None or not Path("/usr/bin/python3").exists():
+        pytest.skip("needs root, setpriv and /usr/bin/python3")
+    with tempfile.TemporaryDirectory() as scratch:
+        Path(scratch).chmod(0o755)
+        helper = shutil.copy(sandbox_child.__file__, scratch)
+        root, data, more = (Path(scratch, each) for each in ("root", "data", "more"))
+        for folder in (root, data, more):
+            folder.mkdir()
+            os.chown(folder, 65534, 65534)
+        (data / "x").write_text("data")
+        (more / "key").write_text("value")
+        script = "id -u; cat /pfs/x /var/lab/secrets/key; pwd; echo out > /pfs/out"
+        order = {"root": str(root), "pfs": str(data), "cwd": "/usr", "argv": ["sh", "-c", script]}
+        order["binds"] = [[str(more), "/var/lab/secrets"]]
+        somebody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        command = [*somebody, "/usr/bin/python3", "-I", "-S", helper, json.dumps(order)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        if "unshare" in done.stderr:
+            pytest.skip(f"no user namespaces here: {done.stderr.strip()}")
+        assert done.stdout == "65534\ndatavalue/usr\n", done.stderr
+        assert (data / "out").read_text() == "out\n"
+        assert not Path("/var/lab").exists() and not list(root.iterdir())

@@ -42,9 +42,10 @@ def validate(connection: sqlite3.Connection, branch: Branch, trigger: dict[str, 
     if not name:
         raise Fault("triggers must specify a branch to trigger on")
     check_name(name)
-    for key in ("rate_limit_spec", "cron_spec"):
-        if trigger.get(key):
-            parse_cron(trigger[key])
+    if trigger.get("rate_limit_spec"):
+        parse_cron(trigger["rate_limit_spec"])
+    if trigger.get("cron_spec"):
+        raise Fault("triggers with a cron_spec are not done by the embedded Pachyderm; use a cron input")
     if trigger.get("size"):
         parse_size(trigger["size"])
     if int(trigger.get("commits", 0)) < 0:
@@ -70,7 +71,7 @@ def fire(change: Change, commit: Commit) -> None:
             return moved[name]
         moved[name] = None
         trigger = json.loads(branch.trigger) if branch.trigger else {}
-        if not trigger or trigger.get("cron_spec") or trigger["branch"] not in known:
+        if not trigger or trigger["branch"] not in known:
             return None
         head = visit(known[trigger["branch"]])
         if head is None or head.pk == branch.head:

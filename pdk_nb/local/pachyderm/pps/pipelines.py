@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from google.protobuf import json_format
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_nb.local.pachyderm.faults import AlreadyExists, Fault, NotFound
@@ -248,6 +250,9 @@ def _prepare_inputs(change: Change, spec: pps_pb2.CreatePipelineRequest, name: s
         if key.repo.name == name and key.repo.project == spec.pipeline.project.name:
             raise Fault(f"pipeline {name} cannot take its own output as its input")
         get_repo(change.connection, key.repo)
+        if leaf.HasField("trigger") and find_branch(change.connection, key) is None:
+            trigger = json_format.MessageToDict(leaf.trigger, preserving_proto_field_name=True)
+            branches.create_branch(change, key, trigger=json.dumps(trigger))
 
 
 def _create_repos(connection: sqlite3.Connection, spec: pps_pb2.CreatePipelineRequest) -> None:

@@ -35,9 +35,12 @@ def complete(request: pps_pb2.CreatePipelineRequest) -> pps_pb2.CreatePipelineRe
     spec.datum_tries = spec.datum_tries or DEFAULT_TRIES
     spec.reprocess_spec = spec.reprocess_spec or REPROCESS_UNTIL_SUCCESS
     project = spec.pipeline.project.name
-    for leaf in leaves(spec.input):
+    for position, leaf in enumerate(leaves(spec.input)):
         leaf.project = leaf.project or project
         if isinstance(leaf, pps_pb2.PFSInput):
+            if leaf.HasField("trigger"):
+                leaf.branch = leaf.branch or f"{spec.pipeline.name}-trigger-{position}"
+                leaf.trigger.branch = leaf.trigger.branch or "master"
             leaf.branch = leaf.branch or "master"
             leaf.name = leaf.name or leaf.repo
             leaf.repo_type = leaf.repo_type or "user"

@@ -24,12 +24,12 @@ LIMITS = {
     "pps_v2.API/ListJob": "no jq filter, no history",
     "pps_v2.API/ListJobSet": "no jq filter, no pages",
     "pps_v2.API/ListPipeline": "no jq filter, not as of a commit set",
-    "pps_v2.API/ListDatum": "no pages",
     "pps_v2.API/RestartDatum": "finds no running datum: stop the job, or update the pipeline",
     "pps_v2.API/GetLogs": "of pipelines and jobs; not of the daemon",
     "pps_v2.API/GetClusterDefaults": "always empty",
     "pps_v2.API/GetProjectDefaults": "always empty",
     "enterprise_v2.API/GetState": "always the community edition",
+    "pfs_v2.API/CreateBranch": "no triggers with a cron_spec",
     "auth_v2.API/WhoAmI": "one user: the root",
 }
 INTRODUCTION = """# Calls of the embedded Pachyderm

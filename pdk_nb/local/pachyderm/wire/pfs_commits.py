@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 
 from google.protobuf import empty_pb2
@@ -11,7 +12,7 @@ from pdk_nb.local.pachyderm.engine import Engine, reached
 from pdk_nb.local.pachyderm.faults import Fault
 from pdk_nb.local.pachyderm.pfs import commit_sets, commits
 from pdk_nb.local.pachyderm.pfs.changes import Change
-from pdk_nb.local.pachyderm.pfs.lookup import commit_by_pk, get_commit, get_repo
+from pdk_nb.local.pachyderm.pfs.lookup import ancestors, commit_by_pk, get_commit, get_repo
 from pdk_nb.local.pachyderm.pfs.types import (
     FROM_COMMITS,
     STATE_FINISHED,
@@ -147,6 +148,21 @@ class CommitCalls:
             change.connection.execute("DELETE FROM staged WHERE commit_pk = ?", (found.pk,))
         return empty_pb2.Empty()
 
+    def FindCommits(self, request: pfs_pb2.FindCommitsRequest, call: Call) -> Iterator[pfs_pb2.FindCommitsResponse]:
+        found = searched = 0
+        last = None
+        with self.engine.read() as connection:
+            for commit in ancestors(connection, get_commit(connection, convert.read_commit(request.start))):
+                if request.limit and found >= request.limit:
+                    break
+                searched, last = searched + 1, commit
+                if not _changes(connection, commit, request.file_path):
+                    continue
+                found += 1
+                yield pfs_pb2.FindCommitsResponse(found_commit=convert.commit(commit), commits_searched=searched)
+            if last is not None:
+                yield pfs_pb2.FindCommitsResponse(last_searched_commit=convert.commit(last), commits_searched=searched)
+
     def SubscribeCommit(self, request: pfs_pb2.SubscribeCommitRequest, call: Call) -> Iterator[pfs_pb2.CommitInfo]:
         repo = convert.read_repo(request.repo)
         with self.engine.read() as connection:
@@ -168,13 +184,13 @@ class CommitCalls:
                 query += " AND commits.origin = ?"
                 values.append(request.origin_kind)
 
-            def probe(connection: object) -> Commit | None:
-                row = connection.execute(f"{query} ORDER BY commits.pk LIMIT 1", values).fetchone()  # type: ignore[attr-defined]
+            def probe(connection: sqlite3.Connection) -> Commit | None:
+                row = connection.execute(f"{query} ORDER BY commits.pk LIMIT 1", values).fetchone()
                 if row is None:
                     return None
                 found = commit_of(row)
                 state = request.state or STATE_STARTED
-                return found if reached(connection, found, state) else None  # type: ignore[arg-type]
+                return found if reached(connection, found, state) else None
 
             return self.engine.wait_for(probe, call.active)
 
@@ -183,3 +199,12 @@ class CommitCalls:
             with self.engine.read() as connection:
                 info = convert.commit_info(connection, found)
             yield info
+
+
+def _changes(connection: sqlite3.Connection, commit: Commit, path: str) -> bool:
+    """Whether a commit changed what lies at a path."""
+    here = commits.tree_of(connection, commit).find(path)
+    before = None
+    if commit.parent is not None:
+        before = commits.tree_of(connection, commit_by_pk(connection, commit.parent)).find(path)
+    return (here.entry.hash if here else None) != (before.entry.hash if before else None)

@@ -185,11 +185,20 @@ class JobCalls:
                     yield pps_convert.datum_of_input(datum)
                 return
             job = self._get(connection, request.job)
-            rows = connection.execute("SELECT * FROM datums WHERE job = ? ORDER BY position", (job.pk,))
+            order = "DESC" if request.reverse else "ASC"
+            rows = connection.execute(f"SELECT * FROM datums WHERE job = ? ORDER BY position {order}", (job.pk,))
+            # A page begins after its marker.
+            wanted, sent = not request.paginationMarker, 0
             for row in rows:
+                if not wanted:
+                    wanted = row["id"] == request.paginationMarker
+                    continue
                 if request.filter.state and row["state"] not in request.filter.state:
                     continue
                 yield pps_convert.datum_info(connection, job, row)
+                sent += 1
+                if request.number and sent >= request.number:
+                    return
 
     def InspectDatum(self, request: pps_pb2.InspectDatumRequest, call: Call) -> pps_pb2.DatumInfo:
         with self._engine.read() as connection:
