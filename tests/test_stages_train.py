@@ -20,7 +20,6 @@ from pdk_nb.stages.model_info import ModelInfo
 from tests.processes import ServiceProcess
 
 pytestmark = pytest.mark.slow
-pytest.importorskip("pdk_nb.local.determined")
 
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "t0ken-of-the-test"
