@@ -155,7 +155,8 @@ def validation_accuracy(version: Any) -> float | None:
     values = metrics.get("avgMetrics") or metrics.get("avg_metrics") or metrics
     value = values.get("accuracy") if isinstance(values, dict) else None
     if value is None:
-        value = ((version.metadata or {}).get("metric") or {}).get("accuracy")
+        metric = (version.metadata or {}).get("metric") or {}
+        value = metric.get("value") if metric.get("name") == "accuracy" else None
     return float(value) if value is not None else None
 
 

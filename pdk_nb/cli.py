@@ -260,8 +260,13 @@ def command_predict(args: argparse.Namespace) -> int:
             failed += 1
             say(f"{image}: {error}")
             continue
-        if args.json:
+        if prediction.error:
+            failed += 1
+            say(f"{image}: {prediction.error}")
+        elif args.json:
             print(json.dumps({"image": str(image), **prediction.as_dict()}))
+        elif not prediction.scores:
+            print(f"{image}: class {prediction.index}")
         else:
             print(f"{image}: {prediction.label} (class {prediction.index}, {prediction.score:.0%})")
     return 1 if failed else 0

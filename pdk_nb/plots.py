@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from matplotlib.figure import Figure
 
 # Okabe and Ito, "Color Universal Design", 2008.
 BLUE, ORANGE, GREEN, VERMILION, SKY, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#777777"
@@ -21,15 +21,30 @@ STATE_COLOURS = {
 }
 
 
-def new_figure(width: float = 7.0, height: float = 3.2) -> Figure:
-    """A figure that belongs to nobody's window, so that it can be shown and updated in a notebook."""
-    from matplotlib.figure import Figure
+class Picture(Figure):
+    """A figure that belongs to no window: a notebook shows it as a picture with a description, and can update it.
 
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    Attributes:
+        description: What is to be seen, for people who do not see it.
+    """
+
+    description: str = ""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        with io.BytesIO() as buffer:
+            self.savefig(buffer, format="png", dpi=110)
+            content = buffer.getvalue()
+        return {"image/png": content, "text/plain": self.description}, {"image/png": {"alt": self.description}}
+
+
+def new_figure(width: float = 7.0, height: float = 3.2, description: str = "") -> Picture:
+    """A figure of a size in inches."""
+    figure = Picture(figsize=(width, height), layout="constrained", facecolor="white")
+    figure.description = description
     return figure
 
 
-def photo_grid(pictures: Sequence[tuple[Any, str]], columns: int = 8) -> Figure:
+def photo_grid(pictures: Sequence[tuple[Any, str]], columns: int = 8) -> Picture:
     """Small pictures with their labels.
 
     Args:
@@ -37,7 +52,8 @@ def photo_grid(pictures: Sequence[tuple[Any, str]], columns: int = 8) -> Figure:
         columns: Pictures per row.
     """
     rows = max(1, -(-len(pictures) // columns))
-    figure = new_figure(1.05 * columns, 1.25 * rows)
+    names = ", ".join(caption for _, caption in pictures)
+    figure = new_figure(1.05 * columns, 1.25 * rows, f"{len(pictures)} pictures: {names}")
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
@@ -47,9 +63,10 @@ def photo_grid(pictures: Sequence[tuple[Any, str]], columns: int = 8) -> Figure:
     return figure
 
 
-def histogram(counts: Mapping[str, int], title: str) -> Figure:
+def histogram(counts: Mapping[str, int], title: str) -> Picture:
     """How many there are of each."""
-    figure = new_figure(4.6, 0.55 + 0.45 * max(1, len(counts)))
+    described = ", ".join(f"{name}: {count}" for name, count in counts.items())
+    figure = new_figure(4.6, 0.55 + 0.45 * max(1, len(counts)), f"{title}: {described}")
     axis = figure.subplots()
     bars = axis.barh(list(counts), list(counts.values()), color=[BLUE, ORANGE, GREEN, VERMILION] * len(counts))
     axis.bar_label(bars, padding=3)
@@ -60,15 +77,17 @@ def histogram(counts: Mapping[str, int], title: str) -> Figure:
     return figure
 
 
-def curve(points: Sequence[tuple[int, str, float]], title: str) -> Figure:
+def curve(points: Sequence[tuple[int, str, float]], title: str) -> Picture:
     """Metrics over batches.
 
     Args:
         points: Batches, the metric's name, its value.
         title: The figure's title.
     """
-    figure = new_figure(7.0, 2.9)
     names = list(dict.fromkeys(name for _, name, _ in points))
+    latest = {name: value for _, name, value in points}
+    described = ", ".join(f"{name} now {value:.3f}" for name, value in latest.items()) or "no report yet"
+    figure = new_figure(7.0, 2.9, f"{title}: {described}")
     axes = figure.subplots(1, max(1, len(names)), squeeze=False)[0]
     for axis, name, colour in zip(axes, names or [""], [BLUE, VERMILION, GREEN], strict=False):
         xs = [batches for batches, each, _ in points if each == name]
@@ -84,7 +103,7 @@ def curve(points: Sequence[tuple[int, str, float]], title: str) -> Figure:
     return figure
 
 
-def flow(nodes: Sequence[tuple[str, str, str]], title: str = "") -> Figure:
+def flow(nodes: Sequence[tuple[str, str, str]], title: str = "") -> Picture:
     """The way from data to service, left to right.
 
     Args:
@@ -94,7 +113,8 @@ def flow(nodes: Sequence[tuple[str, str, str]], title: str = "") -> Figure:
     from matplotlib.patches import FancyBboxPatch
 
     width = 2.15 * len(nodes)
-    figure = new_figure(width, 1.5)
+    described = " → ".join(f"{kind} {name} ({state.lower()})" for kind, name, state in nodes)
+    figure = new_figure(width, 1.5, described)
     axis = figure.subplots()
     axis.set_axis_off()
     axis.set_xlim(0, len(nodes))
@@ -122,14 +142,18 @@ def flow(nodes: Sequence[tuple[str, str, str]], title: str = "") -> Figure:
     return figure
 
 
-def confusion(matrices: Mapping[str, Mapping[tuple[str, str], int]], classes: Sequence[str]) -> Figure:
+def confusion(matrices: Mapping[str, Mapping[tuple[str, str], int]], classes: Sequence[str]) -> Picture:
     """Confusion matrices side by side.
 
     Args:
         matrices: By title: counts by (true class, predicted class).
         classes: Class names in order.
     """
-    figure = new_figure(3.1 * max(1, len(matrices)), 2.8)
+    described = "; ".join(
+        f"{title}: " + ", ".join(f"{count} {true} as {guess}" for (true, guess), count in counts.items())
+        for title, counts in matrices.items()
+    )
+    figure = new_figure(3.1 * max(1, len(matrices)), 2.8, described)
     axes = figure.subplots(1, max(1, len(matrices)), squeeze=False)[0]
     for axis, (title, counts) in zip(axes, matrices.items(), strict=False):
         grid = [[counts.get((true, guess), 0) for guess in classes] for true in classes]
@@ -140,15 +164,23 @@ def confusion(matrices: Mapping[str, Mapping[tuple[str, str], int]], classes: Se
         axis.set_xlabel("predicted")
         axis.set_ylabel("true")
         axis.set_title(title, fontsize=10)
-        for row, true in enumerate(classes):
-            for column, _ in enumerate(classes):
-                axis.text(column, row, str(grid[row][column]), ha="center", va="center", label=true)
+        for row in range(len(classes)):
+            for column in range(len(classes)):
+                axis.text(
+                    column, row, str(grid[row][column]), ha="center", va="center", color=ink(grid[row][column], highest)
+                )
     return figure
 
 
-def prediction(picture: Any, scores: Mapping[str, float], caption: str) -> Figure:
+def ink(value: float, highest: float) -> str:
+    """White on dark cells, black on light ones."""
+    return "white" if value > 0.55 * highest else "black"
+
+
+def prediction(picture: Any, scores: Mapping[str, float], caption: str) -> Picture:
     """A picture beside the model's probabilities."""
-    figure = new_figure(5.6, 2.1)
+    described = ", ".join(f"{name} {score:.1%}" for name, score in scores.items())
+    figure = new_figure(5.6, 2.1, f"{caption}; probabilities: {described}")
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.5])
     left.imshow(picture)
     left.set_axis_off()

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import re
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -175,13 +176,20 @@ def run(
     results = [NotebookResult(path.stem) for path in notebooks]
     started_at, started = time.time(), time.monotonic()
     status = "failed"
+    profile = quiet_profile()
     try:
         for path, result in zip(notebooks, results, strict=True):
             progress(f"[{result.name}] running ...")
             values = dict(given[path])
             if kubeconfig and "kubeconfig" in parameters_of(path):
                 values["kubeconfig"] = str(kubeconfig)
-            execute(path, folder, values, result, {"KUBECONFIG": kubeconfig, RECORD_VARIABLE: str(record)})
+            execute(
+                path,
+                folder,
+                values,
+                result,
+                {"KUBECONFIG": kubeconfig, RECORD_VARIABLE: str(record), "IPYTHONDIR": profile.name},
+            )
             said = len([check for check in result.checks if check["state"] == "ok"])
             progress(f"[{result.name}] {result.status} in {result.seconds:.1f} s, {said} check(s) ok")
             if result.status != "passed":
@@ -190,12 +198,22 @@ def run(
             status = "passed"
     finally:
         # Also when somebody interrupts the run: what was done is written down.
+        profile.cleanup()
         finished = time.monotonic() - started
         outcome = _result(folder, status, finished, started_at, results)
         (folder / "summary.json").write_text(json.dumps(outcome.summary(), indent=1) + "\n")
         _point_latest(folder)
         _tell(outcome, progress)
     return outcome
+
+
+def quiet_profile() -> tempfile.TemporaryDirectory[str]:
+    """An IPython folder of the run's own: nobody's start-up files, and no words of the kernel about itself."""
+    folder = tempfile.TemporaryDirectory(prefix="pdk-ipython-", ignore_cleanup_errors=True)
+    config = Path(folder.name) / "profile_default" / "ipython_kernel_config.py"
+    config.parent.mkdir()
+    config.write_text("c = get_config()\nc.IPKernelApp.log_level = 50\nc.HistoryManager.enabled = False\n")
+    return folder
 
 
 def new_run_folder(out_dir: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -119,16 +120,36 @@ def _is_ours(lab: Lab, experiment: Any) -> bool:
 
 
 def _delete_experiment(experiment: Any) -> None:
-    import time
-
-    experiment.reload()
-    if str(experiment.state.value) not in mlde.TERMINAL:
+    """End an experiment if it still runs, delete it, and wait until it is gone."""
+    if not _ended(experiment):
         experiment.kill()
-        deadline = time.monotonic() + STOP_SECONDS
-        while str(experiment.state.value) not in mlde.TERMINAL and time.monotonic() < deadline:
-            time.sleep(0.3)
-            experiment.reload()
+        _wait(lambda: _ended(experiment))
     experiment.delete()
+    _wait(lambda: _gone(experiment))
+
+
+def _ended(experiment: Any) -> bool:
+    experiment.reload()
+    return str(experiment.state.value).removeprefix("STATE_") in mlde.TERMINAL
+
+
+def _gone(experiment: Any) -> bool:
+    """Determined deletes in the background."""
+    from determined.common.api.errors import NotFoundException
+
+    try:
+        experiment.reload()
+    except NotFoundException:
+        return True
+    return False
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + STOP_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"it did not happen within {STOP_SECONDS:.0f} s")
+        time.sleep(0.2)
 
 
 def _workspace_steps(lab: Lab, experiments: int) -> list[Step]:

@@ -42,7 +42,7 @@ def show_request(lab: Lab, picture: Path) -> Any:
     """A picture beside the JSON that the service gets for it."""
     request = to_request([picture])
     text = json.dumps(request)
-    figure = plots.new_figure(7.0, 2.4)
+    figure = plots.new_figure(7.0, 2.4, f"{picture.name} and the {len(text):,} characters of JSON that are sent for it")
     left, right = figure.subplots(1, 2, width_ratios=[1, 2.2])
     left.imshow(load_image(picture))
     left.set_axis_off()

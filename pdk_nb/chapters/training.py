@@ -96,7 +96,7 @@ def trail(lab: Lab, commit: str) -> Trail:
         found["version"] = version.model_version
         found["checkpoint"] = version.checkpoint.uuid if version.checkpoint else ""
         found["code"] = str((metadata.get("code") or {}).get("sha", ""))
-        found["metrics"] = ", ".join(f"{key}: {value}" for key, value in metric.items())
+        found["metrics"] = f"{metric['name']} {float(metric['value']):.3f}" if metric else ""
     return Trail(commit, **found)
 
 
