@@ -149,6 +149,8 @@ class Supervisor:
             "KUBECONFIG": str(self.paths.worker_kubeconfig),
             "PYTHONPATH": str(self.checkout),
             "PYTHONUNBUFFERED": "1",
+            # Several workers share this machine: threads shall sleep while they wait, not spin.
+            "OMP_WAIT_POLICY": "PASSIVE",
         }
         write_private(target, json.dumps(environment))
         return target
