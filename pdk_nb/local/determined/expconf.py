@@ -23,7 +23,17 @@ from pdk_nb.local.determined.expconf_rules import (
     Field,
 )
 
-__all__ = ["MASK", "complete", "errors_in", "mask", "mask_text", "parse", "secret_values", "unmask"]
+__all__ = [
+    "MASK",
+    "complete",
+    "errors_in",
+    "mask",
+    "mask_text",
+    "overridden",
+    "parse",
+    "secret_values",
+    "unmask",
+]
 
 MASK = "********"
 _SECRET_KEYS = re.compile(r"(^|_)(password|token|secret|secret_key|access_key|api_key|credential|connection_string)$")
@@ -262,6 +272,26 @@ def merged(config: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+def overridden(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """A complete configuration with some entries replaced.
+
+    Raises:
+        ApiError: The result is wrong, or the search would be another one.
+    """
+    new_name = (changes.get("searcher") or {}).get("name", config["searcher"]["name"])
+    if new_name != config["searcher"]["name"]:
+        raise invalid("override config must have single searcher type")
+    for key in ("workspace", "project"):
+        if key in changes:
+            raise invalid(f"'{key}' in override config cannot be specified")
+    result = merged(changes, config)
+    problems = errors_in(result)
+    if problems:
+        raise invalid("invalid experiment configuration: " + "; ".join(problems))
+    _normalise(result, config["resources"]["resource_pool"])
+    return result
+
+
 def _filled(node: dict[str, Any], fields: dict[str, Field]) -> dict[str, Any]:
     result = dict(node)
     for key, field in fields.items():
@@ -403,7 +433,7 @@ def secret_values(config: dict[str, Any]) -> list[str]:
             found.add(str(real))
 
     collect(config, mask(config))
-    return sorted(found, key=len, reverse=True)
+    return sorted(found, key=lambda each: (-len(each), each))
 
 
 def mask_text(text: str, secrets: list[str]) -> str:

@@ -136,7 +136,13 @@ _SEARCHERS = {
         "max_rungs": _integer(5, 1),
         "bracket_rungs": Field(("array",), [], items=_integer(nullable=False)),
     },
-    "async_halving": {**_SEARCH_COMMON, **_MAX_LENGTH, **_MANY, **_HALVING, "num_rungs": _integer(None, 1)},
+    "async_halving": {
+        **_SEARCH_COMMON,
+        "max_length": Field(("object",), length=True, optional=True),
+        **_MANY,
+        **_HALVING,
+        "num_rungs": _integer(None, 1),
+    },
     **{name: {**_SEARCH_COMMON, **_ANYTHING} for name in DROPPED_SEARCHERS},
 }
 #: The forms of a map, by the key that tells them apart.
@@ -230,7 +236,7 @@ EXPERIMENT: dict[str, Field] = {
     "optimizations": Field(("object",), {}, fields=_OPTIMIZATIONS),
     "pbs": Field(("object",), {}),
     "perform_initial_validation": _boolean(False),
-    "preemption_timeout": _integer(None, 1),
+    "preemption_timeout": _integer(),
     "profiling": Field(("object",), {}, fields=_PROFILING),
     "project": _string(""),
     "records_per_epoch": _integer(0),

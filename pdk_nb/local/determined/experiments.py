@@ -7,27 +7,24 @@ while it should run, whether or not a run is under way. QUEUED, STARTING and RUN
 from __future__ import annotations
 
 import contextlib
-import logging
-import shutil
 import threading
 import time
 import uuid
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from pdk_nb.local.determined import storage
+from pdk_nb.local.determined import expconf
 from pdk_nb.local.determined.clock import now
-from pdk_nb.local.determined.collection import Candidate, to_delete
 from pdk_nb.local.determined.errors import failed_precondition, not_found
 from pdk_nb.local.determined.logs import Logs
-from pdk_nb.local.determined.metrics import Metrics, number
+from pdk_nb.local.determined.metrics import Metrics
 from pdk_nb.local.determined.runs import Ended, Runs
 from pdk_nb.local.determined.scheduler import Request, Slots, pick
 from pdk_nb.local.determined.search import Create, Searcher, Shutdown, Stop
 from pdk_nb.local.determined.store import Document, Store
 
 __all__ = ["TERMINAL", "Experiments"]
-
-log = logging.getLogger(__name__)
 
 TERMINAL = frozenset({"COMPLETED", "CANCELED", "ERROR"})
 #: How long trials may take to write a last checkpoint when the stack is stopped.
@@ -54,6 +51,8 @@ class Experiments:
         self._searchers: dict[int, Searcher] = {}
         self._waiting: dict[int, Request] = {}
         self._stopping = False
+        #: Called with the id of an experiment that has ended.
+        self.on_end: Callable[[int], None] = lambda experiment_id: None
 
     @property
     def runs(self) -> Runs:
@@ -256,7 +255,7 @@ class Experiments:
     def _start_run(self, request: Request) -> None:
         del self._waiting[request.trial_id]
         experiment, trial = self.experiment(request.experiment_id), self.trial(request.trial_id)
-        latest, steps = self._restore_point(trial)
+        latest, steps = self.restore_point(trial)
         if trial["runId"]:
             # What was reported after the checkpoint will be reported again.
             self._metrics.archive_after(trial["id"], steps)
@@ -265,7 +264,8 @@ class Experiments:
         )
         self.runs.begin(experiment, trial, self.slots.take(request.slots), self.slots.total)
 
-    def _restore_point(self, trial: Document) -> tuple[str | None, int]:
+    def restore_point(self, trial: Document) -> tuple[str | None, int]:
+        """The checkpoint that a trial goes on from, and its batches; a warm start begins at batch 0."""
         own = [each for each in self._store.list("checkpoint", trial["id"]) if each["state"] == "STATE_COMPLETED"]
         if own:
             latest = max(own, key=lambda each: (int(each["metadata"].get("steps_completed") or 0), each["reportTime"]))
@@ -383,7 +383,7 @@ class Experiments:
         progress = 1.0 if end == "COMPLETED" else experiment["progress"]
         self._store.update("experiment", experiment_id, state=end, endTime=now(), progress=progress)
         self._searchers.pop(experiment_id, None)
-        threading.Thread(target=self._collect_safely, args=(experiment_id,), daemon=True).start()
+        self.on_end(experiment_id)
 
     # -- what people ask for -------------------------------------------------------------------------------------
 
@@ -455,111 +455,55 @@ class Experiments:
                 raise failed_precondition("cannot archive experiment in non terminal state")
             self._store.update("experiment", key, archived=archived)
 
-    def delete(self, key: int) -> None:
-        """Remove an ended experiment with its trials, logs, checkpoints and files."""
+    def set_resources(self, key: int, **changes: Any) -> None:
+        """Change an experiment's priority or weight; waiting trials take their new place."""
         with self.lock:
             experiment = self.experiment(key)
-            if experiment["state"] not in TERMINAL:
-                raise failed_precondition(f"cannot delete experiment {key} in state {experiment['state']}")
-            registered = self.registered_checkpoints()
-            folders = []
-            with self._store.write():
-                for trial in self.trials(key):
-                    for checkpoint in self._store.list("checkpoint", trial["id"]):
-                        if checkpoint["uuid"] in registered:
-                            raise failed_precondition(
-                                f"cannot delete experiment {key}: checkpoint {checkpoint['uuid']} is registered "
-                                "as a model version"
-                            )
-                        with contextlib.suppress(Exception):
-                            folders.append(
-                                storage.checkpoint_folder(
-                                    experiment["config"]["checkpoint_storage"], checkpoint["uuid"]
-                                )
-                            )
-                        self._store.delete("checkpoint", checkpoint["uuid"])
-                    for allocation in self._store.list("allocation", trial["taskId"]):
-                        self._store.delete("allocation", allocation["allocationId"])
-                    self._metrics.delete(trial["id"])
-                    self._logs.delete(trial["taskId"])
-                    self._store.delete("task", trial["taskId"])
-                    self._store.delete("trial", trial["id"])
-                self._store.delete_blob("model_definition", key)
-                self._store.delete("search", key)
-                self._store.delete("experiment", key)
-            with contextlib.suppress(Exception):
-                folders.append(
-                    storage.tensorboard_folder(
-                        experiment["config"]["checkpoint_storage"], self.runs.cluster.cluster_id, key
-                    )
-                )
-        for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
-        self._store.ring()
+            resources = {**experiment["config"]["resources"], **changes}
+            config = {**experiment["config"], "resources": resources}
+            self._store.update("experiment", key, config=config)
+            for trial_id, request in self._waiting.items():
+                if request.experiment_id == key:
+                    self._waiting[trial_id] = replace(request, priority=int(resources["priority"] or 42))
+        self.schedule()
 
-    # -- checkpoints ---------------------------------------------------------------------------------------------
+    def resume(self, key: int, override: str) -> Document:
+        """Let an ended experiment train on: what failed starts again, a completed single trial goes further.
 
-    def registered_checkpoints(self) -> set[str]:
-        """Checkpoints that model versions point to."""
-        return {version["checkpointUuid"] for version in self._store.list("model_version")}
+        Args:
+            override: Configuration text to lay over the experiment's; empty changes nothing.
 
-    def checkpoint_metric(self, checkpoint: Document, metric: str) -> float | None:
-        """The searcher's metric at a checkpoint's step."""
-        steps = int(checkpoint["metadata"].get("steps_completed") or 0)
-        report = self._metrics.at(checkpoint["trialId"], "validation", steps)
-        return number(report.averages.get(metric)) if report else None
-
-    def _collect_safely(self, experiment_id: int) -> None:
-        try:
-            self.collect(experiment_id)
-        except Exception:
-            log.exception("garbage collection of experiment %s failed", experiment_id)
-
-    def collect(self, experiment_id: int) -> list[str]:
-        """Delete checkpoints that the experiment's ``save_*`` policy does not keep.
-
-        Returns:
-            The deleted ones.
+        Raises:
+            ApiError: It has not ended, or the search is complete.
         """
-        experiment = self.experiment(experiment_id)
-        policy, searcher = experiment["config"]["checkpoint_storage"], experiment["config"]["searcher"]
-        found = [
-            checkpoint
-            for trial in self.trials(experiment_id)
-            for checkpoint in self._store.list("checkpoint", trial["id"])
-            if checkpoint["state"] == "STATE_COMPLETED"
-        ]
-        sources = {each.get("warmStart") for each in self._store.list("experiment")}
-        doomed = to_delete(
-            [
-                Candidate(
-                    each["uuid"],
-                    each["trialId"],
-                    int(each["metadata"].get("steps_completed") or 0),
-                    self.checkpoint_metric(each, searcher["metric"]),
+        with self.lock, self._store.write():
+            experiment = self.experiment(key)
+            if experiment["state"] not in TERMINAL or experiment.get("unmanaged"):
+                raise failed_precondition(f"experiment in state {experiment['state']} can not be continued")
+            trials = self.trials(key)
+            again = [each for each in trials if each["state"] != "COMPLETED"]
+            if experiment["config"]["searcher"]["name"] == "single":
+                again = trials
+            elif experiment["state"] == "COMPLETED" or override:
+                raise failed_precondition(
+                    "only unfinished searches can be continued, and without a changed configuration"
                 )
-                for each in found
-            ],
-            experiment_best=policy["save_experiment_best"],
-            trial_best=policy["save_trial_best"],
-            trial_latest=policy["save_trial_latest"],
-            smaller_is_better=searcher["smaller_is_better"],
-            kept={*self.registered_checkpoints(), *(each for each in sources if each)},
-        )
-        for checkpoint_uuid in doomed:
-            self.delete_checkpoint(checkpoint_uuid, None)
-        return doomed
-
-    def delete_checkpoint(self, checkpoint_uuid: str, globs: list[str] | None) -> None:
-        """Delete a checkpoint's files, or some of them."""
-        checkpoint = self._store.get("checkpoint", checkpoint_uuid)
-        if checkpoint is None:
-            raise not_found(f"checkpoint '{checkpoint_uuid}' not found")
-        config = self.experiment(checkpoint["experimentId"])["config"]
-        folder = storage.checkpoint_folder(config["checkpoint_storage"], checkpoint_uuid)
-        left = storage.delete_files(folder, globs)
-        state = "STATE_PARTIALLY_DELETED" if left else "STATE_DELETED"
-        self._store.update("checkpoint", checkpoint_uuid, state=state, resources=left or {})
+            config = experiment["config"]
+            if override:
+                config = expconf.overridden(config, expconf.parse(override))
+            state = self._store.get("search", key) or {}
+            for trial in again:
+                for name in ("closed", "exits", "cancels", "failures"):
+                    state.get(name, {}).pop(trial["requestId"], None)
+            self._store.put("search", key, state, parent=key)
+            self._searchers.pop(key, None)
+            experiment = self._store.update("experiment", key, state="ACTIVE", endTime=None, config=config)
+            for trial in again:
+                trial = self._store.update("trial", trial["id"], state="ACTIVE", endTime=None, restarts=0)
+                self._store.update("task", trial["taskId"], endTime=None)
+                self._wait_for_slots(experiment, trial)
+        self.schedule()
+        return self.experiment(key)
 
 
 def _end_of(state: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import uuid
@@ -11,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from pdk_nb.local.determined import VERSION
 from pdk_nb.local.determined.accounts import Accounts
 from pdk_nb.local.determined.clock import now
 from pdk_nb.local.determined.experiments import Experiments
@@ -18,12 +20,16 @@ from pdk_nb.local.determined.launch import Cluster
 from pdk_nb.local.determined.logs import Logs
 from pdk_nb.local.determined.metrics import Metrics
 from pdk_nb.local.determined.processes import processes_of
+from pdk_nb.local.determined.removal import Removal
 from pdk_nb.local.determined.runs import Runs
 from pdk_nb.local.determined.scheduler import Slots
 from pdk_nb.local.determined.store import Document, Store
+from pdk_nb.local.determined.words import Words
 from pdk_nb.local.determined.workspaces import Workspaces
 
 __all__ = ["POOL", "Master", "available_cores"]
+
+log = logging.getLogger(__name__)
 
 #: The one resource pool.
 POOL = "default"
@@ -48,6 +54,8 @@ class Master:
 
     def __init__(self, state_dir: Path, slots: int = 0, python: str = "") -> None:
         self.state_dir = state_dir
+        self.words = Words()
+        logging.getLogger().addHandler(self.words)
         self.store = Store(state_dir / "master.sqlite")
         self.accounts = Accounts(self.store)
         self.logs = Logs(self.store)
@@ -56,6 +64,7 @@ class Master:
         self.slots = Slots(slots or available_cores())
         self.experiments = Experiments(self.store, self.metrics, self.logs, self.slots)
         self.cluster_id = self._cluster_id()
+        self.removal = Removal(self.store, self.metrics, self.logs, self.experiments, self.cluster_id)
         self.master_id = str(uuid.uuid4())
         self.started_at = now()
         self._python = python or sys.executable
@@ -93,6 +102,7 @@ class Master:
             cores=available_cores(),
         )
         runs = Runs(self.store, self.accounts, self.logs, cluster, self.experiments.run_ended)
+        log.info("master %s (cluster %s) on port %s, %s slots", VERSION, self.cluster_id, port, self.slots.total)
         self.experiments.start(runs)
 
     def stop(self) -> None:

@@ -242,7 +242,7 @@ class Views:
         searcher = experiment["config"]["searcher"]
         rated = []
         for each in checkpoints:
-            value = self._master.experiments.checkpoint_metric(each, searcher["metric"])
+            value = self._master.removal.metric(each, searcher["metric"])
             if value is not None and each["state"] == "STATE_COMPLETED":
                 rated.append((value if searcher["smaller_is_better"] else -value, each))
         if not rated:

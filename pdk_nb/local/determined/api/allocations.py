@@ -37,24 +37,24 @@ def context_directory(request: Request, task_id: str) -> dict[str, Any]:
     return {"b64Tgz": base64.b64encode(packed).decode()}
 
 
-@route("POST", "/api/v1/allocations/{key}/acceleratorData")
-def accelerator_data(request: Request, key: str) -> dict[str, Any]:
-    _allocation(request, key)
+@route("POST", "/api/v1/allocations/{allocation_id}/acceleratorData")
+def accelerator_data(request: Request, allocation_id: str) -> dict[str, Any]:
+    _allocation(request, allocation_id)
     data = request.get("acceleratorData") or {}
-    request.master.store.update("allocation", key, accelerator=data)
+    request.master.store.update("allocation", allocation_id, accelerator=data)
     return {}
 
 
-@route("POST", "/api/v1/allocations/{key}/proxy_address")
-def proxy_address(request: Request, key: str) -> dict[str, Any]:
-    _allocation(request, key)
-    request.master.store.update("allocation", key, proxyAddress=request.get("proxyAddress"))
+@route("POST", "/api/v1/allocations/{allocation_id}/proxy_address")
+def proxy_address(request: Request, allocation_id: str) -> dict[str, Any]:
+    _allocation(request, allocation_id)
+    request.master.store.update("allocation", allocation_id, proxyAddress=request.get("proxyAddress"))
     return {}
 
 
-@route("GET", "/api/v1/allocations/{key}/resources/{resources_id}/rendezvous")
-def rendezvous(request: Request, key: str, resources_id: str) -> dict[str, Any]:
-    allocation = _allocation(request, key)
+@route("GET", "/api/v1/allocations/{allocation_id}/resources/{resources_id}/rendezvous")
+def rendezvous(request: Request, allocation_id: str, resources_id: str) -> dict[str, Any]:
+    allocation = _allocation(request, allocation_id)
     return {"rendezvousInfo": {"addresses": ["127.0.0.1"], "rank": 0, "slots": [len(allocation["slots"])]}}
 
 
@@ -62,40 +62,40 @@ _gathering: dict[tuple[str, str], dict[str, Any]] = {}
 _gathered = threading.Condition()
 
 
-@route("POST", "/api/v1/allocations/{key}/all_gather")
-def all_gather(request: Request, key: str) -> dict[str, Any]:
+@route("POST", "/api/v1/allocations/{allocation_id}/all_gather")
+def all_gather(request: Request, allocation_id: str) -> dict[str, Any]:
     """Every peer sends a piece and gets all pieces."""
-    _allocation(request, key)
+    _allocation(request, allocation_id)
     peers, peer = int(request.get("numPeers") or 1), str(request.need("requestUuid"))
     deadline = time.monotonic() + 600
     with _gathered:
-        pieces = _gathering.setdefault((key, "all"), {})
+        pieces = _gathering.setdefault((allocation_id, "all"), {})
         pieces[peer] = request.get("data")
         _gathered.notify_all()
         while len(pieces) < peers:
-            if _run(request, key) is None or time.monotonic() > deadline:
+            if _run(request, allocation_id) is None or time.monotonic() > deadline:
                 raise internal("not all peers took part in the all gather")
             _gathered.wait(1.0)
         if len(pieces) >= peers:
-            _gathering.pop((key, "all"), None)
+            _gathering.pop((allocation_id, "all"), None)
         return {"data": list(pieces.values())}
 
 
-@route("POST", "/api/v1/allocations/{key}/ready")
-@route("POST", "/api/v1/allocations/{key}/waiting")
-def ready(request: Request, key: str) -> dict[str, Any]:
-    _allocation(request, key)
-    run = _run(request, key)
+@route("POST", "/api/v1/allocations/{allocation_id}/ready")
+@route("POST", "/api/v1/allocations/{allocation_id}/waiting")
+def ready(request: Request, allocation_id: str) -> dict[str, Any]:
+    _allocation(request, allocation_id)
+    run = _run(request, allocation_id)
     if run is not None:
         request.master.experiments.runs.mark_ready(run)
     return {}
 
 
-@route("GET", "/api/v1/allocations/{key}/signals/preemption")
-def preemption(request: Request, key: str) -> dict[str, Any]:
-    run = _run(request, key)
+@route("GET", "/api/v1/allocations/{allocation_id}/signals/preemption")
+def preemption(request: Request, allocation_id: str) -> dict[str, Any]:
+    run = _run(request, allocation_id)
     if run is None:
-        _allocation(request, key)
+        _allocation(request, allocation_id)
         return {"preempt": True}
     request.master.experiments.runs.mark_ready(run)
     deadline = time.monotonic() + min(request.number("timeoutSeconds"), LONGEST_WAIT_S)
@@ -104,17 +104,17 @@ def preemption(request: Request, key: str) -> dict[str, Any]:
     return {"preempt": run.preempt.is_set()}
 
 
-@route("POST", "/api/v1/allocations/{key}/signals/ack_preemption")
-def acknowledge(request: Request, key: str) -> dict[str, Any]:
-    run = _run(request, key)
+@route("POST", "/api/v1/allocations/{allocation_id}/signals/ack_preemption")
+def acknowledge(request: Request, allocation_id: str) -> dict[str, Any]:
+    run = _run(request, allocation_id)
     if run is not None:
         run.acknowledged = True
     return {}
 
 
-@route("POST", "/api/v1/allocations/{key}/signals/pending_preemption")
-def pending(request: Request, key: str) -> dict[str, Any]:
-    run = _run(request, key)
+@route("POST", "/api/v1/allocations/{allocation_id}/signals/pending_preemption")
+def pending(request: Request, allocation_id: str) -> dict[str, Any]:
+    run = _run(request, allocation_id)
     if run is not None:
         run.preempt.set()
     return {}

@@ -9,12 +9,16 @@ from typing import Any
 
 from pdk_nb.local.determined.api import (
     allocations,
+    bulk,
     checkpoints,
     cluster,
     experiments,
+    jobs,
     logs,
     models,
+    templates,
     trials,
+    unmanaged,
     users,
     workspaces,
 )
@@ -37,7 +41,10 @@ REASONS = {
     500: "500 Internal Server Error",
     501: "501 Not Implemented",
 }
-MODULES = (allocations, checkpoints, cluster, experiments, logs, models, trials, users, workspaces)
+MODULES = (
+    *(allocations, bulk, checkpoints, cluster, experiments, jobs, logs),
+    *(models, templates, trials, unmanaged, users, workspaces),
+)
 
 
 def all_routes() -> Router:

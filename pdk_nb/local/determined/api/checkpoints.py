@@ -10,7 +10,6 @@ from pdk_nb.local.determined.api.routing import Bytes, Request, route
 from pdk_nb.local.determined.api.workspaces import number
 from pdk_nb.local.determined.clock import normalised
 from pdk_nb.local.determined.errors import failed_precondition, invalid, not_found
-from pdk_nb.local.determined.metrics import number as finite
 from pdk_nb.local.determined.store import Document
 from pdk_nb.local.determined.views import Views
 
@@ -58,7 +57,7 @@ def _listed(request: Request, checkpoints: list[Document], experiment: Document)
         if not metric and order in ("", "ORDER_BY_UNSPECIFIED"):
             # The better ones first, whatever better means here.
             order = "ORDER_BY_ASC" if searcher["smaller_is_better"] else "ORDER_BY_DESC"
-        rated = [(_value(request, each, metric or searcher["metric"]), each) for each in checkpoints]
+        rated = [(request.master.removal.metric(each, metric or searcher["metric"]), each) for each in checkpoints]
         have = [(value, each) for value, each in rated if value is not None]
         have.sort(key=lambda entry: entry[0], reverse=order == "ORDER_BY_DESC")
         checkpoints = [each for _, each in have] + [each for value, each in rated if value is None]
@@ -75,13 +74,6 @@ def _listed(request: Request, checkpoints: list[Document], experiment: Document)
     shown, pagination = request.page(checkpoints)
     views = Views(request.master, request.me)
     return {"checkpoints": [views.checkpoint(each) for each in shown], "pagination": pagination}
-
-
-def _value(request: Request, checkpoint: Document, metric: str) -> float | None:
-    report = request.master.metrics.at(
-        checkpoint["trialId"], "validation", int(checkpoint["metadata"].get("steps_completed") or 0)
-    )
-    return finite(report.averages.get(metric)) if report else None
 
 
 @route("GET", "/api/v1/experiments/{key}/checkpoints")
@@ -116,7 +108,7 @@ def set_metadata(request: Request, uuid: str) -> dict[str, Any]:
 
 
 def _delete(request: Request, uuids: list[str], globs: list[str] | None) -> None:
-    registered = request.master.experiments.registered_checkpoints()
+    registered = request.master.removal.registered()
     blocked = [uuid for uuid in uuids if uuid in registered]
     for uuid in uuids:
         _find(request, uuid)
@@ -125,7 +117,7 @@ def _delete(request: Request, uuids: list[str], globs: list[str] | None) -> None
             f"this subset of checkpoints provided are in the model registry and cannot be deleted: {blocked}"
         )
     for uuid in uuids:
-        request.master.experiments.delete_checkpoint(uuid, globs)
+        request.master.removal.delete_checkpoint(uuid, globs)
     request.master.store.ring()
 
 

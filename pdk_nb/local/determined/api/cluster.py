@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from typing import Any
 
 from pdk_nb.local.determined import VERSION
-from pdk_nb.local.determined.api.routing import Request, route
+from pdk_nb.local.determined.api.routing import Request, Stream, route
 from pdk_nb.local.determined.errors import not_found
 from pdk_nb.local.determined.launch import AGENT_ID
 from pdk_nb.local.determined.master import POOL
@@ -100,3 +102,23 @@ def agent(request: Request, name: str) -> dict[str, Any]:
     if name != AGENT_ID:
         raise not_found(f"agent '{name}' not found")
     return {"agent": agent_view(request.master, AGENT_ID, POOL)}
+
+
+@route("GET", "/api/v1/master/logs")
+def master_logs(request: Request) -> Stream:
+    """The master's own log; following ends when the reader leaves."""
+
+    def items() -> Iterator[dict[str, Any]]:
+        lines = request.master.words
+        key, left = max(0, request.number("offset")), request.number("limit") or None
+        while True:
+            for entry in lines.after(key):
+                yield {"logEntry": {**entry, "id": entry["id"]}}
+                key = entry["id"]
+                if left is not None and (left := left - 1) <= 0:
+                    return
+            if not request.flag("follow") or request.gone():
+                return
+            time.sleep(0.5)
+
+    return Stream(items())

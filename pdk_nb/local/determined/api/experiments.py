@@ -12,7 +12,8 @@ from pdk_nb.local.determined import expconf
 from pdk_nb.local.determined.api.routing import Request, route
 from pdk_nb.local.determined.api.workspaces import number
 from pdk_nb.local.determined.errors import failed_precondition, invalid, not_found
-from pdk_nb.local.determined.master import POOL
+from pdk_nb.local.determined.experiments import TERMINAL
+from pdk_nb.local.determined.master import POOL, Master
 from pdk_nb.local.determined.store import Document
 from pdk_nb.local.determined.views import Views
 
@@ -105,6 +106,8 @@ def _complete(request: Request, parent: Document | None) -> tuple[dict[str, Any]
     """The submitted configuration, completed and checked against this cluster, and its text."""
     text = str(request.get("config") or "")
     submitted = expconf.parse(text) if text.strip() else {}
+    if request.get("unmanaged"):
+        submitted.setdefault("searcher", {"name": "single", "metric": "unmanaged"})
     if parent is not None:
         submitted = expconf.unmask(submitted, parent["config"])
     config = expconf.complete(submitted, storage=request.master.storage, pool=POOL, merge=_templates(request))
@@ -272,7 +275,12 @@ def patch_experiment(request: Request, key: str) -> dict[str, Any]:
             if name in changes:
                 config[name] = changes[name]
         _patch_resources(request, config)
+        policy_changed = config["checkpoint_storage"] != experiment["config"]["checkpoint_storage"]
         changed = master.store.update("experiment", experiment["id"], config=config, **changes)
+    if changed["config"]["resources"] != experiment["config"]["resources"]:
+        master.experiments.set_resources(changed["id"])
+    if policy_changed and changed["state"] in TERMINAL:
+        master.removal.collect_later(changed["id"])
     return {"experiment": _views(request).experiment(changed)}
 
 
@@ -352,18 +360,27 @@ def unarchive(request: Request, key: str) -> dict[str, Any]:
 
 @route("DELETE", "/api/v1/experiments/{key}")
 def delete(request: Request, key: str) -> dict[str, Any]:
-    request.master.experiments.delete(number(key))
+    request.master.removal.delete_experiment(number(key))
     return {}
 
 
-@route("POST", "/api/v1/experiments/{key}/move")
-def move(request: Request, key: str) -> dict[str, Any]:
-    master = request.master
-    target = master.workspaces.project(int(request.need("destinationProjectId")))
+@route("DELETE", "/api/v1/experiments/{key}/tensorboard-files")
+def delete_tensorboard(request: Request, key: str) -> dict[str, Any]:
+    request.master.removal.delete_tensorboard(number(key))
+    return {}
+
+
+def move_experiment(master: Master, key: int, project_id: int) -> None:
+    """Put an experiment into another project.
+
+    Raises:
+        ApiError: One of them does not exist or is archived.
+    """
+    target = master.workspaces.project(project_id)
     if target["archived"]:
         raise failed_precondition(f"project ({target['id']}) is archived and cannot add new experiments")
     with master.experiments.lock:
-        experiment = master.experiments.experiment(number(key))
+        experiment = master.experiments.experiment(key)
         if experiment["archived"]:
             raise failed_precondition(f"experiment ({key}) is archived and cannot be moved")
         config = {
@@ -373,4 +390,9 @@ def move(request: Request, key: str) -> dict[str, Any]:
         }
         changed = {**experiment, "projectId": target["id"], "config": config}
         master.store.put("experiment", experiment["id"], changed, parent=target["id"])
+
+
+@route("POST", "/api/v1/experiments/{key}/move")
+def move(request: Request, key: str) -> dict[str, Any]:
+    move_experiment(request.master, number(key), int(request.need("destinationProjectId")))
     return {}

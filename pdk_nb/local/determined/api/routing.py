@@ -174,7 +174,7 @@ def routes_of(*modules: Any) -> list[Route]:
 
 
 class Router:
-    """Finds the route of a path; a fixed segment is preferred to a named one.
+    """Finds the route of a path; a fixed segment is preferred to a named one, and ``{key}`` stands for a number.
 
     Args:
         routes: All routes.
@@ -193,12 +193,17 @@ class Router:
         """The route of a path as it was sent (still quoted), and the path's values."""
         parts = raw_path.strip("/").split("/")
         for pattern, found in self._by_length.get((method, len(parts)), []):
-            if all(want.startswith("{") or want == have for want, have in zip(pattern, parts, strict=True)):
+            if all(_fits(want, have) for want, have in zip(pattern, parts, strict=True)):
                 values = {
                     want[1:-1]: unquote(have) for want, have in zip(pattern, parts, strict=True) if want.startswith("{")
                 }
                 return found, values
         return None
+
+
+def _fits(want: str, have: str) -> bool:
+    # A word where a number belongs is another call, which this master does not have.
+    return have.lstrip("-").isdigit() if want == "{key}" else want.startswith("{") or want == have
 
 
 def read_query(text: str) -> dict[str, list[str]]:

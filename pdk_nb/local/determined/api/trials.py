@@ -230,3 +230,9 @@ def list_tasks(request: Request) -> dict[str, Any]:
             "proxyPorts": [],
         }
     return {"allocationIdToSummary": summaries}
+
+
+@route("GET", "/api/v1/tasks/count")
+def count_tasks(request: Request) -> dict[str, Any]:
+    """Interactive tasks; this master has none."""
+    return {"commands": 0, "notebooks": 0, "shells": 0, "tensorboards": 0}

@@ -99,7 +99,7 @@ def create_user(request: Request) -> dict[str, Any]:
 
 @route("PATCH", "/api/v1/users/{user_id}")
 def patch_user(request: Request, user_id: str) -> dict[str, Any]:
-    accounts, wanted = request.master.accounts, request.need("user")
+    accounts, wanted = request.master.accounts, request.get("user") or request.body
     user = accounts.get(_number(user_id))
     own = user["id"] == request.me["id"]
     if not own or wanted.get("admin") is not None or wanted.get("active") is not None:
@@ -138,3 +138,14 @@ def put_settings(request: Request) -> dict[str, Any]:
         known[entry["storagePath"], entry["key"]] = entry
     store.put("user_setting", key, {"settings": list(known.values())})
     return {}
+
+
+@route("POST", "/api/v1/users/{user_id}/password")
+def set_password(request: Request, user_id: str) -> dict[str, Any]:
+    """The password is the whole body, hashed by the client."""
+    accounts = request.master.accounts
+    user = accounts.get(_number(user_id))
+    if user["id"] != request.me["id"]:
+        _admin_only(request.me)
+    accounts.set_password(user["id"], request.body if isinstance(request.body, str) else _sent(request))
+    return {"user": user_view(accounts.get(user["id"]))}
