@@ -1,0 +1,191 @@
+"""Writes docs/det-commands.md: what the ``det`` commands of a PDK user answer here.
+
+python -m tests.local.determined.commands
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.local.determined.conftest import EXPERIMENTS, USER_PASSWORD, connect, new_master, tiny, wait_end
+from tests.processes import ServiceProcess
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "det-commands.md"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command line, and a part of what it must print; ``refused`` ones fail and say why."""
+
+    line: str
+    prints: str
+    refused: bool = False
+
+
+COMMANDS = [
+    Command("user whoami", "You are logged in as user 'determined'"),
+    Command("user list", "admin"),
+    Command("version", "0.38.1"),
+    Command("master info", "PDK Lab, embedded"),
+    Command("master config show", "checkpoint_storage"),
+    Command("master logs", "slots"),
+    Command("experiment list", "COMPLETED"),
+    Command("experiment list --all", "tiny"),
+    Command("experiment describe 1", "COMPLETED"),
+    Command("experiment describe 1 --json", '"searcherType"'),
+    Command("experiment config 1", "validation_loss"),
+    Command("experiment list-trials 1", "learning_rate"),
+    Command("experiment list-checkpoints 1", "state_dict.pth"),
+    Command("experiment logs 1 --tail 2", "zero exit code"),
+    Command("experiment wait 1", ""),
+    Command("experiment label add 1 good", "Added label 'good'"),
+    Command("experiment label remove 1 good", "Removed label 'good'"),
+    Command("experiment set name 1 renamed", "Set name of experiment 1"),
+    Command("experiment set description 1 text", "Set description of experiment 1"),
+    Command("experiment set priority 1 20", "Set `priority` of experiment 1"),
+    Command(
+        "experiment set gc-policy 1 --save-experiment-best 1 --save-trial-best 1 --save-trial-latest 1 --yes",
+        "Set GC policy",
+    ),
+    Command("experiment download 1 -o {out}/experiment", "Local checkpoint path"),
+    Command("experiment download-model-def 1 --output-dir {out}", ""),
+    Command("experiment create {out}/config.yaml {code} --paused", "Created experiment 2"),
+    Command("experiment activate 2", "Activated experiment 2"),
+    Command("job list", "tiny"),
+    Command("task list", "Allocation ID"),
+    Command("experiment pause 2", "Paused experiment 2"),
+    Command("experiment cancel 2", "Canceled experiment 2"),
+    Command("experiment kill 2", "Killed experiment 2"),
+    Command("experiment archive 1", "Archived experiment 1"),
+    Command("experiment unarchive 1", "Unarchived experiment 1"),
+    Command("experiment delete-tb-files 1", ""),
+    Command("experiment delete 2 --yes", "Deletion of experiment 2"),
+    Command("preview-search {out}/search.yaml", "Trials"),
+    Command("trial describe 1", "learning_rate"),
+    Command("trial describe 1 --metrics", "validation_loss"),
+    Command("trial logs 1 --head 1", "Scheduling Trial 1"),
+    Command("trial download 1 --latest -o {out}/latest", "No downloadable checkpoint", refused=True),
+    Command("trial kill 1", "Killed trial 1"),
+    Command("checkpoint describe {checkpoint}", "{checkpoint}"),
+    Command("checkpoint download {checkpoint} -o {out}/direct", "Local checkpoint path"),
+    Command("checkpoint download {checkpoint} --mode master -o {out}/through", "Local checkpoint path"),
+    Command("model create dogs", "dogs"),
+    Command("model register-version dogs {checkpoint}", "{checkpoint}"),
+    Command("model list", "dogs"),
+    Command("model describe dogs", "{checkpoint}"),
+    Command("model list-versions dogs", "{checkpoint}"),
+    Command("checkpoint delete {checkpoint} --yes", "model registry", refused=True),
+    Command("workspace create demos", "demos"),
+    Command("workspace list", "demos"),
+    Command("workspace describe demos", "demos"),
+    Command("project create demos pets", "pets"),
+    Command("project list demos", "pets"),
+    Command("workspace list-projects demos", "pets"),
+    Command("project describe demos pets", "pets"),
+    Command("experiment move 1 demos pets", "Moved experiment 1"),
+    Command("project list-experiments demos pets", "renamed"),
+    Command("workspace archive demos", "archived"),
+    Command("workspace unarchive demos", "archived"),
+    Command("workspace edit demos --name shows", "shows"),
+    Command("template set quick {out}/template.yaml", "Set template quick"),
+    Command("template list", "quick"),
+    Command("template describe quick", "max_restarts"),
+    Command("template remove quick", "Removed template quick"),
+    Command("agent list", "embedded-agent"),
+    Command("slot list", "cpu"),
+    Command("rp bindings list-workspaces default", "default"),
+    Command("dev curl /api/v1/me", '"determined"'),
+    Command("notebook list", "does not implement GET /api/v1/notebooks", refused=True),
+    Command("tensorboard list", "does not implement GET /api/v1/tensorboards", refused=True),
+    Command("shell list", "does not implement GET /api/v1/shells", refused=True),
+]
+#: Commands that fail for a reason that is the client's own.
+REASONS = {
+    "trial download": "the client counts its own list down to nothing and then finds no checkpoint",
+    "checkpoint delete": "registered checkpoints are never deleted",
+}
+
+
+def prepare(master: ServiceProcess, folder: Path) -> dict[str, str]:
+    """One finished experiment, and files for the commands; what stands for ``{names}``."""
+    experiment = connect(master).create_experiment(tiny(10), str(EXPERIMENTS / "tiny"))
+    assert wait_end(experiment) == "COMPLETED"
+    (folder / "config.yaml").write_text(yaml.safe_dump(tiny(10)))
+    search = tiny(10, searcher={"name": "random", "metric": "validation_loss", "max_trials": 4})
+    (folder / "search.yaml").write_text(yaml.safe_dump(search))
+    (folder / "template.yaml").write_text("max_restarts: 1\n")
+    checkpoint = experiment.list_checkpoints()[0].uuid
+    return {"out": str(folder), "code": str(EXPERIMENTS / "tiny"), "checkpoint": checkpoint}
+
+
+def run(master: ServiceProcess, command: Command, names: dict[str, str]) -> tuple[int, str]:
+    """Exit code and output of a command."""
+    environment = {
+        **os.environ,
+        "DET_MASTER": master.ready["determined"],
+        "DET_USER": "determined",
+        "DET_PASS": USER_PASSWORD,
+        "PYTHONWARNINGS": "ignore",
+    }
+    line = [sys.executable, "-m", "determined.cli", *command.line.format(**names).split()]
+    done = subprocess.run(
+        line, env=environment, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def problem(command: Command, code: int, output: str, names: dict[str, str]) -> str:
+    """What is wrong with an answer; empty when nothing is."""
+    if bool(code) != command.refused:
+        return f"det {command.line}: exit code {code}\n{output[-1500:]}"
+    wanted = command.prints.format(**names)
+    return "" if wanted in output else f"det {command.line}: {wanted!r} is not in\n{output[-1500:]}"
+
+
+def page() -> str:
+    """The page's text."""
+    lines = [
+        "# `det` on the embedded stack",
+        "",
+        'After `eval "$(pdk-nb env)"` the `det` command of the client needs no further setting. Each of these lines is',
+        "run by a test against a real master with a finished experiment; what a line prints is checked.",
+        "",
+        "| Command | Answer |",
+        "|---|---|",
+    ]
+    for command in COMMANDS:
+        answer = "works"
+        if command.refused:
+            reason = next((text for word, text in REASONS.items() if word in command.line), "not part of this master")
+            answer = f"fails: {reason}"
+        shown = command.line.replace("{out}", "DIR").replace("{code}", "CODE").replace("{checkpoint}", "UUID")
+        lines.append(f"| `det {shown}` | {answer} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Run all commands, then write the page."""
+    with tempfile.TemporaryDirectory() as name:
+        folder: Any = Path(name)
+        os.environ["DET_DEBUG_CONFIG_PATH"] = str(folder / "client")
+        master = new_master(folder / "master").start()
+        try:
+            names = prepare(master, folder)
+            for command in COMMANDS:
+                found = problem(command, *run(master, command, names), names)
+                print("FAILED" if found else "ok", command.line, found)
+        finally:
+            master.stop()
+    PAGE.write_text(page())
+
+
+if __name__ == "__main__":
+    main()
