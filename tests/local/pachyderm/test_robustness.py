@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 import python_pachyderm
 from python_pachyderm.proto.v2.pps import pps_pb2
@@ -210,3 +212,43 @@ def test_the_namespace_of_an_ordinary_user(tmp_path: Path) -> None:
         assert done.stdout == "65534\ndatavalue/usr\n", done.stderr
         assert (data / "out").read_text() == "out\n"
         assert not Path("/var/lab").exists() and not list(root.iterdir())
+
+
+class Zeros(io.RawIOBase):
+    """A large file that is nowhere."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+    def read(self, size: int = -1) -> bytes:
+        taken = min(size, self.left)
+        self.left -= taken
+        return bytes(taken)
+
+
+def test_memory_does_not_grow_with_the_file(own_server: Callable[..., Server]) -> None:
+    server = own_server()
+    client = server.client()
+    client.create_repo("data")
+    assert server.process
+    memory = psutil.Process(server.process.pid).memory_info
+    peaks = []
+    for megabytes in (100, 400):
+        peak, stop = [0], threading.Event()
+
+        def watch(peak: list[int] = peak, stop: threading.Event = stop) -> None:
+            while not stop.wait(0.01):
+                peak[0] = max(peak[0], memory().rss)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        with client.modify_file_client(("data", "master")) as modify:
+            modify.put_file_from_fileobj(f"/{megabytes}", Zeros(megabytes << 20))
+        with client.get_file(("data", "master"), f"/{megabytes}") as source:
+            while source.read(1 << 20):
+                pass
+        stop.set()
+        watcher.join()
+        peaks.append(peak[0])
+    # Four times the file, and not even one more message of 19 MiB times four.
+    assert peaks[1] - peaks[0] < 76 << 20
