@@ -12,6 +12,7 @@ from cheroot.ssl.builtin import BuiltinSSLAdapter
 from pdk_nb.errors import StackError
 from pdk_nb.local.kubernetes.api.application import Application
 from pdk_nb.local.kubernetes.bootstrap import WORKER, create_system_objects
+from pdk_nb.local.kubernetes.customkinds import Collector
 from pdk_nb.local.kubernetes.inference.controller import InferenceController
 from pdk_nb.local.kubernetes.ingress import Ingress
 from pdk_nb.local.kubernetes.kinds import Registry
@@ -89,13 +90,16 @@ def serve(options: ServiceOptions) -> None:
     ingress.start()
     create_system_objects(store, ingress.port)
 
+    registry = Registry()
+    collector = Collector(store, registry)
+    collector.start()
     # Before the API answers: services of before the restart are not ready yet.
     controller.start()
     tokens = {options.credentials["admin_token"]: User.named("system:admin", (MASTERS,))}
     worker_token = options.credentials.get("worker_token")
     if worker_token:
         tokens[worker_token] = User.named(WORKER)
-    api = bind(Application(store, Registry(), tokens, controller.pod_log), options.ports["api"], API_THREADS)
+    api = bind(Application(store, registry, tokens, controller.pod_log), options.ports["api"], API_THREADS)
     ca, certificate, key = ensure_certificates(state / "pki")
     api.ssl_adapter = BuiltinSSLAdapter(str(certificate), str(key))
     prepare(api, "api")
@@ -110,6 +114,7 @@ def serve(options: ServiceOptions) -> None:
     )
 
     def stop() -> None:
+        collector.stop()
         controller.stop()
         api.stop()
         ingress.stop()

@@ -7,8 +7,16 @@ import binascii
 import re
 from typing import Any
 
+from pdk_nb.local.kubernetes.customkinds import check_definition
 from pdk_nb.local.kubernetes.errors import invalid
-from pdk_nb.local.kubernetes.kinds import INFERENCE_SERVICES, NAMESPACES, SECRETS, Kind, Object
+from pdk_nb.local.kubernetes.kinds import (
+    CUSTOM_RESOURCE_DEFINITIONS,
+    INFERENCE_SERVICES,
+    NAMESPACES,
+    SECRETS,
+    Kind,
+    Object,
+)
 
 # Name rule of the InferenceService webhook: pkg/apis/serving/v1beta1/inference_service_validation.go.
 SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -36,6 +44,8 @@ def admit(kind: Kind, obj: Object) -> None:
         obj.setdefault("spec", {"finalizers": ["kubernetes"]})
         obj.setdefault("status", {"phase": "Active"})
         obj["metadata"].setdefault("labels", {}).setdefault("kubernetes.io/metadata.name", name)
+    elif kind is CUSTOM_RESOURCE_DEFINITIONS:
+        check_definition(obj)
     elif kind is INFERENCE_SERVICES:
         _admit_inference_service(obj, name)
 

@@ -6,10 +6,12 @@ import contextlib
 from typing import Any
 
 from pdk_nb.local.kubernetes.admission import admit
+from pdk_nb.local.kubernetes.customkinds import inference_service_definition
 from pdk_nb.local.kubernetes.errors import ApiError
 from pdk_nb.local.kubernetes.kinds import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
+    CUSTOM_RESOURCE_DEFINITIONS,
     NAMESPACES,
     NODES,
     ROLE_BINDINGS,
@@ -83,6 +85,7 @@ def create_system_objects(store: ObjectStore, ingress_port: int) -> None:
         admit(NAMESPACES, namespace)
         _ensure(store, NAMESPACES, None, namespace)
     _ensure(store, NODES, None, {"metadata": {"name": "embedded"}, "status": {}})
+    _ensure(store, CUSTOM_RESOURCE_DEFINITIONS, None, inference_service_definition())
     for name, rules in CLUSTER_RULES.items():
         _ensure(store, CLUSTER_ROLES, None, {"metadata": {"name": name}, "rules": rules})
     subject = {"kind": "Group", "apiGroup": RBAC_GROUP, "name": MASTERS}

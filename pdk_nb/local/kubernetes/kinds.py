@@ -342,6 +342,16 @@ ROLE_BINDINGS = _rbac("rolebindings", "RoleBinding", True)
 CLUSTER_ROLES = _rbac("clusterroles", "ClusterRole", False)
 CLUSTER_ROLE_BINDINGS = _rbac("clusterrolebindings", "ClusterRoleBinding", False)
 
+CUSTOM_RESOURCE_DEFINITIONS = Kind(
+    "apiextensions.k8s.io",
+    "v1",
+    "customresourcedefinitions",
+    "CustomResourceDefinition",
+    False,
+    ("crd", "crds"),
+    columns=(NAME, Column("Created At", _at("metadata.creationTimestamp"))),
+)
+
 KINDS: tuple[Kind, ...] = (
     NAMESPACES,
     CONFIG_MAPS,
@@ -355,6 +365,7 @@ KINDS: tuple[Kind, ...] = (
     ROLE_BINDINGS,
     CLUSTER_ROLES,
     CLUSTER_ROLE_BINDINGS,
+    CUSTOM_RESOURCE_DEFINITIONS,
     INFERENCE_SERVICES,
 )
 
@@ -368,6 +379,16 @@ class Registry:
     def find(self, group: str, version: str, plural: str) -> Kind | None:
         """The kind of a path, or None."""
         return self._kinds.get((group, version, plural))
+
+    def named(self, group: str, plural: str) -> Kind | None:
+        """A kind in whatever version."""
+        return next((kind for kind in self._kinds.values() if (kind.group, kind.plural) == (group, plural)), None)
+
+    def replace(self, group: str, plural: str, kinds: Iterable[Kind]) -> None:
+        """Serve a resource with these versions; with none, not any more."""
+        # A new table, so that readers need no lock.
+        kept = {key: kind for key, kind in self._kinds.items() if (key[0], key[2]) != (group, plural)}
+        self._kinds = kept | {(kind.group, kind.version, kind.plural): kind for kind in kinds}
 
     def groups(self) -> dict[str, dict[str, list[Kind]]]:
         """All kinds by group and version."""

@@ -6,6 +6,7 @@ holds parts of a pod that the embedded runtime does not look into, it takes anyt
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -320,8 +321,11 @@ def _check_object(schema: Schema, value: dict[str, Any], path: str, findings: Fi
             result[name] = each
         else:
             findings.unknown.append(inner)
+    for name, each in properties.items():
+        if "default" in each and value.get(name) is None:
+            result[name] = copy.deepcopy(each["default"])
     for name in schema.get("required") or []:
-        if value.get(name) is None:
+        if result.get(name) is None:
             inner = f"{path}.{name}" if path else name
             findings.wrong.append((inner, "Required value"))
     return result

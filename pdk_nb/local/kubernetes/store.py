@@ -283,6 +283,24 @@ class ObjectStore:
         with self.changed:
             return [(key[0], key[1], key[3]) for key in self._objects if key[2] == namespace]
 
+    def dependents(self, uid: str) -> list[Key]:
+        """Keys of the objects whose only owner is the object with this uid."""
+        with self.changed:
+            return [
+                key
+                for key, obj in self._objects.items()
+                if [each.get("uid") for each in obj["metadata"].get("ownerReferences") or []] == [uid]
+            ]
+
+    def orphan(self, uid: str, kind_of: Callable[[str, str], Kind | None]) -> None:
+        """Let the dependents of an object go on without it."""
+        with self.changed:
+            for key in self.dependents(uid):
+                kind, obj = kind_of(key[0], key[1]), copy.deepcopy(self._objects[key])
+                if kind:
+                    del obj["metadata"]["ownerReferences"]
+                    self.update(kind, key[2], key[3], obj)
+
     def changes(self, kind: Kind, namespace: str | None, after: int) -> list[Change]:
         """The kind's changes after a version, oldest first.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 from pdk_nb.local.kubernetes.errors import no_resource
@@ -146,7 +147,8 @@ def openapi_index(registry: Registry) -> dict[str, Any]:
     for group, versions in registry.groups().items():
         for version, kinds in versions.items():
             path = group_path(group, version)
-            digest = hashlib.sha256(f"{path}{[kind.kind for kind in kinds]}".encode()).hexdigest()[:32].upper()
+            content = json.dumps([path, [(kind.kind, kind.schema) for kind in kinds]])
+            digest = hashlib.sha256(content.encode()).hexdigest()[:32].upper()
             paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
     return {"paths": paths}
 

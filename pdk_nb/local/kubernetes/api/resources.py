@@ -301,6 +301,10 @@ class Resources:
         if call.name:
             if call.dry_run:
                 return self._object(call, self._store.get(call.kind, call.namespace, call.name))
+            policy = (call.body or {}).get("propagationPolicy") or call.query.get("propagationPolicy")
+            if policy == "Orphan" or (call.body or {}).get("orphanDependents"):
+                owner = self._store.get(call.kind, call.namespace, call.name)
+                self._store.orphan(owner["metadata"]["uid"], self._registry.named)
             obj, gone = self._store.delete(call.kind, call.namespace, call.name, call.body)
             if call.kind is NAMESPACES and gone:
                 self._empty_namespace(call.name)
@@ -428,7 +432,7 @@ def _warned(response: Response, warnings: list[str]) -> Response:
 
 
 def _typed(kind: Kind, obj: Object) -> Object:
-    return {"apiVersion": kind.api_version, "kind": kind.kind, **obj}
+    return {**obj, "apiVersion": kind.api_version, "kind": kind.kind}
 
 
 def _json(body: Any, code: int = 200) -> Response:
