@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pdk_nb.local.kubernetes.inference.modelserver import ModelServerError
 from pdk_nb.local.kubernetes.inference.revision import Revision
 from pdk_nb.local.kubernetes.inference.routes import Entry, Routes
-from pdk_nb.local.kubernetes.inference.torchserve import ModelServerError
 from pdk_nb.local.kubernetes.metrics import Metrics
 from pdk_nb.local.kubernetes.upstream import Unanswered
 from pdk_nb.local.kubernetes.wire import Answer, Head, WireError

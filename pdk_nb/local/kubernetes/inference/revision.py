@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pdk_nb.local.kubernetes.inference.torchserve import ModelServerError, Superseded, TorchServe, end_group
+from pdk_nb.local.kubernetes.inference.modelserver import ModelServerError, Superseded, end_group
+from pdk_nb.local.kubernetes.inference.runtimes import check_predictor, model_server
 from pdk_nb.local.kubernetes.kinds import Object
 from pdk_nb.local.kubernetes.upstream import Upstream
 
@@ -34,13 +35,16 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @functools.cache
-def warm_up_body() -> bytes:
+def warm_up_body(protocol: str = "v1") -> bytes:
     """A prediction request with a small grey picture: valid for every image handler."""
     from PIL import Image
 
     picture = io.BytesIO()
     Image.new("RGB", (32, 32), (127, 127, 127)).save(picture, "JPEG")
-    return json.dumps({"instances": [{"data": base64.b64encode(picture.getvalue()).decode()}]}).encode()
+    text = base64.b64encode(picture.getvalue()).decode()
+    if protocol == "v1":
+        return json.dumps({"instances": [{"data": text}]}).encode()
+    return json.dumps({"inputs": [{"name": "picture", "shape": [1], "datatype": "BYTES", "data": [text]}]}).encode()
 
 
 # Parts of the predictor that say how a revision is used, not what it is: changing them loads nothing anew.
@@ -117,10 +121,8 @@ class Revision:
         self._slots = threading.Semaphore(self.limits.concurrency) if self.limits.concurrency else None
         model = predictor.get("model") or {}
         self.uri = str(model.get("storageUri") or "")
-        self.protocol = str(model.get("protocolVersion") or "v1")
         self.version = str((service["metadata"].get("annotations") or {}).get("pach_id", ""))
-        environment = {str(each["name"]): str(each.get("value", "")) for each in model.get("env") or []}
-        self.server = TorchServe(folder, self.protocol, environment)
+        self.server = model_server(folder, predictor)
         self.upstream = Upstream(0)
 
     @property
@@ -141,21 +143,12 @@ class Revision:
             self.limits = limits
 
     def check(self) -> None:
-        """Refuse what the embedded runtime cannot serve.
+        """Refuse what the embedded runtimes cannot serve.
 
         Raises:
             ModelServerError: The predictor is of another kind.
         """
-        predictor = self.service["spec"]["predictor"]
-        model = predictor.get("model")
-        if not isinstance(model, dict):
-            given = ", ".join(sorted(key for key in predictor if key not in ("serviceAccountName",))) or "nothing"
-            raise ModelServerError(f"The embedded runtime serves PyTorch models only; the predictor has {given}.")
-        framework = (model.get("modelFormat") or {}).get("name")
-        if framework != "pytorch":
-            raise ModelServerError(f"The embedded runtime serves modelFormat pytorch, not {framework}.")
-        if not self.uri:
-            raise ModelServerError("The predictor has no storageUri.")
+        check_predictor(self.service["spec"]["predictor"])
 
     def fetch(
         self, environment: dict[str, str], on_failure: Callable[[str], None], superseded: Callable[[], bool]
@@ -215,7 +208,7 @@ class Revision:
         """
         self.server.start()
         self.server.wait_ready(LOAD_SECONDS, given_up)
-        self.server.warm_up(warm_up_body())
+        self.server.warm_up(warm_up_body(self.server.protocol))
         self.upstream = Upstream(self.server.inference_port)
         self.last_used = time.monotonic()
         self._running = True

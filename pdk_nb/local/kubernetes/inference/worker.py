@@ -14,12 +14,12 @@ from pathlib import Path
 
 from pdk_nb.local.kubernetes.errors import ApiError
 from pdk_nb.local.kubernetes.inference.credentials import storage_environment
+from pdk_nb.local.kubernetes.inference.modelserver import ModelServerError, Superseded
 from pdk_nb.local.kubernetes.inference.objects import record_event, remove_pod, write_pod
 from pdk_nb.local.kubernetes.inference.revision import Revision, revision_key
 from pdk_nb.local.kubernetes.inference.rollout import Rollout
 from pdk_nb.local.kubernetes.inference.routes import Routes, Target
 from pdk_nb.local.kubernetes.inference.status import Failure, Phase, Traffic, service_status
-from pdk_nb.local.kubernetes.inference.torchserve import ModelServerError, Superseded
 from pdk_nb.local.kubernetes.kinds import INFERENCE_SERVICES, Object
 from pdk_nb.local.kubernetes.store import ObjectStore
 

@@ -1,0 +1,94 @@
+"""The serving runtimes: which model server a predictor gets."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pdk_nb
+from pdk_nb.local.kubernetes.inference.modelserver import ModelFolder, ModelServer, ModelServerError, request
+from pdk_nb.local.kubernetes.inference.torchserve import TorchServe, java_executable
+from pdk_nb.local.service import LOOPBACK, free_port
+
+TORCHSERVE = "kserve-torchserve"
+PYTHON = "kserve-python"
+RUNTIMES = (TORCHSERVE, PYTHON)
+PROTOCOLS = ("v1", "v2")
+
+
+class PythonServer(ModelServer):
+    """KServe's Python model server with the archive's handler; needs no Java."""
+
+    title = "KServe's model server"
+
+    def command(self, model: ModelFolder, scratch: Path) -> list[str]:
+        """Our own small program around KServe's server.
+
+        Raises:
+            ModelServerError: There is more than one model: handlers are Python modules, and their names would clash.
+        """
+        if len(model.archives) > 1:
+            raise ModelServerError(
+                f"The runtime {PYTHON} serves one model; config.properties names {len(model.archives)}."
+            )
+        name, archive = next(iter(model.archives.items()))
+        self.inference_port = free_port()
+        program = [sys.executable, "-W", "ignore", "-m", "pdk_nb.local.kubernetes.inference.marserver"]
+        return [*program, name, str(archive), str(scratch / "model"), str(self.inference_port), self.protocol]
+
+    def _process_environment(self, scratch: Path) -> dict[str, str]:
+        kept = super()._process_environment(scratch)
+        source = str(Path(pdk_nb.__file__).parent.parent)
+        return {**kept, "PYTHONPATH": os.pathsep.join([kept["PYTHONPATH"], source])}
+
+    def is_ready(self, model: str) -> bool:
+        """Whether the server answers: it does so only once the handler is loaded."""
+        return request("GET", f"http://{LOOPBACK}:{self.inference_port}/v1/models/{model}", timeout=2)[0] == 200
+
+
+def model_server(folder: Path, predictor: dict[str, Any]) -> ModelServer:
+    """The server for a predictor.
+
+    Args:
+        folder: The revision's folder.
+        predictor: ``spec.predictor``.
+    """
+    model = predictor.get("model") or {}
+    protocol = str(model.get("protocolVersion") or "v1")
+    environment = {str(each["name"]): str(each.get("value", "")) for each in model.get("env") or []}
+    made = PythonServer if (model.get("runtime") or default_runtime()) == PYTHON else TorchServe
+    return made(folder, protocol, environment)
+
+
+def default_runtime() -> str:
+    """TorchServe, as on a cluster; without Java the one that needs none."""
+    try:
+        java_executable()
+    except ModelServerError:
+        return PYTHON
+    return TORCHSERVE
+
+
+def check_predictor(predictor: dict[str, Any]) -> None:
+    """Refuse what the embedded runtimes cannot serve.
+
+    Raises:
+        ModelServerError: The predictor is of another kind; the text says which there are.
+    """
+    model = predictor.get("model")
+    if not isinstance(model, dict):
+        given = ", ".join(sorted(key for key in predictor if key not in ("serviceAccountName",))) or "nothing"
+        raise ModelServerError(f"The embedded runtime serves PyTorch models only; the predictor has {given}.")
+    framework = (model.get("modelFormat") or {}).get("name")
+    if framework != "pytorch":
+        raise ModelServerError(f"The embedded runtime serves modelFormat pytorch, not {framework}.")
+    runtime = model.get("runtime")
+    if runtime and runtime not in RUNTIMES:
+        raise ModelServerError(f"There is no runtime {runtime} here; there are {', '.join(RUNTIMES)}.")
+    protocol = model.get("protocolVersion") or "v1"
+    if protocol not in PROTOCOLS:
+        raise ModelServerError(f"The embedded runtimes speak {' and '.join(PROTOCOLS)}, not {protocol}.")
+    if not model.get("storageUri"):
+        raise ModelServerError("The predictor has no storageUri.")
