@@ -114,10 +114,11 @@ def serve(options: ServiceOptions) -> None:
     )
 
     def stop() -> None:
+        # First: a request that comes now must not start a server again.
+        ingress.stop()
         collector.stop()
         controller.stop()
         api.stop()
-        ingress.stop()
         ingress_app.close()
         store.close()
 

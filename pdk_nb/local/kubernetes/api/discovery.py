@@ -81,7 +81,7 @@ def resource_list(registry: Registry, group: str, version: str) -> dict[str, Any
         if kind.categories:
             entry["categories"] = list(kind.categories)
         resources.append(entry)
-        for name, verbs in _subresources(kind):
+        for name, verbs in subresources(kind):
             resources.append(
                 {
                     "name": f"{kind.plural}/{name}",
@@ -95,7 +95,8 @@ def resource_list(registry: Registry, group: str, version: str) -> dict[str, Any
     return {**body, "apiVersion": "v1"} if group else body
 
 
-def _subresources(kind: Kind) -> list[tuple[str, list[str]]]:
+def subresources(kind: Kind) -> list[tuple[str, list[str]]]:
+    """Names and verbs of a kind's subresources."""
     found = [("status", STATUS_VERBS)] if kind.status else []
     return [*found, ("log", ["get"])] if kind is PODS else found
 
@@ -135,10 +136,8 @@ def _aggregated(kind: Kind) -> dict[str, Any]:
         entry["shortNames"] = list(kind.short)
     if kind.categories:
         entry["categories"] = list(kind.categories)
-    subresources = [
-        {"subresource": name, "responseKind": response_kind, "verbs": verbs} for name, verbs in _subresources(kind)
-    ]
-    return {**entry, "subresources": subresources} if subresources else entry
+    inner = [{"subresource": name, "responseKind": response_kind, "verbs": verbs} for name, verbs in subresources(kind)]
+    return {**entry, "subresources": inner} if inner else entry
 
 
 def openapi_index(registry: Registry) -> dict[str, Any]:

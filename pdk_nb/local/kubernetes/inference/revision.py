@@ -116,6 +116,7 @@ class Revision:
         self._idle = threading.Condition()
         self._starting = threading.Lock()
         self._running = False
+        self._closed = False
         predictor = service["spec"]["predictor"]
         self.limits = Limits.of(predictor)
         self._slots = threading.Semaphore(self.limits.concurrency) if self.limits.concurrency else None
@@ -148,6 +149,9 @@ class Revision:
         Raises:
             ModelServerError: The predictor is of another kind.
         """
+        for part in ("transformer", "explainer"):
+            if self.service["spec"].get(part):
+                raise ModelServerError(f"The embedded runtime starts no {part}, only predictors.")
         check_predictor(self.service["spec"]["predictor"])
 
     def fetch(
@@ -224,6 +228,8 @@ class Revision:
         if self.running:
             return
         with self._starting:
+            if self._closed:
+                raise ModelServerError("it has been taken away")
             if not self.running:
                 self._stop_server()
                 self.start()
@@ -280,9 +286,14 @@ class Revision:
             while self.inflight and (left := deadline - time.monotonic()) > 0:
                 self._idle.wait(left)
 
+    def close(self) -> None:
+        """End the server for good: no request that is still about starts it again."""
+        self._closed = True
+        with self._starting:
+            self._stop_server()
+
     def discard(self) -> None:
         """Let the requests under way end, then end the server and delete the files."""
         self.wait_idle()
-        with self._starting:
-            self._stop_server()
+        self.close()
         shutil.rmtree(self.folder, ignore_errors=True)

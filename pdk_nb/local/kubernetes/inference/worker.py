@@ -70,7 +70,7 @@ class ServiceWorker:
         self._wake.set()
         self._thread.join(15)
         for revision in list(self.revisions.values()):
-            revision.server.stop()
+            revision.close()
 
     def _run(self) -> None:
         while True:
