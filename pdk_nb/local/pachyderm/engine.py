@@ -6,7 +6,8 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -140,11 +141,25 @@ class Engine:
         return found
 
     @contextmanager
-    def upload(self) -> Iterator[Upload]:
-        """A place for content that a change is going to use; discarded when an error leaves the block."""
-        # While the store is in use no blob is collected, so what is known now stays known.
-        with self.blobs.in_use(), self.read() as connection:
-            upload = Upload(self.blobs.writer(lambda digest: known_in(connection, digest)))
+    def upload(self, lasting: bool = False) -> Iterator[Upload]:
+        """A place for content that a change is going to use; discarded when an error leaves the block.
+
+        Args:
+            lasting: Whether the block may last long, as a job's does. It then holds no snapshot meanwhile, which
+                would keep the write-ahead log from being emptied.
+        """
+
+        def known(digest: bytes) -> bool:
+            with self.read() as connection:
+                return known_in(connection, digest)
+
+        with ExitStack() as stack:
+            # While the store is in use no blob is collected, so what is known now stays known.
+            stack.enter_context(self.blobs.in_use())
+            check = known
+            if not lasting:
+                check = partial(known_in, stack.enter_context(self.read()))
+            upload = Upload(self.blobs.writer(check))
             try:
                 yield upload
             except BaseException:

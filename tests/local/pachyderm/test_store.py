@@ -114,8 +114,12 @@ def test_trees_behave_like_a_dictionary(engine: Engine, steps: list[list[tuple[s
             # Changes survive the way through the database.
             editor.apply(edits.load_change(edits.dump_change(change)) for change in changes)
             result = editor.finish()
-            assert bool(result.problem) == model.clashes or not changes
+            assert bool(result.problem) == model.clashes
             assert before.key == key
+            if result.problem:
+                # The commit fails with these words, and the next one starts from the last good tree.
+                model.files = earlier
+                continue
             nodes.update(result.nodes)
             key = result.root.node
             tree_now = Tree(StoredNodes(connection, nodes), key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import time
 from collections.abc import Callable
 
 import grpc
@@ -105,10 +106,10 @@ def test_an_unknown_image_is_said_in_the_pipeline_reason(client: python_pachyder
     request = spec("default", pipeline, repo, "true")
     request.transform.image = "registry:5000/team/nowhere:1.0"
     client.create_pipeline_from_request(request)
-    for _ in range(100):
-        info = next(iter(client.inspect_pipeline(pipeline)))
-        if info.state == pps_pb2.PIPELINE_CRASHING:
-            break
+    deadline = time.monotonic() + 20
+    while (info := next(iter(client.inspect_pipeline(pipeline)))).state != pps_pb2.PIPELINE_CRASHING:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     assert "registry:5000/team/nowhere:1.0" in info.reason and "python" in info.reason
     job = next(client.list_job(pipeline))
     assert job.state == pps_pb2.JOB_CREATED

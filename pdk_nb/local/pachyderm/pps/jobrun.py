@@ -177,7 +177,7 @@ class JobRun:
             )
         self._log(f"processing {len(todo)} of {len(datums)} datums, {len(kept)} skipped")
         stale = None if base is None else frozenset(base) - kept
-        with self._engine.upload() as upload:
+        with self._engine.upload(lasting=True) as upload:
             runs = [
                 DatumRun(
                     self._context,

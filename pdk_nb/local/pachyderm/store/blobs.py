@@ -70,7 +70,9 @@ class PackWriter:
         """
         try:
             if self._handle is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
+                if not self._path.parent.exists():
+                    self._path.parent.mkdir(parents=True, exist_ok=True)
+                    sync_folder(self._path.parent.parent)
                 self._handle = self._path.open("w+b", buffering=1 << 18)
             self._handle.write(data)
         except OSError as error:
