@@ -196,17 +196,23 @@ class Lab:
 
         return prediction.show_request(self, Path(picture))
 
-    def predict_json(self, *files: str | Path) -> Table:
+    def samples(self, source: str = "", classes: str = "dog,cat") -> list[Path]:
+        """A few pictures that training never learns from."""
+        from pdk_nb.chapters import prediction
+
+        return prediction.samples(self, source, classes)
+
+    def predict_json(self, *files: str | Path, judge: bool = True) -> Table:
         """Send request files as they are, like the setup guide's curl."""
         from pdk_nb.chapters import prediction
 
-        return prediction.predict_json(self, [Path(file) for file in files])
+        return prediction.predict_json(self, [Path(file) for file in files], judge=judge)
 
-    def predict_pictures(self, source: str | Path) -> Table:
-        """Predict every picture of a folder and compare with its name."""
+    def predict_pictures(self, pictures: list[Path]) -> Table:
+        """Predict pictures and compare each answer with the picture's name."""
         from pdk_nb.chapters import prediction
 
-        return prediction.predict_pictures(self, Path(source))
+        return prediction.predict_pictures(self, pictures)
 
     def curl(self, file: str = "cat.json") -> str:
         """The same prediction as a shell command."""

@@ -53,8 +53,34 @@ def show_request(lab: Lab, picture: Path) -> Any:
     return figure
 
 
-def predict_json(lab: Lab, files: Sequence[Path]) -> Table:
-    """Send request files as they are and show the bare answers, as curl does."""
+def samples(lab: Lab, source: str, classes: str) -> list[Path]:
+    """A few pictures to predict that training never learns from.
+
+    Args:
+        lab: The lab.
+        source: Folder or zip file that the model was trained from; the lab's own six pictures when empty.
+        classes: Class names, separated by commas.
+    """
+    from pdk_nb.chapters.data import open_photos
+
+    if not source:
+        return pictures_in(lab.sample("pred"))
+    arrival = open_photos(lab, source, "data1", classes)
+    rule, chosen = arrival.photos.rule, []
+    held = hold_out([arrival])
+    for name in rule.classes:
+        chosen += [path for path in held if rule.name(f"{path.parent.name}/{path.name}") == name][:3]
+    return chosen
+
+
+def predict_json(lab: Lab, files: Sequence[Path], *, judge: bool = True) -> Table:
+    """Send request files as they are and show the bare answers, as curl does.
+
+    Args:
+        lab: The lab.
+        files: Request files; names that do not exist are looked for in ``sample-data``.
+        judge: Whether the answers count; a model that learned from other pictures need not know the lab's.
+    """
     target = serving.endpoint(lab.settings, lab.names.service)
     classes = served_classes(lab)
     rows = []
@@ -64,7 +90,7 @@ def predict_json(lab: Lab, files: Sequence[Path]) -> Table:
         from_request(request)
         answer = serving.predict(target, images=request, detail=False)[0]
         label = classes[answer.index] if answer.index is not None and answer.index < len(classes) else ""
-        expected = expected_label(path.stem, classes)
+        expected = expected_label(path.stem, classes) if judge else ""
         rows.append((path.name, json.dumps({"predictions": [answer.index]}), label, expected))
         remember(path.name, expected, label)
     return Table(
@@ -94,14 +120,12 @@ def pictures_in(folder: Path) -> list[Path]:
     return found
 
 
-def predict_pictures(lab: Lab, source: Path) -> Table:
-    """Predict a folder (or one picture) and compare each answer with the picture's name."""
-    folder = source if source.exists() else lab.sample(str(source))
-    pictures = pictures_in(folder) if folder.is_dir() else [folder]
+def predict_pictures(lab: Lab, pictures: Sequence[Path]) -> Table:
+    """Predict pictures and compare each answer with the picture's name."""
     classes = served_classes(lab)
     rows = []
     for picture, answer in ask(lab, pictures):
-        expected = expected_label(picture.name, classes)
+        expected = expected_label(f"{picture.parent.name}/{picture.name}", classes)
         verdict = "" if not expected else ("right" if answer.label == expected else "WRONG")
         rows.append((picture.name, answer.label or answer.error, f"{answer.score or 0:.0%}", expected, verdict))
         remember(picture.name, expected, answer.label)
