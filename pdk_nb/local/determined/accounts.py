@@ -57,7 +57,7 @@ class Accounts:
         self._lock = threading.Lock()
         # Every request of every trial authenticates: no database access for a known token.
         self._known: dict[str, tuple[int, float]] = {}
-        self._allocations: dict[str, str] = {}
+        self._allocations: dict[str, tuple[str, int]] = {}
 
     def ensure(self, username: str, password: str, *, admin: bool) -> Document:
         """A user of that name with that password, made or brought up to date."""
@@ -183,11 +183,11 @@ class Accounts:
 
     # -- allocations ---------------------------------------------------------------------------------------------
 
-    def open_allocation(self, allocation_id: str) -> str:
-        """A token for the processes of one allocation; it lives as long as they do."""
+    def open_allocation(self, allocation_id: str, user_id: int) -> str:
+        """A token for the processes of one allocation, acting for a user; it lives as long as they do."""
         token = f"v2.public.allocation.{secrets.token_urlsafe(32)}"
         with self._lock:
-            self._allocations[token] = allocation_id
+            self._allocations[token] = (allocation_id, user_id)
         return token
 
     def close_allocation(self, token: str) -> None:
@@ -195,8 +195,8 @@ class Accounts:
         with self._lock:
             self._allocations.pop(token, None)
 
-    def allocation_of(self, token: str) -> str:
-        """The allocation of a token.
+    def allocation_of(self, token: str) -> tuple[str, Document]:
+        """The allocation of a token, and the user that it acts for.
 
         Raises:
             ApiError: The token is unknown.
@@ -205,4 +205,4 @@ class Accounts:
             found = self._allocations.get(token)
         if found is None:
             raise unauthenticated("allocation token is not valid")
-        return found
+        return found[0], self.get(found[1])

@@ -50,6 +50,7 @@ class Experiments:
         self._runs: Runs | None = None
         self._searchers: dict[int, Searcher] = {}
         self._waiting: dict[int, Request] = {}
+        self._goals: dict[int, tuple[str, bool]] = {}
         self._stopping = False
         #: Called with the id of an experiment that has ended.
         self.on_end: Callable[[int], None] = lambda experiment_id: None
@@ -87,6 +88,22 @@ class Experiments:
     def trials(self, experiment_id: int) -> list[Document]:
         """An experiment's trials, oldest first."""
         return self._store.list("trial", experiment_id)
+
+    def goal(self, trial_id: int) -> tuple[str, bool]:
+        """The searcher's metric of a trial, and whether smaller is better; asked for every report.
+
+        Raises:
+            ApiError: There is no such trial.
+        """
+        found = self._goals.get(trial_id)
+        if found is None:
+            searcher = self.experiment(self.trial(trial_id)["experimentId"])["config"]["searcher"]
+            found = self._goals[trial_id] = (searcher["metric"], searcher["smaller_is_better"])
+        return found
+
+    def forget(self, trial_id: int) -> None:
+        """A trial was deleted."""
+        self._goals.pop(trial_id, None)
 
     def waiting(self) -> list[Request]:
         """Trials that wait for slots, in no order."""

@@ -157,6 +157,7 @@ class Removal:
     def _forget(self, trial: Document) -> None:
         for allocation in self._store.list("allocation", trial["taskId"]):
             self._store.delete("allocation", allocation["allocationId"])
+        self._experiments.forget(trial["id"])
         self._metrics.delete(trial["id"])
         self._logs.delete(trial["taskId"])
         self._store.delete("task", trial["taskId"])

@@ -163,7 +163,7 @@ class Runs:
         name = f"Trial {active.trial_id} (Experiment {active.experiment_id})"
         say = self._logs.say
         code = 1
-        token = self._accounts.open_allocation(active.allocation_id)
+        token = self._accounts.open_allocation(active.allocation_id, experiment["userId"])
         user_token = self._accounts.open_session(experiment["userId"])
         try:
             say(active.task_id, f"Scheduling {name} (id: {active.allocation_id})", allocation_id=active.allocation_id)

@@ -149,24 +149,24 @@ def early_exit(request: Request, key: str) -> dict[str, Any]:
 @route("POST", "/api/v1/trials/{key}/metrics")
 def report_metrics(request: Request, key: str) -> dict[str, Any]:
     master, sent = request.master, request.need("metrics")
-    trial = master.experiments.trial(number(key))
-    searcher = master.experiments.experiment(trial["experimentId"])["config"]["searcher"]
+    trial_id = number(key)
+    metric, smaller_is_better = master.experiments.goal(trial_id)
     group, values = str(request.get("group") or ""), sent.get("metrics") or {}
     averages = values.get("avgMetrics") or {}
     master.metrics.add(
-        trial["id"],
+        trial_id,
         int(sent.get("trialRunId") or 0),
         group,
         int(sent.get("stepsCompleted") or 0),
         sent.get("reportTime"),
         averages,
         values.get("batchMetrics"),
-        metric=searcher["metric"],
-        smaller_is_better=searcher["smaller_is_better"],
+        metric=metric,
+        smaller_is_better=smaller_is_better,
     )
     if group == "validation":
         try:
-            master.experiments.validated(trial["id"], averages)
+            master.experiments.validated(trial_id, averages)
         except ValueError as error:
             raise internal(str(error)) from error
     return {}

@@ -25,7 +25,6 @@ from pdk_nb.local.determined.api import (
 from pdk_nb.local.determined.api.routing import Bytes, Request, Router, Stream, dump, read_query, routes_of
 from pdk_nb.local.determined.errors import ApiError, internal, invalid, unauthenticated, unimplemented
 from pdk_nb.local.determined.master import Master
-from pdk_nb.local.determined.store import Document
 
 __all__ = ["Application", "all_routes"]
 
@@ -114,16 +113,9 @@ class Application:
         if token:
             request.user, request.token = accounts.user_of(token), token
         elif allocation_token:
-            request.allocation = accounts.allocation_of(allocation_token)
-            request.user = self._owner(request.allocation)
+            request.allocation, request.user = accounts.allocation_of(allocation_token)
         else:
             raise unauthenticated("token missing")
-
-    def _owner(self, allocation_id: str) -> Document:
-        allocation = self._master.store.get("allocation", allocation_id)
-        if allocation is None:
-            raise unauthenticated("allocation token is not valid")
-        return self._master.accounts.get(self._master.experiments.experiment(allocation["experimentId"])["userId"])
 
     @staticmethod
     def _send(status: int, body: bytes, start_response: Callable[..., Any]) -> list[bytes]:

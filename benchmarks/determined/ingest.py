@@ -1,0 +1,121 @@
+"""How fast the master takes logs and metrics in, and how a very long log pages and follows.
+
+python -m benchmarks.determined.ingest [--lines 1000000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+from tests.local.determined.conftest import USER_PASSWORD, new_master
+
+BATCH = 1000
+
+
+def session_of(address: str) -> requests.Session:
+    """A logged-in session."""
+    from pdk_nb.local.determined.accounts import client_hash
+
+    session = requests.Session()
+    body = {"username": "determined", "password": client_hash(USER_PASSWORD), "isHashed": True}
+    token = session.post(f"{address}/api/v1/auth/login", data=json.dumps(body), timeout=10).json()["token"]
+    session.headers["Authorization"] = f"Bearer {token}"
+    return session
+
+
+def new_trial(session: requests.Session, address: str) -> dict[str, Any]:
+    """A trial that runs nowhere."""
+    body = {"config": "name: bench\nsearcher: {name: single, metric: loss}\n", "unmanaged": True}
+    experiment = session.post(f"{address}/api/v1/experiments", data=json.dumps(body), timeout=10).json()["experiment"]
+    body = {"experimentId": experiment["id"], "unmanaged": True}
+    trial: dict[str, Any] = session.post(f"{address}/api/v1/trials", data=json.dumps(body), timeout=10).json()["trial"]
+    return trial
+
+
+def post_logs(session: requests.Session, address: str, task: str, lines: int) -> float:
+    """Lines per second, posted in batches as the log shipper does."""
+    entry = {"task_id": task, "log": "x" * 80 + "\n", "level": "INFO", "timestamp": "2025-01-01T00:00:00Z"}
+    data = json.dumps({"logs": [entry] * BATCH})
+    started = time.monotonic()
+    for _ in range(lines // BATCH):
+        session.post(f"{address}/api/v1/task/logs", data=data, timeout=30).raise_for_status()
+    return lines / (time.monotonic() - started)
+
+
+def post_metrics(address: str, trial: int, reports: int, clients: int) -> float:
+    """Reports per second, one request each, from several clients."""
+
+    headers = {"Authorization": str(session_of(address).headers["Authorization"])}
+
+    def run(first: int) -> None:
+        # The plainest client there is: the master is measured, not the client.
+        connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=30)
+        for step in range(first, reports, clients):
+            values = {
+                "trialId": trial,
+                "trialRunId": 1,
+                "stepsCompleted": step,
+                "metrics": {"avgMetrics": {"loss": 0.5}},
+            }
+            data = json.dumps({"group": "training", "metrics": values})
+            connection.request("POST", f"/api/v1/trials/{trial}/metrics", data, headers)
+            reply = connection.getresponse()
+            reply.read()
+            assert reply.status == 200
+
+    started = time.monotonic()
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(clients)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    return reports / (time.monotonic() - started)
+
+
+def read_log(session: requests.Session, address: str, trial: int, **params: Any) -> tuple[int, float]:
+    """Lines and seconds of one reading of a log."""
+    started, lines = time.monotonic(), 0
+    with session.get(f"{address}/api/v1/trials/{trial}/logs", params=params, stream=True, timeout=600) as reply:
+        for chunk in reply.iter_content(1 << 16):
+            lines += chunk.count(b"\n")
+    return lines, time.monotonic() - started
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--lines", type=int, default=1_000_000)
+    parser.add_argument("--reports", type=int, default=5000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        master = new_master(Path(name)).start()
+        try:
+            address, memory = master.ready["determined"], psutil.Process(master.process.pid)  # type: ignore[union-attr]
+            session = session_of(address)
+            trial = new_trial(session, address)
+            result = {"log_lines_per_second": round(post_logs(session, address, trial["taskId"], arguments.lines))}
+            result["metric_reports_per_second"] = round(post_metrics(address, trial["id"], arguments.reports, 4))
+            before = memory.memory_info().rss
+            lines, seconds = read_log(session, address, trial["id"])
+            result |= {"lines_read": lines, "lines_read_per_second": round(lines / seconds)}
+            result["tail_of_100_ms"] = round(
+                1000 * read_log(session, address, trial["id"], limit=100, orderBy="ORDER_BY_DESC")[1]
+            )
+            result["reading_grew_memory_mib"] = round((memory.memory_info().rss - before) / 2**20)
+            print(json.dumps(result, indent=1))
+        finally:
+            master.stop()
+
+
+if __name__ == "__main__":
+    main()
