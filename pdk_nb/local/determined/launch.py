@@ -189,9 +189,9 @@ def environment_of(
     return environment
 
 
-def command_of(cluster: Cluster) -> list[str]:
-    """The command that starts a trial's processes."""
-    return [cluster.python, str(CONTAINER / "start.py")]
+def command_of(cluster: Cluster, folder: Path) -> list[str]:
+    """The command that starts a trial's processes; it names the run's folder, so that people see whose it is."""
+    return [cluster.python, str(CONTAINER / "start.py"), str(folder)]
 
 
 def clean_up(cluster: Cluster, allocation_id: str) -> None:

@@ -213,7 +213,9 @@ class Runs:
         collector = _Collector(self._logs, run, secret_values(experiment["config"]))
         if active.killed:
             return -9
-        process, readers = start(launch.command_of(self.cluster), environment, folder / "workdir", collector.take)
+        process, readers = start(
+            launch.command_of(self.cluster, folder), environment, folder / "workdir", collector.take
+        )
         active.process = process
         if active.killed:
             end_tree(process, self.cluster.cluster_id, active.allocation_id)
