@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STATE  ?= .pdk
 STAMP  := $(VENV)/.installed
+# Uploads beyond 10 MB would be lost without a word at Jupyter's own limit; containers often have no other user than root.
+LAB_FLAGS := --ServerApp.tornado_settings="{'websocket_max_message_size': 104857600}" $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run lab test lint types unit e2e clean
@@ -32,7 +34,7 @@ run: setup
 lab: setup
 	$(BIN)/pdk-nb up --state-dir $(STATE)
 	@trap '$(BIN)/pdk-nb down --state-dir $(STATE)' EXIT INT TERM; \
-		eval "$$($(BIN)/pdk-nb env --state-dir $(STATE))" && $(BIN)/jupyter lab notebooks
+		eval "$$($(BIN)/pdk-nb env --state-dir $(STATE))" && $(BIN)/jupyter lab notebooks $(LAB_FLAGS)
 
 test: lint types unit
 
