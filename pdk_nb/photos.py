@@ -95,8 +95,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return Image.alpha_composite(white, rgba).convert("RGB")
     if image.mode.startswith(("I", "F")):
         # 16 and 32 bit greys: convert() would clip instead of scale.
-        low, high = image.getextrema()
-        low, high = float(low), float(high)
+        # Such modes have one band, so the extrema are two plain numbers.
+        low, high = (float(str(each)) for each in image.getextrema())
         scale = 255.0 / (high - low) if high > low else 0.0
         return image.convert("F").point(lambda value: value * scale - low * scale).convert("L").convert("RGB")
     return image.convert("RGB")
