@@ -77,12 +77,15 @@ class GcsObjects(BaseHTTPRequestHandler):
 def s3() -> Iterator[dict[str, str]]:
     """A moto server that checks signatures, with one user who may use its bucket."""
     import boto3
+    import requests
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
     address = f"http://{host}:{port}"
+    # Its buckets belong to the whole process: another module's objects may be there.
+    requests.post(f"{address}/moto-api/reset", timeout=10)
     options: dict[str, Any] = {"endpoint_url": address, "region_name": REGION}
     root = {"aws_access_key_id": "root", "aws_secret_access_key": "root"}
     boto3.client("s3", **options, **root).create_bucket(Bucket="models")
@@ -92,8 +95,6 @@ def s3() -> Iterator[dict[str, str]]:
     policy = json.dumps({"Version": "2012-10-17", "Statement": [rights]})
     iam.put_user_policy(UserName="lab", PolicyName="models", PolicyDocument=policy)
     key = iam.create_access_key(UserName="lab")["AccessKey"]
-    import requests
-
     # From here on every call has to be signed by somebody who may do it.
     requests.post(f"{address}/moto-api/reset-auth", data="0", timeout=10)
     yield {"endpoint": address, "access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
@@ -191,6 +192,8 @@ def test_a_store_without_credentials_says_so(monkeypatch: pytest.MonkeyPatch, tm
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    # boto3 remembers the credentials that an earlier test's environment had.
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
     with pytest.raises(DeploymentError, match="redentials") as raised:
         storage.probe(storage.S3Store("models"))
     assert "service account" in raised.value.fix
