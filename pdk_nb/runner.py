@@ -257,7 +257,7 @@ def execute(
         result.error = incomplete_cell(target)
     except PapermillExecutionError as error:
         words = re.sub(r"\x1b\[[0-9;]*m", "", f"{error.ename}: {error.evalue}")
-        result.error = f"{notebook.name}, {cell_name(target, error.cell_index)}: {words}"
+        result.error = f"{notebook.name}, {failed_cell(target)}: {words}"
     except Exception as error:  # a dead kernel, a time-out, a broken file: the run must still be written down
         result.error = f"{notebook.name}: {type(error).__name__}: {error}"
     result.seconds = round(time.monotonic() - started, 2)
@@ -300,6 +300,17 @@ def incomplete_cell(executed: Path) -> str:
         if state != "completed":
             return f"{executed.name}, {cell_name(executed, index)}: the cell is {state or 'not executed'}"
     return ""
+
+
+def failed_cell(executed: Path) -> str:
+    """How to find the cell that failed; papermill's own index does not count the banners that it adds."""
+    import nbformat
+
+    notebook = nbformat.read(str(executed), as_version=4)
+    for index, cell in enumerate(notebook.cells):
+        if cell.metadata.get("papermill", {}).get("status") == "failed":
+            return cell_name(executed, index)
+    return "an unknown cell"
 
 
 def cell_name(executed: Path, index: int) -> str:

@@ -63,14 +63,15 @@ def test_a_page_asks_nothing_from_outside(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_failing_cell_ends_the_run_and_is_named(folder: Path, tmp_path: Path) -> None:
-    write(folder, "00-first", "raise ValueError('the data is gone')")
+    path = write(folder, "00-first", "1 + 1", "raise ValueError('the data is gone')")
+    failing = nbformat.read(path, as_version=4).cells[1].id
     write(folder, "01-second", CHECK.format(n="01"))
     said: list[str] = []
     result = run(folder, tmp_path / "runs", progress=said.append)
     assert result.status == "failed"
     assert [each.status for each in result.notebooks] == ["failed", "not run"]
     assert "ValueError: the data is gone" in result.notebooks[0].error
-    assert "00-first.ipynb, cell" in result.notebooks[0].error
+    assert f"00-first.ipynb, cell '{failing}'" in result.notebooks[0].error
     assert json.loads((result.folder / "summary.json").read_text())["status"] == "failed"
     assert (result.folder / "00-first.html").exists()
     assert any("FAILED" in line for line in said)
