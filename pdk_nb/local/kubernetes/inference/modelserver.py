@@ -13,6 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ class ModelFolder:
         self.archives = {model: self.store / name for model, name in names.items()}
 
 
-class ModelServer:
+class ModelServer(ABC):
     """One local process that serves the models of one revision.
 
     Args:
@@ -145,6 +146,7 @@ class ModelServer:
                 start_new_session=True,
             )
 
+    @abstractmethod
     def command(self, model: ModelFolder, scratch: Path) -> list[str]:
         """The command line of the server.
 
@@ -152,11 +154,10 @@ class ModelServer:
             model: What it serves.
             scratch: A folder that goes with the process.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def is_ready(self, model: str) -> bool:
         """Whether a model can be asked."""
-        raise NotImplementedError
 
     def load_failure(self) -> str:
         """Why the model will never be ready; empty as long as it may be."""
