@@ -6,11 +6,8 @@ Every call names the project: the client's short forms (tuples) can only mean th
 from __future__ import annotations
 
 import hashlib
-import io
-import re
-import tarfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,14 +18,13 @@ from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_nb.errors import DataError, PdkError, ServiceUnreachable, SpecError, TrainingError
+from pdk_nb.photos import refused_name
 from pdk_nb.settings import Settings
 
 ENDED = frozenset({"FAILURE", "SUCCESS", "KILLED", "UNRUNNABLE"})
 JOB_STATES = {value: name.removeprefix("JOB_") for name, value in pps_pb2.JobState.items()}
 PIPELINE_STATES = {value: name.removeprefix("PIPELINE_") for name, value in pps_pb2.PipelineState.items()}
 POLL_S = 0.3
-# Pachyderm's path rule: src/internal/storage/paths.go (printable ASCII without glob characters).
-REFUSED_CHARACTERS = re.compile(r"[^ -~]|[*?\[\]{}!()@+^\\]")
 Outcome = Literal["created", "updated", "unchanged"]
 
 
@@ -307,7 +303,7 @@ def commit_files(
     """
     if not wanted:
         raise DataError("There is nothing to commit.", where=f"{project}/{repo}:/{folder}")
-    refused = [path for path in (folder, *wanted) if REFUSED_CHARACTERS.search(path)]
+    refused = [path for path in (folder, *wanted) if refused_name(path)]
     if refused:
         raise DataError(
             f"Pachyderm refuses {len(refused)} name(s): {', '.join(refused[:5])}.",
@@ -390,17 +386,3 @@ def log_lines(client: python_pachyderm.Client, project: str, pipeline: str, id: 
     except grpc.RpcError as error:
         raise PdkError(f"The log cannot be read: {reason(error)}", where=f"{project}/{pipeline}@{id}") from error
     return [message.message.rstrip("\n") for message in messages if message.user]
-
-
-def tar_members(client: python_pachyderm.Client, commit: pfs_pb2.Commit, path: str) -> Iterator[tuple[str, bytes]]:
-    """Paths and bytes of all files below a path, read as one stream."""
-    with client.get_file_tar(commit, path) as archive:
-        for member in archive:
-            if member.isfile():
-                content = archive.extractfile(member)
-                yield "/" + member.name.lstrip("/"), content.read() if content else b""
-
-
-def open_tar(content: bytes) -> tarfile.TarFile:
-    """A tar archive from bytes."""
-    return tarfile.open(fileobj=io.BytesIO(content))
