@@ -1,0 +1,90 @@
+"""The walkthrough: ``run`` executes the notebooks, ``reset`` removes what they made."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from pdk_nb.commands.common import STAND_IN, Options, Subparsers, kubeconfig_of, pairs_of, say
+from pdk_nb.errors import UsageError
+
+
+def register(commands: Subparsers, options: Options) -> None:
+    """Add these commands to the command line."""
+    run = commands.add_parser(
+        "run", parents=[options.state, options.cluster], help="execute the notebooks in order, headless"
+    )
+    run.add_argument("--from", dest="first", metavar="NN", help="start at notebook NN")
+    run.add_argument("--only", metavar="NN", help="run notebook NN alone")
+    run.add_argument("-p", dest="parameters", action="append", default=[], metavar="NAME=VALUE", help="set a parameter")
+    run.add_argument(
+        "--with-stack", action="store_true", help="use the embedded stack; start it if needed, then stop it"
+    )
+    run.add_argument("--notebooks", metavar="DIR", help="folder of the notebooks (default: notebooks/ of the checkout)")
+    run.add_argument("--out", metavar="DIR", default="runs", help="folder of the results (default: runs)")
+    run.set_defaults(handler=command_run)
+    reset = commands.add_parser(
+        "reset", parents=[options.state, options.cluster], help="remove what the lab made on the cluster"
+    )
+    reset.add_argument("--dry-run", action="store_true", help="only show the plan")
+    reset.add_argument("--yes", action="store_true", help="do not ask")
+    reset.set_defaults(handler=command_reset)
+
+
+def command_run(args: argparse.Namespace) -> int:
+    """``pdk-nb run``."""
+    from pdk_nb.checkout import find_checkout
+    from pdk_nb.local import stack
+    from pdk_nb.runner import run
+
+    if args.with_stack and args.kubeconfig:
+        raise UsageError("--with-stack and --kubeconfig exclude each other.", where="pdk-nb run")
+    parameters = pairs_of(args.parameters, "-p")
+    notebooks = Path(args.notebooks) if args.notebooks else find_checkout() / "notebooks"
+    started = False
+    if args.with_stack:
+        say("Starting the embedded stack ...")
+        known, started = stack.up(args.state_dir, progress=say)
+        kubeconfig = known["kubeconfig"]
+        say(STAND_IN)
+    else:
+        kubeconfig = kubeconfig_of(args)
+        say(f"Using the cluster of {kubeconfig}")
+    try:
+        result = run(
+            notebooks,
+            Path(args.out),
+            kubeconfig=kubeconfig,
+            first=args.first,
+            only=args.only,
+            parameters=parameters,
+            progress=say,
+        )
+    finally:
+        if started:
+            stack.down(args.state_dir, progress=say)
+    return 0 if result.status == "passed" else 1
+
+
+def command_reset(args: argparse.Namespace) -> int:
+    """``pdk-nb reset``."""
+    from pdk_nb.lab import connect
+
+    lab = connect(kubeconfig=kubeconfig_of(args))
+    plan = lab.clean_up_plan()
+    if not plan:
+        say("Nothing of the lab is on the cluster.")
+        return 0
+    print(plan)
+    if args.dry_run:
+        return 0
+    if not args.yes:
+        if not sys.stdin.isatty():
+            raise UsageError("reset deletes things and nobody is there to ask.", fix="pdk-nb reset --yes")
+        if input("Delete all of this? [y/N] ").strip().lower() not in ("y", "yes"):
+            say("Nothing was deleted.")
+            return 1
+    lab.clean_up(plan)
+    say("Done.")
+    return 0
