@@ -1,5 +1,6 @@
 import io
 import json
+import random
 import sys
 import zipfile
 from collections import Counter
@@ -38,7 +39,7 @@ def test_drawing_again_gives_the_same_pictures():
         for name in ("data1/cat.1.jpg", "data2/dog.250.jpg"):
             kept = Image.open(io.BytesIO(opened.read(name))).convert("L").resize((32, 32))
             arrival, file = name.split("/")
-            side = draw_pets.random.Random(f"side {name}").randint(112, 144)
+            side = random.Random(f"side {name}").randint(112, 144)
             drawn = draw_pets.draw_pet(file[:3], name, side, draw_pets.SCENES[arrival]).convert("L").resize((32, 32))
             # JPEG encoders differ a little between machines; pictures do not.
             difference = [abs(a - b) for a, b in zip(kept.tobytes(), drawn.tobytes(), strict=True)]
