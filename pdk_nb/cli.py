@@ -7,7 +7,7 @@ import os
 import sys
 
 from pdk_nb import __version__
-from pdk_nb.commands import predictions, stack, walkthrough
+from pdk_nb.commands import participants, predictions, stack, walkthrough
 from pdk_nb.commands.common import say, shared_options
 from pdk_nb.errors import PdkError
 
@@ -15,6 +15,7 @@ from pdk_nb.errors import PdkError
 GROUPS = (
     stack,
     walkthrough,
+    participants,
     predictions,
 )
 

@@ -27,19 +27,22 @@ if TYPE_CHECKING:
     from pdk_nb.widgets import PredictionPanel
 
 
-def connect(kubeconfig: str = "", namespace: str = "default", names: Names | None = None) -> Lab:
+def connect(kubeconfig: str = "", namespace: str = "default", participant: str = "", names: Names | None = None) -> Lab:
     """Read the settings of a cluster.
 
     Args:
         kubeconfig: Path; ``KUBECONFIG`` or ``~/.kube/config`` when empty.
         namespace: Namespace of the ConfigMap ``pdk-config``.
-        names: Other names than the setup guide's.
+        participant: Whose things these are, where many people share the cluster; ``PDK_PARTICIPANT`` when empty.
+        names: Other names altogether.
 
     Raises:
+        UsageError: The participant's name cannot be used.
         SettingsError: There is no kubeconfig or no ``pdk-config``.
         ServiceUnreachable: The cluster does not answer.
     """
-    return Lab(settings_module.load(kubeconfig or None, namespace), names or Names())
+    names = names or Names.chosen(participant)
+    return Lab(settings_module.load(kubeconfig or None, namespace), names)
 
 
 class Lab:

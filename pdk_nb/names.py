@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
+
+from pdk_nb.errors import UsageError
+
+PARTICIPANT_VARIABLE = "PDK_PARTICIPANT"
+# Lower-case DNS label that begins with a letter: the strictest of the platforms' rules (InferenceService, KServe).
+PARTICIPANT = re.compile(r"[a-z](-?[a-z0-9])*")
+# Pachyderm's pods are called "<project>-<pipeline>-v<n>" and have 63 characters at most
+# (validation of CreatePipeline in src/server/pps/server); the prefix stands in both names.
+MAX_PARTICIPANT = 16
 
 
 @dataclass(frozen=True)
@@ -18,6 +29,7 @@ class Names:
         service: InferenceService.
         workspace: Determined workspace.
         experiment_project: Determined project in that workspace.
+        participant: Whose names these are; empty for the setup guide's own.
     """
 
     project: str = "pdk-dogs-and-cats"
@@ -28,3 +40,61 @@ class Names:
     service: str = "dog-cat"
     workspace: str = "PDK Demos"
     experiment_project: str = "pdk-dogs-and-cats"
+    participant: str = ""
+
+    @classmethod
+    def for_participant(cls, participant: str = "") -> Names:
+        """Names of one of many people on a cluster; every name begins with theirs.
+
+        Args:
+            participant: A short name, e.g. ``ada``; the setup guide's own names when empty.
+
+        Raises:
+            UsageError: The platforms would refuse names that begin like this.
+        """
+        if not participant:
+            return cls()
+        if not PARTICIPANT.fullmatch(participant) or len(participant) > MAX_PARTICIPANT:
+            raise UsageError(
+                f"'{participant}' cannot be the name of a participant.",
+                where=f"--participant, {PARTICIPANT_VARIABLE}",
+                fix=f"Use up to {MAX_PARTICIPANT} lower-case letters, digits and single '-' inside, beginning with "
+                "a letter: ada, team-7.",
+            )
+        base = cls()
+        return cls(
+            # Shorter than the guide's: pods carry the project's and the pipeline's name.
+            project=f"{participant}-pdk",
+            data_repo=f"{participant}-{base.data_repo}",
+            train_pipeline=f"{participant}-{base.train_pipeline}",
+            deploy_pipeline=f"{participant}-{base.deploy_pipeline}",
+            model=f"{participant}-{base.model}",
+            service=f"{participant}-{base.service}",
+            workspace=f"{participant} {base.workspace}",
+            experiment_project=f"{participant}-{base.experiment_project}",
+            participant=participant,
+        )
+
+    @classmethod
+    def chosen(cls, participant: str = "") -> Names:
+        """Names of the given participant, else of the one that ``PDK_PARTICIPANT`` names, else the guide's.
+
+        Raises:
+            UsageError: The name cannot be used.
+        """
+        return cls.for_participant(participant or os.environ.get(PARTICIPANT_VARIABLE, "").strip())
+
+
+def participant_of(kind: str, name: str) -> str:
+    """Whose a name is.
+
+    Args:
+        kind: Attribute of :class:`Names`, e.g. ``project``.
+        name: Name of a thing of that kind.
+
+    Returns:
+        The participant; empty when the name is not one that :meth:`Names.for_participant` gives.
+    """
+    tail = str(getattr(Names.for_participant("x"), kind)).removeprefix("x")
+    participant = name.removesuffix(tail) if name.endswith(tail) else ""
+    return participant if PARTICIPANT.fullmatch(participant) and len(participant) <= MAX_PARTICIPANT else ""

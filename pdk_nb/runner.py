@@ -22,9 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from pdk_nb.errors import UsageError
+from pdk_nb.names import PARTICIPANT_VARIABLE
 from pdk_nb.record import HEADLESS_VARIABLE, RECORD_VARIABLE, read_record
 
 KERNEL = "python3"
+PARTICIPANT_PARAMETER = "participant"
 CELL_SECONDS = 900
 KERNEL_START_SECONDS = 120
 VERSIONED = (
@@ -150,6 +152,7 @@ def run(
     first: str | None = None,
     only: str | None = None,
     parameters: Mapping[str, str] | None = None,
+    participant: str = "",
     progress: Callable[[str], None] = lambda line: None,
 ) -> RunResult:
     """Execute notebooks in order; the first failure ends the run.
@@ -161,6 +164,7 @@ def run(
         first: Number to start at.
         only: Number of the only one to run.
         parameters: Values by name, as text.
+        participant: Whose things these are, where many people share the cluster; given like the cluster.
         progress: Called with one line per step.
 
     Returns:
@@ -181,14 +185,20 @@ def run(
         for path, result in zip(notebooks, results, strict=True):
             progress(f"[{result.name}] running ...")
             values = dict(given[path])
-            if kubeconfig and "kubeconfig" in parameters_of(path):
-                values["kubeconfig"] = str(kubeconfig)
+            for name, value in (("kubeconfig", kubeconfig), (PARTICIPANT_PARAMETER, participant)):
+                if value and name in parameters_of(path):
+                    values[name] = str(value)
             execute(
                 path,
                 folder,
                 values,
                 result,
-                {"KUBECONFIG": kubeconfig, RECORD_VARIABLE: str(record), "IPYTHONDIR": profile.name},
+                {
+                    "KUBECONFIG": kubeconfig,
+                    PARTICIPANT_VARIABLE: participant,
+                    RECORD_VARIABLE: str(record),
+                    "IPYTHONDIR": profile.name,
+                },
             )
             said = len([check for check in result.checks if check["state"] == "ok"])
             progress(f"[{result.name}] {result.status} in {result.seconds:.1f} s, {said} check(s) ok")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import html
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import grpc
 
-from pdk_nb import mlde, mldm, serving
+from pdk_nb import mlde, mldm, serving, specs, storage
 from pdk_nb.chapters import deployment
-from pdk_nb.errors import PdkError
+from pdk_nb.errors import DeploymentError, PdkError
 from pdk_nb.report import Table
 
 if TYPE_CHECKING:
@@ -32,9 +35,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be deleted, in order."""
+    """What is to be deleted, in order.
+
+    Attributes:
+        steps: One for each thing.
+        notes: What could not be looked at from here, and so stays.
+    """
 
     steps: tuple[Step, ...]
+    notes: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.steps)
@@ -44,12 +53,15 @@ class Plan:
         return Table(("Order", "What", "Name"), [(n, each.kind, each.name) for n, each in enumerate(self.steps, 1)])
 
     def __str__(self) -> str:
-        return str(self.table()) if self.steps else "Nothing of the lab is on the cluster."
+        text = str(self.table()) if self.steps else "Nothing of the lab is on the cluster."
+        return "\n".join([text, *(f"note: {note}" for note in self.notes)])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return self.table()._repr_html_() if self.steps else f"<p>{self}</p>"
+        if not self.steps:
+            return f"<p>{html.escape(str(self))}</p>"
+        return self.table()._repr_html_() + "".join(f"<p>Note: {html.escape(note)}</p>" for note in self.notes)
 
 
 def make_plan(lab: Lab) -> Plan:
@@ -62,7 +74,8 @@ def make_plan(lab: Lab) -> Plan:
         steps.append(Step("InferenceService", names.service, lambda: serving.delete(lab.settings, names.service)))
     steps += _pachyderm_steps(lab)
     steps += _determined_steps(lab)
-    return Plan(tuple(steps))
+    stored, notes = _storage_steps(lab)
+    return Plan(tuple(steps + stored), notes)
 
 
 def _pachyderm_steps(lab: Lab) -> list[Step]:
@@ -172,11 +185,34 @@ def _workspace_steps(lab: Lab, experiments: int) -> list[Step]:
                 lambda: http.delete(f"/api/v1/projects/{project.id}"),
             )
         )
-    if len(projects) <= 1:
+    # A project of others keeps the workspace alive.
+    if len(projects) == len(steps):
         steps.append(
             Step("Determined workspace", names.workspace, lambda: http.delete(f"/api/v1/workspaces/{workspace.id}"))
         )
     return steps
+
+
+def _storage_steps(lab: Lab) -> tuple[list[Step], tuple[str, ...]]:
+    """The model's files in the cluster's bucket; the deploy stage of clouds puts them there."""
+    known, prefix = lab.settings, f"{lab.names.model}/"
+    if not known.kserve_model_bucket_name:
+        return [], ()
+    try:
+        endpoint = urlsplit(known.minio_url).hostname
+        if endpoint:
+            socket.getaddrinfo(endpoint, None)
+        store = storage.open_store(specs.cloud_host(known), known.kserve_model_bucket_name, endpoint=known.minio_url)
+        keys = list(store.keys(prefix))
+    except (DeploymentError, OSError) as error:
+        what = getattr(error, "what", str(error))
+        return [], (f"Files under {prefix} in bucket {known.kserve_model_bucket_name} stay: {what}",)
+
+    def delete() -> None:
+        for key in keys:
+            store.delete(key)
+
+    return [Step(f"{len(keys)} model file(s)", f"{store.uri}{prefix}", delete)] if keys else [], ()
 
 
 def apply(lab: Lab, plan: Plan) -> Table:
@@ -185,11 +221,13 @@ def apply(lab: Lab, plan: Plan) -> Table:
     Raises:
         PdkError: Something cannot be deleted; what comes after it is left alone.
     """
+    from determined.common.api.errors import BadRequestException, BadResponseException
+
     rows = []
     for step in plan.steps:
         try:
             step.delete()
-        except (grpc.RpcError, OSError, RuntimeError) as error:
+        except (grpc.RpcError, OSError, RuntimeError, BadRequestException, BadResponseException) as error:
             raise PdkError(
                 f"{step.kind} {step.name} cannot be deleted: {mldm.reason(error)}",
                 fix="Mend this and run the clean-up again: it goes on where it stopped.",

@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from pdk_nb.lab import Lab
 
 
+PROJECT_DESCRIPTION = "PDK Lab"
+
+
 def create_projects(lab: Lab) -> Table:
     """Create what is absent on each platform."""
     names, client = lab.names, lab.pachyderm
     rows: list[tuple[str, str, str]] = [
-        ("Pachyderm project", names.project, mldm.ensure_project(client, names.project, "PDK Lab")),
+        ("Pachyderm project", names.project, mldm.ensure_project(client, names.project, PROJECT_DESCRIPTION)),
         (
             "Pachyderm repo",
             names.data_repo,
@@ -48,6 +51,10 @@ def _determined_project(lab: Lab) -> list[tuple[str, str, str]]:
 def rendered(lab: Lab, **choices: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Both specs, rendered for this cluster; empty choices leave the cluster's own values in force."""
     names, variant = lab.names, specs.variant_for(lab.settings)
+    if names.participant:
+        # The experiment's configuration has the workspace of those who share nothing.
+        own = ("--workspace", names.workspace, "--experiment-project", names.experiment_project)
+        choices["train_args"] = (*choices.get("train_args", ()), *own)
     params = specs.params_for(
         lab.settings,
         variant=variant,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from pdk_nb.errors import StackError, UsageError
 
 if TYPE_CHECKING:
+    from pdk_nb.lab import Lab
+
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 else:
     Subparsers = argparse._SubParsersAction
@@ -28,11 +30,13 @@ class Options:
 
     Attributes:
         state: ``--state-dir``, the folder of the embedded stack.
-        cluster: ``--kubeconfig``, the cluster to use.
+        cluster: ``--kubeconfig`` and ``--namespace``, the cluster to use.
+        person: ``--participant``, whose things on that cluster.
     """
 
     state: argparse.ArgumentParser
     cluster: argparse.ArgumentParser
+    person: argparse.ArgumentParser
 
 
 def shared_options() -> Options:
@@ -47,7 +51,17 @@ def shared_options() -> Options:
         metavar="F",
         help="the cluster to use (default: KUBECONFIG, the running stack, ~/.kube/config)",
     )
-    return Options(state, cluster)
+    cluster.add_argument(
+        "--namespace", metavar="N", default="default", help="namespace of the ConfigMap pdk-config (default: default)"
+    )
+    person = argparse.ArgumentParser(add_help=False)
+    person.add_argument(
+        "--participant",
+        metavar="P",
+        default="",
+        help="whose things, where many people share the cluster (default: PDK_PARTICIPANT)",
+    )
+    return Options(state, cluster, person)
 
 
 def say(line: str) -> None:
@@ -84,3 +98,34 @@ def kubeconfig_of(args: argparse.Namespace) -> str:
         except StackError:
             chosen = ""
     return kubeconfig_path(chosen) or ""
+
+
+def lab_of(args: argparse.Namespace) -> Lab:
+    """The lab on the cluster and with the names that the command line says."""
+    from pdk_nb.lab import connect
+
+    return connect(kubeconfig_of(args), args.namespace, args.participant)
+
+
+def deletion_flags(parser: argparse.ArgumentParser) -> None:
+    """``--dry-run`` and ``--yes`` of a command that deletes."""
+    parser.add_argument("--dry-run", action="store_true", help="only show the plan")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def may_delete(args: argparse.Namespace, command: str) -> bool:
+    """Whether to go on after the plan was shown: never in a dry run, else what the person says.
+
+    Raises:
+        UsageError: Nobody is there to ask.
+    """
+    if args.dry_run:
+        return False
+    if args.yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError(f"{command} deletes things and nobody is there to ask.", fix=f"pdk-nb {command} --yes")
+    if input("Delete all of this? [y/N] ").strip().lower() in ("y", "yes"):
+        return True
+    say("Nothing was deleted.")
+    return False

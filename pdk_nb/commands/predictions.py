@@ -8,15 +8,18 @@ from pathlib import Path
 
 from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
 from pdk_nb.errors import PdkError
+from pdk_nb.names import Names
 
 
 def register(commands: Subparsers, options: Options) -> None:
     """Add these commands to the command line."""
     predict = commands.add_parser(
-        "predict", parents=[options.state, options.cluster], help="classify pictures with the served model"
+        "predict",
+        parents=[options.state, options.cluster, options.person],
+        help="classify pictures with the served model",
     )
     predict.add_argument("images", nargs="+", metavar="IMAGE", type=Path)
-    predict.add_argument("--service", default="dog-cat", help="InferenceService (default: dog-cat)")
+    predict.add_argument("--service", default="", help="InferenceService (default: the lab's own)")
     predict.add_argument("--json", action="store_true", help="print one line of JSON per picture")
     predict.set_defaults(handler=command_predict)
     convert = commands.add_parser("img2json", help="turn a picture into the JSON that KServe expects")
@@ -29,11 +32,12 @@ def command_predict(args: argparse.Namespace) -> int:
     """``pdk-nb predict``."""
     from pdk_nb import serving, settings
 
-    known = settings.load(kubeconfig_of(args))
+    known = settings.load(kubeconfig_of(args), args.namespace)
+    service = args.service or Names.chosen(args.participant).service
     failed = 0
     for image in args.images:
         try:
-            prediction = serving.predict(known, args.service, [image])[0]
+            prediction = serving.predict(known, service, [image])[0]
         except PdkError as error:
             failed += 1
             say(f"{image}: {error}")

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from pdk_nb.commands.common import STAND_IN, Options, Subparsers, kubeconfig_of, pairs_of, say
+from pdk_nb.commands.common import (
+    STAND_IN,
+    Options,
+    Subparsers,
+    deletion_flags,
+    kubeconfig_of,
+    lab_of,
+    may_delete,
+    pairs_of,
+    say,
+)
 from pdk_nb.errors import UsageError
+from pdk_nb.names import Names
 
 
 def register(commands: Subparsers, options: Options) -> None:
     """Add these commands to the command line."""
     run = commands.add_parser(
-        "run", parents=[options.state, options.cluster], help="execute the notebooks in order, headless"
+        "run", parents=[options.state, options.cluster, options.person], help="execute the notebooks in order, headless"
     )
     run.add_argument("--from", dest="first", metavar="NN", help="start at notebook NN")
     run.add_argument("--only", metavar="NN", help="run notebook NN alone")
@@ -25,10 +35,11 @@ def register(commands: Subparsers, options: Options) -> None:
     run.add_argument("--out", metavar="DIR", default="runs", help="folder of the results (default: runs)")
     run.set_defaults(handler=command_run)
     reset = commands.add_parser(
-        "reset", parents=[options.state, options.cluster], help="remove what the lab made on the cluster"
+        "reset",
+        parents=[options.state, options.cluster, options.person],
+        help="remove what the lab made on the cluster",
     )
-    reset.add_argument("--dry-run", action="store_true", help="only show the plan")
-    reset.add_argument("--yes", action="store_true", help="do not ask")
+    deletion_flags(reset)
     reset.set_defaults(handler=command_reset)
 
 
@@ -41,6 +52,9 @@ def command_run(args: argparse.Namespace) -> int:
     if args.with_stack and args.kubeconfig:
         raise UsageError("--with-stack and --kubeconfig exclude each other.", where="pdk-nb run")
     parameters = pairs_of(args.parameters, "-p")
+    if args.namespace != "default":
+        parameters.setdefault("namespace", args.namespace)
+    participant = Names.chosen(args.participant).participant
     notebooks = Path(args.notebooks) if args.notebooks else find_checkout() / "notebooks"
     started = False
     if args.with_stack:
@@ -59,6 +73,7 @@ def command_run(args: argparse.Namespace) -> int:
             first=args.first,
             only=args.only,
             parameters=parameters,
+            participant=participant,
             progress=say,
         )
     finally:
@@ -69,22 +84,14 @@ def command_run(args: argparse.Namespace) -> int:
 
 def command_reset(args: argparse.Namespace) -> int:
     """``pdk-nb reset``."""
-    from pdk_nb.lab import connect
-
-    lab = connect(kubeconfig=kubeconfig_of(args))
+    lab = lab_of(args)
     plan = lab.clean_up_plan()
     if not plan:
-        say("Nothing of the lab is on the cluster.")
+        say(str(plan))
         return 0
     print(plan)
-    if args.dry_run:
-        return 0
-    if not args.yes:
-        if not sys.stdin.isatty():
-            raise UsageError("reset deletes things and nobody is there to ask.", fix="pdk-nb reset --yes")
-        if input("Delete all of this? [y/N] ").strip().lower() not in ("y", "yes"):
-            say("Nothing was deleted.")
-            return 1
+    if not may_delete(args, "reset"):
+        return 0 if args.dry_run else 1
     lab.clean_up(plan)
     say("Done.")
     return 0

@@ -1,0 +1,98 @@
+"""Many people on one cluster: who has things of the lab there, how far they are, and everything of theirs removed.
+
+Somebody counts as a participant when a thing on the cluster carries a name that :class:`pdk_nb.names.Names` gives, and
+something else says that the lab made it: a similar name of somebody's own is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from pdk_nb import mlde, mldm, serving
+from pdk_nb.chapters import cleanup, deployment
+from pdk_nb.chapters.setup import PROJECT_DESCRIPTION
+from pdk_nb.names import Names, participant_of
+from pdk_nb.report import Table
+
+if TYPE_CHECKING:
+    from pdk_nb.lab import Lab
+
+
+def find(lab: Lab) -> list[str]:
+    """Everybody who has things of the lab on the cluster, in the order of the alphabet."""
+    found = set(_in_pachyderm(lab)) | set(_in_determined(lab)) | set(_in_kserve(lab))
+    return sorted(found - {""})
+
+
+def _in_pachyderm(lab: Lab) -> Iterable[str]:
+    for info in lab.pachyderm.list_project():
+        name = participant_of("project", info.project.name)
+        repo = Names.for_participant(name).data_repo
+        if name and (info.description == PROJECT_DESCRIPTION or repo in mldm.repos(lab.pachyderm, info.project.name)):
+            yield name
+
+
+def _in_determined(lab: Lab) -> Iterable[str]:
+    for workspace in lab.determined.list_workspaces():
+        name = participant_of("workspace", str(workspace.name))
+        if name and Names.for_participant(name).experiment_project in {p.name for p in workspace.list_projects()}:
+            yield name
+    for model in lab.determined.list_models():
+        name = participant_of("model", model.name)
+        # The train stage writes its pipeline into the model's metadata.
+        if name and (model.metadata or {}).get("pipeline") == Names.for_participant(name).train_pipeline:
+            yield name
+
+
+def _in_kserve(lab: Lab) -> Iterable[str]:
+    for row in serving.status_table(lab.settings):
+        name = participant_of("service", row["NAME"])
+        status = serving.service_status(lab.settings, row["NAME"]) if name else None
+        if status and status.annotations.get("pdk-lab/model") == Names.for_participant(name).model:
+            yield name
+
+
+def of(lab: Lab, participant: str) -> Lab:
+    """The lab of one participant on the same cluster, over the same connections."""
+    other = type(lab)(lab.settings, Names.for_participant(participant))
+    other.__dict__.update({name: lab.__dict__[name] for name in ("pachyderm", "determined") if name in lab.__dict__})
+    return other
+
+
+def table(lab: Lab, participants: Iterable[str]) -> Table:
+    """How far each of them is, station by station."""
+    columns = ("Participant", "Commit", "Train pipeline", "Deploy pipeline", "Versions", "Service")
+    return Table(columns, [_row(of(lab, each)) for each in participants])
+
+
+def _row(lab: Lab) -> tuple[str, ...]:
+    names = lab.names
+    head = mldm.head(lab.pachyderm, names.project, names.data_repo)
+    states = mldm.pipelines(lab.pachyderm, names.project)
+    model = mlde.find_model(lab.determined, names.model)
+    service = deployment.service(lab)
+    return (
+        names.participant,
+        head[:8] or "-",
+        *(states[each][0].lower() if each in states else "-" for each in (names.train_pipeline, names.deploy_pipeline)),
+        str(len(mlde.versions(model))) if model is not None else "-",
+        "-" if service is None else "ready" if service.ready else "not ready",
+    )
+
+
+def plans(lab: Lab, participants: Iterable[str]) -> dict[str, cleanup.Plan]:
+    """What the clean-up of each of them would delete; those who have nothing are left out."""
+    found = {each: cleanup.make_plan(of(lab, each)) for each in participants}
+    return {each: plan for each, plan in found.items() if plan}
+
+
+def clean(lab: Lab, chosen: dict[str, cleanup.Plan], progress: Callable[[str], None] = lambda line: None) -> None:
+    """Delete what the plans list, one participant after the other.
+
+    Raises:
+        PdkError: Something cannot be deleted; what comes after it is left alone.
+    """
+    for participant, plan in chosen.items():
+        progress(f"{participant}: {len(plan.steps)} thing(s)")
+        cleanup.apply(of(lab, participant), plan)

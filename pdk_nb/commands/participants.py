@@ -1,0 +1,59 @@
+"""Many people on one cluster: the instructor's ``participants list`` and ``participants clean``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from pdk_nb.commands.common import Options, Subparsers, deletion_flags, lab_of, may_delete, say
+from pdk_nb.names import Names
+
+
+def register(commands: Subparsers, options: Options) -> None:
+    """Add these commands to the command line."""
+    parser = commands.add_parser("participants", help="who shares the cluster; list them, or clean up after them")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    parents = [options.state, options.cluster]
+    listing = actions.add_parser("list", parents=parents, help="everybody who has things of the lab on the cluster")
+    listing.add_argument("--json", action="store_true", help="print one line of JSON")
+    listing.set_defaults(handler=command_list, participant="")
+    clean = actions.add_parser("clean", parents=parents, help="remove everything of all of them, or of those named")
+    clean.add_argument("names", nargs="*", metavar="PARTICIPANT", help="only these (default: everybody)")
+    deletion_flags(clean)
+    clean.set_defaults(handler=command_clean, participant="")
+
+
+def command_list(args: argparse.Namespace) -> int:
+    """``pdk-nb participants list``."""
+    from pdk_nb.chapters import participants
+
+    lab = lab_of(args)
+    found = participants.table(lab, participants.find(lab))
+    if args.json:
+        columns = [column.lower().replace(" ", "_") for column in found.columns]
+        print(json.dumps([dict(zip(columns, row, strict=True)) for row in found.rows]))
+    elif len(found):
+        print(found)
+    else:
+        say("No participant has things on this cluster.")
+    return 0
+
+
+def command_clean(args: argparse.Namespace) -> int:
+    """``pdk-nb participants clean``."""
+    from pdk_nb.chapters import participants
+
+    for name in args.names:
+        Names.for_participant(name)
+    lab = lab_of(args)
+    plans = participants.plans(lab, args.names or participants.find(lab))
+    if not plans:
+        say("Nothing of a participant is on the cluster.")
+        return 0
+    for name, plan in plans.items():
+        print(f"{name}\n{plan}\n")
+    if not may_delete(args, "participants clean"):
+        return 0 if args.dry_run else 1
+    participants.clean(lab, plans, progress=say)
+    say("Done.")
+    return 0
