@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.command_line import ROOT, pdk_nb
 
-
-def pdk_nb(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run the command line of this checkout."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PACH", "DET_", "KUBE"))}
-    environment["PYTHONPATH"] = str(ROOT)
-    return subprocess.run(
-        [sys.executable, "-m", "pdk_nb.cli", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=environment,
-        timeout=options.pop("timeout", 240),
-        **options,
-    )
+__all__ = ["ROOT", "pdk_nb", "stack"]
 
 
 @pytest.fixture(scope="session")
