@@ -255,6 +255,24 @@ class Lab:
 
         return deployment.serve_version(self, commit, timeout)
 
+    def canary(self, commit: str, percent: int, timeout: float = 300.0) -> Note:
+        """Give the model of a commit a share of the traffic; the rest stays where it is."""
+        from pdk_nb.chapters import deployment
+
+        return deployment.canary(self, commit, percent, timeout)
+
+    def promote(self) -> Note:
+        """Give the canary all of the traffic."""
+        from pdk_nb.chapters import deployment
+
+        return deployment.promote(self)
+
+    def traffic_table(self) -> Table:
+        """Which model version gets how much of the traffic."""
+        from pdk_nb.chapters import deployment
+
+        return deployment.traffic_table(self)
+
     def served_commit(self) -> str:
         """The commit whose model answers now."""
         from pdk_nb.chapters import deployment

@@ -1,4 +1,4 @@
-"""InferenceServices of KServe: create or update, wait with reasons, roll back, split traffic, predict.
+"""InferenceServices of KServe: create or update, wait with reasons, split traffic, roll back, predict.
 
 Everything goes through the Kubernetes API with the official client; every function takes the lab's settings or a
 :class:`Cluster` made by :func:`connect`. An update is a merge patch of the fields that belong to the lab, guarded by
@@ -10,23 +10,26 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pdk_nb import predictions
-from pdk_nb.cluster import (
-    REQUEST_TIMEOUT_S,
-    Cluster,
-    Where,
-    api_errors,
-    connect,
-    covers,
-    ensure_service_account,
-    resolve,
-)
-from pdk_nb.errors import DeploymentError, PredictionError, UsageError
+from pdk_nb.cluster import REQUEST_TIMEOUT_S, Cluster, Where, api_errors, connect, ensure_service_account, resolve
+from pdk_nb.errors import DeploymentError, PredictionError
 from pdk_nb.predictions import Endpoint, Prediction
+from pdk_nb.rollout import Share, canary, promote, revisions, rollback, set_canary, traffic, wait_share
+from pdk_nb.service_objects import (
+    GROUP,
+    PLURAL,
+    VERSION,
+    Applied,
+    create,
+    find,
+    need,
+    patch,
+    until_settled,
+    where_text,
+)
 from pdk_nb.service_spec import (
     HISTORY,
     HISTORY_LENGTH,
@@ -36,7 +39,6 @@ from pdk_nb.service_spec import (
     manifest,
     predictor_spec,
     record,
-    recorded_version,
 )
 from pdk_nb.service_status import ServiceStatus, failure_reasons, is_terminal, read_status
 
@@ -47,7 +49,9 @@ __all__ = [
     "Endpoint",
     "Prediction",
     "ServiceStatus",
+    "Share",
     "apply",
+    "canary",
     "connect",
     "curl_command",
     "delete",
@@ -55,65 +59,19 @@ __all__ = [
     "ensure_service_account",
     "manifest",
     "predict",
+    "promote",
     "revisions",
     "rollback",
     "service_status",
     "set_canary",
     "status_table",
+    "traffic",
     "wait_ready",
+    "wait_share",
 ]
 
-GROUP, VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
-CONFLICT_RETRIES = 8
 # A failed state has to hold this long before it ends a wait: right after a change it can be the old revision's.
 SETTLE_S = 3.0
-
-
-@dataclass(frozen=True)
-class Applied:
-    """What :func:`apply` did.
-
-    Attributes:
-        name: The service.
-        action: ``created``, ``updated`` or ``unchanged``.
-        previous_revision: Latest revision before; empty for a new service. Hand it to :func:`wait_ready`.
-    """
-
-    name: str
-    action: str
-    previous_revision: str = ""
-
-
-def _where(cluster: Cluster, name: str) -> str:
-    return f"InferenceService {cluster.namespace}/{name}"
-
-
-def _get(cluster: Cluster, name: str) -> dict[str, Any] | None:
-    """The object; None only when the API says 404."""
-    import kubernetes
-
-    with api_errors(cluster, _where(cluster, name)):
-        try:
-            found: dict[str, Any] = cluster.custom.get_namespaced_custom_object(
-                GROUP, VERSION, cluster.namespace, PLURAL, name, _request_timeout=REQUEST_TIMEOUT_S
-            )
-            return found
-        except kubernetes.client.ApiException as error:
-            if error.status != 404:
-                raise
-            return None
-
-
-def _need(cluster: Cluster, name: str) -> dict[str, Any]:
-    found = _get(cluster, name)
-    if found is None:
-        raise DeploymentError(
-            "There is no such InferenceService.",
-            where=f"{cluster.namespace}/{name}",
-            fix=f"kubectl -n {cluster.namespace} get inferenceservices  lists those that there are; "
-            "the deploy pipeline's job makes it.",
-        )
-    return found
 
 
 def apply(where: Where, deployment: Deployment) -> Applied:
@@ -135,26 +93,23 @@ def apply(where: Where, deployment: Deployment) -> Applied:
 
     cluster = resolve(where)
     body = manifest(deployment, cluster.namespace)
-    for attempt in range(CONFLICT_RETRIES):
-        current = _get(cluster, deployment.name)
+
+    def step() -> Applied:
+        current = find(cluster, deployment.name)
+        if current is not None:
+            return _update(cluster, deployment, current)
         try:
-            if current is not None:
-                return _update(cluster, deployment, current)
-            with api_errors(cluster, _where(cluster, deployment.name)):
-                cluster.custom.create_namespaced_custom_object(
-                    GROUP, VERSION, cluster.namespace, PLURAL, body, _request_timeout=REQUEST_TIMEOUT_S
-                )
-            return Applied(deployment.name, "created")
+            return create(cluster, body)
         except kubernetes.client.ApiException as error:
-            # 404 on create: the namespace is not there. 409: somebody was faster; look again.
-            if error.status == 404 and current is None:
+            if error.status == 404:
                 raise DeploymentError(
                     f"There is no namespace {cluster.namespace}.",
-                    where=_where(cluster, deployment.name),
+                    where=where_text(cluster, deployment.name),
                     fix=f"kubectl create namespace {cluster.namespace}",
                 ) from error
-        time.sleep(0.1 * (attempt + 1))
-    raise DeploymentError("Others keep changing the InferenceService.", where=_where(cluster, deployment.name))
+            raise
+
+    return until_settled(cluster, deployment.name, step)
 
 
 def _update(cluster: Cluster, deployment: Deployment, current: dict[str, Any]) -> Applied:
@@ -165,35 +120,7 @@ def _update(cluster: Cluster, deployment: Deployment, current: dict[str, Any]) -
     served = [each for each in history(current) if each["version"] != deployment.version]
     served = [*served, record(deployment)][-HISTORY_LENGTH:]
     notes: dict[str, Any] = {**lineage_notes(deployment), HISTORY: json.dumps(served, separators=(",", ":"))}
-    return _patch(cluster, current, {"annotations": notes}, {"predictor": predictor})
-
-
-def _patch(cluster: Cluster, current: dict[str, Any], metadata: dict[str, Any], spec: dict[str, Any]) -> Applied:
-    name = current["metadata"]["name"]
-    if covers(current, {"metadata": metadata, "spec": spec}):
-        return Applied(name, "unchanged")
-    body = {"metadata": {**metadata, "resourceVersion": current["metadata"]["resourceVersion"]}, "spec": spec}
-    with api_errors(cluster, _where(cluster, name)):
-        cluster.custom.patch_namespaced_custom_object(
-            GROUP, VERSION, cluster.namespace, PLURAL, name, body, _request_timeout=REQUEST_TIMEOUT_S
-        )
-    return Applied(name, "updated", read_status(current).latest_created)
-
-
-def _change(
-    where: Where, name: str, make: Callable[[dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]]
-) -> Applied:
-    """Patch an existing service; ``make`` gives metadata and spec for the object as it is now."""
-    import kubernetes
-
-    cluster = resolve(where)
-    for attempt in range(CONFLICT_RETRIES):
-        current = _need(cluster, name)
-        try:
-            return _patch(cluster, current, *make(current))
-        except kubernetes.client.ApiException:
-            time.sleep(0.1 * (attempt + 1))
-    raise DeploymentError("Others keep changing the InferenceService.", where=_where(cluster, name))
+    return patch(cluster, current, {"annotations": notes}, {"predictor": predictor})
 
 
 def service_status(where: Where, name: str) -> ServiceStatus:
@@ -202,7 +129,7 @@ def service_status(where: Where, name: str) -> ServiceStatus:
     Raises:
         DeploymentError: There is no such service.
     """
-    return read_status(_need(resolve(where), name))
+    return read_status(need(resolve(where), name))
 
 
 def status_table(where: Where) -> list[dict[str, str]]:
@@ -247,7 +174,7 @@ def wait_ready(
     failing_since, said = 0.0, ""
     status: ServiceStatus | None = None
     while True:
-        found = _get(cluster, name)
+        found = find(cluster, name)
         status = read_status(found) if found else None
         if status and (not version or status.version == version):
             stale = bool(after) and after in (status.latest_created, status.latest_ready)
@@ -280,65 +207,7 @@ def _not_ready(cluster: Cluster, name: str, what: str, reasons: list[str]) -> De
         f"kubectl -n {cluster.namespace} describe inferenceservice {name}; "
         f"kubectl -n {cluster.namespace} logs -l serving.kserve.io/inferenceservice={name} -c kserve-container"
     )
-    return DeploymentError(text, where=_where(cluster, name), fix=fix)
-
-
-def revisions(where: Where, name: str) -> list[dict[str, Any]]:
-    """Model versions that the service has served, oldest first, each with ``current``.
-
-    Raises:
-        DeploymentError: There is no such service.
-    """
-    service = _need(resolve(where), name)
-    now = read_status(service).version
-    return [{**each, "current": each["version"] == now} for each in history(service)]
-
-
-def rollback(where: Where, name: str, to: str | int | None = None) -> Applied:
-    """Serve an earlier model version again: its files are still there, so only the address changes.
-
-    Args:
-        where: Settings or connection.
-        name: The service.
-        to: Version name, or its number in the registry; None for the version before the current one.
-
-    Raises:
-        DeploymentError: There is no such service, or no such version in its history.
-    """
-
-    def make(service: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        record = recorded_version(service, to)
-        numbers = {key: int(record.get(key, 0)) for key in ("number", "experiment")}
-        texts = {key: str(record.get(key, "")) for key in ("version", "model", "checkpoint", "project", "repo")}
-        model = service["spec"]["predictor"].get("model") or service["spec"]["predictor"].get("pytorch") or {}
-        target = Deployment(name=name, storage_uri=record["uri"], **texts, **numbers)  # type: ignore[arg-type]
-        notes: dict[str, Any] = lineage_notes(target)
-        for key in ("number", "experiment", "checkpoint"):
-            # What the old version has no value for must not stay behind from the new one.
-            notes.setdefault({"number": "pdk-lab/model-version-number"}.get(key, f"pdk-lab/{key}"), None)
-        kind = "model" if "model" in service["spec"]["predictor"] else "pytorch"
-        if not model:
-            raise DeploymentError("The service has no PyTorch predictor.", where=name)
-        return {"annotations": notes}, {"predictor": {kind: {"storageUri": record["uri"]}}}
-
-    return _change(where, name, make)
-
-
-def set_canary(where: Where, name: str, percent: int | None) -> Applied:
-    """Give the latest revision a share of the traffic; the rest stays with the one before.
-
-    Args:
-        where: Settings or connection.
-        name: The service.
-        percent: 0 to 100; None ends the split, and the latest revision gets all.
-
-    Raises:
-        UsageError: The share is no percentage.
-        DeploymentError: There is no such service.
-    """
-    if percent is not None and not 0 <= percent <= 100:
-        raise UsageError(f"{percent} is not a percentage.", fix="Give 0 to 100, or None to end the split.")
-    return _change(where, name, lambda _: ({}, {"predictor": {"canaryTrafficPercent": percent}}))
+    return DeploymentError(text, where=where_text(cluster, name), fix=fix)
 
 
 def delete(where: Where, name: str, timeout: float = 60.0) -> bool:
@@ -353,7 +222,7 @@ def delete(where: Where, name: str, timeout: float = 60.0) -> bool:
     import kubernetes
 
     cluster = resolve(where)
-    with api_errors(cluster, _where(cluster, name)):
+    with api_errors(cluster, where_text(cluster, name)):
         try:
             cluster.custom.delete_namespaced_custom_object(
                 GROUP, VERSION, cluster.namespace, PLURAL, name, _request_timeout=REQUEST_TIMEOUT_S
@@ -363,11 +232,11 @@ def delete(where: Where, name: str, timeout: float = 60.0) -> bool:
                 return False
             raise
     deadline = time.monotonic() + timeout
-    while _get(cluster, name) is not None:
+    while find(cluster, name) is not None:
         if time.monotonic() > deadline:
             raise DeploymentError(
                 f"The service is still there after {timeout:.0f} s.",
-                where=_where(cluster, name),
+                where=where_text(cluster, name),
                 fix="A finalizer holds it; kubectl describe shows which.",
             )
         time.sleep(0.25)
@@ -386,14 +255,14 @@ def endpoint(where: Where, name: str) -> Endpoint:
     if not status.url:
         raise PredictionError(
             "The service has no URL yet: " + (status.summary() or "it is starting"),
-            where=_where(cluster, name),
+            where=where_text(cluster, name),
             fix="Wait until it is READY.",
         )
     if not cluster.ingress or not status.model:
         lacking = "the ingress's address" if not cluster.ingress else "the service's model"
         raise PredictionError(
             f"Nobody says {lacking}.",
-            where=_where(cluster, name),
+            where=where_text(cluster, name),
             fix="Give pdk-config kserve_ingress_host and kserve_ingress_port, and the service the annotation "
             "pdk-lab/model (the deploy stage does).",
         )

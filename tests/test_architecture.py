@@ -26,7 +26,7 @@ FLOORS = (
         "torchscript",
         "torchserve_config",
     },
-    {"cluster", "mldm", "mlde", "predictions", "serving"},
+    {"cluster", "mldm", "mlde", "predictions", "rollout", "service_objects", "serving"},
     {"chapters", "checks", "doctor", "lineage", "stages"},
     {"lab"},
     {"widgets"},

@@ -167,6 +167,29 @@ def test_the_canary_share(cluster: Settings, name: str) -> None:
         serving.set_canary(cluster, name, 101)
 
 
+def test_a_canary_of_an_earlier_version(cluster: Settings, name: str) -> None:
+    serving.apply(cluster, deployment(name=name))
+    with pytest.raises(DeploymentError, match="no other revision"):
+        serving.canary(cluster, name, "v1", 20)
+    serving.apply(cluster, deployment("v2", "file:///absent/2/", name))
+    assert serving.canary(cluster, name, "v1", 20).previous_revision
+    predictor = raw(cluster, name)["spec"]["predictor"]
+    assert (predictor["canaryTrafficPercent"], predictor["model"]["storageUri"]) == (20, "file:///absent/model/")
+    with pytest.raises(DeploymentError, match="never served v9"):
+        serving.canary(cluster, name, "v9", 20)
+    with pytest.raises(UsageError):
+        serving.canary(cluster, name, "v2", 101)
+    with pytest.raises(DeploymentError, match="cannot be promoted"):
+        serving.promote(cluster, name)
+    # Going back takes the canary's share away and not the split: that would give it everything.
+    serving.rollback(cluster, name, "v2")
+    predictor = raw(cluster, name)["spec"]["predictor"]
+    assert (predictor["canaryTrafficPercent"], predictor["model"]["storageUri"]) == (0, "file:///absent/2/")
+    with pytest.raises(DeploymentError, match="does not have 100 %"):
+        serving.wait_share(cluster, name, timeout=0)
+    assert serving.traffic(cluster, name) == []
+
+
 def test_waiting_ends_with_reasons(cluster: Settings, name: str) -> None:
     said: list[str] = []
     with pytest.raises(DeploymentError, match="does not exist yet"):
@@ -282,6 +305,23 @@ def test_a_model_is_served_updated_and_rolled_back(cluster: Settings, tmp_path: 
         serving.predict(replace(target, model="dog-cat"), images=[RED])
     with pytest.raises(PredictionError, match="404"):
         serving.predict(replace(target, host="dogcat-deploy.models.example.com"), images=[RED])
+    # A canary of the second version, promoted, and back to the first: each answers with its own version.
+    done = serving.canary(cluster, "dog-cat", "v2", 25)
+    serving.wait_ready(cluster, "dog-cat", 120, version="v2", after=done.previous_revision)
+    shares = [(each.version, each.percent, each.latest, each.tag) for each in serving.traffic(cluster, "dog-cat")]
+    assert shares == [("v2", 25, True, ""), ("v1", 75, False, "prev")]
+    answers = [serving.predict(cluster, "dog-cat", [RED])[0].version for _ in range(8)]
+    assert (answers.count("v2"), answers.count("v1")) == (2, 6)
+    assert serving.canary(cluster, "dog-cat", "v2", 50).previous_revision == ""
+    serving.wait_share(cluster, "dog-cat", 50)
+    serving.promote(cluster, "dog-cat")
+    serving.wait_share(cluster, "dog-cat")
+    assert {serving.predict(cluster, "dog-cat", [RED])[0].version for _ in range(4)} == {"v2"}
+    serving.set_canary(cluster, "dog-cat", 50)
+    done = serving.rollback(cluster, "dog-cat", "v1")
+    serving.wait_ready(cluster, "dog-cat", 120, version="v1", after=done.previous_revision)
+    serving.promote(cluster, "dog-cat")
+    serving.wait_share(cluster, "dog-cat")
     # A bad update never takes the traffic, and the reason is told.
     done = serving.apply(cluster, deployment("v3", "file:///absent/v3/"))
     with pytest.raises(DeploymentError, match="absent"):

@@ -118,10 +118,40 @@ def wait_service(lab: Lab, commit: str, timeout: float) -> Note:
 
 
 def serve_version(lab: Lab, commit: str, timeout: float) -> Note:
-    """Roll back, or forward, to a version that the service has served."""
+    """Roll back, or forward, to a version that the service has served; a canary ends with it."""
     started = time.monotonic()
     applied = serving.rollback(lab.settings, lab.names.service, commit)
+    _wait_changed(lab, applied, commit, timeout)
+    serving.promote(lab.settings, lab.names.service)
+    serving.wait_share(lab.settings, lab.names.service)
+    return Note("ready", f"{lab.names.service} answers with {commit} again ({time.monotonic() - started:.0f} s).")
+
+
+def canary(lab: Lab, commit: str, percent: int, timeout: float) -> Note:
+    """Give a version that the service knows a share of the traffic, and wait until it has it."""
+    started = time.monotonic()
+    applied = serving.canary(lab.settings, lab.names.service, commit, percent)
+    _wait_changed(lab, applied, commit, timeout)
+    serving.wait_share(lab.settings, lab.names.service, percent)
+    text = f"{percent} % of the requests go to {commit} ({time.monotonic() - started:.0f} s)."
+    return Note("ready", text, "lab.promote() gives it the rest; lab.serve_version(commit) goes back.")
+
+
+def promote(lab: Lab) -> Note:
+    """Give the canary all of the traffic."""
+    serving.promote(lab.settings, lab.names.service)
+    status = serving.wait_share(lab.settings, lab.names.service)
+    return Note("ready", f"{lab.names.service} answers with {status.version} only.")
+
+
+def traffic_table(lab: Lab) -> Table:
+    """Which model version gets how much of the traffic."""
+    shares = serving.traffic(lab.settings, lab.names.service)
+    rows = [(each.version or "unknown", f"{each.percent} %", each.revision, each.tag) for each in shares]
+    return Table(("Model version", "Share", "Revision", "Tag"), rows, caption=f"Traffic of {lab.names.service}")
+
+
+def _wait_changed(lab: Lab, applied: serving.Applied, commit: str, timeout: float) -> None:
     serving.wait_ready(
         lab.settings, lab.names.service, timeout, version=commit, after=applied.previous_revision, poll=0.25
     )
-    return Note("ready", f"{lab.names.service} answers with {commit} again ({time.monotonic() - started:.0f} s).")

@@ -10,6 +10,7 @@ from pdk_nb.local.kubernetes.kinds import EVENTS, PODS, Object, timestamp
 from pdk_nb.local.kubernetes.store import ObjectStore
 
 CONTAINER = "kserve-container"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def record_event(store: ObjectStore, service: Object, kind: str, reason: str, message: str) -> None:
@@ -81,6 +82,9 @@ def write_pod(store: ObjectStore, service: Object, revision: str, phase: str, *,
     pod = {
         "metadata": {
             "name": name,
+            "annotations": {
+                key: value for key, value in (meta.get("annotations") or {}).items() if key != LAST_APPLIED
+            },
             "labels": {
                 "app": revision,
                 "component": "predictor",

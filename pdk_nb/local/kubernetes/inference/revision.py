@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pdk_nb.local.kubernetes.inference.modelserver import ModelServerError, Superseded, end_group
+from pdk_nb.local.kubernetes.inference.objects import LAST_APPLIED
 from pdk_nb.local.kubernetes.inference.runtimes import check_predictor, model_server
 from pdk_nb.local.kubernetes.kinds import Object
 from pdk_nb.local.kubernetes.upstream import Upstream
@@ -31,7 +32,6 @@ DRAIN_SECONDS = 30.0
 REQUEST_SECONDS = 120.0
 # Fewer than TorchServe queues (see torchserve.JOB_QUEUE_SIZE), so that it never has to refuse one.
 MAX_WAITING = 128
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @functools.cache

@@ -242,7 +242,9 @@ class ServiceWorker:
         if traffic.shares != self._traffic.shares:
             self.routes.set(self.namespace, self.name, targets)
         self._traffic = traffic
-        self._report(service, self.rollout.newest(self.name), phase, told)
+        # Back to the one that serves while another was loading: that one is gone, and its name with it.
+        created = self.rollout.ready if phase == "Loaded" else self.rollout.newest(self.name)
+        self._report(service, created, phase, told)
         self._let_go({each.revision for each in shares})
 
     def _let_go(self, serving: set[str]) -> None:
