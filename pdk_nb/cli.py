@@ -7,7 +7,7 @@ import os
 import sys
 
 from pdk_nb import __version__
-from pdk_nb.commands import participants, predictions, stack, walkthrough
+from pdk_nb.commands import images, participants, predictions, specs, stack, storage, walkthrough
 from pdk_nb.commands.common import say, shared_options
 from pdk_nb.errors import PdkError
 
@@ -17,6 +17,9 @@ GROUPS = (
     walkthrough,
     participants,
     predictions,
+    specs,
+    images,
+    storage,
 )
 
 

@@ -8,6 +8,7 @@
       + ServiceUnreachable   a platform does not answer, or refuses the credentials
       + DataError            pictures, labels or file names cannot be used
       + SpecError            a pipeline spec or an experiment config is wrong
+      + ImageError           an image cannot be built or pushed
       + SourceError          the experiment's code cannot be fetched
       + TrainingError        an experiment or the train stage failed
       + DeploymentError      an archive, an upload or an InferenceService failed
@@ -22,6 +23,7 @@ __all__ = [
     "CheckFailed",
     "DataError",
     "DeploymentError",
+    "ImageError",
     "PdkError",
     "PredictionError",
     "ServiceUnreachable",
@@ -80,6 +82,10 @@ class DataError(PdkError):
 
 class SpecError(PdkError):
     """A pipeline spec or an experiment config is wrong."""
+
+
+class ImageError(PdkError):
+    """An image cannot be built or pushed."""
 
 
 class SourceError(PdkError):

@@ -20,6 +20,7 @@ from python_pachyderm.proto.v2.pps import pps_pb2
 from pdk_nb.errors import DataError, PdkError, ServiceUnreachable, SpecError, TrainingError
 from pdk_nb.photos import refused_name
 from pdk_nb.settings import Settings
+from pdk_nb.spec_diff import normal_form, running
 
 ENDED = frozenset({"FAILURE", "SUCCESS", "KILLED", "UNRUNNABLE"})
 JOB_STATES = {value: name.removeprefix("JOB_") for name, value in pps_pb2.JobState.items()}
@@ -135,14 +136,8 @@ def ensure_pipeline(client: python_pachyderm.Client, spec: Mapping[str, Any]) ->
     """
     wanted = python_pachyderm.parse_dict_pipeline_spec(dict(spec))
     name, project = wanted.pipeline.name, wanted.pipeline.project.name
-    try:
-        present = client.inspect_pipeline(name, details=True, project_name=project)
-        current = next(iter(present))
-    except grpc.RpcError as error:
-        if not is_not_found(error):
-            raise
-        current = None
-    if current is not None and _same_pipeline(wanted, current):
+    current = pipeline_info(client, project, name)
+    if current is not None and normal_form(wanted) == normal_form(running(current)):
         return "unchanged"
     wanted.update = current is not None
     try:
@@ -156,26 +151,14 @@ def ensure_pipeline(client: python_pachyderm.Client, spec: Mapping[str, Any]) ->
     return "updated" if current is not None else "created"
 
 
-def _same_pipeline(wanted: pps_pb2.CreatePipelineRequest, current: pps_pb2.PipelineInfo) -> bool:
-    """Whether every field that the spec gives has this value on the server, which adds defaults to the rest."""
-    details = current.details
-    plain = ("description", "pod_patch", "pod_spec", "datum_tries", "autoscaling", "output_branch")
-    for field in plain:
-        if getattr(wanted, field) and getattr(wanted, field) != getattr(details, field):
-            return False
-    return _covers(wanted.transform, details.transform) and _covers(wanted.input, details.input)
-
-
-def _covers(wanted: Any, current: Any) -> bool:
-    """Whether all fields that are set in one message are equal in another of its type."""
-    for field, value in wanted.ListFields():
-        other = getattr(current, field.name)
-        if field.label != field.LABEL_REPEATED and field.message_type is not None:
-            if not _covers(value, other):
-                return False
-        elif value != other:
-            return False
-    return True
+def pipeline_info(client: python_pachyderm.Client, project: str, name: str) -> pps_pb2.PipelineInfo | None:
+    """A pipeline with its details; None when it is not there."""
+    try:
+        return next(iter(client.inspect_pipeline(name, details=True, project_name=project)))
+    except grpc.RpcError as error:
+        if not is_not_found(error):
+            raise
+        return None
 
 
 def pipelines(client: python_pachyderm.Client, project: str) -> dict[str, tuple[str, str]]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
+import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pdk_nb import specs
+from pdk_nb import cli, specs
 from pdk_nb.errors import SpecError
-from pdk_nb.settings import from_maps
+from pdk_nb.settings import SECRET_KEYS, from_maps
 from tests.reference import reference_dir
 
 EMBEDDED = {
@@ -29,7 +32,7 @@ EMBEDDED = {
 def test_the_committed_files_are_what_is_rendered(variant: Any) -> None:
     folder = specs.examples_folder() / "dog-cat" / "pipelines"
     for name, spec in zip(specs.FILES[variant], specs.render(variant=variant), strict=True):
-        assert (folder / name).read_text() == specs.text(spec), "run: python -m pdk_nb.specs"
+        assert (folder / name).read_text() == specs.text(spec), "run: pdk-nb specs render"
 
 
 @pytest.mark.parametrize("variant", ["cloud", "onprem"])
@@ -139,6 +142,100 @@ def test_contradictions_are_named() -> None:
     problems = specs.check(train, other)
     assert any("elsewhere" in each for each in problems)
     assert any("DET_MASTER" in each for each in problems)
+
+
+def test_specs_that_people_wrote_themselves_are_understood() -> None:
+    train, deploy = copy.deepcopy(specs.render(variant="onprem"))
+    # Without a shell, and with the schema's own spelling.
+    train["transform"]["cmd"] = shlex.split(train["transform"].pop("stdin")[-1])[1:]
+    train["datumTries"] = train.pop("datum_tries")
+    assert specs.check(train, deploy) == []
+    del train["datumTries"]
+    deploy["pod_patch"] = "- op: add"
+    deploy["transform"]["stdin"][-1] += " --cloud-model-host gcp"
+    problems = specs.check(train, deploy)
+    assert len(problems) == 3
+    assert any("datum_tries" in each for each in problems)
+    assert any("RFC 6902" in each for each in problems)
+    assert any("go together" in each for each in problems)
+
+
+# What Pachyderm's worker itself sets (src/server/worker/driver/driver.go), and what the images do.
+WORKERS_OWN = {"PACH_JOB_ID", "PACH_TOKEN", "PPS_PIPELINE_NAME", "PPS_PROJECT_NAME", "HOME"}
+# Kubernetes gives every pod the addresses of its namespace's services.
+KUBERNETES_OWN = {"PACHD_PEER_SERVICE_HOST", "PACHD_PEER_SERVICE_PORT"}
+# Between the stage and what it calls.
+STAGES_OWN = {"SERVING_MODE", "GOOGLE_APPLICATION_CREDENTIALS", "PDK_PFS_ROOT"}
+
+
+@pytest.mark.parametrize(
+    ("secrets", "modules"),
+    [
+        (specs.TRAIN_SECRETS, ("train", "experiment", "__init__")),
+        (specs.DEPLOY_SECRETS, ("deploy", "model_info", "__init__")),
+    ],
+)
+def test_the_secrets_are_the_variables_that_the_code_reads(secrets: dict[str, str], modules: tuple[str, ...]) -> None:
+    folder = specs.examples_folder().parent / "pdk_nb" / "stages"
+    words = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|HOME")
+    read = set()
+    for module in modules:
+        tree = ast.parse((folder / f"{module}.py").read_text())
+        texts = {
+            each.value for each in ast.walk(tree) if isinstance(each, ast.Constant) and isinstance(each.value, str)
+        }
+        read |= {each for each in texts if words.fullmatch(each)}
+    # States of an experiment and the modules' own exported names look like variables.
+    read = {each for each in read if not each.startswith("STOPPING_")} - {"FILE_NAME", "CONTEXT_MODULES"}
+    assert set(secrets) <= read, "a secret is mapped to a variable that nobody reads"
+    assert read - set(secrets) <= WORKERS_OWN | KUBERNETES_OWN | STAGES_OWN, "a variable is read that nobody sets"
+
+
+def test_the_secrets_are_the_keys_that_the_lab_knows() -> None:
+    assert {*specs.TRAIN_SECRETS.values(), *specs.DEPLOY_SECRETS.values()} == set(SECRET_KEYS)
+
+
+@pytest.fixture
+def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the examples that may be written."""
+    shutil.copytree(specs.examples_folder(), tmp_path / "examples")
+    monkeypatch.setattr("pdk_nb.specs.parameters.examples_folder", lambda: tmp_path / "examples")
+    return tmp_path / "examples" / "dog-cat" / "pipelines"
+
+
+def test_pushed_images_are_named_by_digest(example: Path) -> None:
+    digest = "sha256:" + "a" * 64
+    pushed = {"train": {"image": f"10.0.0.1:5000/pdk/pdk-lab-train@{digest}"}}
+    (example / specs.IMAGES_FILE).write_text(json.dumps(pushed))
+    for variant in ("cloud", "onprem"):
+        train, deploy = specs.render(variant=variant)
+        assert train["transform"]["image"] == pushed["train"]["image"]
+        # This one was not pushed.
+        assert deploy["transform"]["image"].startswith("registry.example.com/pdk/pdk-lab-deploy:")
+    same = specs.params_for(from_maps({**EMBEDDED, "registry_uri": "10.0.0.1:5000/pdk"}))
+    assert same.train_image == pushed["train"]["image"]
+    # A cluster with another registry cannot pull it.
+    assert specs.params_for(from_maps(EMBEDDED)).train_image.startswith("embedded/pdk-lab-train:")
+    (example / specs.IMAGES_FILE).write_text('{"train": "x"}')
+    with pytest.raises(SpecError, match="images push|cannot be read"):
+        specs.render()
+
+
+def test_the_commands(example: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["specs", "render", "--out", str(tmp_path / "out")]) == 0
+    written = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert [path.name for path in written] == [*specs.FILES["cloud"], *specs.FILES["onprem"]]
+    train, deploy = written[:2]
+    assert cli.main(["specs", "check", str(train), str(deploy)]) == 0
+    spec = specs.read(deploy)
+    spec["input"]["pfs"]["repo"] = "elsewhere"
+    deploy.write_text(specs.text(spec))
+    assert cli.main(["specs", "check", str(train), str(deploy)]) == 1
+    assert "the deploy pipeline reads elsewhere" in capsys.readouterr().out
+    deploy.write_text("{}")
+    assert cli.main(["specs", "check", str(train), str(deploy)]) == 1
+    assert "no pipeline spec" in capsys.readouterr().err
+    assert cli.main(["specs", "render", "--kubeconfig", "x"]) == 2
 
 
 def test_wrong_parameters_are_refused() -> None:

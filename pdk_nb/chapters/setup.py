@@ -50,24 +50,7 @@ def _determined_project(lab: Lab) -> list[tuple[str, str, str]]:
 
 def rendered(lab: Lab, **choices: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Both specs, rendered for this cluster; empty choices leave the cluster's own values in force."""
-    names, variant = lab.names, specs.variant_for(lab.settings)
-    if names.participant:
-        # The experiment's configuration has the workspace of those who share nothing.
-        own = ("--workspace", names.workspace, "--experiment-project", names.experiment_project)
-        choices["train_args"] = (*choices.get("train_args", ()), *own)
-    params = specs.params_for(
-        lab.settings,
-        variant=variant,
-        project=names.project,
-        data_repo=names.data_repo,
-        train_pipeline=names.train_pipeline,
-        deploy_pipeline=names.deploy_pipeline,
-        model=names.model,
-        service=names.service,
-        **{name: value for name, value in choices.items() if value},
-    )
-    train, deploy = specs.render(variant=variant, params=params)
-    return train, deploy
+    return specs.render_for(lab.settings, lab.names, **choices)
 
 
 def create_pipelines(lab: Lab, **choices: Any) -> Table:

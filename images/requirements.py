@@ -1,0 +1,20 @@
+"""Print what a stage's image installs: the project's own dependencies and those of one extra.
+
+    python requirements.py pyproject.toml deploy
+
+A list apart from the package, so that the images' large layer changes only when a dependency does: a new version of
+the code is then a push of a few hundred kilobytes.
+"""
+
+import sys
+from pathlib import Path
+
+import tomllib
+
+if __name__ == "__main__":
+    project = tomllib.loads(Path(sys.argv[1]).read_text())["project"]
+    wanted = [
+        *project["dependencies"],
+        *(each for name in sys.argv[2:] for each in project["optional-dependencies"][name]),
+    ]
+    print("\n".join(wanted))

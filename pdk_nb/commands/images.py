@@ -1,0 +1,107 @@
+"""Images of the two stages: ``images build`` and ``images push``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+
+from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, pairs_of, say
+from pdk_nb.errors import PdkError, UsageError
+
+
+def register(commands: Subparsers, options: Options) -> None:
+    """Add these commands to the command line."""
+    images = commands.add_parser("images", help="build and push the images of the train and deploy stages")
+    verbs = images.add_subparsers(dest="verb", required=True, metavar="VERB")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("stages", nargs="*", metavar="STAGE", help="train, deploy (default: both)")
+    common.add_argument("--engine", default="", help="docker, podman or buildah (default: the first that answers)")
+    common.add_argument(
+        "--engine-flag",
+        action="append",
+        default=[],
+        metavar="FLAG",
+        help="further flag for the container tool, e.g. --engine-flag=--network=host",
+    )
+    common.add_argument("--json", action="store_true", help="print one line of JSON per image")
+    build = verbs.add_parser(
+        "build", parents=[options.state, options.cluster, common], help="build them for linux/amd64 under a new tag"
+    )
+    build.add_argument("--registry", default="", help="registry with its folder (default: registry_uri of pdk-config)")
+    build.add_argument("--base-image", default="", help="what they stand on (default: python:3.11-slim)")
+    build.add_argument(
+        "--build-arg", action="append", default=[], metavar="NAME=VALUE", help="further build argument: TORCH_INDEX=..."
+    )
+    build.set_defaults(handler=command_build)
+    push = verbs.add_parser(
+        "push", parents=[common], help="push what was built last, and write the digests into the pipeline specs"
+    )
+    push.set_defaults(handler=command_push)
+
+
+def _stages(args: argparse.Namespace) -> list[str]:
+    from pdk_nb.specs import STAGES
+
+    unknown = [each for each in args.stages if each not in STAGES]
+    if unknown:
+        raise UsageError(f"There is no stage '{unknown[0]}'.", fix=f"Use {' or '.join(STAGES)}, or none for both.")
+    return args.stages or list(STAGES)
+
+
+def _registry(args: argparse.Namespace) -> str:
+    """The registry to build for: the flag's, else the cluster's."""
+    if args.registry:
+        return str(args.registry)
+    from pdk_nb import settings
+
+    fix = "pdk-nb images build --registry registry.example.com/pdk"
+    try:
+        known = settings.load(kubeconfig_of(args), args.namespace).registry_uri
+    except PdkError as error:
+        raise UsageError(f"No registry is named, and no cluster tells one: {error.what}", fix=fix) from error
+    if not known:
+        raise UsageError("The cluster's pdk-config has no registry_uri.", fix=fix)
+    return known
+
+
+def command_build(args: argparse.Namespace) -> int:
+    """``pdk-nb images build``."""
+    from pdk_nb import images
+    from pdk_nb.checkout import find_checkout
+
+    stages, arguments = _stages(args), pairs_of(args.build_arg, "--build-arg")
+    built = images.build(
+        find_checkout(),
+        images.find_engine(args.engine),
+        _registry(args),
+        stages=stages,
+        base_image=args.base_image,
+        arguments=arguments,
+        flags=args.engine_flag,
+        progress=say,
+    )
+    for each in built:
+        print(json.dumps(asdict(each)) if args.json else each.image)
+    say("Next: pdk-nb images push")
+    return 0
+
+
+def command_push(args: argparse.Namespace) -> int:
+    """``pdk-nb images push``."""
+    from pdk_nb import images
+    from pdk_nb.checkout import find_checkout
+
+    stages = _stages(args)
+    known = {each.stage: each for each in images.built_images(find_checkout())}
+    missing = [stage for stage in stages if stage not in known]
+    if missing:
+        raise UsageError(f"Nothing was built for {', '.join(missing)} yet.", fix=f"pdk-nb images build {missing[0]}")
+    engine = images.find_engine(args.engine)
+    pushed = images.push([known[stage] for stage in stages], engine, flags=args.engine_flag, progress=say)
+    for each in pushed:
+        print(json.dumps(asdict(each)) if args.json else each.image)
+    for path in images.record(pushed):
+        say(f"Wrote {path}")
+    say("Next: pdk-nb specs diff, then notebook 01 updates the pipelines (or: pachctl update pipeline -f FILE)")
+    return 0

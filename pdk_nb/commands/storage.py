@@ -1,0 +1,77 @@
+"""The store of models: ``storage prepare`` and ``storage list``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
+from pdk_nb.errors import UsageError
+
+if TYPE_CHECKING:
+    from pdk_nb.storage import ModelStore
+
+
+def register(commands: Subparsers, options: Options) -> None:
+    """Add these commands to the command line."""
+    storage = commands.add_parser("storage", help="look at the bucket of models")
+    verbs = storage.add_subparsers(dest="verb", required=True, metavar="VERB")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--bucket", default="", help="gs://NAME or s3://NAME (default: the bucket of pdk-config)")
+    common.add_argument("--endpoint", default="", help="URL of another S3 than Amazon's, e.g. MinIO")
+    common.add_argument("--model", default="dogs-and-cats", help="name of the model (default: dogs-and-cats)")
+    parents = [options.state, options.cluster, common]
+    prepare = verbs.add_parser(
+        "prepare", parents=parents, help="prove that the bucket can be written; with --folders make the guide's folders"
+    )
+    prepare.add_argument(
+        "--folders", action="store_true", help="also make the setup guide's folders, which consoles show; not needed"
+    )
+    prepare.set_defaults(handler=command_prepare)
+    listed = verbs.add_parser("list", parents=parents, help="list the model's versions")
+    listed.set_defaults(handler=command_list)
+
+
+def _store(args: argparse.Namespace) -> ModelStore:
+    from pdk_nb import settings, specs, storage
+
+    if args.bucket:
+        scheme, separator, _ = args.bucket.partition("://")
+        if not separator or scheme not in ("gs", "s3"):
+            raise UsageError(f"'{args.bucket}' does not say which kind of bucket it is.", fix="gs://NAME or s3://NAME")
+        return storage.open_store("gcp" if scheme == "gs" else "aws", args.bucket, endpoint=args.endpoint)
+    known = settings.load(kubeconfig_of(args), args.namespace)
+    if not known.kserve_model_bucket_name:
+        raise UsageError(
+            "This cluster has no bucket for models: the deploy stage keeps them in its own output repo.",
+            where="kserve_model_bucket_name of pdk-config",
+            fix="Nothing needs to be prepared. To look at another bucket, name it with --bucket.",
+        )
+    endpoint = args.endpoint or known.minio_url
+    return storage.open_store(specs.cloud_host(known), known.kserve_model_bucket_name, endpoint=endpoint)
+
+
+def command_prepare(args: argparse.Namespace) -> int:
+    """``pdk-nb storage prepare``."""
+    from pdk_nb import storage
+
+    store = _store(args)
+    storage.probe(store, args.model)
+    say(f"{store.uri} can be written.")
+    if args.folders:
+        for key in storage.make_folders(store, args.model):
+            print(f"{store.uri}{key}")
+    return 0
+
+
+def command_list(args: argparse.Namespace) -> int:
+    """``pdk-nb storage list``."""
+    from pdk_nb import storage
+
+    store = _store(args)
+    found = storage.versions(store, args.model)
+    for version in found:
+        print(f"{store.uri}{args.model}/{version}/")
+    if not found:
+        say(f"{store.uri} has no version of {args.model}.")
+    return 0

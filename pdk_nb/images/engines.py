@@ -1,0 +1,185 @@
+"""Container tools: what docker, podman and buildah are told, which differs little."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pdk_nb.errors import ImageError, UsageError
+
+ENGINES = ("docker", "podman", "buildah")
+# Pachyderm's workers are linux/amd64 on all platforms of the guides, whatever the laptop is.
+PLATFORM = "linux/amd64"
+PROBE_TIMEOUT_S = 20.0
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+LAST_LINES = 15
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One container tool.
+
+    Attributes:
+        name: ``docker``, ``podman`` or ``buildah``.
+        program: Its path.
+    """
+
+    name: str
+    program: str
+
+    def build(
+        self,
+        context: Path,
+        dockerfile: Path,
+        image: str,
+        *,
+        arguments: Mapping[str, str],
+        flags: Sequence[str] = (),
+        progress: Progress,
+    ) -> None:
+        """Build an image for :data:`PLATFORM`.
+
+        Args:
+            context: Folder that the Dockerfile copies from.
+            dockerfile: The Dockerfile.
+            image: Name and tag of the result.
+            arguments: Build arguments.
+            flags: Further flags of the tool.
+            progress: Called with each line that the tool prints.
+
+        Raises:
+            ImageError: The build failed.
+        """
+        # buildx, unlike docker's old builder, can build for another processor than the laptop's.
+        verb = {"docker": ["buildx", "build", "--load"], "podman": ["build"], "buildah": ["bud", "--layers"]}[self.name]
+        command = [self.program, *verb, "--platform", PLATFORM, "--file", str(dockerfile), "--tag", image]
+        for name, value in arguments.items():
+            command += ["--build-arg", f"{name}={value}"]
+        self._run([*command, *flags, str(context)], f"{image} cannot be built", progress)
+
+    def login(self, registry: str, user: str, password: str) -> None:
+        """Log in to a registry; the password goes through standard input, where no list of processes shows it.
+
+        Raises:
+            ImageError: The registry refuses.
+        """
+        command = [self.program, "login", "--username", user, "--password-stdin", registry]
+        done = subprocess.run(command, input=password, capture_output=True, text=True)
+        if done.returncode:
+            raise ImageError(
+                f"{self.name} cannot log in to the registry: {_last(done.stderr)}",
+                where=registry,
+                fix=f"{self.name} login {registry}  shows more.",
+            )
+
+    def push(self, image: str, *, flags: Sequence[str] = (), progress: Progress) -> str:
+        """Push an image.
+
+        Args:
+            image: Name and tag.
+            flags: Further flags of the tool.
+            progress: Called with each line that the tool prints.
+
+        Returns:
+            The digest under which the registry has it, ``sha256:...``.
+
+        Raises:
+            ImageError: The push failed, or its digest is not told.
+        """
+        what = f"{image} cannot be pushed"
+        fix = f"{self.name} login {image.split('/')[0]}, and check that the repository exists and may be written."
+        if self.name == "docker":
+            said = self._run([self.program, "push", *flags, image], what, progress, fix)
+        else:
+            with tempfile.NamedTemporaryFile(mode="r", prefix="pdk-digest-") as target:
+                self._run([self.program, "push", *flags, "--digestfile", target.name, image], what, progress, fix)
+                said = target.read()
+        found = DIGEST.findall(said)
+        if not found:
+            raise ImageError("The image was pushed, but its digest was not told.", where=image)
+        return found[-1]
+
+    def size(self, image: str) -> int:
+        """Bytes of an image on this machine; 0 when the tool does not say."""
+        form = "{{.Size}}"
+        words = (
+            ["images", "--format", form, image] if self.name == "buildah" else ["image", "inspect", "-f", form, image]
+        )
+        done = subprocess.run([self.program, *words], capture_output=True, text=True)
+        return _bytes(done.stdout.strip().splitlines()[0]) if done.returncode == 0 and done.stdout.strip() else 0
+
+    def _run(self, command: Sequence[str], what: str, progress: Progress, fix: str = "") -> str:
+        lines: list[str] = []
+        try:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        except OSError as error:
+            raise ImageError(f"{self.name} cannot be started: {error}", where=self.program) from error
+        with process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line.rstrip())
+                progress(lines[-1])
+        if process.returncode:
+            tail = "\n".join(lines[-LAST_LINES:])
+            raise ImageError(f"{what} (exit code {process.returncode}):\n{tail}", where=self.name, fix=fix)
+        return "\n".join(lines)
+
+
+def _last(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "no word of why"
+
+
+def _bytes(text: str) -> int:
+    """``1234``, ``1.5 GB`` or ``340 MB`` in bytes."""
+    found = re.fullmatch(r"([0-9.]+)\s*([kKMGT]?)B?", text.strip())
+    return int(float(found[1]) * 1000 ** " kMGT".index(found[2].replace("K", "k") or " ")) if found else 0
+
+
+def _answers(name: str, program: str) -> bool:
+    """Whether a tool can build: docker needs its daemon and buildx for that."""
+    probe = {"docker": ["buildx", "inspect"], "podman": ["info"], "buildah": ["info"]}[name]
+    try:
+        done = subprocess.run([program, *probe], capture_output=True, timeout=PROBE_TIMEOUT_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def find_engine(wanted: str = "") -> Engine:
+    """The container tool to use: the wanted one, or the first that answers.
+
+    Args:
+        wanted: One of :data:`ENGINES`; any of them when empty.
+
+    Raises:
+        UsageError: It is none of them.
+        ImageError: None is there, or those that are there do not answer.
+    """
+    if wanted and wanted not in ENGINES:
+        raise UsageError(f"'{wanted}' is no container tool that the lab knows.", fix=f"Use {', '.join(ENGINES)}.")
+    silent = []
+    for name in [wanted] if wanted else ENGINES:
+        program = shutil.which(name)
+        if program is None:
+            continue
+        if _answers(name, program):
+            return Engine(name, program)
+        silent.append(name)
+    if silent:
+        hint = " (docker needs its daemon running, and the buildx plugin)" if "docker" in silent else ""
+        raise ImageError(
+            f"{', '.join(silent)} does not answer{hint}.",
+            fix=f"{silent[0]} info  shows why; or name another tool with --engine.",
+        )
+    raise ImageError(
+        f"There is no {wanted or 'container tool'} on this machine.",
+        fix="Install Docker Desktop, podman or buildah. To use images that exist, set registry_uri in pdk-config.",
+    )

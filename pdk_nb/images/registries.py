@@ -1,0 +1,85 @@
+"""Registries that need more than a push: Amazon's wants each repository created first."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pdk_nb.errors import ImageError
+
+# <account>.dkr.ecr.<region>.amazonaws.com, in China with .cn
+ECR_HOST = re.compile(r"(?P<account>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
+
+
+@dataclass(frozen=True)
+class EcrRegistry:
+    """An Elastic Container Registry.
+
+    Attributes:
+        host: Its host name, which is what one logs in to.
+        account: AWS account.
+        region: AWS region.
+    """
+
+    host: str
+    account: str
+    region: str
+
+    def _client(self) -> Any:
+        import boto3
+
+        return boto3.client("ecr", region_name=self.region)
+
+    def ensure_repository(self, image: str) -> bool:
+        """Create the repository of an image unless it is there; its tags cannot be overwritten.
+
+        Args:
+            image: Name with or without tag, on this registry.
+
+        Returns:
+            Whether it was created.
+
+        Raises:
+            ImageError: AWS refuses.
+        """
+        name = image.removeprefix(f"{self.host}/").split("@")[0].split(":")[0]
+        client = self._client()
+        try:
+            client.create_repository(registryId=self.account, repositoryName=name, imageTagMutability="IMMUTABLE")
+        except client.exceptions.RepositoryAlreadyExistsException:
+            return False
+        except Exception as error:  # botocore's errors and its credential errors share no base class
+            raise self._refusal(f"The repository {name} cannot be created", error) from error
+        return True
+
+    def credentials(self) -> tuple[str, str]:
+        """User and password for the container tool; they last twelve hours.
+
+        Raises:
+            ImageError: AWS refuses.
+        """
+        try:
+            answer = self._client().get_authorization_token(registryIds=[self.account])
+            user, _, password = (
+                base64.b64decode(answer["authorizationData"][0]["authorizationToken"]).decode().partition(":")
+            )
+        except Exception as error:  # botocore's errors and its credential errors share no base class
+            raise self._refusal("There is no log-in to the registry", error) from error
+        return user, password
+
+    def _refusal(self, what: str, error: Exception) -> ImageError:
+        return ImageError(
+            f"{what}: {error}",
+            where=self.host,
+            fix="aws sts get-caller-identity  shows who you are; ecr:CreateRepository and ecr:GetAuthorizationToken "
+            "are needed.",
+        )
+
+
+def ecr_registry(registry: str) -> EcrRegistry | None:
+    """The Elastic Container Registry that a registry's address names; None for any other registry."""
+    host = registry.split("/")[0]
+    found = ECR_HOST.fullmatch(host)
+    return EcrRegistry(host, found["account"], found["region"]) if found else None

@@ -1,0 +1,44 @@
+"""Pipeline specs: one template gives the train and the deploy pipeline of an example, for clouds and on-prem.
+
+The variants differ in what the setup guide names: in a cloud, models go to a bucket; on-prem they stay in the deploy
+pipeline's output repo, the pods mount Determined's shared checkpoint folder as root (``pod_patch``), and the predictor
+has a service account that reads through Pachyderm's S3 gateway.
+"""
+
+from pdk_nb.specs.files import camel_case, read, text, write
+from pdk_nb.specs.parameters import (
+    IMAGES_FILE,
+    STAGES,
+    PipelineParams,
+    Variant,
+    cloud_host,
+    examples_folder,
+    params_for,
+    pipelines_folder,
+    variant_for,
+)
+from pdk_nb.specs.rules import DEPLOY_SECRETS, TRAIN_SECRETS, check
+from pdk_nb.specs.template import FILES, SERVICE_ACCOUNT, render, render_for
+
+__all__ = [
+    "DEPLOY_SECRETS",
+    "FILES",
+    "IMAGES_FILE",
+    "SERVICE_ACCOUNT",
+    "STAGES",
+    "TRAIN_SECRETS",
+    "PipelineParams",
+    "Variant",
+    "camel_case",
+    "check",
+    "cloud_host",
+    "examples_folder",
+    "params_for",
+    "pipelines_folder",
+    "read",
+    "render",
+    "render_for",
+    "text",
+    "variant_for",
+    "write",
+]

@@ -1,0 +1,69 @@
+"""Specs as files: rendered, written, read back."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pdk_nb.errors import SpecError
+from pdk_nb.specs.parameters import pipelines_folder
+from pdk_nb.specs.template import FILES, render
+
+# In pipeline specs these maps hold names of people's own; their keys are not fields.
+FREE_KEYS = {"env", "annotations", "labels", "nodeSelector"}
+
+
+def camel_case(value: Any, key: str = "") -> Any:
+    """A spec with camelCase keys, as Pachyderm's JSON schema names them; values stay."""
+    if isinstance(value, Mapping):
+        if key in FREE_KEYS:
+            return dict(value)
+        return {
+            re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), name): camel_case(each, name)
+            for name, each in value.items()
+        }
+    if isinstance(value, list):
+        return [camel_case(each) for each in value]
+    return value
+
+
+def text(spec: Mapping[str, Any]) -> str:
+    """A spec as its file holds it."""
+    return json.dumps(spec, indent=2) + "\n"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A spec from its file.
+
+    Raises:
+        SpecError: It cannot be read, or is no pipeline spec.
+    """
+    try:
+        spec = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"The pipeline spec cannot be read: {error.strerror}", where=str(path)) from error
+    except ValueError as error:
+        raise SpecError(f"The pipeline spec is not JSON: {error}", where=str(path)) from error
+    if not isinstance(spec, dict) or not {"pipeline", "transform", "input"} <= set(spec):
+        raise SpecError("This is no pipeline spec: it lacks pipeline, input or transform.", where=str(path))
+    return spec
+
+
+def write(example: str = "dog-cat", folder: Path | None = None) -> list[Path]:
+    """Write the rendered specs of both variants beside the example's description.
+
+    Args:
+        example: Folder name under ``examples``.
+        folder: Where to write; the example's own pipelines folder when None.
+    """
+    folder = folder or pipelines_folder(example)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for variant in ("cloud", "onprem"):
+        for name, spec in zip(FILES[variant], render(example, variant), strict=True):
+            (folder / name).write_text(text(spec))
+            written.append(folder / name)
+    return written

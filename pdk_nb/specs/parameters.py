@@ -1,0 +1,192 @@
+"""What the specs of an example depend on: its own description, the cluster's settings, and the pushed images."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from pdk_nb import __version__
+from pdk_nb.errors import SpecError
+from pdk_nb.settings import Settings
+
+Variant = Literal["cloud", "onprem"]
+STAGES = ("train", "deploy")
+# Written by `pdk-nb images push`: the images to use, by digest.
+IMAGES_FILE = "images.json"
+
+
+@dataclass(frozen=True)
+class PipelineParams:
+    """Everything that a rendered pair of specs depends on.
+
+    Attributes:
+        project: Pachyderm project.
+        data_repo: Repo of the pictures.
+        train_pipeline: Name of the train pipeline and of its output repo.
+        deploy_pipeline: Name of the deploy pipeline.
+        model: Registry model.
+        service: InferenceService.
+        train_image: Image of the train stage.
+        deploy_image: Image of the deploy stage.
+        git_url: Where the experiment's code is fetched from.
+        git_ref: Branch, tag or commit; the default branch when empty.
+        sub_dir: Folder of the experiment in the code.
+        config: Experiment configuration in that folder.
+        branch: Branch of the repos.
+        secret: Secret with the pipelines' credentials.
+        cloud_host: ``gcp`` or ``aws``; only for the cloud variant.
+        bucket: Bucket of models.
+        endpoint: URL of another S3 than Amazon's.
+        resource_requests: Of the predictor.
+        resource_limits: Of the predictor.
+        shared_folder: On-prem: Determined's checkpoint folder on the nodes; no mount when empty.
+        service_account: Service account of the predictor.
+        resource_pool: Determined's pool for the experiments; the train stage chooses when empty.
+        incremental: Whether training goes on from the last version; the stage's default when None.
+        train_args: Further flags of the train stage.
+        deploy_args: Further flags of the deploy stage.
+    """
+
+    project: str
+    data_repo: str
+    train_pipeline: str
+    deploy_pipeline: str
+    model: str
+    service: str
+    train_image: str
+    deploy_image: str
+    git_url: str
+    git_ref: str
+    sub_dir: str
+    config: str
+    branch: str = "master"
+    secret: str = "pipeline-secret"  # noqa: S105  a name, not a secret
+    cloud_host: str = ""
+    bucket: str = ""
+    endpoint: str = ""
+    resource_requests: Mapping[str, str] = field(default_factory=dict)
+    resource_limits: Mapping[str, str] = field(default_factory=dict)
+    shared_folder: str = ""
+    service_account: str = ""
+    resource_pool: str = ""
+    incremental: bool | None = None
+    train_args: tuple[str, ...] = ()
+    deploy_args: tuple[str, ...] = ()
+
+
+def examples_folder() -> Path:
+    """The checkout's examples."""
+    return Path(__file__).resolve().parents[2] / "examples"
+
+
+def pipelines_folder(example: str) -> Path:
+    """Where an example's description and rendered specs lie."""
+    return examples_folder() / example / "pipelines"
+
+
+def _example(example: str) -> dict[str, Any]:
+    path = pipelines_folder(example) / "example.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"There is no example '{example}'.", where=str(path)) from error
+    except yaml.YAMLError as error:
+        raise SpecError(f"The example's description is not YAML: {error}", where=str(path)) from error
+    return dict(content)
+
+
+def _pushed_images(example: str) -> dict[str, str]:
+    """The images that were pushed, by stage; empty before the first push."""
+    path = pipelines_folder(example) / IMAGES_FILE
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {stage: str(content[stage]["image"]) for stage in STAGES if stage in content}
+    except (ValueError, KeyError, TypeError) as error:
+        raise SpecError(
+            f"The list of pushed images cannot be read: {error}",
+            where=str(path),
+            fix="pdk-nb images push  writes it anew; without the file the specs name tags instead of digests.",
+        ) from error
+
+
+def _images(example: str, registry: str, *, anywhere: bool) -> dict[str, str]:
+    """Image by parameter: the pushed one, if it lies in this registry, else the one tagged with the package's version.
+
+    Args:
+        example: Folder name under ``examples``.
+        registry: Registry with its folder; may be empty.
+        anywhere: Take a pushed image from whatever registry: nobody names another.
+    """
+    prefix = f"{registry.rstrip('/')}/" if registry else ""
+    images = {f"{stage}_image": f"{prefix}pdk-lab-{stage}:{__version__}" for stage in STAGES}
+    for stage, image in _pushed_images(example).items():
+        if anywhere or image.startswith(prefix):
+            images[f"{stage}_image"] = image
+    return images
+
+
+def variant_for(settings: Settings) -> Variant:
+    """``cloud`` when the cluster has a bucket for models, else ``onprem``."""
+    return "cloud" if settings.kserve_model_bucket_name else "onprem"
+
+
+def cloud_host(settings: Settings) -> str:
+    """``gcp`` or ``aws``: said by pdk-config, or seen from what else it says; empty without a bucket.
+
+    MinIO counts as ``aws``: it speaks the same protocol at another address.
+    """
+    if settings.cloud_model_host or not settings.kserve_model_bucket_name:
+        return settings.cloud_model_host
+    if settings.minio_url:
+        return "aws"
+    # Google's regions are "us-central1", Amazon's "us-east-2".
+    is_google = "pkg.dev" in settings.registry_uri or "gcr.io" in settings.registry_uri
+    return "gcp" if is_google or re.fullmatch(r"[a-z]+-[a-z]+\d", settings.region) else "aws"
+
+
+def params_for(
+    settings: Settings | None = None, example: str = "dog-cat", variant: Variant | None = None, **overrides: Any
+) -> PipelineParams:
+    """Parameters of an example: its own, then the cluster's, then what the caller says.
+
+    Args:
+        settings: The cluster's settings; the example's placeholders are kept without them.
+        example: Folder name under ``examples``.
+        variant: For the predictor's resources; follows from the settings when None.
+        overrides: Fields of :class:`PipelineParams`.
+
+    Raises:
+        SpecError: There is no such example or field.
+    """
+    values = _example(example)
+    resources, registry = values.pop("resources", {}), str(values.pop("registry", ""))
+    variant = variant or (variant_for(settings) if settings else "cloud")
+    for kind in ("requests", "limits"):
+        values[f"resource_{kind}"] = {key: str(each) for key, each in resources.get(variant, {}).get(kind, {}).items()}
+    if settings is not None:
+        registry = settings.registry_uri or registry
+        values["git_url"] = settings.git_url or values["git_url"]
+        # A cluster that names a repository but no ref means that repository's own default branch.
+        values["git_ref"] = settings.git_ref or ("" if settings.git_url else values["git_ref"])
+        values["bucket"] = settings.kserve_model_bucket_name
+        values["cloud_host"] = cloud_host(settings)
+        values["endpoint"] = settings.minio_url
+        values["resource_pool"] = settings.resource_pool
+        values["secret"] = settings.mldm_pipeline_secret
+        # A path-valued bucket is Determined's folder on the nodes.
+        folder = settings.mlde_bucket_name
+        values["shared_folder"] = folder if folder.startswith("/") else ""
+    values |= _images(example, registry, anywhere=settings is None or not settings.registry_uri)
+    known = {each.name for each in fields(PipelineParams)}
+    unknown = sorted((set(values) | set(overrides)) - known)
+    if unknown:
+        raise SpecError(f"'{unknown[0]}' is no parameter of a pipeline.", fix=f"Known are {', '.join(sorted(known))}.")
+    return replace(PipelineParams(**values), **overrides)

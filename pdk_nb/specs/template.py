@@ -1,0 +1,196 @@
+"""The one template: parameters become the train and the deploy pipeline's spec, for a cloud or on-prem."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from pdk_nb.errors import SpecError
+from pdk_nb.names import Names
+from pdk_nb.settings import Settings
+from pdk_nb.specs.parameters import PipelineParams, Variant, params_for, variant_for
+from pdk_nb.specs.rules import DEPLOY_SECRETS, TRAIN_SECRETS, check
+
+# (train, deploy) by variant, named as in the setup guide.
+FILES: dict[str, tuple[str, str]] = {
+    "cloud": ("training-pipeline.json", "deployment-pipeline.json"),
+    "onprem": ("_onprem_training-pipeline.json", "_onprem_deployment-pipeline.json"),
+}
+# Where Determined's client looks for a shared_fs checkpoint inside a container.
+CONTAINER_FOLDER = "/determined_shared_fs"
+SERVICE_ACCOUNT = "pach-deploy"
+
+
+def render(
+    example: str = "dog-cat", variant: Variant = "cloud", params: PipelineParams | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The train and the deploy pipeline's spec.
+
+    Args:
+        example: Folder name under ``examples``.
+        variant: ``cloud`` or ``onprem``.
+        params: Parameters; the example's own when None.
+
+    Raises:
+        SpecError: The parameters do not fit together, or the specs contradict each other.
+    """
+    params = params or params_for(example=example, variant=variant)
+    if variant not in FILES:
+        raise SpecError(f"'{variant}' is no variant; known are {', '.join(FILES)}.")
+    if variant == "cloud" and not (params.cloud_host and params.bucket):
+        raise SpecError(
+            "The cloud variant needs a model host and a bucket.",
+            where="pdk-config: cloud_model_host, kserve_model_bucket_name",
+            fix="Set both, or use the onprem variant.",
+        )
+    train = _pipeline(
+        params,
+        variant,
+        name=params.train_pipeline,
+        description=f"Trains {params.model} with Determined for each commit of {params.data_repo}.",
+        repo=params.data_repo,
+        image=params.train_image,
+        secrets=TRAIN_SECRETS,
+        command=["python", "train.py", *_train_flags(params)],
+        # The trial fetches the pictures itself; the worker needs their names only.
+        empty_files=True,
+    )
+    deploy = _pipeline(
+        params,
+        variant,
+        name=params.deploy_pipeline,
+        description=f"Deploys each version of {params.model} as InferenceService {params.service}.",
+        repo=params.train_pipeline,
+        image=params.deploy_image,
+        secrets=DEPLOY_SECRETS,
+        command=["python", "deploy.py", *_deploy_flags(params, variant)],
+        empty_files=False,
+    )
+    problems = check(train, deploy)
+    if problems:
+        raise SpecError("The pipelines contradict each other: " + "; ".join(problems))
+    return train, deploy
+
+
+def render_for(
+    settings: Settings, names: Names, example: str = "dog-cat", **choices: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Both specs for a cluster and a participant.
+
+    Args:
+        settings: The cluster's settings; they decide the variant.
+        names: Whose pipelines these are.
+        example: Folder name under ``examples``.
+        choices: Fields of :class:`PipelineParams`; empty ones leave the cluster's own values in force.
+
+    Raises:
+        SpecError: The parameters do not fit together.
+    """
+    variant = variant_for(settings)
+    if names.participant:
+        # The experiment's configuration has the workspace of those who share nothing.
+        own = ("--workspace", names.workspace, "--experiment-project", names.experiment_project)
+        choices["train_args"] = (*choices.get("train_args", ()), *own)
+    params = params_for(
+        settings,
+        example,
+        variant,
+        project=names.project,
+        data_repo=names.data_repo,
+        train_pipeline=names.train_pipeline,
+        deploy_pipeline=names.deploy_pipeline,
+        model=names.model,
+        service=names.service,
+        **{name: value for name, value in choices.items() if value},
+    )
+    return render(example, variant, params)
+
+
+def _train_flags(params: PipelineParams) -> list[str]:
+    flags = {
+        "--git-url": params.git_url,
+        "--git-ref": params.git_ref,
+        "--sub-dir": params.sub_dir,
+        "--config": params.config,
+        "--repo": params.data_repo,
+        "--model": params.model,
+        "--project": params.project,
+        "--resource-pool": params.resource_pool,
+    }
+    words = [word for flag, value in flags.items() if value for word in (flag, value)]
+    if params.incremental is not None:
+        words.append("--incremental" if params.incremental else "--no-incremental")
+    return [*words, *params.train_args]
+
+
+def _deploy_flags(params: PipelineParams, variant: Variant) -> list[str]:
+    account = params.service_account or (SERVICE_ACCOUNT if variant == "onprem" or params.endpoint else "")
+    flags = {"--deployment-name": params.service}
+    if variant == "cloud":
+        flags |= {"--cloud-model-host": params.cloud_host, "--cloud-model-bucket": params.bucket}
+        flags["--cloud-model-endpoint"] = params.endpoint
+    flags |= {
+        "--service-account-name": account,
+        "--resource-requests": ",".join(f"{key}={value}" for key, value in params.resource_requests.items()),
+        "--resource-limits": ",".join(f"{key}={value}" for key, value in params.resource_limits.items()),
+    }
+    return [*(word for flag, value in flags.items() if value for word in (flag, value)), *params.deploy_args]
+
+
+def _pipeline(
+    params: PipelineParams,
+    variant: Variant,
+    *,
+    name: str,
+    description: str,
+    repo: str,
+    image: str,
+    secrets: Mapping[str, str],
+    command: list[str],
+    empty_files: bool,
+) -> dict[str, Any]:
+    pfs: dict[str, Any] = {
+        "name": "data",
+        "repo": repo,
+        "project": params.project,
+        "branch": params.branch,
+        # One datum: a commit is trained or deployed as a whole.
+        "glob": "/",
+    }
+    if empty_files:
+        pfs["empty_files"] = True
+    spec: dict[str, Any] = {
+        "pipeline": {"name": name, "project": {"name": params.project}},
+        "description": description,
+        "input": {"pfs": pfs},
+        "transform": {
+            "cmd": ["/bin/sh"],
+            # exec: a cancelled job's signal reaches Python itself.
+            "stdin": ["set -e", f"exec {shlex.join(command)}"],
+            "image": image,
+            "secrets": [{"name": params.secret, "env_var": variable, "key": key} for variable, key in secrets.items()],
+        },
+        "autoscaling": True,
+        # A failed try would start a second experiment or deployment; the stages retry what can be retried.
+        "datum_tries": 1,
+    }
+    if variant == "onprem":
+        patch = _pod_patch(params.shared_folder)
+        if patch:
+            spec["pod_patch"] = json.dumps(patch)
+    return spec
+
+
+def _pod_patch(shared_folder: str) -> list[dict[str, Any]]:
+    """RFC 6902: mount Determined's checkpoint folder and run as root, who owns it."""
+    if not shared_folder:
+        return []
+    volume = {"name": "det-checkpoints", "hostPath": {"path": shared_folder, "type": "Directory"}}
+    mount = {"name": "det-checkpoints", "mountPath": CONTAINER_FOLDER}
+    return [
+        {"op": "add", "path": "/volumes/-", "value": volume},
+        {"op": "add", "path": "/containers/0/volumeMounts/-", "value": mount},
+        {"op": "add", "path": "/containers/0/securityContext", "value": {"runAsUser": 0, "runAsGroup": 0}},
+    ]
