@@ -49,6 +49,12 @@ class Unauthenticated(Fault):
     code = "UNAUTHENTICATED"
 
 
+class NotAuthorized(Fault):
+    """The token is right, but not enough for this request."""
+
+    code = "PERMISSION_DENIED"
+
+
 class Unimplemented(Fault):
     """The embedded Pachyderm does not do this, or the service is switched off."""
 

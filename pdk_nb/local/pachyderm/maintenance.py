@@ -6,6 +6,7 @@ import logging
 import threading
 
 from pdk_nb.local.pachyderm.engine import Engine
+from pdk_nb.local.pachyderm.pfs import filesets
 from pdk_nb.local.pachyderm.store import garbage
 
 log = logging.getLogger("pdk_nb.local.pachyderm.maintenance")
@@ -15,7 +16,7 @@ WAIT_S = 5.0
 
 
 class Maintenance:
-    """Collects garbage some time after commits were removed.
+    """Forgets old file sets, and collects garbage some time after something was removed.
 
     Args:
         engine: The store.
@@ -42,6 +43,8 @@ class Maintenance:
     def _loop(self) -> None:
         while not self._stopping.wait(INTERVAL_S):
             try:
+                with self._engine.database.write() as connection:
+                    filesets.drop_expired(connection)
                 with self._engine.read() as connection:
                     due = garbage.is_due(connection)
                 if due:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,14 +13,18 @@ from pdk_nb.local.pachyderm.maintenance import Maintenance
 from pdk_nb.local.pachyderm.pps import pipelines
 from pdk_nb.local.pachyderm.pps.context import Context
 from pdk_nb.local.pachyderm.pps.images import Images
-from pdk_nb.local.pachyderm.pps.logs import LogStore
+from pdk_nb.local.pachyderm.pps.logs import DaemonLog, LogStore
 from pdk_nb.local.pachyderm.pps.sandbox import Sandbox
 from pdk_nb.local.pachyderm.pps.scheduler import Scheduler
 from pdk_nb.local.pachyderm.pps.secrets import ClusterSecrets, LocalSecrets, Secrets
 from pdk_nb.local.pachyderm.pps.ticks import Ticker
 from pdk_nb.local.pachyderm.s3.server import Gateway
-from pdk_nb.local.pachyderm.wire.dispatch import Gate
+from pdk_nb.local.pachyderm.tokens import Tokens
+from pdk_nb.local.pachyderm.wire.gate import Gate
+from pdk_nb.local.pachyderm.wire.others import VERSION_TEXT
 from pdk_nb.local.pachyderm.wire.server import build_server
+
+log = logging.getLogger("pdk_nb.local.pachyderm.service")
 
 STOP_GRACE_S = 1.0
 
@@ -72,13 +77,18 @@ class Daemon:
             sandbox=Sandbox(),
             work=config.state_dir / "work",
             worker_environment=config.worker_environment,
-            token=config.root_token,
+            tokens=Tokens(config.root_token),
             namespace=config.namespace,
         )
+        daemon_log = DaemonLog(self.context.logs)
+        daemon_log.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        logging.getLogger("pdk_nb.local.pachyderm").addHandler(daemon_log)
+        self._daemon_log = daemon_log
         engine.at_change_end.append(pipelines.create_jobs)
-        gate = Gate(config.root_token)
+        gate = Gate(self.context.tokens, engine)
         self._server, self.context.grpc_port = build_server(self.context, gate, config.grpc_port)
-        self._gateway = Gateway(engine, config.root_token, self.context.host, config.s3_port)
+        accepts = (lambda key: gate.identify(key) is not None) if gate.on else None
+        self._gateway = Gateway(engine, accepts, self.context.host, config.s3_port)
         self.context.s3_port = self._gateway.port
         self._scheduler = Scheduler(self.context)
         self._ticker = Ticker(engine)
@@ -90,6 +100,7 @@ class Daemon:
         Returns:
             The addresses, as the ready file has them.
         """
+        log.info("pachd starts: release %s, authentication %s", VERSION_TEXT, "on" if self.context.tokens.on else "off")
         # Before anybody can upload: what lies there without an owner is left over.
         self._maintenance.start()
         self._server.start()
@@ -111,6 +122,7 @@ class Daemon:
         self._gateway.stop()
         self._maintenance.stop()
         self.context.engine.close()
+        logging.getLogger("pdk_nb.local.pachyderm").removeHandler(self._daemon_log)
 
 
 def read_environment(path: Path | None) -> dict[str, str]:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,7 +11,10 @@ import grpc
 import pytest
 import python_pachyderm
 
-from tests.local.pachyderm.server import Server
+from tests.local.pachyderm.server import REPO, Server
+
+SDK = "pachyderm-sdk==2.8.1"
+INSTALL_TIMEOUT_S = 240
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +52,48 @@ def own_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     yield start
     for each in started:
         each.kill()
+
+
+@pytest.fixture(scope="session")
+def sdk_python() -> Path:
+    """An interpreter that has pachyderm-sdk 2.8.
+
+    By pip's rules it cannot share an environment with python-pachyderm, so it gets its own: the interpreter that
+    ``PDK_SDK_PYTHON`` names, else ``.venv-sdk`` in the checkout, which is made when packages can be fetched.
+    """
+    named = os.environ.get("PDK_SDK_PYTHON")
+    if named:
+        return Path(named)
+    folder = REPO / ".venv-sdk"
+    python = folder / "bin" / "python"
+    if not python.exists() or subprocess.run([python, "-c", "import pachyderm_sdk"]).returncode != 0:
+        try:
+            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=INSTALL_TIMEOUT_S)
+            install = [str(python), "-m", "pip", "install", "-q", SDK]
+            subprocess.run(install, check=True, capture_output=True, timeout=INSTALL_TIMEOUT_S)
+        except (OSError, subprocess.SubprocessError) as error:
+            pytest.skip(f"no environment with {SDK}, and none can be made: {error}")
+    return python
+
+
+@pytest.fixture
+def run_sdk(server: Server, sdk_python: Path) -> Callable[..., str]:
+    """Runs a script of this folder in the SDK's environment; its output."""
+
+    def run(script: str, *arguments: str) -> str:
+        environment = {key: text for key, text in os.environ.items() if not key.startswith("PACH")}
+        path = Path(__file__).with_name(script)
+        done = subprocess.run(
+            [str(sdk_python), str(path), "127.0.0.1", str(server.ports["grpc"]), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=environment,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    return run
 
 
 @pytest.fixture

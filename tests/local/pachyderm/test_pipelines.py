@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -13,89 +14,7 @@ import python_pachyderm
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from tests.local.pachyderm.server import Server
-
-Name = Callable[[str], str]
-Client = python_pachyderm.Client
-
-
-def create(client: Client, pipeline: str, source: dict[str, object], script: str, **more: object) -> None:
-    content: dict[str, object] = {
-        "pipeline": {"name": pipeline},
-        "input": source,
-        "transform": {"image": "ubuntu", "cmd": ["sh"], "stdin": [script], **more.pop("transform", {})},  # type: ignore[dict-item]
-        **more,
-    }
-    client.create_pipeline_from_request(python_pachyderm.parse_dict_pipeline_spec(content))
-
-
-def pfs(repo: str, glob: str = "/*", **more: object) -> dict[str, object]:
-    return {"pfs": {"repo": repo, "name": "data", "glob": glob, **more}}
-
-
-def put(client: Client, repo: str, **files: str) -> str:
-    """One commit; its id."""
-    with client.modify_file_client((repo, "master")) as modify:
-        for path, text in files.items():
-            modify.put_file_from_bytes(f"/{path}", text.encode())
-    return str(next(client.inspect_commit((repo, "master"))).commit.id)
-
-
-def wait(client: Client, pipeline: str, job: str) -> pps_pb2.JobInfo:
-    return next(client.inspect_job(job, pipeline, wait=True, details=True))
-
-
-def files(client: Client, pipeline: str, commit: str) -> dict[str, str]:
-    found = client.walk_file((pipeline, commit), "/")
-    return {
-        each.file.path: client.get_file((pipeline, commit), each.file.path).read().decode()
-        for each in found
-        if not each.file.path.endswith("/")
-    }
-
-
-def test_the_beginner_tutorial(client: Client, name: Name) -> None:
-    """Pachyderm's own: one datum per picture, a second commit processes only what is new, two steps."""
-    images, edges, montage = name("images"), name("edges"), name("montage")
-    client.create_repo(images)
-    create(
-        client, edges, pfs(images), "for each in /pfs/data/*; do tr a-z A-Z < $each > /pfs/out/$(basename $each); done"
-    )
-    create(
-        client,
-        montage,
-        {
-            "cross": [
-                {"pfs": {"repo": images, "glob": "/"}},
-                {"pfs": {"repo": edges, "glob": "/"}},
-            ]
-        },
-        f"cat /pfs/{images}/* /pfs/{edges}/* > /pfs/out/montage",
-    )
-    first = put(client, images, liberty="liberty")
-    job = wait(client, edges, first)
-    assert (job.data_total, job.data_processed, job.data_skipped) == (1, 1, 0)
-    second = put(client, images, kitten="kitten", robot="robot")
-    job = wait(client, edges, second)
-    assert (job.data_total, job.data_processed, job.data_skipped) == (3, 2, 1)
-    assert files(client, edges, second) == {"/kitten": "KITTEN", "/liberty": "LIBERTY", "/robot": "ROBOT"}
-    wait(client, montage, second)
-    assert files(client, montage, second) == {"/montage": "kittenlibertyrobotKITTENLIBERTYROBOT"}
-    # Provenance: the whole set of the second commit, inputs before outputs.
-    members = [info.commit.repo.name for info in client.inspect_commit(second) if info.commit.repo.type == "user"]
-    assert members.index(images) < members.index(edges) < members.index(montage)
-    states = {each.datum.id: each.state for each in client.list_datum(edges, second)}
-    assert sorted(states.values()) == [pps_pb2.SUCCESS, pps_pb2.SUCCESS, pps_pb2.SKIPPED]
-    with client.modify_file_client((images, "master")) as modify:
-        modify.delete_file("/liberty")
-    third = str(next(client.inspect_commit((images, "master"))).commit.id)
-    job = wait(client, edges, third)
-    assert (job.data_total, job.data_processed, job.data_skipped) == (2, 0, 2)
-    assert files(client, edges, third) == {"/kitten": "KITTEN", "/robot": "ROBOT"}
-    with pytest.raises(grpc.RpcError, match="subvenance"):
-        client.delete_pipeline(edges)
-    for pipeline in (montage, edges):
-        client.delete_pipeline(pipeline)
-    client.delete_repo(images)
+from tests.local.pachyderm.steps import Client, Name, create, files, pfs, put, wait
 
 
 def test_an_update_keeps_what_is_unchanged_unless_it_reprocesses(client: Client, name: Name) -> None:
@@ -320,6 +239,41 @@ def test_triggers(client: Client, name: Name) -> None:
     head = next(client.inspect_commit((repo, "batch")))
     assert [each.file.path for each in client.list_file((repo, "batch"), "/")] == ["/a", "/b"]
     assert head.commit.id != next(client.inspect_commit((repo, "master"))).commit.id
+
+
+def test_triggers_by_the_clock(client: Client, name: Name) -> None:
+    repo = name("data")
+    client.create_repo(repo)
+    put(client, repo, a="1")
+    trigger = python_pachyderm.service.pfs_proto.Trigger(branch="master", cron_spec="@every 1s")
+    client.create_branch(repo, "hourly", trigger=trigger)
+    deadline = time.monotonic() + 30
+    while not list(client.list_file((repo, "hourly"), "/")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert client.inspect_branch(repo, "hourly").head.id == client.inspect_branch(repo, "master").head.id
+    with pytest.raises(grpc.RpcError, match="cron-spec"):
+        trigger.cron_spec = "now and then"
+        client.create_branch(repo, "never", trigger=trigger)
+
+
+def test_the_record_of_datums(client: Client, name: Name) -> None:
+    repo, pipeline = name("data"), name("recorded")
+    client.create_repo(repo)
+    create(client, pipeline, pfs(repo), "cp /pfs/data/* /pfs/out/")
+    put(client, repo, a="1", b="2")
+    with client.modify_file_client((repo, "master")) as modify:
+        modify.delete_file("/a")
+    commit = str(next(client.inspect_commit((repo, "master"))).commit.id)
+    wait(client, pipeline, commit)
+    (datum,) = client.list_datum(pipeline, commit)
+    pfs_proto = python_pachyderm.service.pfs_proto
+    meta = pfs_proto.Commit(repo=pfs_proto.Repo(name=pipeline, type="meta"), id=commit)
+    found = [each.file.path for each in client.walk_file(meta, "/meta")]
+    assert found == ["/meta/", f"/meta/{datum.datum.id}/", f"/meta/{datum.datum.id}/meta"]
+    content = json.loads(client.get_file(meta, found[-1]).read())
+    assert [each["fileInfo"]["file"]["path"] for each in content["inputs"]] == ["/b"]
+    assert content["state"] == "PROCESSED" and content["job"]["pipeline"]["name"] == pipeline
 
 
 def test_triggers_in_a_pipelines_input(client: Client, name: Name) -> None:

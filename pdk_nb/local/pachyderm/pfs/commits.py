@@ -10,6 +10,7 @@ from pdk_nb.local.pachyderm.names import check_branch_name
 from pdk_nb.local.pachyderm.pfs.changes import Change
 from pdk_nb.local.pachyderm.pfs.lookup import (
     commit_by_pk,
+    direct_provenance,
     find_branch,
     get_commit,
     get_repo,
@@ -17,6 +18,7 @@ from pdk_nb.local.pachyderm.pfs.lookup import (
 from pdk_nb.local.pachyderm.pfs.types import (
     FROM_COMMITS,
     ORIGIN_USER,
+    SPEC_REPO,
     USER_REPO,
     Branch,
     BranchKey,
@@ -84,12 +86,13 @@ def insert_branch(connection: sqlite3.Connection, key: BranchKey) -> Branch:
 
 
 def check_writable(connection: sqlite3.Connection, branch: Branch) -> None:
-    """Refuse to start a commit on a branch that a pipeline or provenance fills.
+    """Refuse to start a commit on a branch that a pipeline or provenance fills; a spout's follows its spec alone.
 
     Raises:
         Fault: The branch has provenance.
     """
-    if connection.execute("SELECT 1 FROM branch_provenance WHERE branch = ?", (branch.pk,)).fetchone():
+    upstream = direct_provenance(connection, branch.pk)
+    if upstream and not (len(upstream) == 1 and upstream[0].key.repo.type == SPEC_REPO):
         raise Fault(f"cannot start a commit on an output branch: {branch.key}")
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pdk_nb.local.pachyderm.faults import AlreadyExists, FailedPrecondition, Fault, NotFound
 from pdk_nb.local.pachyderm.names import DEFAULT_PROJECT, check_name, check_project_name
 from pdk_nb.local.pachyderm.pfs.lookup import all_subvenance, find_repo, get_repo
-from pdk_nb.local.pachyderm.pfs.types import FROM_BRANCHES, Branch, Repo, RepoKey, branch_of
+from pdk_nb.local.pachyderm.pfs.types import FILESETS_REPO, FROM_BRANCHES, Branch, Repo, RepoKey, branch_of
 from pdk_nb.local.pachyderm.store.database import now_ns
 
 
@@ -88,6 +88,8 @@ def create_repo(connection: sqlite3.Connection, key: RepoKey, description: str, 
         Fault: The name is not allowed.
     """
     check_name(key.name)
+    if key.name == FILESETS_REPO:
+        raise Fault(f"{FILESETS_REPO} is a reserved name")
     if connection.execute("SELECT 1 FROM projects WHERE name = ?", (key.project,)).fetchone() is None:
         raise NotFound(f'cannot find project "{key.project}": project "{key.project}" not found')
     existing = find_repo(connection, key)

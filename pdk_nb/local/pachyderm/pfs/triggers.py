@@ -45,7 +45,7 @@ def validate(connection: sqlite3.Connection, branch: Branch, trigger: dict[str, 
     if trigger.get("rate_limit_spec"):
         parse_cron(trigger["rate_limit_spec"])
     if trigger.get("cron_spec"):
-        raise Fault("triggers with a cron_spec are not done by the embedded Pachyderm; use a cron input")
+        parse_cron(trigger["cron_spec"])
     if trigger.get("size"):
         parse_size(trigger["size"])
     if int(trigger.get("commits", 0)) < 0:
@@ -85,6 +85,34 @@ def fire(change: Change, commit: Commit) -> None:
 
     for branch in known.values():
         visit(branch)
+
+
+def with_schedule(connection: sqlite3.Connection) -> list[tuple[Branch, str, int]]:
+    """Branches whose trigger has a ``cron_spec``: branch, schedule, and when its head was started (ns)."""
+    query = "SELECT id, repo FROM branches WHERE trigger LIKE '%cron_spec%'"
+    found = []
+    for row in connection.execute(query).fetchall():
+        branch = next(each for each in repo_branches(connection, row["repo"]) if each.pk == row["id"])
+        spec = json.loads(branch.trigger).get("cron_spec", "")
+        if spec:
+            head = None if branch.head is None else commit_by_pk(connection, branch.head)
+            found.append((branch, spec, head.started if head else 0))
+    return found
+
+
+def fire_scheduled(change: Change, branch: Branch) -> bool:
+    """Move a branch to the head of the branch that its trigger names; whether that was a move."""
+    row = change.connection.execute(
+        "SELECT source.head AS head FROM branches JOIN branches AS source ON source.repo = branches.repo"
+        " WHERE branches.id = ? AND source.name = ?",
+        (branch.pk, json.loads(branch.trigger)["branch"]),
+    ).fetchone()
+    if row is None or row["head"] is None or row["head"] == branch.head:
+        return False
+    if not commit_by_pk(change.connection, row["head"]).finished:
+        return False
+    set_head(change, branch.pk, row["head"])
+    return True
 
 
 def _is_due(connection: sqlite3.Connection, trigger: dict[str, Any], old: Commit | None, new: Commit) -> bool:

@@ -9,6 +9,9 @@ from pdk_nb.local.pachyderm.names import DEFAULT_PROJECT
 
 USER_REPO, META_REPO, SPEC_REPO = "user", "meta", "spec"
 
+# The name by which file sets are read like commits.
+FILESETS_REPO = "__filesets__"
+
 # pfs.proto: OriginKind
 ORIGIN_USER, ORIGIN_AUTO, ORIGIN_FSCK = 1, 2, 3
 # pfs.proto: CommitState

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from pdk_nb.local.pachyderm.faults import Fault
@@ -11,7 +9,6 @@ from pdk_nb.local.pachyderm.names import DEFAULT_TAG, check_path, clean_path
 from pdk_nb.local.pachyderm.store.blobs import PackWriter
 from pdk_nb.local.pachyderm.store.changes import Add, Change, Copy, Delete
 
-URL_TIMEOUT_S = 60.0
 COPY_CHUNK = 1 << 20
 
 
@@ -75,25 +72,6 @@ class Upload:
         self.close()
         check_path(path)
         self.changes.append(Copy(clean_path(path), tag or DEFAULT_TAG, append, source_tree, clean_path(source_path)))
-
-    def add_url(self, path: str, url: str, tag: str = "") -> None:
-        """Append what a URL gives.
-
-        Raises:
-            Fault: The scheme is not http or https, or the server refuses.
-        """
-        if not url.startswith(("http://", "https://")):
-            raise Fault(f'error retrieving content from "{url}": only http and https URLs are supported')
-        self.add(path, None, tag)
-        try:
-            with urllib.request.urlopen(url, timeout=URL_TIMEOUT_S) as answer:
-                while chunk := answer.read(COPY_CHUNK):
-                    self.add(path, chunk, tag)
-        except urllib.error.HTTPError as error:
-            with error:
-                raise Fault(f'error retrieving content from "{url}": {error.code} {error.reason}') from error
-        except OSError as error:
-            raise Fault(f'error retrieving content from "{url}": {error}') from error
 
     def add_local(self, path: str, source: Path, tag: str) -> int:
         """Append a local file's content; its size in bytes."""

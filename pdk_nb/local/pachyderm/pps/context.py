@@ -9,8 +9,10 @@ from pathlib import Path
 from pdk_nb.local.pachyderm.engine import Engine
 from pdk_nb.local.pachyderm.pps.images import Images
 from pdk_nb.local.pachyderm.pps.logs import LogStore
+from pdk_nb.local.pachyderm.pps.running import Running
 from pdk_nb.local.pachyderm.pps.sandbox import Sandbox
 from pdk_nb.local.pachyderm.pps.secrets import Secrets
+from pdk_nb.local.pachyderm.tokens import Tokens
 
 
 @dataclass
@@ -28,8 +30,9 @@ class Context:
         host: Where this daemon listens.
         grpc_port: Its gRPC port; known once it listens.
         s3_port: Its S3 gateway's port.
-        token: The token that workers use; empty where authentication is off.
+        tokens: Gives workers their tokens.
         namespace: The namespace of the pipelines' pods and secrets.
+        running: The datums that are being processed.
     """
 
     engine: Engine
@@ -42,5 +45,6 @@ class Context:
     host: str = "127.0.0.1"
     grpc_port: int = 0
     s3_port: int = 0
-    token: str = ""
+    tokens: Tokens = field(default_factory=lambda: Tokens(""))
     namespace: str = "default"
+    running: Running = field(default_factory=Running)

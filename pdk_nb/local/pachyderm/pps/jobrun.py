@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import sqlite3
 import threading
-import time
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from python_pachyderm.proto.v2.pps import pps_pb2
 
+from pdk_nb.local.pachyderm.egress import send
 from pdk_nb.local.pachyderm.faults import Fault, NotFound
 from pdk_nb.local.pachyderm.pfs import commits
-from pdk_nb.local.pachyderm.pfs.lookup import ancestors, commit_by_pk, commit_provenance
+from pdk_nb.local.pachyderm.pfs.lookup import commit_by_pk, commit_provenance
 from pdk_nb.local.pachyderm.pfs.types import SPEC_REPO, Commit
-from pdk_nb.local.pachyderm.pfs.upload import Upload
-from pdk_nb.local.pachyderm.pps import jobs, pipelines
+from pdk_nb.local.pachyderm.pps import jobs, pipelines, records
 from pdk_nb.local.pachyderm.pps.context import Context
 from pdk_nb.local.pachyderm.pps.datums import Datum, make_datums
+from pdk_nb.local.pachyderm.pps.environment import Setting, secret_environment
 from pdk_nb.local.pachyderm.pps.inputs import branch_of, leaves
-from pdk_nb.local.pachyderm.pps.jobs import Job, Stats
+from pdk_nb.local.pachyderm.pps.jobs import Job
+from pdk_nb.local.pachyderm.pps.jobs3 import job_gateway
+from pdk_nb.local.pachyderm.pps.processing import Processing
+from pdk_nb.local.pachyderm.pps.serving import serve
 from pdk_nb.local.pachyderm.pps.specs import REPROCESS_EVERY_JOB
-from pdk_nb.local.pachyderm.pps.worker import DatumRun, Result, secret_environment
 from pdk_nb.local.pachyderm.store.blobs import insert_locations
 from pdk_nb.local.pachyderm.store.changes import Change as FileChange
 from pdk_nb.local.pachyderm.store.changes import Delete, DropTags
 
 log = logging.getLogger("pdk_nb.local.pachyderm.jobs")
 
-MAX_WORKERS = 16
 RETRY_S = 0.5
-INHERITED = (int(pps_pb2.SUCCESS), int(pps_pb2.SKIPPED))
 
 
 class JobRun:
@@ -160,183 +159,94 @@ class JobRun:
             raise Fault(self._context.images.why_not(details.transform.image))
         with self._engine.read() as connection:
             datums = make_datums(connection, details.input, self._job.id, details.salt)
-            base = self._base(connection)
-        kept = {
-            each.id
-            for each in datums
-            if base is not None and base.get(each.id) == each.hash and details.reprocess_spec != REPROCESS_EVERY_JOB
-        }
+            base = records.base_hashes(connection, self._job)
+        kept = self._unchanged(datums, base)
         todo = [each for each in datums if each.id not in kept]
         with self._engine.change() as change:
             jobs.set_state(change.connection, self._job.pk, pps_pb2.JOB_RUNNING)
             if details.autoscaling:
                 pipelines.set_state(change.connection, self._pipeline.pk, pps_pb2.PIPELINE_RUNNING)
-            self._write_datums(change.connection, datums, kept)
-            change.connection.execute(
-                "UPDATE jobs SET total = ?, skipped = ? WHERE pk = ?", (len(datums), len(kept), self._job.pk)
-            )
+            records.write_datums(change.connection, self._job, datums, kept)
         self._log(f"processing {len(todo)} of {len(datums)} datums, {len(kept)} skipped")
-        stale = None if base is None else frozenset(base) - kept
+        with job_gateway(self._context, self._pipeline, self._job) as endpoint:
+            setting = Setting(self._context, self._pipeline, image, secrets, endpoint)
+            if details.HasField("service"):
+                self._serve(setting, datums)
+                return
+            with self._processing(setting) as processing:
+                reason = processing.run(todo)
+                if self.cancelled.is_set():
+                    processing.discard()
+                elif reason:
+                    processing.discard()
+                    self._end(pps_pb2.JOB_FAILURE, reason)
+                else:
+                    self._finish(processing, None if base is None else frozenset(base) - kept, bool(kept))
+
+    def _unchanged(self, datums: list[Datum], base: dict[str, str] | None) -> set[str]:
+        """Ids of the datums that are skipped: their output is in the parent commit already."""
+        details = self._pipeline.details
+        if base is None or details.s3_out or details.HasField("service"):
+            return set()
+        if details.reprocess_spec == REPROCESS_EVERY_JOB:
+            return set()
+        return {each.id for each in datums if base.get(each.id) == each.hash}
+
+    @contextmanager
+    def _processing(self, setting: Setting) -> Iterator[Processing]:
         with self._engine.upload(lasting=True) as upload:
-            runs = [
-                DatumRun(
-                    self._context,
-                    self._pipeline,
-                    self._job,
-                    image,
-                    secrets,
-                    datum,
-                    index % self._workers,
-                    self.cancelled,
-                )
-                for index, datum in enumerate(todo)
-            ]
-            outcome = self._run_all(runs, todo, upload)
-            if self.cancelled.is_set():
-                upload.pack.discard()
-                return
-            if isinstance(outcome, str):
-                upload.pack.discard()
-                self._end(pps_pb2.JOB_FAILURE, outcome)
-                return
-            self._finish(upload, stale, bool(kept))
+            yield Processing(setting, self._job, upload, self.cancelled)
 
-    @property
-    def _workers(self) -> int:
-        return max(1, min(MAX_WORKERS, int(self._pipeline.details.parallelism_spec.constant or 1)))
+    def _serve(self, setting: Setting, datums: list[Datum]) -> None:
+        """A service runs until there is a newer job; it has no output."""
+        if len(datums) != 1:
+            self._end(pps_pb2.JOB_FAILURE, "services must have a single datum")
+            return
+        serve(setting, self._job, datums[0], self.cancelled)
+        if not self.cancelled.is_set():
+            with self._processing(setting) as processing:
+                self._finish(processing, frozenset(), False)
 
-    def _base(self, connection: sqlite3.Connection) -> dict[str, str] | None:
-        """Hash by id of the datums whose output the new commit starts with; None where that is not known."""
-        if self._job.output is None:
-            return None
-        output = commit_by_pk(connection, self._job.output)
-        for commit in ancestors(connection, output)[1:]:
-            if commit.error or not commit.finished:
-                continue
-            row = connection.execute(
-                "SELECT pk FROM jobs WHERE output = ? AND state = ?",
-                (commit.pk, int(pps_pb2.JOB_SUCCESS)),
-            ).fetchone()
-            if row is None:
-                return None
-            rows = connection.execute(
-                "SELECT id, hash FROM datums WHERE job = ? AND state IN (?, ?)", (row["pk"], *INHERITED)
-            )
-            return {each["id"]: each["hash"] for each in rows}
-        return {}
-
-    def _write_datums(self, connection: sqlite3.Connection, datums: list[Datum], kept: set[str]) -> None:
-        connection.execute("DELETE FROM datums WHERE job = ?", (self._job.pk,))
-        connection.executemany(
-            "INSERT INTO datums (job, position, id, hash, state, inputs) VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    self._job.pk,
-                    position,
-                    datum.id,
-                    datum.hash,
-                    int(pps_pb2.SKIPPED if datum.id in kept else pps_pb2.STARTING),
-                    json.dumps([[each.commit.pk, each.found.path] for each in datum.inputs]),
-                )
-                for position, datum in enumerate(datums)
-            ],
-        )
-
-    def _run_all(self, runs: list[DatumRun], todo: list[Datum], upload: Upload) -> str | None:
-        """Process datums; the reason of the job's failure, or None."""
-        limit = self._pipeline.details.job_timeout.ToNanoseconds() / 1e9
-        timer = None
-        expired = threading.Event()
-        if limit:
-
-            def expire() -> None:
-                expired.set()
-                self.cancelled.set()
-
-            timer = threading.Timer(limit, expire)
-            timer.daemon = True
-            timer.start()
-        collecting = threading.Lock()
-        failed: list[tuple[Datum, Result]] = []
-
-        def one(run: DatumRun, datum: Datum) -> None:
-            if self.cancelled.is_set() or failed:
-                return
-            result = run.process()
-            if result.out is not None:
-                started = time.monotonic()
-                with collecting:
-                    try:
-                        size = run.collect(result.out, upload)
-                    except Fault as error:
-                        run.log(f"errored uploading output: {error.what}")
-                        result = Result(pps_pb2.FAILED, result.stats, error.what)
-                    else:
-                        result.stats += Stats(upload_s=time.monotonic() - started, upload_bytes=size)
-            run.clear()
-            if self.cancelled.is_set():
-                return
-            if result.state == pps_pb2.FAILED:
-                failed.append((datum, result))
-            self._record(datum, result)
-
-        with ThreadPoolExecutor(self._workers, thread_name_prefix=f"job-{self._job.id[:8]}") as pool:
-            for future in [pool.submit(one, run, datum) for run, datum in zip(runs, todo, strict=True)]:
-                future.result()
-        if timer is not None:
-            timer.cancel()
-        if expired.is_set():
-            self.cancelled.clear()
-            return "job exceeded timeout"
-        return f"datum {failed[0][0].id} failed" if failed else None
-
-    def _record(self, datum: Datum, result: Result) -> None:
-        counters = Counter({"processed": 0, "failed": 0, "recovered": 0})
-        name = {int(pps_pb2.SUCCESS): "processed", int(pps_pb2.RECOVERED): "recovered"}
-        counters[name.get(result.state, "failed")] += 1
-        with self._engine.change() as change:
-            connection = change.connection
-            connection.execute(
-                "UPDATE datums SET state = ?, stats = ? WHERE job = ? AND id = ?",
-                (result.state, result.stats.dump(), self._job.pk, datum.id),
-            )
-            row = connection.execute("SELECT stats FROM jobs WHERE pk = ?", (self._job.pk,)).fetchone()
-            if row is None:
-                return
-            connection.execute(
-                "UPDATE jobs SET processed = processed + ?, failed = failed + ?, recovered = recovered + ?,"
-                " stats = ? WHERE pk = ?",
-                (
-                    counters["processed"],
-                    counters["failed"],
-                    counters["recovered"],
-                    (Stats.load(row["stats"]) + result.stats).dump(),
-                    self._job.pk,
-                ),
-            )
-
-    def _finish(self, upload: Upload, stale: frozenset[str] | None, inherits: bool) -> None:
+    def _finish(self, processing: Processing, stale: frozenset[str] | None, inherits: bool) -> None:
         """Close the output commit and the job in one step, so that nobody sees one without the other."""
-        changes: list[FileChange] = []
+        prefix: list[FileChange] = []
         if stale is None or not inherits:
-            changes.append(Delete("/", None))
+            prefix.append(Delete("/", None))
         elif stale:
-            changes.append(DropTags(stale))
-        changes += upload.changes
+            prefix.append(DropTags(stale))
+        # What came through the gateway of an ``s3_out`` job is in the commit already.
+        before = [] if self._pipeline.details.s3_out else prefix
+        upload = processing.upload
         upload.seal()
+        egress = self._pipeline.details.HasField("egress")
         with self._engine.change() as change:
             connection = change.connection
-            jobs.set_state(connection, self._job.pk, pps_pb2.JOB_FINISHING)
+            jobs.set_state(connection, self._job.pk, pps_pb2.JOB_EGRESSING if egress else pps_pb2.JOB_FINISHING)
             job = jobs.job_by_pk(connection, self._job.pk)
             if job.is_over or job.output is None:
                 return
             insert_locations(connection, upload.pack.locations)
-            output = commits.finish(change, commit_by_pk(connection, job.output), changes=changes)
+            output = commits.finish(change, commit_by_pk(connection, job.output), changes=[*before, *upload.changes])
             meta = jobs.meta_commit(connection, output)
             if meta is not None and meta.is_open:
-                commits.finish(change, meta, error=output.error)
+                commits.finish(change, meta, error=output.error, changes=[*prefix, *processing.meta.changes])
             if output.error:
                 jobs.set_state(connection, job.pk, pps_pb2.JOB_FAILURE, output.error)
-            else:
+            elif not egress:
                 jobs.set_state(connection, job.pk, pps_pb2.JOB_SUCCESS)
+        if egress and not output.error:
+            self._egress(output)
         self._log(f"finished processing job {self._job.id}")
+
+    def _egress(self, output: Commit) -> None:
+        """Send the output where the spec wants it; only then is the job over."""
+        url = self._pipeline.details.egress.URL or self._pipeline.details.egress.object_storage.url
+        self._log(f"starting egress to {url}")
+        try:
+            sent = send(self._engine, output, "/", url)
+        except Fault as error:
+            self._end(pps_pb2.JOB_FAILURE, f"egress error: {error.what}")
+            return
+        self._log(f"sent {sent} bytes to {url}")
+        with self._engine.change() as change:
+            jobs.set_state(change.connection, self._job.pk, pps_pb2.JOB_SUCCESS)

@@ -16,6 +16,8 @@ from pdk_nb.local.pachyderm.store.database import Bell, now_ns
 log = logging.getLogger("pdk_nb.local.pachyderm.logs")
 
 POLL_S = 0.5
+# Whose lines the daemon's own are; pipelines have keys from 1.
+DAEMON = 0
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,23 @@ class _Place:
     """Where in a file the reading has arrived."""
 
     offset: int = 0
+
+
+class DaemonLog(logging.Handler):
+    """Keeps the daemon's own log lines where clients can ask for them.
+
+    Args:
+        store: Where they go.
+    """
+
+    def __init__(self, store: LogStore) -> None:
+        super().__init__()
+        self._store = store
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line; the store's own lines would never end."""
+        if record.name != log.name:
+            self._store.write(DAEMON, self.format(record))
 
 
 class LogStore:

@@ -19,6 +19,7 @@ from pdk_nb.local.pachyderm.pfs.lookup import (
     all_subvenance,
     commit_by_pk,
     find_branch,
+    find_commit,
     find_repo,
     get_repo,
 )
@@ -64,6 +65,18 @@ class Pipeline:
     def meta(self) -> BranchKey:
         """The branch that records its datums."""
         return BranchKey(RepoKey(self.project, self.name, META_REPO), self.details.output_branch)
+
+    @property
+    def is_spout(self) -> bool:
+        """Whether its code runs without input and writes whenever it has something."""
+        return bool(self.details.HasField("spout"))
+
+    @property
+    def fed(self) -> tuple[BranchKey, ...]:
+        """The branches that follow the inputs: the output, and for a transform the record of its datums."""
+        if self.is_spout or self.details.HasField("service"):
+            return (self.output,)
+        return (self.output, self.meta)
 
     def __str__(self) -> str:
         return f"{self.project}/{self.name}"
@@ -152,6 +165,17 @@ def list_pipelines(
     ]
 
 
+def as_of(connection: sqlite3.Connection, pipeline: Pipeline, set_id: str) -> Pipeline | None:
+    """A pipeline in the version that it had in a commit set; None where it had none."""
+    spec = find_commit(connection, spec_branch(pipeline.project, pipeline.name).repo, set_id)
+    if spec is None:
+        return None
+    row = connection.execute(
+        "SELECT version FROM pipeline_versions WHERE pipeline = ? AND spec_commit = ?", (pipeline.pk, spec.id)
+    ).fetchone()
+    return None if row is None else pipeline_by_pk(connection, pipeline.pk, row["version"])
+
+
 def set_state(connection: sqlite3.Connection, pk: int, state: int, reason: str = "") -> None:
     """Record a pipeline's state."""
     connection.execute("UPDATE pipelines SET state = ?, reason = ? WHERE id = ?", (state, reason, pk))
@@ -215,7 +239,7 @@ def create(change: Change, request: pps_pb2.CreatePipelineRequest, user_spec: st
     )
     pipeline = pipeline_by_pk(connection, pk)
     if old is not None and old.details.output_branch != details.output_branch:
-        for stale in (old.output, old.meta):
+        for stale in old.fed:
             branches.create_branch(change, stale, provenance=[])
     _connect(change, pipeline)
     return pipeline
@@ -259,7 +283,6 @@ def _create_repos(connection: sqlite3.Connection, spec: pps_pb2.CreatePipelineRe
     project, name = spec.pipeline.project.name, spec.pipeline.name
     repos.create_repo(connection, RepoKey(project, name), f"Output repo for pipeline {name}.", False)
     repos.create_repo(connection, RepoKey(project, name, SPEC_REPO), f"Spec repo for pipeline {name}.", True)
-    repos.create_repo(connection, RepoKey(project, name, META_REPO), f"Meta repo for pipeline {name}.", True)
 
 
 def _commit_spec(change: Change, project: str, name: str) -> str:
@@ -274,8 +297,17 @@ def _connect(change: Change, pipeline: Pipeline) -> None:
         *input_branches(pipeline.details.input),
         spec_branch(pipeline.project, pipeline.name),
     ]
-    for key in (pipeline.output, pipeline.meta):
+    for key in pipeline.fed:
+        if key == pipeline.meta:
+            description = f"Meta repo for pipeline {pipeline.name}"
+            repos.create_repo(change.connection, key.repo, description, True)
         branches.create_branch(change, key, provenance=provenance)
+    if pipeline.is_spout:
+        branch = find_branch(change.connection, pipeline.output)
+        if branch is not None and branch.head is not None:
+            head = commit_by_pk(change.connection, branch.head)
+            if head.is_open and head.id == change.set_id:
+                commits.finish(change, head, description="close spout commit")
 
 
 def stop(change: Change, pipeline: Pipeline) -> None:
@@ -283,7 +315,7 @@ def stop(change: Change, pipeline: Pipeline) -> None:
     if pipeline.stopped:
         return
     jobs.kill_all(change, pipeline.pk, "all jobs killed because pipeline was stopped")
-    for key in (pipeline.output, pipeline.meta):
+    for key in pipeline.fed:
         branches.create_branch(change, key, provenance=[])
     change.connection.execute(
         "UPDATE pipelines SET stopped = 1, state = ?, reason = '' WHERE id = ?",
@@ -344,7 +376,7 @@ def create_jobs(change: Change) -> None:
     ).fetchall()
     for row in rows:
         pipeline = find_pipeline(connection, row["project"], row["name"])
-        if pipeline is None or pipeline.stopped or pipeline.output.name != row["branch"]:
+        if pipeline is None or pipeline.stopped or pipeline.is_spout or pipeline.output.name != row["branch"]:
             continue
         if not connection.execute("SELECT 1 FROM commit_provenance WHERE commit_pk = ?", (row["pk"],)).fetchone():
             continue

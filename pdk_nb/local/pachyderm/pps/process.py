@@ -31,7 +31,7 @@ class Outcome:
     Attributes:
         code: Its exit code; negative for a signal.
         timed_out: Whether it ran past its limit.
-        cancelled: Whether it was ended because its job was.
+        cancelled: Whether it was ended from outside.
         problem: Why it could not be started, or empty.
     """
 
@@ -52,7 +52,7 @@ def run_command(
     stdin: Sequence[str],
     scratch: Path,
     on_line: Callable[[str], None],
-    cancelled: threading.Event,
+    stop: Callable[[], bool],
     timeout: float = 0.0,
 ) -> Outcome:
     """Run a command to its end.
@@ -63,7 +63,7 @@ def run_command(
         stdin: Lines that it reads.
         scratch: A folder of this run alone, where its process id is noted.
         on_line: Gets each line of its output.
-        cancelled: When set, the command is killed.
+        stop: Says when the command is to be killed.
         timeout: Seconds until it is killed; no limit when 0.
     """
     variables = dict(environment)
@@ -91,21 +91,21 @@ def run_command(
     started = time.monotonic()
     timed_out = False
     while process.poll() is None:
-        if cancelled.is_set():
+        if stop():
             break
         if timeout and time.monotonic() - started > timeout:
             timed_out = True
             break
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(POLL_S if time.monotonic() - started < 1 else 5 * POLL_S)
-    was_cancelled = process.poll() is None and not timed_out
+    cancelled = process.poll() is None and not timed_out
     # The whole group: what the code left running must not outlive its datum.
     kill_group(process.pid)
     process.wait()
     for thread in threads:
         thread.join(timeout=5)
     (scratch / PID_FILE).unlink(missing_ok=True)
-    return Outcome(process.returncode, timed_out, was_cancelled)
+    return Outcome(process.returncode, timed_out, cancelled)
 
 
 def kill_group(pid: int) -> None:

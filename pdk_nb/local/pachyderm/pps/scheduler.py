@@ -13,6 +13,7 @@ from pdk_nb.local.pachyderm.pps import jobs, pipelines
 from pdk_nb.local.pachyderm.pps.context import Context
 from pdk_nb.local.pachyderm.pps.jobrun import JobRun
 from pdk_nb.local.pachyderm.pps.process import kill_leftovers
+from pdk_nb.local.pachyderm.pps.serving import Spout
 
 log = logging.getLogger("pdk_nb.local.pachyderm.scheduler")
 
@@ -30,6 +31,8 @@ class Scheduler:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._runs: dict[int, tuple[JobRun, threading.Thread]] = {}
+        # By pipeline and version, so that an update starts the new code.
+        self._spouts: dict[tuple[int, int], Spout] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="scheduler", daemon=True)
 
@@ -60,6 +63,8 @@ class Scheduler:
         for run, _ in runs:
             run.cancelled.set()
         self._context.engine.database.bell.ring()
+        for spout in self._spouts.values():
+            spout.stop(STOP_S)
         for _, thread in runs:
             thread.join(STOP_S)
 
@@ -75,6 +80,7 @@ class Scheduler:
 
     def _tick(self) -> None:
         self._check_pipelines()
+        self._check_spouts()
         with self._context.engine.read() as connection:
             waiting = jobs.open_jobs(connection)
             present = {each.pk: each for each in pipelines.list_pipelines(connection)} if waiting else {}
@@ -104,6 +110,21 @@ class Scheduler:
         thread = threading.Thread(target=run.run, name=f"job-{job.id[:8]}", daemon=True)
         self._runs[job.pk] = (run, thread)
         thread.start()
+
+    def _check_spouts(self) -> None:
+        """Run the code of every spout that is not stopped, in its present version."""
+        with self._context.engine.read() as connection:
+            wanted = {
+                (each.pk, each.version): each
+                for each in pipelines.list_pipelines(connection)
+                if each.is_spout and not each.stopped and self._context.images.find(each.details.transform.image)
+            }
+        for key in [each for each in self._spouts if each not in wanted]:
+            self._spouts.pop(key).stop(STOP_S)
+        for key, pipeline in wanted.items():
+            if key not in self._spouts:
+                self._spouts[key] = Spout(self._context, pipeline)
+                self._spouts[key].start()
 
     def _check_pipelines(self) -> None:
         """Let new pipelines run, or say why they cannot."""

@@ -12,15 +12,18 @@ import secrets
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_nb.local.pachyderm.cron import parse_cron
-from pdk_nb.local.pachyderm.faults import Fault
+from pdk_nb.local.pachyderm.faults import Fault, Unimplemented
 from pdk_nb.local.pachyderm.names import DEFAULT_PROJECT, check_name, clean_path
 from pdk_nb.local.pachyderm.pfs.globs import compile_glob
+from pdk_nb.local.pachyderm.pfs.objectstore import parse_url
 from pdk_nb.local.pachyderm.pps.inputs import leaves
 
 MAX_NAME = 51
 MAX_POD_NAME = 63
 DEFAULT_IMAGE = "ubuntu:20.04"
 DEFAULT_TRIES = 3
+# Kubernetes' kinds of services that Pachyderm allows.
+SERVICE_TYPES = ("ClusterIP", "LoadBalancer", "NodePort")
 REPROCESS_UNTIL_SUCCESS, REPROCESS_EVERY_JOB = "until_success", "every_job"
 
 
@@ -34,6 +37,10 @@ def complete(request: pps_pb2.CreatePipelineRequest) -> pps_pb2.CreatePipelineRe
     spec.output_branch = spec.output_branch or "master"
     spec.datum_tries = spec.datum_tries or DEFAULT_TRIES
     spec.reprocess_spec = spec.reprocess_spec or REPROCESS_UNTIL_SUCCESS
+    if spec.HasField("service"):
+        spec.service.type = spec.service.type or "NodePort"
+    if spec.spout.HasField("service"):
+        spec.spout.service.type = spec.spout.service.type or "NodePort"
     project = spec.pipeline.project.name
     for position, leaf in enumerate(leaves(spec.input)):
         leaf.project = leaf.project or project
@@ -66,6 +73,8 @@ def validate(spec: pps_pb2.CreatePipelineRequest) -> None:
         check_name(name)
     except Fault as error:
         raise Fault(f"invalid pipeline name: {error.what}") from error
+    if not name[0].isalnum():
+        raise Fault("pipeline names must start with an alphanumeric character")
     if len(name) > MAX_NAME:
         raise Fault(f"pipeline name is {len(name) - MAX_NAME} characters longer than the {MAX_NAME} max: {name}")
     if len(f"{project}-{name}-v99") > MAX_POD_NAME:
@@ -75,17 +84,15 @@ def validate(spec: pps_pb2.CreatePipelineRequest) -> None:
     if not spec.HasField("transform"):
         raise Fault("pipeline must specify a transform")
     if spec.reprocess_spec not in (REPROCESS_UNTIL_SUCCESS, REPROCESS_EVERY_JOB):
-        raise Fault(f"invalid pipeline spec: unknown reprocess spec: {spec.reprocess_spec}")
+        raise Fault(
+            f"invalid pipeline spec: ReprocessSpec must be one of '{REPROCESS_UNTIL_SUCCESS}' or "
+            f"'{REPROCESS_EVERY_JOB}'"
+        )
     if spec.autoscaling and spec.HasField("spout"):
         raise Fault("autoscaling can't be used with spouts (spouts aren't triggered externally)")
-    if spec.transform.datum_batching:
-        raise Fault("datum_batching is not done by the embedded Pachyderm; use a cluster for it")
-    if spec.s3_out or any(getattr(leaf, "s3", False) for leaf in leaves(spec.input)):
-        raise Fault("s3 inputs and s3_out are not done by the embedded Pachyderm; use files in /pfs")
+    _validate_kind(spec)
     if spec.HasField("egress"):
-        raise Fault("egress is not done by the embedded Pachyderm; write to the store from the pipeline's code")
-    if spec.HasField("spout") or spec.HasField("service"):
-        raise Fault("spouts and services are not run by the embedded Pachyderm; use a cluster for them")
+        _validate_egress(spec.egress)
     for label, text in (("PodSpec", spec.pod_spec), ("PodPatch", spec.pod_patch)):
         if text:
             try:
@@ -99,7 +106,31 @@ def validate(spec: pps_pb2.CreatePipelineRequest) -> None:
             raise Fault(f"secret {each.name} has env_var set but is missing key")
     if not spec.transform.cmd:
         raise Fault("invalid pipeline spec: transform.cmd must be set; the embedded Pachyderm knows no entry points")
+    if spec.HasField("spout") and not spec.spout.HasField("service"):
+        if list(leaves(spec.input)):
+            raise Fault("spout pipelines (without a service) must not have an input")
+        return
     _validate_input(spec.input)
+
+
+def _validate_kind(spec: pps_pb2.CreatePipelineRequest) -> None:
+    """The rules of services and spouts."""
+    is_spout, is_service = spec.HasField("spout"), spec.HasField("service")
+    if spec.s3_out and (is_spout or is_service):
+        raise Fault("s3 output is not supported in spouts or services")
+    if is_service and spec.parallelism_spec.constant not in (0, 1):
+        raise Fault("services can only be run with a constant parallelism of 1")
+    if is_spout and spec.spout.HasField("service") and list(leaves(spec.input)):
+        raise Fault("spouts with a service take no input in the embedded Pachyderm; leave the input out")
+    for service in (spec.service, spec.spout.service):
+        if service.type not in ("", *SERVICE_TYPES):
+            raise Fault(f"the following service type {service.type} is not allowed")
+
+
+def _validate_egress(egress: pps_pb2.Egress) -> None:
+    if egress.HasField("sql_database"):
+        raise Unimplemented("egress to SQL databases is not implemented by the embedded Pachyderm; send files to s3://")
+    parse_url(egress.URL or egress.object_storage.url)
 
 
 def _validate_input(message: pps_pb2.Input) -> None:
@@ -132,8 +163,22 @@ def _validate_input(message: pps_pb2.Input) -> None:
         if not leaf.glob:
             raise Fault("invalid pipeline input: input must specify a glob")
         compile_glob(leaf.glob)
-        if leaf.s3 and leaf.glob != "/":
-            raise Fault("invalid pipeline input: inputs that set 's3' to 'true' must also set 'glob', to '/'")
+        if leaf.s3:
+            _validate_s3(leaf)
+
+
+def _validate_s3(leaf: pps_pb2.PFSInput) -> None:
+    if leaf.glob != "/":
+        raise Fault(
+            "invalid pipeline input: inputs that set 's3' to 'true' must also set 'glob', to \"/\", as the S3 "
+            "gateway is only able to expose data at the commit level"
+        )
+    for flag in ("lazy", "empty_files"):
+        if getattr(leaf, flag):
+            raise Fault(
+                f"invalid pipeline input: input cannot specify both 's3' and '{flag}', as 's3' requires input data "
+                "to be accessed via Pachyderm's S3 gateway rather than the file system"
+            )
 
 
 def _validate_shape(message: pps_pb2.Input) -> None:
@@ -146,6 +191,9 @@ def _validate_shape(message: pps_pb2.Input) -> None:
     for group in (message.join, message.group, message.cross, message.union):
         for each in group:
             _validate_shape(each)
+    for label, group in (("join", message.join), ("group", message.group), ("union", message.union)):
+        if any(getattr(leaf, "s3", False) for each in group for leaf in leaves(each)):
+            raise Fault(f"invalid pipeline input: S3 inputs in {label} expressions are not supported")
     for label, group, field in (("join", message.join, "join_on"), ("group", message.group, "group_by")):
         for each in group:
             for leaf in leaves(each):

@@ -1,4 +1,4 @@
-"""Cron inputs: a commit with a file named after the time, whenever the schedule is due."""
+"""What happens by the clock: cron inputs get a commit with a file named after the time, cron triggers fire."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from python_pachyderm.proto.v2.pps import pps_pb2
 from pdk_nb.local.pachyderm.cron import parse_cron, utc_now
 from pdk_nb.local.pachyderm.engine import Engine
 from pdk_nb.local.pachyderm.names import DEFAULT_TAG
+from pdk_nb.local.pachyderm.pfs import triggers
 from pdk_nb.local.pachyderm.pfs.changes import Change
 from pdk_nb.local.pachyderm.pfs.lookup import find_branch
 from pdk_nb.local.pachyderm.pfs.types import ORIGIN_USER, CommitRef
@@ -42,7 +43,7 @@ def tick(engine: Engine, change: Change, leaf: pps_pb2.CronInput, moment: dateti
 
 
 class Ticker:
-    """Ticks all cron inputs when they are due.
+    """Ticks all cron inputs and fires all cron triggers when they are due.
 
     Args:
         engine: The store.
@@ -50,6 +51,8 @@ class Ticker:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # When a trigger fired last, by its branch's key.
+        self._fired: dict[int, datetime] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="cron", daemon=True)
 
@@ -66,6 +69,7 @@ class Ticker:
         while not self._stopping.wait(POLL_S):
             try:
                 self.run_due(utc_now())
+                self.fire_due(utc_now())
             except Exception:
                 log.exception("cron failed")
 
@@ -84,6 +88,21 @@ class Ticker:
             with self._engine.change() as change:
                 tick(self._engine, change, leaf, now)
         return len(due)
+
+    def fire_due(self, now: datetime) -> int:
+        """Fire the triggers that are due by now; how many branches moved."""
+        moved = 0
+        with self._engine.read() as connection:
+            known = triggers.with_schedule(connection)
+        for branch, spec, started in known:
+            # The head's time counts where none is known: a restart does not begin the waiting anew.
+            last = self._fired.get(branch.pk) or datetime.fromtimestamp(started / 1e9, timezone.utc)
+            if parse_cron(spec).after(last) > now:
+                continue
+            self._fired[branch.pk] = now
+            with self._engine.change() as change:
+                moved += triggers.fire_scheduled(change, branch)
+        return moved
 
     def _last(self, connection: sqlite3.Connection, leaf: pps_pb2.CronInput) -> datetime:
         """When the input ticked last; its start where it never did."""

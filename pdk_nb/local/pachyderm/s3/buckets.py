@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from pdk_nb.local.pachyderm.faults import NotFound
 from pdk_nb.local.pachyderm.names import DEFAULT_PROJECT, is_commit_id
+from pdk_nb.local.pachyderm.pfs import repos
 from pdk_nb.local.pachyderm.pfs.lookup import commit_by_pk, find_branch, get_commit
 from pdk_nb.local.pachyderm.pfs.types import BranchKey, Commit, CommitRef, RepoKey
 from pdk_nb.local.pachyderm.s3.faults import no_such_bucket
+from pdk_nb.local.pachyderm.store.database import now_ns
 from pdk_nb.local.pachyderm.store.tree import Found, Tree
 
 
@@ -25,11 +28,68 @@ class Bucket:
         name: Its name.
         branch: The branch that it shows.
         commit: The commit id that it shows, or empty for the branch's head.
+        writable: Whether objects can be put into it.
     """
 
     name: str
     branch: BranchKey
     commit: str
+    writable: bool
+
+    @property
+    def target(self) -> CommitRef:
+        """The commit that writing changes."""
+        return CommitRef(self.branch.repo, branch=self.branch.name, id=self.commit)
+
+
+class Buckets(Protocol):
+    """Says which buckets there are."""
+
+    def find(self, name: str) -> Bucket:
+        """A bucket by its name.
+
+        Raises:
+            S3Error: There is none.
+        """
+
+    def names(self, connection: sqlite3.Connection) -> Iterator[tuple[str, int]]:
+        """All buckets: name, and when each was created, in nanoseconds since the epoch."""
+
+
+class BranchBuckets:
+    """A bucket for every branch."""
+
+    def find(self, name: str) -> Bucket:
+        """A bucket by its name."""
+        return parse_bucket(name)
+
+    def names(self, connection: sqlite3.Connection) -> Iterator[tuple[str, int]]:
+        """All buckets."""
+        for repo in repos.list_repos(connection, "user", []):
+            for branch in repos.repo_branches(connection, repo.pk):
+                yield f"{branch.key.name}.{repo.key.name}.{repo.key.project}", repo.created
+
+
+class FixedBuckets:
+    """Buckets that are given, as a job's.
+
+    Args:
+        buckets: Bucket by name.
+    """
+
+    def __init__(self, buckets: Mapping[str, Bucket]) -> None:
+        self._buckets = buckets
+        self._created = now_ns()
+
+    def find(self, name: str) -> Bucket:
+        """A bucket by its name."""
+        if name not in self._buckets:
+            raise no_such_bucket(name)
+        return self._buckets[name]
+
+    def names(self, connection: sqlite3.Connection) -> Iterator[tuple[str, int]]:
+        """All buckets."""
+        return ((name, self._created) for name in sorted(self._buckets))
 
 
 def parse_bucket(name: str) -> Bucket:
@@ -48,7 +108,7 @@ def parse_bucket(name: str) -> Bucket:
         branch, repo, project = parts
     else:
         raise no_such_bucket(name)
-    return Bucket(name, BranchKey(RepoKey(project, repo), branch), commit)
+    return Bucket(name, BranchKey(RepoKey(project, repo), branch), commit, writable=not commit)
 
 
 def open_bucket(connection: sqlite3.Connection, bucket: Bucket) -> Commit | None:

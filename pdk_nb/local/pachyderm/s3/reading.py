@@ -7,10 +7,9 @@ from contextlib import ExitStack
 from itertools import islice
 
 from pdk_nb.local.pachyderm.engine import Engine
-from pdk_nb.local.pachyderm.pfs import repos
 from pdk_nb.local.pachyderm.pfs.commits import tree_of
 from pdk_nb.local.pachyderm.pfs.types import Commit
-from pdk_nb.local.pachyderm.s3.buckets import keys, open_bucket, parse_bucket
+from pdk_nb.local.pachyderm.s3.buckets import Buckets, keys, open_bucket
 from pdk_nb.local.pachyderm.s3.faults import S3Error, no_such_key, not_implemented
 from pdk_nb.local.pachyderm.s3.replies import (
     NAMESPACE,
@@ -47,10 +46,12 @@ class Reading:
 
     Args:
         engine: The store.
+        buckets: Says which buckets there are.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, buckets: Buckets) -> None:
         self._engine = engine
+        self._buckets = buckets
 
     def answer(self, request: Request) -> Reply:
         """Answer a request.
@@ -67,14 +68,11 @@ class Reading:
         return self._bucket(request)
 
     def _list_buckets(self) -> Reply:
-        entries = []
         with self._engine.read() as connection:
-            for repo in repos.list_repos(connection, "user", []):
-                for branch in repos.repo_branches(connection, repo.pk):
-                    name = f"{branch.key.name}.{repo.key.name}.{repo.key.project}"
-                    entries.append(
-                        f"<Bucket>{element('Name', name)}{element('CreationDate', iso_time(repo.created))}</Bucket>"
-                    )
+            entries = [
+                f"<Bucket>{element('Name', name)}{element('CreationDate', iso_time(created))}</Bucket>"
+                for name, created in self._buckets.names(connection)
+            ]
         return xml(
             200,
             f'<ListAllMyBucketsResult xmlns="{NAMESPACE}"><Owner><ID>pachyderm</ID>'
@@ -84,7 +82,7 @@ class Reading:
 
     def _bucket(self, request: Request) -> Reply:
         with self._engine.read() as connection:
-            commit = open_bucket(connection, parse_bucket(request.bucket))
+            commit = open_bucket(connection, self._buckets.find(request.bucket))
             if request.method == "HEAD":
                 return empty(200)
             if "location" in request.query:
@@ -158,7 +156,7 @@ class Reading:
                 raise not_implemented(f"{request.method} object {name}")
         with ExitStack() as stack:
             connection = stack.enter_context(self._engine.read())
-            commit = open_bucket(connection, parse_bucket(request.bucket))
+            commit = open_bucket(connection, self._buckets.find(request.bucket))
             found = None
             if commit is not None and not request.key.endswith("/"):
                 found = tree_of(connection, commit).find(request.key)

@@ -14,6 +14,7 @@ from pdk_nb.errors import StackError
 from pdk_nb.local.pachyderm.engine import Engine
 from pdk_nb.local.pachyderm.faults import Fault
 from pdk_nb.local.pachyderm.s3 import replies
+from pdk_nb.local.pachyderm.s3.buckets import BranchBuckets, Buckets
 from pdk_nb.local.pachyderm.s3.faults import S3Error
 from pdk_nb.local.pachyderm.s3.reading import Reading
 from pdk_nb.local.pachyderm.s3.replies import Request
@@ -32,18 +33,27 @@ class Gateway:
 
     Args:
         engine: The store.
-        token: Access key and secret key that every request must be signed with; empty accepts all.
+        accepts: Whether a text is a token, with which requests must be signed; None accepts every request.
         host: Where to listen.
         port: Where to listen; 0 lets the system choose.
+        buckets: Which buckets there are; one for every branch when None.
 
     Raises:
         StackError: The port is taken.
     """
 
-    def __init__(self, engine: Engine, token: str, host: str, port: int) -> None:
-        self._token = token
-        self._reading = Reading(engine)
-        self._writing = Writing(engine)
+    def __init__(
+        self,
+        engine: Engine,
+        accepts: Callable[[str], bool] | None,
+        host: str,
+        port: int,
+        buckets: Buckets | None = None,
+    ) -> None:
+        self._accepts = accepts
+        buckets = buckets or BranchBuckets()
+        self._reading = Reading(engine, buckets)
+        self._writing = Writing(engine, buckets)
         self._server = wsgi.Server(
             (host, port), self._answer, numthreads=THREADS, server_name="pachyderm-s3", timeout=60
         )
@@ -71,8 +81,8 @@ class Gateway:
     def _answer(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         request = read_request(environ)
         try:
-            if self._token:
-                verify(request.method, request.raw_path, request.raw_query, request.headers, self._token)
+            if self._accepts is not None:
+                verify(request.method, request.raw_path, request.raw_query, request.headers, self._accepts)
             reads = request.method in ("GET", "HEAD") or not request.bucket
             reply = (self._reading if reads else self._writing).answer(request)
         except S3Error as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from urllib.parse import quote, unquote
 
@@ -55,17 +55,17 @@ def verify(
     raw_path: str,
     raw_query: str,
     headers: Mapping[str, str],
-    token: str,
+    accepts: Callable[[str], bool],
     now: datetime | None = None,
 ) -> None:
-    """Refuse a request whose signature was not made with the token as access key and as secret key.
+    """Refuse a request whose signature was not made with a token as access key and as secret key.
 
     Args:
         method: HTTP method.
         raw_path: The path as it was sent.
         raw_query: The query string as it was sent.
         headers: Headers by lower-case name.
-        token: The token.
+        accepts: Whether a text is a token.
         now: The time; the clock's when None.
 
     Raises:
@@ -93,7 +93,8 @@ def verify(
     credential = _CREDENTIAL.fullmatch(fields.get("Credential", ""))
     if credential is None:
         raise S3Error(400, "AuthorizationHeaderMalformed", "The credential cannot be read.")
-    if not hmac.compare_digest(credential["key"].encode(), token.encode()):
+    token = credential["key"]
+    if not accepts(token):
         raise S3Error(
             403,
             "InvalidAccessKeyId",

@@ -16,10 +16,9 @@ from pdk_nb.local.pachyderm.faults import Fault
 from pdk_nb.local.pachyderm.pfs import branches, repos
 from pdk_nb.local.pachyderm.pfs.commits import tree_of
 from pdk_nb.local.pachyderm.pfs.lookup import find_branch, find_repo
-from pdk_nb.local.pachyderm.pfs.types import CommitRef
 from pdk_nb.local.pachyderm.pfs.upload import Upload
 from pdk_nb.local.pachyderm.s3.bodies import CHUNK, read_body
-from pdk_nb.local.pachyderm.s3.buckets import Bucket, open_bucket, parse_bucket
+from pdk_nb.local.pachyderm.s3.buckets import Bucket, Buckets, open_bucket
 from pdk_nb.local.pachyderm.s3.faults import S3Error, no_such_bucket, no_such_key, not_implemented
 from pdk_nb.local.pachyderm.s3.replies import NAMESPACE, Reply, Request, element, empty, iso_time, xml
 from pdk_nb.local.pachyderm.store.database import now_ns
@@ -34,10 +33,12 @@ class Writing:
 
     Args:
         engine: The store.
+        buckets: Says which buckets there are.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, buckets: Buckets) -> None:
         self._engine = engine
+        self._buckets = buckets
         self._parts = engine.state_dir / "s3-uploads"
 
     def answer(self, request: Request) -> Reply:
@@ -46,8 +47,8 @@ class Writing:
         Raises:
             S3Error: It is refused.
         """
-        bucket = parse_bucket(request.bucket)
-        if bucket.commit:
+        bucket = self._buckets.find(request.bucket)
+        if not bucket.writable:
             raise S3Error(405, "MethodNotAllowed", "A bucket that names a commit cannot be written.")
         if not request.key:
             return self._bucket(request, bucket)
@@ -76,7 +77,7 @@ class Writing:
     def _bucket(self, request: Request, bucket: Bucket) -> Reply:
         if request.method == "POST" and "delete" in request.query:
             return self._delete_many(request, bucket)
-        if request.query or request.method not in ("PUT", "DELETE"):
+        if bucket.commit or request.query or request.method not in ("PUT", "DELETE"):
             raise not_implemented(f"{request.method} bucket {request.raw_query}".rstrip())
         key = bucket.branch
         with self._engine.change() as change:
@@ -111,7 +112,7 @@ class Writing:
 
     def _commit(self, bucket: Bucket, upload: Upload) -> None:
         try:
-            self._engine.modify(CommitRef(bucket.branch.repo, branch=bucket.branch.name), upload)
+            self._engine.modify(bucket.target, upload)
         except Fault as error:
             if "output branch" in error.what:
                 raise S3Error(
@@ -126,7 +127,7 @@ class Writing:
         source = unquote(request.headers["x-amz-copy-source"]).lstrip("/").split("?", 1)[0]
         name, _, key = source.partition("/")
         with self._engine.read() as connection, self._engine.blobs.reader(connection) as content:
-            commit = open_bucket(connection, parse_bucket(name))
+            commit = open_bucket(connection, self._buckets.find(name))
             found = tree_of(connection, commit).find(key) if commit else None
             if found is None or found.is_dir:
                 raise no_such_key(key)

@@ -65,7 +65,14 @@ class DropTags:
     tags: frozenset[str]
 
 
-Change = Add | Delete | Copy | DropTags
+@dataclass(frozen=True, slots=True)
+class Graft:
+    """Add every part of every file of a tree, under its own tag."""
+
+    source_tree: bytes
+
+
+Change = Add | Delete | Copy | DropTags | Graft
 
 
 def dump_change(change: Change) -> str:
@@ -76,6 +83,8 @@ def dump_change(change: Change) -> str:
         return json.dumps(["d", change.path, change.tag])
     if isinstance(change, DropTags):
         return json.dumps(["t", "", "", sorted(change.tags)])
+    if isinstance(change, Graft):
+        return json.dumps(["g", "", "", change.source_tree.hex()])
     return json.dumps(["c", change.path, change.tag, change.append, change.source_tree.hex(), change.source_path])
 
 
@@ -88,6 +97,8 @@ def load_change(text: str) -> Change:
         return Delete(path, tag)
     if kind == "t":
         return DropTags(frozenset(rest[0]))
+    if kind == "g":
+        return Graft(bytes.fromhex(rest[0]))
     return Copy(path, tag, rest[0], bytes.fromhex(rest[1]), rest[2])
 
 
@@ -164,6 +175,8 @@ class TreeEditor:
                 self._delete(change)
             elif isinstance(change, DropTags):
                 self._drop_tags(self._top, change.tags)
+            elif isinstance(change, Graft):
+                self._graft(change)
             else:
                 self._copy(change)
 
@@ -257,6 +270,13 @@ class TreeEditor:
         for each in source.files(found):
             path = clean_path(f"{target}/{each.path[len(found.path) :]}") if found.is_dir else target
             self._add(Add(path, change.tag, each.entry.blobs, each.entry.size))
+
+    def _graft(self, change: Graft) -> None:
+        source = Tree(self._nodes, change.source_tree)
+        top = source.root()
+        for each in source.files(top) if top else ():
+            for part in each.entry.parts:
+                self._add(Add(each.path, part.tag, part.blobs, part.size))
 
     def finish(self) -> Result:
         """The new tree."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pdk_nb.errors import StackError
 from pdk_nb.local.pachyderm.faults import StorageFull
-from pdk_nb.local.pachyderm.store.schema import SCHEMA, VERSION
+from pdk_nb.local.pachyderm.store.schema import MIGRATIONS, SCHEMA, VERSION
 
 BUSY_TIMEOUT_S = 30.0
 
@@ -76,6 +76,10 @@ class Database:
 
     def _prepare(self) -> None:
         found = self._writer.execute("PRAGMA user_version").fetchone()[0]
+        while found in MIGRATIONS:
+            step = f"BEGIN; {MIGRATIONS[found]} PRAGMA user_version = {found + 1}; COMMIT;"
+            self._writer.executescript(step)
+            found += 1
         if found == VERSION:
             return
         if found != 0:

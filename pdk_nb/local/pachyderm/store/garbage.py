@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pdk_nb.local.pachyderm.store.blobs import BlobReader, BlobStore, insert_locations
-from pdk_nb.local.pachyderm.store.changes import Add, Copy, load_change
+from pdk_nb.local.pachyderm.store.changes import Add, Copy, Graft, load_change
 from pdk_nb.local.pachyderm.store.database import Database
 from pdk_nb.local.pachyderm.store.nodes import StoredNodes, decode
 
@@ -86,12 +86,13 @@ def _disk_use(blobs: BlobStore) -> int:
 def _reachable(connection: sqlite3.Connection) -> tuple[set[bytes], set[bytes]]:
     rows = connection.execute("SELECT DISTINCT tree FROM commits WHERE tree IS NOT NULL")
     pending = [bytes(row["tree"]) for row in rows]
+    pending += [bytes(row["tree"]) for row in connection.execute("SELECT tree FROM filesets")]
     live_blobs: set[bytes] = set()
-    for row in connection.execute("SELECT change FROM staged"):
+    for row in connection.execute("SELECT change FROM staged UNION ALL SELECT change FROM fileset_changes"):
         change = load_change(row["change"])
         if isinstance(change, Add):
             live_blobs.update(change.blobs)
-        elif isinstance(change, Copy):
+        elif isinstance(change, Copy | Graft):
             pending.append(change.source_tree)
     nodes = StoredNodes(connection)
     live_nodes: set[bytes] = set()

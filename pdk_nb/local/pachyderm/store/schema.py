@@ -7,9 +7,29 @@ commits share what they have in common; a commit keeps its whole tree, and dropp
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
 
-SCHEMA = """
+# What version 2 added.
+_FILESETS = """
+CREATE TABLE filesets (
+    id TEXT PRIMARY KEY, tree BLOB NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE fileset_changes (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    fileset TEXT NOT NULL REFERENCES filesets(id) ON DELETE CASCADE,
+    change TEXT NOT NULL
+);
+CREATE INDEX fileset_changes_by_fileset ON fileset_changes(fileset, seq);
+CREATE TRIGGER fileset_gone AFTER DELETE ON filesets BEGIN
+    INSERT OR IGNORE INTO meta (key, value) VALUES ('garbage', 'yes');
+END;
+"""
+
+# What turns a database of a version into one of the next.
+MIGRATIONS = {1: _FILESETS}
+
+SCHEMA = (
+    """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE projects (
@@ -143,3 +163,5 @@ CREATE TABLE secrets (
 CREATE TABLE transactions (id TEXT PRIMARY KEY, requests BLOB NOT NULL, started INTEGER NOT NULL)
     WITHOUT ROWID;
 """
+    + _FILESETS
+)

@@ -14,23 +14,17 @@ from pdk_nb.local.pachyderm.wire.transactions import Transactions
 DONE, PARTLY, REFUSED, OFF = "done", "partly", "refused", "off"
 
 # What a call that is done leaves out.
+_STORES = "object stores: s3:// and minio:// only"
 LIMITS = {
-    "pfs_v2.API/ModifyFile": "URL sources: http and https, one file; no object stores, no recursion",
-    "pfs_v2.API/GetFile": "not to a URL",
-    "pfs_v2.API/GetFileTAR": "not to a URL",
+    "pfs_v2.API/ModifyFile": _STORES,
+    "pfs_v2.API/GetFile": _STORES,
+    "pfs_v2.API/GetFileTAR": _STORES,
+    "pfs_v2.API/Egress": f"{_STORES}; no SQL databases",
     "pfs_v2.API/Fsck": "finds problems; `fix` changes nothing",
-    "pps_v2.API/CreatePipeline": "no spouts, services, s3 inputs, s3_out, egress, datum batching; "
-    "lazy inputs are ordinary files; images are folders and programs of this machine",
-    "pps_v2.API/ListJob": "no jq filter, no history",
-    "pps_v2.API/ListJobSet": "no jq filter, no pages",
-    "pps_v2.API/ListPipeline": "no jq filter, not as of a commit set",
-    "pps_v2.API/RestartDatum": "finds no running datum: stop the job, or update the pipeline",
-    "pps_v2.API/GetLogs": "of pipelines and jobs; not of the daemon",
-    "pps_v2.API/GetClusterDefaults": "always empty",
-    "pps_v2.API/GetProjectDefaults": "always empty",
+    "pps_v2.API/CreatePipeline": "egress to s3:// and minio:// only; spouts with a service take no input; services "
+    "listen at their internal port; lazy inputs are ordinary files; images are folders and programs of this machine",
     "enterprise_v2.API/GetState": "always the community edition",
-    "pfs_v2.API/CreateBranch": "no triggers with a cron_spec",
-    "auth_v2.API/WhoAmI": "one user: the root",
+    "auth_v2.API/WhoAmI": "the root user, and pipelines, which may read everything and write their output",
 }
 INTRODUCTION = """# Calls of the embedded Pachyderm
 

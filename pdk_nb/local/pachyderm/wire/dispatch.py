@@ -6,7 +6,6 @@ their code; every other error is logged and answered as UNKNOWN with its text, a
 
 from __future__ import annotations
 
-import hmac
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -14,11 +13,12 @@ from typing import Any
 import grpc
 from google.protobuf import descriptor_pb2, symbol_database
 
-from pdk_nb.local.pachyderm.faults import Fault, Unauthenticated, Unimplemented
+from pdk_nb.local.pachyderm.faults import Fault, Unimplemented
+from pdk_nb.local.pachyderm.pfs.types import RepoKey
+from pdk_nb.local.pachyderm.wire.gate import Gate, Identity
 
 log = logging.getLogger("pdk_nb.local.pachyderm.wire")
 
-AUTH_OFF = "the auth service is not activated"
 Serializer = Callable[[Any], bytes]
 Deserializer = Callable[[bytes], Any]
 Codecs = Mapping[str, tuple[Deserializer | None, Serializer | None]]
@@ -34,6 +34,15 @@ class Call:
     def __init__(self, context: grpc.ServicerContext) -> None:
         self._context = context
         self.metadata = {key: value for key, value in context.invocation_metadata()}
+        self.identity = Identity()
+
+    def may_write(self, repo: RepoKey) -> None:
+        """Refuse a pipeline's code that writes elsewhere than to its own output.
+
+        Raises:
+            NotAuthorized: It does.
+        """
+        self.identity.may_write(repo)
 
     def active(self) -> bool:
         """Whether the client still waits for the answer."""
@@ -48,52 +57,6 @@ class Call:
     def user_agent(self) -> str:
         """Which client calls."""
         return str(self.metadata.get("user-agent", ""))
-
-
-class Gate:
-    """Checks tokens.
-
-    Args:
-        root_token: The token that every call needs; empty switches authentication off.
-    """
-
-    # A client must be able to ask these before it has a token.
-    OPEN = frozenset(
-        {
-            "/admin_v2.API/InspectCluster",
-            "/versionpb_v2.API/GetVersion",
-            "/grpc.health.v1.Health/Check",
-            "/grpc.health.v1.Health/Watch",
-        }
-    )
-
-    def __init__(self, root_token: str) -> None:
-        self._token = root_token
-
-    @property
-    def on(self) -> bool:
-        """Whether calls need a token."""
-        return bool(self._token)
-
-    def accepts(self, token: str) -> bool:
-        """Whether a token is the right one."""
-        return not self._token or hmac.compare_digest(token.encode(), self._token.encode())
-
-    def check(self, path: str, call: Call) -> None:
-        """Refuse a call without the right token.
-
-        Raises:
-            Unauthenticated: The token is missing or wrong.
-        """
-        if not self._token or path in self.OPEN:
-            return
-        token = call.metadata.get("authn-token", "")
-        if isinstance(token, bytes):
-            token = token.decode(errors="replace")
-        if not token:
-            raise Unauthenticated("no authentication token (try logging in)")
-        if not self.accepts(token):
-            raise Unauthenticated("provided auth token is corrupted or has expired (try logging in again)")
 
 
 def _abort(context: grpc.ServicerContext, path: str, error: Exception) -> None:
@@ -112,7 +75,7 @@ def unary(path: str, gate: Gate, method: Callable[[Any, Call], Any]) -> Callable
     def behave(request: Any, context: grpc.ServicerContext) -> Any:
         try:
             call = Call(context)
-            gate.check(path, call)
+            call.identity = gate.check(path, call.metadata)
             return method(request, call)
         except Exception as error:
             if not context.is_active() and not isinstance(error, Fault):
@@ -128,7 +91,7 @@ def stream(path: str, gate: Gate, method: Callable[[Any, Call], Iterator[Any]]) 
     def behave(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         try:
             call = Call(context)
-            gate.check(path, call)
+            call.identity = gate.check(path, call.metadata)
             yield from method(request, call)
         except Exception as error:
             _abort(context, path, error)

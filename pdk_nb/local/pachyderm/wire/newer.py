@@ -1,8 +1,4 @@
-"""Calls of Pachyderm 2.8 to 2.10 that the client library's descriptors (2.7.0) do not have.
-
-Their messages are described here, with the field numbers of ``src/pfs/pfs.proto`` and ``src/pps/pps.proto`` at
-v2.10.0. Only numbers go over the wire, so the messages live in a package of their own.
-"""
+"""Calls of Pachyderm 2.8 to 2.10 that the client library's descriptors (2.7.0) do not have."""
 
 from __future__ import annotations
 
@@ -11,66 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-from google.protobuf import descriptor_pb2, json_format, symbol_database
-from python_pachyderm.proto.v2.pfs import pfs_pb2
-from python_pachyderm.proto.v2.pps import pps_pb2
+from google.protobuf import json_format
 
-from pdk_nb.local.pachyderm.faults import Fault
 from pdk_nb.local.pachyderm.names import DEFAULT_PROJECT
 from pdk_nb.local.pachyderm.pfs import commit_sets, repos
 from pdk_nb.local.pachyderm.pfs.lookup import get_commit
-from pdk_nb.local.pachyderm.pps import pipelines
-from pdk_nb.local.pachyderm.pps.specs import complete
-from pdk_nb.local.pachyderm.wire import convert
-from pdk_nb.local.pachyderm.wire.dispatch import Call, Gate, unary
-
-_Field = descriptor_pb2.FieldDescriptorProto
-_TEXT, _FLAG = _Field.TYPE_STRING, _Field.TYPE_BOOL
-_PROJECT, _COMMIT, _INFO = ".pfs_v2.Project", ".pfs_v2.Commit", ".pfs_v2.ProjectInfo"
-_PIPELINE = ".pps_v2.Pipeline"
-
-# Message by name: field by name, as (number, type).
-_MESSAGES: dict[str, dict[str, tuple[int, int | str]]] = {
-    "CreatePipelineV2Request": {
-        "create_pipeline_request_json": (1, _TEXT),
-        "dry_run": (2, _FLAG),
-        "update": (3, _FLAG),
-        "reprocess": (4, _FLAG),
-    },
-    "CreatePipelineV2Response": {"effective_create_pipeline_request_json": (1, _TEXT)},
-    "RerunPipelineRequest": {"pipeline": (1, _PIPELINE), "reprocess": (15, _FLAG)},
-    "GetClusterDefaultsRequest": {},
-    "GetClusterDefaultsResponse": {"cluster_defaults_json": (2, _TEXT)},
-    "GetProjectDefaultsRequest": {"project": (1, _PROJECT)},
-    "GetProjectDefaultsResponse": {"project_defaults_json": (1, _TEXT)},
-    "InspectProjectV2Request": {"project": (1, _PROJECT)},
-    "InspectProjectV2Response": {"info": (1, _INFO), "defaults_json": (2, _TEXT)},
-    "SquashCommitRequest": {"commit": (1, _COMMIT), "recursive": (2, _FLAG)},
-    "DropCommitRequest": {"commit": (1, _COMMIT), "recursive": (2, _FLAG)},
-    "Nothing": {},
-}
-
-
-def _describe() -> dict[str, Any]:
-    file = descriptor_pb2.FileDescriptorProto(
-        name="pdk_lab/newer_pachyderm.proto", package="pdk_lab.newer_pachyderm", syntax="proto3"
-    )
-    file.dependency.extend([pfs_pb2.DESCRIPTOR.name, pps_pb2.DESCRIPTOR.name])
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for field, (number, kind) in fields.items():
-            added = message.field.add(name=field, number=number, label=_Field.LABEL_OPTIONAL)
-            if isinstance(kind, str):
-                added.type, added.type_name = _Field.TYPE_MESSAGE, kind
-            else:
-                added.type = kind
-    database = symbol_database.Default()
-    pool = database.pool
-    pool.Add(file)
-    return {name: database.GetPrototype(pool.FindMessageTypeByName(f"{file.package}.{name}")) for name in _MESSAGES}
-
-
-MESSAGES = _describe()
+from pdk_nb.local.pachyderm.pps import defaults, pipelines
+from pdk_nb.local.pachyderm.wire import convert, pps_convert
+from pdk_nb.local.pachyderm.wire.dispatch import Call, unary
+from pdk_nb.local.pachyderm.wire.gate import Gate
+from pdk_nb.local.pachyderm.wire.newer_messages import MESSAGES
 
 
 class NewerCalls:
@@ -85,19 +31,15 @@ class NewerCalls:
         self._engine = pps.context.engine
 
     def CreatePipelineV2(self, request: Any, call: Call) -> Any:
-        text = request.create_pipeline_request_json
-        try:
-            content = json.loads(text)
-            spec = json_format.ParseDict(content, pps_pb2.CreatePipelineRequest())
-        except (ValueError, json_format.ParseError) as error:
-            raise Fault(f"malformed pipeline spec: {error}") from error
-        spec.update, spec.reprocess, spec.dry_run = request.update, request.reprocess, request.dry_run
-        self._pps.CreatePipeline(spec, call)
-        effective = complete(spec)
-        for name in ("update", "reprocess", "dry_run"):
-            effective.ClearField(name)
+        spec = self._pps.create_from_json(
+            call,
+            request.create_pipeline_request_json,
+            update=request.update,
+            reprocess=request.reprocess,
+            dry_run=request.dry_run,
+        )
         return MESSAGES["CreatePipelineV2Response"](
-            effective_create_pipeline_request_json=json.dumps(json_format.MessageToDict(effective))
+            effective_create_pipeline_request_json=json.dumps(json_format.MessageToDict(spec))
         )
 
     def RerunPipeline(self, request: Any, call: Call) -> Any:
@@ -110,19 +52,41 @@ class NewerCalls:
         return MESSAGES["Nothing"]()
 
     def GetClusterDefaults(self, request: Any, call: Call) -> Any:
-        return MESSAGES["GetClusterDefaultsResponse"](cluster_defaults_json='{"createPipelineRequest": {}}')
+        with self._engine.read() as connection:
+            return MESSAGES["GetClusterDefaultsResponse"](cluster_defaults_json=defaults.stored(connection, None))
 
     def GetProjectDefaults(self, request: Any, call: Call) -> Any:
         with self._engine.read() as connection:
-            repos.get_project(connection, request.project.name or DEFAULT_PROJECT)
-        return MESSAGES["GetProjectDefaultsResponse"](project_defaults_json='{"createPipelineRequest": {}}')
+            found = repos.get_project(connection, request.project.name or DEFAULT_PROJECT)
+            text = defaults.stored(connection, found.name)
+        return MESSAGES["GetProjectDefaultsResponse"](project_defaults_json=text)
+
+    def SetClusterDefaults(self, request: Any, call: Call) -> Any:
+        return self._set_defaults("SetClusterDefaultsResponse", None, request.cluster_defaults_json, request)
+
+    def SetProjectDefaults(self, request: Any, call: Call) -> Any:
+        with self._engine.read() as connection:
+            project = repos.get_project(connection, request.project.name or DEFAULT_PROJECT)
+        return self._set_defaults("SetProjectDefaultsResponse", project.name, request.project_defaults_json, request)
+
+    def _set_defaults(self, response: str, project: str | None, text: str, request: Any) -> Any:
+        with self._engine.change() as change:
+            affected = defaults.set_defaults(
+                change,
+                project,
+                text,
+                regenerate=request.regenerate,
+                reprocess=request.reprocess,
+                dry_run=request.dry_run,
+            )
+        names = [pps_convert.pipeline_name(each.project, each.name) for each in affected]
+        return MESSAGES[response](affected_pipelines=names)
 
     def InspectProjectV2(self, request: Any, call: Call) -> Any:
         with self._engine.read() as connection:
             found = repos.get_project(connection, request.project.name or DEFAULT_PROJECT)
-        return MESSAGES["InspectProjectV2Response"](
-            info=convert.project_info(found), defaults_json='{"createPipelineRequest": {}}'
-        )
+            text = defaults.stored(connection, found.name)
+        return MESSAGES["InspectProjectV2Response"](info=convert.project_info(found), defaults_json=text)
 
     def SquashCommit(self, request: Any, call: Call) -> Any:
         with self._engine.change() as change:
@@ -143,6 +107,8 @@ CALLS: dict[str, dict[str, tuple[str, str]]] = {
         "CreatePipelineV2": ("CreatePipelineV2Request", "CreatePipelineV2Response"),
         "RerunPipeline": ("RerunPipelineRequest", "Nothing"),
         "GetClusterDefaults": ("GetClusterDefaultsRequest", "GetClusterDefaultsResponse"),
+        "SetClusterDefaults": ("SetClusterDefaultsRequest", "SetClusterDefaultsResponse"),
+        "SetProjectDefaults": ("SetProjectDefaultsRequest", "SetProjectDefaultsResponse"),
         "GetProjectDefaults": ("GetProjectDefaultsRequest", "GetProjectDefaultsResponse"),
     },
     "pfs_v2.API": {

@@ -14,12 +14,17 @@ from python_pachyderm.proto.v2.license import license_pb2
 from python_pachyderm.proto.v2.version.versionpb import version_pb2
 
 from pdk_nb.local.pachyderm.faults import Unimplemented
-from pdk_nb.local.pachyderm.wire.dispatch import AUTH_OFF, Call, Gate
+from pdk_nb.local.pachyderm.tokens import Tokens
+from pdk_nb.local.pachyderm.wire.dispatch import Call
+from pdk_nb.local.pachyderm.wire.gate import AUTH_OFF, Gate
 
 # The release whose protocol is spoken; clients compare it with their own.
 VERSION = version_pb2.Version(
     major=2, minor=8, micro=2, additional="-pdk-lab", platform=platform.machine(), go_version="none"
 )
+
+
+VERSION_TEXT = f"{VERSION.major}.{VERSION.minor}.{VERSION.micro}{VERSION.additional}"
 
 
 class VersionCalls:
@@ -58,7 +63,7 @@ class AuthCalls:
     """
 
     def __init__(self, gate: Gate | None) -> None:
-        self._gate = gate or Gate("")
+        self._gate = gate or Gate(Tokens(""))
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("_") or self._gate.on:
@@ -72,7 +77,7 @@ class AuthCalls:
     def WhoAmI(self, request: auth_pb2.WhoAmIRequest, call: Call) -> auth_pb2.WhoAmIResponse:
         if not self._gate.on:
             raise Unimplemented(AUTH_OFF)
-        return auth_pb2.WhoAmIResponse(username="pach:root")
+        return auth_pb2.WhoAmIResponse(username=call.identity.name)
 
 
 class IdentityCalls:

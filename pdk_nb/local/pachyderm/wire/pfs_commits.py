@@ -33,6 +33,7 @@ class CommitCalls:
     transactions: Transactions
 
     def StartCommit(self, request: pfs_pb2.StartCommitRequest, call: Call) -> pfs_pb2.Commit:
+        call.may_write(convert.read_repo(request.branch.repo))
         return self.transactions.run(call, "start_commit", request)
 
     def do_start_commit(self, change: Change, request: pfs_pb2.StartCommitRequest) -> pfs_pb2.Commit:
@@ -46,6 +47,7 @@ class CommitCalls:
         return convert.commit(commits.start_commit(change, key, parent, request.description))
 
     def FinishCommit(self, request: pfs_pb2.FinishCommitRequest, call: Call) -> empty_pb2.Empty:
+        call.may_write(convert.repo_of_commit(request.commit))
         self.transactions.run(call, "finish_commit", request)
         return empty_pb2.Empty()
 
@@ -141,6 +143,7 @@ class CommitCalls:
         return empty_pb2.Empty()
 
     def ClearCommit(self, request: pfs_pb2.ClearCommitRequest, call: Call) -> empty_pb2.Empty:
+        call.may_write(convert.repo_of_commit(request.commit))
         with self.engine.change() as change:
             found = get_commit(change.connection, convert.read_commit(request.commit))
             if not found.is_open:

@@ -9,17 +9,18 @@ from typing import Any
 from google.protobuf import empty_pb2
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 
+from pdk_nb.local.pachyderm.egress import send
 from pdk_nb.local.pachyderm.engine import Engine
-from pdk_nb.local.pachyderm.faults import Fault, NotFound, Unimplemented
-from pdk_nb.local.pachyderm.pfs import files
-from pdk_nb.local.pachyderm.pfs.check import check
-from pdk_nb.local.pachyderm.pfs.commits import tree_of
+from pdk_nb.local.pachyderm.faults import Fault, Unimplemented
+from pdk_nb.local.pachyderm.pfs import files, filesets
+from pdk_nb.local.pachyderm.pfs.check import check, check_blobs
 from pdk_nb.local.pachyderm.pfs.lookup import get_commit
 from pdk_nb.local.pachyderm.pfs.tar import tar_stream
-from pdk_nb.local.pachyderm.pfs.types import Commit, CommitRef
+from pdk_nb.local.pachyderm.pfs.types import FILESETS_REPO, Commit, CommitRef
 from pdk_nb.local.pachyderm.wire import convert
 from pdk_nb.local.pachyderm.wire.codec import AddBytes, DeletePath
 from pdk_nb.local.pachyderm.wire.dispatch import Call
+from pdk_nb.local.pachyderm.wire.receive import receive
 
 CHUNK = 2 << 20
 
@@ -36,53 +37,24 @@ class FileCalls:
         if isinstance(first, AddBytes | DeletePath) or first.WhichOneof("body") != "set_commit":
             raise Fault("first message must be a set commit message")
         ref = convert.read_commit(first.set_commit)
+        call.may_write(ref.repo)
         with self.engine.upload() as upload:
-            self._receive(requests, upload)
+            receive(self.engine, requests, upload)
             self.engine.modify(ref, upload)
         return empty_pb2.Empty()
-
-    def _receive(self, requests: Iterator[Any], upload: Any) -> None:
-        for message in requests:
-            if isinstance(message, AddBytes):
-                upload.add(message.path, message.data, message.datum)
-                continue
-            if isinstance(message, DeletePath):
-                upload.delete(message.path, message.datum)
-                continue
-            kind = message.WhichOneof("body")
-            if kind == "add_file":
-                self._add(message.add_file, upload)
-            elif kind == "delete_file":
-                upload.delete(message.delete_file.path, message.delete_file.datum)
-            elif kind == "copy_file":
-                copy = message.copy_file
-                with self.engine.read() as connection:
-                    source = get_commit(connection, convert.read_commit(copy.src.commit))
-                    tree = tree_of(connection, source)
-                    if source.is_open:
-                        raise Fault(f"cannot copy from commit {source}, it has not been finished")
-                    if tree.key is None or tree.find(copy.src.path) is None:
-                        raise NotFound(f"file {copy.src.path} not found in repo {source.repo} at commit {source.id}")
-                upload.copy(copy.dst, copy.datum, copy.append, tree.key, copy.src.path)
-            elif kind == "set_commit":
-                raise Fault("cannot set commit")
-
-    def _add(self, message: pfs_pb2.AddFile, upload: Any) -> None:
-        if message.WhichOneof("source") == "url":
-            if message.url.recursive:
-                raise Unimplemented("recursive URL sources are not implemented by the embedded Pachyderm")
-            upload.add_url(message.path, message.url.URL, message.datum)
-        else:
-            upload.add(message.path, message.raw.value, message.datum)
 
     @contextmanager
     def _opened(self, ref: CommitRef) -> Iterator[tuple[Any, Commit]]:
         with self.engine.blobs.in_use(), self.engine.read() as connection:
-            yield connection, get_commit(connection, ref)
+            if ref.repo.name == FILESETS_REPO:
+                yield connection, filesets.as_commit(connection, ref.id)
+            else:
+                yield connection, get_commit(connection, ref)
 
     def GetFile(self, request: pfs_pb2.GetFileRequest, call: Call) -> Iterator[bytes]:
         if request.URL:
-            raise Unimplemented("GetFile with a URL is not implemented by the embedded Pachyderm")
+            yield from self._send(request)
+            return
         with self._opened(convert.read_commit(request.file.commit)) as (connection, commit):
             found = files.one_file(connection, commit, request.file.path)
             empty = True
@@ -96,7 +68,8 @@ class FileCalls:
 
     def GetFileTAR(self, request: pfs_pb2.GetFileRequest, call: Call) -> Iterator[bytes]:
         if request.URL:
-            raise Unimplemented("GetFileTAR with a URL is not implemented by the embedded Pachyderm")
+            yield from self._send(request)
+            return
         with self._opened(convert.read_commit(request.file.commit)) as (connection, commit):
             found = files.matching_trees(connection, commit, request.file.path)
             lower, upper = request.path_range.lower, request.path_range.upper
@@ -104,6 +77,33 @@ class FileCalls:
             modified = commit.finishing // convert.NANO
             with self.engine.blobs.reader(connection) as content:
                 yield from tar_stream(wanted, lambda each: content.read(each.entry.blobs), modified, CHUNK)
+
+    def _send(self, request: pfs_pb2.GetFileRequest) -> Iterator[bytes]:
+        """Send files to an object store instead of to the client."""
+        with self._opened(convert.read_commit(request.file.commit)) as (_, commit):
+            send(
+                self.engine,
+                commit,
+                request.file.path,
+                request.URL,
+                request.path_range.lower,
+                request.path_range.upper,
+            )
+        yield b""
+
+    def Egress(self, request: pfs_pb2.EgressRequest, call: Call) -> pfs_pb2.EgressResponse:
+        if request.WhichOneof("target") != "object_storage":
+            raise Unimplemented("/pfs_v2.API/Egress to a SQL database is not implemented by the embedded Pachyderm")
+        with self._opened(convert.read_commit(request.commit)) as (_, commit):
+            sent = send(self.engine, commit, "/", request.object_storage.url)
+        return pfs_pb2.EgressResponse(object_storage=pfs_pb2.EgressResponse.ObjectStorageResult(bytes_written=sent))
+
+    def CheckStorage(self, request: pfs_pb2.CheckStorageRequest, call: Call) -> pfs_pb2.CheckStorageResponse:
+        with self._opened_any() as connection:
+            count = check_blobs(
+                connection, self.engine.blobs, request.chunk_begin, request.chunk_end, request.read_chunk_data
+            )
+        return pfs_pb2.CheckStorageResponse(chunk_object_count=count)
 
     def InspectFile(self, request: pfs_pb2.InspectFileRequest, call: Call) -> pfs_pb2.FileInfo:
         with self._opened(convert.read_commit(request.file.commit)) as (connection, commit):

@@ -14,6 +14,7 @@ from pdk_nb.local.pachyderm.names import DEFAULT_PROJECT
 from pdk_nb.local.pachyderm.pfs import branches, repos
 from pdk_nb.local.pachyderm.pfs.changes import Change
 from pdk_nb.local.pachyderm.pfs.lookup import find_repo, get_branch, get_repo
+from pdk_nb.local.pachyderm.pps import defaults
 from pdk_nb.local.pachyderm.wire import convert
 from pdk_nb.local.pachyderm.wire.dispatch import Call
 from pdk_nb.local.pachyderm.wire.transactions import Transactions
@@ -46,6 +47,7 @@ class RepoCalls:
             if request.force:
                 self.force_empty(change, name)
             repos.delete_project(change.connection, name)
+            defaults.forget(change.connection, name)
             repos.ensure_default_project(change.connection)
         return empty_pb2.Empty()
 

@@ -10,16 +10,20 @@ from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_nb.local.pachyderm.faults import NotFound
+from pdk_nb.local.pachyderm.names import DEFAULT_PROJECT
 from pdk_nb.local.pachyderm.pfs.commits import tree_of
 from pdk_nb.local.pachyderm.pfs.lookup import commit_by_pk
 from pdk_nb.local.pachyderm.pfs.types import SPEC_REPO, RepoKey
 from pdk_nb.local.pachyderm.pps import pipelines
 from pdk_nb.local.pachyderm.pps.datums import Datum
 from pdk_nb.local.pachyderm.pps.inputs import leaves
-from pdk_nb.local.pachyderm.pps.jobs import Job, Stats
+from pdk_nb.local.pachyderm.pps.jobs import Job, Stats, get_job
 from pdk_nb.local.pachyderm.pps.pipelines import Pipeline
+from pdk_nb.local.pachyderm.pps.running import Active, Running
 from pdk_nb.local.pachyderm.wire import convert
 
+# Where a service's code listens.
+LOOPBACK = "127.0.0.1"
 # Fields of a pipeline's details that a job's details repeat.
 _SHARED = (
     "transform",
@@ -66,7 +70,21 @@ def process_stats(stats: Stats) -> pps_pb2.ProcessStats:
     )
 
 
-def job_info(connection: sqlite3.Connection, job: Job, details: bool) -> pps_pb2.JobInfo:
+def project_of(message: pps_pb2.Pipeline) -> str:
+    """The project that a pipeline's name means."""
+    return message.project.name or DEFAULT_PROJECT
+
+
+def job_of_message(connection: sqlite3.Connection, message: pps_pb2.Job) -> Job:
+    """The job that a message names.
+
+    Raises:
+        NotFound: There is none.
+    """
+    return get_job(connection, project_of(message.pipeline), message.pipeline.name, message.id)
+
+
+def job_info(connection: sqlite3.Connection, job: Job, details: bool, running: Running) -> pps_pb2.JobInfo:
     """All about a job."""
     info = pps_pb2.JobInfo(
         job=pps_pb2.Job(pipeline=pipeline_name(job.project, job.pipeline), id=job.id),
@@ -90,7 +108,19 @@ def job_info(connection: sqlite3.Connection, job: Job, details: bool) -> pps_pb2
         info.finished.CopyFrom(convert.stamp(job.finished))
     if details:
         _fill_details(connection, job, info)
+        info.details.worker_status.extend(_worker_status(job, each) for each in running.of_job(job.pk))
     return info
+
+
+def _worker_status(job: Job, active: Active) -> pps_pb2.WorkerStatus:
+    return pps_pb2.WorkerStatus(
+        worker_id=active.worker,
+        job_id=job.id,
+        datum_status=pps_pb2.DatumStatus(
+            started=convert.stamp(active.started),
+            data=[pps_pb2.InputFile(path=each.found.path, hash=each.found.entry.hash) for each in active.datum.inputs],
+        ),
+    )
 
 
 def _fill_details(connection: sqlite3.Connection, job: Job, info: pps_pb2.JobInfo) -> None:
@@ -123,7 +153,7 @@ def pipeline_info(connection: sqlite3.Connection, pipeline: Pipeline, details: b
         reason=pipeline.reason,
         last_job_state=row["state"] if row else 0,
         parallelism=pipeline.details.parallelism_spec.constant or 1,
-        type=1,  # PIPELINE_TYPE_TRANSFORM
+        type=_type(pipeline.details),
         details_json=pipeline.user_spec,
         spec_commit=pfs_pb2.Commit(
             repo=convert.repo(spec_repo),
@@ -135,9 +165,18 @@ def pipeline_info(connection: sqlite3.Connection, pipeline: Pipeline, details: b
         info.details.CopyFrom(pipeline.details)
         info.details.reason = pipeline.reason
         running = pipeline.state == pps_pb2.PIPELINE_RUNNING
+        if info.details.HasField("service"):
+            info.details.service.ip = LOOPBACK
         info.details.workers_requested = info.parallelism
         info.details.workers_available = info.parallelism if running else 0
     return info
+
+
+def _type(details: pps_pb2.PipelineInfo.Details) -> int:
+    kinds = pps_pb2.PipelineInfo
+    if details.HasField("spout"):
+        return int(kinds.PIPELINE_TYPE_SPOUT)
+    return int(kinds.PIPELINE_TYPE_SERVICE if details.HasField("service") else kinds.PIPELINE_TYPE_TRANSFORM)
 
 
 def datum_info(connection: sqlite3.Connection, job: Job, row: sqlite3.Row) -> pps_pb2.DatumInfo:

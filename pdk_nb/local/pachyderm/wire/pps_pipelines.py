@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
+import sqlite3
 from collections.abc import Iterator
+from typing import Any
 
 from google.protobuf import empty_pb2, json_format
 from python_pachyderm.proto.v2.pps import pps_pb2
 
-from pdk_nb.local.pachyderm.faults import Fault, Unimplemented
+from pdk_nb.local.pachyderm.faults import Fault, InvalidArgument
 from pdk_nb.local.pachyderm.names import DEFAULT_PROJECT
 from pdk_nb.local.pachyderm.pfs.changes import Change
 from pdk_nb.local.pachyderm.pps import pipelines
 from pdk_nb.local.pachyderm.pps.context import Context
+from pdk_nb.local.pachyderm.pps.defaults import Defaults
+from pdk_nb.local.pachyderm.pps.environment import secret_environment
 from pdk_nb.local.pachyderm.pps.inputs import leaves
 from pdk_nb.local.pachyderm.pps.ticks import tick
-from pdk_nb.local.pachyderm.pps.worker import secret_environment
 from pdk_nb.local.pachyderm.wire import pps_convert
 from pdk_nb.local.pachyderm.wire.dispatch import Call
+from pdk_nb.local.pachyderm.wire.filters import MessageFilter
+from pdk_nb.local.pachyderm.wire.pps_convert import project_of
 from pdk_nb.local.pachyderm.wire.transactions import Transactions
+
+_ANCESTRY = re.compile(r"([^~^]+)((?:[~^]\d*)*)")
+_STEP = re.compile(r"[~^](\d*)")
 
 
 class PipelineCalls:
@@ -36,40 +45,86 @@ class PipelineCalls:
             self.transactions.run(call, "create_pipeline", request)
         return empty_pb2.Empty()
 
+    def create_from_json(
+        self, call: Call, text: str, *, update: bool, reprocess: bool, dry_run: bool
+    ) -> pps_pb2.CreatePipelineRequest:
+        """Create a pipeline from the JSON that its author wrote; the spec with all defaults.
+
+        Args:
+            call: The call.
+            text: The spec.
+            update: Whether it may exist.
+            reprocess: Whether an update processes everything anew.
+            dry_run: Only fill in the defaults.
+
+        Raises:
+            InvalidArgument: The spec cannot be read.
+        """
+        try:
+            content = json.loads(text)
+            if not isinstance(content, dict):
+                raise ValueError("it is not an object")
+            json_format.ParseDict(content, pps_pb2.CreatePipelineRequest())
+        except (ValueError, json_format.ParseError) as error:
+            raise InvalidArgument(f"could not make effective spec: malformed pipeline spec: {error}") from error
+        with self.context.engine.read() as connection:
+            spec = effective_spec(connection, content)
+        if not dry_run:
+            secret_environment(self.context, spec.transform)
+            request = pps_pb2.CreatePipelineRequest()
+            request.CopyFrom(spec)
+            request.update, request.reprocess = update, reprocess
+            if call.transaction:
+                self.transactions.run(call, "create_pipeline", request)
+            else:
+                with self.context.engine.change() as change:
+                    pipelines.create(change, request, text)
+        return spec
+
     def _try(self, request: pps_pb2.CreatePipelineRequest) -> None:
         class TakeBack(Exception):
             pass
 
         try:
             with self.context.engine.change() as change:
-                pipelines.create(change, request)
+                self.do_create_pipeline(change, request)
                 raise TakeBack
         except TakeBack:
             return
 
     def do_create_pipeline(self, change: Change, request: pps_pb2.CreatePipelineRequest) -> None:
         """CreatePipeline inside a change."""
-        kept = pps_pb2.CreatePipelineRequest()
-        kept.CopyFrom(request)
+        own = pps_pb2.CreatePipelineRequest()
+        own.CopyFrom(request)
         for name in ("update", "reprocess", "dry_run"):
-            kept.ClearField(name)
-        pipelines.create(change, request, json.dumps(json_format.MessageToDict(kept)))
+            own.ClearField(name)
+        content = json_format.MessageToDict(own)
+        spec = effective_spec(change.connection, content)
+        spec.update, spec.reprocess = request.update, request.reprocess
+        # What has no transform is to be refused for that, not to run a default image.
+        if not request.HasField("transform"):
+            spec.ClearField("transform")
+        pipelines.create(change, spec, json.dumps(content))
 
     def InspectPipeline(self, request: pps_pb2.InspectPipelineRequest, call: Call) -> pps_pb2.PipelineInfo:
         with self.context.engine.read() as connection:
-            project, name = request.pipeline.project.name, request.pipeline.name
-            found = pipelines.get_pipeline(connection, project, name)
+            found = _ancestor(connection, project_of(request.pipeline), request.pipeline.name)
             return pps_convert.pipeline_info(connection, found, request.details)
 
     def ListPipeline(self, request: pps_pb2.ListPipelineRequest, call: Call) -> Iterator[pps_pb2.PipelineInfo]:
-        if request.jqFilter:
-            raise Unimplemented("jq filters are not implemented by the embedded Pachyderm")
+        fits = MessageFilter(request.jqFilter, request.projects)
+        name, set_id = request.pipeline.name, request.commit_set.id
+        wanted = [project_of(request.pipeline)] if name else []
         with self.context.engine.read() as connection:
-            wanted = [each.name or DEFAULT_PROJECT for each in request.projects]
-            if request.pipeline.name:
-                wanted = [request.pipeline.project.name or DEFAULT_PROJECT]
-            for found in pipelines.list_pipelines(connection, wanted, request.history, request.pipeline.name):
-                yield pps_convert.pipeline_info(connection, found, details=True)
+            for found in pipelines.list_pipelines(connection, wanted, request.history, name):
+                shown: pipelines.Pipeline | None = found
+                if set_id:
+                    shown = pipelines.as_of(connection, found, set_id)
+                if shown is None:
+                    continue
+                info = pps_convert.pipeline_info(connection, shown, details=True)
+                if fits(info):
+                    yield info
 
     def _delete(self, change: Change, project: str, name: str, force: bool, keep_repo: bool) -> pps_pb2.Pipeline | None:
         found = pipelines.find_pipeline(change.connection, project, name)
@@ -130,3 +185,36 @@ class PipelineCalls:
         for each in self.context.secrets.list():
             self.context.secrets.delete(each.name)
         return empty_pb2.Empty()
+
+
+def effective_spec(connection: sqlite3.Connection, content: dict[str, Any]) -> pps_pb2.CreatePipelineRequest:
+    """A spec with the defaults of its project and of the cluster.
+
+    Raises:
+        InvalidArgument: It does not fit together with them.
+    """
+    spec = pps_pb2.CreatePipelineRequest()
+    try:
+        json_format.ParseDict(Defaults(connection).effective(content), spec)
+    except json_format.ParseError as error:
+        raise InvalidArgument(f"could not make effective spec: {error}") from error
+    return spec
+
+
+def _ancestor(connection: sqlite3.Connection, project: str, text: str) -> pipelines.Pipeline:
+    """A pipeline by its name, or with ``^`` or ``~n`` behind it an older version.
+
+    Raises:
+        NotFound: There is none of that name.
+        Fault: It never had so many versions.
+    """
+    matched = _ANCESTRY.fullmatch(text)
+    if matched is None:
+        return pipelines.get_pipeline(connection, project, text)
+    steps = sum(int(number or 1) for number in _STEP.findall(matched[2]))
+    found = pipelines.get_pipeline(connection, project, matched[1])
+    if steps == 0:
+        return found
+    if found.version - steps < 1:
+        raise Fault(f'pipeline "{found}" has only {found.version} versions, not enough to find ancestor {steps}')
+    return pipelines.pipeline_by_pk(connection, found.pk, found.version - steps)

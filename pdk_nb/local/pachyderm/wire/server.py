@@ -26,13 +26,18 @@ from pdk_nb.local.pachyderm.pfs import repos
 from pdk_nb.local.pachyderm.pps import pipelines
 from pdk_nb.local.pachyderm.pps.context import Context
 from pdk_nb.local.pachyderm.wire import codec, others
-from pdk_nb.local.pachyderm.wire.dispatch import Call, Codecs, Gate, UnknownCalls, handlers
+from pdk_nb.local.pachyderm.wire.dispatch import Call, Codecs, UnknownCalls, handlers
+from pdk_nb.local.pachyderm.wire.gate import Gate
 from pdk_nb.local.pachyderm.wire.newer import NewerCalls, newer_handlers
 from pdk_nb.local.pachyderm.wire.pfs_commits import CommitCalls
 from pdk_nb.local.pachyderm.wire.pfs_files import FileCalls
+from pdk_nb.local.pachyderm.wire.pfs_filesets import FileSetCalls
 from pdk_nb.local.pachyderm.wire.pfs_repos import RepoCalls
+from pdk_nb.local.pachyderm.wire.pps_datums import DatumCalls
 from pdk_nb.local.pachyderm.wire.pps_jobs import JobCalls
+from pdk_nb.local.pachyderm.wire.pps_logs import LogCalls
 from pdk_nb.local.pachyderm.wire.pps_pipelines import PipelineCalls
+from pdk_nb.local.pachyderm.wire.pps_secrets import SecretCalls
 from pdk_nb.local.pachyderm.wire.transactions import TransactionCalls, Transactions
 
 # Clients send messages of 19 MiB (python_pachyderm.service.GRPC_CHANNEL_OPTIONS allows 20).
@@ -41,7 +46,7 @@ MAX_MESSAGE = 21 << 20
 THREADS = 192
 
 
-class PfsCalls(RepoCalls, CommitCalls, FileCalls):
+class PfsCalls(RepoCalls, CommitCalls, FileCalls, FileSetCalls):
     """All PFS calls.
 
     Args:
@@ -65,7 +70,7 @@ class PfsCalls(RepoCalls, CommitCalls, FileCalls):
         return empty_pb2.Empty()
 
 
-class PpsCalls(PipelineCalls, JobCalls):
+class PpsCalls(PipelineCalls, JobCalls, DatumCalls, LogCalls, SecretCalls):
     """All PPS calls.
 
     Args:
@@ -87,6 +92,7 @@ def service_table(
     """All services: descriptor, the object that does its calls, and codecs of its hot calls."""
     fast: Codecs = {
         "ModifyFile": (codec.decode_modify, None),
+        "CreateFileSet": (codec.decode_modify, None),
         "GetFile": (None, codec.encode_bytes_value),
         "GetFileTAR": (None, codec.encode_bytes_value),
     }

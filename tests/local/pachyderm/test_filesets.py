@@ -1,0 +1,116 @@
+"""File sets, and checks of the storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import grpc
+import pytest
+from python_pachyderm.proto.v2.pfs import pfs_pb2
+from python_pachyderm.service import Service
+
+from pdk_nb.local.pachyderm.engine import Engine
+from pdk_nb.local.pachyderm.pfs import filesets
+from pdk_nb.local.pachyderm.store import garbage
+from tests.local.pachyderm.server import Server
+from tests.local.pachyderm.steps import Client, Name, put
+
+BytesValue = pfs_pb2.AddFile.DESCRIPTOR.fields_by_name["raw"].message_type._concrete_class
+
+
+def create(client: Client, **contents: str) -> str:
+    def requests() -> Iterator[pfs_pb2.ModifyFileRequest]:
+        for path, text in contents.items():
+            add = pfs_pb2.AddFile(path=f"/{path}", raw=BytesValue(value=text.encode()))
+            yield pfs_pb2.ModifyFileRequest(add_file=add)
+
+    return str(client._req(Service.PFS, "CreateFileSet", req=requests()).file_set_id)
+
+
+def call(client: Client, name: str, **fields: object) -> object:
+    return client._req(Service.PFS, name, req=getattr(pfs_pb2, f"{name}Request")(**fields))
+
+
+def names(client: Client, repo: str, commit: str) -> dict[str, str]:
+    found = client.walk_file((repo, commit), "/")
+    return {
+        each.file.path: client.get_file((repo, commit), each.file.path).read().decode()
+        for each in found
+        if not each.file.path.endswith("/")
+    }
+
+
+def test_made_read_composed_and_added(client: Client, name: Name) -> None:
+    repo = name("data")
+    client.create_repo(repo)
+    first, second = create(client, a="1", b="2"), create(client, **{"deep/c": "3"})
+    assert names(client, "__filesets__", first) == {"/a": "1", "/b": "2"}
+    both = call(client, "ComposeFileSet", file_set_ids=[first, second], ttl_seconds=60).file_set_id  # type: ignore[attr-defined]
+    assert names(client, "__filesets__", both) == {"/a": "1", "/b": "2", "/deep/c": "3"}
+    call(client, "RenewFileSet", file_set_id=both, ttl_seconds=120)
+    shards = call(client, "ShardFileSet", file_set_id=both).shards  # type: ignore[attr-defined]
+    assert [(each.lower, each.upper) for each in shards] == [("", "")]
+    with client.commit(repo, "master") as commit:
+        call(client, "AddFileSet", commit=commit, file_set_id=both)
+    assert names(client, repo, "master") == {"/a": "1", "/b": "2", "/deep/c": "3"}
+    with pytest.raises(grpc.RpcError, match="has already finished"):
+        call(client, "AddFileSet", commit=commit, file_set_id=both)
+    # What a commit holds, taken over into another repo.
+    whole = call(client, "GetFileSet", commit=commit).file_set_id  # type: ignore[attr-defined]
+    other = name("other")
+    client.create_repo(other)
+    with client.commit(other, "master") as copy:
+        call(client, "AddFileSet", commit=copy, file_set_id=whole)
+    assert names(client, other, "master") == names(client, repo, "master")
+
+
+def test_refusals(client: Client) -> None:
+    none = "0" * 32
+    for name, fields in (
+        ("RenewFileSet", {"file_set_id": none, "ttl_seconds": 1}),
+        ("ComposeFileSet", {"file_set_ids": [none]}),
+        ("ShardFileSet", {"file_set_id": none}),
+    ):
+        with pytest.raises(grpc.RpcError, match=f"fileset {none} not found"):
+            call(client, name, **fields)
+    with pytest.raises(grpc.RpcError, match="exceeds max ttl"):
+        call(client, "RenewFileSet", file_set_id=create(client, a="1"), ttl_seconds=10**6)
+    with pytest.raises(grpc.RpcError, match="__filesets__ is a reserved name"):
+        client.create_repo("__filesets__")
+
+
+def test_they_are_kept_as_long_as_they_live(tmp_path: object) -> None:
+    engine = Engine(tmp_path)  # type: ignore[arg-type]
+    with engine.upload() as upload:
+        upload.add("/a", b"kept for a while")
+        upload.seal()
+        with engine.database.write() as connection:
+            from pdk_nb.local.pachyderm.store.blobs import insert_locations
+
+            insert_locations(connection, upload.pack.locations)
+            key = filesets.create(connection, upload.changes)
+    collected = garbage.collect(engine.database, engine.blobs, 1.0)
+    assert collected is not None and collected.blobs == 0
+    with engine.database.write() as connection:
+        connection.execute("UPDATE filesets SET expires = 1")
+        assert filesets.drop_expired(connection) == 1
+    with engine.read() as connection:
+        assert garbage.is_due(connection)
+        with pytest.raises(Exception, match=f"fileset {key} not found"):
+            filesets.as_commit(connection, key)
+    collected = garbage.collect(engine.database, engine.blobs, 1.0)
+    assert collected is not None and collected.blobs == 1
+    engine.close()
+
+
+def test_damaged_content_is_found(own_server: Callable[..., Server]) -> None:
+    server = own_server()
+    client = server.client()
+    client.create_repo("data")
+    put(client, "data", a="some content", b="other content")
+    assert call(client, "CheckStorage", read_chunk_data=True).chunk_object_count == 2  # type: ignore[attr-defined]
+    (pack,) = [each for each in (server.state / "blobs").glob("*/*") if each.is_file()]
+    pack.write_bytes(pack.read_bytes().replace(b"some", b"SOME"))
+    assert call(client, "CheckStorage").chunk_object_count == 2  # type: ignore[attr-defined]
+    with pytest.raises(grpc.RpcError, match="is damaged in storage"):
+        call(client, "CheckStorage", read_chunk_data=True)

@@ -1,0 +1,142 @@
+"""Data through S3: a job's own gateway, sources in an object store, egress to one (moto stands for Amazon)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+
+import boto3
+import grpc
+import pytest
+from moto.server import ThreadedMotoServer
+from python_pachyderm.proto.v2.pfs import pfs_pb2
+from python_pachyderm.proto.v2.pps import pps_pb2
+from python_pachyderm.service import Service
+
+from tests.local.pachyderm.server import Server
+from tests.local.pachyderm.steps import create, files, pfs, put, wait
+
+CODE = """
+import os, boto3
+s3 = boto3.client("s3", endpoint_url=os.environ["S3_ENDPOINT"], region_name="us-east-1")
+assert os.listdir("/pfs/data") == []
+print([each["Name"] for each in s3.list_buckets()["Buckets"]])
+for each in s3.list_objects_v2(Bucket="data").get("Contents", []):
+    text = s3.get_object(Bucket="data", Key=each["Key"])["Body"].read()
+    s3.put_object(Bucket="out", Key="upper/" + each["Key"], Body=text.upper())
+try:
+    s3.put_object(Bucket="data", Key="x", Body=b"x")
+except s3.exceptions.ClientError as error:
+    print("refused", error.response["Error"]["Code"])
+"""
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    """A bucket ``lab`` of an object store that the daemons started from now on find."""
+    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    moto.start()
+    host, port = moto.get_host_and_port()
+    for variable, value in {
+        "CUSTOM_ENDPOINT": f"{host}:{port}",
+        "DISABLE_SSL": "true",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+    }.items():
+        monkeypatch.setenv(variable, value)
+    client = boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1")
+    client.create_bucket(Bucket="lab")
+    yield client
+    moto.stop()
+
+
+def keys(store: object, prefix: str) -> dict[str, bytes]:
+    found = store.list_objects_v2(Bucket="lab", Prefix=prefix).get("Contents", [])  # type: ignore[attr-defined]
+    return {
+        each["Key"]: store.get_object(Bucket="lab", Key=each["Key"])["Body"].read()  # type: ignore[attr-defined]
+        for each in found
+    }
+
+
+@pytest.mark.parametrize("token", ["", "sesame"], ids=["open", "token"])
+def test_jobs_with_s3_inputs_and_output(own_server: Callable[..., Server], token: str) -> None:
+    client = own_server(token=token).client()
+    client.create_repo("source")
+    create(
+        client,
+        "s3job",
+        {"pfs": {"repo": "source", "name": "data", "glob": "/", "s3": True}},
+        "",
+        transform={"cmd": [sys.executable, "-c", CODE], "stdin": []},
+        s3_out=True,
+        datum_tries=1,
+    )
+    first = put(client, "source", a="one", b="two")
+    assert wait(client, "s3job", first).state == pps_pb2.JOB_SUCCESS
+    assert files(client, "s3job", first) == {"/upper/a": "ONE", "/upper/b": "TWO"}
+    lines = [each.message for each in client.get_job_logs("s3job", first)]
+    assert "['data', 'out']" in lines and "refused MethodNotAllowed" in lines
+    # Nothing is skipped, and the output begins anew with each job.
+    with client.modify_file_client(("source", "master")) as modify:
+        modify.delete_file("/a")
+    second = str(next(client.inspect_commit(("source", "master"))).commit.id)
+    assert wait(client, "s3job", second).data_processed == 1
+    assert files(client, "s3job", second) == {"/upper/b": "TWO"}
+
+
+def test_rules_for_s3_inputs(own_server: Callable[..., Server]) -> None:
+    client = own_server().client()
+    client.create_repo("source")
+    whole = {"pfs": {"repo": "source", "name": "data", "glob": "/", "s3": True}}
+    for source, more, words in (
+        ({"pfs": {**whole["pfs"], "glob": "/*"}}, {}, "must also set 'glob'"),
+        ({"pfs": {**whole["pfs"], "lazy": True}}, {}, "cannot specify both 's3' and 'lazy'"),
+        ({"union": [whole, {"pfs": {"repo": "source", "glob": "/"}}]}, {}, "S3 inputs in union expressions"),
+        (whole, {"s3_out": True, "spout": {}}, "s3 output is not supported in spouts or services"),
+        (pfs("source"), {"spout": {}}, "must not have an input"),
+        (pfs("source"), {"service": {"type": "Odd"}}, "the following service type Odd is not allowed"),
+        (pfs("source"), {"egress": {"URL": "ftp://x/y"}}, "unrecognized object store: ftp"),
+        (pfs("source"), {"egress": {"URL": "gs://x/y"}}, "gs:// URLs are not implemented"),
+        (pfs("source"), {"egress": {"sql_database": {"url": "x"}}}, "SQL databases is not implemented"),
+    ):
+        with pytest.raises(grpc.RpcError, match=words):
+            create(client, "bad", source, "true", **more)
+
+
+def test_files_from_an_object_store(store: object, own_server: Callable[..., Server]) -> None:
+    for key in ("pets/cats/1.jpg", "pets/dogs/2.jpg", "petsitters", "other/3.jpg"):
+        store.put_object(Bucket="lab", Key=key, Body=key.encode())  # type: ignore[attr-defined]
+    client = own_server().client()
+    client.create_repo("data")
+    with client.modify_file_client(("data", "master")) as modify:
+        modify.put_file_from_url("/one", "s3://lab/pets/cats/1.jpg")
+        modify.put_file_from_url("/all", "s3://lab/pets/", recursive=True)
+    found = [each.file.path for each in client.walk_file(("data", "master"), "/") if not each.file.path.endswith("/")]
+    assert found == ["/all/cats/1.jpg", "/all/dogs/2.jpg", "/one"]
+    assert client.get_file(("data", "master"), "/all/dogs/2.jpg").read() == b"pets/dogs/2.jpg"
+    with pytest.raises(grpc.RpcError, match="cannot read lab/none"):
+        client.put_file_url(("data", "master"), "/none", "s3://lab/none")
+
+
+def test_files_to_an_object_store(store: object, own_server: Callable[..., Server]) -> None:
+    client = own_server().client()
+    client.create_repo("data")
+    create(client, "sender", pfs("data", "/"), "cp -r /pfs/data/. /pfs/out/", egress={"URL": "s3://lab/egress"})
+    big = "x" * (9 << 20)
+    commit = put(client, "data", **{"a": "1", "deep/b": big})
+    job = wait(client, "sender", commit)
+    assert job.state == pps_pb2.JOB_SUCCESS
+    assert keys(store, "egress/") == {"egress/a": b"1", "egress/deep/b": big.encode()}
+    # The calls that a client makes itself.
+    reference = pfs_pb2.Commit(repo=pfs_pb2.Repo(name="data", type="user"), id=commit)
+    request = pfs_pb2.EgressRequest(commit=reference, object_storage=pfs_pb2.ObjectStorageEgress(url="s3://lab/call"))
+    answer = client._req(Service.PFS, "Egress", req=request)
+    assert answer.object_storage.bytes_written == len(big) + 1
+    assert sorted(keys(store, "call/")) == ["call/a", "call/deep/b"]
+    assert client.get_file(("data", commit), "/deep/*", URL="s3://lab/glob").read() == b""
+    assert sorted(keys(store, "glob/")) == ["glob/deep/b"]
+    # A store that refuses fails the job, with the reason.
+    create(client, "lost", pfs("data", "/"), "cp -r /pfs/data/. /pfs/out/", egress={"URL": "s3://no-such-bucket/x"})
+    lost = next(client.list_job("lost")).job.id
+    failed = wait(client, "lost", lost)
+    assert failed.state == pps_pb2.JOB_FAILURE and "egress error: cannot write no-such-bucket" in failed.reason
