@@ -57,19 +57,12 @@ def main(host: str, port: int, folder: Path) -> None:
     with client.pfs.pfs_file(pfs.File(commit=out, path="/montage.png")) as source:
         assert source.read().startswith(b"\x89PNG")
     # Provenance: the whole set, and what the output was made from.
-    repos = [
-        each.commit.repo.name
-        for each in client.pfs.inspect_commit_set(commit_set=pfs.CommitSet(id=second))
-        if each.commit.repo.type == "user"
-    ]
-    assert repos == ["images", "edges", "montage"], repos
-    direct = {
-        each.repo.name for each in client.pfs.inspect_commit(commit=out).direct_provenance if each.repo.type == "user"
-    }
-    assert direct == {"images", "edges"}, direct
-    states = {
-        each.data[0].file.path: each.state for each in client.pps.list_datum(job=pps.Job(pipeline=edges, id=second))
-    }
+    members = [each.commit.repo for each in client.pfs.inspect_commit_set(commit_set=pfs.CommitSet(id=second))]
+    assert [each.name for each in members if each.type == "user"] == ["images", "edges", "montage"], members
+    direct = [each.repo for each in client.pfs.inspect_commit(commit=out).direct_provenance]
+    assert {each.name for each in direct if each.type == "user"} == {"images", "edges"}, direct
+    datums = client.pps.list_datum(job=pps.Job(pipeline=edges, id=second))
+    states = {each.data[0].file.path: each.state for each in datums}
     assert states["/liberty.jpg"] == pps.DatumState.SKIPPED, states
     lines = [each.message for each in client.pps.get_logs(job=pps.Job(pipeline=edges, id=second)) if each.user]
     assert sorted(lines) == ["edges of kitten.jpg", "edges of robot.jpg"], lines

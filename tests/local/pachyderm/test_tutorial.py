@@ -55,12 +55,10 @@ def test_with_python_pachyderm(client: Client, name: Name, pictures: Path) -> No
 
     def commit(*names: str) -> str:
         branch = {"repo": "images", "branch": "master", "project": project}
-        with (
-            client.commit("images", "master", project_name=project) as opened,
-            client.modify_file_client(opened) as modify,
-        ):
+        with client.commit("images", "master", project_name=project) as opened:
             for each in names:
-                modify.put_file_from_fileobj(f"/{each}.jpg", (pictures / f"{each}.jpg").open("rb"))
+                with (pictures / f"{each}.jpg").open("rb") as source:
+                    client.put_file_bytes(opened, f"/{each}.jpg", source)
         return str(client.wait_commit(next(client.inspect_commit(branch)).commit)[0].commit.id)
 
     def create(pipeline: str, code: str, source: dict[str, object]) -> None:
