@@ -7,13 +7,15 @@ import os
 import sys
 
 from pdk_nb import __version__
-from pdk_nb.commands import images, participants, predictions, specs, stack, storage, walkthrough
+from pdk_nb.commands import config, doctor, images, participants, predictions, specs, stack, storage, walkthrough
 from pdk_nb.commands.common import say, shared_options
 from pdk_nb.errors import PdkError
 
 # In the order of the help page: each module adds its commands.
 GROUPS = (
     stack,
+    config,
+    doctor,
     walkthrough,
     participants,
     predictions,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import functools
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pdk_nb import manifests
 from pdk_nb.errors import DeploymentError, ServiceUnreachable
 from pdk_nb.settings import Settings, api_client
 
@@ -19,9 +19,6 @@ __all__ = ["REQUEST_TIMEOUT_S", "Cluster", "api_errors", "connect", "covers", "e
 
 # Connect, then read.
 REQUEST_TIMEOUT_S = (5.0, 30.0)
-SERVICE_ACCOUNT, STORAGE_SECRET = "pach-deploy", "pach-kserve-creds"
-# boto3 signs requests even where nobody checks them, and needs something to sign with.
-UNCHECKED_KEY = "pachyderm-without-auth"
 
 
 @dataclass(frozen=True)
@@ -113,34 +110,20 @@ def covers(have: Any, want: Any) -> bool:
     return bool(have == want)
 
 
-def ensure_service_account(where: Settings, *, name: str = SERVICE_ACCOUNT, secret: str = STORAGE_SECRET) -> bool:
+def ensure_service_account(where: Settings) -> bool:
     """The predictor's service account for models behind Pachyderm's S3 gateway, with its secret.
-
-    KServe takes the endpoint from the secret's annotations (``pkg/credentials/s3`` of KServe 0.13) and the keys from
-    its data. With authentication on, both keys are a Pachyderm token; without, they only have to be there.
 
     Args:
         where: The lab's settings: namespace, gateway, token.
-        name: Service account.
-        secret: Secret.
 
     Returns:
         Whether anything was created or changed.
     """
     cluster = resolve(where)
-    endpoint_text = re.sub(r"^https?://", "", where.mldm_s3_endpoint).rstrip("/")
-    secure = where.mldm_s3_endpoint.startswith("https://")
-    key = where.pac_token.reveal() or UNCHECKED_KEY
-    notes = {
-        "serving.kserve.io/s3-endpoint": endpoint_text,
-        "serving.kserve.io/s3-usehttps": "1" if secure else "0",
-        "serving.kserve.io/s3-region": "us-east-1",
-        "serving.kserve.io/s3-useanoncredential": "false",
-    }
-    data = {part: base64.b64encode(key.encode()).decode() for part in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-    wanted_secret = {"metadata": {"name": secret, "annotations": notes}, "type": "Opaque", "data": data}
-    changed = _ensure(cluster, "secret", wanted_secret)
-    account = {"metadata": {"name": name}, "secrets": [{"name": secret}]}
+    secret, account = manifests.gateway_account(where.mldm_s3_endpoint, cluster.namespace, where.pac_token.reveal())
+    # Compared with what is there, so in the form that the API gives back.
+    secret["data"] = {key: base64.b64encode(each.encode()).decode() for key, each in secret.pop("stringData").items()}
+    changed = _ensure(cluster, "secret", secret)
     return _ensure(cluster, "service_account", account) or changed
 
 

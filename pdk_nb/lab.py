@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pdk_nb.chapters.data import Arrival
     from pdk_nb.chapters.prediction import Evaluation
     from pdk_nb.chapters.training import Trail
+    from pdk_nb.doctor import Report
     from pdk_nb.report import Note, Table
     from pdk_nb.settings import Settings
     from pdk_nb.widgets import PredictionPanel
@@ -94,6 +95,12 @@ class Lab:
         from pdk_nb.chapters import environment
 
         return environment.preflight(self)
+
+    def doctor(self, *only: str) -> Report:
+        """Everything that the lab needs on the cluster: what is wrong, why it matters, and what mends it."""
+        from pdk_nb.chapters import environment
+
+        return environment.examine(self, only)
 
     # 01 project and pipelines
 

@@ -60,11 +60,13 @@ class Pool:
         name: Its name.
         slots: Slots of its agents at this moment; 0 in a pool that starts agents on demand.
         has_gpu: Whether its slots are GPUs.
+        on_demand: Whether it starts agents when they are needed.
     """
 
     name: str
     slots: int
     has_gpu: bool
+    on_demand: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ def pools(client: Determined) -> list[Pool]:
             name=str(pool["name"]),
             slots=int(pool.get("slotsAvailable") or 0),
             has_gpu=str(pool.get("slotType", "")) in ("TYPE_CUDA", "TYPE_ROCM"),
+            on_demand=int(pool.get("maxAgents") or 0) > 0,
         )
         for pool in reply.get("resourcePools") or []
     ]

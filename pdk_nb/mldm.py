@@ -52,6 +52,23 @@ class Job:
         return self.state in ENDED
 
 
+def open_client(settings: Settings) -> python_pachyderm.Client:
+    """A client for the cluster's Pachyderm; nothing has been asked yet.
+
+    Raises:
+        SettingsError: The address is missing.
+    """
+    settings.require("mldm_host", "mldm_port")
+    tls = settings.mldm_url.startswith(("https://", "grpcs://"))
+    return python_pachyderm.Client(
+        host=settings.mldm_host,
+        port=settings.mldm_port,
+        auth_token=settings.pac_token.reveal() or None,
+        tls=tls,
+        use_default_host=False,
+    )
+
+
 def connect(settings: Settings) -> python_pachyderm.Client:
     """A client for the cluster's Pachyderm, checked by asking for its version.
 
@@ -59,15 +76,7 @@ def connect(settings: Settings) -> python_pachyderm.Client:
         SettingsError: The address is missing.
         ServiceUnreachable: It does not answer, or refuses the token.
     """
-    settings.require("mldm_host", "mldm_port")
-    tls = settings.mldm_url.startswith(("https://", "grpcs://"))
-    client = python_pachyderm.Client(
-        host=settings.mldm_host,
-        port=settings.mldm_port,
-        auth_token=settings.pac_token.reveal() or None,
-        tls=tls,
-        use_default_host=False,
-    )
+    client = open_client(settings)
     where = f"{settings.mldm_host}:{settings.mldm_port}"
     try:
         list(client.list_project())
@@ -168,6 +177,15 @@ def pipelines(client: python_pachyderm.Client, project: str) -> dict[str, tuple[
         if info.pipeline.project.name == project:
             found[info.pipeline.name] = (PIPELINE_STATES.get(info.state, str(info.state)), info.reason)
     return found
+
+
+def images(client: python_pachyderm.Client, project: str) -> dict[str, str]:
+    """Image of each pipeline of a project, by the pipeline's name."""
+    return {
+        info.pipeline.name: info.details.transform.image
+        for info in client.list_pipeline(details=True)
+        if info.pipeline.project.name == project
+    }
 
 
 def repos(client: python_pachyderm.Client, project: str) -> list[str]:

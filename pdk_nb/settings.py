@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -240,6 +241,11 @@ class Settings:
         return {key.variable: str(getattr(self, key.name) or "") for key in KEYS if key.variable}
 
 
+def without_credentials(text: str) -> str:
+    """A text as people may see it: user and password of URLs are masked."""
+    return re.sub(r"://[^/@\s]+@", "://********@", text)
+
+
 def clean(value: str | None) -> str:
     """Strip what the guides' commands leave around a value: spaces, JSON quotes, ``N/A`` and the like."""
     text = (value or "").strip()
@@ -314,7 +320,7 @@ def from_maps(
         Entry(
             each.name,
             each.variable,
-            str(values[each.name] or ""),
+            without_credentials(str(values[each.name] or "")),
             sources[each.name],
             each.used_by,
             each.required,

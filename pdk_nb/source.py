@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from pdk_nb.errors import SourceError
 
-__all__ = ["Source", "content_hash", "fetch", "plain_url"]
+__all__ = ["Source", "content_hash", "fetch", "look_up", "plain_url"]
 
 GIT_TIMEOUT_S = 300
 SKIPPED_FOLDERS = frozenset(
@@ -103,6 +103,35 @@ def fetch(url: str, ref: str, sub_dir: str, into: Path) -> Source:
     if local is not None and not _is_repository(local):
         return _copy(local, url, ref, sub_dir, target)
     return _clone(url, ref, sub_dir, target, local)
+
+
+def look_up(url: str, ref: str, timeout: float = 20.0) -> str:
+    """The commit that a ref stands for, without fetching anything.
+
+    Args:
+        url: As for :func:`fetch`.
+        ref: Branch, tag or commit; empty means the default branch.
+        timeout: Seconds.
+
+    Returns:
+        The SHA; the ref itself when it is one, and an empty text for a folder without git history.
+
+    Raises:
+        SourceError: The repository or the ref does not exist, or nobody answers.
+    """
+    local = _local_path(url)
+    if local is not None and not local.is_dir():
+        raise SourceError("the code's folder does not exist", where=url, fix="check git_url")
+    if local is not None and not _is_repository(local):
+        return ""
+    source, shown = local.as_uri() if local is not None else _clone_url(url), plain_url(url)
+    done = _git(["ls-remote", source, ref or "HEAD"], Path.cwd(), shown, check=False, timeout=timeout)
+    if done.returncode != 0:
+        _explain(done.stderr, shown, source, ref or "HEAD", Path.cwd())
+    listed = done.stdout.split()
+    if not listed and not re.fullmatch(r"[0-9a-fA-F]{7,40}", ref):
+        raise _no_such_ref(ref or "HEAD", shown, source, Path.cwd())
+    return listed[0] if listed else ref
 
 
 def _local_path(url: str) -> Path | None:
@@ -207,20 +236,22 @@ def _redact(text: str, source: str) -> str:
     return text.replace(source, plain_url(source)) if source != plain_url(source) else text
 
 
-def _git(arguments: list[str], cwd: Path, shown: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+def _git(
+    arguments: list[str], cwd: Path, shown: str, *, check: bool = True, timeout: float = GIT_TIMEOUT_S
+) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     # A hook or a worktree's git sets these for its children; here they would point at the wrong repository.
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"):
         environment.pop(name, None)
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=GIT_TIMEOUT_S
+            ["git", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout
         )
     except FileNotFoundError as error:
         raise SourceError("git is not installed", where=shown, fix="install git") from error
     except subprocess.TimeoutExpired as error:
         raise SourceError(
-            f"git did not answer within {GIT_TIMEOUT_S} s", where=shown, fix="check the network and --git-url"
+            f"git did not answer within {timeout:.0f} s", where=shown, fix="check the network and --git-url"
         ) from error
     if check and done.returncode != 0:
         lines = done.stderr.strip().splitlines()

@@ -13,7 +13,9 @@ FLOORS = (
     {"errors", "names", "checkout", "record", "report"},
     {
         "archive",
+        "discovery",
         "labels",
+        "manifests",
         "photos",
         "plots",
         "runner",
@@ -27,7 +29,7 @@ FLOORS = (
         "torchscript",
         "torchserve_config",
     },
-    {"cluster", "images", "mldm", "mlde", "predictions", "rollout", "service_objects", "serving"},
+    {"cluster", "configure", "images", "mldm", "mlde", "predictions", "rollout", "service_objects", "serving"},
     {"chapters", "checks", "doctor", "lineage", "stages"},
     {"lab"},
     {"widgets"},

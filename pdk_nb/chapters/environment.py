@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from pdk_nb.errors import PdkError
+from pdk_nb import doctor
+from pdk_nb.doctor import Report
 from pdk_nb.report import Table
 
 if TYPE_CHECKING:
     from pdk_nb.lab import Lab
 
-TIMEOUT_S = 5.0
+# Those of the doctor's findings that notebook 00 opens with, and what they are about.
+PREFLIGHT = {
+    "cluster.api": "Kubernetes",
+    "pachyderm.reach": "Pachyderm",
+    "pachyderm.login": "Pachyderm's log-in",
+    "determined.reach": "Determined",
+    "determined.login": "Determined's log-in",
+    "determined.pool": "A place to train",
+    "kserve.crd": "KServe",
+    "kserve.ingress": "Ingress",
+}
 
 
 def settings_table(lab: Lab) -> Table:
@@ -27,93 +38,20 @@ def settings_table(lab: Lab) -> Table:
 
 def preflight(lab: Lab) -> Table:
     """Reach each platform; one row each with its version or with what to do."""
-    probes: tuple[tuple[str, Callable[[Lab], tuple[str, str]]], ...] = (
-        ("Kubernetes", probe_kubernetes),
-        ("Pachyderm", probe_pachyderm),
-        ("Determined", probe_determined),
-        ("Resource pools", probe_pools),
-        ("KServe", probe_kserve),
-        ("Ingress", probe_ingress),
-    )
+    groups = {id.split(".")[0] for id in PREFLIGHT}
+    found = {each.id: each for each in examine(lab, groups)}
     rows = []
-    for name, probe in probes:
-        try:
-            version, address = probe(lab)
-            rows.append((name, "ok", version, address))
-        except PdkError as error:
-            rows.append((name, "wrong", f"{error.what} {error.fix}", error.where))
-    return Table(("Platform", "State", "Version or what to do", "Address"), rows)
+    for id, title in PREFLIGHT.items():
+        # Without the platform's own finding, the group's says what stopped it.
+        finding = found.get(id) or found.get(f"{id.split('.')[0]}.all")
+        if finding is not None:
+            fine = finding.state == "ok"
+            words = finding.what if fine or not finding.fix else f"{finding.what} {finding.fix}"
+            rows.append((title, "ok" if fine else "wrong", words, finding.where))
+    return Table(("Platform", "State", "Version or what to do", "Where"), rows)
 
 
-def probe_kubernetes(lab: Lab) -> tuple[str, str]:
-    """Version and address of the Kubernetes API."""
-    import kubernetes
-
-    from pdk_nb.settings import api_client
-
-    client = api_client(lab.settings.kubeconfig)
-    found = kubernetes.client.VersionApi(client).get_code(_request_timeout=TIMEOUT_S)
-    return str(found.git_version), str(client.configuration.host)
-
-
-def probe_pachyderm(lab: Lab) -> tuple[str, str]:
-    """Version and address of Pachyderm."""
-    from pdk_nb import mldm
-
-    return mldm.version(lab.pachyderm), f"{lab.settings.mldm_host}:{lab.settings.mldm_port}"
-
-
-def probe_determined(lab: Lab) -> tuple[str, str]:
-    """Version and address of Determined."""
-    from pdk_nb import mlde
-
-    answer = mlde.session(lab.determined).get("/api/v1/master").json()
-    return str(answer.get("version", "")), lab.settings.master_url
-
-
-def probe_pools(lab: Lab) -> tuple[str, str]:
-    """Determined's resource pools; training needs one."""
-    from pdk_nb import mlde
-
-    pools = mlde.pools(lab.determined)
-    chosen = mlde.choose_pool(pools, lab.settings.resource_pool)
-    kind = "GPU" if chosen.has_gpu else "CPU"
-    return ", ".join(f"{pool.name} ({pool.slots} slots)" for pool in pools), f"training uses {chosen.name} ({kind})"
-
-
-def probe_kserve(lab: Lab) -> tuple[str, str]:
-    """Whether InferenceServices can be listed in the models' namespace."""
-    import kubernetes
-
-    from pdk_nb.settings import api_client
-
-    namespace = lab.settings.kserve_model_namespace
-    objects = kubernetes.client.CustomObjectsApi(api_client(lab.settings.kubeconfig))
-    try:
-        found = objects.list_namespaced_custom_object(
-            "serving.kserve.io", "v1beta1", namespace, "inferenceservices", _request_timeout=TIMEOUT_S
-        )
-    except kubernetes.client.ApiException as error:
-        raise PdkError(
-            f"InferenceServices cannot be listed ({error.status} {error.reason}).",
-            where=f"namespace {namespace}",
-            fix=f"kubectl auth can-i list inferenceservices -n {namespace}",
-        ) from error
-    return f"serving.kserve.io/v1beta1, {len(found['items'])} service(s)", f"namespace {namespace}"
-
-
-def probe_ingress(lab: Lab) -> tuple[str, str]:
-    """Whether somebody listens where predictions go."""
-    import socket
-
-    lab.settings.require("kserve_ingress_host", "kserve_ingress_port")
-    host, port = lab.settings.kserve_ingress_host, lab.settings.kserve_ingress_port
-    try:
-        socket.create_connection((host, port), timeout=TIMEOUT_S).close()
-    except OSError as error:
-        raise PdkError(
-            f"The ingress does not answer: {error}.",
-            where=lab.settings.ingress,
-            fix="kubectl -n istio-system get service istio-ingressgateway",
-        ) from error
-    return "answers", lab.settings.ingress
+def examine(lab: Lab, only: Iterable[str] = ()) -> Report:
+    """The doctor's findings: all of them, or those of some groups."""
+    known = lab.settings
+    return doctor.examine(doctor.Context(known.kubeconfig or "", known.namespace, lab.names, known), only)

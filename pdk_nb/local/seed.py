@@ -6,6 +6,8 @@ start; everything else that people changed in these objects is kept.
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +15,7 @@ from urllib.parse import urlsplit
 import kubernetes
 
 MODELS_NAMESPACE = "models"
+KSERVE_NAMESPACE = "kserve"
 
 
 def _host_port(address: str) -> tuple[str, str]:
@@ -51,7 +54,8 @@ def config_values(addresses: dict[str, str], checkout: Path) -> dict[str, str]:
         "kserve_ui_url": "N/A",
         "minio_url": "N/A",
         "db_connection_string": "N/A",
-        "registry_uri": "embedded",
+        # Images stand for folders of this machine; a name under .invalid never leads anywhere (RFC 6761).
+        "registry_uri": "embedded.invalid",
         "pdk_name": "pdk-lab",
         "mldm_s3_endpoint": f"{s3_host}:{s3_port}",
         "git_url": checkout.as_uri(),
@@ -74,14 +78,28 @@ def secret_values(addresses: dict[str, str], credentials: dict[str, str]) -> dic
     }
 
 
+def kserve_values() -> dict[str, str]:
+    """What KServe's installation says about itself: the release whose storage initialiser fetches models."""
+    release = importlib.metadata.version("kserve")
+    ingress = {"ingressService": "istio-ingressgateway.istio-system.svc.cluster.local", "ingressDomain": "example.com"}
+    return {
+        "storageInitializer": json.dumps({"image": f"kserve/storage-initializer:v{release}"}),
+        "ingress": json.dumps(ingress),
+        "deploy": json.dumps({"defaultDeploymentMode": "Serverless"}),
+    }
+
+
 def seed_cluster(kubeconfig: Path, addresses: dict[str, str], credentials: dict[str, str], checkout: Path) -> None:
     """Create the objects that are absent and bring the addresses in the others up to date."""
     client = kubernetes.config.new_client_from_config(config_file=str(kubeconfig))
     core = kubernetes.client.CoreV1Api(client)
-    for namespace in ("default", MODELS_NAMESPACE, "istio-system"):
+    for namespace in ("default", MODELS_NAMESPACE, "istio-system", KSERVE_NAMESPACE):
         _create(core.create_namespace, {"metadata": {"name": namespace}})
     for namespace, account in (("default", "pachyderm-worker"), (MODELS_NAMESPACE, "default")):
         _create(core.create_namespaced_service_account, {"metadata": {"name": account}}, namespace)
+    kserve: dict[str, Any] = {"metadata": {"name": "inferenceservice-config"}, "data": kserve_values()}
+    if not _create(core.create_namespaced_config_map, kserve, KSERVE_NAMESPACE):
+        core.patch_namespaced_config_map("inferenceservice-config", KSERVE_NAMESPACE, {"data": kserve["data"]})
     config = config_values(addresses, checkout)
     body: dict[str, Any] = {"metadata": {"name": "pdk-config"}, "data": config}
     if not _create(core.create_namespaced_config_map, body, "default"):

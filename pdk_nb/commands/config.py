@@ -1,0 +1,83 @@
+"""The cluster's configuration: ``config init`` fills ``pdk-config`` and what goes with it from the cluster itself."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, pairs_of, say
+from pdk_nb.errors import UsageError
+
+
+def register(commands: Subparsers, options: Options) -> None:
+    """Add these commands to the command line."""
+    parser = commands.add_parser("config", help="the lab's configuration on a cluster")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    init = actions.add_parser(
+        "init",
+        parents=[options.state, options.cluster],
+        help="find what the cluster tells, and print or apply pdk-config, secret, roles and accounts",
+    )
+    init.add_argument("--apply", action="store_true", help="put it on the cluster (default: only print it)")
+    init.add_argument("--set", dest="values", action="append", default=[], metavar="KEY=VALUE", help="choose a value")
+    init.add_argument("--overwrite", action="store_true", help="let what is found win over what stands there")
+    init.add_argument("--models-namespace", metavar="N", default="", help="namespace of services (default: models)")
+    init.add_argument("--det-user", metavar="U", default="", help="Determined user of the pipelines (default: admin)")
+    init.add_argument("--det-password-file", metavar="F", help="file with that user's password; '-' asks for it")
+    init.add_argument("--pac-token-file", metavar="F", help="file with a Pachyderm token; '-' asks for it")
+    init.set_defaults(handler=command_init)
+
+
+def command_init(args: argparse.Namespace) -> int:
+    """``pdk-nb config init``."""
+    from pdk_nb import configure
+    from pdk_nb.settings import api_client
+
+    client = api_client(kubeconfig_of(args) or None)
+    plan = configure.make_plan(
+        client,
+        namespace=args.namespace,
+        models_namespace=args.models_namespace,
+        chosen=pairs_of(args.values, "--set"),
+        overwrite=args.overwrite,
+        det_user=args.det_user,
+        det_password=_secret(args.det_password_file, "Password of Determined's user"),
+        pac_token=_secret(args.pac_token_file, "Pachyderm token"),
+    )
+    missing = plan.missing
+    if not args.apply:
+        print(plan.text(), end="")
+        say("Nothing was changed. With --apply it is put on the cluster.")
+    else:
+        if missing and set(missing) - {"det_password"}:
+            raise UsageError(
+                f"{len(missing)} value(s) are not known: {', '.join(missing)}.",
+                where="pdk-config",
+                fix=f"pdk-nb config init --apply --set {missing[0]}=...",
+            )
+        for name, outcome in configure.apply(client, plan):
+            print(f"{name}: {outcome}")
+    for key in missing:
+        say(f"to do: {key} is not known; --set {key}=..." if key != "det_password" else NO_PASSWORD)
+    say("Next: pdk-nb doctor")
+    return 0
+
+
+NO_PASSWORD = "to do: det_password is not known; --apply --det-password-file FILE"  # noqa: S105  a sentence
+
+
+def _secret(file: str | None, what: str) -> str:
+    """A secret from a file or from the person; never from the command line, which others can see."""
+    if file is None:
+        return ""
+    if file == "-":
+        import getpass
+
+        if not sys.stdin.isatty():
+            return sys.stdin.readline().rstrip("\n")
+        return getpass.getpass(f"{what}: ")
+    try:
+        return Path(file).read_text().strip()
+    except OSError as error:
+        raise UsageError(f"The file cannot be read: {error.strerror}.", where=file) from error

@@ -1,0 +1,346 @@
+"""``pdk-config`` and what goes with it, filled from what is on the cluster.
+
+What people have written there stays; what the cluster tells is put where nothing stands; what nobody tells is marked.
+Secrets go from where they are to where they are needed, and into no text.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pdk_nb import discovery, manifests
+from pdk_nb.errors import PdkError, ServiceUnreachable, UsageError
+from pdk_nb.settings import (
+    CONFIG_MAP,
+    KEYS,
+    MASKED_SECRET_KEYS,
+    SECRET_KEYS,
+    Settings,
+    clean,
+    from_maps,
+    without_credentials,
+)
+
+REQUEST_TIMEOUT_S = 10.0
+TO_DO = "FILL IN"
+NONE = "N/A"
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value and where it comes from.
+
+    Attributes:
+        text: The value; empty when nobody tells it.
+        source: For people.
+    """
+
+    text: str
+    source: str
+
+
+@dataclass
+class Plan:
+    """What ``config init`` would put on the cluster.
+
+    Attributes:
+        namespace: Namespace of ``pdk-config``.
+        values: Values of ``pdk-config``.
+        secret: Values of the pipelines' secret; never printed where they are secret.
+        storage_keys: Access key and secret key of MinIO, where models lie in it.
+    """
+
+    namespace: str
+    values: dict[str, Value]
+    secret: dict[str, Value] = field(repr=False, default_factory=dict)
+    storage_keys: tuple[str, str] = field(repr=False, default=("", ""))
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that the lab would read.
+
+        Raises:
+            SettingsError: A port or an address cannot be read.
+        """
+        return from_maps(
+            {key: value.text for key, value in self.values.items()},
+            {key: value.text for key, value in self.secret.items()},
+            namespace=self.namespace,
+        )
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Required values that nobody tells."""
+        return self.settings.missing
+
+    def objects(self) -> list[manifests.Object]:
+        """Everything, secrets included: for the API and for nothing else."""
+        known = self.settings
+        data = {key: value.text or NONE for key, value in self.values.items() if value.text or not _required(key)}
+        secret = {key: value.text for key, value in self.secret.items()}
+        # A password that nobody knows here is left as it is on the cluster.
+        if not secret["det_password"]:
+            del secret["det_password"]
+        pipelines = manifests.pipeline_secret(secret, known.mldm_pipeline_secret, known.mldm_namespace)
+        if "det_password" not in secret:
+            del pipelines["stringData"]["det_password"]
+        return [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": known.kserve_model_namespace}},
+            manifests.config_map(data, self.namespace),
+            pipelines,
+            *manifests.worker_rbac(known.kserve_model_namespace, known.mldm_namespace),
+            *self._account(known),
+        ]
+
+    def _account(self, known: Settings) -> list[manifests.Object]:
+        """The predictors' account, where models are not in a cloud's own bucket."""
+        namespace = known.kserve_model_namespace
+        if not known.kserve_model_bucket_name:
+            return manifests.gateway_account(known.mldm_s3_endpoint, namespace, known.pac_token.reveal())
+        if not known.minio_url:
+            return []
+        secret, account = manifests.gateway_account(known.minio_url, namespace)
+        keys = dict(zip(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), self.storage_keys, strict=True))
+        secret["stringData"] = {name: key for name, key in keys.items() if key}
+        return [secret, account]
+
+    def text(self) -> str:
+        """The same as YAML for people: sources beside the values, and no secret."""
+        parts = []
+        for each in self.objects():
+            if each["kind"] == "ConfigMap":
+                parts.append(self._config_text(each))
+            elif each["kind"] == "Secret":
+                parts.append(self._secret_text(each))
+            else:
+                parts.append(manifests.text([each]))
+        return "---\n".join(parts)
+
+    def _config_text(self, each: manifests.Object) -> str:
+        lines = [manifests.text([{**each, "data": None}]).replace("data: null\n", "data:")]
+        for key, value in self.values.items():
+            if value.text:
+                lines.append(f"  {key}: {json.dumps(without_credentials(value.text))}  # {value.source}")
+            elif _required(key):
+                lines.append(f"  {key}: ''  # {TO_DO}: {_used_by(key)}")
+            else:
+                lines.append(f"  {key}: {NONE}  # optional: {_used_by(key)}")
+        return "\n".join(lines).replace("data:\n\n", "data:\n") + "\n"
+
+    def _secret_text(self, each: manifests.Object) -> str:
+        shown = {key: value for key, value in each["stringData"].items() if key not in MASKED_SECRET_KEYS | _S3_KEYS}
+        hidden = [key for key in each["stringData"] if key not in shown]
+        text = manifests.text([{**each, "stringData": shown}]).replace("stringData: {}\n", "stringData:\n")
+        for key in hidden:
+            source = self.secret[key].source if key in self.secret else "copied on the cluster"
+            text += f"  # {key}: not shown ({source}); --apply writes it\n"
+        if each["metadata"]["name"] == self.settings.mldm_pipeline_secret and "det_password" not in each["stringData"]:
+            text += f"  # det_password: {TO_DO}: --apply --det-password-file FILE\n"
+        return text
+
+
+_S3_KEYS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"})
+
+
+def _key(name: str) -> Any:
+    return next(key for key in KEYS if key.name == name)
+
+
+def _required(name: str) -> bool:
+    return bool(_key(name).required)
+
+
+def _used_by(name: str) -> str:
+    return str(_key(name).used_by)
+
+
+def check_names(chosen: Mapping[str, str]) -> dict[str, str]:
+    """Values by the lab's own key names.
+
+    Raises:
+        UsageError: A key is none of ``pdk-config``.
+    """
+    aliases = {alias: key.name for key in KEYS for alias in (key.name, *key.aliases)}
+    for name in chosen:
+        if name not in aliases:
+            known = ", ".join(key.name for key in KEYS)
+            raise UsageError(f"pdk-config has no key '{name}'.", where=f"--set {name}=...", fix=f"Use one of: {known}")
+    return {aliases[name]: value for name, value in chosen.items()}
+
+
+def make_plan(
+    client: Any,
+    *,
+    namespace: str = "default",
+    models_namespace: str = "",
+    chosen: Mapping[str, str] | None = None,
+    overwrite: bool = False,
+    det_user: str = "",
+    det_password: str = "",
+    pac_token: str = "",
+) -> Plan:
+    """Look at the cluster and decide on every value.
+
+    Args:
+        client: API client of ``kubernetes``.
+        namespace: Namespace of ``pdk-config``.
+        models_namespace: Namespace of the InferenceServices; that of ``pdk-config``, or ``models``, when empty.
+        chosen: Values that win over everything.
+        overwrite: Whether what the cluster tells wins over what stands in ``pdk-config``.
+        det_user: Determined user for pipelines; that of the secret, or ``admin``, when empty.
+        det_password: Their password; that of the secret when empty.
+        pac_token: Pachyderm token; that of the secret when empty.
+
+    Raises:
+        UsageError: A chosen key does not exist.
+        SettingsError: A value cannot be read.
+        ServiceUnreachable: The cluster does not answer.
+    """
+    import kubernetes
+    import urllib3
+
+    core = kubernetes.client.CoreV1Api(client)
+    wanted = check_names(chosen or {})
+    if models_namespace:
+        wanted.setdefault("kserve_model_namespace", models_namespace)
+    try:
+        standing = _config(core, namespace)
+        found = discovery.discover(client)
+        values = {key.name: _decide(key, wanted, standing, found, overwrite) for key in KEYS}
+        _guess_bucket(values, found)
+        plan = Plan(namespace, values)
+        known = plan.settings
+        old = _secret(core, known.mldm_namespace, known.mldm_pipeline_secret)
+        plan.secret = _secret_values(known, old, det_user, det_password, pac_token)
+        if known.minio_url and known.kserve_model_bucket_name:
+            storage = _secret(core, known.mldm_namespace, discovery.STORAGE_SECRET)
+            plan.storage_keys = (storage.get("MINIO_ID", ""), storage.get("MINIO_SECRET", ""))
+    except urllib3.exceptions.HTTPError as error:
+        raise ServiceUnreachable(
+            f"The Kubernetes API does not answer: {getattr(error, 'reason', None) or error}",
+            where=str(client.configuration.host),
+            fix="kubectl cluster-info",
+        ) from error
+    return plan
+
+
+def _decide(
+    key: Any, wanted: Mapping[str, str], standing: Mapping[str, str], found: discovery.Found, overwrite: bool
+) -> Value:
+    stands = next((text for name in (key.name, *key.aliases) if (text := clean(standing.get(name)))), "")
+    told = found.values.get(key.name, "")
+    if key.name in wanted:
+        return Value(clean(wanted[key.name]), "--set")
+    if stands and not (overwrite and told):
+        return Value(stands, "as it was")
+    if told:
+        return Value(told, found.sources[key.name])
+    return Value(key.default, "default") if key.default else Value("", found.missing.get(key.name, ""))
+
+
+def _guess_bucket(values: dict[str, Value], found: discovery.Found) -> None:
+    """The guides call the three buckets alike; a guess is marked as one."""
+    name = found.values.get("pdk_name", "")
+    if name and not values["kserve_model_bucket_name"].text:
+        values["kserve_model_bucket_name"] = Value(f"{name}-repo-models", "GUESSED from the other bucket's name")
+
+
+def _secret_values(
+    known: Settings, old: Mapping[str, str], det_user: str, det_password: str, pac_token: str
+) -> dict[str, Value]:
+    derived = manifests.secret_values(known)
+    given = {
+        "det_user": (det_user, "--det-user"),
+        "det_password": (det_password, "--det-password-file"),
+        "pac_token": (pac_token, "--pac-token-file"),
+    }
+    values = {}
+    for key in SECRET_KEYS:
+        text, source = given.get(key, ("", ""))
+        if text:
+            values[key] = Value(text, source)
+        elif old.get(key) and key not in derived:
+            values[key] = Value(old[key], "as it was")
+        elif derived.get(key):
+            values[key] = Value(derived[key], "follows from pdk-config")
+        else:
+            values[key] = Value("admin" if key == "det_user" else "", "default")
+    return values
+
+
+def _config(core: Any, namespace: str) -> dict[str, str]:
+    import kubernetes
+
+    try:
+        found = core.read_namespaced_config_map(CONFIG_MAP, namespace, _request_timeout=REQUEST_TIMEOUT_S)
+    except kubernetes.client.ApiException as error:
+        if error.status == 404:
+            return {}
+        raise ServiceUnreachable(
+            f"The cluster refuses to show pdk-config ({error.status} {error.reason}).",
+            where=f"ConfigMap {namespace}/{CONFIG_MAP}",
+            fix="This command is for those who administer the cluster.",
+        ) from error
+    return dict(found.data or {})
+
+
+def _secret(core: Any, namespace: str, name: str) -> dict[str, str]:
+    import kubernetes
+
+    try:
+        found = core.read_namespaced_secret(name, namespace, _request_timeout=REQUEST_TIMEOUT_S)
+    except kubernetes.client.ApiException:
+        return {}
+    return {key: base64.b64decode(value).decode() for key, value in (found.data or {}).items()}
+
+
+def apply(client: Any, plan: Plan) -> list[tuple[str, str]]:
+    """Put everything of a plan on the cluster; other keys and labels of what is there stay.
+
+    Returns:
+        Each object with ``created``, ``updated`` or ``unchanged``.
+
+    Raises:
+        PdkError: The cluster refuses an object.
+    """
+    return [(_name(each), _put(client, each)) for each in plan.objects()]
+
+
+def _name(each: manifests.Object) -> str:
+    meta = each["metadata"]
+    return f"{each['kind']} {meta['namespace'] + '/' if 'namespace' in meta else ''}{meta['name']}"
+
+
+def _put(client: Any, each: manifests.Object) -> str:
+    """Create an object, or merge it into the one that is there; unknown fields are refused."""
+    import kubernetes
+
+    kind = re.sub(r"(?<!^)(?=[A-Z])", "_", each["kind"]).lower()
+    api = (
+        kubernetes.client.RbacAuthorizationV1Api(client)
+        if each["apiVersion"].startswith("rbac.")
+        else kubernetes.client.CoreV1Api(client)
+    )
+    place = [each["metadata"]["namespace"]] if "namespace" in each["metadata"] else []
+    scope = "namespaced_" if place else ""
+    options = {"field_validation": "Strict", "_request_timeout": REQUEST_TIMEOUT_S}
+    try:
+        getattr(api, f"create_{scope}{kind}")(*place, each, **options)
+        return "created"
+    except kubernetes.client.ApiException as error:
+        if error.status != 409:
+            raise PdkError(
+                f"The cluster refuses it: {error.status} {error.reason}",
+                where=_name(each),
+                fix="This command is for those who administer the cluster.",
+            ) from error
+    name = each["metadata"]["name"]
+    before = getattr(api, f"read_{scope}{kind}")(name, *place, _request_timeout=REQUEST_TIMEOUT_S)
+    after = getattr(api, f"patch_{scope}{kind}")(name, *place, each, **options)
+    same = before.metadata.resource_version == after.metadata.resource_version
+    return "unchanged" if same else "updated"

@@ -1,0 +1,85 @@
+"""The doctor: looks at everything that the lab needs on a cluster and says what is wrong, why, and what mends it.
+
+One module for each group of findings. Nothing is changed on the cluster, but for a probe object in the bucket of models
+that is deleted again. What cannot be judged from here is ``unknown``, never ``ok``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from pdk_nb.doctor import (
+    clock,
+    cluster,
+    code,
+    determined,
+    images,
+    kserve,
+    pachyderm,
+    rights,
+    route,
+    storage,
+    versions,
+)
+from pdk_nb.doctor.context import Context
+from pdk_nb.doctor.finding import Finding, Findings, Report
+from pdk_nb.errors import PdkError, UsageError
+
+__all__ = ["GROUPS", "Context", "Finding", "Report", "examine"]
+
+# In the order of the walkthrough: what comes first is needed by what follows.
+GROUPS: dict[str, Callable[[Context], Findings]] = {
+    "cluster": cluster.examine,
+    "pachyderm": pachyderm.examine,
+    "determined": determined.examine,
+    "kserve": kserve.examine,
+    "rights": rights.examine,
+    "storage": storage.examine,
+    "images": images.examine,
+    "code": code.examine,
+    "route": route.examine,
+    "clock": clock.examine,
+    "versions": versions.examine,
+}
+
+
+def examine(context: Context, only: Iterable[str] = (), progress: Callable[[str], None] = lambda line: None) -> Report:
+    """Look at everything.
+
+    Args:
+        context: The cluster.
+        only: Groups to look at; all when empty.
+        progress: Told each group's name before it is looked at.
+
+    Raises:
+        UsageError: There is no such group.
+    """
+    chosen = list(only) or list(GROUPS)
+    unknown = [name for name in chosen if name not in GROUPS]
+    if unknown:
+        raise UsageError(f"There is no group '{unknown[0]}'.", where="--only", fix=f"Use one of: {', '.join(GROUPS)}")
+    findings: list[Finding] = []
+    for name in GROUPS:
+        if name in chosen:
+            progress(name)
+            findings += _group(name, context)
+    return Report(findings)
+
+
+def _group(name: str, context: Context) -> list[Finding]:
+    """One group's findings; what stops it half-way becomes a finding, too."""
+    found: list[Finding] = []
+    try:
+        for finding in GROUPS[name](context):
+            found.append(finding)
+    except PdkError as error:
+        # The group that owns the cause has told it; here it only means that nothing can be seen.
+        found.append(
+            Finding(f"{name}.all", "unknown", f"It cannot be judged: {error.what}", error.where, fix=error.fix)
+        )
+    except Exception as error:  # a doctor that falls over helps nobody
+        what = f"The examination stopped: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        found.append(
+            Finding(f"{name}.all", "unknown", what, fix="Please report this with the version of the platform.")
+        )
+    return found

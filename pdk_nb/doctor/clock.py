@@ -1,0 +1,102 @@
+"""Clocks: what servers write into their ``Date`` headers, compared with this machine's time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+
+from pdk_nb.doctor.context import TIMEOUT_S, Context
+from pdk_nb.doctor.finding import Finding, Findings
+from pdk_nb.errors import PdkError
+from pdk_nb.specs import cloud_host
+
+# Amazon refuses signatures that are older than 15 minutes (RequestTimeTooSkewed); tokens and certificates have less
+# patience at their edges.
+BROKEN_S, WARNING_S = 900.0, 60.0
+WHY = "Signatures of S3 requests, tokens and certificates all have times in them."
+
+
+def examine(context: Context) -> Findings:
+    """All findings of this group."""
+    servers: tuple[tuple[str, Callable[[Context], str]], ...] = (
+        ("kubernetes", _kubernetes),
+        ("determined", _determined),
+        ("storage", _storage),
+    )
+    for name, ask in servers:
+        before = time.time()
+        try:
+            header = ask(context)
+        except PdkError as error:
+            yield Finding(
+                f"clock.{name}", "unknown", f"It cannot be asked for its time: {error.what}", error.where, WHY
+            )
+            continue
+        yield judge(name, header, (before + time.time()) / 2)
+
+
+def judge(name: str, header: str, now: float) -> Finding:
+    """Compare a ``Date`` header with the time at which it was asked for.
+
+    Args:
+        name: The server.
+        header: The header; empty when the server wrote none.
+        now: Seconds since the epoch.
+    """
+    ask = f"date -u  on this machine and on the one that runs {name}"
+    try:
+        # Headers have whole seconds, cut off.
+        skew = parsedate_to_datetime(header).timestamp() + 0.5 - now
+    except (TypeError, ValueError):
+        return Finding(f"clock.{name}", "unknown", "Its answers have no time.", "", WHY, ask)
+    side = "ahead of" if skew > 0 else "behind"
+    what = f"The clock of {name} is {abs(skew):.0f} s {side} this machine's."
+    fix = "timedatectl set-ntp true  on the machine whose clock is wrong"
+    if abs(skew) >= BROKEN_S:
+        return Finding(f"clock.{name}", "broken", what, "", WHY, fix)
+    if abs(skew) >= WARNING_S:
+        return Finding(f"clock.{name}", "warning", what, "", WHY, fix)
+    return Finding(f"clock.{name}", "ok", what)
+
+
+def _kubernetes(context: Context) -> str:
+    import kubernetes
+    import urllib3
+
+    from pdk_nb.errors import ServiceUnreachable
+
+    api = kubernetes.client.VersionApi(context.api)
+    try:
+        _, _, headers = api.get_code_with_http_info(_request_timeout=TIMEOUT_S)
+    except (kubernetes.client.ApiException, urllib3.exceptions.HTTPError) as error:
+        raise ServiceUnreachable(f"the Kubernetes API does not answer: {error}") from error
+    return str(headers.get("Date") or "")
+
+
+def _determined(context: Context) -> str:
+    return _http(context.settings.master_url + "/info")
+
+
+def _storage(context: Context) -> str:
+    """Where models are kept: signatures are checked there."""
+    known = context.settings
+    host = cloud_host(known)
+    if known.minio_url:
+        return _http(known.minio_url)
+    if host:
+        region = f".{known.region}" if known.region else ""
+        return _http("https://storage.googleapis.com/" if host == "gcp" else f"https://s3{region}.amazonaws.com/")
+    endpoint = known.mldm_s3_endpoint
+    return _http(endpoint if "//" in endpoint else f"http://{endpoint}/")
+
+
+def _http(url: str) -> str:
+    import requests
+
+    from pdk_nb.errors import ServiceUnreachable
+
+    try:
+        return str(requests.get(url, timeout=TIMEOUT_S).headers.get("Date") or "")
+    except requests.RequestException as error:
+        raise ServiceUnreachable(f"nobody answers ({type(error).__name__})", where=url) from error

@@ -1,0 +1,119 @@
+"""Kubernetes itself, the ConfigMap ``pdk-config`` and the pipelines' Secret."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pdk_nb.doctor.context import TIMEOUT_S, Context
+from pdk_nb.doctor.finding import Finding, Findings
+from pdk_nb.errors import PdkError
+from pdk_nb.settings import CONFIG_MAP, SECRET_KEYS
+from pdk_nb.specs import DEPLOY_SECRETS, TRAIN_SECRETS
+
+NEEDED_VALUES = ("det_master", "det_user", "det_password")
+
+
+def examine(context: Context) -> Findings:
+    """All findings of this group."""
+    version = yield from _api(context)
+    if version:
+        yield from _config(context)
+
+
+def _api(context: Context) -> Any:
+    import kubernetes
+    import urllib3
+
+    why = "Everything that the lab knows of a cluster, it reads from the Kubernetes API."
+    flag = f"--kubeconfig {context.kubeconfig} " if context.kubeconfig else ""
+    where = ""
+    try:
+        client = context.api
+        where = str(client.configuration.host)
+        found = kubernetes.client.VersionApi(client).get_code(_request_timeout=TIMEOUT_S)
+    except PdkError as error:
+        yield Finding("cluster.api", "broken", error.what, error.where, why, error.fix)
+        return ""
+    except kubernetes.client.ApiException as error:
+        what = f"The Kubernetes API refuses this user ({error.status} {error.reason})."
+        yield Finding("cluster.api", "broken", what, where, why, f"kubectl {flag}auth whoami")
+        return ""
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        what = f"The Kubernetes API does not answer: {getattr(error, 'reason', None) or error}"
+        yield Finding("cluster.api", "broken", what, where, why, f"kubectl {flag}cluster-info")
+        return ""
+    yield Finding("cluster.api", "ok", f"Kubernetes {found.git_version} answers.", where)
+    return str(found.git_version)
+
+
+def _config(context: Context) -> Findings:
+    place = f"ConfigMap {context.namespace}/{CONFIG_MAP}"
+    why = "It holds every address, bucket and namespace; without one of them a notebook stops half-way."
+    try:
+        known = context.settings
+    except PdkError as error:
+        fix = "pdk-nb config init --apply" if "no ConfigMap" in error.what else error.fix
+        yield Finding("cluster.config", "broken", error.what, error.where or place, why, fix)
+        return
+    missing = [each for each in known.missing if each not in SECRET_KEYS]
+    if missing:
+        what = f"{len(missing)} value(s) are missing: {', '.join(missing)}."
+        yield Finding("cluster.config", "broken", what, place, why, context.set_values(**dict.fromkeys(missing, "...")))
+    else:
+        count = sum(bool(entry.value) for entry in known.entries if entry.key not in SECRET_KEYS)
+        yield Finding("cluster.config", "ok", f"All required values are there ({count} set).", place)
+    yield from _secret(context)
+    yield from _namespace(context)
+
+
+def _secret(context: Context) -> Findings:
+    import kubernetes
+
+    known = context.settings
+    place = f"Secret {known.mldm_namespace}/{known.mldm_pipeline_secret}"
+    why = "Pachyderm refuses a pipeline whose secret lacks a key, and the stages log in with these values."
+    try:
+        found = context.core.read_namespaced_secret(
+            known.mldm_pipeline_secret, known.mldm_namespace, _request_timeout=TIMEOUT_S
+        )
+    except kubernetes.client.ApiException as error:
+        if error.status == 404:
+            what, fix = "The pipelines' secret is not there.", "pdk-nb config init --apply"
+        else:
+            what = f"The pipelines' secret cannot be read ({error.status} {error.reason})."
+            fix = f"kubectl -n {known.mldm_namespace} auth can-i get secret/{known.mldm_pipeline_secret}"
+        yield Finding("cluster.secret", "broken", what, place, why, fix)
+        return
+    data = found.data or {}
+    wanted = sorted({*TRAIN_SECRETS.values(), *DEPLOY_SECRETS.values()})
+    absent = [key for key in wanted if key not in data]
+    empty = [key for key in NEEDED_VALUES if key in data and not getattr(known, key)]
+    if absent or empty:
+        words = [f"no key {', '.join(absent)}"] if absent else []
+        words += [f"no value for {', '.join(empty)}"] if empty else []
+        pairs = ", ".join(f'"{key}": "..."' for key in (*absent, *empty))
+        fix = (
+            f"kubectl -n {known.mldm_namespace} patch secret {known.mldm_pipeline_secret} --type merge "
+            f"-p '{{\"stringData\": {{{pairs}}}}}'"
+        )
+        yield Finding("cluster.secret", "broken", f"It has {' and '.join(words)}.", place, why, fix)
+        return
+    yield Finding("cluster.secret", "ok", f"All {len(wanted)} keys that the pipelines map are there.", place)
+
+
+def _namespace(context: Context) -> Findings:
+    import kubernetes
+
+    name = context.settings.kserve_model_namespace
+    why = "InferenceServices are created there."
+    try:
+        context.core.read_namespace(name, _request_timeout=TIMEOUT_S)
+    except kubernetes.client.ApiException as error:
+        if error.status == 404:
+            fix = f"kubectl create namespace {name}"
+            yield Finding("cluster.namespace", "broken", f"There is no namespace {name}.", "", why, fix)
+        else:
+            what = f"Whether namespace {name} exists cannot be seen ({error.status} {error.reason})."
+            yield Finding("cluster.namespace", "unknown", what, "", why, f"kubectl get namespace {name}")
+        return
+    yield Finding("cluster.namespace", "ok", f"Namespace {name} is there.")

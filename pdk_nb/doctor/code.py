@@ -1,0 +1,35 @@
+"""The experiment's code: the repository that the train stage clones."""
+
+from __future__ import annotations
+
+from pdk_nb import source, specs
+from pdk_nb.doctor.context import Context
+from pdk_nb.doctor.finding import Finding, Findings, State
+from pdk_nb.errors import PdkError
+
+PLACEHOLDER = "your-org"
+OFFLINE = ("resolve host", "did not answer", "Failed to connect", "timed out", "Connection")
+
+
+def examine(context: Context) -> Findings:
+    """All findings of this group."""
+    params = specs.params_for(context.settings)
+    url, ref = params.git_url, params.git_ref
+    why = "The train stage clones it for each commit; only pushed code trains."
+    fix = context.set_values(git_url="https://.../your-fork.git", git_ref="main")
+    if PLACEHOLDER in url:
+        what = "pdk-config does not say where the experiment's code is; the example's placeholder would be cloned."
+        yield Finding("code.repository", "broken", what, url, why, fix)
+        return
+    try:
+        sha = source.look_up(url, ref)
+    except PdkError as error:
+        # A network that this machine does not reach may be open to the pods.
+        offline = any(word in error.what for word in OFFLINE)
+        what = error.what[:1].upper() + error.what[1:] + "."
+        ask = f"git ls-remote {source.plain_url(url)}  from a pod of the cluster"
+        state: State = "unknown" if offline else "broken"
+        yield Finding("code.repository", state, what, source.plain_url(url), why, ask if offline else fix)
+        return
+    what = f"{ref or 'The default branch'} is {sha[:12]}." if sha else "It is a folder without history; it is copied."
+    yield Finding("code.repository", "ok", what, source.plain_url(url))

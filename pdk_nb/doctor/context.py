@@ -1,0 +1,131 @@
+"""What the groups of findings share: settings and clients, each made once, and each failure remembered."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pdk_nb import settings as settings_module
+from pdk_nb.errors import PdkError, ServiceUnreachable
+from pdk_nb.names import Names
+from pdk_nb.settings import Settings
+
+if TYPE_CHECKING:
+    import python_pachyderm
+    from determined.experimental import Determined
+
+    from pdk_nb.discovery import Discovery
+
+T = TypeVar("T")
+TIMEOUT_S = 5.0
+
+
+class Context:
+    """One examination.
+
+    Args:
+        kubeconfig: Path; ``KUBECONFIG`` or ``~/.kube/config`` when empty.
+        namespace: Namespace of the ConfigMap ``pdk-config``.
+        names: What the lab calls its things.
+        settings: The cluster's settings, where somebody has read them already.
+    """
+
+    def __init__(
+        self, kubeconfig: str = "", namespace: str = "default", names: Names | None = None, settings: Any = None
+    ) -> None:
+        self.kubeconfig = kubeconfig
+        self.namespace = namespace
+        self.names = names or Names()
+        self._made: dict[str, Any] = {"settings": settings} if settings is not None else {}
+
+    def _once(self, name: str, make: Callable[[], T]) -> T:
+        """Make something once; a failure is not tried again either."""
+        if name not in self._made:
+            try:
+                self._made[name] = make()
+            except PdkError as error:
+                self._made[name] = error
+        found = self._made[name]
+        if isinstance(found, PdkError):
+            raise found
+        return found
+
+    @property
+    def api(self) -> Any:
+        """API client of ``kubernetes``, which does not try twice."""
+        return self._once("api", self._api)
+
+    def _api(self) -> Any:
+        import urllib3
+
+        client = settings_module.api_client(self.kubeconfig or None)
+        client.rest_client.pool_manager.connection_pool_kw["retries"] = urllib3.Retry(0)
+        return client
+
+    @property
+    def core(self) -> Any:
+        """The core API."""
+        import kubernetes
+
+        return kubernetes.client.CoreV1Api(self.api)
+
+    @property
+    def settings(self) -> Settings:
+        """The cluster's settings."""
+        return self._once("settings", lambda: settings_module.load(self.kubeconfig or None, self.namespace))
+
+    @property
+    def discovery(self) -> Discovery:
+        """What the cluster's Services say."""
+        from pdk_nb.discovery import Discovery
+
+        return self._once("discovery", lambda: Discovery(self.api))
+
+    @property
+    def pachyderm(self) -> python_pachyderm.Client:
+        """Client of Pachyderm, logged in."""
+        return self._once("pachyderm", self._pachyderm)
+
+    def _pachyderm(self) -> python_pachyderm.Client:
+        from pdk_nb import mldm
+
+        known = self.settings
+        known.require("mldm_host", "mldm_port")
+        # A name that nobody knows and a port that nobody listens at are found at once.
+        self.reach(known.mldm_host, known.mldm_port)
+        return mldm.connect(known)
+
+    @property
+    def determined(self) -> Determined:
+        """Client of Determined, logged in."""
+        return self._once("determined", self._determined)
+
+    def _determined(self) -> Determined:
+        from pdk_nb import mlde
+
+        known = self.settings
+        known.require("mlde_host", "mlde_port")
+        self.reach(known.mlde_host, known.mlde_port)
+        return mlde.connect(known.master_url, known.det_user, known.det_password.reveal())
+
+    @staticmethod
+    def reach(host: str, port: int) -> None:
+        """Open a connection and close it.
+
+        Raises:
+            ServiceUnreachable: Nobody answers there.
+        """
+        try:
+            with contextlib.closing(socket.create_connection((host, port), timeout=TIMEOUT_S)):
+                return
+        except OSError as error:
+            reason = "nobody knows this name" if isinstance(error, socket.gaierror) else str(error).lower()
+            raise ServiceUnreachable(f"Nobody answers: {reason}.", where=f"{host}:{port}") from error
+
+    def set_values(self, **values: object) -> str:
+        """The command that puts values into ``pdk-config``."""
+        words = " ".join(f"--set {key}={value}" for key, value in values.items())
+        place = "" if self.namespace == "default" else f" --namespace {self.namespace}"
+        return f"pdk-nb config init --apply{place} {words}"

@@ -1,0 +1,104 @@
+"""Determined: reached, logged in, a workspace, and a place to train."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pdk_nb import mlde
+from pdk_nb.doctor.context import TIMEOUT_S, Context
+from pdk_nb.doctor.finding import Finding, Findings
+from pdk_nb.errors import PdkError
+
+
+def examine(context: Context) -> Findings:
+    """All findings of this group."""
+    known = context.settings
+    known.require("mlde_host", "mlde_port")
+    try:
+        version = master_info(context)["version"]
+    except (PdkError, KeyError) as error:
+        what = error.what if isinstance(error, PdkError) else "What answers there is not Determined."
+        found = context.discovery.determined()
+        fix = "kubectl get services --all-namespaces | grep determined-master"
+        if found and (found.host, found.port) != (known.mlde_host, known.mlde_port):
+            fix = context.set_values(mlde_host=found.host, mlde_port=found.port)
+        yield Finding("determined.reach", "broken", what, known.master_url, "Experiments run there.", fix)
+        return
+    yield Finding("determined.reach", "ok", f"Determined {version} answers.", known.master_url)
+    secret = f"{known.mldm_namespace}/{known.mldm_pipeline_secret}"
+    try:
+        client = context.determined
+    except PdkError as error:
+        yield Finding(
+            "determined.login",
+            "broken",
+            error.what[:1].upper() + error.what[1:] + ".",
+            f"det_user and det_password of {secret}",
+            "The train stage logs in with these to start experiments; an empty password is refused by newer masters.",
+            f"det -m {known.master_url} user login {known.det_user or 'admin'}  tries a password; then: kubectl -n "
+            f"{known.mldm_namespace} patch secret {known.mldm_pipeline_secret} --type merge "
+            '-p \'{"stringData": {"det_password": "..."}}\'',
+        )
+        return
+    yield Finding("determined.login", "ok", f"{known.det_user} is logged in.", known.master_url)
+    yield from _workspace(context, client)
+    yield from _pool(context, client)
+
+
+def master_info(context: Context) -> dict[str, Any]:
+    """What the master says to everybody.
+
+    Raises:
+        ServiceUnreachable: Nobody answers, or somebody else does.
+    """
+    import requests
+
+    from pdk_nb.errors import ServiceUnreachable
+
+    known = context.settings
+    context.reach(known.mlde_host, known.mlde_port)
+    try:
+        answer = requests.get(f"{known.master_url}/info", timeout=TIMEOUT_S)
+        answer.raise_for_status()
+        return dict(answer.json())
+    except (requests.RequestException, ValueError) as error:
+        raise ServiceUnreachable(f"Determined does not answer: {error}", where=known.master_url) from error
+
+
+def _workspace(context: Context, client: Any) -> Findings:
+    names = context.names
+    try:
+        mlde.check_project(client, names.workspace, names.experiment_project)
+    except PdkError as error:
+        why = "Determined refuses an experiment whose workspace or project does not exist; notebook 01 makes both."
+        fix = (
+            f"det workspace create '{names.workspace}'; "
+            f"det project create '{names.workspace}' {names.experiment_project}"
+        )
+        yield Finding("determined.workspace", "warning", f"{error.what} yet.", error.where, why, fix)
+        return
+    yield Finding("determined.workspace", "ok", f"{names.workspace}/{names.experiment_project} is there.")
+
+
+def _pool(context: Context, client: Any) -> Findings:
+    wanted = context.settings.resource_pool
+    available = mlde.pools(client)
+    why = "An experiment of a pool that does not exist is refused; one that no slot fits waits for ever."
+    try:
+        chosen = mlde.choose_pool(available, wanted)
+    except PdkError as error:
+        usable = next((pool.name for pool in available), "...")
+        fix = context.set_values(resource_pool=usable) if wanted else "det resource-pool list"
+        yield Finding("determined.pool", "broken", f"{error.what}.", "resource_pool of pdk-config", why, fix)
+        return
+    listed = ", ".join(f"{pool.name} ({pool.slots} slots)" for pool in available)
+    yield Finding("determined.pool", "ok", f"Training uses pool {chosen.name}.", listed)
+    kind = "GPU" if chosen.has_gpu else "CPU"
+    if chosen.slots:
+        yield Finding("determined.slots", "ok", f"Pool {chosen.name} has {chosen.slots} {kind} slot(s).")
+    elif chosen.on_demand:
+        what = f"Pool {chosen.name} has no agent now; it starts them on demand."
+        yield Finding("determined.slots", "warning", what, "", "The first experiment waits for a machine.")
+    else:
+        fix = f"det agent list; det agent enable --all; or {context.set_values(resource_pool='...')}"
+        yield Finding("determined.slots", "broken", f"Pool {chosen.name} has no slots.", "", why, fix)

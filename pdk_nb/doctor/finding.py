@@ -1,0 +1,106 @@
+"""What the doctor says: one finding for each thing that it looks at."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from pdk_nb.report import STATE_COLOURS, Note
+
+State = Literal["ok", "warning", "broken", "unknown"]
+# In the order of how much they matter.
+STATES: tuple[State, ...] = ("broken", "unknown", "warning", "ok")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        id: ``<group>.<name>``.
+        state: ``ok``; ``warning`` (the lab works, or will after the next step); ``broken`` (something the lab needs
+            does not work); ``unknown`` (cannot be judged from here).
+        what: What was seen, one sentence.
+        where: Address or object.
+        why: Why it matters; empty when it is ok.
+        fix: The command that mends it, or that tells more when nobody can judge it from here.
+    """
+
+    id: str
+    state: State
+    what: str
+    where: str = ""
+    why: str = ""
+    fix: str = ""
+
+    @property
+    def group(self) -> str:
+        """The group that it belongs to."""
+        return self.id.split(".", 1)[0]
+
+
+Findings = Iterator[Finding]
+
+
+class Report(Sequence[Finding]):
+    """All findings of one examination; draws itself in a notebook and in a terminal.
+
+    Args:
+        findings: In the order in which they were made.
+    """
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(findings)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        return self.findings[index]
+
+    def count(self, state: object) -> int:
+        """How many findings have a state."""
+        return sum(each.state == state for each in self.findings)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when nothing is broken, else 1; warnings and what cannot be judged stay 0."""
+        return 1 if self.count("broken") else 0
+
+    def summary(self) -> str:
+        """One line: how many of each."""
+        return ", ".join(f"{self.count(state)} {state}" for state in STATES if self.count(state))
+
+    def as_json(self) -> str:
+        """The report as one line of JSON."""
+        counts = {state: self.count(state) for state in STATES}
+        findings = [{**asdict(each), "group": each.group} for each in self.findings]
+        return json.dumps({"broken": bool(self.exit_code), "counts": counts, "findings": findings})
+
+    def __str__(self) -> str:
+        lines = []
+        for each in self.findings:
+            lines.append(f"{each.state:<8} {each.id:<20} {each.what}" + (f" ({each.where})" if each.where else ""))
+            lines += [f"{'':<29} {word}: {text}" for word, text in (("why", each.why), ("fix", each.fix)) if text]
+        return "\n".join([*lines, self.summary()])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        calm = [each for each in self.findings if each.state == "ok"]
+        loud = [each for each in self.findings if each.state != "ok"]
+        parts = [f"<p><b>{html.escape(self.summary())}</b></p>"]
+        for state in STATES[:-1]:
+            for each in loud:
+                if each.state == state:
+                    place = f" ({each.where})" if each.where else ""
+                    text = f"{each.id}: {each.what}{place} {each.why}".strip()
+                    parts.append(Note(each.state, text, each.fix)._repr_html_())
+        rows = "".join(
+            f"<li><b style='color:{STATE_COLOURS['ok']}'>ok</b> {html.escape(each.id)}: {html.escape(each.what)}</li>"
+            for each in calm
+        )
+        return "".join(parts) + f"<ul style='list-style:none;padding-left:0.8em'>{rows}</ul>"

@@ -1,0 +1,125 @@
+"""The pipelines' images: the registry that they are pulled from, and what the cluster says about pulling them.
+
+The nodes pull, not this machine. So the registry is asked first; when it cannot be asked from here, the cluster's own
+experience counts: pods that wait for an image, pipelines that crash, jobs that have run.
+"""
+
+from __future__ import annotations
+
+from pdk_nb import mldm, specs
+from pdk_nb.doctor.context import TIMEOUT_S, Context
+from pdk_nb.doctor.finding import Finding, Findings
+from pdk_nb.doctor.registry import PLATFORM, CannotAsk, Image, Registry
+from pdk_nb.errors import PdkError
+
+WAITING = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName")
+WHY = "A pipeline whose image cannot be pulled never starts, and Pachyderm says little about it."
+
+
+def examine(context: Context) -> Findings:
+    """All findings of this group."""
+    images = _images(context)
+    registries: dict[str, Registry | str] = {}
+    for host in dict.fromkeys(Image.parse(name).registry for _, _, name in images):
+        registry = Registry(host)
+        try:
+            how = registry.check()
+        except CannotAsk as error:
+            registries[host] = str(error)
+            what = f"The registry cannot be asked from here: {error}."
+            fix = f"curl -I https://{host}/v2/  from a node or a pod of the cluster"
+            yield Finding("images.registry", "unknown", what, host, WHY, fix)
+            continue
+        registries[host] = registry
+        yield Finding("images.registry", "ok", f"The registry answers ({how}).", host)
+    for id, pipeline, name in images:
+        yield _judge(context, id, pipeline, name, registries[Image.parse(name).registry])
+
+
+def _images(context: Context) -> list[tuple[str, str, str]]:
+    """Finding, pipeline and image of both stages: of the pipelines that there are, else of those to come."""
+    names = context.names
+    present = {}
+    try:
+        present = mldm.images(context.pachyderm, names.project)
+    except PdkError:
+        # That Pachyderm does not answer is a finding of its own.
+        present = {}
+    to_come = specs.params_for(context.settings)
+    return [
+        (f"images.{stage}", pipeline, present.get(pipeline) or image)
+        for stage, pipeline, image in (
+            ("train", names.train_pipeline, to_come.train_image),
+            ("deploy", names.deploy_pipeline, to_come.deploy_image),
+        )
+    ]
+
+
+def _judge(context: Context, id: str, pipeline: str, name: str, registry: Registry | str) -> Finding:
+    image = Image.parse(name)
+    fix = f"pdk-nb images build && pdk-nb images push, then {_update(context)}"
+    stuck = _stuck_pods(context, pipeline)
+    if stuck:
+        return Finding(id, "broken", f"The cluster cannot pull it: {stuck}", name, WHY, fix)
+    reason = registry if isinstance(registry, str) else ""
+    if isinstance(registry, Registry):
+        try:
+            found = registry.manifest(image)
+        except CannotAsk as error:
+            reason = str(error)
+        else:
+            if found is None:
+                return Finding(id, "broken", "The registry has no such image.", name, WHY, fix)
+            if "/".join(PLATFORM) not in found.platforms:
+                what = f"It is made for {', '.join(found.platforms)}; nodes are {'/'.join(PLATFORM)}."
+                return Finding(id, "broken", what, name, WHY, fix)
+            return Finding(id, "ok", f"The registry has it ({found.digest[:19] or 'no digest'}).", name)
+    state, what = _experience(context, pipeline)
+    if state:
+        return Finding(
+            id, "ok" if state == "ok" else "broken", what, name, "" if state == "ok" else WHY, fix * (state != "ok")
+        )
+    what = f"Nobody has pulled it yet, and the registry does not tell: {reason}."
+    ask = f"kubectl run probe --rm -i --restart=Never --image={name} -- true"
+    return Finding(id, "unknown", what, name, WHY, ask)
+
+
+def _update(context: Context) -> str:
+    who = f" --participant {context.names.participant}" if context.names.participant else ""
+    return f"pdk-nb run --only 01{who}"
+
+
+def _stuck_pods(context: Context, pipeline: str) -> str:
+    """Why a pod of the pipeline waits for its image; empty when none does."""
+    import kubernetes
+
+    try:
+        pods = context.core.list_namespaced_pod(
+            context.settings.mldm_namespace, label_selector="component=worker", _request_timeout=TIMEOUT_S
+        ).items
+    except kubernetes.client.ApiException:
+        return ""
+    for pod in pods:
+        if (pod.metadata.labels or {}).get("pipelineName") != pipeline:
+            continue
+        for container in (pod.status.container_statuses if pod.status else None) or []:
+            waiting = container.state.waiting if container.state else None
+            if waiting and waiting.reason in WAITING:
+                return f"{waiting.reason}: {waiting.message or pod.metadata.name}"
+    return ""
+
+
+def _experience(context: Context, pipeline: str) -> tuple[str, str]:
+    """What Pachyderm has seen of the pipeline: ``ok`` or ``broken`` with a sentence; empty when nothing tells."""
+    try:
+        client, project = context.pachyderm, context.names.project
+        state, reason = mldm.pipelines(client, project).get(pipeline, ("", ""))
+        if "image" in reason and state in ("CRASHING", "FAILURE"):
+            return "broken", f"Pachyderm cannot start it: {reason}"
+        for id in mldm.jobs(client, project, pipeline) if state else ():
+            found = mldm.job(client, project, pipeline, id)
+            if found and found.state == "SUCCESS":
+                return "ok", f"It has run: job {id} of {pipeline} succeeded."
+    except PdkError:
+        return "", ""
+    return "", ""

@@ -1,0 +1,172 @@
+"""KServe: installed, in which version, with which traps of that version, and reached through its ingress."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pdk_nb.doctor.context import TIMEOUT_S, Context
+from pdk_nb.doctor.finding import Finding, Findings, State
+from pdk_nb.errors import PdkError
+
+GROUP, API_VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
+Version = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Trap:
+    """A fault of some releases of KServe's storage initialiser.
+
+    Attributes:
+        first: First release that has it.
+        last: Last release that has it.
+        what: What happens.
+        avoid: How to stay clear of it.
+    """
+
+    first: Version
+    last: Version
+    what: str
+    avoid: str
+
+
+TRAPS = (
+    # kserve/kserve issue 3200; mended by pull request 4112 in 0.15.
+    Trap(
+        (0, 12, 0),
+        (0, 14, 1),
+        "its S3 downloader drops the folder of a file whose name begins with the last part of storageUri, so that "
+        "model-store/dogs-and-cats.mar of s3://bucket/dogs-and-cats is not found",
+        "The lab's own addresses end with <version>/ and are safe; older services need such an address, too.",
+    ),
+)
+
+
+def examine(context: Context) -> Findings:
+    """All findings of this group."""
+    present = yield from _definition(context)
+    if present:
+        yield from _version(context)
+    yield from _ingress(context)
+
+
+def _definition(context: Context) -> Any:
+    import kubernetes
+
+    why = "The deploy stage creates InferenceServices."
+    install = "Install KServe as its quick start says, in a release that you write down."
+    name = f"{PLURAL}.{GROUP}"
+    extensions = kubernetes.client.ApiextensionsV1Api(context.api)
+    try:
+        found = extensions.read_custom_resource_definition(name, _request_timeout=TIMEOUT_S)
+    except kubernetes.client.ApiException as error:
+        if error.status == 404:
+            what = "KServe is not installed: there are no InferenceServices."
+            yield Finding("kserve.crd", "broken", what, f"CustomResourceDefinition {name}", why, install)
+            return False
+        return (yield from _served(context, f"{error.status} {error.reason}"))
+    served = [version.name for version in found.spec.versions if version.served]
+    if API_VERSION not in served:
+        what = f"InferenceServices are served as {', '.join(served) or 'nothing'}, not as {API_VERSION}."
+        yield Finding("kserve.crd", "broken", what, f"CustomResourceDefinition {name}", why, install)
+        return False
+    yield Finding("kserve.crd", "ok", f"InferenceServices are served as {GROUP}/{API_VERSION}.")
+    return True
+
+
+def _served(context: Context, reason: str) -> Any:
+    """Where definitions cannot be read, asking for the services themselves tells as much."""
+    import kubernetes
+
+    namespace = context.settings.kserve_model_namespace
+    objects = kubernetes.client.CustomObjectsApi(context.api)
+    try:
+        objects.list_namespaced_custom_object(GROUP, API_VERSION, namespace, PLURAL, _request_timeout=TIMEOUT_S)
+    except kubernetes.client.ApiException as error:
+        state: State = "broken" if error.status == 404 else "unknown"
+        what = f"InferenceServices cannot be listed ({error.status} {error.reason})."
+        fix = f"kubectl auth can-i list {PLURAL}.{GROUP} -n {namespace}"
+        yield Finding("kserve.crd", state, what, f"namespace {namespace}", "The deploy stage creates them.", fix)
+        return False
+    what = f"InferenceServices can be listed; their definition cannot be read ({reason})."
+    yield Finding("kserve.crd", "ok", what)
+    return True
+
+
+def installed_version(context: Context) -> tuple[Version, str] | None:
+    """Release and image of the storage initialiser, which KServe's own configuration names."""
+    image = str(context.discovery.kserve_config("storageInitializer").get("image") or "")
+    found = re.search(r":v?(\d+)\.(\d+)(?:\.(\d+))?", image)
+    return ((int(found[1]), int(found[2]), int(found[3] or 0)), image) if found else None
+
+
+def _version(context: Context) -> Findings:
+    found = installed_version(context)
+    if found is None:
+        yield Finding(
+            "kserve.version",
+            "unknown",
+            "KServe's release is not known.",
+            "ConfigMap kserve/inferenceservice-config, storageInitializer",
+            "Some releases put archives into the wrong folder.",
+            "kubectl -n kserve get configmap inferenceservice-config -o jsonpath='{.data.storageInitializer}'",
+        )
+        return
+    version, image = found
+    yield Finding("kserve.version", "ok", f"KServe {'.'.join(map(str, version))}.", image)
+    for trap in TRAPS:
+        if trap.first <= version <= trap.last:
+            yield from _trap(context, trap)
+
+
+def _trap(context: Context, trap: Trap) -> Findings:
+    """The trap, and whether a service of the namespace sits in it."""
+    caught = [name for name, uri in _addresses(context) if uri.startswith("s3://") and not uri.endswith("/")]
+    release = ".".join(map(str, trap.first)) + " to " + ".".join(map(str, trap.last))
+    if caught:
+        what = f"{', '.join(caught)}: the address of the model can lose its archive."
+        why = f"KServe {release}: {trap.what}."
+        fix = f"pdk-nb reset, then commit again: {trap.avoid}"
+        yield Finding("kserve.storage", "broken", what, "", why, fix)
+    else:
+        yield Finding("kserve.storage", "ok", f"KServe {release} has a trap: {trap.what}. {trap.avoid}")
+
+
+def _addresses(context: Context) -> list[tuple[str, str]]:
+    import kubernetes
+
+    objects = kubernetes.client.CustomObjectsApi(context.api)
+    try:
+        found = objects.list_namespaced_custom_object(
+            GROUP, API_VERSION, context.settings.kserve_model_namespace, PLURAL, _request_timeout=TIMEOUT_S
+        )
+    except kubernetes.client.ApiException:
+        return []
+    result = []
+    for item in found["items"]:
+        predictor = item["spec"].get("predictor") or {}
+        model = predictor.get("model") or predictor.get("pytorch") or {}
+        result.append((item["metadata"]["name"], str(model.get("storageUri") or "")))
+    return result
+
+
+def _ingress(context: Context) -> Findings:
+    import requests
+
+    known = context.settings
+    known.require("kserve_ingress_host", "kserve_ingress_port")
+    why = "Predictions go through it; the Host header names the service."
+    try:
+        context.reach(known.kserve_ingress_host, known.kserve_ingress_port)
+        answer = requests.get(f"http://{known.ingress}/", headers={"Host": "pdk-lab.invalid"}, timeout=TIMEOUT_S)
+    except (PdkError, requests.RequestException) as error:
+        what = error.what if isinstance(error, PdkError) else f"The ingress does not speak HTTP: {error}"
+        found = context.discovery.gateway()
+        fix = "kubectl -n istio-system get service istio-ingressgateway"
+        if found and (found.host, found.port) != (known.kserve_ingress_host, known.kserve_ingress_port):
+            fix = context.set_values(kserve_ingress_host=found.host, kserve_ingress_port=found.port)
+        yield Finding("kserve.ingress", "broken", what, known.ingress, why, fix)
+        return
+    what = f"The ingress answers ({answer.status_code} for a host that nobody has)."
+    yield Finding("kserve.ingress", "ok", what, known.ingress)

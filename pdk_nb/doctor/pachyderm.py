@@ -1,0 +1,81 @@
+"""Pachyderm: reached, logged in, and the lab's project and pipelines on it."""
+
+from __future__ import annotations
+
+from pdk_nb import mldm
+from pdk_nb.doctor.context import Context
+from pdk_nb.doctor.finding import Finding, Findings
+from pdk_nb.errors import PdkError
+
+FAILED = ("FAILURE", "CRASHING")
+
+
+def examine(context: Context) -> Findings:
+    """All findings of this group."""
+    known = context.settings
+    known.require("mldm_host", "mldm_port")
+    where = f"{known.mldm_host}:{known.mldm_port}"
+    why = "Repos, commits and pipelines live there."
+    try:
+        context.reach(known.mldm_host, known.mldm_port)
+        version = mldm.version(mldm.open_client(known))
+    except Exception as error:  # gRPC, sockets and the client each have errors of their own
+        what = error.what if isinstance(error, PdkError) else f"Pachyderm does not answer: {mldm.reason(error)}"
+        found = context.discovery.pachyderm()
+        fix = "kubectl get services --all-namespaces | grep pach"
+        if found and (found.host, found.port) != (known.mldm_host, known.mldm_port):
+            fix = context.set_values(mldm_host=found.host, mldm_port=found.port)
+        yield Finding("pachyderm.reach", "broken", what, where, why, fix)
+        return
+    yield Finding("pachyderm.reach", "ok", f"Pachyderm {version} answers.", where)
+    try:
+        client = context.pachyderm
+    except PdkError as error:
+        yield Finding(
+            "pachyderm.login",
+            "broken",
+            error.what,
+            f"pac_token of {known.mldm_namespace}/{known.mldm_pipeline_secret}",
+            "Notebooks and trials use this token; without authentication it has to be empty.",
+            f"pachctl auth get-robot-token pdk-lab --quiet, then: kubectl -n {known.mldm_namespace} patch secret "
+            f'{known.mldm_pipeline_secret} --type merge -p \'{{"stringData": {{"pac_token": "..."}}}}\'',
+        )
+        return
+    kind = "with the token" if known.pac_token else "without authentication"
+    yield Finding("pachyderm.login", "ok", f"Projects can be listed {kind}.", where)
+    yield from _project(context)
+    yield from _pipelines(context, mldm.pipelines(client, context.names.project))
+
+
+def _project(context: Context) -> Findings:
+    names, client = context.names, context.pachyderm
+    why, fix = "Notebook 01 makes both; pictures are committed to the repo.", _notebook(context, "01")
+    if not any(info.project.name == names.project for info in client.list_project()):
+        yield Finding("pachyderm.project", "warning", f"There is no project {names.project} yet.", "", why, fix)
+    elif names.data_repo not in mldm.repos(client, names.project):
+        what = f"Project {names.project} has no repo {names.data_repo} yet."
+        yield Finding("pachyderm.project", "warning", what, "", why, fix)
+    else:
+        yield Finding("pachyderm.project", "ok", f"Repo {names.project}/{names.data_repo} is there.")
+
+
+def _pipelines(context: Context, present: dict[str, tuple[str, str]]) -> Findings:
+    names = context.names
+    for pipeline in (names.train_pipeline, names.deploy_pipeline):
+        id = f"pachyderm.{'train' if pipeline == names.train_pipeline else 'deploy'}"
+        if pipeline not in present:
+            what = f"There is no pipeline {pipeline} yet."
+            yield Finding(id, "warning", what, "", "Notebook 01 makes it.", _notebook(context, "01"))
+            continue
+        state, reason = present[pipeline]
+        if state in FAILED:
+            why = "A commit starts nothing while its pipeline is down."
+            fix = f"pachctl inspect pipeline {pipeline} --project {names.project}"
+            yield Finding(id, "broken", f"Pipeline {pipeline} is {state.lower()}: {reason}", "", why, fix)
+        else:
+            yield Finding(id, "ok", f"Pipeline {pipeline} is {state.lower()}.")
+
+
+def _notebook(context: Context, number: str) -> str:
+    who = f" --participant {context.names.participant}" if context.names.participant else ""
+    return f"pdk-nb run --only {number}{who}"

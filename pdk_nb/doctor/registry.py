@@ -1,0 +1,185 @@
+"""A look into a container registry, as a node's runtime does it before it pulls.
+
+Source: the OCI distribution specification 1.1 (``/v2/``, manifests, blobs) and Docker's token authentication
+(``WWW-Authenticate: Bearer``).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+TIMEOUT_S = 8.0
+DOCKER_HUB = "registry-1.docker.io"
+INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
+MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
+PLATFORM = ("linux", "amd64")
+
+
+class CannotAsk(Exception):
+    """The registry cannot be asked from here; the text says why."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image's name, taken apart.
+
+    Attributes:
+        registry: Host, with port where one is given.
+        repository: Name in the registry.
+        reference: Tag or digest.
+    """
+
+    registry: str
+    repository: str
+    reference: str
+
+    @classmethod
+    def parse(cls, text: str) -> Image:
+        """Read a name as container runtimes do: without a registry it means Docker Hub."""
+        name, _, digest = text.partition("@")
+        first, slash, rest = name.partition("/")
+        if slash and ("." in first or ":" in first or first == "localhost"):
+            registry, name = first, rest
+        else:
+            registry, name = DOCKER_HUB, name if slash else f"library/{name}"
+        if registry == "docker.io":
+            registry = DOCKER_HUB
+        repository, _, tag = name.partition(":")
+        return cls(registry, repository, digest or tag or "latest")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a registry says of an image.
+
+    Attributes:
+        digest: Its digest.
+        platforms: Operating system and architecture of each variant, e.g. ``linux/amd64``.
+    """
+
+    digest: str
+    platforms: tuple[str, ...]
+
+
+class Registry:
+    """One registry.
+
+    Args:
+        host: Its host, with port where one is given.
+    """
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self._session = requests.Session()
+        self._base = f"{'http' if _is_plain(host) else 'https'}://{host}"
+        self._login = _stored_login(host)
+
+    def check(self) -> str:
+        """Ask whether this is a registry.
+
+        Returns:
+            How it answers, for people.
+
+        Raises:
+            CannotAsk: Nobody answers, or it is none.
+        """
+        answer = self._get("/v2/", "")
+        if answer.status_code in (200, 401):
+            return "open" if answer.status_code == 200 else "asks for a log-in"
+        raise CannotAsk(f"it answers {answer.status_code} to /v2/")
+
+    def manifest(self, image: Image) -> Manifest | None:
+        """Look an image up.
+
+        Returns:
+            What the registry says; None when it has no such image.
+
+        Raises:
+            CannotAsk: Nobody answers, or not without a log-in that this machine does not have.
+        """
+        path = f"/v2/{image.repository}/manifests/{image.reference}"
+        answer = self._get(path, ", ".join((*INDEXES, *MANIFESTS)))
+        if answer.status_code == 401:
+            self._log_in(answer.headers.get("WWW-Authenticate", ""))
+            answer = self._get(path, ", ".join((*INDEXES, *MANIFESTS)))
+        if answer.status_code == 404:
+            return None
+        if answer.status_code in (401, 403):
+            raise CannotAsk("it wants a log-in that this machine does not have")
+        if answer.status_code != 200:
+            raise CannotAsk(f"it answers {answer.status_code}")
+        try:
+            content = answer.json()
+            return Manifest(answer.headers.get("Docker-Content-Digest", ""), self._platforms(image, content))
+        except (ValueError, KeyError, TypeError) as error:
+            raise CannotAsk(f"its manifest cannot be read: {error}") from error
+
+    def _platforms(self, image: Image, content: dict[str, Any]) -> tuple[str, ...]:
+        if "manifests" in content:
+            found = [each.get("platform") or {} for each in content["manifests"]]
+            return tuple(
+                f"{each.get('os')}/{each.get('architecture')}" for each in found if each.get("os") != "unknown"
+            )
+        config = self._get(f"/v2/{image.repository}/blobs/{content['config']['digest']}", "").json()
+        return (f"{config.get('os')}/{config.get('architecture')}",)
+
+    def _get(self, path: str, accept: str) -> requests.Response:
+        try:
+            return self._session.get(self._base + path, headers={"Accept": accept or "*/*"}, timeout=TIMEOUT_S)
+        except requests.RequestException as error:
+            raise CannotAsk(f"{self.host} does not answer: {_reason(error)}") from error
+
+    def _log_in(self, challenge: str) -> None:
+        """Answer a challenge with what ``docker login`` left, or as nobody."""
+        kind, _, rest = challenge.partition(" ")
+        if kind.lower() == "basic":
+            if self._login:
+                self._session.auth = self._login
+            return
+        fields = dict(re.findall(r'(\w+)="([^"]*)"', rest))
+        realm = fields.pop("realm", "")
+        if kind.lower() != "bearer" or urlsplit(realm).scheme not in ("http", "https"):
+            raise CannotAsk("it asks for a log-in of an unknown kind")
+        try:
+            answer = requests.get(realm, params=fields, auth=self._login, timeout=TIMEOUT_S)
+            content = answer.json() if answer.status_code == 200 else {}
+        except (requests.RequestException, ValueError) as error:
+            raise CannotAsk(f"{realm} does not answer: {error}") from error
+        token = content.get("token") or content.get("access_token")
+        if not token:
+            raise CannotAsk("it wants a log-in that this machine does not have")
+        self._session.headers["Authorization"] = f"Bearer {token}"
+
+
+def _is_plain(host: str) -> bool:
+    """Registries on this machine speak HTTP, as Docker assumes, too."""
+    return re.fullmatch(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", host) is not None
+
+
+def _stored_login(host: str) -> tuple[str, str] | None:
+    """User and password that ``docker login`` wrote into its file; credential helpers are not asked."""
+    folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    try:
+        auths = json.loads((folder / "config.json").read_text()).get("auths") or {}
+        names = (host, f"https://{host}", "https://index.docker.io/v1/" if host == DOCKER_HUB else host)
+        stored = next((auths[name]["auth"] for name in names if auths.get(name, {}).get("auth")), "")
+        user, _, password = base64.b64decode(stored).decode().partition(":")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return (user, password) if user else None
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    if "resolve" in text or "Name or service" in text:
+        return "nobody knows this name"
+    return "it took too long" if isinstance(error, requests.Timeout) else type(error).__name__

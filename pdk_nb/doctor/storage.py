@@ -1,0 +1,156 @@
+"""Where models are kept: a bucket that can be written, or Pachyderm's S3 gateway and the account that reads it."""
+
+from __future__ import annotations
+
+import socket
+from urllib.parse import urlsplit
+
+from pdk_nb import specs, storage
+from pdk_nb.doctor.context import TIMEOUT_S, Context
+from pdk_nb.doctor.finding import Finding, Findings
+from pdk_nb.errors import PdkError, ServiceUnreachable
+from pdk_nb.manifests import GATEWAY_ACCOUNT, GATEWAY_SECRET, UNCHECKED_KEY
+
+ENDPOINT_NOTE = "serving.kserve.io/s3-endpoint"
+PROBE = "kubectl run probe --rm -i --restart=Never --image=curlimages/curl --"
+WITHOUT_CREDENTIALS = ("redential", "NoCredentials", "DefaultCredentialsError")
+
+
+def examine(context: Context) -> Findings:
+    """All findings of this group."""
+    if context.settings.kserve_model_bucket_name:
+        yield from _bucket(context)
+    else:
+        yield from _gateway(context)
+        yield from _account(context)
+
+
+def _bucket(context: Context) -> Findings:
+    known = context.settings
+    host, bucket = specs.cloud_host(known), known.kserve_model_bucket_name
+    scheme = "gs" if host == "gcp" else "s3"
+    where = f"{scheme}://{bucket}"
+    why = "The deploy stage puts each model version there, and KServe reads it."
+    fix = f"gsutil ls {where}" if host == "gcp" else f"aws s3 ls {where} --region {known.region or '...'}"
+    if known.minio_url and not _resolves(known.minio_url):
+        what = f"{known.minio_url} is a name inside the cluster; this machine cannot try it."
+        ask = f"{PROBE} -sf {known.minio_url}/minio/health/live"
+        yield Finding("storage.models", "unknown", what, where, why, ask)
+        return
+    try:
+        store = storage.open_store(host, bucket, endpoint=known.minio_url)
+        storage.probe(store, context.names.model)
+    except PdkError as error:
+        lacking = any(word in error.what for word in WITHOUT_CREDENTIALS)
+        if lacking:
+            what = f"This machine has no credentials to try the bucket with: {error.what}"
+            yield Finding("storage.models", "unknown", what, where, why, f"{fix}  with the credentials of the pods")
+        else:
+            yield Finding("storage.models", "broken", error.what, where, why, fix)
+        return
+    what = "A probe was written, read back and deleted, with this machine's credentials."
+    yield Finding("storage.models", "ok", what, where)
+
+
+def _resolves(url: str) -> bool:
+    try:
+        socket.getaddrinfo(urlsplit(url).hostname, None)
+    except OSError:
+        return False
+    return True
+
+
+def _gateway(context: Context) -> Findings:
+    """Whether models can be read through the S3 gateway as KServe reads them."""
+    known = context.settings
+    endpoint = known.mldm_s3_endpoint if "//" in known.mldm_s3_endpoint else f"http://{known.mldm_s3_endpoint}"
+    why = "Without a model bucket KServe reads models from the deploy pipeline's output through this gateway."
+    if not _resolves(endpoint):
+        what = "The S3 gateway's name is one inside the cluster; this machine cannot try it."
+        ask = f"{PROBE} -s {endpoint}"
+        yield Finding("storage.gateway", "unknown", what, known.mldm_s3_endpoint, why, ask)
+        return
+    service = known.mldm_namespace
+    fix = f"kubectl -n {service} get service pachd -o yaml | grep -B2 -A2 s3; then {_set(context)}"
+    try:
+        parts = urlsplit(endpoint)
+        context.reach(parts.hostname or "", parts.port or 80)
+        key = known.pac_token.reveal() or UNCHECKED_KEY
+        count = _count_buckets(endpoint, key)
+    except PdkError as error:
+        yield Finding("storage.gateway", "broken", error.what, known.mldm_s3_endpoint, why, fix)
+        return
+    what = f"The S3 gateway takes the token and lists {count} bucket(s)."
+    yield Finding("storage.gateway", "ok", what, known.mldm_s3_endpoint)
+
+
+def _count_buckets(endpoint: str, key: str) -> int:
+    """How many buckets a signed request lists.
+
+    Raises:
+        ServiceUnreachable: It is refused.
+    """
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    config = Config(connect_timeout=TIMEOUT_S, read_timeout=TIMEOUT_S, retries={"max_attempts": 1})
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id=key,
+        aws_secret_access_key=key,
+        region_name="us-east-1",
+        config=config,
+    )
+    try:
+        return len(client.list_buckets()["Buckets"])
+    except ClientError as error:
+        raise ServiceUnreachable(f"The S3 gateway refuses the token: {error.response['Error'].get('Code')}.") from error
+    except BotoCoreError as error:
+        raise ServiceUnreachable(f"The S3 gateway does not answer: {error}.") from error
+
+
+def _set(context: Context) -> str:
+    return context.set_values(mldm_s3_endpoint=f"pachd.{context.settings.mldm_namespace}:30600")
+
+
+def _account(context: Context) -> Findings:
+    """Service account and secret of the predictors, and whether they lead to this gateway."""
+    import kubernetes
+
+    known = context.settings
+    namespace = known.kserve_model_namespace
+    place = f"{namespace}/{GATEWAY_ACCOUNT}, {namespace}/{GATEWAY_SECRET}"
+    why = "Predictors load their model as this account."
+    fix = "pdk-nb config init --apply"
+    try:
+        account = context.core.read_namespaced_service_account(GATEWAY_ACCOUNT, namespace, _request_timeout=TIMEOUT_S)
+        secret = context.core.read_namespaced_secret(GATEWAY_SECRET, namespace, _request_timeout=TIMEOUT_S)
+    except kubernetes.client.ApiException as error:
+        if error.status == 404:
+            yield Finding(
+                "storage.account",
+                "warning",
+                "The predictors' account is not there yet; notebook 01 makes it.",
+                place,
+                why,
+                fix,
+            )
+        else:
+            what = f"The predictors' account cannot be read ({error.status} {error.reason})."
+            yield Finding("storage.account", "unknown", what, place, why, f"kubectl -n {namespace} get serviceaccounts")
+        return
+    listed = {each.name for each in account.secrets or []}
+    leads_to = (secret.metadata.annotations or {}).get(ENDPOINT_NOTE, "")
+    wanted = known.mldm_s3_endpoint.split("//")[-1].rstrip("/")
+    if GATEWAY_SECRET not in listed:
+        what = f"The account does not use the secret {GATEWAY_SECRET}."
+    elif leads_to != wanted:
+        what = f"The secret leads to {leads_to or 'nothing'}; the gateway is {wanted}."
+    elif not all((secret.data or {}).get(key) for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")):
+        what = "The secret's keys are empty; S3 clients sign with them and refuse to go on."
+    else:
+        yield Finding("storage.account", "ok", f"Account {GATEWAY_ACCOUNT} leads to the gateway.", place)
+        return
+    yield Finding("storage.account", "broken", what, place, why, fix)

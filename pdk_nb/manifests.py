@@ -1,0 +1,121 @@
+"""Objects that an administrator puts on a cluster for the lab; ``docs/cluster`` has them as files."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from pdk_nb.settings import SECRET_KEYS, Settings
+
+Object = dict[str, Any]
+
+WORKER_ACCOUNT = "pachyderm-worker"
+GATEWAY_ACCOUNT, GATEWAY_SECRET = "pach-deploy", "pach-kserve-creds"
+# boto3 signs requests even where nobody checks them, and needs something to sign with.
+UNCHECKED_KEY = "pachyderm-without-auth"
+RBAC_GROUP = "rbac.authorization.k8s.io"
+# What the deploy stage does, and no more: apply a service, wait for it, and tell why it does not come up.
+WORKER_RULES: tuple[dict[str, list[str]], ...] = (
+    {
+        "apiGroups": ["serving.kserve.io"],
+        "resources": ["inferenceservices"],
+        "verbs": ["get", "list", "watch", "create", "update", "patch"],
+    },
+    {"apiGroups": [""], "resources": ["pods", "events"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+)
+
+
+def worker_rbac(models_namespace: str = "models", mldm_namespace: str = "default") -> list[Object]:
+    """A Role and its RoleBinding: pipelines may deploy into one namespace, and nowhere else.
+
+    Args:
+        models_namespace: Namespace of the InferenceServices.
+        mldm_namespace: Namespace that Pachyderm's workers run in.
+    """
+    name = "pdk-lab-deploy"
+    role = {
+        "apiVersion": f"{RBAC_GROUP}/v1",
+        "kind": "Role",
+        "metadata": {"name": name, "namespace": models_namespace},
+        "rules": [dict(rule) for rule in WORKER_RULES],
+    }
+    binding = {
+        "apiVersion": f"{RBAC_GROUP}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name, "namespace": models_namespace},
+        "roleRef": {"apiGroup": RBAC_GROUP, "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": WORKER_ACCOUNT, "namespace": mldm_namespace}],
+    }
+    return [role, binding]
+
+
+def gateway_account(endpoint: str, namespace: str = "models", key: str = "") -> list[Object]:
+    """Service account and secret with which KServe reads models through Pachyderm's S3 gateway.
+
+    KServe takes the endpoint from the secret's annotations (``pkg/credentials/s3`` of KServe 0.13) and the keys from
+    its data. With authentication on, both keys are a Pachyderm token; without, they only have to be there.
+
+    Args:
+        endpoint: ``host:port`` or URL of the gateway, as pods reach it.
+        namespace: Namespace of the InferenceServices.
+        key: Pachyderm token; empty without authentication.
+    """
+    notes = {
+        "serving.kserve.io/s3-endpoint": re.sub(r"^https?://", "", endpoint).rstrip("/"),
+        "serving.kserve.io/s3-usehttps": "1" if endpoint.startswith("https://") else "0",
+        "serving.kserve.io/s3-region": "us-east-1",
+        "serving.kserve.io/s3-useanoncredential": "false",
+    }
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": GATEWAY_SECRET, "namespace": namespace, "annotations": notes},
+        "type": "Opaque",
+        "stringData": dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), key or UNCHECKED_KEY),
+    }
+    account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": GATEWAY_ACCOUNT, "namespace": namespace},
+        "secrets": [{"name": GATEWAY_SECRET}],
+    }
+    return [secret, account]
+
+
+def config_map(values: dict[str, str], namespace: str = "default") -> Object:
+    """The ConfigMap ``pdk-config``."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "pdk-config", "namespace": namespace},
+        "data": dict(values),
+    }
+
+
+def pipeline_secret(values: dict[str, str], name: str = "pipeline-secret", namespace: str = "default") -> Object:
+    """The Secret that both pipelines map to variables; every key has to be there, even when it is empty."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace},
+        "type": "Opaque",
+        "stringData": {key: values.get(key, "") for key in SECRET_KEYS},
+    }
+
+
+def secret_values(settings: Settings) -> dict[str, str]:
+    """Values of the pipelines' secret that follow from the settings; the log-ins do not."""
+    return {
+        "det_master": f"{settings.mlde_host}:{settings.mlde_port}",
+        "pachd_lb_service_host": settings.mldm_host,
+        "pachd_lb_service_port": str(settings.mldm_port or ""),
+        "kserve_namespace": settings.kserve_model_namespace,
+    }
+
+
+def text(objects: list[Object]) -> str:
+    """Objects as one YAML stream."""
+    return "---\n".join(yaml.safe_dump(each, sort_keys=False, width=110) for each in objects)
