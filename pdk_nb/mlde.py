@@ -27,6 +27,7 @@ __all__ = [
     "Pool",
     "Progress",
     "best_checkpoint",
+    "check_login",
     "check_project",
     "choose_pool",
     "connect",
@@ -136,6 +137,32 @@ def connect(master: str, user: str, password: str) -> Determined:
         ) from error
     except (errors.MasterNotFoundException, errors.BadRequestException, OSError, ValueError) as error:
         raise ServiceUnreachable(f"Determined does not answer: {_first_line(error)}", where=master, fix=fix) from error
+
+
+def check_login(master: str, user: str, password: str) -> None:
+    """Log in anew: the client itself takes a token that it has kept, and then never looks at the password.
+
+    Args:
+        master: ``host:port`` or a URL.
+        user: User name.
+        password: Password.
+
+    Raises:
+        ServiceUnreachable: The log-in is refused, or nobody answers.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        from determined.common.api import authentication, errors
+    try:
+        authentication.login(master, user, password)
+    except (errors.UnauthenticatedException, errors.ForbiddenException, errors.APIException) as error:
+        raise ServiceUnreachable(
+            f"Determined refuses the log-in of {user!r}",
+            where=master,
+            fix="check det_user and det_password in pipeline-secret",
+        ) from error
+    except (errors.BadRequestException, errors.BadResponseException, OSError) as error:
+        raise ServiceUnreachable(f"Determined does not answer: {_first_line(error)}", where=master) from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -342,6 +342,17 @@ def jobs(client: python_pachyderm.Client, project: str, pipeline: str) -> list[s
     return [info.job.id for info in client.list_job(pipeline, project_name=project)]
 
 
+def last_success(client: python_pachyderm.Client, project: str, pipeline: str) -> str:
+    """Id of the newest job whose own code has run and succeeded; empty when none has.
+
+    A job over an empty commit succeeds without starting any code.
+    """
+    for info in client.list_job(pipeline, project_name=project):
+        if info.state == pps_pb2.JOB_SUCCESS and info.data_processed:
+            return str(info.job.id)
+    return ""
+
+
 def wait_job(
     client: python_pachyderm.Client,
     project: str,

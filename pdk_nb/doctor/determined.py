@@ -27,6 +27,7 @@ def examine(context: Context) -> Findings:
     yield Finding("determined.reach", "ok", f"Determined {version} answers.", known.master_url)
     secret = f"{known.mldm_namespace}/{known.mldm_pipeline_secret}"
     try:
+        mlde.check_login(known.master_url, known.det_user, known.det_password.reveal())
         client = context.determined
     except PdkError as error:
         yield Finding(

@@ -116,10 +116,9 @@ def _experience(context: Context, pipeline: str) -> tuple[str, str]:
         state, reason = mldm.pipelines(client, project).get(pipeline, ("", ""))
         if "image" in reason and state in ("CRASHING", "FAILURE"):
             return "broken", f"Pachyderm cannot start it: {reason}"
-        for id in mldm.jobs(client, project, pipeline) if state else ():
-            found = mldm.job(client, project, pipeline, id)
-            if found and found.state == "SUCCESS":
-                return "ok", f"It has run: job {id} of {pipeline} succeeded."
+        id = mldm.last_success(client, project, pipeline) if state else ""
+        if id:
+            return "ok", f"It has run: job {id} of {pipeline} succeeded."
     except PdkError:
         return "", ""
     return "", ""

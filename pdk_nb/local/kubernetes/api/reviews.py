@@ -18,7 +18,7 @@ def review(authorizer: Authorizer, user: User, resource: str, body: Any) -> dict
         body: The review.
 
     Raises:
-        ApiError: 501 for other reviews.
+        ApiError: 501 for other reviews, 403 for questions about others that the user may not ask.
     """
     spec = (body or {}).get("spec") or {}
     if resource == "selfsubjectreviews":
@@ -29,6 +29,8 @@ def review(authorizer: Authorizer, user: User, resource: str, body: Any) -> dict
     if resource not in ("selfsubjectaccessreviews", "subjectaccessreviews"):
         raise not_implemented(resource)
     if resource == "subjectaccessreviews":
+        # Questions about others are for those who may ask them.
+        authorizer.require(user, Action("create", "authorization.k8s.io", resource))
         user = User.named(spec.get("user", ""), tuple(spec.get("groups") or ()))
     wanted = spec.get("resourceAttributes")
     if wanted is None:

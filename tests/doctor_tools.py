@@ -1,0 +1,85 @@
+"""What the tests of the doctor share: one group's findings, and small servers that misbehave on purpose."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from pdk_nb import doctor
+from pdk_nb.names import Names
+from pdk_nb.settings import Settings
+
+
+def findings(settings: Settings, group: str, names: Names | None = None) -> dict[str, doctor.Finding]:
+    """One group's findings by the second part of their ids."""
+    context = doctor.Context(settings.kubeconfig or "", settings.namespace, names, settings)
+    return {each.id.split(".", 1)[1]: each for each in doctor.examine(context, [group])}
+
+
+def broken(finding: doctor.Finding, what: str) -> None:
+    """Assert that a finding says what is wrong, why it matters, and what mends it."""
+    assert finding.state == "broken", finding
+    assert what in finding.what, finding.what
+    assert finding.why
+    assert finding.fix
+
+
+@dataclass
+class Answers:
+    """What a small server answers, by path.
+
+    Attributes:
+        routes: Status, headers and body by path; 404 for others.
+        date: The ``Date`` header of every answer; none when empty.
+        asked: Paths and headers of the requests so far.
+    """
+
+    routes: dict[str, tuple[int, dict[str, str], Any]] = field(default_factory=dict)
+    date: str = ""
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    address: str = ""
+    port: int = 0
+
+
+@contextlib.contextmanager
+def serving(answers: Answers) -> Iterator[Answers]:
+    """A server on a loopback port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            answers.asked.append((self.path, dict(self.headers)))
+            status, headers, body = answers.routes.get(path, (404, {}, {}))
+            wanted = headers.get("X-Needs")
+            if wanted and self.headers.get("Authorization", "") != wanted:
+                status, headers, body = 401, {"WWW-Authenticate": headers["X-Challenge"]}, {}
+            content = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response_only(status)
+            if answers.date:
+                self.send_header("Date", answers.date)
+            for name, value in headers.items():
+                if not name.startswith("X-"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Tests are quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    answers.port = int(server.server_address[1])
+    answers.address = f"127.0.0.1:{answers.port}"
+    try:
+        yield answers
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
