@@ -113,6 +113,8 @@ def covers(have: Any, want: Any) -> bool:
 def ensure_service_account(where: Settings) -> bool:
     """The predictor's service account for models behind Pachyderm's S3 gateway, with its secret.
 
+    Where models lie in a bucket of MinIO, the secret holds MinIO's keys, which an administrator put there.
+
     Args:
         where: The lab's settings: namespace, gateway, token.
 
@@ -123,7 +125,8 @@ def ensure_service_account(where: Settings) -> bool:
     secret, account = manifests.gateway_account(where.mldm_s3_endpoint, cluster.namespace, where.pac_token.reveal())
     # Compared with what is there, so in the form that the API gives back.
     secret["data"] = {key: base64.b64encode(each.encode()).decode() for key, each in secret.pop("stringData").items()}
-    changed = _ensure(cluster, "secret", secret)
+    in_minio = bool(where.minio_url and where.kserve_model_bucket_name)
+    changed = not in_minio and _ensure(cluster, "secret", secret)
     return _ensure(cluster, "service_account", account) or changed
 
 

@@ -308,7 +308,7 @@ def apply(client: Any, plan: Plan) -> list[tuple[str, str]]:
     Raises:
         PdkError: The cluster refuses an object.
     """
-    return [(_name(each), _put(client, each)) for each in plan.objects()]
+    return [(_name(each), put(client, each)) for each in plan.objects()]
 
 
 def _name(each: manifests.Object) -> str:
@@ -316,7 +316,7 @@ def _name(each: manifests.Object) -> str:
     return f"{each['kind']} {meta['namespace'] + '/' if 'namespace' in meta else ''}{meta['name']}"
 
 
-def _put(client: Any, each: manifests.Object) -> str:
+def put(client: Any, each: manifests.Object) -> str:
     """Create an object, or merge it into the one that is there; unknown fields are refused."""
     import kubernetes
 

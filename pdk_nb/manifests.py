@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pdk_nb.settings import SECRET_KEYS, Settings
+from pdk_nb.settings import KEYS, SECRET_KEYS, Settings
 
 Object = dict[str, Any]
 
@@ -119,3 +121,49 @@ def secret_values(settings: Settings) -> dict[str, str]:
 def text(objects: list[Object]) -> str:
     """Objects as one YAML stream."""
     return "---\n".join(yaml.safe_dump(each, sort_keys=False, width=110) for each in objects)
+
+
+def templates() -> dict[str, str]:
+    """The files of ``docs/cluster``, for those who would rather fill them by hand: text by file name."""
+    config = [text([{**config_map({}), "data": None}]).replace("data: null\n", "data:\n")]
+    for key in KEYS:
+        need = "required" if key.required else "optional"
+        config.append(
+            f"  {key.name}: {key.default or 'N/A' if not key.required else repr('')}  # {need}: {key.used_by}\n"
+        )
+    secret = [text([{**pipeline_secret({}), "stringData": None}]).replace("stringData: null\n", "stringData:\n")]
+    secret += [f"  {key}: ''  # {used_by}\n" for key, used_by in SECRET_KEYS.items()]
+    return {
+        "worker-rbac.yaml": HEADS["worker-rbac.yaml"] + text(worker_rbac()),
+        "s3-gateway.yaml": HEADS["s3-gateway.yaml"] + text(gateway_account("pachd.default:30600")),
+        "pdk-config.yaml": HEADS["pdk-config.yaml"] + "".join(config),
+        "pipeline-secret.yaml": HEADS["pipeline-secret.yaml"] + "".join(secret),
+    }
+
+
+HEADS = {
+    "worker-rbac.yaml": "# Lets the deploy pipeline create InferenceServices in namespace models, and nothing else.\n",
+    "s3-gateway.yaml": (
+        "# Lets KServe read models through Pachyderm's S3 gateway; only needed without a bucket for models.\n"
+        "# With authentication in Pachyderm, both keys are a Pachyderm token.\n"
+    ),
+    "pdk-config.yaml": (
+        "# Every address, bucket and namespace that the lab needs.\n"
+        "# `pdk-nb config init` prints it filled from the cluster.\n"
+    ),
+    "pipeline-secret.yaml": (
+        "# What both pipelines log in with. Every key has to be there, even when it is empty. Keep the filled file out\n"
+        "# of git; `pdk-nb config init --apply --det-password-file FILE` needs no file like this one.\n"
+    ),
+}
+
+
+def write_templates(folder: Path) -> None:
+    """Write the files of ``docs/cluster``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in templates().items():
+        (folder / name).write_text(content)
+
+
+if __name__ == "__main__":
+    write_templates(Path(sys.argv[1]))

@@ -398,7 +398,10 @@ def test_a_bucket_of_models(known: Settings, monkeypatch: pytest.MonkeyPatch, tm
         broken(findings(cloud, "storage")["models"], "NoSuchBucket")
         client = boto3.client("s3", endpoint_url=cloud.minio_url, region_name="us-east-1")
         client.create_bucket(Bucket="lab-models")
-        assert findings(cloud, "storage")["models"].state == "ok"
+        found = findings(cloud, "storage")
+        assert found["models"].state == "ok"
+        # MinIO's keys are not there: the predictors' secret leads elsewhere, or is not there at all.
+        assert found["account"].state in ("broken", "warning")
         assert "Contents" not in client.list_objects_v2(Bucket="lab-models")
     finally:
         server.stop()

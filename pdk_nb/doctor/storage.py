@@ -20,9 +20,11 @@ def examine(context: Context) -> Findings:
     """All findings of this group."""
     if context.settings.kserve_model_bucket_name:
         yield from _bucket(context)
+        if context.settings.minio_url:
+            yield from _account(context, context.settings.minio_url)
     else:
         yield from _gateway(context)
-        yield from _account(context)
+        yield from _account(context, context.settings.mldm_s3_endpoint)
 
 
 def _bucket(context: Context) -> Findings:
@@ -115,8 +117,8 @@ def _set(context: Context) -> str:
     return context.set_values(mldm_s3_endpoint=f"pachd.{context.settings.mldm_namespace}:30600")
 
 
-def _account(context: Context) -> Findings:
-    """Service account and secret of the predictors, and whether they lead to this gateway."""
+def _account(context: Context, endpoint: str) -> Findings:
+    """Service account and secret of the predictors, and whether they lead to where models are."""
     import kubernetes
 
     known = context.settings
@@ -143,14 +145,14 @@ def _account(context: Context) -> Findings:
         return
     listed = {each.name for each in account.secrets or []}
     leads_to = (secret.metadata.annotations or {}).get(ENDPOINT_NOTE, "")
-    wanted = known.mldm_s3_endpoint.split("//")[-1].rstrip("/")
+    wanted = endpoint.split("//")[-1].rstrip("/")
     if GATEWAY_SECRET not in listed:
         what = f"The account does not use the secret {GATEWAY_SECRET}."
     elif leads_to != wanted:
-        what = f"The secret leads to {leads_to or 'nothing'}; the gateway is {wanted}."
+        what = f"The secret leads to {leads_to or 'nothing'}; models are at {wanted}."
     elif not all((secret.data or {}).get(key) for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")):
         what = "The secret's keys are empty; S3 clients sign with them and refuse to go on."
     else:
-        yield Finding("storage.account", "ok", f"Account {GATEWAY_ACCOUNT} leads to the gateway.", place)
+        yield Finding("storage.account", "ok", f"Account {GATEWAY_ACCOUNT} leads to {wanted}.", place)
         return
     yield Finding("storage.account", "broken", what, place, why, fix)
