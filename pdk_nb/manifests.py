@@ -152,7 +152,7 @@ HEADS = {
         "# `pdk-nb config init` prints it filled from the cluster.\n"
     ),
     "pipeline-secret.yaml": (
-        "# What both pipelines log in with. Every key has to be there, even when it is empty. Keep the filled file out\n"
+        "# What both pipelines log in with. Every key has to be there, even an empty one. Keep the filled file out\n"
         "# of git; `pdk-nb config init --apply --det-password-file FILE` needs no file like this one.\n"
     ),
 }
