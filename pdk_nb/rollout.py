@@ -13,7 +13,7 @@ from typing import Any
 from pdk_nb.cluster import REQUEST_TIMEOUT_S, Cluster, Where, resolve
 from pdk_nb.errors import DeploymentError, UsageError
 from pdk_nb.service_objects import Applied, change, need, where_text
-from pdk_nb.service_spec import Deployment, history, lineage_notes, recorded_version
+from pdk_nb.service_spec import deployment_of, history, lineage_notes, recorded_version
 from pdk_nb.service_status import ServiceStatus, read_status
 
 __all__ = ["Share", "canary", "promote", "revisions", "rollback", "set_canary", "traffic", "wait_share"]
@@ -157,14 +157,11 @@ def canary(where: Where, name: str, to: str | int, percent: int) -> Applied:
 
 def _serving_again(service: dict[str, Any], record: dict[str, Any]) -> Change:
     """Metadata and spec that make a service serve a version of its history."""
-    numbers = {key: int(record.get(key, 0)) for key in ("number", "experiment")}
-    texts = {key: str(record.get(key, "")) for key in ("version", "model", "checkpoint", "project", "repo")}
     name, predictor = service["metadata"]["name"], service["spec"]["predictor"]
     kind = "model" if "model" in predictor else "pytorch"
     if not predictor.get(kind):
         raise DeploymentError("The service has no PyTorch predictor.", where=name)
-    target = Deployment(name=name, storage_uri=record["uri"], **texts, **numbers)  # type: ignore[arg-type]
-    notes: dict[str, Any] = lineage_notes(target)
+    notes: dict[str, Any] = lineage_notes(deployment_of(record, name))
     for note in ("pdk-lab/model-version-number", "pdk-lab/experiment", "pdk-lab/checkpoint"):
         # What the old version has no value for must not stay behind from the new one.
         notes.setdefault(note, None)

@@ -15,6 +15,7 @@ __all__ = [
     "API_VERSION",
     "Deployment",
     "check_service_name",
+    "deployment_of",
     "history",
     "lineage_notes",
     "manifest",
@@ -129,6 +130,19 @@ def record(deployment: Deployment) -> dict[str, Any]:
         "repo": deployment.repo,
     }
     return {key: value for key, value in record.items() if value}
+
+
+def deployment_of(record: Mapping[str, Any], name: str, **others: Any) -> Deployment:
+    """What a version in the history served, as a deployment again.
+
+    Args:
+        record: As :func:`record` keeps it.
+        name: The service that is to serve it.
+        others: Further fields of :class:`Deployment`, which the history does not keep.
+    """
+    fields: dict[str, Any] = {key: int(record.get(key, 0)) for key in ("number", "experiment")}
+    fields |= {key: str(record.get(key, "")) for key in ("version", "model", "checkpoint", "project", "repo")}
+    return Deployment(name=name, storage_uri=str(record["uri"]), **fields, **others)
 
 
 def manifest(deployment: Deployment, namespace: str) -> dict[str, Any]:

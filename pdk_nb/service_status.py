@@ -32,6 +32,7 @@ class ServiceStatus:
         latest_created: Newest revision.
         latest_ready: Newest revision that became ready.
         previous_rolled_out: Revision that had all traffic before.
+        previous_url: Where the revision before is asked by itself while the traffic is split; empty otherwise.
         transition: KServe's ``transitionStatus``: InProgress, UpToDate, BlockedByFailedLoad, InvalidSpec.
         model_state: State of the newest revision's model: Pending, Loading, Loaded, FailedToLoad.
         reasons: What its conditions and model status say is missing.
@@ -55,6 +56,7 @@ class ServiceStatus:
     latest_created: str
     latest_ready: str
     previous_rolled_out: str
+    previous_url: str
     transition: str
     model_state: str
     reasons: tuple[str, ...]
@@ -132,6 +134,7 @@ def read_status(service: Mapping[str, Any]) -> ServiceStatus:
         latest_created=created_revision,
         latest_ready=ready_revision,
         previous_rolled_out=str(predictor.get("previousRolledoutRevision") or ""),
+        previous_url=next((str(each.get("url") or "") for each in traffic if each.get("tag") == "prev"), ""),
         transition=transition,
         model_state=str((model_status.get("states") or {}).get("targetModelState") or ""),
         reasons=_reasons(conditions, model_status),

@@ -1,0 +1,136 @@
+"""Two versions of a model side by side: the one in service, and another that gets none of its traffic.
+
+While the traffic is split, the ingress knows an address of the previous revision (KServe's tag ``prev``). Otherwise
+only one revision runs, and the other version is served by a second InferenceService beside the first, from the same
+files. The service in use is not touched by that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pdk_nb import predictions, serving
+from pdk_nb.cluster import resolve
+from pdk_nb.errors import DeploymentError
+from pdk_nb.predictions import Endpoint
+from pdk_nb.service_objects import need
+from pdk_nb.service_spec import deployment_of, recorded_version
+from pdk_nb.service_status import read_status
+
+if TYPE_CHECKING:
+    from pdk_nb.lab import Lab
+
+PREVIOUS = "previous"
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A version that can be compared with the one in service.
+
+    Attributes:
+        version: Its name, the commit's id; :data:`PREVIOUS` for the revision that still has a share of the traffic.
+        number: Its number in the registry; None when unknown.
+        endpoint: Where it answers; None when it has to be started first.
+        percent: Its share of the traffic; 0 unless the traffic is split.
+    """
+
+    version: str
+    number: int | None = None
+    endpoint: Endpoint | None = None
+    percent: int = 0
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        if self.version == PREVIOUS:
+            return f"the previous revision, which has {self.percent} % of the traffic"
+        number = f"version {self.number}" if self.number else "version"
+        state = "runs beside the service" if self.endpoint else "will be started beside the service"
+        return f"{number} ({self.version[:12]}…), {state}"
+
+
+def beside_name(lab: Lab) -> str:
+    """Name of the second service."""
+    return f"{lab.names.service}-compare"
+
+
+def rivals(lab: Lab) -> list[Rival]:
+    """Versions that the one in service can be compared with, the newest first.
+
+    Raises:
+        DeploymentError: There is no service.
+    """
+    status = serving.service_status(lab.settings, lab.names.service)
+    found = []
+    if status.previous_url:
+        main = serving.endpoint(lab.settings, lab.names.service)
+        host = predictions.host_of(status.previous_url)
+        found.append(Rival(PREVIOUS, None, replace(main, host=host, version=""), status.previous_percent or 0))
+    running = _running(lab)
+    for record in reversed(serving.revisions(lab.settings, lab.names.service)):
+        if not record["current"]:
+            version = str(record["version"])
+            target = running if running is not None and running.version == version else None
+            found.append(Rival(version, record.get("number"), target))
+    return found
+
+
+def _running(lab: Lab) -> Endpoint | None:
+    """Where the second service answers; None when there is none, or it is not ready."""
+    try:
+        status = serving.service_status(lab.settings, beside_name(lab))
+    except DeploymentError:
+        return None
+    return serving.endpoint(lab.settings, status.name) if status.ready else None
+
+
+def serve_beside(
+    lab: Lab, version: str, timeout: float = 300.0, progress: Callable[[str], None] | None = None
+) -> Endpoint:
+    """Serve a version beside the service in use, which keeps all of its traffic.
+
+    Args:
+        lab: The lab.
+        version: A version that the service has served.
+        timeout: Seconds to wait until it answers.
+        progress: Told each new state, one line.
+
+    Raises:
+        DeploymentError: The service has never served it, or the second service does not become ready.
+    """
+    service = need(resolve(lab.settings), lab.names.service)
+    record = recorded_version(service, version)
+    status, predictor = read_status(service), service["spec"]["predictor"]
+    resources = (predictor.get("model") or predictor.get("pytorch") or {}).get("resources") or {}
+    target = deployment_of(
+        record,
+        beside_name(lab),
+        protocol=status.protocol,
+        service_account=predictor.get("serviceAccountName", ""),
+        requests=resources.get("requests", {}),
+        limits=resources.get("limits", {}),
+        tolerations=predictor.get("tolerations", ()),
+        max_request_size=status.max_request_size,
+    )
+    applied = serving.apply(lab.settings, target)
+    serving.wait_ready(
+        lab.settings,
+        target.name,
+        timeout,
+        version=target.version,
+        after=applied.previous_revision,
+        poll=0.25,
+        progress=progress,
+    )
+    return serving.endpoint(lab.settings, target.name)
+
+
+def end(lab: Lab) -> bool:
+    """Remove the second service.
+
+    Returns:
+        Whether there was one.
+    """
+    return serving.delete(lab.settings, beside_name(lab))

@@ -1,0 +1,155 @@
+"""Pictures by address, fetched by the kernel.
+
+The kernel may stand inside a cluster's network, and the address may come from anybody who sees the panel. So only
+public addresses are asked: the name is resolved once, every address of it is looked at, and the connection goes to the
+very address that was looked at. Redirects pass the same gate. A proxy is not used, because behind one nobody could tell
+where the request ends.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import time
+from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urljoin, urlsplit
+
+from pdk_nb.errors import DataError
+
+if TYPE_CHECKING:
+    import urllib3
+
+__all__ = ["MAX_PICTURE_BYTES", "fetch_picture", "public_addresses"]
+
+MAX_PICTURE_BYTES = 50 << 20
+MAX_REDIRECTS = 3
+TIMEOUT_S = 10.0
+WHOLE_TIMEOUT_S = 45.0
+PIECE = 1 << 16
+
+
+def public_addresses(host: str, port: int) -> list[str]:
+    """The addresses of a host, all of them public.
+
+    Raises:
+        DataError: The name is unknown, or one of its addresses belongs to this machine or a private network.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise DataError(
+            f"The name {host} is not known here.",
+            where=host,
+            fix="Check the address and whether this machine has a connection; or save the picture and upload it.",
+        ) from error
+    addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+    for address in addresses:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+        mapped = getattr(parsed, "ipv4_mapped", None) or parsed
+        if not mapped.is_global or mapped.is_multicast:
+            raise DataError(
+                f"{host} lies in a private network or on this machine; only public addresses are asked.",
+                where=host,
+                fix="Save the picture and upload it.",
+            )
+    return addresses
+
+
+def fetch_picture(
+    url: str, resolve: Callable[[str, int], Sequence[str]] = public_addresses, limit: int = MAX_PICTURE_BYTES
+) -> tuple[str, bytes]:
+    """Fetch a picture.
+
+    Args:
+        url: Address; ``http`` or ``https``.
+        resolve: Gives the addresses of a host and port that may be asked.
+        limit: Largest picture in bytes.
+
+    Returns:
+        A name for the picture, and its bytes.
+
+    Raises:
+        DataError: The address cannot be used, nobody answers, or the answer is no picture or too large.
+    """
+    import urllib3
+
+    url, deadline = url.strip(), time.monotonic() + WHOLE_TIMEOUT_S
+    for _ in range(MAX_REDIRECTS + 1):
+        host, port, path, pool = _connection(url, resolve)
+        try:
+            with pool:
+                answer = pool.request(
+                    "GET",
+                    path,
+                    headers={"Host": host, "Accept": "image/*", "User-Agent": "pdk-lab"},
+                    preload_content=False,
+                    redirect=False,
+                    retries=False,
+                )
+                target = answer.get_redirect_location()
+                if target:
+                    url = urljoin(url, target)
+                    continue
+                return _name(url), _read(answer, url, limit, deadline)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise DataError(
+                f"{host} does not answer: {type(error).__name__}.",
+                where=url,
+                fix="Check the address and the connection; or save the picture and upload it.",
+            ) from error
+    raise DataError(f"The address leads through more than {MAX_REDIRECTS} redirects.", where=url)
+
+
+def _connection(
+    url: str, resolve: Callable[[str, int], Sequence[str]]
+) -> tuple[str, int, str, urllib3.HTTPConnectionPool]:
+    """Host header, port, path, and a connection to an address that may be asked."""
+    import urllib3
+
+    fix = "Give an address like https://example.org/cat.jpg."
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError as error:
+        raise DataError(f"This is no address: {error}.", where=url, fix=fix) from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise DataError("Only http and https addresses are taken.", where=url, fix=fix)
+    if parts.username or parts.password:
+        raise DataError("Addresses with a user or password in them are not taken.", fix=fix)
+    name = parts.hostname
+    address = resolve(name, port)[0]
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    timeout = urllib3.Timeout(connect=TIMEOUT_S, read=TIMEOUT_S)
+    host = parts.netloc
+    if parts.scheme == "https":
+        pool = urllib3.HTTPSConnectionPool(
+            address, port, timeout=timeout, server_hostname=name, assert_hostname=name, cert_reqs="CERT_REQUIRED"
+        )
+        return host, port, path, pool
+    return host, port, path, urllib3.HTTPConnectionPool(address, port, timeout=timeout)
+
+
+def _read(answer: urllib3.BaseHTTPResponse, url: str, limit: int, deadline: float) -> bytes:
+    if answer.status != 200:
+        raise DataError(f"The address answers {answer.status}.", where=url, fix="Open it in a browser to see why.")
+    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind and not kind.startswith("image/") and kind != "application/octet-stream":
+        raise DataError(
+            f"There is no picture at this address, but {kind}.",
+            where=url,
+            fix="Open the picture by itself in the browser and copy that address.",
+        )
+    received = bytearray()
+    for piece in answer.stream(PIECE):
+        received += piece
+        if len(received) > limit:
+            raise DataError(f"The picture is larger than {limit >> 20} MB.", where=url, fix="Choose a smaller one.")
+        if time.monotonic() > deadline:
+            raise DataError(f"The picture did not come within {WHOLE_TIMEOUT_S:.0f} s.", where=url)
+    return bytes(received)
+
+
+def _name(url: str) -> str:
+    return unquote(PurePosixPath(urlsplit(url).path).name) or "picture"
