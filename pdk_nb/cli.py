@@ -7,7 +7,7 @@ import os
 import sys
 
 from pdk_nb import __version__
-from pdk_nb.commands import config, doctor, images, participants, predictions, specs, stack, storage, walkthrough
+from pdk_nb.commands import app, config, doctor, images, participants, predictions, specs, stack, storage, walkthrough
 from pdk_nb.commands.common import say, shared_options
 from pdk_nb.errors import PdkError
 
@@ -22,6 +22,7 @@ GROUPS = (
     specs,
     images,
     storage,
+    app,
 )
 
 

@@ -33,6 +33,7 @@ FLOORS = (
     {"chapters", "checks", "doctor", "lineage", "stages"},
     {"lab"},
     {"widgets"},
+    {"app"},
     {"commands"},
     {"cli"},
 )

@@ -124,12 +124,16 @@ function camera(take, note) {
 }
 
 function render({ model, el }) {
-  const busy = () => model.get("busy");
   const progress = make("progress", { max: 1, value: 0, hidden: true, "aria-label": "Upload" });
   const note = make("p", { class: "pdk-note", role: "status", "aria-live": "polite" });
   const transfer = new Transfer(model, progress, note);
-  const take = (files) => { if (!busy()) transfer.begin(files); };
-  const sample = (names) => { if (!busy()) model.send({ kind: "samples", names }); };
+  const WAIT = "One moment: the last pictures are still being asked about.";
+  const free = () => {
+    if (model.get("busy")) note.textContent = WAIT;
+    return !model.get("busy");
+  };
+  const take = (files) => { if (free()) transfer.begin(files); };
+  const sample = (names) => { if (free()) model.send({ kind: "samples", names }); };
 
   const input = make("input", { type: "file", accept: "image/*", multiple: true, hidden: true, tabindex: "-1" });
   input.addEventListener("change", () => { take(input.files); input.value = ""; });
@@ -159,7 +163,7 @@ function render({ model, el }) {
     make("button", { type: "submit", class: "pdk-button" }, "Fetch"));
   fetchForm.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (address.value.trim() && !busy()) model.send({ kind: "address", address: address.value });
+    if (address.value.trim() && free()) model.send({ kind: "address", address: address.value });
   });
 
   const gallery = make("fieldset", { class: "pdk-gallery" });
@@ -178,7 +182,10 @@ function render({ model, el }) {
   fill();
 
   const root = make("div", { class: "pdk-view pdk-upload" }, drop, fetchForm, gallery, progress, note);
-  const showBusy = () => root.setAttribute("aria-busy", String(busy()));
+  const showBusy = () => {
+    root.setAttribute("aria-busy", String(model.get("busy")));
+    if (!model.get("busy") && note.textContent === WAIT) note.textContent = "";
+  };
   showBusy();
   el.append(root);
 

@@ -1,0 +1,120 @@
+"""Voilà, set up for one person on this machine: loopback, a token, no request to the outside."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pdk_nb.errors import PdkError, UsageError
+from pdk_nb.runner import quiet_profile
+
+LOOPBACK = "127.0.0.1"
+FOLDER = Path(__file__).parent
+# Pictures come in chunks of 2 MiB (widgets/upload.js).
+MAX_MESSAGE_BYTES = 16 << 20
+# Whatever a template or a notebook asks for, the browser loads it from this server only.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; connect-src 'self' ws: data: blob:; frame-ancestors 'self'; form-action 'self'"
+)
+
+
+def choose_port(port: int) -> int:
+    """A port that is free now.
+
+    Args:
+        port: The wanted one; 0 for any.
+
+    Raises:
+        UsageError: It is taken, or is no port.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except (OSError, OverflowError) as error:
+            raise UsageError(
+                f"Port {port} cannot be used: {error}.", where="--port", fix="Choose another, or leave it out."
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+def settings(port: int, token: str, theme: str, open_browser: bool) -> Any:
+    """Voilà's configuration.
+
+    Args:
+        port: The port.
+        token: What a visitor has to know.
+        theme: ``light`` or ``dark``.
+        open_browser: Whether to open the page.
+    """
+    from traitlets.config import Config
+
+    config = Config()
+    config.Voila.ip = LOOPBACK
+    config.Voila.port = port
+    config.Voila.port_retries = 0
+    config.Voila.token = token
+    config.Voila.open_browser = open_browser
+    config.Voila.log_level = logging.ERROR
+    config.Voila.notebook_path = str(FOLDER / "predict.ipynb")
+    # Nobody else's configuration.
+    config.Voila.config_file_paths = []
+    config.Voila.tornado_settings = {
+        "websocket_max_message_size": MAX_MESSAGE_BYTES,
+        "headers": {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "X-Content-Type-Options": "nosniff"},
+        # Names other than this machine's own are refused, so that no page elsewhere can pose as this one.
+        "allow_remote_access": False,
+        "local_hostnames": ["localhost", LOOPBACK],
+    }
+    config.VoilaConfiguration.template = "pdk"
+    config.VoilaConfiguration.allow_template_override = "NO"
+    config.VoilaConfiguration.theme = theme
+    config.VoilaConfiguration.file_allowlist = []
+    return config
+
+
+def serve(
+    environment: Mapping[str, str],
+    *,
+    port: int = 0,
+    theme: str = "light",
+    open_browser: bool = True,
+    announce: Callable[[str], None] = print,
+) -> None:
+    """Serve the panel until Ctrl-C or SIGTERM.
+
+    Args:
+        environment: Variables for the page's kernel: which cluster, which namespace, whose things.
+        port: The port; 0 for any.
+        theme: ``light`` or ``dark``.
+        open_browser: Whether to open the page.
+        announce: Told the page's address, with the token, once it answers.
+
+    Raises:
+        UsageError: The port cannot be used.
+        PdkError: Voilà is not installed.
+    """
+    try:
+        from tornado.ioloop import IOLoop
+        from voila.app import Voila
+    except ImportError as error:
+        raise PdkError(f"The app needs Voilà: {error}.", fix="pip install -c constraints.txt -e '.[lab]'") from error
+
+    port, token = choose_port(port), secrets.token_urlsafe(32)
+    templates = [str(FOLDER / "jupyter"), os.environ.get("JUPYTER_PATH", "")]
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(each for each in templates if each)
+    os.environ.update({name: value for name, value in environment.items() if value})
+    profile = quiet_profile()
+    os.environ["IPYTHONDIR"] = profile.name
+    # Runs as soon as the loop does, which is after the port listens.
+    IOLoop.current().add_callback(announce, f"http://{LOOPBACK}:{port}/?token={token}")
+    try:
+        Voila.launch_instance(argv=[], config=settings(port, token, theme, open_browser))
+    finally:
+        profile.cleanup()

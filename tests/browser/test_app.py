@@ -1,0 +1,76 @@
+"""``pdk-nb app``: the panel as a page of its own."""
+
+from __future__ import annotations
+
+import signal
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.browser.conftest import App
+from tests.browser.pictures import noise_bmp
+from tests.browser.test_panel import PICTURES, choose, contrast, said, settled
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+
+def open_panel(page: Page, address: str) -> Locator:
+    page.goto(address)
+    panel = page.locator(".pdk-panel")
+    panel.locator(".pdk-choose").wait_for(timeout=90_000)
+    settled(panel)
+    return panel
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_picture_gets_its_label(
+    walked: Callable[[str], Any], app: App, page: Page, shot: Callable[[Any, str], None], theme: str
+) -> None:
+    walked("04")
+    panel = open_panel(page, f"{app.url}&theme={theme}")
+    choose(panel, PICTURES / "cat.1003.jpg")
+    said(panel, r"^cat\.1003\.jpg: (dog|cat) \d+\.\d%")
+    assert contrast(panel.locator(".pdk-hint")) >= 4.5
+    assert contrast(panel.locator(".pdk-facts").first) >= 4.5
+    shot(page, f"app-{theme}")
+    panel.locator(".pdk-all").click()
+    said(panel, "6 of 6 pictures answered")
+    shot(panel, f"app-{theme}-batch")
+
+
+def test_fifty_megabytes_arrive(walked: Callable[[str], Any], app: App, page: Page, tmp_path: Path) -> None:
+    walked("04")
+    panel = open_panel(page, app.url)
+    choose(panel, noise_bmp(tmp_path / "dog.49.bmp", 49))
+    said(panel, r"^dog\.49\.bmp: (dog|cat) \d+\.\d%")
+
+
+def test_nothing_is_shown_without_the_token(app: App, page: Page) -> None:
+    page.goto(app.base)
+    assert "/login" in page.url
+    assert page.locator(".pdk-panel").count() == 0
+    for path in ("api/kernels/12345678-1234-1234-1234-123456789012", "voila/render/predict.ipynb"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{app.base}{path}", timeout=10)
+        assert refused.value.code in (403, 404)
+    named = urllib.request.Request(app.url, headers={"Host": "elsewhere.example"})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(named, timeout=10)
+    assert refused.value.code == 403
+
+
+def test_ctrl_c_ends_it(stack: dict[str, str], page: Page) -> None:
+    app = App(stack["kubeconfig"])
+    open_panel(page, app.url)
+    app.process.send_signal(signal.SIGINT)
+    _, errors = app.process.communicate(timeout=60)
+    assert app.process.returncode == 0, errors
+    assert "Traceback" not in errors
+    assert "The app has ended." in errors
