@@ -8,12 +8,14 @@ STAMP  := $(VENV)/.installed
 LAB_FLAGS := --ServerApp.tornado_settings="{'websocket_max_message_size': 104857600}" $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab test lint types unit e2e clean
+.PHONY: help setup run lab app test lint types unit e2e browser-test clean
 
 help:
 	@echo "make run    the whole walkthrough, headless, on the embedded stack"
 	@echo "make lab    JupyterLab on notebooks/ with the embedded stack up"
+	@echo "make app    the prediction panel as a page of its own, with the embedded stack up"
 	@echo "make test   lint, types, tests (with the walkthrough as end-to-end tests)"
+	@echo "make browser-test  the notebooks, the panel and the app in a real browser (minutes; pictures in runs/browser)"
 	@echo "make clean  stop the stack; delete the environment, its state and results"
 
 setup: $(STAMP)
@@ -36,6 +38,10 @@ lab: setup
 	@trap '$(BIN)/pdk-nb down --state-dir $(STATE)' EXIT INT TERM; \
 		eval "$$($(BIN)/pdk-nb env --state-dir $(STATE))" && $(BIN)/jupyter lab notebooks $(LAB_FLAGS)
 
+app: setup
+	$(BIN)/pdk-nb up --state-dir $(STATE)
+	@trap '$(BIN)/pdk-nb down --state-dir $(STATE)' EXIT INT TERM; $(BIN)/pdk-nb app --state-dir $(STATE)
+
 test: lint types unit
 
 lint: setup
@@ -50,6 +56,18 @@ unit: setup
 
 e2e: setup
 	$(BIN)/python -m pytest tests/e2e
+
+# A browser is no Python package: root installs Debian's, others are told how.
+CHROMIUM = $(or $(PDK_CHROMIUM),$(shell command -v chromium || command -v chromium-browser || command -v google-chrome-stable || command -v google-chrome))
+browser-test: setup
+	@if [ -z "$(CHROMIUM)" ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-liberation >/dev/null; \
+		else echo "There is no Chromium."; \
+			echo "  what to do: sudo apt-get install chromium fonts-liberation, or PDK_CHROMIUM=/path/to/chrome make browser-test"; \
+			exit 1; fi; fi
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	PDK_BROWSER_TESTS=1 $(BIN)/python -m pytest tests/browser
 
 clean:
 	@if [ -x $(BIN)/pdk-nb ]; then $(BIN)/pdk-nb down --purge --state-dir $(STATE); fi

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import grpc
 
 from pdk_nb import mlde, mldm, serving, specs, storage
-from pdk_nb.chapters import deployment
+from pdk_nb.chapters import comparison, deployment
 from pdk_nb.errors import DeploymentError, PdkError
 from pdk_nb.report import Table
 
@@ -72,6 +72,9 @@ def make_plan(lab: Lab) -> Plan:
     names, steps = lab.names, []
     if deployment.service(lab) is not None:
         steps.append(Step("InferenceService", names.service, lambda: serving.delete(lab.settings, names.service)))
+    if comparison.is_there(lab):
+        beside = comparison.beside_name(lab)
+        steps.append(Step("InferenceService", beside, lambda: serving.delete(lab.settings, beside)))
     steps += _pachyderm_steps(lab)
     steps += _determined_steps(lab)
     stored, notes = _storage_steps(lab)

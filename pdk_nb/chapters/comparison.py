@@ -15,7 +15,7 @@ from pdk_nb import predictions, serving
 from pdk_nb.cluster import resolve
 from pdk_nb.errors import DeploymentError
 from pdk_nb.predictions import Endpoint
-from pdk_nb.service_objects import need
+from pdk_nb.service_objects import find, need
 from pdk_nb.service_spec import deployment_of, recorded_version
 from pdk_nb.service_status import read_status
 
@@ -75,6 +75,11 @@ def rivals(lab: Lab) -> list[Rival]:
             target = running if running is not None and running.version == version else None
             found.append(Rival(version, record.get("number"), target))
     return found
+
+
+def is_there(lab: Lab) -> bool:
+    """Whether there is a second service, ready or not."""
+    return find(resolve(lab.settings), beside_name(lab)) is not None
 
 
 def _running(lab: Lab) -> Endpoint | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from PIL import Image
+
 from pdk_nb import predictions, serving
 from pdk_nb.chapters.prediction import expected_label
 from pdk_nb.errors import DataError, PdkError, PredictionError
-from pdk_nb.photos import load_image, to_request
+from pdk_nb.photos import to_request
 from pdk_nb.predictions import Endpoint, Prediction
 from pdk_nb.widgets.download import MAX_PICTURE_BYTES
 from pdk_nb.widgets.upload import thumbnail
@@ -18,6 +22,7 @@ from pdk_nb.widgets.upload import thumbnail
 # Pictures of one request: few enough that the first answers come soon, and that a slow model stays within its time.
 GROUP = 8
 SHOWN_SIDE = 480
+SHOWN_SIDE_OF_MANY = 200
 # The other fields of a request's body.
 ROOM = 400
 
@@ -28,7 +33,7 @@ class Asked:
 
     Attributes:
         name: File name.
-        size: Width and height of the picture in pixels.
+        size: Width and height in pixels, as stored.
         picture: A small copy as a ``data:`` address; empty when it cannot be read.
         instance: What is sent for it; None when nothing can be.
         answer: The service's answer.
@@ -55,17 +60,26 @@ class Asked:
         return self.answer.label == self.expected if self.answer and self.expected else None
 
 
-def prepare(name: str, content: bytes, target: Endpoint) -> Asked:
-    """Make a picture ready to be sent: decoded, upright, and no larger than the service takes."""
+def prepare(name: str, content: bytes, target: Endpoint, shown_side: int = SHOWN_SIDE) -> Asked:
+    """Make a picture ready to be sent: decoded, upright, and no larger than the service takes.
+
+    Args:
+        name: File name.
+        content: The file's bytes.
+        target: Where it will go.
+        shown_side: Longest side of the copy for the page, in pixels.
+    """
     try:
         if len(content) > MAX_PICTURE_BYTES:
             raise DataError(
                 f"{name} has {len(content) / 2**20:.0f} MB; at most {MAX_PICTURE_BYTES >> 20} MB are taken.",
                 fix="Choose a smaller picture.",
             )
-        size = load_image(content).size
-        request = to_request([content], max_bytes=target.max_bytes - ROOM)
-        return Asked(name, size, thumbnail(content, SHOWN_SIDE), request["instances"][0])
+        # Decodes a large picture once; everything after this works with what is sent.
+        instance = to_request([content], max_bytes=target.max_bytes - ROOM)["instances"][0]
+        with Image.open(io.BytesIO(content)) as stored:
+            size = stored.size
+        return Asked(name, size, thumbnail(base64.b64decode(instance["data"]), shown_side), instance)
     except PdkError as error:
         return Asked(name, error=_named(name, error))
 

@@ -18,7 +18,7 @@ from pdk_nb.chapters.prediction import pictures_in, remember
 from pdk_nb.errors import PdkError, PredictionError
 from pdk_nb.predictions import Endpoint
 from pdk_nb.widgets.answer import answer_view, said
-from pdk_nb.widgets.asking import Asked, ask, prepare
+from pdk_nb.widgets.asking import SHOWN_SIDE, SHOWN_SIDE_OF_MANY, Asked, ask, prepare
 from pdk_nb.widgets.batch import batch_view, tally
 from pdk_nb.widgets.compare import RivalChoice, compare_view
 from pdk_nb.widgets.styles import Html, escape
@@ -141,9 +141,10 @@ class PredictionPanel:
         what = files[0][0] if len(files) == 1 else f"{len(files)} pictures"
         self._say(f"Asking the service about {what} …")
         target = self._target = serving.endpoint(self.lab.settings, self.lab.names.service)
+        side = SHOWN_SIDE if len(files) == 1 else SHOWN_SIDE_OF_MANY
         prepared = []
         for number, (name, content) in enumerate(files, 1):
-            prepared.append(prepare(name, content, target))
+            prepared.append(prepare(name, content, target, side))
             if len(files) > 1:
                 self._say(f"Preparing pictures: {number} of {len(files)}")
         self.pictures = ask(target, prepared, lambda done: self._say(f"Answered: {done} of {len(files)}"))
