@@ -19,10 +19,10 @@ GROUPS = (
     walkthrough,
     participants,
     predictions,
+    app,
     specs,
     images,
     storage,
-    app,
 )
 
 
