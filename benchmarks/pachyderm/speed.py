@@ -146,8 +146,10 @@ class Bench:
                 if count % 5000 == 0:
                     peak = max(peak, memory().rss)
 
+        used = self._cpu()
         seconds = timed(work)
         assert count == self.listing
+        self.note(f"listing {self.listing} files, the server's share", count / (self._cpu() - used), "files/s")
         self.note(f"listing {self.listing} files", count / seconds, "files/s")
         self.note("listing: growth of the server", max(0, peak - before) / 1e6, "MB")
 

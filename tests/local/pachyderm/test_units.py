@@ -7,7 +7,7 @@ import tarfile
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from google.protobuf import wrappers_pb2
+from google.protobuf import timestamp_pb2, wrappers_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 from python_pachyderm.proto.v2.pfs import pfs_pb2
@@ -18,7 +18,13 @@ from pdk_nb.local.pachyderm.pfs.tar import tar_stream
 from pdk_nb.local.pachyderm.pps.images import Images, short_name
 from pdk_nb.local.pachyderm.store.nodes import Entry, Part, file_entry
 from pdk_nb.local.pachyderm.store.tree import Found
-from pdk_nb.local.pachyderm.wire.codec import AddBytes, DeletePath, decode_modify, encode_bytes_value
+from pdk_nb.local.pachyderm.wire.codec import (
+    AddBytes,
+    DeletePath,
+    FileInfoEncoder,
+    decode_modify,
+    encode_bytes_value,
+)
 
 TEXT = st.text(max_size=200)
 
@@ -51,6 +57,30 @@ def test_other_modifications_are_left_to_the_library() -> None:
 @given(st.binary(max_size=70_000))
 def test_bytes_values_are_encoded_as_the_library_does(content: bytes) -> None:
     assert wrappers_pb2.BytesValue.FromString(encode_bytes_value(content)).value == content
+
+
+@given(
+    path=TEXT,
+    datum=TEXT,
+    is_dir=st.booleans(),
+    size=st.integers(0, 2**62),
+    digest=st.binary(max_size=40),
+    seconds=st.one_of(st.none(), st.integers(0, 2**33)),
+)
+def test_file_infos_are_encoded_as_the_library_does(
+    path: str, datum: str, is_dir: bool, size: int, digest: bytes, seconds: int | None
+) -> None:
+    commit = pfs_pb2.Commit(id="c", repo=pfs_pb2.Repo(name="r"))
+    committed = None if seconds is None else timestamp_pb2.Timestamp(seconds=seconds, nanos=7)
+    expected = pfs_pb2.FileInfo(
+        file=pfs_pb2.File(commit=commit, path=path, datum=datum),
+        file_type=pfs_pb2.DIR if is_dir else pfs_pb2.FILE,
+        committed=committed,
+        size_bytes=size,
+        hash=digest,
+    )
+    found = FileInfoEncoder(commit, committed)(path, datum, is_dir, size, digest)
+    assert pfs_pb2.FileInfo.FromString(found) == expected
 
 
 @pytest.mark.parametrize(

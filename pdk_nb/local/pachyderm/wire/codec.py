@@ -1,18 +1,22 @@
 """Hand-written codecs for the hot calls: the protocol library for Python 3.11 is pure Python and slow.
 
-Field numbers: ``pfs.proto`` (``ModifyFileRequest``, ``AddFile``) and ``wrappers.proto`` (``BytesValue``).
+Field numbers: ``pfs.proto`` (``ModifyFileRequest``, ``AddFile``, ``FileInfo``) and ``wrappers.proto``
+(``BytesValue``).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from google.protobuf import timestamp_pb2
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 
 _ADD_FILE = 0x12  # ModifyFileRequest.add_file = 2, length-delimited
 _DELETE_FILE = 0x1A  # ModifyFileRequest.delete_file = 3
 _PATH, _DATUM, _RAW = 0x0A, 0x12, 0x1A  # path = 1 and datum = 2 of AddFile and DeleteFile; AddFile.raw = 3
 _VALUE = 0x0A  # BytesValue.value = 1
+_FILE, _FILE_TYPE, _COMMITTED, _SIZE, _HASH = b"\x0a", b"\x10", b"\x1a", b"\x20", b"\x2a"  # FileInfo: 1, 2, 3, 4, 5
+_FILE_COMMIT, _FILE_PATH, _FILE_DATUM = b"\x0a", b"\x12", b"\x1a"  # File: 1, 2, 3
 
 
 @dataclass(slots=True)
@@ -119,12 +123,65 @@ def _decode_delete(data: bytes) -> DeletePath | None:
     return DeletePath(path, datum) if at == len(data) else None
 
 
+def _encoded(number: int) -> bytes:
+    out = bytearray()
+    while number >= 0x80:
+        out.append((number & 0x7F) | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+# Lengths and small sizes are nearly all of what is encoded.
+_SMALL = [_encoded(number) for number in range(1 << 14)]
+
+
+def _length(number: int) -> bytes:
+    return _SMALL[number] if number < len(_SMALL) else _encoded(number)
+
+
+def _delimited(tag: bytes, content: bytes) -> bytes:
+    return tag + _length(len(content)) + content
+
+
 def encode_bytes_value(content: bytes) -> bytes:
     """``content`` as a ``BytesValue``."""
-    header = bytearray((_VALUE,))
-    size = len(content)
-    while size >= 0x80:
-        header.append((size & 0x7F) | 0x80)
-        size >>= 7
-    header.append(size)
-    return b"".join((header, content))
+    return b"".join((bytes((_VALUE,)), _length(len(content)), content))
+
+
+class FileInfoEncoder:
+    """Makes encoded ``FileInfo`` messages of one commit's entries.
+
+    Args:
+        commit: The commit's name.
+        committed: When it was finished; None while it is open.
+    """
+
+    def __init__(self, commit: pfs_pb2.Commit, committed: timestamp_pb2.Timestamp | None) -> None:
+        self._commit = _delimited(_FILE_COMMIT, commit.SerializeToString())
+        self._committed = b"" if committed is None else _delimited(_COMMITTED, committed.SerializeToString())
+
+    def __call__(self, path: str, datum: str, is_dir: bool, size: int, digest: bytes) -> bytes:
+        """One message.
+
+        Args:
+            path: The entry's path.
+            datum: Its tag, or empty.
+            is_dir: Whether it is a directory.
+            size: Bytes.
+            digest: Its hash.
+        """
+        file = self._commit + _delimited(_FILE_PATH, path.encode())
+        if datum:
+            file += _delimited(_FILE_DATUM, datum.encode())
+        kind = pfs_pb2.DIR if is_dir else pfs_pb2.FILE
+        return b"".join(
+            (
+                _delimited(_FILE, file),
+                _FILE_TYPE,
+                _length(kind),
+                self._committed,
+                _SIZE + _length(size) if size else b"",
+                _delimited(_HASH, digest) if digest else b"",
+            )
+        )

@@ -27,6 +27,7 @@ from pdk_nb.local.pachyderm.pfs.types import (
     repo_key,
 )
 from pdk_nb.local.pachyderm.store.tree import Found
+from pdk_nb.local.pachyderm.wire.codec import FileInfoEncoder
 
 NANO = 1_000_000_000
 
@@ -141,6 +142,13 @@ class FileInfos:
     def __init__(self, found: Commit) -> None:
         self._commit = commit(found)
         self._committed = stamp(found.finishing) if found.finishing else None
+        self._encode = FileInfoEncoder(self._commit, self._committed)
+
+    def encoded(self, found: Found) -> bytes:
+        """All about an entry, ready to be sent."""
+        entry = found.entry
+        tag = "" if found.is_dir else entry.parts[0].tag
+        return self._encode(found.path, tag, found.is_dir, entry.size, entry.hash)
 
     def __call__(self, found: Found) -> pfs_pb2.FileInfo:
         """All about an entry."""

@@ -109,22 +109,27 @@ class FileCalls:
         with self._opened(convert.read_commit(request.file.commit)) as (connection, commit):
             return convert.FileInfos(commit)(files.inspect_file(connection, commit, request.file.path))
 
-    def ListFile(self, request: pfs_pb2.ListFileRequest, call: Call) -> Iterator[pfs_pb2.FileInfo]:
+    def ListFile(self, request: pfs_pb2.ListFileRequest, call: Call) -> Iterator[bytes]:
         page = files.Page(request.paginationMarker.path, request.number, request.reverse)
         with self._opened(convert.read_commit(request.file.commit)) as (connection, commit):
-            yield from map(convert.FileInfos(commit), files.list_file(connection, commit, request.file.path, page))
+            yield from map(
+                convert.FileInfos(commit).encoded, files.list_file(connection, commit, request.file.path, page)
+            )
 
-    def WalkFile(self, request: pfs_pb2.WalkFileRequest, call: Call) -> Iterator[pfs_pb2.FileInfo]:
+    def WalkFile(self, request: pfs_pb2.WalkFileRequest, call: Call) -> Iterator[bytes]:
         page = files.Page(request.paginationMarker.path, request.number, request.reverse)
         with self._opened(convert.read_commit(request.file.commit)) as (connection, commit):
-            yield from map(convert.FileInfos(commit), files.walk_file(connection, commit, request.file.path, page))
+            yield from map(
+                convert.FileInfos(commit).encoded, files.walk_file(connection, commit, request.file.path, page)
+            )
 
-    def GlobFile(self, request: pfs_pb2.GlobFileRequest, call: Call) -> Iterator[pfs_pb2.FileInfo]:
+    def GlobFile(self, request: pfs_pb2.GlobFileRequest, call: Call) -> Iterator[bytes]:
         with self._opened(convert.read_commit(request.commit)) as (connection, commit):
+            encoded = convert.FileInfos(commit).encoded
             lower, upper = request.path_range.lower, request.path_range.upper
             for found in files.glob_file(connection, commit, request.pattern):
                 if (not lower or found.path >= lower) and (not upper or found.path < upper):
-                    yield convert.FileInfos(commit)(found)
+                    yield encoded(found)
 
     def DiffFile(self, request: pfs_pb2.DiffFileRequest, call: Call) -> Iterator[pfs_pb2.DiffFileResponse]:
         with self._opened(convert.read_commit(request.new_file.commit)) as (connection, commit):

@@ -95,6 +95,8 @@ def service_table(
         "CreateFileSet": (codec.decode_modify, None),
         "GetFile": (None, codec.encode_bytes_value),
         "GetFileTAR": (None, codec.encode_bytes_value),
+        # These give encoded messages already.
+        **{name: (None, bytes) for name in ("ListFile", "WalkFile", "GlobFile")},
     }
 
     def api(module: Any, name: str = "API") -> Any:
