@@ -171,21 +171,62 @@ class Bench:
             delays.append(begun - info.finished.ToNanoseconds() / 1e9)
         self.note("commit finished to user code running, median", sorted(delays)[2], "s")
 
-    def memory_of_upload(self) -> None:
+    def memory(self) -> None:
+        """The server's peak while files of one and of four times the size come in and go out."""
         assert self.server.process
         process = psutil.Process(self.server.process.pid)
-        before = process.memory_info().rss
-        peaks = []
-
-        class Watching(io.BytesIO):
-            def read(self, size: int | None = -1) -> bytes:
-                peaks.append(process.memory_info().rss)
-                return super().read(size)
-
         self.client.create_repo("memory")
-        with self.client.modify_file_client(("memory", "master")) as modify:
-            modify.put_file_from_fileobj("/big", Watching(self.big.read_bytes()))
-        self.note("upload: growth of the server", (max(peaks) - before) / 1e6, "MB")
+        peaks: dict[tuple[str, int], int] = {}
+        for times in (1, 4):
+            path = f"/big-{times}"
+            peak = 0
+
+            def look() -> None:
+                nonlocal peak
+                peak = max(peak, process.memory_info().rss)
+
+            with self.client.modify_file_client(("memory", "master")) as modify:
+                modify.put_file_from_fileobj(path, Repeated(self.big, times, look))
+            peaks["in", times], peak = peak, 0
+            with self.client.get_file(("memory", "master"), path) as source:
+                while source.read(4 << 20):
+                    look()
+            peaks["out", times] = peak
+        for way in ("in", "out"):
+            self.note(f"large file {way}, peak of the server", peaks[way, 1] / 1e6, "MB")
+            self.note(f"large file {way}, peak with four times the size", peaks[way, 4] / peaks[way, 1], "x")
+
+
+class Repeated(io.RawIOBase):
+    """A file's content several times over, without holding it.
+
+    Args:
+        path: The file.
+        times: How often.
+        on_read: Called at every read.
+    """
+
+    def __init__(self, path: Path, times: int, on_read: Callable[[], None]) -> None:
+        self._path = path
+        self._left = times
+        self._on_read = on_read
+        self._handle: io.BufferedReader | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        self._on_read()
+        while self._handle is not None or self._left:
+            if self._handle is None:
+                self._left -= 1
+                self._handle = self._path.open("rb")
+            data = self._handle.read(size)
+            if data:
+                return data
+            self._handle.close()
+            self._handle = None
+        return b""
 
 
 def main() -> None:
@@ -200,7 +241,7 @@ def main() -> None:
         server = Server(folder / "server").start()
         try:
             bench = Bench(server.client(), server, folder, args.quick)
-            for name in ("job_start", "small_files", "reading", "memory_of_upload", "large_file", "list_many"):
+            for name in ("job_start", "small_files", "reading", "memory", "large_file", "list_many"):
                 getattr(bench, name)()
         finally:
             server.kill()

@@ -148,21 +148,21 @@ def test_output_names_that_pachyderm_refuses(client: Client, name: Name) -> None
     assert any("path (/cat (1).jpg) invalid: globbing character (() not allowed in path" in each for each in lines)
 
 
-def test_several_workers_at_once(client: Client, name: Name) -> None:
+def test_several_workers_at_once(client: Client, name: Name, tmp_path: Path) -> None:
     repo, pipeline = name("data"), name("many")
     client.create_repo(repo)
     create(
         client,
         pipeline,
         pfs(repo),
-        "sleep 1; cp /pfs/data/* /pfs/out/",
+        # Each waits for the other three: one after another they would never end.
+        f"touch {tmp_path}/$$; until test $(ls {tmp_path} | wc -l) = 4; do sleep 0.05; done; cp /pfs/data/* /pfs/out/",
         parallelism_spec={"constant": 4},
+        job_timeout="60s",
     )
-    started = time.monotonic()
     commit = put(client, repo, a="1", b="2", c="3", d="4")
     job = wait(client, pipeline, commit)
     assert job.state == pps_pb2.JOB_SUCCESS and job.data_processed == 4
-    assert time.monotonic() - started < 3.5
     workers = {line.worker_id for line in client.get_job_logs(pipeline, commit)}
     assert len(workers) == 4
 
