@@ -10,7 +10,7 @@ from pathlib import Path
 from pdk_nb.errors import StackError
 from pdk_nb.local.pachyderm.engine import Engine
 from pdk_nb.local.pachyderm.maintenance import Maintenance
-from pdk_nb.local.pachyderm.pps import pipelines
+from pdk_nb.local.pachyderm.pps import lifecycle
 from pdk_nb.local.pachyderm.pps.context import Context
 from pdk_nb.local.pachyderm.pps.images import Images
 from pdk_nb.local.pachyderm.pps.logs import DaemonLog, LogStore
@@ -84,7 +84,7 @@ class Daemon:
         daemon_log.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
         logging.getLogger("pdk_nb.local.pachyderm").addHandler(daemon_log)
         self._daemon_log = daemon_log
-        engine.at_change_end.append(pipelines.create_jobs)
+        engine.at_change_end.append(lifecycle.create_jobs)
         gate = Gate(self.context.tokens, engine)
         self._server, self.context.grpc_port = build_server(self.context, gate, config.grpc_port)
         accepts = (lambda key: gate.identify(key) is not None) if gate.on else None

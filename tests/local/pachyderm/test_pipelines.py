@@ -14,7 +14,7 @@ import python_pachyderm
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from tests.local.pachyderm.server import Server
-from tests.local.pachyderm.steps import Client, Name, create, files, pfs, put, wait
+from tests.local.pachyderm.steps import Client, Name, create, files, log_line, pfs, put, wait
 
 
 def test_an_update_keeps_what_is_unchanged_unless_it_reprocesses(client: Client, name: Name) -> None:
@@ -197,6 +197,38 @@ def test_stop_and_start(client: Client, name: Name) -> None:
     client.stop_job(job.job.id, pipeline)
     ended = wait(client, pipeline, job.job.id)
     assert (ended.state, ended.reason) == (pps_pb2.JOB_KILLED, "job stopped")
+
+
+def test_a_job_that_waits_for_its_predecessor_can_be_stopped(client: Client, name: Name) -> None:
+    repo, pipeline = name("data"), name("queue")
+    client.create_repo(repo)
+    create(client, pipeline, pfs(repo), "sleep 600")
+    running = put(client, repo, a="1")
+    log_line(client, pipeline, running, "beginning to run user code")
+    waiting = put(client, repo, b="1")
+    client.stop_job(waiting, pipeline)
+    assert wait(client, pipeline, waiting).state == pps_pb2.JOB_KILLED
+    assert next(client.inspect_job(running, pipeline)).state == pps_pb2.JOB_RUNNING
+    client.stop_job(running, pipeline)
+    assert list(client.fsck()) == []
+
+
+def test_a_pure_rename_is_no_change_for_a_whole_folder(client: Client, name: Name) -> None:
+    """A directory's hash is made of its files' hashes, not of their names (``source.go``): as on a real server."""
+    repo, whole, each = name("data"), name("whole"), name("each")
+    client.create_repo(repo)
+    create(client, whole, pfs(repo, "/"), "ls /pfs/data > /pfs/out/names")
+    create(client, each, pfs(repo, "/*"), "ls /pfs/data > /pfs/out/$(basename $data)")
+    wait(client, each, put(client, repo, **{"cat.1": "x"}))
+    with client.modify_file_client((repo, "master")) as modify:
+        modify.delete_file("/cat.1")
+        modify.put_file_from_bytes("/dog.1", b"x")
+    commit = str(next(client.inspect_commit((repo, "master"))).commit.id)
+    job = wait(client, whole, commit)
+    assert (job.data_processed, job.data_skipped) == (0, 1)
+    assert files(client, whole, commit) == {"/names": "cat.1\n"}
+    # One datum per file has the path in its id: there the new name is a new datum.
+    assert wait(client, each, commit).data_processed == 1
 
 
 def test_standby_while_there_is_nothing_to_do(client: Client, name: Name) -> None:

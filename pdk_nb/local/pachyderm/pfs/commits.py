@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
 from pdk_nb.local.pachyderm.faults import Fault, NotFound
-from pdk_nb.local.pachyderm.names import check_branch_name
+from pdk_nb.local.pachyderm.names import check_branch_name, is_commit_id
 from pdk_nb.local.pachyderm.pfs.changes import Change
 from pdk_nb.local.pachyderm.pfs.lookup import (
     commit_by_pk,
@@ -15,11 +15,11 @@ from pdk_nb.local.pachyderm.pfs.lookup import (
     get_commit,
     get_repo,
 )
+from pdk_nb.local.pachyderm.pfs.trees import base_tree, staged_changes
 from pdk_nb.local.pachyderm.pfs.types import (
     FROM_COMMITS,
     ORIGIN_USER,
     SPEC_REPO,
-    USER_REPO,
     Branch,
     BranchKey,
     Commit,
@@ -128,56 +128,6 @@ def start_commit(change: Change, key: BranchKey, parent: CommitRef | None = None
     return commit
 
 
-def base_tree(connection: sqlite3.Connection, commit: Commit) -> bytes | None:
-    """The tree that a commit starts from: that of its nearest ancestor without an error."""
-    pk = commit.parent
-    while pk is not None:
-        parent = commit_by_pk(connection, pk)
-        if parent.finished and not parent.error:
-            return parent.tree
-        if parent.is_open:
-            return tree_of(connection, parent).key
-        pk = parent.parent
-    return None
-
-
-def staged_changes(connection: sqlite3.Connection, commit: int) -> Iterator[edits.Change]:
-    """The changes written to an open commit so far."""
-    rows = connection.execute("SELECT change FROM staged WHERE commit_pk = ? ORDER BY seq", (commit,))
-    return (edits.load_change(row[0]) for row in rows)
-
-
-def tree_of(connection: sqlite3.Connection, commit: Commit) -> Tree:
-    """A commit's file tree; of an open commit, its parent's with the changes written so far."""
-    if not commit.is_open:
-        return Tree(StoredNodes(connection), commit.tree)
-    fresh: dict[bytes, bytes] = {}
-    base = base_tree_into(connection, commit, fresh)
-    editor = edits.TreeEditor(StoredNodes(connection, fresh), base)
-    editor.apply(staged_changes(connection, commit.pk))
-    result = editor.finish()
-    fresh.update(result.nodes)
-    return Tree(StoredNodes(connection, fresh), result.root.node)
-
-
-def base_tree_into(connection: sqlite3.Connection, commit: Commit, fresh: dict[bytes, bytes]) -> bytes | None:
-    """Like :func:`base_tree`; nodes of open ancestors are added to ``fresh``."""
-    pk = commit.parent
-    while pk is not None:
-        parent = commit_by_pk(connection, pk)
-        if parent.finished and not parent.error:
-            return parent.tree
-        if parent.is_open:
-            base = base_tree_into(connection, parent, fresh)
-            editor = edits.TreeEditor(StoredNodes(connection, fresh), base)
-            editor.apply(staged_changes(connection, parent.pk))
-            result = editor.finish()
-            fresh.update(result.nodes)
-            return result.root.node
-        pk = parent.parent
-    return None
-
-
 def stage(change: Change, commit: Commit, changes: Sequence[edits.Change]) -> None:
     """Write changes to an open commit."""
     change.connection.executemany(
@@ -209,20 +159,23 @@ def finish(
     connection = change.connection
     if not commit.is_open:
         raise Fault(f"commit {commit} has already finished")
-    base = base_tree(connection, commit)
+    # A commit may end before its parent does, e.g. that of a stopped job.
+    fresh: dict[bytes, bytes] = {}
+    base = base_tree(connection, commit, fresh)
     tree, size = base, 0
-    nodes = StoredNodes(connection)
+    nodes = StoredNodes(connection, fresh)
     if not error:
         editor = edits.TreeEditor(nodes, base)
         editor.apply(staged_changes(connection, commit.pk))
         editor.apply(changes)
         result = editor.finish()
         error = result.problem
-        connection.executemany("INSERT OR IGNORE INTO nodes (hash, data) VALUES (?, ?)", list(result.nodes.items()))
+        fresh.update(result.nodes)
         tree, size = result.root.node, result.root.size
     else:
         root = Tree(nodes, base).root()
         size = root.entry.size if root else 0
+    connection.executemany("INSERT OR IGNORE INTO nodes (hash, data) VALUES (?, ?)", list(fresh.items()))
     moment = now_ns()
     connection.execute(
         "UPDATE commits SET finishing = ?, finished = ?, error = ?, tree = ?, size = ?,"
@@ -272,8 +225,6 @@ def open_for_writing(change: Change, ref: CommitRef) -> tuple[Commit, bool]:
 
 
 def _is_plain_name(text: str) -> bool:
-    from pdk_nb.local.pachyderm.names import is_commit_id
-
     return not is_commit_id(text) and not any(character in text for character in "^~.")
 
 
@@ -352,8 +303,3 @@ def list_commits(
     if number:
         source += f" LIMIT {int(number)}"
     return (commit_of(row) for row in connection.execute(source, (found.pk,)))
-
-
-def is_user_repo(commit: Commit) -> bool:
-    """Whether a commit lies in a repo of people, not in one that the system keeps."""
-    return commit.repo.type == USER_REPO

@@ -10,9 +10,9 @@ from itertools import islice
 
 from pdk_nb.local.pachyderm.faults import Fault, NotFound
 from pdk_nb.local.pachyderm.names import clean_path
-from pdk_nb.local.pachyderm.pfs.commits import tree_of
 from pdk_nb.local.pachyderm.pfs.globs import glob_tree
 from pdk_nb.local.pachyderm.pfs.lookup import commit_by_pk
+from pdk_nb.local.pachyderm.pfs.trees import tree_of
 from pdk_nb.local.pachyderm.pfs.types import Commit
 from pdk_nb.local.pachyderm.store.tree import Found, Tree
 

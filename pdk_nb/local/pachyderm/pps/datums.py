@@ -14,9 +14,9 @@ from itertools import product
 
 from python_pachyderm.proto.v2.pps import pps_pb2
 
-from pdk_nb.local.pachyderm.pfs.commits import tree_of
 from pdk_nb.local.pachyderm.pfs.globs import compile_glob, glob_tree
 from pdk_nb.local.pachyderm.pfs.lookup import get_commit
+from pdk_nb.local.pachyderm.pfs.trees import tree_of
 from pdk_nb.local.pachyderm.pfs.types import Commit, CommitRef
 from pdk_nb.local.pachyderm.pps.inputs import Leaf, branch_of
 from pdk_nb.local.pachyderm.store.tree import Found

@@ -18,9 +18,9 @@ from python_pachyderm.proto.v2.pps import pps_pb2
 from pdk_nb.local.pachyderm.faults import InvalidArgument
 from pdk_nb.local.pachyderm.names import DEFAULT_PROJECT
 from pdk_nb.local.pachyderm.pfs.changes import Change
-from pdk_nb.local.pachyderm.pps import pipelines
+from pdk_nb.local.pachyderm.pps import lifecycle, pipelines
 from pdk_nb.local.pachyderm.pps.inputs import leaves
-from pdk_nb.local.pachyderm.pps.pipelines import Pipeline, request_of
+from pdk_nb.local.pachyderm.pps.pipelines import Pipeline
 from pdk_nb.local.pachyderm.pps.specs import DEFAULT_IMAGE, DEFAULT_TRIES, REPROCESS_UNTIL_SUCCESS, complete
 
 FIELD = "createPipelineRequest"
@@ -181,17 +181,17 @@ def set_defaults(
         connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_key(project), text))
         for pipeline, spec in affected:
             spec.update, spec.reprocess = True, reprocess
-            pipelines.create(change, spec, pipeline.user_spec)
+            lifecycle.create(change, spec, pipeline.user_spec)
     return [pipeline for pipeline, _ in affected]
 
 
 def _changed(pipeline: Pipeline, defaults: Defaults) -> pps_pb2.CreatePipelineRequest | None:
     """The spec that a pipeline gets from other defaults; None where it stays the same."""
-    user = json.loads(pipeline.user_spec or "{}") or json_format.MessageToDict(request_of(pipeline))
+    user = json.loads(pipeline.user_spec or "{}") or json_format.MessageToDict(pipeline.request)
     spec = pps_pb2.CreatePipelineRequest()
     json_format.ParseDict(defaults.effective(user), spec)
     completed = complete(spec)
-    before = request_of(pipeline)
+    before = pipeline.request
     for each in (completed, before):
         each.ClearField("salt")
         for leaf in leaves(each.input):

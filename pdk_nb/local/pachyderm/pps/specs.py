@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 
+from google.protobuf.message import Message
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_nb.local.pachyderm.cron import parse_cron
@@ -217,15 +218,34 @@ def details_of(
         created_at: When the pipeline was created, in nanoseconds since the epoch.
     """
     details = pps_pb2.PipelineInfo.Details(salt=spec.salt or salt or secrets.token_hex(16))
-    known = {field.name for field in details.DESCRIPTOR.fields}
-    for field, value in spec.ListFields():
-        if field.name not in known or field.name == "salt":
-            continue
-        if field.label == field.LABEL_REPEATED:
-            getattr(details, field.name).extend(value)
-        elif field.message_type is not None:
-            getattr(details, field.name).CopyFrom(value)
-        else:
-            setattr(details, field.name, value)
+    _copy_shared(spec, details)
     details.created_at.FromNanoseconds(created_at)
     return details
+
+
+def request_of(project: str, name: str, details: pps_pb2.PipelineInfo.Details) -> pps_pb2.CreatePipelineRequest:
+    """The spec that would create a pipeline as it is.
+
+    Args:
+        project: Its project.
+        name: Its name.
+        details: What is kept of its spec.
+    """
+    spec = pps_pb2.CreatePipelineRequest(salt=details.salt)
+    spec.pipeline.name, spec.pipeline.project.name = name, project
+    _copy_shared(details, spec)
+    return spec
+
+
+def _copy_shared(source: Message, target: Message) -> None:
+    """Copy the fields that both kinds of messages have; the salt has rules of its own."""
+    known = {field.name for field in target.DESCRIPTOR.fields} - {"salt"}
+    for field, value in source.ListFields():
+        if field.name not in known:
+            continue
+        if field.label == field.LABEL_REPEATED:
+            getattr(target, field.name).extend(value)
+        elif field.message_type is not None:
+            getattr(target, field.name).CopyFrom(value)
+        else:
+            setattr(target, field.name, value)

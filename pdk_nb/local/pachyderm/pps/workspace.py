@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pdk_nb.local.pachyderm.engine import Engine
 from pdk_nb.local.pachyderm.faults import Fault
-from pdk_nb.local.pachyderm.pfs.commits import tree_of
+from pdk_nb.local.pachyderm.pfs.trees import tree_of
 from pdk_nb.local.pachyderm.pfs.upload import Upload
 from pdk_nb.local.pachyderm.pps.datums import Datum, DatumInput
 from pdk_nb.local.pachyderm.store.blobs import BlobReader

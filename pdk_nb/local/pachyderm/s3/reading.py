@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from itertools import islice
 
 from pdk_nb.local.pachyderm.engine import Engine
-from pdk_nb.local.pachyderm.pfs.commits import tree_of
+from pdk_nb.local.pachyderm.pfs.trees import tree_of
 from pdk_nb.local.pachyderm.pfs.types import Commit
 from pdk_nb.local.pachyderm.s3.buckets import Buckets, keys, open_bucket
 from pdk_nb.local.pachyderm.s3.faults import S3Error, no_such_key, not_implemented

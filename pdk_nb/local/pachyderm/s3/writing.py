@@ -14,8 +14,8 @@ from xml.etree import ElementTree
 from pdk_nb.local.pachyderm.engine import Engine
 from pdk_nb.local.pachyderm.faults import Fault
 from pdk_nb.local.pachyderm.pfs import branches, repos
-from pdk_nb.local.pachyderm.pfs.commits import tree_of
 from pdk_nb.local.pachyderm.pfs.lookup import find_branch, find_repo
+from pdk_nb.local.pachyderm.pfs.trees import tree_of
 from pdk_nb.local.pachyderm.pfs.upload import Upload
 from pdk_nb.local.pachyderm.s3.bodies import CHUNK, read_body
 from pdk_nb.local.pachyderm.s3.buckets import Bucket, Buckets, open_bucket

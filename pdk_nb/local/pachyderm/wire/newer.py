@@ -12,7 +12,7 @@ from google.protobuf import json_format
 from pdk_nb.local.pachyderm.names import DEFAULT_PROJECT
 from pdk_nb.local.pachyderm.pfs import commit_sets, repos
 from pdk_nb.local.pachyderm.pfs.lookup import get_commit
-from pdk_nb.local.pachyderm.pps import defaults, pipelines
+from pdk_nb.local.pachyderm.pps import defaults, lifecycle, pipelines
 from pdk_nb.local.pachyderm.wire import convert, pps_convert
 from pdk_nb.local.pachyderm.wire.dispatch import Call, unary
 from pdk_nb.local.pachyderm.wire.gate import Gate
@@ -46,9 +46,9 @@ class NewerCalls:
         with self._engine.change() as change:
             name = request.pipeline
             found = pipelines.get_pipeline(change.connection, name.project.name, name.name)
-            spec = pipelines.request_of(found)
+            spec = found.request
             spec.update, spec.reprocess = True, request.reprocess
-            pipelines.create(change, spec, found.user_spec)
+            lifecycle.create(change, spec, found.user_spec)
         return MESSAGES["Nothing"]()
 
     def GetClusterDefaults(self, request: Any, call: Call) -> Any:

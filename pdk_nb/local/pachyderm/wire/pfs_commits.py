@@ -13,6 +13,7 @@ from pdk_nb.local.pachyderm.faults import Fault
 from pdk_nb.local.pachyderm.pfs import commit_sets, commits
 from pdk_nb.local.pachyderm.pfs.changes import Change
 from pdk_nb.local.pachyderm.pfs.lookup import ancestors, commit_by_pk, get_commit, get_repo
+from pdk_nb.local.pachyderm.pfs.trees import tree_of
 from pdk_nb.local.pachyderm.pfs.types import (
     FROM_COMMITS,
     STATE_FINISHED,
@@ -206,8 +207,8 @@ class CommitCalls:
 
 def _changes(connection: sqlite3.Connection, commit: Commit, path: str) -> bool:
     """Whether a commit changed what lies at a path."""
-    here = commits.tree_of(connection, commit).find(path)
+    here = tree_of(connection, commit).find(path)
     before = None
     if commit.parent is not None:
-        before = commits.tree_of(connection, commit_by_pk(connection, commit.parent)).find(path)
+        before = tree_of(connection, commit_by_pk(connection, commit.parent)).find(path)
     return (here.entry.hash if here else None) != (before.entry.hash if before else None)

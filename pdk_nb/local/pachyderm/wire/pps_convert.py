@@ -11,8 +11,8 @@ from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_nb.local.pachyderm.faults import NotFound
 from pdk_nb.local.pachyderm.names import DEFAULT_PROJECT
-from pdk_nb.local.pachyderm.pfs.commits import tree_of
 from pdk_nb.local.pachyderm.pfs.lookup import commit_by_pk
+from pdk_nb.local.pachyderm.pfs.trees import tree_of
 from pdk_nb.local.pachyderm.pfs.types import SPEC_REPO, RepoKey
 from pdk_nb.local.pachyderm.pps import pipelines
 from pdk_nb.local.pachyderm.pps.datums import Datum

@@ -14,7 +14,7 @@ from python_pachyderm.proto.v2.pps import pps_pb2
 from pdk_nb.local.pachyderm.faults import Fault, InvalidArgument
 from pdk_nb.local.pachyderm.names import DEFAULT_PROJECT
 from pdk_nb.local.pachyderm.pfs.changes import Change
-from pdk_nb.local.pachyderm.pps import pipelines
+from pdk_nb.local.pachyderm.pps import lifecycle, pipelines
 from pdk_nb.local.pachyderm.pps.context import Context
 from pdk_nb.local.pachyderm.pps.defaults import Defaults
 from pdk_nb.local.pachyderm.pps.environment import secret_environment
@@ -78,7 +78,7 @@ class PipelineCalls:
                 self.transactions.run(call, "create_pipeline", request)
             else:
                 with self.context.engine.change() as change:
-                    pipelines.create(change, request, text)
+                    lifecycle.create(change, request, text)
         return spec
 
     def _try(self, request: pps_pb2.CreatePipelineRequest) -> None:
@@ -104,7 +104,7 @@ class PipelineCalls:
         # What has no transform is to be refused for that, not to run a default image.
         if not request.HasField("transform"):
             spec.ClearField("transform")
-        pipelines.create(change, spec, json.dumps(content))
+        lifecycle.create(change, spec, json.dumps(content))
 
     def InspectPipeline(self, request: pps_pb2.InspectPipelineRequest, call: Call) -> pps_pb2.PipelineInfo:
         with self.context.engine.read() as connection:
@@ -130,7 +130,7 @@ class PipelineCalls:
         found = pipelines.find_pipeline(change.connection, project, name)
         if found is None:
             return None
-        pipelines.delete(change, found, force=force, keep_repo=keep_repo)
+        lifecycle.delete(change, found, force=force, keep_repo=keep_repo)
         self.context.logs.forget(found.pk)
         return pps_convert.pipeline_name(found.project, found.name)
 
@@ -160,13 +160,13 @@ class PipelineCalls:
     def StartPipeline(self, request: pps_pb2.StartPipelineRequest, call: Call) -> empty_pb2.Empty:
         with self.context.engine.change() as change:
             pipeline = request.pipeline
-            pipelines.start(change, pipelines.get_pipeline(change.connection, pipeline.project.name, pipeline.name))
+            lifecycle.start(change, pipelines.get_pipeline(change.connection, pipeline.project.name, pipeline.name))
         return empty_pb2.Empty()
 
     def StopPipeline(self, request: pps_pb2.StopPipelineRequest, call: Call) -> empty_pb2.Empty:
         with self.context.engine.change() as change:
             pipeline = request.pipeline
-            pipelines.stop(change, pipelines.get_pipeline(change.connection, pipeline.project.name, pipeline.name))
+            lifecycle.stop(change, pipelines.get_pipeline(change.connection, pipeline.project.name, pipeline.name))
         return empty_pb2.Empty()
 
     def RunCron(self, request: pps_pb2.RunCronRequest, call: Call) -> empty_pb2.Empty:

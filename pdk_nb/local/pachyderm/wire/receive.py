@@ -9,8 +9,8 @@ from python_pachyderm.proto.v2.pfs import pfs_pb2
 
 from pdk_nb.local.pachyderm.engine import Engine
 from pdk_nb.local.pachyderm.faults import Fault, NotFound
-from pdk_nb.local.pachyderm.pfs.commits import tree_of
 from pdk_nb.local.pachyderm.pfs.lookup import get_commit
+from pdk_nb.local.pachyderm.pfs.trees import tree_of
 from pdk_nb.local.pachyderm.pfs.upload import Upload
 from pdk_nb.local.pachyderm.pfs.urls import add_url
 from pdk_nb.local.pachyderm.wire import convert
