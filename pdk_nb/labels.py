@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 
 from pdk_nb.errors import DataError
 
-__all__ = ["HOLDOUT_SHARE", "Label", "LabelRule", "infer_classes", "split"]
+__all__ = ["HOLDOUT_SHARE", "Label", "LabelRule", "choose_classes", "infer_classes", "parse_classes", "split"]
 
 # Share of the pictures that no training ever sees.
 HOLDOUT_SHARE = 0.2
@@ -140,6 +140,33 @@ class LabelRule:
             covered = first - {i for i in first if len(_tokens(self.classes[i])) == longest}
             return (first | also) - covered
         return first | also
+
+
+def parse_classes(text: str) -> tuple[str, ...]:
+    """Class names from a text like ``dog, cat``."""
+    return tuple(each.strip() for each in text.split(",") if each.strip())
+
+
+def choose_classes(text: str, paths: Iterable[str]) -> tuple[str, ...]:
+    """The classes that somebody names, else those that the pictures' paths tell.
+
+    Args:
+        text: Class names, separated by commas; may be empty.
+        paths: Paths of the pictures; dogs and cats where there are none.
+
+    Raises:
+        DataError: The names cannot be used, or the paths tell no classes.
+    """
+    usual = LabelRule()
+    if text.strip():
+        return LabelRule(parse_classes(text)).classes
+    paths = list(paths)
+    if not paths:
+        return usual.classes
+    found = infer_classes(paths)
+    # The order of the model's outputs is a promise: 0 is a dog, 1 is a cat, however the folders spell them.
+    same = len(found) == len(usual.classes) and all(usual.label(f"{name}/1.jpg") is not None for name in found)
+    return usual.classes if same else LabelRule(found).classes
 
 
 def infer_classes(paths: Iterable[str]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timezone
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +39,8 @@ class Job:
         state: ``CREATED``, ``STARTING``, ``RUNNING``, ``FINISHING``, ``SUCCESS``, ``FAILURE``, ``KILLED`` …
         reason: Why it failed or waits; empty when there is nothing to say.
         seconds: How long it has run, or ran.
+        started: When it began, in seconds since the epoch; 0 before.
+        finished: When it ended; 0 before.
     """
 
     id: str
@@ -45,6 +48,8 @@ class Job:
     state: str
     reason: str
     seconds: float
+    started: float = 0.0
+    finished: float = 0.0
 
     @property
     def ended(self) -> bool:
@@ -188,6 +193,28 @@ def images(client: python_pachyderm.Client, project: str) -> dict[str, str]:
     }
 
 
+def _pipeline_details(client: python_pachyderm.Client, project: str, pipeline: str) -> Any:
+    """Details of a pipeline; None when there is no such pipeline."""
+    try:
+        return next(iter(client.inspect_pipeline(pipeline, details=True, project_name=project))).details
+    except grpc.RpcError as error:
+        if is_not_found(error):
+            return None
+        raise
+
+
+def pipeline_command(client: python_pachyderm.Client, project: str, pipeline: str) -> str:
+    """The shell lines that a pipeline runs; empty when there is no such pipeline."""
+    details = _pipeline_details(client, project, pipeline)
+    return "\n".join(details.transform.stdin) if details is not None else ""
+
+
+def pipeline_input(client: python_pachyderm.Client, project: str, pipeline: str) -> str:
+    """The repo whose commits start a pipeline; empty when there is no such pipeline."""
+    details = _pipeline_details(client, project, pipeline)
+    return str(details.input.pfs.repo) if details is not None else ""
+
+
 def repos(client: python_pachyderm.Client, project: str) -> list[str]:
     """Names of the user repos of a project."""
     return sorted(info.repo.name for info in client.list_repo() if info.repo.project.name == project)
@@ -202,6 +229,16 @@ def head(client: python_pachyderm.Client, project: str, repo: str, branch: str =
             return ""
         raise
     return str(info.head.id)
+
+
+def commits(client: python_pachyderm.Client, project: str, repo: str) -> list[str]:
+    """Ids of a repo's commits, newest first; none while there is no such repo."""
+    try:
+        return [info.commit.id for info in client.list_commit(repo, project_name=project)]
+    except grpc.RpcError as error:
+        if is_not_found(error):
+            return []
+        raise
 
 
 def files(client: python_pachyderm.Client, commit: pfs_pb2.Commit, path: str = "/") -> dict[str, int]:
@@ -331,10 +368,23 @@ def job(client: python_pachyderm.Client, project: str, pipeline: str, id: str) -
         if is_not_found(error):
             return None
         raise
-    started = info.started.ToDatetime().timestamp() if info.HasField("started") else 0.0
-    finished = info.finished.ToDatetime().timestamp() if info.HasField("finished") else 0.0
+    started = info.started.ToDatetime(timezone.utc).timestamp() if info.HasField("started") else 0.0
+    finished = info.finished.ToDatetime(timezone.utc).timestamp() if info.HasField("finished") else 0.0
     seconds = max(0.0, (finished or time.time()) - started) if started else 0.0
-    return Job(id, pipeline, JOB_STATES.get(info.state, str(info.state)), info.reason, seconds)
+    return Job(id, pipeline, JOB_STATES.get(info.state, str(info.state)), info.reason, seconds, started, finished)
+
+
+def commit_finished(client: python_pachyderm.Client, commit: pfs_pb2.Commit) -> float:
+    """When a commit was finished, in seconds since the epoch; 0 while it is open.
+
+    Raises:
+        DataError: There is no such commit.
+    """
+    try:
+        info = next(iter(client.inspect_commit(commit)))
+    except grpc.RpcError as error:
+        raise DataError(f"There is no such commit: {reason(error)}", where=commit.id) from error
+    return float(info.finished.ToDatetime(timezone.utc).timestamp()) if info.HasField("finished") else 0.0
 
 
 def jobs(client: python_pachyderm.Client, project: str, pipeline: str) -> list[str]:

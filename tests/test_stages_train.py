@@ -1,6 +1,7 @@
 """The train stage as the pipeline runs it, against embedded Pachyderm and Determined."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -14,10 +15,12 @@ import pytest
 import python_pachyderm
 import yaml
 
-from pdk_nb import mlde
+from pdk_nb import archive, mlde
 from pdk_nb.errors import ServiceUnreachable, SettingsError
+from pdk_nb.stages import deploy
 from pdk_nb.stages.model_info import ModelInfo
 from tests.processes import ServiceProcess
+from tests.shapes import CLASSES, write_shapes
 
 pytestmark = pytest.mark.slow
 
@@ -97,7 +100,7 @@ class World:
         command = [sys.executable, str(ROOT / "images" / "train" / "train.py")]
         command += [word for key, value in words.items() for word in (f"--{key}", value)]
         command += [f"--{key.replace('_', '-')}" for key, value in flags.items() if value is True]
-        for kind in ("cat", "dog"):
+        for kind in str(flags.get("classes", "cat,dog")).split(","):
             (pfs / "data" / f"{kind}.1.jpg").touch()
         env = {k: v for k, v in os.environ.items() if not k.startswith(("PACH", "PPS_", "DET_"))} | {
             "PYTHONPATH": str(ROOT),
@@ -234,6 +237,35 @@ def test_the_second_commit_goes_on_from_the_first_with_todays_code(world, first,
     code_again, output = world.run(commit, job="c" * 12 + "4" + "d" * 19, out="anew", no_incremental=True)
     assert code_again == 0, output
     assert ModelInfo.load(world.tmp / "anew" / "out").resumed_from == ""
+
+
+def test_any_three_classes_become_a_model_that_names_them(world, first, tmp_path):
+    shapes = write_shapes(tmp_path / "shapes", range(12))
+    world.pach.create_repo("shapes", project_name="pets")
+    with world.pach.commit("shapes", "master", project_name="pets") as opened:
+        for path in sorted(shapes.rglob("*.png")):
+            world.pach.put_file_bytes(opened, f"/data1/{path.relative_to(shapes).as_posix()}", path.read_bytes())
+    status, output = world.run(opened.id, out="shapes", repo="shapes", model="shapes", classes=",".join(CLASSES))
+    assert status == 0, output
+    out = world.tmp / "shapes" / "out"
+    info = ModelInfo.load(out)
+    version = mlde.version_for_commit(world.client, "shapes", opened.id)
+    experiment = mlde.experiment_for_job(world.client, opened.id)
+    assert info.classes == CLASSES
+    assert tuple(version.metadata["classes"]) == CLASSES
+    assert tuple(experiment.config["data"]["classes"]) == CLASSES
+    # The deploy stage's own steps: the net as TorchScript, then the archive that names its outputs.
+    shutil.copytree(out / "checkpoint", tmp_path / "work" / "checkpoint")
+    script, size = deploy._export(tmp_path / "work", info)
+    served = deploy._pack(
+        tmp_path / "work", script, size, info, deploy.parse_arguments(["--deployment-name", "shapes"])
+    )
+    with zipfile.ZipFile(served / "model-store" / "shapes.mar") as packed:
+        names = json.loads(packed.read("index_to_name.json"))
+        assert json.loads(packed.read("pdk-model.json"))["classes"] == list(CLASSES)
+    assert names == {str(index): name for index, name in enumerate(CLASSES)}
+    described = archive.describe(served / "model-store" / "shapes.mar")
+    assert tuple(described.classes) == CLASSES
 
 
 @pytest.mark.parametrize(

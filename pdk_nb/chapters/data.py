@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import random
-import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pdk_nb import mldm, plots
 from pdk_nb.errors import DataError
-from pdk_nb.labels import LabelRule
-from pdk_nb.photos import PhotoSet, load_image, scan
+from pdk_nb.labels import LabelRule, infer_classes
+from pdk_nb.live import Progress
+from pdk_nb.photos import Photo, PhotoSet, ignored, load_image, scan
 from pdk_nb.report import Note, Table
 
 if TYPE_CHECKING:
     from pdk_nb.lab import Lab
 
 SAMPLE_ZIP = "dataset-dog-cat.zip"
+# Pictures of each class in a small lab.
+SMALL = 40
 # A picture archive has no business growing beyond this when it is unpacked.
 MAX_UNPACKED_BYTES = 4 << 30
 
@@ -64,28 +66,93 @@ class Arrival:
         return {self.photos.renames.get(photo.name, photo.name): photo.path for photo in self.photos.photos}
 
 
-def open_photos(lab: Lab, source: str, arrival: str, classes: str) -> Arrival:
+def open_photos(lab: Lab, source: str, arrival: str, classes: Sequence[str], limit: int = 0, seed: int = 1) -> Arrival:
     """Look at the pictures of a folder or zip file.
 
     Args:
         lab: The lab.
         source: Folder or zip file; the sample data when empty.
         arrival: Which arrival it is; a zip file may hold several as top folders.
-        classes: Class names, separated by commas, in the order of the model's outputs.
+        classes: Class names in the order of the model's outputs.
+        limit: Take only this many pictures of each class, the same ones every time; all when 0.
+        seed: Which ones.
 
     Raises:
         DataError: Nothing there can be learned from.
     """
-    path = Path(source).expanduser() if source else lab.sample(SAMPLE_ZIP)
-    if path.suffix.lower() == ".zip":
-        folder = unpack(path)
-        folder = folder / arrival if (folder / arrival).is_dir() else folder
-    else:
-        folder = path
-    rule = LabelRule(tuple(each.strip() for each in classes.split(",") if each.strip()))
-    photos = scan(folder, rule)
+    rule = LabelRule(tuple(classes))
+    photos = scan(folder_of(lab, source, arrival), rule)
+    if not photos.photos:
+        _say_which_classes(photos)
+    _check_renames(photos)
+    if limit:
+        photos = replace(photos, photos=_some_of_each(photos, limit, seed))
     photos.check()
     return Arrival(arrival, photos)
+
+
+def folder_of(lab: Lab, source: str, arrival: str) -> Path:
+    """The folder of pictures that a source means; a zip file is unpacked."""
+    path = Path(source).expanduser() if source else lab.sample(SAMPLE_ZIP)
+    if path.suffix.lower() != ".zip":
+        return path
+    folder = unpack(path)
+    return folder / arrival if (folder / arrival).is_dir() else folder
+
+
+def names_in(source: str) -> list[str]:
+    """Paths of the pictures in a folder or zip file, by name alone.
+
+    Raises:
+        DataError: There is no such folder, or the zip file cannot be read.
+    """
+    path = Path(source).expanduser()
+    try:
+        if path.suffix.lower() == ".zip":
+            with zipfile.ZipFile(path) as bundle:
+                found = bundle.namelist()
+        elif path.is_dir():
+            found = [each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file()]
+        else:
+            raise DataError("There is no such folder or zip file.", where=str(path))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"The zip file cannot be read: {error}", where=str(path)) from error
+    return [name for name in found if not name.endswith("/") and ignored(name) is None]
+
+
+def _say_which_classes(photos: PhotoSet) -> None:
+    """Raise with the classes that the names tell, when they are others than the pipeline's."""
+    try:
+        found = infer_classes(each.name for each in photos.skipped if ignored(each.name) is None)
+    except DataError:
+        return
+    wanted = ", ".join(photos.rule.classes)
+    raise DataError(
+        f"No picture is a {' or a '.join(photos.rule.classes)}; these show {', '.join(found)}.",
+        where=str(photos.folder),
+        fix=f'The train pipeline learns {wanted}. Run notebook 01 with classes = "{",".join(found)}" first.',
+    )
+
+
+def _check_renames(photos: PhotoSet) -> None:
+    """Refuse names that would lose their class: training sees only what Pachyderm lets through."""
+    for photo in photos.photos:
+        new = photos.renames.get(photo.name)
+        if new is not None and photos.rule.label(new) != photo.label:
+            raise DataError(
+                f"Pachyderm refuses the name {photo.name}, and as {new} it would be no {photo.class_name} any more.",
+                where=str(photos.folder),
+                fix="Give the class a name of plain letters (a to z) and name the folder or files after it.",
+            )
+
+
+def _some_of_each(photos: PhotoSet, limit: int, seed: int) -> tuple[Photo, ...]:
+    """A few pictures of each class, chosen by chance that is the same every time, in the order of their names."""
+    kept: list[Photo] = []
+    for label in range(len(photos.rule.classes)):
+        group = [photo for photo in photos.photos if photo.label == label]
+        kept += random.Random(seed).sample(group, min(limit, len(group)))
+    return tuple(sorted(kept, key=lambda photo: photo.name))
 
 
 def unpack(archive: Path) -> Path:
@@ -131,21 +198,15 @@ def commit(lab: Lab, arrival: Arrival, folder: str = "") -> str:
         print(f"These {len(wanted)} pictures are already in /{same}; no new commit. The newest one is {head}.")
         return head
     target = folder or mldm.next_folder(client, names.project, names.data_repo)
-    id = mldm.commit_files(client, names.project, names.data_repo, target, wanted, _progress_line(wanted))
     size = arrival.photos.size / 1e6
-    print(f"Committed {len(wanted)} pictures ({size:.1f} MB) to {names.data_repo}@master:/{target}.")
+    with Progress(f"Sending pictures to {names.data_repo}@master:/{target}", len(wanted), "pictures") as progress:
+        id = mldm.commit_files(client, names.project, names.data_repo, target, wanted, progress.step)
+        progress.end(
+            f"Committed {len(wanted)} pictures ({size:.1f} MB) to {names.data_repo}@master:/{target} "
+            f"in {progress.seconds:.1f} s."
+        )
     print(f"The id that ties everything from here on: {id}")
     return id
-
-
-def _progress_line(wanted: Mapping[str, Path]) -> Any:
-    """One line that counts while somebody looks on; nothing that stays in a saved notebook."""
-
-    def show(done: int, total: int) -> None:
-        if sys.stdout.isatty() and (done % 50 == 0 or done == total):
-            print(f"\r{done} of {total} pictures sent", end="\n" if done == total else "", flush=True)
-
-    return show
 
 
 def latest_commit(lab: Lab) -> str:
@@ -163,3 +224,10 @@ def latest_commit(lab: Lab) -> str:
             fix="Run notebook 02 first: it commits pictures.",
         )
     return head
+
+
+def committed(lab: Lab, commit: str, classes: Sequence[str]) -> list[tuple[str, int]]:
+    """Path and class index of every picture of a commit, as training sees them."""
+    rule = LabelRule(tuple(classes))
+    paths = mldm.files(lab.pachyderm, mldm.commit_of(lab.names.project, lab.names.data_repo, id=commit))
+    return [(path, label) for path in paths if ignored(path) is None and (label := rule.label(path)) is not None]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb import mlde, mldm, plots, serving, specs
-from pdk_nb.chapters import deployment
+from pdk_nb import mlde, mldm, serving, specs
+from pdk_nb.labels import LabelRule, choose_classes, parse_classes
 from pdk_nb.report import Table
 
 if TYPE_CHECKING:
     from pdk_nb.lab import Lab
+
+CLASSES_FLAG = "--classes"
 
 
 PROJECT_DESCRIPTION = "PDK Lab"
@@ -48,31 +52,57 @@ def _determined_project(lab: Lab) -> list[tuple[str, str, str]]:
     ]
 
 
-def rendered(lab: Lab, **choices: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Both specs, rendered for this cluster; empty choices leave the cluster's own values in force."""
-    return specs.render_for(lab.settings, lab.names, **choices)
+def rendered(
+    lab: Lab, classes: Sequence[str] = (), small: bool = False, **choices: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Both specs, rendered for this cluster; empty choices leave the cluster's own values in force.
+
+    Args:
+        lab: The lab.
+        classes: Class names; the experiment's own when empty.
+        small: Whether to train a smaller net for fewer batches.
+        choices: Fields of :class:`pdk_nb.specs.PipelineParams`.
+    """
+    # The usual classes stand in the experiment's configuration.
+    own = () if tuple(classes) in ((), LabelRule().classes) else (CLASSES_FLAG, ",".join(classes))
+    profile = ("--profile", "small") if small else ()
+    train_args = (*choices.pop("train_args", ()), *own, *profile)
+    return specs.render_for(lab.settings, lab.names, train_args=train_args, **choices)
 
 
-def create_pipelines(lab: Lab, **choices: Any) -> Table:
-    """Create both pipelines, or update those whose spec has changed."""
+def create_pipelines(lab: Lab, classes: str = "", source: str = "", small: bool = False, **choices: Any) -> Table:
+    """Create both pipelines, or update those whose spec has changed.
+
+    Args:
+        lab: The lab.
+        classes: Class names, separated by commas, in the order of the model's outputs; read from ``source`` when empty.
+        source: Folder or zip file of the pictures that will be committed; dogs and cats when empty.
+        small: Whether to train a smaller net for fewer batches.
+        choices: Fields of :class:`pdk_nb.specs.PipelineParams`.
+
+    Raises:
+        DataError: The class names cannot be used, or the pictures' names tell none.
+    """
+    from pdk_nb.chapters.data import names_in
+
+    chosen = choose_classes(classes, names_in(source) if source and not classes else ())
     rows = []
-    for spec in rendered(lab, **choices):
+    for spec in rendered(lab, chosen, small, **choices):
         name = spec["pipeline"]["name"]
         outcome = mldm.ensure_pipeline(lab.pachyderm, spec)
         rows.append((name, spec["input"]["pfs"]["repo"], spec["transform"]["image"], outcome))
-    return Table(("Pipeline", "Starts with a commit in", "Image", "Outcome"), rows)
-
-
-def draw_flow(lab: Lab) -> Any:
-    """The stations from data repo to service, coloured by their states."""
-    names = lab.names
-    pipelines = mldm.pipelines(lab.pachyderm, names.project)
-    head = mldm.head(lab.pachyderm, names.project, names.data_repo)
-    service = deployment.service(lab)
-    nodes = [("repo", names.data_repo, f"commit {head[:8]}" if head else "empty")]
-    for name in (names.train_pipeline, names.deploy_pipeline):
-        nodes.append(("pipeline", name, pipelines.get(name, ("missing", ""))[0]))
-    nodes.append(
-        ("service", names.service, "not there" if service is None else "ready" if service.ready else "not ready")
+    return Table(
+        ("Pipeline", "Starts with a commit in", "Image", "Outcome"), rows, caption=f"Classes: {', '.join(chosen)}"
     )
-    return plots.flow(nodes, f"Project {names.project}")
+
+
+def classes(lab: Lab) -> tuple[str, ...]:
+    """Class names that the train pipeline learns, in the order of the model's outputs.
+
+    They stand in the pipeline's own command, so that every notebook and every person sees the same ones.
+    """
+    words = shlex.split(mldm.pipeline_command(lab.pachyderm, lab.names.project, lab.names.train_pipeline))
+    for word, value in zip(words, words[1:], strict=False):
+        if word == CLASSES_FLAG:
+            return parse_classes(value)
+    return LabelRule().classes

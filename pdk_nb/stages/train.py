@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from pdk_nb import mlde, source
 from pdk_nb.errors import DataError, PdkError, SettingsError, TrainingError, UsageError
-from pdk_nb.labels import LabelRule
+from pdk_nb.labels import LabelRule, parse_classes
 from pdk_nb.stages import experiment, pfs_root
 from pdk_nb.stages.model_info import FILE_NAME, ModelInfo
 
@@ -150,6 +150,11 @@ def parser() -> argparse.ArgumentParser:
         default=True,
         help="go on from the last version with what is new, or train anew with everything (default: %(default)s)",
     )
+    flags.add_argument(
+        "--classes",
+        default="",
+        help="class names, separated by commas, in the order of the model's outputs (default: the configuration's)",
+    )
     flags.add_argument("--profile", default="auto", help="profiles/<name>.yaml to use; auto goes by the resource pool")
     flags.add_argument(
         "--resource-pool", default="", help="Determined's resource pool (default: one with GPUs, if any)"
@@ -190,6 +195,9 @@ def run(options: argparse.Namespace, env: Mapping[str, str]) -> ModelInfo:
             over = experiment.read_yaml(code.folder / "profiles" / f"{profile}.yaml", f"profiles/{profile}.yaml")
             config = experiment.merge(config, over)
         log.info("resource pool: %s (%s), profile: %s", pool.name, "GPU" if pool.has_gpu else "CPU", profile or "none")
+        if options.classes:
+            named = LabelRule(parse_classes(options.classes)).classes
+            config = experiment.merge(config, {"data": {"classes": list(named)}})
         classes = tuple(str(name) for name in (config.get("data") or {}).get("classes") or ())
         _check_names(pfs_root() / options.input_name, classes)
         model = mlde.ensure_model(
