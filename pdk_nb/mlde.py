@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -37,9 +38,11 @@ __all__ = [
     "ensure_workspace",
     "experiment_for_job",
     "experiment_path",
+    "experiment_times",
     "experiments_for_job",
     "find_model",
     "metrics",
+    "moment",
     "pools",
     "progress",
     "register",
@@ -351,6 +354,24 @@ def progress(client: Determined, experiment_id: int) -> Progress:
     metric = (name, float(values[name])) if name in values else None
     done = 1.0 if state == "COMPLETED" else float(experiment.get("progress") or 0.0)
     return Progress(state, done, int(trial["id"]), int(trial.get("totalBatchesProcessed") or 0), metric)
+
+
+def experiment_times(client: Determined, experiment_id: int) -> tuple[float, float, str]:
+    """When an experiment began and ended, in seconds since the epoch (0: not yet), and its state.
+
+    Args:
+        experiment_id: The experiment.
+    """
+    found = session(client).get(f"/api/v1/experiments/{experiment_id}").json()["experiment"]
+    return moment(found.get("startTime")), moment(found.get("endTime")), str(found["state"]).removeprefix("STATE_")
+
+
+def moment(time_of: str | datetime | None) -> float:
+    """Seconds since the epoch of a time as the master writes it (RFC 3339); 0 for none."""
+    from dateutil.parser import isoparse
+
+    found = isoparse(time_of) if isinstance(time_of, str) and time_of else time_of
+    return found.timestamp() if isinstance(found, datetime) else 0.0
 
 
 def wait(

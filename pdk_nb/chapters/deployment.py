@@ -8,23 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pdk_nb import archive, mldm, serving
+from pdk_nb.chapters import flow
+from pdk_nb.chapters.flow import service
 from pdk_nb.errors import DeploymentError
+from pdk_nb.live import Area, Progress
 from pdk_nb.mldm import Job
 from pdk_nb.report import Note, Table
-from pdk_nb.service_status import ServiceStatus
 
 if TYPE_CHECKING:
     from pdk_nb.lab import Lab
 
+REDRAW_S = 1.0
 COLUMNS = ("Name", "Url", "Ready", "Prev", "Latest", "PrevRolledoutRevision", "LatestReadyRevision", "Age")
-
-
-def service(lab: Lab) -> ServiceStatus | None:
-    """The lab's service, or None while there is none."""
-    try:
-        return serving.service_status(lab.settings, lab.names.service)
-    except DeploymentError:
-        return None
 
 
 def served_commit(lab: Lab) -> str:
@@ -33,23 +28,26 @@ def served_commit(lab: Lab) -> str:
     return found.version if found and found.ready else ""
 
 
-def follow(lab: Lab, commit: str, timeout: float) -> Note:
-    """Wait until the deploy job of a commit has ended.
+def follow(lab: Lab, commit: str, timeout: float) -> None:
+    """Wait until the deploy job of a commit has ended; the graph takes colour meanwhile.
 
     Raises:
         TrainingError: It failed or did not end in time.
     """
-    names, said = lab.names, ""
+    names, graph, drawn_at = lab.names, Area(), 0.0
 
-    def look(job: Job | None) -> None:
-        nonlocal said
-        state = job.state.lower() if job else "waiting for the train job's output"
-        if state != said:
-            print(f"Waiting for {names.deploy_pipeline}: {state}")
-            said = state
+    with Progress(f"Waiting for the deploy job of {commit[:12]}…") as progress:
 
-    job = mldm.wait_job(lab.pachyderm, names.project, names.deploy_pipeline, commit, timeout=timeout, progress=look)
-    return Note("ok", f"{names.deploy_pipeline} ended as {job.state} after {job.seconds:.0f} s.")
+        def look(job: Job | None) -> None:
+            nonlocal drawn_at
+            progress.say(f"the job is {job.state.lower()}" if job else "the train job's output is not there yet")
+            if time.monotonic() - drawn_at > REDRAW_S:
+                graph.show(flow.draw(lab, commit))
+                drawn_at = time.monotonic()
+
+        job = mldm.wait_job(lab.pachyderm, names.project, names.deploy_pipeline, commit, timeout=timeout, progress=look)
+        graph.show(flow.draw(lab, commit))
+        progress.end(f"The deploy job succeeded after {job.seconds:.0f} s.")
 
 
 def log_tail(lab: Lab, commit: str, lines: int) -> str:
@@ -110,30 +108,30 @@ def wait_service(lab: Lab, commit: str, timeout: float) -> Note:
     Raises:
         DeploymentError: It failed or was not ready in time; the message has the reasons.
     """
-    started = time.monotonic()
-    status = serving.wait_ready(
-        lab.settings, lab.names.service, timeout, version=commit, poll=0.25, progress=lambda line: print(f"  {line}")
-    )
-    return Note("ready", f"{status.url} answers with the model of {commit} ({time.monotonic() - started:.0f} s).")
+    with _waiting(lab, commit) as progress:
+        status = serving.wait_ready(
+            lab.settings, lab.names.service, timeout, version=commit, poll=0.25, progress=progress.say
+        )
+    return Note("ready", f"{status.url} answers with the model of {commit}.")
 
 
 def serve_version(lab: Lab, commit: str, timeout: float) -> Note:
     """Roll back, or forward, to a version that the service has served; a canary ends with it."""
-    started = time.monotonic()
-    applied = serving.rollback(lab.settings, lab.names.service, commit)
-    _wait_changed(lab, applied, commit, timeout)
-    serving.promote(lab.settings, lab.names.service)
-    serving.wait_share(lab.settings, lab.names.service)
-    return Note("ready", f"{lab.names.service} answers with {commit} again ({time.monotonic() - started:.0f} s).")
+    with _waiting(lab, commit) as progress:
+        applied = serving.rollback(lab.settings, lab.names.service, commit)
+        _wait_changed(lab, applied, commit, timeout, progress)
+        serving.promote(lab.settings, lab.names.service)
+        serving.wait_share(lab.settings, lab.names.service)
+    return Note("ready", f"{lab.names.service} answers with {commit} again.")
 
 
 def canary(lab: Lab, commit: str, percent: int, timeout: float) -> Note:
     """Give a version that the service knows a share of the traffic, and wait until it has it."""
-    started = time.monotonic()
-    applied = serving.canary(lab.settings, lab.names.service, commit, percent)
-    _wait_changed(lab, applied, commit, timeout)
-    serving.wait_share(lab.settings, lab.names.service, percent)
-    text = f"{percent} % of the requests go to {commit} ({time.monotonic() - started:.0f} s)."
+    with _waiting(lab, commit) as progress:
+        applied = serving.canary(lab.settings, lab.names.service, commit, percent)
+        _wait_changed(lab, applied, commit, timeout, progress)
+        serving.wait_share(lab.settings, lab.names.service, percent)
+    text = f"{percent} % of the requests go to {commit}."
     return Note("ready", text, "lab.promote() gives it the rest; lab.serve_version(commit) goes back.")
 
 
@@ -151,7 +149,17 @@ def traffic_table(lab: Lab) -> Table:
     return Table(("Model version", "Share", "Revision", "Tag"), rows, caption=f"Traffic of {lab.names.service}")
 
 
-def _wait_changed(lab: Lab, applied: serving.Applied, commit: str, timeout: float) -> None:
+def _waiting(lab: Lab, commit: str) -> Progress:
+    return Progress(f"{lab.names.service} loads the model of {commit[:12]}…")
+
+
+def _wait_changed(lab: Lab, applied: serving.Applied, commit: str, timeout: float, progress: Progress) -> None:
     serving.wait_ready(
-        lab.settings, lab.names.service, timeout, version=commit, after=applied.previous_revision, poll=0.25
+        lab.settings,
+        lab.names.service,
+        timeout,
+        version=commit,
+        after=applied.previous_revision,
+        poll=0.25,
+        progress=progress.say,
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pdk_nb import plots, serving
 from pdk_nb.errors import DataError
 from pdk_nb.labels import LabelRule, split
+from pdk_nb.live import Progress
 from pdk_nb.photos import IMAGE_SUFFIXES, from_request, load_image, to_request
 from pdk_nb.record import record
 from pdk_nb.report import Table
@@ -53,19 +54,18 @@ def show_request(lab: Lab, picture: Path) -> Any:
     return figure
 
 
-def samples(lab: Lab, source: str, classes: str) -> list[Path]:
+def samples(lab: Lab, source: str) -> list[Path]:
     """A few pictures to predict that training never learns from.
 
     Args:
         lab: The lab.
         source: Folder or zip file that the model was trained from; the lab's own six pictures when empty.
-        classes: Class names, separated by commas.
     """
     from pdk_nb.chapters.data import open_photos
 
     if not source:
         return pictures_in(lab.sample("pred"))
-    arrival = open_photos(lab, source, "data1", classes)
+    arrival = open_photos(lab, source, "data1", lab.classes)
     rule, chosen = arrival.photos.rule, []
     held = hold_out([arrival])
     for name in rule.classes:
@@ -140,6 +140,19 @@ def ask(lab: Lab, pictures: Sequence[Path]) -> list[tuple[Path, Prediction]]:
         batch = list(pictures[start : start + BATCH])
         answers += zip(batch, serving.predict(target, images=batch), strict=True)
     return answers
+
+
+def who_answers(lab: Lab, picture: Path, requests: int) -> Table:
+    """Ask the same thing again and again, and count which version answered."""
+    target = serving.endpoint(lab.settings, lab.names.service)
+    with Progress("Asking who answers", requests, "requests") as progress:
+        counts: Counter[str] = Counter()
+        for done in range(1, requests + 1):
+            counts[serving.predict(target, images=[picture])[0].version or "unknown"] += 1
+            progress.step(done)
+        progress.end(f"Asked {requests} times in {progress.seconds:.1f} s.")
+    rows = [(version, count, f"{count / requests:.0%}") for version, count in counts.most_common()]
+    return Table(("Model version", "Answers", "Share"), rows)
 
 
 def curl(lab: Lab, file: str) -> str:

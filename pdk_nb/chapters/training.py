@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pdk_nb import mlde, mldm, plots
+from pdk_nb.chapters import flow
+from pdk_nb.chapters.flow import metric_of
 from pdk_nb.errors import TrainingError
+from pdk_nb.live import Area, Lines, Progress
 from pdk_nb.mldm import Job
 from pdk_nb.report import Table
 
@@ -15,6 +19,10 @@ if TYPE_CHECKING:
     from pdk_nb.lab import Lab
 
 REDRAW_S = 1.0
+LOG_LINES = 8
+# What the master puts before a trial's words: time, container, rank, level, process.
+LOG_HEAD = re.compile(r"^\[\S+T(\d\d:\d\d:\d\d)\S*\][^|]*\|\| (?:\w+: )?(?:\[\d+\] )?")
+CURVES = {"training": ("loss",), "validation": ("accuracy",)}
 
 
 @dataclass(frozen=True)
@@ -91,85 +99,83 @@ def trail(lab: Lab, commit: str) -> Trail:
         found["trial"] = mlde.progress(lab.determined, experiment.id).trial
     version = mlde.version_for_commit(lab.determined, names.model, commit)
     if version is not None:
-        metadata = version.metadata or {}
-        metric = metadata.get("metric") or {}
         found["version"] = version.model_version
         found["checkpoint"] = version.checkpoint.uuid if version.checkpoint else ""
-        found["code"] = str((metadata.get("code") or {}).get("sha", ""))
-        found["metrics"] = f"{metric['name']} {float(metric['value']):.3f}" if metric else ""
+        found["code"] = str(((version.metadata or {}).get("code") or {}).get("sha", ""))
+        found["metrics"] = metric_of(version)
     return Trail(commit, **found)
 
 
 def follow(lab: Lab, commit: str, timeout: float) -> Trail:
-    """Watch a train job until it ends, with a curve that is updated in place.
+    """Watch a train job until it ends: what is waited for, graph, curve and log, all updated in place.
 
     Raises:
         TrainingError: The job failed or did not end in time.
     """
-    watcher = _Watcher(lab, commit)
-    mldm.wait_job(
-        lab.pachyderm,
-        lab.names.project,
-        lab.names.train_pipeline,
-        commit,
-        timeout=timeout,
-        progress=watcher.look,
-    )
-    watcher.draw()
+    names = lab.names
+    with Progress(f"Waiting for the train job of {commit[:12]}…") as progress:
+        watcher = _Watcher(lab, commit, progress)
+        job = mldm.wait_job(
+            lab.pachyderm, names.project, names.train_pipeline, commit, timeout=timeout, progress=watcher.look
+        )
+        watcher.draw()
+        progress.end(f"The train job succeeded after {job.seconds:.0f} s.")
     return trail(lab, commit)
 
 
 class _Watcher:
-    """Draws the experiment of a job while it runs; the last picture stays in the notebook."""
+    """Draws a job and its experiment while they run; the last pictures stay in the notebook."""
 
-    def __init__(self, lab: Lab, commit: str) -> None:
+    def __init__(self, lab: Lab, commit: str, progress: Progress) -> None:
         self.lab = lab
         self.commit = commit
-        self.experiment = 0
-        self.trial = 0
-        self.said = ""
+        self.progress = progress
         self.drawn_at = 0.0
-        self.handle: Any = None
+        self.points = -1
+        self.graph, self.curve, self.log = Area(), Area(), Area()
 
     def look(self, job: Job | None) -> None:
-        """Called at each look at the job: says what is waited for, and redraws now and then."""
-        if not self.experiment:
-            found = mlde.experiment_for_job(self.lab.determined, self.commit)
-            self.experiment = found.id if found else 0
-        state = f"job {job.state.lower() if job else 'not created yet'}"
-        if self.experiment:
-            now = mlde.progress(self.lab.determined, self.experiment)
-            self.trial = now.trial
-            state += f", experiment {self.experiment} {now.state.lower()}"
-        if state != self.said:
-            print(f"Waiting for {self.lab.names.train_pipeline}: {state}")
-            self.said = state
-        if self.trial and time.monotonic() - self.drawn_at > REDRAW_S:
+        """Called at each look at the job: now and then, looks at the rest too."""
+        if time.monotonic() - self.drawn_at > REDRAW_S:
             self.draw()
 
     def draw(self) -> None:
-        """Draw the curve, or update the picture that is there."""
-        from IPython.display import display
-
-        if not self.trial:
-            return
+        """Bring everything that is shown up to date."""
+        now = flow.look(self.lab, self.commit)
+        self.progress.say(*self._said(now))
+        self.graph.show(flow.graph(self.lab, now).draw())
+        if now.progress is not None and now.progress.trial:
+            trial = now.progress.trial
+            points = points_of(self.lab, trial)
+            if len(points) != self.points:
+                self.points = len(points)
+                self.curve.show(plots.curve(points, f"experiment {now.experiment}, trial {trial}"))
+            lines = mlde.tail_logs(self.lab.determined, trial, LOG_LINES)
+            self.log.show(Lines(f"log of trial {trial}", [LOG_HEAD.sub(r"\1 ", line) for line in lines]))
         self.drawn_at = time.monotonic()
-        figure = curve(self.lab, self.trial, f"experiment {self.experiment}, trial {self.trial}")
-        if self.handle is None:
-            self.handle = display(figure, display_id=True)
-        else:
-            self.handle.update(figure)
+
+    def _said(self, now: flow.Flow) -> tuple[str, float | None]:
+        """What happens now, in words and as a share."""
+        if now.train is None:
+            return "no job yet", None
+        if now.progress is None:
+            return f"job {now.train.state.lower()}, it fetches and checks the code", None
+        if now.progress.state == "COMPLETED":
+            return "the experiment is done; its best checkpoint is being registered", None
+        if not now.progress.batches:
+            return f"experiment {now.experiment} is {now.progress.state.lower()}: the trial starts", None
+        share = now.progress.fraction
+        return f"experiment {now.experiment}: {now.progress.batches} batches, {share:.0%}", share
 
 
-def curve(lab: Lab, trial: int, title: str) -> Any:
-    """Loss and accuracy of a trial over batches."""
+def points_of(lab: Lab, trial: int) -> list[tuple[int, str, float]]:
+    """Loss and accuracy of a trial: batches, name of the metric, value."""
     points = []
     for point in mlde.metrics(lab.determined, trial):
-        wanted = {"training": ("loss",), "validation": ("accuracy",)}.get(point.group, ())
-        for name in wanted:
+        for name in CURVES.get(point.group, ()):
             if isinstance(point.values.get(name), (int, float)):
                 points.append((point.batches, f"{point.group} {name}", float(point.values[name])))
-    return plots.curve(points, title)
+    return points
 
 
 def log_tail(lab: Lab, commit: str, lines: int) -> str:

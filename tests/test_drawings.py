@@ -1,0 +1,87 @@
+"""Drawings: well-formed, described in words, and the same colours as words."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from pdk_nb.drawings import Bar, Drawing, Edge, Graph, Node, Timeline
+from pdk_nb.drawings.graph import BOX_WIDTH
+from pdk_nb.drawings.svg import COLOURS, SIGNS, shorten
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def parsed(drawing: Drawing) -> ElementTree.Element:
+    return ElementTree.fromstring(drawing.svg())
+
+
+def graph(**changes: object) -> Graph:
+    nodes = [
+        Node("a", "repo", "pets <&>", "done", "commit 1", 0, 0),
+        Node("b", "pipeline", "train", "failed", "crashing", 1, 0),
+        Node("c", "service", "dog-cat", "missing", "", 1, 1),
+    ]
+    return Graph(nodes, [Edge("a", "b", "done"), Edge("b", "c", "missing")], "Project", **changes)  # type: ignore[arg-type]
+
+
+def test_a_graph_is_an_svg_with_its_description() -> None:
+    drawn = graph().draw()
+    root = parsed(drawn)
+    assert root.get("role") == "img"
+    assert root.get("aria-label") == drawn.description
+    for words in ("Project", "repo pets <&>: commit 1", "service dog-cat: missing"):
+        assert words in drawn.description
+    texts = {element.text for element in root.iter(f"{SVG}text")}
+    assert {"pets <&>", "train", "crashing", "Project"} <= texts
+
+
+def test_boxes_stand_side_by_side_and_never_outside() -> None:
+    drawn = graph(lanes=("Pachyderm", "KServe")).draw()
+    root = parsed(drawn)
+    boxes = [each for each in root.iter(f"{SVG}rect") if each.get("rx") == "9"]
+    assert len(boxes) == 3
+    lefts = sorted({float(each.get("x", "")) for each in boxes})
+    assert lefts[1] - lefts[0] > BOX_WIDTH
+    for each in boxes:
+        assert float(each.get("x", "")) + float(each.get("width", "")) <= drawn.width
+        assert float(each.get("y", "")) + float(each.get("height", "")) <= drawn.height
+
+
+def test_a_missing_link_is_dashed_and_every_state_has_a_sign_and_a_colour() -> None:
+    assert set(SIGNS) == set(COLOURS)
+    # Missing and failed share their colour; their signs differ.
+    assert len(set(SIGNS.values())) == len(SIGNS)
+    paths = [each for each in parsed(graph().draw()).iter(f"{SVG}path") if each.get("stroke-dasharray")]
+    assert len(paths) == 1
+
+
+def test_in_a_page_it_takes_the_pages_colours_and_asks_nothing_from_outside() -> None:
+    shown = graph().draw()._repr_mimebundle_()
+    assert "currentColor" in shown["text/html"]
+    assert "http" not in shown["text/html"].replace("http://www.w3.org/2000/svg", "")
+    assert shown["text/plain"] == graph().description()
+
+
+def test_a_timeline_has_a_bar_for_each_thing_to_scale() -> None:
+    bars = [Bar("commit", 100.0, moment=True), Bar("job", 100.0, 120.0), Bar("service", 120.0, None, "running")]
+    line = Timeline(bars, "The way", now=130.0)
+    assert "job from 0 s to 20 s" in line.description()
+    assert "service from 20 s to 30 s" in line.description()
+    root = parsed(line.draw())
+    widths = [float(each.get("width", "")) for each in root.iter(f"{SVG}rect") if each.get("rx") == "4"]
+    assert widths[0] == pytest.approx(2 * widths[1], rel=0.01)
+
+
+def test_a_timeline_of_nothing_says_so() -> None:
+    assert "nothing has happened yet" in Timeline([], "The way").description()
+    assert parsed(Timeline([], "The way").draw()) is not None
+
+
+@pytest.mark.parametrize(("text", "width", "short"), [("abc", 100, "abc"), ("0123456789" * 4, 100, "…")])
+def test_long_names_lose_their_middle(text: str, width: float, short: str) -> None:
+    shown = shorten(text, width)
+    assert short in shown
+    assert shown[0] == text[0] and shown[-1] == text[-1]
+    assert len(shown) <= len(text)
