@@ -1,0 +1,31 @@
+"""Check 02: what the newest commit holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pdk_nb import mldm
+from pdk_nb.checks.findings import Findings, expect
+from pdk_nb.photos import ignored
+
+if TYPE_CHECKING:
+    from pdk_nb.lab import Lab
+
+
+def check_data(lab: Lab, minimum: int = 2) -> Findings:
+    """02: the newest commit holds pictures of every class and nothing else."""
+    commit = lab.latest_commit()
+    paths = mldm.files(lab.pachyderm, mldm.commit_of(lab.names.project, lab.names.data_repo, id=commit))
+    strange = [path for path in paths if ignored(path)]
+    yield expect(
+        len(paths) - len(strange) >= 2 * minimum,
+        f"Commit {commit} holds {len(paths)} pictures in {len({path.split('/')[1] for path in paths})} folder(s).",
+        f"Commit {commit} holds {len(paths)} files, too few to learn from.",
+        "Commit more pictures with lab.commit().",
+    )
+    yield expect(
+        not strange,
+        "Every file of it is a picture.",
+        f"{len(strange)} files are no pictures: {', '.join(strange[:3])}",
+        "Training skips them; delete them with pachctl delete file to have them out.",
+    )
