@@ -61,6 +61,10 @@ class PdkError(Exception):
             lines.append(f"  what to do: {self.fix}")
         return "\n".join(lines)
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows instead of a traceback: people need the three lines, not forty of ours."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UsageError(PdkError):
     """The command line or a notebook parameter is wrong."""

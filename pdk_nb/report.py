@@ -18,6 +18,9 @@ STATE_COLOURS = {
     "false": "#b34700",
     "not yet": "#0b62a4",
     "running": "#0b62a4",
+    "the id": "#0b62a4",
+    "hint": "#0b62a4",
+    "solution": "#0b62a4",
 }
 STYLE = (
     "border-collapse:collapse;margin:0.5em 0;font-variant-numeric:tabular-nums;font-size:0.95em;"
@@ -88,7 +91,7 @@ class Note:
         colour = STATE_COLOURS.get(self.state, "#666")
         fix = f'<br><span style="opacity:0.85">What to do: {html.escape(self.fix)}</span>' if self.fix else ""
         return (
-            f'<div style="border-left:4px solid {colour};padding:0.3em 0.8em;margin:0.3em 0">'
+            f'<div style="border-left:4px solid {colour};padding:0.3em 0.8em;margin:0.3em 0;white-space:pre-wrap">'
             f'<b style="color:{colour}">{html.escape(self.state)}</b> &ensp;{html.escape(self.text)}{fix}</div>'
         )
 

@@ -1,0 +1,36 @@
+"""Write the solutions into ``docs/instructor.md``: ``python -m pdk_nb.exercises``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pdk_nb.checkout import find_checkout
+from pdk_nb.exercises.catalogue import EXERCISES
+
+BEGIN, END = "<!-- exercises: begin -->", "<!-- exercises: end -->"
+
+
+def page() -> str:
+    """All exercises with their solutions, as Markdown."""
+    parts = []
+    for each in EXERCISES.values():
+        code = f"```python\n{each.solution}\n```"
+        parts.append(f"### {each.name}\n\n{each.question}\n\n*Hint:* {each.hint}\n\n{code}\n\n{each.why}\n")
+    return "\n".join(parts)
+
+
+def insert(document: str) -> str:
+    """The document with its part between the two markers replaced."""
+    head, _, rest = document.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return f"{head}{BEGIN}\n\n{page()}\n{END}{tail}"
+
+
+def main(path: Path | None = None) -> None:
+    """Bring the document up to date."""
+    path = path or find_checkout() / "docs" / "instructor.md"
+    path.write_text(insert(path.read_text()))
+
+
+if __name__ == "__main__":
+    main()
