@@ -8,12 +8,13 @@ STAMP  := $(VENV)/.installed
 LAB_FLAGS := --ServerApp.tornado_settings="{'websocket_max_message_size': 104857600}" $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab app test lint types unit e2e browser-test clean
+.PHONY: help setup run lab app gallery test lint types unit e2e browser-test clean
 
 help:
 	@echo "make run    the whole walkthrough, headless, on the embedded stack"
 	@echo "make lab    JupyterLab on notebooks/ with the embedded stack up"
 	@echo "make app    the prediction panel as a page of its own, with the embedded stack up"
+	@echo "make gallery  the executed notebooks of the newest run as pages for a browser without internet"
 	@echo "make test   lint, types, tests (with the walkthrough as end-to-end tests)"
 	@echo "make browser-test  the notebooks, the panel and the app in a real browser (minutes; pictures in runs/browser)"
 	@echo "make clean  stop the stack; delete the environment, its state and results"
@@ -41,6 +42,11 @@ lab: setup
 app: setup
 	$(BIN)/pdk-nb up --state-dir $(STATE)
 	@trap '$(BIN)/pdk-nb down --state-dir $(STATE)' EXIT INT TERM; $(BIN)/pdk-nb app --state-dir $(STATE)
+
+# The newest run, or a new one when there is none.
+gallery: setup
+	@test -f runs/latest/summary.json || $(MAKE) run
+	$(BIN)/pdk-nb gallery
 
 test: lint types unit
 
@@ -71,5 +77,5 @@ browser-test: setup
 
 clean:
 	@if [ -x $(BIN)/pdk-nb ]; then $(BIN)/pdk-nb down --purge --state-dir $(STATE); fi
-	rm -rf $(VENV) $(STATE) runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(STATE) runs gallery build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import tempfile
 import time
 import warnings
@@ -23,6 +24,7 @@ from typing import Any
 
 from pdk_nb.errors import UsageError
 from pdk_nb.names import PARTICIPANT_VARIABLE
+from pdk_nb.pages import IMAGES, write_page
 from pdk_nb.record import HEADLESS_VARIABLE, RECORD_VARIABLE, read_record
 
 KERNEL = "python3"
@@ -177,6 +179,7 @@ def run(
     given = check_parameters(notebooks, parameters or {})
     folder = new_run_folder(out_dir)
     record = folder / "record.jsonl"
+    copy_images(notebooks_dir, folder)
     results = [NotebookResult(path.stem) for path in notebooks]
     started_at, started = time.time(), time.monotonic()
     status = "failed"
@@ -237,6 +240,13 @@ def new_run_folder(out_dir: Path) -> Path:
     raise UsageError("No name is left for a new run.", where=str(out_dir))
 
 
+def copy_images(notebooks_dir: Path, folder: Path) -> None:
+    """The pictures that the notebooks' text shows, beside the executed ones."""
+    images = notebooks_dir / IMAGES
+    if images.is_dir():
+        shutil.copytree(images, folder / IMAGES, dirs_exist_ok=True)
+
+
 def execute(
     notebook: Path, folder: Path, values: Mapping[str, Any], result: NotebookResult, environment: Mapping[str, str]
 ) -> None:
@@ -280,7 +290,7 @@ def execute(
         result.error = f"{notebook.name} ended without its closing check."
     result.status = "failed" if result.error else "passed"
     if target.exists():
-        write_html(target)
+        write_page(target)
 
 
 @contextmanager
@@ -332,32 +342,6 @@ def cell_name(executed: Path, index: int) -> str:
         return f"cell '{cells[index].get('id', index)}'"
     except (OSError, ValueError, IndexError):
         return f"cell {index}"
-
-
-def write_html(executed: Path) -> Path:
-    """Write a page of an executed notebook that needs nothing from outside.
-
-    The page's scripts and fonts would come from elsewhere; a notebook without widgets needs none of them.
-    """
-    import nbformat
-    from nbconvert import HTMLExporter
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        notebook = nbformat.read(str(executed), as_version=4)
-        notebook.metadata.pop("widgets", None)
-        for cell in notebook.cells:
-            for output in cell.get("outputs", []):
-                if "data" in output:
-                    output["data"].pop("application/vnd.jupyter.widget-view+json", None)
-        exporter = HTMLExporter(template_name="lab", require_js_url="", mathjax_url="", language_code="en")
-        page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": executed.stem}})
-    # The lab template asks a CDN for mermaid; no notebook of ours uses it.
-    page = re.sub(r'<script type="module">.*?mermaid.*?</script>', "", page, flags=re.S)
-    page = re.sub(r'<script[^>]+src="https?://[^"]*"[^>]*></script>', "", page)
-    target = executed.with_suffix(".html")
-    target.write_text(page)
-    return target
 
 
 def _result(folder: Path, status: str, seconds: float, started_at: float, notebooks: list[NotebookResult]) -> RunResult:

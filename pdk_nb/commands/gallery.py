@@ -1,0 +1,26 @@
+"""``gallery``: the executed notebooks of a run as pages for a browser without internet."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pdk_nb.commands.common import Options, Subparsers, say
+
+
+def register(commands: Subparsers, options: Options) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser("gallery", help="turn the notebooks of a run into pages with an index")
+    parser.add_argument("--run", default="runs/latest", metavar="DIR", help="folder of a run (default: runs/latest)")
+    parser.add_argument("--out", default="gallery", metavar="DIR", help="folder of the pages (default: gallery)")
+    parser.set_defaults(handler=command_gallery)
+
+
+def command_gallery(args: argparse.Namespace) -> int:
+    """``pdk-nb gallery``."""
+    from pdk_nb.pages import gallery
+
+    index = gallery(Path(args.run), Path(args.out))
+    say(f"Open it in a browser: {index}")
+    print(index)
+    return 0
