@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -26,6 +28,17 @@ def test_the_conda_environment_lists_nothing_of_its_own() -> None:
     assert re.fullmatch(r"python=3\.\d+", python)
     assert pip == "pip"
     assert through_pip == {"pip": ["-c constraints.txt", "-e .[all,dev]"]}
+
+
+def test_containers_and_binder_use_the_same_environment() -> None:
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    assert container["postCreateCommand"] == "make setup"
+    assert "python:3.11" in container["image"]
+    assert (ROOT / "binder" / "requirements.txt").read_text().splitlines() == ["-c ../constraints.txt", ".[all]"]
+    assert (ROOT / "binder" / "runtime.txt").read_text().strip() == "python-3.11"
+    start = ROOT / "binder" / "start"
+    assert os.access(start, os.X_OK)
+    assert subprocess.run(["bash", "-n", str(start)], capture_output=True).returncode == 0
 
 
 def test_every_constraint_is_one_exact_version() -> None:
@@ -54,5 +67,14 @@ def test_no_tracked_file_names_a_machine_of_ours() -> None:
 
 def test_the_readme_names_every_command() -> None:
     readme = (ROOT / "README.md").read_text()
-    for command in ("make run", "make lab", "make test", "make clean", "pdk-nb up", "pdk-nb run", "pdk-nb predict"):
+    for command in (
+        "make run",
+        "make lab",
+        "make test",
+        "make clean",
+        "pdk-nb up",
+        "pdk-nb run",
+        "pdk-nb predict",
+        "pdk-nb lineage",
+    ):
         assert command in readme, command
