@@ -7,7 +7,20 @@ import os
 import sys
 
 from pdk_nb import __version__
-from pdk_nb.commands import app, config, doctor, images, participants, predictions, specs, stack, storage, walkthrough
+from pdk_nb.commands import (
+    app,
+    config,
+    doctor,
+    gallery,
+    images,
+    lineage,
+    participants,
+    predictions,
+    specs,
+    stack,
+    storage,
+    walkthrough,
+)
 from pdk_nb.commands.common import say, shared_options
 from pdk_nb.errors import PdkError
 
@@ -20,6 +33,8 @@ GROUPS = (
     participants,
     predictions,
     app,
+    lineage,
+    gallery,
     specs,
     images,
     storage,

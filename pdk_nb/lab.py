@@ -16,6 +16,7 @@ from pdk_nb.names import Names
 
 if TYPE_CHECKING:
     import python_pachyderm
+    from determined.common.experimental.model import ModelVersion
     from determined.experimental import Determined
 
     from pdk_nb.chapters.cleanup import Plan
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from pdk_nb.chapters.prediction import Evaluation
     from pdk_nb.chapters.training import Trail
     from pdk_nb.doctor import Report
+    from pdk_nb.drawings import Drawing
+    from pdk_nb.lineage import Chain
+    from pdk_nb.predictions import Prediction
     from pdk_nb.report import Note, Table
     from pdk_nb.settings import Settings
     from pdk_nb.widgets import PredictionPanel
@@ -82,6 +86,16 @@ class Lab:
         known.require("mlde_host", "mlde_port")
         return mlde.connect(known.master_url, known.det_user, known.det_password.reveal())
 
+    def start(self, notebook: str) -> Note:
+        """See that a notebook has what it needs; says which earlier one has to run first.
+
+        Raises:
+            PdkError: Something is not there yet.
+        """
+        from pdk_nb import checks
+
+        return checks.before(self, notebook)
+
     # 00 environment
 
     def settings_table(self) -> Table:
@@ -110,25 +124,32 @@ class Lab:
 
         return setup.create_projects(self)
 
-    def create_pipelines(self, **choices: Any) -> Table:
-        """Render both pipeline specs and create or update the pipelines."""
+    def create_pipelines(self, classes: str = "", source: str = "", small: bool = False, **choices: Any) -> Table:
+        """Render both pipeline specs and create or update the pipelines; the classes stand in the train pipeline's."""
         from pdk_nb.chapters import setup
 
-        return setup.create_pipelines(self, **choices)
+        return setup.create_pipelines(self, classes, source, small, **choices)
 
-    def draw_flow(self) -> Any:
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names that the train pipeline learns, in the order of the model's outputs."""
+        from pdk_nb.chapters import setup
+
+        return setup.classes(self)
+
+    def draw_flow(self, commit: str = "") -> Drawing:
         """The way from the data repo to the service, with states."""
-        from pdk_nb.chapters import setup
+        from pdk_nb.chapters import flow
 
-        return setup.draw_flow(self)
+        return flow.draw(self, commit)
 
     # 02 data
 
-    def open_photos(self, source: str, arrival: str = "data1", classes: str = "dog,cat") -> Arrival:
-        """Pictures of a folder or a zip file, looked at one by one."""
+    def open_photos(self, source: str, arrival: str = "data1", small: bool = False) -> Arrival:
+        """Pictures of a folder or a zip file, looked at one by one; a few of them when ``small``."""
         from pdk_nb.chapters import data
 
-        return data.open_photos(self, source, arrival, classes)
+        return data.open_photos(self, source, arrival, self.classes, data.SMALL if small else 0)
 
     def commit(self, arrival: Arrival, folder: str = "") -> str:
         """Commit pictures; the same pictures again make no new commit."""
@@ -141,6 +162,12 @@ class Lab:
         from pdk_nb.chapters import data
 
         return data.latest_commit(self)
+
+    def committed(self, commit: str = "") -> list[tuple[str, int]]:
+        """Path and class index of every picture of a commit."""
+        from pdk_nb.chapters import data
+
+        return data.committed(self, commit or self.latest_commit(), self.classes)
 
     # 03 training
 
@@ -162,13 +189,25 @@ class Lab:
 
         return training.trail(self, commit or self.latest_commit())
 
+    def timeline(self, commit: str = "") -> Drawing:
+        """When the jobs and the experiment of a commit ran."""
+        from pdk_nb.chapters import flow
+
+        return flow.timeline(self, commit or self.latest_commit()).draw()
+
+    def model_version(self, commit: str = "") -> ModelVersion | None:
+        """The registered version of a commit, as Determined's client has it."""
+        from pdk_nb import mlde
+
+        return mlde.version_for_commit(self.determined, self.names.model, commit or self.latest_commit())
+
     # 04 deployment
 
-    def follow_deployment(self, commit: str = "", timeout: float = 600.0) -> Note:
+    def follow_deployment(self, commit: str = "", timeout: float = 600.0) -> None:
         """Wait until the deploy job has ended."""
         from pdk_nb.chapters import deployment
 
-        return deployment.follow(self, commit or self.latest_commit(), timeout)
+        deployment.follow(self, commit or self.latest_commit(), timeout)
 
     def deploy_log(self, lines: int = 25, commit: str = "") -> str:
         """What the deploy job printed."""
@@ -206,11 +245,11 @@ class Lab:
 
         return prediction.show_request(self, Path(picture))
 
-    def samples(self, source: str = "", classes: str = "dog,cat") -> list[Path]:
+    def samples(self, source: str = "") -> list[Path]:
         """A few pictures that training never learns from."""
         from pdk_nb.chapters import prediction
 
-        return prediction.samples(self, source, classes)
+        return prediction.samples(self, source)
 
     def predict_json(self, *files: str | Path, judge: bool = True) -> Table:
         """Send request files as they are, like the setup guide's curl."""
@@ -235,6 +274,23 @@ class Lab:
         from pdk_nb.widgets import PredictionPanel
 
         return PredictionPanel(self)
+
+    def ask(self, pictures: list[Path]) -> list[tuple[Path, Prediction]]:
+        """Pictures with the service's answers, as data."""
+        from pdk_nb.chapters import prediction
+
+        return prediction.ask(self, pictures)
+
+    def lineage(self, id: str = "", prediction: Prediction | None = None) -> Chain:
+        """From an answer, or any id, back to the very pictures and code, and forward to the service.
+
+        Args:
+            id: A commit, version or checkpoint id, or a registry number; the model that answers now when empty.
+            prediction: An answer: the version that gave it is followed.
+        """
+        from pdk_nb import lineage
+
+        return lineage.trace(self, id, prediction=prediction)
 
     # 06 second arrival
 
@@ -280,6 +336,12 @@ class Lab:
 
         return deployment.traffic_table(self)
 
+    def who_answers(self, picture: Path, requests: int = 40) -> Table:
+        """Ask the same thing again and again, and count which version answered."""
+        from pdk_nb.chapters import prediction
+
+        return prediction.who_answers(self, picture, requests)
+
     def served_commit(self) -> str:
         """The commit whose model answers now."""
         from pdk_nb.chapters import deployment
@@ -300,12 +362,38 @@ class Lab:
 
         return cleanup.apply(self, plan)
 
-    def check(self, notebook: str, **facts: Any) -> None:
-        """Look at the cluster and say whether a notebook's goal is met.
+    def check(self, name: str, answer: Any = ..., **facts: Any) -> None:
+        """Look at the cluster and say whether a notebook's goal is met, or whether an exercise's answer is right.
+
+        Args:
+            name: Number of a notebook, e.g. ``03``, or name of an exercise, e.g. ``03-best``.
+            answer: The answer to an exercise.
+            facts: What a notebook's check is to judge.
 
         Raises:
-            CheckFailed: It is not, and nobody is there to read the hint.
+            CheckFailed: A goal is not met, or an answer is wrong, and nobody is there to read the hint.
         """
-        from pdk_nb import checks
+        from pdk_nb import checks, exercises
 
-        checks.check(self, notebook, **facts)
+        if name in exercises.EXERCISES:
+            exercises.check(self, name, answer)
+        else:
+            checks.check(self, name, **facts)
+
+    def recap(self) -> Note:
+        """The newest commit's id with everything that it ties so far."""
+        from pdk_nb.chapters import flow
+
+        return flow.recap(self)
+
+    def hint(self, exercise: str) -> Note:
+        """A hint for an exercise."""
+        from pdk_nb import exercises
+
+        return exercises.hint(exercise)
+
+    def solution(self, exercise: str) -> Note:
+        """The solution of an exercise."""
+        from pdk_nb import exercises
+
+        return exercises.solution(exercise)

@@ -14,8 +14,11 @@ FLOORS = (
     {
         "archive",
         "discovery",
+        "drawings",
         "labels",
+        "live",
         "manifests",
+        "pages",
         "photos",
         "plots",
         "runner",
@@ -30,7 +33,7 @@ FLOORS = (
         "torchserve_config",
     },
     {"cluster", "configure", "images", "mldm", "mlde", "predictions", "rollout", "service_objects", "serving"},
-    {"chapters", "checks", "doctor", "lineage", "stages"},
+    {"chapters", "checks", "doctor", "exercises", "lineage", "stages"},
     {"lab"},
     {"widgets"},
     {"app"},
@@ -38,7 +41,7 @@ FLOORS = (
     {"cli"},
 )
 # A chapter may name the lab that it is given, for its type alone.
-TYPE_ONLY = {("chapters", "lab"), ("checks", "lab"), ("lab", "widgets")}
+TYPE_ONLY = {("chapters", "lab"), ("checks", "lab"), ("exercises", "lab"), ("lineage", "lab"), ("lab", "widgets")}
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -19,6 +19,9 @@ from pdk_nb.commands.common import (
 from pdk_nb.errors import UsageError
 from pdk_nb.names import Names
 
+# Parameters of notebooks that name files.
+PATHS = ("data1", "data2", "upload")
+
 
 def register(commands: Subparsers, options: Options) -> None:
     """Add these commands to the command line."""
@@ -28,6 +31,7 @@ def register(commands: Subparsers, options: Options) -> None:
     run.add_argument("--from", dest="first", metavar="NN", help="start at notebook NN")
     run.add_argument("--only", metavar="NN", help="run notebook NN alone")
     run.add_argument("-p", dest="parameters", action="append", default=[], metavar="NAME=VALUE", help="set a parameter")
+    run.add_argument("--small", action="store_true", help="fewer pictures and a shorter training; answers not judged")
     run.add_argument(
         "--with-stack", action="store_true", help="use the embedded stack; start it if needed, then stop it"
     )
@@ -52,6 +56,12 @@ def command_run(args: argparse.Namespace) -> int:
     if args.with_stack and args.kubeconfig:
         raise UsageError("--with-stack and --kubeconfig exclude each other.", where="pdk-nb run")
     parameters = pairs_of(args.parameters, "-p")
+    for name in PATHS:
+        # Kernels run in the notebooks' folder; people mean their own.
+        if parameters.get(name) and Path(parameters[name]).expanduser().exists():
+            parameters[name] = str(Path(parameters[name]).expanduser().resolve())
+    if args.small:
+        parameters.setdefault("small", "true")
     if args.namespace != "default":
         parameters.setdefault("namespace", args.namespace)
     participant = Names.chosen(args.participant).participant

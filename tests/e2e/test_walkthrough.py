@@ -6,11 +6,15 @@ import json
 import shutil
 import subprocess
 import urllib.request
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pdk_nb import exercises
+from pdk_nb.errors import PdkError
+from pdk_nb.lab import connect
 from pdk_nb.runner import NotebookResult, execute, find_notebooks, parameters_of
 from tests.e2e.conftest import ROOT, pdk_nb
 
@@ -54,6 +58,57 @@ def test_predictions_are_right(folder: Path) -> None:
     pictures = [line for name, line in predictions.items() if name.endswith(".jpg")]
     assert len(pictures) == 6
     assert sum(bool(line["correct"]) for line in pictures) >= 5
+
+
+def lineage(stack: dict[str, str], *arguments: str) -> dict[str, Any]:
+    done = pdk_nb("lineage", *arguments, "--json", "--kubeconfig", stack["kubeconfig"])
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def stations(chain: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {each["kind"]: each for each in chain["stations"]}
+
+
+def test_the_lineage_leads_from_the_service_to_the_pictures_and_follows_a_roll_back(stack: dict[str, str]) -> None:
+    lab = connect(stack["kubeconfig"])
+    newest = lineage(stack)
+    assert newest["whole"], newest
+    new = stations(newest)
+    assert new["files"]["count"] == 600
+    assert new["goes on from"]["id"] != newest["id"]
+    old_id = new["goes on from"]["id"]
+    lab.serve_version(old_id)
+    rolled = lineage(stack)
+    old = stations(rolled)
+    assert rolled["id"] == old_id
+    assert old["files"]["count"] == 400
+    assert "goes on from" not in old
+    assert old["checkpoint"]["id"] != new["checkpoint"]["id"]
+    forward = stations(lineage(stack, newest["id"][:8]))
+    assert (forward["service"]["serves_now"], forward["service"]["served_before"]) == (False, True)
+    answer = lab.ask(lab.samples()[:1])[0][1]
+    assert lab.lineage(prediction=answer).id == old_id
+    lab.serve_version(newest["id"])
+    picture = pdk_nb("lineage", "--svg", "--kubeconfig", stack["kubeconfig"])
+    assert ElementTree.fromstring(picture.stdout).get("role") == "img"
+
+
+@pytest.mark.parametrize("name", exercises.EXERCISES)
+def test_the_solution_of_each_exercise_is_right(name: str, stack: dict[str, str]) -> None:
+    space: dict[str, Any] = {"lab": connect(stack["kubeconfig"])}
+    exec(exercises.find(name).solution, space)
+    note = exercises.judge(space["lab"], name, space["answer"])
+    assert note.state == "ok", note
+
+
+def test_a_notebook_says_which_one_has_to_run_first(stack: dict[str, str]) -> None:
+    empty = connect(stack["kubeconfig"], participant="nobody")
+    with pytest.raises(PdkError, match="Notebook 04 cannot start: there is no pipeline") as caught:
+        empty.start("04")
+    assert "Run notebook 01 first" in caught.value.fix
+    assert empty.start("01").state == empty.start("99").state == "ok"
+    assert connect(stack["kubeconfig"]).start("06").state == "ok"
 
 
 def test_the_guides_kubectl_and_curl(stack: dict[str, str]) -> None:
