@@ -9,16 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 # Okabe and Ito, "Color Universal Design", 2008.
-BLUE, ORANGE, GREEN, VERMILION, SKY, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#777777"
-STATE_COLOURS = {
-    "RUNNING": SKY,
-    "STARTING": SKY,
-    "STANDBY": GREEN,
-    "SUCCESS": GREEN,
-    "READY": GREEN,
-    "FAILURE": VERMILION,
-    "CRASHING": VERMILION,
-}
+BLUE, ORANGE, GREEN, VERMILION, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9"
 
 
 class Picture(Figure):
@@ -103,45 +94,6 @@ def curve(points: Sequence[tuple[int, str, float]], title: str) -> Picture:
     return figure
 
 
-def flow(nodes: Sequence[tuple[str, str, str]], title: str = "") -> Picture:
-    """The way from data to service, left to right.
-
-    Args:
-        nodes: Kind (``repo``, ``pipeline``, ``service`` …), name and state of each station, in order.
-        title: The figure's title.
-    """
-    from matplotlib.patches import FancyBboxPatch
-
-    width = 2.15 * len(nodes)
-    described = " → ".join(f"{kind} {name} ({state.lower()})" for kind, name, state in nodes)
-    figure = new_figure(width, 1.5, described)
-    axis = figure.subplots()
-    axis.set_axis_off()
-    axis.set_xlim(0, len(nodes))
-    axis.set_ylim(0, 1)
-    for index, (kind, name, state) in enumerate(nodes):
-        colour = STATE_COLOURS.get(state.upper(), GREY)
-        box = FancyBboxPatch(
-            (index + 0.06, 0.22),
-            0.8,
-            0.56,
-            boxstyle="round,pad=0,rounding_size=0.08",
-            facecolor="white",
-            edgecolor=colour,
-            linewidth=2,
-        )
-        axis.add_patch(box)
-        axis.text(index + 0.46, 0.62, kind, ha="center", va="center", fontsize=8, color=GREY)
-        axis.text(index + 0.46, 0.46, name, ha="center", va="center", fontsize=8.5, weight="bold")
-        axis.text(index + 0.46, 0.31, state.lower(), ha="center", va="center", fontsize=8, color=colour)
-        if index + 1 < len(nodes):
-            arrow = {"arrowstyle": "-|>", "color": GREY, "linewidth": 1.4}
-            axis.annotate("", xy=(index + 1.05, 0.5), xytext=(index + 0.87, 0.5), arrowprops=arrow)
-    if title:
-        axis.set_title(title, fontsize=10, loc="left")
-    return figure
-
-
 def confusion(matrices: Mapping[str, Mapping[tuple[str, str], int]], classes: Sequence[str]) -> Picture:
     """Confusion matrices side by side.
 
@@ -153,13 +105,15 @@ def confusion(matrices: Mapping[str, Mapping[tuple[str, str], int]], classes: Se
         f"{title}: " + ", ".join(f"{count} {true} as {guess}" for (true, guess), count in counts.items())
         for title, counts in matrices.items()
     )
-    figure = new_figure(3.1 * max(1, len(matrices)), 2.8, described)
+    side = max(2.8, 0.6 * len(classes))
+    figure = new_figure((side + 0.3) * max(1, len(matrices)), side, described)
     axes = figure.subplots(1, max(1, len(matrices)), squeeze=False)[0]
     for axis, (title, counts) in zip(axes, matrices.items(), strict=False):
         grid = [[counts.get((true, guess), 0) for guess in classes] for true in classes]
         highest = max(max(row) for row in grid) or 1
         axis.imshow(grid, cmap="Blues", vmin=0, vmax=highest * 1.4)
-        axis.set_xticks(range(len(classes)), classes)
+        # Long or many names would run into each other.
+        axis.set_xticks(range(len(classes)), classes, rotation=0 if sum(map(len, classes)) < 24 else 30)
         axis.set_yticks(range(len(classes)), classes)
         axis.set_xlabel("predicted")
         axis.set_ylabel("true")
