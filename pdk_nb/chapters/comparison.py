@@ -47,7 +47,7 @@ class Rival:
         if self.version == PREVIOUS:
             return f"the previous revision, which has {self.percent} % of the traffic"
         number = f"version {self.number}" if self.number else "version"
-        state = "runs beside the service" if self.endpoint else "will be started beside the service"
+        state = "runs beside it" if self.endpoint else "starts beside it"
         return f"{number} ({self.version[:12]}…), {state}"
 
 

@@ -171,4 +171,5 @@ def _whole(page: Page, target: Path) -> None:
         "() => document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-inner').scrollHeight"
     )
     page.set_viewport_size({"width": 1280, "height": min(12_000, int(height) + 260)})
+    page.evaluate("() => document.querySelectorAll('.jp-WindowedPanel-outer').forEach(each => each.scrollTo(0, 0))")
     page.screenshot(path=target, animations="disabled")
