@@ -15,6 +15,8 @@ from pdk_nb.checkout import find_checkout
 from pdk_nb.names import Names
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import python_pachyderm
     from determined.common.experimental.model import ModelVersion
     from determined.experimental import Determined
@@ -269,11 +271,11 @@ class Lab:
 
         return prediction.curl(self, file)
 
-    def panel(self) -> PredictionPanel:
-        """Upload a picture and see its class."""
+    def panel(self, samples: Sequence[Path] = ()) -> PredictionPanel:
+        """Upload pictures and see their classes; the gallery holds the given samples, or the lab's own."""
         from pdk_nb.widgets import PredictionPanel
 
-        return PredictionPanel(self)
+        return PredictionPanel(self, samples)
 
     def ask(self, pictures: list[Path]) -> list[tuple[Path, Prediction]]:
         """Pictures with the service's answers, as data."""

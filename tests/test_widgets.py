@@ -179,6 +179,17 @@ def test_a_file_that_changes_while_it_is_sent(panel: PredictionPanel, browser: B
     assert panel.pictures == []
 
 
+def test_folders_tell_classes_too(panel: PredictionPanel, tmp_path: Path) -> None:
+    for name, content in (("car", RED), ("bus", BLUE)):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, "1.png", content)
+    own = sorted(tmp_path.rglob("*.png"))
+    panel.submit(*own)
+    assert [each.expected for each in panel.pictures] == ["bus", "car"]
+    # Both are called the same, so that the gallery says the folders.
+    assert [each["name"] for each in PredictionPanel(panel.lab, own).upload.gallery] == ["bus/1.png", "car/1.png"]
+
+
 def test_a_sample_goes_the_same_way(panel: PredictionPanel, browser: Browser) -> None:
     names = [each["name"] for each in panel.upload.gallery]
     assert len(names) == 6

@@ -33,6 +33,7 @@ class Asked:
 
     Attributes:
         name: File name.
+        folder: Name of the folder that it lay in; empty when unknown.
         size: Width and height in pixels, as stored.
         picture: A small copy as a ``data:`` address; empty when it cannot be read.
         instance: What is sent for it; None when nothing can be.
@@ -42,6 +43,7 @@ class Asked:
     """
 
     name: str
+    folder: str = ""
     size: tuple[int, int] = (0, 0)
     picture: str = ""
     instance: dict[str, str] | None = None
@@ -51,8 +53,9 @@ class Asked:
 
     @property
     def expected(self) -> str:
-        """The class that the picture's name tells; empty when it tells none."""
-        return expected_label(self.name, tuple(self.answer.scores)) if self.answer and self.answer.scores else ""
+        """The class that the picture's name or folder tells; empty when they tell none."""
+        path = f"{self.folder}/{self.name}" if self.folder else self.name
+        return expected_label(path, tuple(self.answer.scores)) if self.answer and self.answer.scores else ""
 
     @property
     def right(self) -> bool | None:
@@ -60,7 +63,7 @@ class Asked:
         return self.answer.label == self.expected if self.answer and self.expected else None
 
 
-def prepare(name: str, content: bytes, target: Endpoint, shown_side: int = SHOWN_SIDE) -> Asked:
+def prepare(name: str, content: bytes, target: Endpoint, *, shown_side: int = SHOWN_SIDE, folder: str = "") -> Asked:
     """Make a picture ready to be sent: decoded, upright, and no larger than the service takes.
 
     Args:
@@ -68,6 +71,7 @@ def prepare(name: str, content: bytes, target: Endpoint, shown_side: int = SHOWN
         content: The file's bytes.
         target: Where it will go.
         shown_side: Longest side of the copy for the page, in pixels.
+        folder: Name of the folder that it lay in; empty when unknown.
     """
     try:
         if len(content) > MAX_PICTURE_BYTES:
@@ -79,7 +83,7 @@ def prepare(name: str, content: bytes, target: Endpoint, shown_side: int = SHOWN
         instance = to_request([content], max_bytes=target.max_bytes - ROOM)["instances"][0]
         with Image.open(io.BytesIO(content)) as stored:
             size = stored.size
-        return Asked(name, size, thumbnail(base64.b64decode(instance["data"]), shown_side), instance)
+        return Asked(name, folder, size, thumbnail(base64.b64decode(instance["data"]), shown_side), instance)
     except PdkError as error:
         return Asked(name, error=_named(name, error))
 

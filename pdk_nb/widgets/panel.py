@@ -6,7 +6,7 @@ shown with ``display`` as well, because a saved notebook keeps no widgets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from pdk_nb.widgets.asking import SHOWN_SIDE, SHOWN_SIDE_OF_MANY, Asked, ask, pr
 from pdk_nb.widgets.batch import batch_view, tally
 from pdk_nb.widgets.compare import RivalChoice, compare_view
 from pdk_nb.widgets.styles import Html, escape
-from pdk_nb.widgets.upload import PictureUpload, entry
+from pdk_nb.widgets.upload import PictureUpload, entry_of
 
 if TYPE_CHECKING:
     from pdk_nb.lab import Lab
@@ -36,6 +36,7 @@ class PredictionPanel:
 
     Args:
         lab: The lab.
+        samples: Pictures of the gallery; the lab's own when empty.
 
     Attributes:
         pictures: What was asked last, each with its answer or the reason why there is none.
@@ -43,14 +44,14 @@ class PredictionPanel:
         view: What the panel shows; None before the first picture.
     """
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, samples: Sequence[Path] = ()) -> None:
         self.lab = lab
         self.pictures: list[Asked] = []
         self.error: PdkError | None = None
         self.view: Html | None = None
         folder = lab.sample("pred")
-        samples = pictures_in(folder) if folder.is_dir() else []
-        self.upload = PictureUpload(samples, self._refused)
+        gallery = list(samples) or (pictures_in(folder) if folder.is_dir() else [])
+        self.upload = PictureUpload(gallery, self._refused)
         self.upload.observe(self._uploaded, names="value")
         self.status = ipywidgets.HTML()
         self.status.add_class("pdk-status")
@@ -83,7 +84,7 @@ class PredictionPanel:
             PdkError: A picture was refused, or the service failed.
         """
         paths = [path if path.exists() else self.lab.sample(str(path)) for path in map(Path, pictures)]
-        self.upload.value = tuple(entry(path.name, path.read_bytes()) for path in paths)
+        self.upload.value = tuple(entry_of(path) for path in paths)
         self._shown()
 
     def compare(self, version: str) -> None:
@@ -131,20 +132,21 @@ class PredictionPanel:
             self.upload.busy = False
 
     def _uploaded(self, change: dict[str, Any]) -> None:
-        files = [(str(each["name"]), bytes(each["content"])) for each in change["new"] or ()]
+        files = list(change["new"] or ())
         if files:
             # An upload that stays in the widget would keep its memory until the next one.
             self.upload.value = ()
             self._work(lambda: self._predict(files))
 
-    def _predict(self, files: Sequence[tuple[str, bytes]]) -> None:
-        what = files[0][0] if len(files) == 1 else f"{len(files)} pictures"
+    def _predict(self, files: Sequence[Mapping[str, Any]]) -> None:
+        what = files[0]["name"] if len(files) == 1 else f"{len(files)} pictures"
         self._say(f"Asking the service about {what} …")
         target = self._target = serving.endpoint(self.lab.settings, self.lab.names.service)
         side = SHOWN_SIDE if len(files) == 1 else SHOWN_SIDE_OF_MANY
         prepared = []
-        for number, (name, content) in enumerate(files, 1):
-            prepared.append(prepare(name, content, target, side))
+        for number, file in enumerate(files, 1):
+            name, folder = str(file["name"]), str(file.get("folder", ""))
+            prepared.append(prepare(name, bytes(file["content"]), target, shown_side=side, folder=folder))
             if len(files) > 1:
                 self._say(f"Preparing pictures: {number} of {len(files)}")
         self.pictures = ask(target, prepared, lambda done: self._say(f"Answered: {done} of {len(files)}"))

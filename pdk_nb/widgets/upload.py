@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import io
 import mimetypes
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -29,21 +30,28 @@ MAX_PICTURES = 100
 THUMBNAIL_SIDE = 128
 
 
-def entry(name: str, content: bytes | bytearray, kind: str = "") -> dict[str, Any]:
-    """One uploaded file, as ipywidgets' ``FileUpload`` describes it.
+def entry(name: str, content: bytes | bytearray, kind: str = "", folder: str = "") -> dict[str, Any]:
+    """One uploaded file, as ipywidgets' ``FileUpload`` describes it, and the folder that it lay in.
 
     Args:
         name: The file's name.
         content: Its bytes.
         kind: Its media type; guessed from the name when empty.
+        folder: Name of the folder around it, which may tell the class; empty when unknown.
     """
     return {
         "name": name,
+        "folder": folder,
         "type": kind or mimetypes.guess_type(name)[0] or "application/octet-stream",
         "size": len(content),
         "content": memoryview(content),
         "last_modified": datetime.now(timezone.utc),
     }
+
+
+def entry_of(path: Path) -> dict[str, Any]:
+    """A file of this machine as an upload."""
+    return entry(path.name, path.read_bytes(), folder=path.parent.name)
 
 
 @dataclass
@@ -88,8 +96,11 @@ class PictureUpload(anywidget.AnyWidget):
     busy = traitlets.Bool(False).tag(sync=True)
 
     def __init__(self, samples: Sequence[Path], refused: Callable[[PdkError], None]) -> None:
-        super().__init__(gallery=[{"name": path.name, "picture": thumbnail(path)} for path in samples])
-        self._samples = {path.name: path for path in samples}
+        plain = Counter(path.name for path in samples)
+        # Two folders may hold pictures of the same name.
+        named = {path.name if plain[path.name] == 1 else f"{path.parent.name}/{path.name}": path for path in samples}
+        super().__init__(gallery=[{"name": name, "picture": thumbnail(path)} for name, path in named.items()])
+        self._samples = named
         self._refused = refused
         self._transfer: Transfer | None = None
         self.on_msg(self._receive)
@@ -104,7 +115,7 @@ class PictureUpload(anywidget.AnyWidget):
                 self._chunk(str(content["key"]), bytes(buffers[0]))
             elif kind == "samples":
                 chosen = [self._samples[name] for name in content["names"]]
-                self.value = tuple(entry(path.name, path.read_bytes()) for path in chosen)
+                self.value = tuple(entry_of(path) for path in chosen)
             elif kind == "address":
                 name, picture = fetch_picture(str(content["address"]))
                 self.value = (entry(name, picture),)
