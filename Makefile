@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 LAB_FLAGS := --ServerApp.tornado_settings="{'websocket_max_message_size': 104857600}" $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab app gallery test lint types unit e2e browser-test clean
+.PHONY: help setup run lab app gallery test lint types unit e2e contract browser-test clean
 
 help:
 	@echo "make run    the whole walkthrough, headless, on the embedded stack"
@@ -74,6 +74,10 @@ browser-test: setup
 			exit 1; fi; fi
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	PDK_BROWSER_TESTS=1 $(BIN)/python -m pytest tests/browser
+
+# On the embedded stack, or with PDK_KUBECONFIG=~/.kube/config on a cluster.
+contract: setup
+	$(BIN)/python -m pytest tests/contract
 
 clean:
 	@if [ -x $(BIN)/pdk-nb ]; then $(BIN)/pdk-nb down --purge --state-dir $(STATE); fi
