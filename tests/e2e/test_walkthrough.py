@@ -196,7 +196,7 @@ HOMES = {
 
 
 def test_no_secret_leaves_its_place(stack: dict[str, str]) -> None:
-    """After two trainings and deployments: logs, commits, checkpoints, archives, run folders, command lines, replies."""
+    """After two trainings and deployments: logs, commits, checkpoints, archives, command lines, replies."""
     import psutil
 
     secrets, state = credentials(stack), Path(stack["state_dir"])
