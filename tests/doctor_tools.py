@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+import shlex
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from pdk_nb import doctor
+from pdk_nb.cli import build_parser
 from pdk_nb.names import Names
 from pdk_nb.settings import Settings
 
@@ -27,6 +30,9 @@ def broken(finding: doctor.Finding, what: str) -> None:
     assert what in finding.what, finding.what
     assert finding.why
     assert finding.fix
+    # What the lab itself is asked to do has to be a command that it has.
+    for command in re.findall(r"pdk-nb (.+?)(?=$|;| &&|, |  )", finding.fix):
+        build_parser().parse_args(shlex.split(command))
 
 
 @dataclass

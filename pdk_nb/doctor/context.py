@@ -121,7 +121,11 @@ class Context:
             with contextlib.closing(socket.create_connection((host, port), timeout=TIMEOUT_S)):
                 return
         except OSError as error:
-            reason = "nobody knows this name" if isinstance(error, socket.gaierror) else str(error).lower()
+            reason = (
+                "nobody knows this name"
+                if isinstance(error, socket.gaierror)
+                else (error.strerror or str(error)).lower()
+            )
             raise ServiceUnreachable(f"Nobody answers: {reason}.", where=f"{host}:{port}") from error
 
     def set_values(self, **values: object) -> str:
