@@ -104,7 +104,10 @@ def main() -> None:
             session = session_of(address)
             trial = new_trial(session, address)
             result = {"log_lines_per_second": round(post_logs(session, address, trial["taskId"], arguments.lines))}
+            cpu = sum(memory.cpu_times()[:2])
             result["metric_reports_per_second"] = round(post_metrics(address, trial["id"], arguments.reports, 4))
+            cpu = sum(memory.cpu_times()[:2]) - cpu
+            result["master_cpu_us_per_report"] = round(1e6 * cpu / arguments.reports)
             before = memory.memory_info().rss
             lines, seconds = read_log(session, address, trial["id"])
             result |= {"lines_read": lines, "lines_read_per_second": round(lines / seconds)}

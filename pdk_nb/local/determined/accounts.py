@@ -58,6 +58,7 @@ class Accounts:
         # Every request of every trial authenticates: no database access for a known token.
         self._known: dict[str, tuple[int, float]] = {}
         self._allocations: dict[str, tuple[str, int]] = {}
+        self._users: dict[int, tuple[int, Document | None]] = {}
 
     def ensure(self, username: str, password: str, *, admin: bool) -> Document:
         """A user of that name with that password, made or brought up to date."""
@@ -176,10 +177,18 @@ class Accounts:
                 self._known[token] = entry
         if entry[1] < time.time():
             raise unauthenticated()
-        user = self._store.get("user", entry[0])
+        user = self._user(entry[0])
         if user is None or not user["active"]:
             raise unauthenticated()
         return user
+
+    def _user(self, key: int) -> Document | None:
+        """The user behind a token; read again only after a change of users."""
+        version = self._store.version("user")
+        known = self._users.get(key)
+        if known is None or known[0] != version:
+            known = self._users[key] = (version, self._store.get("user", key))
+        return known[1]
 
     # -- allocations ---------------------------------------------------------------------------------------------
 
@@ -205,4 +214,7 @@ class Accounts:
             found = self._allocations.get(token)
         if found is None:
             raise unauthenticated("allocation token is not valid")
-        return found[0], self.get(found[1])
+        user = self._user(found[1])
+        if user is None:
+            raise unauthenticated()
+        return found[0], user

@@ -132,12 +132,11 @@ class Metrics:
         body = {"avg": averages, **({"batch": batches} if batches else {})}
         with self._lock:
             summary = self._summary(trial_id, metric, smaller_is_better)
-            with self._store.write() as db:
-                cursor = db.execute(
-                    "insert into metrics(trial_id, run_id, metric_group, steps, end_time, body) values(?,?,?,?,?,?)",
-                    (trial_id, run_id, group, steps, end_time, json.dumps(body)),
-                )
-            report = Report(int(cursor.lastrowid or 0), run_id, group, steps, end_time, averages, batches)
+            key = self._store.insert(
+                "insert into metrics(trial_id, run_id, metric_group, steps, end_time, body) values(?,?,?,?,?,?)",
+                (trial_id, run_id, group, steps, end_time, json.dumps(body)),
+            )
+            report = Report(key, run_id, group, steps, end_time, averages, batches)
             summary.add(report, metric, smaller_is_better)
         self._store.ring()
         return report

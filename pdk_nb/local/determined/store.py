@@ -50,6 +50,8 @@ class Store:
         self._connections: list[sqlite3.Connection] = []
         #: Held over every write, and over a read that a write depends on.
         self.lock = threading.RLock()
+        self._touched: set[str] = set()
+        self._versions: dict[str, int] = {}
         #: Rings after every change that somebody may wait for.
         self.changed = threading.Condition()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -83,9 +85,22 @@ class Store:
                 yield db
             except BaseException:
                 db.execute("rollback")
+                self._touched.clear()
                 raise
             if db.in_transaction:  # executescript commits on its own
                 db.execute("commit")
+            while self._touched:
+                kind = self._touched.pop()
+                self._versions[kind] = self._versions.get(kind, 0) + 1
+
+    def insert(self, statement: str, row: tuple[Any, ...]) -> int:
+        """Write one row in a transaction of its own, or in the one that is open.
+
+        Returns:
+            The row's number.
+        """
+        with self.lock:
+            return int(self.db.execute(statement, row).lastrowid or 0)
 
     def close(self) -> None:
         """Close all connections."""
@@ -115,6 +130,7 @@ class Store:
     def put(self, kind: str, key: int | str, body: Document, parent: int | str | None = None) -> None:
         """Write a document; its parent stays when None."""
         with self.write() as db:
+            self._touched.add(kind)
             db.execute(
                 "insert into documents values(?, ?, ?, ?) on conflict(kind, id) do update set "
                 "body = excluded.body, parent = coalesce(excluded.parent, parent)",
@@ -151,7 +167,12 @@ class Store:
     def delete(self, kind: str, key: int | str) -> None:
         """Remove a document, if there."""
         with self.write() as db:
+            self._touched.add(kind)
             db.execute("delete from documents where kind = ? and id = ?", (kind, key))
+
+    def version(self, kind: str) -> int:
+        """A number that grows with every change of a kind's documents, for those who keep copies."""
+        return self._versions.get(kind, 0)
 
     # -- blobs ---------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bytes", "Request", "Route", "Router", "Stream", "route", "routes_of"]
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _WORD = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 
@@ -173,6 +174,15 @@ def routes_of(*modules: Any) -> list[Route]:
     return [each for module in modules for each in _ROUTES.get(module.__name__, [])]
 
 
+class _Node:
+    """One step of a path: the steps that may follow, and the routes that end here."""
+
+    def __init__(self) -> None:
+        self.fixed: dict[str, _Node] = {}
+        self.named: dict[str, _Node] = {}
+        self.routes: dict[str, Route] = {}
+
+
 class Router:
     """Finds the route of a path; a fixed segment is preferred to a named one, and ``{key}`` stands for a number.
 
@@ -182,28 +192,34 @@ class Router:
 
     def __init__(self, routes: list[Route]) -> None:
         self.routes = routes
-        self._by_length: dict[tuple[str, int], list[tuple[list[str], Route]]] = {}
+        self._root = _Node()
         for each in routes:
-            parts = each.path.strip("/").split("/")
-            self._by_length.setdefault((each.method, len(parts)), []).append((parts, each))
-        for entries in self._by_length.values():
-            entries.sort(key=lambda entry: [part.startswith("{") for part in entry[0]])
+            node = self._root
+            for part in each.path.strip("/").split("/"):
+                following = node.named if part.startswith("{") else node.fixed
+                node = following.setdefault(part.strip("{}"), _Node())
+            node.routes[each.method] = each
 
     def find(self, method: str, raw_path: str) -> tuple[Route, dict[str, str]] | None:
         """The route of a path as it was sent (still quoted), and the path's values."""
-        parts = raw_path.strip("/").split("/")
-        for pattern, found in self._by_length.get((method, len(parts)), []):
-            if all(_fits(want, have) for want, have in zip(pattern, parts, strict=True)):
-                values = {
-                    want[1:-1]: unquote(have) for want, have in zip(pattern, parts, strict=True) if want.startswith("{")
-                }
-                return found, values
-        return None
+        return _descend(self._root, method, raw_path.strip("/").split("/"), 0)
 
 
-def _fits(want: str, have: str) -> bool:
-    # A word where a number belongs is another call, which this master does not have.
-    return have.lstrip("-").isdigit() if want == "{key}" else want.startswith("{") or want == have
+def _descend(node: _Node, method: str, parts: list[str], depth: int) -> tuple[Route, dict[str, str]] | None:
+    if depth == len(parts):
+        found = node.routes.get(method)
+        return (found, {}) if found else None
+    part = parts[depth]
+    if part in node.fixed and (fixed := _descend(node.fixed[part], method, parts, depth + 1)):
+        return fixed
+    for name, following in node.named.items():
+        # A word where a number belongs is another call, which this master does not have.
+        if name == "key" and not part.lstrip("-").isdigit():
+            continue
+        if named := _descend(following, method, parts, depth + 1):
+            named[1][name] = unquote(part)
+            return named
+    return None
 
 
 def read_query(text: str) -> dict[str, list[str]]:
@@ -214,9 +230,9 @@ def read_query(text: str) -> dict[str, list[str]]:
 def dump(value: Any) -> bytes:
     """JSON as it is sent; numbers that JSON does not know become the texts that the harness sends."""
     try:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+        return _ENCODER.encode(value).encode()
     except ValueError:
-        return json.dumps(_finite(value), separators=(",", ":")).encode()
+        return _ENCODER.encode(_finite(value)).encode()
 
 
 def _finite(value: Any) -> Any:
