@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 LAB_FLAGS := --ServerApp.tornado_settings="{'websocket_max_message_size': 104857600}" $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab app gallery test lint types unit e2e contract browser-test clean
+.PHONY: help setup run lab app gallery test lint types unit e2e contract browser-test images-test clean
 
 help:
 	@echo "make run    the whole walkthrough, headless, on the embedded stack"
@@ -78,6 +78,10 @@ browser-test: setup
 # On the embedded stack, or with PDK_KUBECONFIG=~/.kube/config on a cluster.
 contract: setup
 	$(BIN)/python -m pytest tests/contract
+
+# Installs Debian packages and needs root: builds both images, pushes, pulls and runs them.
+images-test: setup
+	$(BIN)/python scripts/try_images.py
 
 clean:
 	@if [ -x $(BIN)/pdk-nb ]; then $(BIN)/pdk-nb down --purge --state-dir $(STATE); fi

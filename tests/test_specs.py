@@ -124,6 +124,16 @@ def test_the_kind_of_cloud_is_seen(config: dict[str, str], host: str) -> None:
         assert f"--cloud-model-host {host} --cloud-model-bucket b" in deploy["transform"]["stdin"][-1]
 
 
+def test_a_bucket_on_minio_gets_its_address_and_keys() -> None:
+    config = {"kserve_model_bucket_name": "b", "minio_url": "http://minio:9000"}
+    _, deploy = specs.render(variant="cloud", params=specs.params_for(from_maps(config)))
+    assert "--cloud-model-endpoint http://minio:9000" in deploy["transform"]["stdin"][-1]
+    mapped = {each["env_var"]: each["key"] for each in deploy["transform"]["secrets"]}
+    assert specs.BUCKET_SECRETS.items() <= mapped.items()
+    _, plain = specs.render(variant="cloud")
+    assert not {each["env_var"] for each in plain["transform"]["secrets"]} & set(specs.BUCKET_SECRETS)
+
+
 def test_words_with_spaces_reach_the_stage_whole() -> None:
     train, _ = specs.render(params=specs.params_for(git_url="file:///home/a b/$(touch x)"))
     assert "file:///home/a b/$(touch x)" in shlex.split(train["transform"]["stdin"][-1])

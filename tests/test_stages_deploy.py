@@ -22,6 +22,7 @@ from pdk_nb.errors import DeploymentError, SettingsError, UsageError
 from pdk_nb.settings import Settings, from_maps
 from pdk_nb.stages import deploy
 from pdk_nb.stages.model_info import ModelInfo
+from tests.object_stores import REGION, google_storage, signed_s3
 from tests.processes import ServiceProcess
 from tests.serving_tools import BLUE, PREPROCESS, RED, SIZE
 
@@ -241,9 +242,18 @@ def test_a_file_with_other_answers_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def google() -> Iterator[str]:
+    with google_storage() as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, google: str) -> Iterator[Settings]:
     secrets = {"admin_token": "admin-token-for-tests", "worker_token": "worker-token-for-tests"}
-    service = ServiceProcess("kubernetes", tmp_path_factory.mktemp("deploy"), secrets).start()
+    with pytest.MonkeyPatch.context() as patch:
+        # On Google Cloud the storage initialiser needs nothing; here it is told where "Google" is.
+        patch.setenv("STORAGE_EMULATOR_HOST", google)
+        service = ServiceProcess("kubernetes", tmp_path_factory.mktemp("deploy"), secrets).start()
     client = kubernetes.config.new_client_from_config(config_file=service.ready["kubeconfig"])
     kubernetes.client.CoreV1Api(client).create_namespace({"metadata": {"name": "models"}})
     ingress = service.ready["ingress"].removeprefix("http://")
@@ -319,30 +329,49 @@ def test_missing_variables_are_named(job: Path, monkeypatch: pytest.MonkeyPatch)
         deploy.run(options())
 
 
-@pytest.mark.slow
-def test_with_a_bucket_the_job_waits_for_the_service(
-    job: Path, cluster: Settings, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    import boto3
-    from moto.server import ThreadedMotoServer
+@pytest.fixture
+def amazon(cluster: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The flags for a bucket on an S3 that checks signatures, with keys for the job and for the predictor."""
+    with signed_s3() as server:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.access_key)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
+        core = serving.connect(cluster).core
+        notes = {"s3-endpoint": server.endpoint.removeprefix("http://"), "s3-usehttps": "0", "s3-region": REGION}
+        metadata = {"name": "keys", "annotations": {f"serving.kserve.io/{key}": text for key, text in notes.items()}}
+        keys = {"AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key}
+        core.create_namespaced_secret("models", {"metadata": metadata, "stringData": keys})
+        account = {"metadata": {"name": "reader"}, "secrets": [{"name": "keys"}]}
+        core.create_namespaced_service_account("models", account)
+        yield ["--cloud-model-endpoint", server.endpoint, "--service-account-name", "reader"]
+        core.delete_namespaced_service_account("reader", "models")
+        core.delete_namespaced_secret("keys", "models")
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        address = f"http://{host}:{port}"
-        keys = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
-        for name, value in keys.items():
-            monkeypatch.setenv(name, value)
-        boto3.client("s3", endpoint_url=address, region_name="us-east-1").create_bucket(Bucket="models")
-        reach = Settings(**{**cluster.__dict__, "mldm_s3_endpoint": address})
-        serving.ensure_service_account(reach)
-        flags = ["--deployment-name", "dog-cat", "--cloud-model-host", "aws", "--cloud-model-bucket", "models"]
-        flags += ["--cloud-model-endpoint", address, "--service-account-name", "pach-deploy", "--wait-timeout", "120"]
-        assert deploy.main(flags) == 0
-        assert "URL: http://dog-cat.models.example.com" in capsys.readouterr().out
-        assert serving.service_status(cluster, "dog-cat").storage_uri == f"s3://models/dogs-and-cats/{JOB}/"
-        answers = serving.predict(cluster, "dog-cat", [RED, BLUE])
-        assert [(each.label, each.version) for each in answers] == [("cat", JOB), ("dog", JOB)]
-    finally:
-        server.stop()
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("host", "scheme"), [("aws", "s3"), ("gcp", "gs")])
+def test_with_a_bucket_the_job_waits_for_the_service(
+    host: str,
+    scheme: str,
+    job: Path,
+    cluster: Settings,
+    google: str,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    capsys: Any,
+) -> None:
+    more = []
+    if host == "aws":
+        more = request.getfixturevalue("amazon")
+    else:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", google)
+    flags = ["--deployment-name", f"on-{host}", "--cloud-model-host", host, "--cloud-model-bucket", "models"]
+    assert deploy.main([*flags, *more, "--wait-timeout", "120"]) == 0
+    said = capsys.readouterr().out
+    assert f"{scheme}://models/ can be written" in said
+    assert f"URL: http://on-{host}.models.example.com" in said
+    assert serving.service_status(cluster, f"on-{host}").storage_uri == f"{scheme}://models/dogs-and-cats/{JOB}/"
+    # Nothing goes to the output commit but what Pachyderm needs to see an end.
+    assert list((job / "out").rglob("*.mar")) == []
+    answers = serving.predict(cluster, f"on-{host}", [RED, BLUE])
+    assert [(each.label, each.version) for each in answers] == [("cat", JOB), ("dog", JOB)]
+    serving.delete(cluster, f"on-{host}")

@@ -1,22 +1,18 @@
-"""Model stores: the same behaviour over a folder, S3 (moto, signatures checked) and Google's API (a small stand-in)."""
+"""Model stores: the same behaviour over a folder, S3 (moto, signatures checked) and Google Cloud Storage (emulated)."""
 
 from __future__ import annotations
 
-import json
 import os
-import threading
-import urllib.parse
+import random
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pdk_nb import storage
+from pdk_nb import cli, settings, storage
 from pdk_nb.errors import DeploymentError, UsageError
-
-REGION = "us-east-1"
+from tests.object_stores import google_storage, signed_s3
 
 
 def write_model(folder: Path, content: str = "weights") -> Path:
@@ -26,92 +22,18 @@ def write_model(folder: Path, content: str = "weights") -> Path:
     return folder
 
 
-class GcsObjects(BaseHTTPRequestHandler):
-    """The calls of google-cloud-storage for uploading, listing, reading and deleting objects."""
-
-    protocol_version = "HTTP/1.1"
-    objects: dict[str, bytes] = {}
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-    def _reply(self, code: int, body: bytes = b"", kind: str = "application/json") -> None:
-        self.send_response(code)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def _key(self) -> str:
-        return urllib.parse.unquote(urllib.parse.urlsplit(self.path).path.split("/o/", 1)[1])
-
-    def _metadata(self, key: str) -> dict[str, str]:
-        return {"kind": "storage#object", "name": key, "bucket": "models", "size": str(len(self.objects[key]))}
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        boundary = self.headers["Content-Type"].split("boundary=")[1].strip('"').encode()
-        head, content = body.split(b"--" + boundary)[1:3]
-        key = json.loads(head.split(b"\r\n\r\n", 1)[1])["name"]
-        self.objects[key] = content.split(b"\r\n\r\n", 1)[1].removesuffix(b"\r\n")
-        self._reply(200, json.dumps(self._metadata(key)).encode())
-
-    def do_GET(self) -> None:
-        parts = urllib.parse.urlsplit(self.path)
-        query = urllib.parse.parse_qs(parts.query)
-        if "/b/forbidden" in parts.path:
-            return self._reply(403, json.dumps({"error": {"code": 403, "message": "no rights here"}}).encode())
-        if "/o/" not in parts.path:
-            found = [key for key in self.objects if key.startswith(query.get("prefix", [""])[0])]
-            return self._reply(200, json.dumps({"items": [self._metadata(key) for key in found]}).encode())
-        key = self._key()
-        if key not in self.objects:
-            return self._reply(404, json.dumps({"error": {"code": 404, "message": "No such object"}}).encode())
-        return self._reply(200, self.objects[key], "application/octet-stream")
-
-    def do_DELETE(self) -> None:
-        self._reply(204 if self.objects.pop(self._key(), None) is not None else 404)
-
-
 @pytest.fixture(scope="module")
 def s3() -> Iterator[dict[str, str]]:
-    """A moto server that checks signatures, with one user who may use its bucket."""
-    import boto3
-    import requests
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    address = f"http://{host}:{port}"
-    # Its buckets belong to the whole process: another module's objects may be there.
-    requests.post(f"{address}/moto-api/reset", timeout=10)
-    options: dict[str, Any] = {"endpoint_url": address, "region_name": REGION}
-    root = {"aws_access_key_id": "root", "aws_secret_access_key": "root"}
-    boto3.client("s3", **options, **root).create_bucket(Bucket="models")
-    iam = boto3.client("iam", **options, **root)
-    iam.create_user(UserName="lab")
-    rights = {"Effect": "Allow", "Action": "s3:*", "Resource": ["arn:aws:s3:::models", "arn:aws:s3:::models/*"]}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [rights]})
-    iam.put_user_policy(UserName="lab", PolicyName="models", PolicyDocument=policy)
-    key = iam.create_access_key(UserName="lab")["AccessKey"]
-    # From here on every call has to be signed by somebody who may do it.
-    requests.post(f"{address}/moto-api/reset-auth", data="0", timeout=10)
-    yield {"endpoint": address, "access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
-    # The switch is one for the whole process.
-    requests.post(f"{address}/moto-api/reset-auth", data="inf", timeout=10)
-    server.stop()
+    """A user's way to a bucket that checks signatures."""
+    with signed_s3() as server:
+        yield server.options
 
 
 @pytest.fixture
 def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    GcsObjects.objects = {}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), GcsObjects)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
-    yield
-    server.shutdown()
-    server.server_close()
+    with google_storage() as address:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+        yield
 
 
 @pytest.fixture(params=["folder", "s3", "gcs"])
@@ -182,8 +104,18 @@ def test_wrong_keys_are_refused_by_the_signature(s3: dict[str, str]) -> None:
 
 
 def test_googles_refusal_is_told(gcs: None) -> None:
-    with pytest.raises(DeploymentError, match="no rights here"):
-        list(storage.open_store("gcp", "forbidden").keys())
+    for call in (storage.probe, lambda store: list(store.keys())):
+        with pytest.raises(DeploymentError, match="NotFound"):
+            call(storage.open_store("gcp", "nobodys-bucket"))
+
+
+def test_a_model_larger_than_one_request_arrives_whole(store: Any, tmp_path: Path) -> None:
+    # Above boto3's multipart threshold (8 MiB) and Google's largest simple upload.
+    content = random.Random(7).randbytes(17 << 20)
+    (tmp_path / "large.mar").write_bytes(content)
+    store.put(tmp_path / "large.mar", "m/1/model-store/m.mar")
+    assert store.read("m/1/model-store/m.mar") == content
+    store.delete("m/1/model-store/m.mar")
 
 
 def test_a_store_without_credentials_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -217,8 +149,39 @@ def test_deleting_needs_one_exact_version(tmp_path: Path, model: str, version: s
         storage.delete_version(storage.FolderStore(tmp_path), model, version)
 
 
-def test_the_guides_folder_step(tmp_path: Path) -> None:
-    store = storage.FolderStore(tmp_path)
-    storage.make_folders(store, "dogs-and-cats")
-    assert sorted(path.name for path in (tmp_path / "dogs-and-cats").iterdir()) == ["config", "model-store"]
+def test_the_guides_folder_step(gcs: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["storage", "prepare", "--bucket", "gs://models"]) == 0
+    said = capsys.readouterr()
+    assert "gs://models/ can be written" in said.err
+    assert said.out == ""
+    store = storage.open_store("gcp", "models")
+    # The probe leaves nothing behind, and no folder is needed.
+    assert list(store.keys()) == []
+    assert cli.main(["storage", "prepare", "--bucket", "gs://models", "--folders"]) == 0
+    made = ["gs://models/dogs-and-cats/config/.keep", "gs://models/dogs-and-cats/model-store/.keep"]
+    assert capsys.readouterr().out.splitlines() == made
     assert storage.versions(store, "dogs-and-cats") == []
+
+
+def test_the_versions_are_listed(s3: dict[str, str], tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3["access_key"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3["secret_key"])
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.touch()
+    config = {"kserve_model_bucket_name": "models", "minio_url": s3["endpoint"]}
+    monkeypatch.setattr(settings, "load", lambda *given: settings.from_maps(config))
+    words = ["storage", "list", "--kubeconfig", str(kubeconfig), "--model", "m"]
+    assert cli.main(words) == 0
+    assert "no version of m" in capsys.readouterr().err
+    store = storage.S3Store("models", **s3)
+    for version in ("v1", "v2"):
+        storage.upload_model(store, "m", version, write_model(tmp_path / "model"))
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out.splitlines() == ["s3://models/m/v1/", "s3://models/m/v2/"]
+    for version in ("v1", "v2"):
+        storage.delete_version(store, "m", version)
+    config["kserve_model_bucket_name"] = "N/A"
+    assert cli.main(words) == 2
+    assert "no bucket" in capsys.readouterr().err
+    assert cli.main(["storage", "prepare", "--bucket", "models"]) == 2
+    assert "gs://NAME" in capsys.readouterr().err

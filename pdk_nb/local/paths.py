@@ -55,6 +55,11 @@ class StatePaths:
         return self.service("kubernetes") / "worker-kubeconfig"
 
     @property
+    def own_images(self) -> Path:
+        """Written by people: what else stands for a pipeline image (``pachyderm/pps/images.py`` has the form)."""
+        return self.root / "images.json"
+
+    @property
     def pachyderm_config(self) -> Path:
         """The client configuration that ``PACH_CONFIG`` names."""
         return self.root / "private" / "pachyderm-config.json"

@@ -130,7 +130,7 @@ class Supervisor:
         return Service(name, command, paths.ready(name), paths.log(name))
 
     def _images_file(self) -> Path:
-        """Which local folder stands for which pipeline image."""
+        """Which local folder stands for which pipeline image; the state folder's ``images.json`` has the last word."""
         target = self.paths.root / "run" / "images.json"
         known = {
             f"pdk-lab-{stage}": {
@@ -139,6 +139,12 @@ class Supervisor:
             }
             for stage in ("train", "deploy")
         }
+        own = self.paths.own_images
+        if own.is_file():
+            try:
+                known.update(json.loads(own.read_text()))
+            except ValueError as error:
+                raise StackError(f"The list of images is not JSON: {error}", where=str(own)) from error
         write_private(target, json.dumps(known, indent=1))
         return target
 

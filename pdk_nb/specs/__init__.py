@@ -17,10 +17,11 @@ from pdk_nb.specs.parameters import (
     pipelines_folder,
     variant_for,
 )
-from pdk_nb.specs.rules import DEPLOY_SECRETS, TRAIN_SECRETS, check
+from pdk_nb.specs.rules import BUCKET_SECRETS, DEPLOY_SECRETS, TRAIN_SECRETS, check
 from pdk_nb.specs.template import FILES, SERVICE_ACCOUNT, render, render_for
 
 __all__ = [
+    "BUCKET_SECRETS",
     "DEPLOY_SECRETS",
     "FILES",
     "IMAGES_FILE",

@@ -15,6 +15,8 @@ TRAIN_SECRETS = {
     "PACHD_LB_SERVICE_PORT": "pachd_lb_service_port",
 }
 DEPLOY_SECRETS = {**DET_SECRETS, "KSERVE_NAMESPACE": "kserve_namespace"}
+# A bucket on MinIO asks for keys; in the clouds the worker's service account is let in.
+BUCKET_SECRETS = {"AWS_ACCESS_KEY_ID": "minio_access_key", "AWS_SECRET_ACCESS_KEY": "minio_secret_key"}
 
 
 def _flags_of(spec: Mapping[str, Any]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pdk_nb.errors import SpecError
 from pdk_nb.names import Names
 from pdk_nb.settings import Settings
 from pdk_nb.specs.parameters import PipelineParams, Variant, params_for, variant_for
-from pdk_nb.specs.rules import DEPLOY_SECRETS, TRAIN_SECRETS, check
+from pdk_nb.specs.rules import BUCKET_SECRETS, DEPLOY_SECRETS, TRAIN_SECRETS, check
 
 # (train, deploy) by variant, named as in the setup guide.
 FILES: dict[str, tuple[str, str]] = {
@@ -64,7 +64,7 @@ def render(
         description=f"Deploys each version of {params.model} as InferenceService {params.service}.",
         repo=params.train_pipeline,
         image=params.deploy_image,
-        secrets=DEPLOY_SECRETS,
+        secrets={**DEPLOY_SECRETS, **(BUCKET_SECRETS if variant == "cloud" and params.endpoint else {})},
         command=["python", "deploy.py", *_deploy_flags(params, variant)],
         empty_files=False,
     )
