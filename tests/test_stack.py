@@ -14,7 +14,7 @@ from pdk_nb.local.credentials import ensure_credentials
 from pdk_nb.local.paths import StatePaths
 from pdk_nb.local.seed import config_values, secret_values
 from pdk_nb.local.service import read_credentials
-from pdk_nb.local.supervisor import hold_lock, service_environment
+from pdk_nb.local.supervisor import Supervisor, hold_lock, service_environment
 from pdk_nb.settings import from_maps
 
 
@@ -97,3 +97,16 @@ def test_only_a_stacks_own_folder_is_deleted(paths: StatePaths) -> None:
     assert json.loads(paths.options.read_text())["ports"]
     stack.down(paths.root, purge=True)
     assert not paths.root.exists()
+
+
+def test_people_can_say_what_stands_for_an_image(paths: StatePaths, tmp_path: Path) -> None:
+    paths.root.mkdir(parents=True)
+    own = {"pdk-lab-train": {"workdir": "", "path": ["/containers/train"]}, "mine": {"path": ["/mine"]}}
+    paths.own_images.write_text(json.dumps(own))
+    Supervisor(paths, tmp_path, {})
+    known = json.loads((paths.root / "run" / "images.json").read_text())
+    assert {name: known[name] for name in own} == own
+    assert known["pdk-lab-deploy"]["workdir"] == str(tmp_path / "images" / "deploy")
+    paths.own_images.write_text("{")
+    with pytest.raises(StackError, match="not JSON"):
+        Supervisor(paths, tmp_path, {})
