@@ -78,7 +78,8 @@ def test_accepted_codes_time_limits_and_missing_programs(client: Client, name: N
     assert any("timed out after 1s" in line.message for line in client.get_job_logs(slow, commit))
     assert wait(client, lost, commit).state == pps_pb2.JOB_FAILURE
     assert any("no-such-program" in line.message for line in client.get_job_logs(lost, commit))
-    assert "timeout" in wait(client, late, commit).reason
+    killed = wait(client, late, commit)
+    assert (killed.state, killed.reason) == (pps_pb2.JOB_KILLED, "job timed out")
 
 
 def test_inputs_join_group_union(client: Client, name: Name) -> None:
@@ -390,6 +391,8 @@ def test_refused_specs(client: Client, name: Name) -> None:
         ({"pfs": {"repo": repo, "name": "out", "glob": "/"}}, {}, 'input cannot be named "out"'),
         ({"cross": [pfs(repo), pfs(repo)]}, {}, "conflicting input names"),
         (pfs(repo), {"pod_patch": "{"}, "malformed PodPatch"),
+        (pfs(repo), {"determined": {"workspaces": ["w"]}}, "makes no users in Determined"),
+        (pfs(repo), {"reprocess_spec": "never"}, "ReprocessSpec must be one of 'until_success' or 'every_job'"),
         (pfs(repo), {"named": "a b"}, "only alphanumeric characters, underscores, and dashes"),
         (pfs(repo), {"named": repo}, "cannot take its own output|same name already exists"),
     ):

@@ -33,6 +33,7 @@ from pdk_nb.local.pachyderm.store.changes import Delete, DropTags
 log = logging.getLogger("pdk_nb.local.pachyderm.jobs")
 
 RETRY_S = 0.5
+MAX_PAUSE_S = 60.0
 
 
 class JobRun:
@@ -102,9 +103,21 @@ class JobRun:
         if secrets is None:
             return
         try:
-            self._process(secrets)
+            if not self._go_on_sending():
+                self._process(secrets)
         finally:
             self._rest()
+
+    def _go_on_sending(self) -> bool:
+        """Where a killed daemon was sending the output already, there is nothing to process any more."""
+        if not self._pipeline.details.HasField("egress") or self._job.output is None:
+            return False
+        with self._engine.read() as connection:
+            output = commit_by_pk(connection, self._job.output)
+        if output.is_open:
+            return False
+        self._egress(output)
+        return True
 
     def _rest(self) -> None:
         if not self._pipeline.details.autoscaling:
@@ -174,12 +187,12 @@ class JobRun:
                 self._serve(setting, datums)
                 return
             with self._processing(setting) as processing:
-                reason = processing.run(todo)
+                failure = processing.run(todo)
                 if self.cancelled.is_set():
                     processing.discard()
-                elif reason:
+                elif failure is not None:
                     processing.discard()
-                    self._end(pps_pb2.JOB_FAILURE, reason)
+                    self._end(failure.state, failure.reason)
                 else:
                     self._finish(processing, None if base is None else frozenset(base) - kept, bool(kept))
 
@@ -239,14 +252,20 @@ class JobRun:
         self._log(f"finished processing job {self._job.id}")
 
     def _egress(self, output: Commit) -> None:
-        """Send the output where the spec wants it; only then is the job over."""
+        """Send the output where the spec wants it; only then is the job over. A store that fails is asked again."""
         url = self._pipeline.details.egress.URL or self._pipeline.details.egress.object_storage.url
-        self._log(f"starting egress to {url}")
-        try:
-            sent = send(self._engine, output, "/", url)
-        except Fault as error:
-            self._end(pps_pb2.JOB_FAILURE, f"egress error: {error.what}")
+        pause = RETRY_S
+        while not self.cancelled.is_set():
+            try:
+                sent = send(self._engine, output, "/", url)
+            except NotFound:
+                sent = 0  # an empty commit
+            except Fault as error:
+                self._log(f"error processing egress: {error.what}, retrying in {pause:g}s")
+                self.cancelled.wait(pause)
+                pause = min(2 * pause, MAX_PAUSE_S)
+                continue
+            self._log(f"sent {sent} bytes to {url}")
+            with self._engine.change() as change:
+                jobs.set_state(change.connection, self._job.pk, pps_pb2.JOB_SUCCESS)
             return
-        self._log(f"sent {sent} bytes to {url}")
-        with self._engine.change() as change:
-            jobs.set_state(change.connection, self._job.pk, pps_pb2.JOB_SUCCESS)

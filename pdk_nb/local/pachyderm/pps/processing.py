@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from queue import SimpleQueue
 
 from python_pachyderm.proto.v2.pps import pps_pb2
@@ -20,6 +21,19 @@ from pdk_nb.local.pachyderm.pps.jobs import Job, Stats
 from pdk_nb.local.pachyderm.pps.worker import Result, Worker
 
 MAX_WORKERS = 16
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job did not succeed.
+
+    Attributes:
+        state: The state that it ends in.
+        reason: The reason that is shown.
+    """
+
+    state: int
+    reason: str
 
 
 class Processing:
@@ -50,8 +64,8 @@ class Processing:
         """Forget the output."""
         self.upload.pack.discard()
 
-    def run(self, datums: list[Datum]) -> str:
-        """Process datums; the reason of the job's failure, or empty."""
+    def run(self, datums: list[Datum]) -> Failure | None:
+        """Process datums; why the job ends without success, or None."""
         details = self._setting.pipeline.details
         limit = details.job_timeout.ToNanoseconds() / 1e9
         number = max(1, min(MAX_WORKERS, int(details.parallelism_spec.constant or 1), len(datums) or 1))
@@ -80,8 +94,10 @@ class Processing:
                     worker.close()
         if expired.is_set():
             self._cancelled.clear()
-            return "job exceeded timeout"
-        return f"datum {self._failed[0].id} failed" if self._failed else ""
+            return Failure(pps_pb2.JOB_KILLED, "job timed out")
+        if self._failed:
+            return Failure(pps_pb2.JOB_FAILURE, f"datum {self._failed[0].id} failed")
+        return None
 
     def _process(self, worker: Worker, datum: Datum) -> None:
         result = worker.process(self._job, datum)

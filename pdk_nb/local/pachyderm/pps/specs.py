@@ -94,6 +94,11 @@ def validate(spec: pps_pb2.CreatePipelineRequest) -> None:
     _validate_kind(spec)
     if spec.HasField("egress"):
         _validate_egress(spec.egress)
+    if spec.HasField("determined"):
+        raise Unimplemented(
+            "the embedded Pachyderm makes no users in Determined; leave the field determined out and take the "
+            "credentials from a secret"
+        )
     for label, text in (("PodSpec", spec.pod_spec), ("PodPatch", spec.pod_patch)):
         if text:
             try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import time
+from collections.abc import Iterator
 
 from google.protobuf import empty_pb2
 from grpc_health.v1 import health_pb2
@@ -18,6 +20,8 @@ from pdk_nb.local.pachyderm.tokens import Tokens
 from pdk_nb.local.pachyderm.wire.dispatch import Call
 from pdk_nb.local.pachyderm.wire.gate import AUTH_OFF, Gate
 
+# How soon a watching call notices that its client is gone.
+WATCH_S = 1.0
 # The release whose protocol is spoken; clients compare it with their own.
 VERSION = version_pb2.Version(
     major=2, minor=8, micro=2, additional="-pdk-lab", platform=platform.machine(), go_version="none"
@@ -53,6 +57,12 @@ class HealthCalls:
 
     def Check(self, request: health_pb2.HealthCheckRequest, call: Call) -> health_pb2.HealthCheckResponse:
         return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
+
+    def Watch(self, request: health_pb2.HealthCheckRequest, call: Call) -> Iterator[health_pb2.HealthCheckResponse]:
+        # A server that answers serves; when it no longer does, the connection ends with it.
+        yield self.Check(request, call)
+        while call.active():
+            time.sleep(WATCH_S)
 
 
 class AuthCalls:

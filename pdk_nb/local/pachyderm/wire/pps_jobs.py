@@ -170,6 +170,10 @@ class JobCalls:
         found = job_of_message(change.connection, request.job)
         jobs.end(change, found, pps_pb2.JOB_KILLED, request.reason or "job stopped")
 
+    def UpdateJobState(self, request: pps_pb2.UpdateJobStateRequest, call: Call) -> empty_pb2.Empty:
+        self.transactions.run(call, "update_job_state", request)
+        return empty_pb2.Empty()
+
     def do_update_job_state(self, change: Change, request: pps_pb2.UpdateJobStateRequest) -> None:
         """UpdateJobState inside a change."""
         found = job_of_message(change.connection, request.job)
