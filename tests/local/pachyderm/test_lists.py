@@ -79,3 +79,30 @@ def test_the_daemons_own_log(client: Client) -> None:
     lines = list(client._req(Service.PPS, "GetLogs", req=pps_pb2.GetLogsRequest(tail=500)))
     assert any("pachd starts: release 2.8" in line.message for line in lines)
     assert not any(line.pipeline_name for line in lines)
+
+
+TEMPLATE = """
+function(repo, suffix="") {
+  pipeline: { name: "upper" + suffix },
+  input: { pfs: { repo: repo, glob: "/*" } },
+  transform: { cmd: ["tr"] },
+}
+"""
+
+
+def test_specs_from_a_template(client: Client) -> None:
+    def render(template: str, **args: str) -> pps_pb2.RenderTemplateResponse:
+        request = pps_pb2.RenderTemplateRequest(template=template, args=args)
+        return client._req(Service.PPS, "RenderTemplate", req=request)
+
+    (spec,) = render(TEMPLATE, repo="data", suffix="-1").specs
+    assert (spec.pipeline.name, spec.input.pfs.repo) == ("upper-1", "data")
+    assert len(render(f"[({TEMPLATE.strip()})('a'), ({TEMPLATE.strip()})('b')]").specs) == 2
+    for template, words in (
+        (TEMPLATE, "template err: .*repo"),
+        ("import '/etc/passwd'", "imports are not done"),
+        ("{ nonsense: 1 }", "gives no pipeline spec"),
+        ("1", "not a json object or list: 1"),
+    ):
+        with pytest.raises(grpc.RpcError, match=words):
+            render(template)

@@ -75,6 +75,7 @@ def test_list_head_and_ranges(filled: tuple[Server, str]) -> None:
         s3.list_objects(Bucket="other.models.pets")
 
 
+@pytest.mark.parametrize("filled", [TOKEN], ids=["token"], indirect=True)
 def test_kserve_storage_initialiser(filled: tuple[Server, str], tmp_path: Path) -> None:
     server, commit = filled
     environment = {

@@ -38,6 +38,7 @@ from pdk_nb.local.pachyderm.wire.pps_jobs import JobCalls
 from pdk_nb.local.pachyderm.wire.pps_logs import LogCalls
 from pdk_nb.local.pachyderm.wire.pps_pipelines import PipelineCalls
 from pdk_nb.local.pachyderm.wire.pps_secrets import SecretCalls
+from pdk_nb.local.pachyderm.wire.pps_templates import TemplateCalls
 from pdk_nb.local.pachyderm.wire.transactions import TransactionCalls, Transactions
 
 # Clients send messages of 19 MiB (python_pachyderm.service.GRPC_CHANNEL_OPTIONS allows 20).
@@ -70,7 +71,7 @@ class PfsCalls(RepoCalls, CommitCalls, FileCalls, FileSetCalls):
         return empty_pb2.Empty()
 
 
-class PpsCalls(PipelineCalls, JobCalls, DatumCalls, LogCalls, SecretCalls):
+class PpsCalls(PipelineCalls, JobCalls, DatumCalls, LogCalls, SecretCalls, TemplateCalls):
     """All PPS calls.
 
     Args:
