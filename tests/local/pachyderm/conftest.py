@@ -10,11 +10,16 @@ from pathlib import Path
 import grpc
 import pytest
 import python_pachyderm
+from hypothesis import settings
 
 from tests.local.pachyderm.server import REPO, Server
 
 SDK = "pachyderm-sdk==2.8.1"
 INSTALL_TIMEOUT_S = 240
+
+# How fast the machine is, is no matter of these tests.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

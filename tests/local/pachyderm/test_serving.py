@@ -39,7 +39,7 @@ def page(port: int, path: str) -> str:
 
 
 def test_a_service_shows_the_newest_commit(client: Client, name: Name) -> None:
-    repo, pipeline, port = name("data"), name("web"), free_port()
+    repo, pipeline, inside, port = name("data"), name("web"), free_port(), free_port()
     client.create_repo(repo)
     put(client, repo, index="one")
     create(
@@ -48,10 +48,10 @@ def test_a_service_shows_the_newest_commit(client: Client, name: Name) -> None:
         pfs(repo, "/"),
         "",
         transform={
-            "cmd": [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "-d", "/pfs/data"],
+            "cmd": [sys.executable, "-m", "http.server", str(inside), "--bind", "127.0.0.1", "-d", "/pfs/data"],
             "stdin": [],
         },
-        service={"internal_port": port, "external_port": port},
+        service={"internal_port": inside, "external_port": port},
     )
     until(lambda: page(port, "index") == "one", "the service answers")
     (info,) = client.inspect_pipeline(pipeline, details=True)
@@ -65,7 +65,7 @@ def test_a_service_shows_the_newest_commit(client: Client, name: Name) -> None:
     ended = [each.state for each in client.list_job(pipeline) if each.job.id != second]
     assert ended and set(ended) == {pps_pb2.JOB_SUCCESS}
     client.delete_pipeline(pipeline)
-    until(lambda: _is_closed(port), "a deleted service ends")
+    until(lambda: _is_closed(port) and _is_closed(inside), "a deleted service ends")
 
 
 def _is_closed(port: int) -> bool:

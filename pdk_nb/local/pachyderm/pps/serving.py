@@ -9,11 +9,15 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_nb.local.pachyderm.faults import Fault
 from pdk_nb.local.pachyderm.pps.context import Context
 from pdk_nb.local.pachyderm.pps.datums import Datum
 from pdk_nb.local.pachyderm.pps.environment import Setting, datum_environment, secret_environment
+from pdk_nb.local.pachyderm.pps.forward import forward
 from pdk_nb.local.pachyderm.pps.jobs import TERMINAL_SQL, Job
 from pdk_nb.local.pachyderm.pps.pipelines import Pipeline
 from pdk_nb.local.pachyderm.pps.worker import Worker
@@ -43,10 +47,17 @@ def serve(setting: Setting, job: Job, datum: Datum, cancelled: threading.Event) 
         root = "/pfs" if setting.context.sandbox.has_namespace else str(worker.space.pfs)
         variables = datum_environment(datum, job.id, root)
         worker.space.lay_out(engine, datum, variables)
-        with setting.context.running.datum(job.pk, worker.name, datum):
+        with (
+            _opened(setting, setting.pipeline.details.service),
+            setting.context.running.datum(job.pk, worker.name, datum),
+        ):
             _keep_running(worker, setting.pipeline, replaced.is_set, variables, replaced)
     finally:
         worker.close()
+
+
+def _opened(setting: Setting, service: pps_pb2.Service) -> AbstractContextManager[None]:
+    return forward(setting.context.host, service.external_port, service.internal_port)
 
 
 def _keep_running(
@@ -103,7 +114,11 @@ class Spout:
             worker = Worker(setting, None, 0, folder, self._stopped)
             worker.space.renew()
             try:
-                _keep_running(worker, pipeline, self._stopped.is_set, {}, self._stopped)
+                with _opened(setting, pipeline.details.spout.service):
+                    _keep_running(worker, pipeline, self._stopped.is_set, {}, self._stopped)
+            except Fault as error:
+                worker.log(error.what)
+                self._stopped.wait(RESTART_S)
             except Exception:
                 log.exception("spout %s failed", pipeline)
                 self._stopped.wait(RESTART_S)

@@ -21,8 +21,8 @@ LIMITS = {
     "pfs_v2.API/GetFileTAR": _STORES,
     "pfs_v2.API/Egress": f"{_STORES}; no SQL databases",
     "pfs_v2.API/Fsck": "finds problems; `fix` changes nothing",
-    "pps_v2.API/CreatePipeline": "egress to s3:// and minio:// only; spouts with a service take no input; services "
-    "listen at their internal port; lazy inputs are ordinary files; images are folders and programs of this machine",
+    "pps_v2.API/CreatePipeline": "egress to s3:// and minio:// only; spouts with a service take no input; "
+    "lazy inputs are ordinary files; images are folders and programs of this machine",
     "pps_v2.API/RenderTemplate": "templates import nothing",
     "enterprise_v2.API/GetState": "always the community edition",
     "auth_v2.API/WhoAmI": "the root user, and pipelines, which may read everything and write their output",
