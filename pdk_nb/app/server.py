@@ -67,6 +67,8 @@ def settings(port: int, token: str, theme: str, open_browser: bool) -> Any:
     config.Voila.config_file_paths = []
     config.Voila.tornado_settings = {
         "websocket_max_message_size": MAX_MESSAGE_BYTES,
+        # Jupyter's own default exceeds its interval, and Tornado says so at every visit.
+        "ws_ping_timeout": 30_000,
         "headers": {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "X-Content-Type-Options": "nosniff"},
         # Names other than this machine's own are refused, so that no page elsewhere can pose as this one.
         "allow_remote_access": False,

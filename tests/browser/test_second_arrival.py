@@ -1,0 +1,44 @@
+"""The end of the workshop: a second version, compared in the panel, and everything gone again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.browser.test_notebooks import check
+from tests.browser.test_panel import PICTURES, choose, panel, said  # noqa: F401 (a fixture of this file too)
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+
+
+def test_the_second_arrival(walked: Callable[[str], list[dict[str, str]]]) -> None:
+    check(walked("06"))
+
+
+def test_two_versions_side_by_side(
+    walked: Callable[[str], Any],
+    panel: Locator,  # noqa: F811
+    shot: Callable[[Any, str], None],
+) -> None:
+    walked("06")
+    choose(panel, *sorted(PICTURES.glob("*.jpg")))
+    said(panel, "6 of 6 pictures answered")
+    panel.get_by_role("button", name="Look for versions").click()
+    said(panel, r"1 other version\(s\) can be compared with")
+    panel.locator("select").select_option(index=1)
+    said(panel, r"agree on (all )?\d|disagree on \d of 6")
+    names = panel.locator(".pdk-versions .pdk-facts").all_inner_texts()
+    assert "version 2" in names[0]
+    assert "version 1" in names[1]
+    shot(panel, "panel-compare")
+    panel.get_by_role("button", name="End the comparison").click()
+    said(panel, "The second service is gone")
+
+
+def test_the_clean_up(walked: Callable[[str], list[dict[str, str]]]) -> None:
+    check(walked("99"))
