@@ -36,6 +36,7 @@ __all__ = [
     "refused_name",
     "scan",
     "suggest_name",
+    "thumbnail",
     "to_request",
 ]
 
@@ -100,6 +101,23 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         scale = 255.0 / (high - low) if high > low else 0.0
         return image.convert("F").point(lambda value: value * scale - low * scale).convert("L").convert("RGB")
     return image.convert("RGB")
+
+
+def thumbnail(picture: bytes | Path, side: int = 128) -> str:
+    """A small copy of a picture, as a ``data:`` address for HTML.
+
+    Args:
+        picture: The picture.
+        side: Longest side in pixels.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    image = load_image(picture)
+    image.thumbnail((side, side))
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def to_request(

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 # Okabe and Ito, "Color Universal Design", 2008.
-BLUE, ORANGE, GREEN, VERMILION, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9"
+BLUE, ORANGE, GREEN, VERMILION = "#0072b2", "#e69f00", "#009e73", "#d55e00"
 
 
 class Picture(Figure):
@@ -129,22 +129,3 @@ def confusion(matrices: Mapping[str, Mapping[tuple[str, str], int]], classes: Se
 def ink(value: float, highest: float) -> str:
     """White on dark cells, black on light ones."""
     return "white" if value > 0.55 * highest else "black"
-
-
-def prediction(picture: Any, scores: Mapping[str, float], caption: str) -> Picture:
-    """A picture beside the model's probabilities."""
-    described = ", ".join(f"{name} {score:.1%}" for name, score in scores.items())
-    figure = new_figure(5.6, 2.1, f"{caption}; probabilities: {described}")
-    left, right = figure.subplots(1, 2, width_ratios=[1, 1.5])
-    left.imshow(picture)
-    left.set_axis_off()
-    names = list(scores)
-    best = max(scores, key=lambda name: scores[name]) if scores else ""
-    bars = right.barh(names, [scores[name] for name in names], color=[BLUE if name == best else SKY for name in names])
-    right.bar_label(bars, fmt="{:.1%}", padding=3)
-    right.set_xlim(0, 1.25)
-    right.invert_yaxis()
-    right.set_xticks([])
-    right.spines[["top", "right", "bottom"]].set_visible(False)
-    right.set_title(caption, fontsize=10)
-    return figure

@@ -6,23 +6,18 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-# Colours of Okabe and Ito's palette: people with colour blindness can tell them apart. Every state has a word too.
+
+def _readable(colour: str) -> str:
+    """A colour mixed with the text's own, so that it can be read on light and dark pages."""
+    return f"color-mix(in srgb, {colour} 75%, var(--jp-ui-font-color1, currentColor))"
+
+
+# Okabe and Ito's, a little darker: people with colour blindness can tell them apart. Every state has a word too.
+GOOD, BAD, OPEN = _readable("#00795c"), _readable("#b34700"), _readable("#0b62a4")
 STATE_COLOURS = {
-    "ok": "#00795c",
-    "ready": "#00795c",
-    "success": "#00795c",
-    "true": "#00795c",
-    "missing": "#b34700",
-    "wrong": "#b34700",
-    "broken": "#b34700",
-    "failure": "#b34700",
-    "false": "#b34700",
-    "not yet": "#0b62a4",
-    "warning": "#0b62a4",
-    "running": "#0b62a4",
-    "the id": "#0b62a4",
-    "hint": "#0b62a4",
-    "solution": "#0b62a4",
+    **dict.fromkeys(("ok", "ready", "success", "true"), GOOD),
+    **dict.fromkeys(("missing", "wrong", "broken", "failure", "false"), BAD),
+    **dict.fromkeys(("not yet", "warning", "running", "the id", "hint", "solution"), OPEN),
 }
 STYLE = (
     "border-collapse:collapse;margin:0.5em 0;font-variant-numeric:tabular-nums;font-size:0.95em;"
@@ -68,6 +63,25 @@ class Table:
             style = "text-align:left;font-weight:600;padding-bottom:0.3em"
             caption = f'<caption style="{style}">{html.escape(self.caption)}</caption>'
         return f'<table style="{STYLE}">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+class Markup:
+    """Something to see: HTML in a notebook, and the same in words elsewhere.
+
+    Args:
+        content: HTML.
+        text: The same in words.
+    """
+
+    def __init__(self, content: str, text: str) -> None:
+        self.content = content
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        return self.content
 
 
 class Note:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pdk_nb import plots, serving
 from pdk_nb.errors import DataError
 from pdk_nb.labels import LabelRule, split
 from pdk_nb.live import Progress
-from pdk_nb.photos import IMAGE_SUFFIXES, from_request, load_image, to_request
+from pdk_nb.photos import IMAGE_SUFFIXES, from_request, thumbnail, to_request
 from pdk_nb.record import record
-from pdk_nb.report import Table
+from pdk_nb.report import Markup, Table
 
 if TYPE_CHECKING:
     from pdk_nb.chapters.data import Arrival
@@ -39,19 +40,18 @@ def remember(image: str, expected: str, label: str) -> None:
     record("prediction", image=image, expected=expected, label=label, correct=(label == expected) if expected else None)
 
 
-def show_request(lab: Lab, picture: Path) -> Any:
+def show_request(lab: Lab, picture: Path) -> Markup:
     """A picture beside the JSON that the service gets for it."""
-    request = to_request([picture])
-    text = json.dumps(request)
-    figure = plots.new_figure(7.0, 2.4, f"{picture.name} and the {len(text):,} characters of JSON that are sent for it")
-    left, right = figure.subplots(1, 2, width_ratios=[1, 2.2])
-    left.imshow(load_image(picture))
-    left.set_axis_off()
-    left.set_title(picture.name, fontsize=10)
-    right.set_axis_off()
-    shown = f"{text[:46]}\n   … {len(text):,} characters …\n{text[-22:]}"
-    right.text(0, 0.5, shown, family="monospace", fontsize=10, va="center")
-    return figure
+    text = json.dumps(to_request([picture]))
+    shown = f"{text[:56]}\n   … {len(text):,} characters …\n{text[-32:]}"
+    name = html.escape(picture.name)
+    content = (
+        '<div style="display:flex;flex-wrap:wrap;align-items:center;gap:1.5em">'
+        f'<figure style="margin:0"><img src="{thumbnail(picture, 360)}" alt="{name}" '
+        f'style="height:180px;border-radius:6px;margin:0"><figcaption>{name}</figcaption></figure>'
+        f"<pre>{html.escape(shown)}</pre></div>"
+    )
+    return Markup(content, f"{picture.name} and the {len(text):,} characters of JSON that are sent for it:\n{shown}")
 
 
 def samples(lab: Lab, source: str) -> list[Path]:

@@ -6,6 +6,8 @@ import html
 from functools import cache
 from pathlib import Path
 
+from pdk_nb.report import Markup
+
 SHEET = Path(__file__).with_name("panel.css")
 
 
@@ -20,20 +22,8 @@ def escape(text: object) -> str:
     return html.escape(str(text), quote=True)
 
 
-class Html:
-    """Something to see: HTML in a notebook, and the same in words elsewhere.
-
-    Args:
-        content: HTML, without styles.
-        text: The same in words.
-    """
-
-    def __init__(self, content: str, text: str) -> None:
-        self.content = content
-        self.text = text
-
-    def __repr__(self) -> str:
-        return self.text
+class Html(Markup):
+    """Markup that brings the panel's style sheet along when it is shown by itself."""
 
     def _repr_html_(self) -> str:
         return f'{style_element()}<div class="pdk-view">{self.content}</div>'

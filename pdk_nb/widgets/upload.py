@@ -8,8 +8,6 @@ kernel is therefore the same as an upload by hand.
 
 from __future__ import annotations
 
-import base64
-import io
 import mimetypes
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,12 +20,11 @@ import anywidget
 import traitlets
 
 from pdk_nb.errors import DataError, PdkError
-from pdk_nb.photos import load_image
+from pdk_nb.photos import thumbnail
 from pdk_nb.widgets import styles
 from pdk_nb.widgets.download import MAX_PICTURE_BYTES, fetch_picture
 
 MAX_PICTURES = 100
-THUMBNAIL_SIDE = 128
 
 
 def entry(name: str, content: bytes | bytearray, kind: str = "", folder: str = "") -> dict[str, Any]:
@@ -176,12 +173,3 @@ class PictureUpload(anywidget.AnyWidget):
         if transfer.refusal is not None:
             # Last, so that the others' answers do not wipe it away.
             self._refused(transfer.refusal)
-
-
-def thumbnail(picture: Path | bytes, side: int = THUMBNAIL_SIDE) -> str:
-    """A small picture as a ``data:`` address."""
-    image = load_image(picture)
-    image.thumbnail((side, side))
-    buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
