@@ -173,6 +173,18 @@ def test_a_secret_that_is_absent_or_lacks_keys(core: Any, known: Settings) -> No
     assert findings(load(known.kubeconfig), "cluster")["secret"].state == "ok"
 
 
+def test_pipelines_that_look_elsewhere_than_the_notebooks(core: Any, known: Settings) -> None:
+    with pipeline_secret(core, kserve_namespace="elsewhere"):
+        broken(findings(load(known.kubeconfig), "cluster")["namespaces"], "Pipelines deploy into elsewhere")
+    same = replace(known, det_master=f"http://localhost:{known.mlde_port}")
+    assert findings(same, "determined")["pipelines"].state == "ok"
+    with small_server(Answers(routes={"/info": (200, {}, {"version": "0.38.1", "cluster_id": "another"})})) as other:
+        found = findings(replace(known, det_master=other.address), "determined")["pipelines"]
+    broken(found, "another Determined")
+    inside = replace(known, det_master="determined-master-service-pachyderm.nowhere.invalid:8080")
+    assert findings(inside, "determined")["pipelines"].state == "unknown"
+
+
 def test_no_namespace_for_services(known: Settings) -> None:
     found = findings(replace(known, kserve_model_namespace="no-models"), "cluster")["namespace"]
     broken(found, "There is no namespace no-models")

@@ -99,6 +99,16 @@ def _secret(context: Context) -> Findings:
         yield Finding("cluster.secret", "broken", f"It has {' and '.join(words)}.", place, why, fix)
         return
     yield Finding("cluster.secret", "ok", f"All {len(wanted)} keys that the pipelines map are there.", place)
+    if known.kserve_namespace != known.kserve_model_namespace:
+        what = (
+            f"Pipelines deploy into {known.kserve_namespace}, the notebooks look into {known.kserve_model_namespace}."
+        )
+        why = "A service that nobody looks for seems not to be there."
+        fix = (
+            f"kubectl -n {known.mldm_namespace} patch secret {known.mldm_pipeline_secret} --type merge "
+            f'-p \'{{"stringData": {{"kserve_namespace": "{known.kserve_model_namespace}"}}}}\''
+        )
+        yield Finding("cluster.namespaces", "broken", what, place, why, fix)
 
 
 def _namespace(context: Context) -> Findings:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TIMEOUT_S = 5.0
+# The same question asked from inside the cluster.
+PROBE = "kubectl run probe --rm -i --restart=Never --image=curlimages/curl --"
 
 
 class Context:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from pdk_nb import mlde
-from pdk_nb.doctor.context import TIMEOUT_S, Context
+from pdk_nb.doctor.context import PROBE, TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
-from pdk_nb.errors import PdkError
+from pdk_nb.errors import PdkError, ServiceUnreachable
 
 
 def examine(context: Context) -> Findings:
@@ -15,7 +16,7 @@ def examine(context: Context) -> Findings:
     known = context.settings
     known.require("mlde_host", "mlde_port")
     try:
-        version = master_info(context)["version"]
+        version = master_info(context, known.master_url)["version"]
     except (PdkError, KeyError) as error:
         what = error.what if isinstance(error, PdkError) else "What answers there is not Determined."
         found = context.discovery.determined()
@@ -25,6 +26,7 @@ def examine(context: Context) -> Findings:
         yield Finding("determined.reach", "broken", what, known.master_url, "Experiments run there.", fix)
         return
     yield Finding("determined.reach", "ok", f"Determined {version} answers.", known.master_url)
+    yield from _pipelines_address(context)
     secret = f"{known.mldm_namespace}/{known.mldm_pipeline_secret}"
     try:
         mlde.check_login(known.master_url, known.det_user, known.det_password.reveal())
@@ -46,24 +48,56 @@ def examine(context: Context) -> Findings:
     yield from _pool(context, client)
 
 
-def master_info(context: Context) -> dict[str, Any]:
-    """What the master says to everybody.
+def master_info(context: Context, address: str) -> dict[str, Any]:
+    """What a master says to everybody.
+
+    Args:
+        context: The cluster.
+        address: URL, or ``host:port``.
 
     Raises:
         ServiceUnreachable: Nobody answers, or somebody else does.
     """
     import requests
 
-    from pdk_nb.errors import ServiceUnreachable
-
-    known = context.settings
-    context.reach(known.mlde_host, known.mlde_port)
+    url = address if "//" in address else f"http://{address}"
     try:
-        answer = requests.get(f"{known.master_url}/info", timeout=TIMEOUT_S)
+        parts = urlsplit(url)
+        context.reach(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+        answer = requests.get(f"{url.rstrip('/')}/info", timeout=TIMEOUT_S)
         answer.raise_for_status()
         return dict(answer.json())
     except (requests.RequestException, ValueError) as error:
-        raise ServiceUnreachable(f"Determined does not answer: {error}", where=known.master_url) from error
+        raise ServiceUnreachable(f"Determined does not answer: {error}", where=url) from error
+
+
+def _pipelines_address(context: Context) -> Findings:
+    """Pipelines go by ``det_master`` of their secret, notebooks by ``pdk-config``: it has to be the same master."""
+    known = context.settings
+    theirs, ours = known.det_master, f"{known.mlde_host}:{known.mlde_port}"
+    place = f"det_master of {known.mldm_namespace}/{known.mldm_pipeline_secret}"
+    why = "The train stage starts its experiment there; the notebooks look for it here."
+    fix = (
+        f"kubectl -n {known.mldm_namespace} patch secret {known.mldm_pipeline_secret} --type merge "
+        f'-p \'{{"stringData": {{"det_master": "{ours}"}}}}\''
+    )
+    if theirs.split("//")[-1].rstrip("/") in (ours, known.master_url.split("//")[-1].rstrip("/")):
+        yield Finding("determined.pipelines", "ok", "Pipelines use the same address.", theirs)
+        return
+    try:
+        same = master_info(context, theirs).get("cluster_id") == master_info(context, known.master_url).get(
+            "cluster_id"
+        )
+    except PdkError as error:
+        what = f"Pipelines use another address, which cannot be tried from here: {error.what}"
+        ask = f"{PROBE} -s http://{theirs.split('//')[-1]}/info"
+        yield Finding("determined.pipelines", "unknown", what, f"{place}: {theirs}", why, ask)
+        return
+    if same:
+        yield Finding("determined.pipelines", "ok", "Pipelines reach the same Determined at another address.", theirs)
+    else:
+        what = "Pipelines talk to another Determined than the notebooks."
+        yield Finding("determined.pipelines", "broken", what, f"{place}: {theirs}", why, fix)
 
 
 def _workspace(context: Context, client: Any) -> Findings:

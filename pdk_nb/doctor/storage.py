@@ -6,13 +6,12 @@ import socket
 from urllib.parse import urlsplit
 
 from pdk_nb import specs, storage
-from pdk_nb.doctor.context import TIMEOUT_S, Context
+from pdk_nb.doctor.context import PROBE, TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
 from pdk_nb.errors import PdkError, ServiceUnreachable
 from pdk_nb.manifests import GATEWAY_ACCOUNT, GATEWAY_SECRET, UNCHECKED_KEY
 
 ENDPOINT_NOTE = "serving.kserve.io/s3-endpoint"
-PROBE = "kubectl run probe --rm -i --restart=Never --image=curlimages/curl --"
 WITHOUT_CREDENTIALS = ("redential", "NoCredentials", "DefaultCredentialsError")
 
 

@@ -55,7 +55,7 @@ def _pachyderm(context: Context) -> Finding:
 
 
 def _determined(context: Context) -> Finding:
-    server = str(master_info(context).get("version", ""))
+    server = str(master_info(context, context.settings.master_url).get("version", ""))
     return judge_determined(importlib.metadata.version("determined"), server)
 
 

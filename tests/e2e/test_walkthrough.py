@@ -213,10 +213,16 @@ def test_no_secret_leaves_its_place(stack: dict[str, str]) -> None:
             assert not found_in(" ".join(process.cmdline()).encode(), secrets), process.pid
     lab = connect(stack["kubeconfig"])
     http = mlde.session(lab.determined)
+    report = lab.doctor()
+    # What has been trained and deployed proves the route and the images, whatever the registry says.
+    assert report.exit_code == 0, str(report)
+    states = {each.id: (each.state, each.what) for each in report}
+    assert "has read its commit from there" in states["route.trials"][1]
+    assert {states[f"images.{stage}"][0] for stage in ("train", "deploy")} == {"ok"}
     shown = [
         str(lab.settings_table()),
         repr(lab.settings),
-        str(lab.doctor()),
+        str(report),
         lab.deploy_log(200),
         lab.training_log(200),
     ]
