@@ -14,6 +14,7 @@ from pathlib import Path
 
 import bcrypt
 import requests
+import yaml
 
 PACKAGES = ("buildah", "podman", "runc", "mmdebstrap")
 REGISTRY_PACKAGE = "docker-registry"
@@ -146,15 +147,14 @@ def registry(work: Path, port: int, password: str) -> Iterator[Registry]:
     here = Registry(f"127.0.0.1:{port}", "pusher", password)
     users, config = work / "htpasswd", work / "registry.yml"
     users.write_text(f"{here.user}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt()).decode()}\n")
-    config.write_text(f"""version: 0.1
-log: {{level: warn}}
-storage:
-  filesystem: {{rootdirectory: {work / "registry-data"}}}
-http:
-  addr: {here.address}
-auth:
-  htpasswd: {{realm: image trial, path: {users}}}
-""")
+    content = {
+        "version": 0.1,
+        "log": {"level": "warn"},
+        "storage": {"filesystem": {"rootdirectory": str(work / "registry-data")}},
+        "http": {"addr": here.address},
+        "auth": {"htpasswd": {"realm": "image trial", "path": str(users)}},
+    }
+    config.write_text(yaml.safe_dump(content))
     with (work / "registry.log").open("w") as log:
         process = subprocess.Popen([_registry_program(work), "serve", str(config)], stdout=log, stderr=log)
     try:
