@@ -155,8 +155,11 @@ def registry(work: Path, port: int, password: str) -> Iterator[Registry]:
         "auth": {"htpasswd": {"realm": "image trial", "path": str(users)}},
     }
     config.write_text(yaml.safe_dump(content))
+    # It would take REGISTRY_AUTH_FILE, which is podman's, for a part of its own configuration.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("REGISTRY_")}
     with (work / "registry.log").open("w") as log:
-        process = subprocess.Popen([_registry_program(work), "serve", str(config)], stdout=log, stderr=log)
+        command = [_registry_program(work), "serve", str(config)]
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     try:
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline:
