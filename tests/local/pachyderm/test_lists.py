@@ -75,6 +75,23 @@ def test_pages_of_job_sets(client: Client, name: Name) -> None:
     assert [each.job_set.id for each in backwards][-1] == made[2]
 
 
+def test_words_of_missing_jobs_and_datums(client: Client, name: Name) -> None:
+    repo, pipeline = name("data"), name("words")
+    client.create_repo(repo)
+    create(client, pipeline, pfs(repo), "true")
+    job = next(client.list_job(pipeline)).job.id
+    none = "0" * 12 + "4" + "0" * 19
+    for work, words in (
+        (lambda: list(client.inspect_job(none, pipeline)), f"jobs default/{pipeline}@{none} not found"),
+        (lambda: client.stop_job(none, pipeline), f"jobs default/{pipeline}@{none} not found"),
+        (lambda: client.inspect_datum(pipeline, job, "0" * 64), f"datum {'0' * 64} not found in job"),
+        (lambda: list(client.inspect_pipeline("no")), 'pipeline "default/no" not found'),
+        (lambda: list(client.inspect_job(none)), f"no commits found for commitset {none}"),
+    ):
+        with pytest.raises(grpc.RpcError, match=words):
+            work()
+
+
 def test_the_daemons_own_log(client: Client) -> None:
     lines = list(client._req(Service.PPS, "GetLogs", req=pps_pb2.GetLogsRequest(tail=500)))
     assert any("pachd starts: release 2.8" in line.message for line in lines)

@@ -130,7 +130,7 @@ def get_job(connection: sqlite3.Connection, project: str, pipeline: str, job_id:
     """
     found = find_job(connection, project, pipeline, job_id)
     if found is None:
-        raise NotFound(f"job {project}/{pipeline}@{job_id} not found")
+        raise NotFound(f"jobs {project}/{pipeline}@{job_id} not found")
     return found
 
 

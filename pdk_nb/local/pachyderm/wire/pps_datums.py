@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from google.protobuf import empty_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
-from pdk_nb.local.pachyderm.faults import Fault, NotFound
+from pdk_nb.local.pachyderm.faults import Fault
 from pdk_nb.local.pachyderm.pps.context import Context
 from pdk_nb.local.pachyderm.pps.datums import make_datums
 from pdk_nb.local.pachyderm.pps.specs import complete
@@ -51,7 +51,7 @@ class DatumCalls:
                 "SELECT * FROM datums WHERE job = ? AND id = ?", (job.pk, request.datum.id)
             ).fetchone()
             if row is None:
-                raise NotFound(f"datum {request.datum.id} not found in job {job}")
+                raise Fault(f"datum {request.datum.id} not found in job {job}")
             return pps_convert.datum_info(connection, job, row)
 
     def RestartDatum(self, request: pps_pb2.RestartDatumRequest, call: Call) -> empty_pb2.Empty:
