@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pdk_nb.local.pachyderm.engine import Engine
 from pdk_nb.local.pachyderm.pfs import files
+from pdk_nb.local.pachyderm.pfs.files import PathRange
 from pdk_nb.local.pachyderm.pfs.objectstore import ObjectStore, parse_url
 from pdk_nb.local.pachyderm.pfs.types import Commit
 
 
-def send(engine: Engine, commit: Commit, pattern: str, url: str, lower: str = "", upper: str = "") -> int:
+def send(engine: Engine, commit: Commit, pattern: str, url: str, wanted: PathRange | None = None) -> int:
     """Send the files that a path or glob names, under their whole paths.
 
     Args:
@@ -16,8 +17,7 @@ def send(engine: Engine, commit: Commit, pattern: str, url: str, lower: str = ""
         commit: Where they are.
         pattern: A path or glob.
         url: Where they go: bucket and prefix.
-        lower: Only paths from here on; all when empty.
-        upper: Only paths before this one; all when empty.
+        wanted: Which paths; all when None.
 
     Returns:
         Their size in bytes.
@@ -32,8 +32,8 @@ def send(engine: Engine, commit: Commit, pattern: str, url: str, lower: str = ""
     with engine.read() as connection, engine.blobs.reader(connection) as content:
         found = files.matching_trees(connection, commit, pattern)
         store = ObjectStore(place)
-        for each in found:
-            if each.is_dir or (lower and each.path < lower) or (upper and each.path >= upper):
+        for each in (wanted or PathRange()).cut(found):
+            if each.is_dir:
                 continue
             key = f"{prefix}{each.path}" if prefix else each.path.lstrip("/")
             total += store.write(key, content.read(each.entry.blobs))

@@ -12,8 +12,9 @@ from python_pachyderm.service import Service
 from pdk_nb.local.pachyderm.engine import Engine
 from pdk_nb.local.pachyderm.pfs import filesets
 from pdk_nb.local.pachyderm.store import garbage
+from pdk_nb.local.pachyderm.store.blobs import insert_locations
 from tests.local.pachyderm.server import Server
-from tests.local.pachyderm.steps import Client, Name, put
+from tests.local.pachyderm.steps import Client, Name, files, put
 
 BytesValue = pfs_pb2.AddFile.DESCRIPTOR.fields_by_name["raw"].message_type._concrete_class
 
@@ -31,28 +32,19 @@ def call(client: Client, name: str, **fields: object) -> object:
     return client._req(Service.PFS, name, req=getattr(pfs_pb2, f"{name}Request")(**fields))
 
 
-def names(client: Client, repo: str, commit: str) -> dict[str, str]:
-    found = client.walk_file((repo, commit), "/")
-    return {
-        each.file.path: client.get_file((repo, commit), each.file.path).read().decode()
-        for each in found
-        if not each.file.path.endswith("/")
-    }
-
-
 def test_made_read_composed_and_added(client: Client, name: Name) -> None:
     repo = name("data")
     client.create_repo(repo)
     first, second = create(client, a="1", b="2"), create(client, **{"deep/c": "3"})
-    assert names(client, "__filesets__", first) == {"/a": "1", "/b": "2"}
+    assert files(client, "__filesets__", first) == {"/a": "1", "/b": "2"}
     both = call(client, "ComposeFileSet", file_set_ids=[first, second], ttl_seconds=60).file_set_id  # type: ignore[attr-defined]
-    assert names(client, "__filesets__", both) == {"/a": "1", "/b": "2", "/deep/c": "3"}
+    assert files(client, "__filesets__", both) == {"/a": "1", "/b": "2", "/deep/c": "3"}
     call(client, "RenewFileSet", file_set_id=both, ttl_seconds=120)
     shards = call(client, "ShardFileSet", file_set_id=both).shards  # type: ignore[attr-defined]
     assert [(each.lower, each.upper) for each in shards] == [("", "")]
     with client.commit(repo, "master") as commit:
         call(client, "AddFileSet", commit=commit, file_set_id=both)
-    assert names(client, repo, "master") == {"/a": "1", "/b": "2", "/deep/c": "3"}
+    assert files(client, repo, "master") == {"/a": "1", "/b": "2", "/deep/c": "3"}
     with pytest.raises(grpc.RpcError, match="has already finished"):
         call(client, "AddFileSet", commit=commit, file_set_id=both)
     # What a commit holds, taken over into another repo.
@@ -61,7 +53,7 @@ def test_made_read_composed_and_added(client: Client, name: Name) -> None:
     client.create_repo(other)
     with client.commit(other, "master") as copy:
         call(client, "AddFileSet", commit=copy, file_set_id=whole)
-    assert names(client, other, "master") == names(client, repo, "master")
+    assert files(client, other, "master") == files(client, repo, "master")
 
 
 def test_refusals(client: Client) -> None:
@@ -85,8 +77,6 @@ def test_they_are_kept_as_long_as_they_live(tmp_path: object) -> None:
         upload.add("/a", b"kept for a while")
         upload.seal()
         with engine.database.write() as connection:
-            from pdk_nb.local.pachyderm.store.blobs import insert_locations
-
             insert_locations(connection, upload.pack.locations)
             key = filesets.create(connection, upload.changes)
     collected = garbage.collect(engine.database, engine.blobs, 1.0)

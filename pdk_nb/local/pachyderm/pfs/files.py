@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -58,6 +58,27 @@ class Page:
                     del last[: -self.number]
             return iter(last[-self.number :][::-1])
         return islice(found, self.number) if self.number > 0 else found
+
+
+@dataclass(frozen=True)
+class PathRange:
+    """Which paths are wanted.
+
+    Attributes:
+        lower: Only from here on; all when empty.
+        upper: Only before this one; all when empty.
+    """
+
+    lower: str = ""
+    upper: str = ""
+
+    def cut(self, found: Iterable[Found]) -> Iterator[Found]:
+        """The wanted entries."""
+        return (
+            each
+            for each in found
+            if (not self.lower or each.path >= self.lower) and (not self.upper or each.path < self.upper)
+        )
 
 
 def _missing(commit: Commit, path: str) -> NotFound:

@@ -8,6 +8,7 @@ import sqlite3
 from google.protobuf import json_format, timestamp_pb2
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 
+from pdk_nb.local.pachyderm.pfs.files import PathRange
 from pdk_nb.local.pachyderm.pfs.lookup import (
     all_provenance,
     all_subvenance,
@@ -55,6 +56,11 @@ def read_commit(message: pfs_pb2.Commit) -> CommitRef:
 def read_branch(message: pfs_pb2.Branch) -> BranchKey:
     """A branch's name."""
     return BranchKey(read_repo(message.repo), message.name)
+
+
+def read_range(message: pfs_pb2.PathRange) -> PathRange:
+    """A range of paths."""
+    return PathRange(message.lower, message.upper)
 
 
 def repo(key: RepoKey) -> pfs_pb2.Repo:

@@ -72,8 +72,7 @@ class FileCalls:
             return
         with self._opened(convert.read_commit(request.file.commit)) as (connection, commit):
             found = files.matching_trees(connection, commit, request.file.path)
-            lower, upper = request.path_range.lower, request.path_range.upper
-            wanted = (each for each in found if (not lower or each.path >= lower) and (not upper or each.path < upper))
+            wanted = convert.read_range(request.path_range).cut(found)
             modified = commit.finishing // convert.NANO
             with self.engine.blobs.reader(connection) as content:
                 yield from tar_stream(wanted, lambda each: content.read(each.entry.blobs), modified, CHUNK)
@@ -81,14 +80,8 @@ class FileCalls:
     def _send(self, request: pfs_pb2.GetFileRequest) -> Iterator[bytes]:
         """Send files to an object store instead of to the client."""
         with self._opened(convert.read_commit(request.file.commit)) as (_, commit):
-            send(
-                self.engine,
-                commit,
-                request.file.path,
-                request.URL,
-                request.path_range.lower,
-                request.path_range.upper,
-            )
+            wanted = convert.read_range(request.path_range)
+            send(self.engine, commit, request.file.path, request.URL, wanted)
         yield b""
 
     def Egress(self, request: pfs_pb2.EgressRequest, call: Call) -> pfs_pb2.EgressResponse:
@@ -126,10 +119,8 @@ class FileCalls:
     def GlobFile(self, request: pfs_pb2.GlobFileRequest, call: Call) -> Iterator[bytes]:
         with self._opened(convert.read_commit(request.commit)) as (connection, commit):
             encoded = convert.FileInfos(commit).encoded
-            lower, upper = request.path_range.lower, request.path_range.upper
-            for found in files.glob_file(connection, commit, request.pattern):
-                if (not lower or found.path >= lower) and (not upper or found.path < upper):
-                    yield encoded(found)
+            found = files.glob_file(connection, commit, request.pattern)
+            yield from map(encoded, convert.read_range(request.path_range).cut(found))
 
     def DiffFile(self, request: pfs_pb2.DiffFileRequest, call: Call) -> Iterator[pfs_pb2.DiffFileResponse]:
         with self._opened(convert.read_commit(request.new_file.commit)) as (connection, commit):
