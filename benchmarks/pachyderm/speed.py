@@ -171,6 +171,31 @@ class Bench:
             delays.append(begun - info.finished.ToNanoseconds() / 1e9)
         self.note("commit finished to user code running, median", sorted(delays)[2], "s")
 
+    def datums(self) -> None:
+        """Datums that do nothing, so that only their handling counts; in one worker and in four."""
+        self.client.create_repo("datums")
+        number = self.small // 20
+        with self.client.modify_file_client(("datums", "master")) as modify:
+            for each in range(number):
+                modify.put_file_from_bytes(f"/{each:04d}", b"x")
+        speed = {}
+        for workers in (1, 4):
+            name = f"datums-{workers}"
+            self.client.create_pipeline_from_request(
+                pps_proto.CreatePipelineRequest(
+                    pipeline=pps_proto.Pipeline(name=name),
+                    transform=pps_proto.Transform(image="ubuntu", cmd=["true"]),
+                    input=pps_proto.Input(pfs=pps_proto.PFSInput(repo="datums", glob="/*")),
+                    parallelism_spec=pps_proto.ParallelismSpec(constant=workers),
+                )
+            )
+            job = next(self.client.list_job(name)).job.id
+            info = next(self.client.inspect_job(job, name, wait=True))
+            assert info.data_processed == number
+            speed[workers] = number * 1e9 / (info.finished.ToNanoseconds() - info.started.ToNanoseconds())
+        self.note("datums of a job, one worker", speed[1], "datums/s")
+        self.note("datums of a job: four workers over one", speed[4] / speed[1], "x")
+
     def memory(self) -> None:
         """The server's peak while files of one and of four times the size come in and go out."""
         assert self.server.process
@@ -241,7 +266,7 @@ def main() -> None:
         server = Server(folder / "server").start()
         try:
             bench = Bench(server.client(), server, folder, args.quick)
-            for name in ("job_start", "small_files", "reading", "memory", "large_file", "list_many"):
+            for name in ("job_start", "datums", "small_files", "reading", "memory", "large_file", "list_many"):
                 getattr(bench, name)()
         finally:
             server.kill()
