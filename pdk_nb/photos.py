@@ -14,7 +14,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -292,12 +292,17 @@ def ignored(name: str) -> str | None:
     return None
 
 
-def scan(folder: str | Path, rule: LabelRule | None = None) -> PhotoSet:
+def scan(
+    folder: str | Path,
+    rule: LabelRule | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> PhotoSet:
     """Look at every file below a folder: which pictures can be used, and why others cannot.
 
     Args:
         folder: The folder.
         rule: Label rule; dogs and cats by default.
+        progress: Told the files looked at and their total.
 
     Raises:
         DataError: The folder does not exist.
@@ -308,9 +313,9 @@ def scan(folder: str | Path, rule: LabelRule | None = None) -> PhotoSet:
         raise DataError("there is no such folder", where=str(folder), fix="unpack sample-data/dataset-dog-cat.zip")
     photos: list[Photo] = []
     skipped: list[Skipped] = []
-    for path in sorted(folder.rglob("*")):
-        if not path.is_file():
-            continue
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    for done, path in enumerate(paths):
+        progress(done, len(paths))
         name = path.relative_to(folder).as_posix()
         reason = ignored(name)
         if reason is None:

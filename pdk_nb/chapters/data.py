@@ -81,7 +81,9 @@ def open_photos(lab: Lab, source: str, arrival: str, classes: Sequence[str], lim
         DataError: Nothing there can be learned from.
     """
     rule = LabelRule(tuple(classes))
-    photos = scan(folder_of(lab, source, arrival), rule)
+    with Progress(f"Looking at the pictures of {arrival}", unit="files") as progress:
+        photos = scan(folder_of(lab, source, arrival), rule, progress.step)
+        progress.end(f"Looked at {len(photos.photos) + len(photos.skipped)} files of {arrival}.")
     if not photos.photos:
         _say_which_classes(photos)
     _check_renames(photos)

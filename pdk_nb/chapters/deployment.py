@@ -65,13 +65,15 @@ def archive_table(lab: Lab, commit: str) -> Table:
     names = lab.names
     output = mldm.commit_of(names.project, names.deploy_pipeline, id=commit)
     paths = [path for path in mldm.files(lab.pachyderm, output) if path.endswith(".mar")]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, Progress("Fetching the archive") as progress:
         local = Path(folder) / f"{names.model}.mar"
         if paths:
-            local.write_bytes(mldm.read_file(lab.pachyderm, output, paths[0]))
             where = f"{names.deploy_pipeline}@{commit[:12]}…:{paths[0]}"
+            progress.say(where)
+            local.write_bytes(mldm.read_file(lab.pachyderm, output, paths[0]))
         else:
             where = _download(lab, commit, local)
+        progress.end(f"Fetched the archive ({local.stat().st_size / 1e6:.1f} MB) in {progress.seconds:.1f} s.")
         info = archive.describe(local)
     rows = [(entry.name, f"{entry.size:,} bytes", entry.role) for entry in info.entries]
     return Table(("File", "Size", "What it is"), rows, caption=where)

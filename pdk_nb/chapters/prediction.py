@@ -136,9 +136,12 @@ def ask(lab: Lab, pictures: Sequence[Path]) -> list[tuple[Path, Prediction]]:
     """Every picture with the service's answer."""
     target = serving.endpoint(lab.settings, lab.names.service)
     answers: list[tuple[Path, Prediction]] = []
-    for start in range(0, len(pictures), BATCH):
-        batch = list(pictures[start : start + BATCH])
-        answers += zip(batch, serving.predict(target, images=batch), strict=True)
+    with Progress(f"Asking {lab.names.service}", len(pictures), "pictures") as progress:
+        for start in range(0, len(pictures), BATCH):
+            batch = list(pictures[start : start + BATCH])
+            answers += zip(batch, serving.predict(target, images=batch), strict=True)
+            progress.step(len(answers))
+        progress.end(f"{lab.names.service} answered for {len(pictures)} picture(s) in {progress.seconds:.1f} s.")
     return answers
 
 
