@@ -84,6 +84,9 @@ def curve(points: Sequence[tuple[int, str, float]], title: str) -> Picture:
         xs = [batches for batches, each, _ in points if each == name]
         ys = [value for _, each, value in points if each == name]
         axis.plot(xs, ys, marker="o", markersize=4, color=colour)
+        if name.endswith("accuracy"):
+            # A share: a scale that shows its last thousandths only would make noise look like an event.
+            axis.set_ylim(min([0.45, *(value - 0.05 for value in ys)]), 1.03)
         axis.set_xlabel("batches")
         axis.set_title(name or "waiting for the first report", fontsize=10)
         axis.grid(alpha=0.25)

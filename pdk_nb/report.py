@@ -25,6 +25,16 @@ STYLE = (
 )
 
 
+def adapted(colour: str) -> str:
+    """A colour mixed with that of the text around it: darker on light pages, lighter on dark ones."""
+    return f"color-mix(in srgb, {colour} 70%, currentColor)"
+
+
+def ink(colour: str) -> str:
+    """Style of coloured text; browsers that cannot mix colours show the plain one."""
+    return f"color:{colour};color:{adapted(colour)}"
+
+
 class Table:
     """Rows with named columns; draws itself as HTML in a notebook and as text elsewhere.
 
@@ -107,8 +117,8 @@ class Note:
         colour = STATE_COLOURS.get(self.state, "#666")
         fix = f'<br><span style="opacity:0.85">What to do: {html.escape(self.fix)}</span>' if self.fix else ""
         return (
-            f'<div style="border-left:4px solid {colour};padding:0.3em 0.8em;margin:0.3em 0;white-space:pre-wrap">'
-            f'<b style="color:{colour}">{html.escape(self.state)}</b> &ensp;{html.escape(self.text)}{fix}</div>'
+            f'<div style="border-left:4px solid {colour};border-color:{adapted(colour)};padding:0.3em 0.8em;margin:0.3em 0;white-space:pre-wrap">'
+            f'<b style="{ink(colour)}">{html.escape(self.state)}</b> &ensp;{html.escape(self.text)}{fix}</div>'
         )
 
 
@@ -123,4 +133,4 @@ def _text(value: Any) -> str:
 def _cell(text: str) -> str:
     colour = STATE_COLOURS.get(text.lower())
     escaped = html.escape(text)
-    return f'<b style="color:{colour}">{escaped}</b>' if colour else escaped
+    return f'<b style="{ink(colour)}">{escaped}</b>' if colour else escaped

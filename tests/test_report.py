@@ -22,3 +22,9 @@ def test_a_note_says_what_to_do() -> None:
     note = Note("not yet", "There is no service.", "Run notebook 04.")
     assert str(note).splitlines() == ["[not yet] There is no service.", "         what to do: Run notebook 04."]
     assert "Run notebook 04." in note._repr_html_()
+
+
+def test_state_colours_follow_the_pages_own_text_colour() -> None:
+    page = Note("ok", "Fine.")._repr_html_()
+    assert "currentColor" in page
+    assert "#00795c" in page
