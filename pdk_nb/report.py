@@ -117,7 +117,8 @@ class Note:
         colour = STATE_COLOURS.get(self.state, "#666")
         fix = f'<br><span style="opacity:0.85">What to do: {html.escape(self.fix)}</span>' if self.fix else ""
         return (
-            f'<div style="border-left:4px solid {colour};border-color:{adapted(colour)};padding:0.3em 0.8em;margin:0.3em 0;white-space:pre-wrap">'
+            f'<div style="border-left:4px solid {colour};border-color:{adapted(colour)};padding:0.3em 0.8em;'
+            'margin:0.3em 0;white-space:pre-wrap">'
             f'<b style="{ink(colour)}">{html.escape(self.state)}</b> &ensp;{html.escape(self.text)}{fix}</div>'
         )
 

@@ -45,6 +45,25 @@ def test_parameters_must_be_pairs(value: str, capsys: pytest.CaptureFixture[str]
     assert "NAME=VALUE" in capsys.readouterr().err
 
 
+def test_small_and_files_reach_the_notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    given: dict[str, object] = {}
+
+    def run(*places: object, **options: object) -> SimpleNamespace:
+        given.update(options)
+        return SimpleNamespace(status="passed")
+
+    monkeypatch.setattr("pdk_nb.runner.run", run)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "config").write_text("apiVersion: v1")
+    arguments = ["run", "--small", "-p", "data1=pictures", "-p", "min_right=3", "--kubeconfig", "config"]
+    assert main(arguments) == 0
+    # Kernels run in another folder than the person.
+    assert given["parameters"] == {"data1": str(tmp_path / "pictures"), "min_right": "3", "small": "true"}
+
+
 def test_status_and_env_of_no_stack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--state-dir", str(tmp_path), "--json"]) == 3
     assert json.loads(capsys.readouterr().out)["ready"] is False
