@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pdk_nb.lab import Lab
 
 REDRAW_S = 1.0
+CURVE_S = 2.5
 LOG_LINES = 8
 # What the master puts before a trial's words: time, container, rank, level, process.
 LOG_HEAD = re.compile(r"^\[\S+T(\d\d:\d\d:\d\d)\S*\][^|]*\|\| (?:\w+: )?(?:\[\d+\] )?")
@@ -132,6 +133,7 @@ class _Watcher:
         self.progress = progress
         self.drawn_at = 0.0
         self.points = -1
+        self.curve_at = 0.0
         self.graph, self.curve, self.log = Area(), Area(), Area()
 
     def look(self, job: Job | None) -> None:
@@ -147,8 +149,11 @@ class _Watcher:
         if now.progress is not None and now.progress.trial:
             trial = now.progress.trial
             points = points_of(self.lab, trial)
-            if len(points) != self.points:
+            # Drawing takes a quarter of a second of a core that the trial needs as well.
+            due = now.progress.finished or time.monotonic() - self.curve_at > CURVE_S
+            if len(points) != self.points and due:
                 self.points = len(points)
+                self.curve_at = time.monotonic()
                 self.curve.show(plots.curve(points, f"experiment {now.experiment}, trial {trial}"))
             lines = mlde.tail_logs(self.lab.determined, trial, LOG_LINES)
             self.log.show(Lines(f"log of trial {trial}", [LOG_HEAD.sub(r"\1 ", line) for line in lines]))
