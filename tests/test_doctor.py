@@ -421,6 +421,19 @@ def test_a_bucket_of_models(known: Settings, monkeypatch: pytest.MonkeyPatch, tm
     assert findings(inside, "storage")["models"].state == "unknown"
 
 
+def test_a_bucket_of_googles_without_credentials(
+    known: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    cloud = replace(known, kserve_model_bucket_name="lab-models", cloud_model_host="gcp")
+    found = findings(cloud, "storage")["models"]
+    assert found.state == "unknown"
+    assert found.fix.startswith("gsutil ls gs://lab-models")
+
+
 # code, route, clock, versions
 
 
