@@ -1,20 +1,15 @@
-"""``pdk-config`` and what goes with it, filled from what is on the cluster.
-
-What people have written there stays; what the cluster tells is put where nothing stands; what nobody tells is marked.
-Secrets go from where they are to where they are needed, and into no text.
-"""
+"""What ``config init`` would put on a cluster, value by value, with where each comes from."""
 
 from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pdk_nb import discovery, manifests
-from pdk_nb.errors import PdkError, ServiceUnreachable, UsageError
+from pdk_nb.errors import ServiceUnreachable, UsageError
 from pdk_nb.settings import (
     CONFIG_MAP,
     KEYS,
@@ -297,50 +292,3 @@ def _secret(core: Any, namespace: str, name: str) -> dict[str, str]:
     except kubernetes.client.ApiException:
         return {}
     return {key: base64.b64decode(value).decode() for key, value in (found.data or {}).items()}
-
-
-def apply(client: Any, plan: Plan) -> list[tuple[str, str]]:
-    """Put everything of a plan on the cluster; other keys and labels of what is there stay.
-
-    Returns:
-        Each object with ``created``, ``updated`` or ``unchanged``.
-
-    Raises:
-        PdkError: The cluster refuses an object.
-    """
-    return [(_name(each), put(client, each)) for each in plan.objects()]
-
-
-def _name(each: manifests.Object) -> str:
-    meta = each["metadata"]
-    return f"{each['kind']} {meta['namespace'] + '/' if 'namespace' in meta else ''}{meta['name']}"
-
-
-def put(client: Any, each: manifests.Object) -> str:
-    """Create an object, or merge it into the one that is there; unknown fields are refused."""
-    import kubernetes
-
-    kind = re.sub(r"(?<!^)(?=[A-Z])", "_", each["kind"]).lower()
-    api = (
-        kubernetes.client.RbacAuthorizationV1Api(client)
-        if each["apiVersion"].startswith("rbac.")
-        else kubernetes.client.CoreV1Api(client)
-    )
-    place = [each["metadata"]["namespace"]] if "namespace" in each["metadata"] else []
-    scope = "namespaced_" if place else ""
-    options = {"field_validation": "Strict", "_request_timeout": REQUEST_TIMEOUT_S}
-    try:
-        getattr(api, f"create_{scope}{kind}")(*place, each, **options)
-        return "created"
-    except kubernetes.client.ApiException as error:
-        if error.status != 409:
-            raise PdkError(
-                f"The cluster refuses it: {error.status} {error.reason}",
-                where=_name(each),
-                fix="This command is for those who administer the cluster.",
-            ) from error
-    name = each["metadata"]["name"]
-    before = getattr(api, f"read_{scope}{kind}")(name, *place, _request_timeout=REQUEST_TIMEOUT_S)
-    after = getattr(api, f"patch_{scope}{kind}")(name, *place, each, **options)
-    same = before.metadata.resource_version == after.metadata.resource_version
-    return "unchanged" if same else "updated"

@@ -1,0 +1,30 @@
+"""Settings: ConfigMap ``pdk-config`` and Secret ``pipeline-secret`` as one typed, masked object.
+
+The kubeconfig is the only switch: everything else that the lab needs to know (addresses, buckets,
+namespaces, credentials) stands in the cluster that it names. The keys are those of the PDK deployment guides
+for AWS, Google Cloud and on-prem, with their aliases; the lab's own keys are optional on a cluster.
+"""
+
+from __future__ import annotations
+
+from pdk_nb.settings.keys import CONFIG_MAP, KEYS, MASKED_SECRET_KEYS, SECRET_KEYS, Key
+from pdk_nb.settings.loading import api_client, kubeconfig_path, load
+from pdk_nb.settings.model import Entry, Secret, Settings
+from pdk_nb.settings.reading import clean, from_maps, without_credentials
+
+__all__ = [
+    "CONFIG_MAP",
+    "KEYS",
+    "MASKED_SECRET_KEYS",
+    "SECRET_KEYS",
+    "Entry",
+    "Key",
+    "Secret",
+    "Settings",
+    "api_client",
+    "clean",
+    "from_maps",
+    "kubeconfig_path",
+    "load",
+    "without_credentials",
+]

@@ -1,0 +1,87 @@
+"""The keys of ``pdk-config`` and of the pipelines' Secret, as the deployment guides name them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+CONFIG_MAP = "pdk-config"
+Kind = Literal["text", "port", "host", "url"]
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of ``pdk-config``.
+
+    Attributes:
+        name: The key, and the attribute of :class:`Settings`.
+        variable: The environment variable that the setup guide gives it; empty for the lab's own keys.
+        used_by: Where the value is used, for people.
+        required: Whether the walkthrough cannot go on without it.
+        kind: How the text is read.
+        aliases: Other names that the platforms' guides use for the same thing.
+        default: What stands for an absent value.
+    """
+
+    name: str
+    variable: str
+    used_by: str
+    required: bool = False
+    kind: Kind = "text"
+    aliases: tuple[str, ...] = ()
+    default: str = ""
+
+
+KEYS: tuple[Key, ...] = (
+    Key("region", "AZ_REGION", "registry log-in, buckets"),
+    Key("mldm_namespace", "MLDM_NAMESPACE", "pods and secrets of Pachyderm", default="default"),
+    Key("mldm_bucket_name", "MLDM_BUCKET_NAME", "where Pachyderm keeps its data"),
+    Key("mldm_host", "MLDM_HOST", "repos, commits, pipelines, jobs", required=True, kind="host"),
+    Key("mldm_port", "MLDM_PORT", "repos, commits, pipelines, jobs", required=True, kind="port"),
+    Key("mldm_url", "MLDM_URL", "pachctl connect", kind="url"),
+    Key(
+        "mldm_pipeline_secret",
+        "MLDM_PIPELINE_SECRET",
+        "credentials of both pipelines",
+        default="pipeline-secret",
+    ),
+    Key("mlde_bucket_name", "MLDE_BUCKET_NAME", "where Determined keeps checkpoints"),
+    Key("mlde_host", "MLDE_HOST", "experiments, metrics, model registry", required=True, kind="host"),
+    Key("mlde_port", "MLDE_PORT", "experiments, metrics, model registry", required=True, kind="port"),
+    Key("mlde_url", "MLDE_URL", "the Determined UI, det -m", kind="url"),
+    Key(
+        "kserve_model_bucket_name",
+        "MODEL_ASSETS_BUCKET_NAME",
+        "where the deploy stage puts models; empty: its own output repo",
+        aliases=("model_assets_bucket_name",),
+    ),
+    Key(
+        "kserve_model_namespace",
+        "KSERVE_MODELS_NAMESPACE",
+        "namespace of the InferenceService",
+        default="models",
+    ),
+    Key("kserve_ingress_host", "INGRESS_HOST", "predictions", required=True, kind="host"),
+    Key("kserve_ingress_port", "INGRESS_PORT", "predictions", required=True, kind="port"),
+    Key("db_connection_string", "DB_CONNECTION_URL", "the platforms' own database"),
+    Key("registry_uri", "REGISTRY_URI", "images of both pipelines"),
+    Key("pdk_name", "NAME", "prefix of buckets and registry folders"),
+    Key("kserve_ui_url", "KSERVE_UI_URL", "the KServe models UI", kind="url"),
+    Key("minio_url", "MINIO_URL", "on-prem object store", kind="url"),
+    Key("mldm_s3_endpoint", "", "Pachyderm's S3 gateway, as KServe sees it"),
+    Key("cloud_model_host", "", "aws or gcp: kind of the model bucket"),
+    Key("git_url", "", "where pipelines fetch the experiment's code"),
+    Key("git_ref", "", "branch, tag or commit of that code"),
+    Key("resource_pool", "", "resource pool of the experiments"),
+)
+
+SECRET_KEYS: dict[str, str] = {
+    "det_master": "address of Determined for pipelines",
+    "det_user": "log-in to Determined",
+    "det_password": "log-in to Determined",
+    "pac_token": "Pachyderm token; empty in the community edition",
+    "pachd_lb_service_host": "address of Pachyderm for trials",
+    "pachd_lb_service_port": "address of Pachyderm for trials",
+    "kserve_namespace": "namespace of the InferenceService for pipelines",
+}
+MASKED_SECRET_KEYS = frozenset({"det_password", "pac_token"})

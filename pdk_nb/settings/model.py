@@ -1,0 +1,145 @@
+"""Settings as one typed object, in which secrets do not show themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pdk_nb.errors import SettingsError
+from pdk_nb.settings.keys import CONFIG_MAP, KEYS
+
+
+class Secret:
+    """A value that never shows itself: ``repr``, ``str`` and f-strings give a mask.
+
+    Args:
+        value: The secret text; empty when the cluster has none.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str = "") -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The secret itself; hand it to a client and to nothing else."""
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret('********')" if self._value else "Secret('')"
+
+    def __str__(self) -> str:
+        return "********" if self._value else ""
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the settings table.
+
+    Attributes:
+        key: Key in the ConfigMap or Secret.
+        variable: The setup guide's environment variable.
+        value: The value as people may see it; secrets are masked.
+        source: ``pdk-config``, ``pipeline-secret``, an alias, ``default``, ``derived`` or ``missing``.
+        used_by: Where the value is used.
+        required: Whether the walkthrough needs it.
+    """
+
+    key: str
+    variable: str
+    value: str
+    source: str
+    used_by: str
+    required: bool
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that the lab knows of the cluster. Empty text stands for an absent value; ports are 0."""
+
+    kubeconfig: str | None
+    namespace: str
+    region: str = ""
+    mldm_namespace: str = "default"
+    mldm_bucket_name: str = ""
+    mldm_host: str = ""
+    mldm_port: int = 0
+    mldm_url: str = ""
+    mldm_pipeline_secret: str = "pipeline-secret"  # noqa: S105  a name, not a secret
+    mlde_bucket_name: str = ""
+    mlde_host: str = ""
+    mlde_port: int = 0
+    mlde_url: str = ""
+    kserve_model_bucket_name: str = ""
+    kserve_model_namespace: str = "models"
+    kserve_ingress_host: str = ""
+    kserve_ingress_port: int = 0
+    db_connection_string: str = ""
+    registry_uri: str = ""
+    pdk_name: str = ""
+    kserve_ui_url: str = ""
+    minio_url: str = ""
+    mldm_s3_endpoint: str = ""
+    cloud_model_host: str = ""
+    git_url: str = ""
+    git_ref: str = ""
+    resource_pool: str = ""
+    det_master: str = ""
+    det_user: str = ""
+    det_password: Secret = field(default_factory=Secret)
+    pac_token: Secret = field(default_factory=Secret)
+    pachd_lb_service_host: str = ""
+    pachd_lb_service_port: int = 0
+    kserve_namespace: str = ""
+    entries: tuple[Entry, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Required keys that have no value."""
+        return tuple(each.key for each in self.entries if each.required and each.source == "missing")
+
+    @property
+    def master_url(self) -> str:
+        """The Determined master's address, as this machine reaches it."""
+        if self.mlde_url:
+            return self.mlde_url
+        return f"http://{self.mlde_host}:{self.mlde_port}"
+
+    @property
+    def ingress(self) -> str:
+        """``host:port`` of the KServe ingress."""
+        return f"{self.kserve_ingress_host}:{self.kserve_ingress_port}"
+
+    def require(self, *keys: str) -> None:
+        """Refuse to go on while keys are missing.
+
+        Args:
+            keys: Attribute names; all required ones when none is given.
+
+        Raises:
+            SettingsError: Names every key that has no value.
+        """
+        wanted = keys or tuple(each.name for each in KEYS if each.required)
+        lacking = [key for key in wanted if not getattr(self, key)]
+        if lacking:
+            raise SettingsError(
+                f"{len(lacking)} value(s) are missing: {', '.join(lacking)}.",
+                where=f"ConfigMap {self.namespace}/{CONFIG_MAP}",
+                fix=f"kubectl -n {self.namespace} patch configmap {CONFIG_MAP} --type merge "
+                f'-p \'{{"data":{{"{lacking[0]}":"<value>"}}}}\'',
+            )
+
+    def environment(self) -> dict[str, str]:
+        """The setup guide's environment variables with their values (no secrets)."""
+        return {key.variable: str(getattr(self, key.name) or "") for key in KEYS if key.variable}
