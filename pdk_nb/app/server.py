@@ -60,6 +60,7 @@ def settings(port: int, token: str, theme: str, open_browser: bool) -> Any:
     config.Voila.port = port
     config.Voila.port_retries = 0
     config.Voila.token = token
+    config.PasswordIdentityProvider.allow_password_change = False
     config.Voila.open_browser = open_browser
     config.Voila.log_level = logging.ERROR
     config.Voila.notebook_path = str(FOLDER / "predict.ipynb")

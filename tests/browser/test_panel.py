@@ -152,7 +152,9 @@ def test_the_dark_theme(
         run_all(page)
         dark = page.locator(".pdk-panel").first
         settled(dark)
-        choose(dark, *sorted(PICTURES.glob("*.jpg")))
+        choose(dark, PICTURES / "cat.1012.jpg")
+        said(dark, r"^cat\.1012\.jpg: ")
+        dark.locator(".pdk-all").click()
         said(dark, "6 of 6 pictures answered")
         assert page.locator("body").get_attribute("data-jp-theme-light") == "false"
         assert contrast(dark.locator(".pdk-hint")) >= 4.5
