@@ -193,6 +193,11 @@ def test_stop_and_start(client: Client, name: Name) -> None:
     before = len(list(client.list_job(pipeline)))
     put(client, repo, b="1")
     assert len(list(client.list_job(pipeline))) == before
+    # An update does not start it.
+    create(client, pipeline, pfs(repo), "sleep 30", update=True)
+    (info,) = client.inspect_pipeline(pipeline)
+    assert (info.version, info.stopped, info.state) == (2, True, pps_pb2.PIPELINE_PAUSED)
+    assert len(list(client.list_job(pipeline, history=-1))) == before
     client.start_pipeline(pipeline)
     job = next(client.list_job(pipeline))
     client.stop_job(job.job.id, pipeline)
@@ -320,6 +325,9 @@ def test_triggers_in_a_pipelines_input(client: Client, name: Name) -> None:
     assert len(list(client.list_job(pipeline))) == before + 1
     job = wait(client, pipeline, next(client.list_job(pipeline)).job.id)
     assert files(client, pipeline, job.job.id) == {"/a": "12345", "/b": "67890"}
+    # An update changes the trigger of the branch that came with the pipeline.
+    create(client, pipeline, pfs(repo, "/", trigger={"size": "1B"}), "cp /pfs/data/* /pfs/out/", update=True)
+    assert client.inspect_branch(repo, f"{pipeline}-trigger-1").trigger.size == "1B"
 
 
 def test_pages_of_datums(client: Client, name: Name) -> None:

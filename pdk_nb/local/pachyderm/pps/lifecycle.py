@@ -48,10 +48,9 @@ def create(change: Change, request: pps_pb2.CreatePipelineRequest, user_spec: st
         raise Fault(f'pipeline "{name}" cannot be created because a repo with the same name already exists')
     _prepare_inputs(change, spec, name)
     salt = "" if old is None or request.reprocess else old.details.salt
-    created = now_ns() if old is None else old.details.created_at.ToNanoseconds()
     if request.reprocess:
         spec.salt = ""
-    details = details_of(spec, salt, created)
+    details = details_of(spec, salt, now_ns())
     if old is None:
         _create_repos(connection, spec)
         cursor = connection.execute(
@@ -67,9 +66,11 @@ def create(change: Change, request: pps_pb2.CreatePipelineRequest, user_spec: st
         "INSERT INTO pipeline_versions (pipeline, version, spec_commit, details, user_spec) VALUES (?, ?, ?, ?, ?)",
         (pk, version, spec_commit, details.SerializeToString(), user_spec),
     )
+    # An update does not start a stopped pipeline.
+    stopped = old is not None and old.stopped
+    state = pps_pb2.PIPELINE_PAUSED if stopped else pps_pb2.PIPELINE_STARTING
     connection.execute(
-        "UPDATE pipelines SET version = ?, state = ?, reason = '', stopped = 0 WHERE id = ?",
-        (version, int(pps_pb2.PIPELINE_STARTING), pk),
+        "UPDATE pipelines SET version = ?, state = ?, reason = '' WHERE id = ?", (version, int(state), pk)
     )
     pipeline = pipeline_by_pk(connection, pk)
     if old is not None and old.details.output_branch != details.output_branch:
@@ -90,7 +91,7 @@ def _prepare_inputs(change: Change, spec: pps_pb2.CreatePipelineRequest, name: s
         if key.repo.name == name and key.repo.project == spec.pipeline.project.name:
             raise Fault(f"pipeline {name} cannot take its own output as its input")
         get_repo(change.connection, key.repo)
-        if leaf.HasField("trigger") and find_branch(change.connection, key) is None:
+        if leaf.HasField("trigger"):
             trigger = json_format.MessageToDict(leaf.trigger, preserving_proto_field_name=True)
             branches.create_branch(change, key, trigger=json.dumps(trigger))
 
@@ -108,11 +109,13 @@ def _commit_spec(change: Change, project: str, name: str) -> str:
 
 
 def _connect(change: Change, pipeline: Pipeline) -> None:
-    """Let the output and meta branches follow the inputs; each gets an open commit for the next job."""
-    provenance = [
-        *input_branches(pipeline.details.input),
-        spec_branch(pipeline.project, pipeline.name),
-    ]
+    """Let the output and meta branches follow the inputs; each gets an open commit for the next job.
+
+    Those of a stopped pipeline follow nothing.
+    """
+    provenance = []
+    if not pipeline.stopped:
+        provenance = [*input_branches(pipeline.details.input), spec_branch(pipeline.project, pipeline.name)]
     for key in pipeline.fed:
         if key == pipeline.meta:
             description = f"Meta repo for pipeline {pipeline.name}"

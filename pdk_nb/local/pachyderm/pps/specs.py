@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections import Counter
 
 from google.protobuf.message import Message
 from python_pachyderm.proto.v2.pps import pps_pb2
@@ -43,11 +44,14 @@ def complete(request: pps_pb2.CreatePipelineRequest) -> pps_pb2.CreatePipelineRe
     if spec.spout.HasField("service"):
         spec.spout.service.type = spec.spout.service.type or "NodePort"
     project = spec.pipeline.project.name
-    for position, leaf in enumerate(leaves(spec.input)):
+    sort_inputs(spec.input)
+    triggers: Counter[str] = Counter()
+    for leaf in leaves(spec.input):
         leaf.project = leaf.project or project
         if isinstance(leaf, pps_pb2.PFSInput):
-            if leaf.HasField("trigger"):
-                leaf.branch = leaf.branch or f"{spec.pipeline.name}-trigger-{position}"
+            if leaf.HasField("trigger") and not leaf.branch:
+                triggers[leaf.repo] += 1
+                leaf.branch = f"{spec.pipeline.name}-trigger-{triggers[leaf.repo]}"
                 leaf.trigger.branch = leaf.trigger.branch or "master"
             leaf.branch = leaf.branch or "master"
             leaf.name = leaf.name or leaf.repo
@@ -59,6 +63,24 @@ def complete(request: pps_pb2.CreatePipelineRequest) -> pps_pb2.CreatePipelineRe
             if not leaf.HasField("start"):
                 leaf.start.GetCurrentTime()
     return spec
+
+
+def sort_inputs(message: pps_pb2.Input) -> None:
+    """Order what is combined by name, as the server does: a datum's id depends on the order (``pps.SortInput``)."""
+    for group in (message.join, message.group, message.cross, message.union):
+        for each in group:
+            sort_inputs(each)
+        ordered = sorted(group, key=_input_name)
+        del group[:]
+        group.extend(ordered)
+
+
+def _input_name(message: pps_pb2.Input) -> str:
+    """The name that an input was given; of a combination, that of its first part."""
+    for group in (message.cross, message.join, message.group, message.union):
+        if group:
+            return _input_name(group[0])
+    return str(message.pfs.name)
 
 
 def validate(spec: pps_pb2.CreatePipelineRequest) -> None:
@@ -220,7 +242,7 @@ def details_of(
     Args:
         spec: The complete spec.
         salt: Salt of the pipeline's previous version, so that its datums stay the same; random when empty.
-        created_at: When the pipeline was created, in nanoseconds since the epoch.
+        created_at: When this version was created, in nanoseconds since the epoch.
     """
     details = pps_pb2.PipelineInfo.Details(salt=spec.salt or salt or secrets.token_hex(16))
     _copy_shared(spec, details)

@@ -166,7 +166,10 @@ class PipelineCalls:
     def StopPipeline(self, request: pps_pb2.StopPipelineRequest, call: Call) -> empty_pb2.Empty:
         with self.context.engine.change() as change:
             pipeline = request.pipeline
-            lifecycle.stop(change, pipelines.get_pipeline(change.connection, pipeline.project.name, pipeline.name))
+            found = pipelines.find_pipeline(change.connection, pipeline.project.name, pipeline.name)
+            # As on a cluster: one that does not exist is stopped.
+            if found is not None:
+                lifecycle.stop(change, found)
         return empty_pb2.Empty()
 
     def RunCron(self, request: pps_pb2.RunCronRequest, call: Call) -> empty_pb2.Empty:
