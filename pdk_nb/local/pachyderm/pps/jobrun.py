@@ -21,8 +21,8 @@ from pdk_nb.local.pachyderm.pps.context import Context
 from pdk_nb.local.pachyderm.pps.datums import Datum, make_datums
 from pdk_nb.local.pachyderm.pps.environment import Setting, secret_environment
 from pdk_nb.local.pachyderm.pps.inputs import branch_of, leaves
+from pdk_nb.local.pachyderm.pps.job_gateway import job_gateway
 from pdk_nb.local.pachyderm.pps.jobs import Job
-from pdk_nb.local.pachyderm.pps.jobs3 import job_gateway
 from pdk_nb.local.pachyderm.pps.processing import Processing
 from pdk_nb.local.pachyderm.pps.serving import serve
 from pdk_nb.local.pachyderm.pps.specs import REPROCESS_EVERY_JOB
