@@ -19,6 +19,7 @@ from pdk_nb.commands import (
     specs,
     stack,
     storage,
+    tensorboard,
     walkthrough,
 )
 from pdk_nb.commands.common import say, shared_options
@@ -34,6 +35,7 @@ GROUPS = (
     predictions,
     app,
     lineage,
+    tensorboard,
     gallery,
     specs,
     images,

@@ -4,7 +4,7 @@ The official client, command line and in-task harness run against it unmodified.
 before it:
 
 * ``store``, ``metrics``, ``logs``: what must survive a restart, in SQLite;
-* ``expconf``, ``search``: experiment configurations and hyperparameter searches, pure;
+* ``expconf``, ``masking``, ``search``: experiment configurations, their secrets, hyperparameter searches, pure;
 * ``launch``, ``processes``, ``scheduler``, ``experiments``: trials as process trees on this machine's slots;
 * ``views``, ``api``: the REST replies.
 """

@@ -1,4 +1,4 @@
-"""Experiment configurations: checked, completed and masked.
+"""Experiment configurations: read, checked (see ``expconf_checks``) and completed.
 
 The rules are those of ``schemas/expconf/v0`` of release 0.38.1; ``expconf_rules`` states them as data.
 """
@@ -14,29 +14,10 @@ from typing import Any
 import yaml
 
 from pdk_nb.local.determined.errors import invalid
-from pdk_nb.local.determined.expconf_rules import (
-    BY_KEY,
-    DROPPED_SEARCHERS,
-    EXPERIMENT,
-    HYPERPARAMETER_KINDS,
-    STORAGE_KEYS,
-    Field,
-)
+from pdk_nb.local.determined.expconf_checks import errors_in
+from pdk_nb.local.determined.expconf_rules import BY_KEY, DROPPED_SEARCHERS, EXPERIMENT, Field
 
-__all__ = [
-    "MASK",
-    "complete",
-    "errors_in",
-    "mask",
-    "mask_text",
-    "overridden",
-    "parse",
-    "secret_values",
-    "unmask",
-]
-
-MASK = "********"
-_SECRET_KEYS = re.compile(r"(^|_)(password|token|secret|secret_key|access_key|api_key|credential|connection_string)$")
+__all__ = ["complete", "overridden", "parse"]
 
 
 class _Loader(yaml.SafeLoader):
@@ -86,137 +67,6 @@ def _plain(node: Any) -> Any:
     if isinstance(node, list):
         return [_plain(value) for value in node]
     return node if node is None or isinstance(node, (bool, int, float, str)) else str(node)
-
-
-# -- checking --------------------------------------------------------------------------------------------------------
-
-
-def errors_in(config: dict[str, Any]) -> list[str]:
-    """What is wrong with a configuration, as ``<config>.path: reason`` lines; empty when it may be run."""
-    found: list[str] = []
-    _check_map(config, EXPERIMENT, "<config>", found)
-    _check_hyperparameters(config.get("hyperparameters"), "<config>.hyperparameters", found)
-    _check_searcher(config, found)
-    return found
-
-
-def _check_map(node: dict[str, Any], fields: dict[str, Field], where: str, found: list[str]) -> None:
-    for key in node:
-        if key not in fields:
-            found.append(f"{where}.{key}: unknown field")
-    for key, field in fields.items():
-        if key in node:
-            _check_field(node[key], field, f"{where}.{key}", found)
-
-
-_TYPE_NAMES = {"object": dict, "array": list, "string": str, "boolean": bool}
-
-
-def _has_type(value: Any, name: str) -> bool:
-    if name == "null":
-        return value is None
-    if name == "integer":
-        return isinstance(value, int) and not isinstance(value, bool)
-    if name == "number":
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    return isinstance(value, _TYPE_NAMES[name])
-
-
-def _check_field(value: Any, field: Field, where: str, found: list[str]) -> None:
-    if value is None and field.nullable:
-        return
-    if field.types and not any(_has_type(value, name) for name in field.types):
-        found.append(f"{where}: must be of type {' or '.join(field.types)}, got {value!r}")
-        return
-    if field.choices and value not in field.choices:
-        found.append(f"{where}: must be one of {', '.join(map(repr, field.choices))}, got {value!r}")
-    if field.minimum is not None and isinstance(value, (int, float)) and value < field.minimum:
-        found.append(f"{where}: must be at least {field.minimum}, got {value!r}")
-    if field.above is not None and isinstance(value, (int, float)) and value <= field.above:
-        found.append(f"{where}: must be greater than {field.above}, got {value!r}")
-    if field.maximum is not None and isinstance(value, (int, float)) and value > field.maximum:
-        found.append(f"{where}: must be at most {field.maximum}, got {value!r}")
-    if field.items and isinstance(value, list):
-        for index, each in enumerate(value):
-            _check_field(each, field.items, f"{where}[{index}]", found)
-    if isinstance(value, dict):
-        if field.union:
-            _check_union(value, field.union, where, found)
-        elif field.length:
-            _check_length(value, where, found)
-        elif field.fields is not None:
-            _check_map(value, field.fields, where, found)
-
-
-def _check_union(value: dict[str, Any], key: str, where: str, found: list[str]) -> None:
-    known = BY_KEY[key]
-    chosen = value.get(key)
-    if chosen is None and key == "type":
-        # Storage settings without a type complete the cluster's own.
-        for each in value:
-            if each not in STORAGE_KEYS:
-                found.append(f"{where}.{each}: unknown field")
-        return
-    if not isinstance(chosen, str) or chosen not in known:
-        names = ", ".join(f"'{name}'" for name in known)
-        found.append(f'{where}: is not an object where object["{key}"] is one of {names}')
-        return
-    _check_map(value, known[chosen], where, found)
-
-
-def _check_length(value: dict[str, Any], where: str, found: list[str]) -> None:
-    if len(value) != 1 or next(iter(value)) not in ("batches", "records", "epochs"):
-        found.append(f'{where}: a length object must have one attribute named "batches", "records", or "epochs"')
-        return
-    unit, number = next(iter(value.items()))
-    if not _has_type(number, "integer") or number < 0:
-        found.append(f"{where}.{unit}: must be an integer of at least 0, got {number!r}")
-
-
-def _check_hyperparameters(space: Any, where: str, found: list[str]) -> None:
-    if not isinstance(space, dict):
-        return
-    for name, node in space.items():
-        here = f"{where}.{name}"
-        if not isinstance(node, dict):
-            continue
-        kind = node.get("type")
-        if kind is None or isinstance(kind, dict):
-            _check_hyperparameters(node, here, found)
-        elif kind not in HYPERPARAMETER_KINDS:
-            found.append(
-                f'{here}: if a hyperparameter object\'s ["type"] is set, it must be one of "int", "double", "log", '
-                f'"const", or "categorical", got {kind!r}'
-            )
-        else:
-            fields = HYPERPARAMETER_KINDS[kind]
-            _check_map(node, fields, here, found)
-            missing = [key for key, field in fields.items() if field.required and key not in node]
-            found += [f"{here}: {key} is a required property" for key in missing]
-            low, high = node.get("minval"), node.get("maxval")
-            if isinstance(low, (int, float)) and isinstance(high, (int, float)) and low >= high:
-                found.append(f"{here}: minval must be less than maxval")
-            if kind == "categorical" and node.get("vals") == []:
-                found.append(f"{here}.vals: must not be empty")
-
-
-def _check_searcher(config: dict[str, Any], found: list[str]) -> None:
-    searcher = config.get("searcher")
-    if not isinstance(searcher, dict):
-        return
-    if searcher.get("name") == "grid":
-        _check_grid(config.get("hyperparameters") or {}, "<config>.hyperparameters", found)
-
-
-def _check_grid(space: dict[str, Any], where: str, found: list[str]) -> None:
-    for name, node in space.items():
-        if not isinstance(node, dict):
-            continue
-        kind = node.get("type")
-        if not isinstance(kind, str):
-            _check_grid(node, f"{where}.{name}", found)
-        elif kind in ("int", "double", "log") and node.get("count") is None:
-            found.append(f"{where}.{name}: grid search is in use but count was not provided")
 
 
 # -- completing ------------------------------------------------------------------------------------------------------
@@ -387,73 +237,3 @@ def _refuse_old(searcher: dict[str, Any]) -> None:
         raise invalid(
             f"invalid experiment configuration: the `{name}` searcher requires `max_time` and `time_metric` to be set"
         )
-
-
-# -- secrets ---------------------------------------------------------------------------------------------------------
-
-
-def mask(config: dict[str, Any]) -> dict[str, Any]:
-    """A copy for people's eyes: secret values of ``data``, ``checkpoint_storage`` and the registry are masked."""
-    shown = dict(config)
-    data = shown.get("data")
-    if isinstance(data, dict):
-        shown["data"] = _masked(data, everything=False)
-    storage = shown.get("checkpoint_storage")
-    if isinstance(storage, dict):
-        shown["checkpoint_storage"] = _masked(storage, everything=False)
-    environment = shown.get("environment")
-    if isinstance(environment, dict) and environment.get("registry_auth"):
-        shown["environment"] = {**environment, "registry_auth": _masked(environment["registry_auth"], everything=False)}
-    return shown
-
-
-def _masked(node: Any, *, everything: bool) -> Any:
-    if isinstance(node, dict):
-        return {
-            key: _masked(value, everything=everything or key == "secrets" or bool(_SECRET_KEYS.search(key)))
-            for key, value in node.items()
-        }
-    if isinstance(node, list):
-        return [_masked(value, everything=everything) for value in node]
-    return MASK if everything and node not in (None, "") else node
-
-
-def secret_values(config: dict[str, Any]) -> list[str]:
-    """The values that :func:`mask` hides, longest first; those too short to be told from other text are left out."""
-    found: set[str] = set()
-
-    def collect(real: Any, shown: Any) -> None:
-        if isinstance(real, dict):
-            for key in real:
-                collect(real[key], shown[key])
-        elif isinstance(real, list):
-            for each, other in zip(real, shown, strict=True):
-                collect(each, other)
-        elif shown == MASK and real != MASK and len(str(real)) >= 8:
-            found.add(str(real))
-
-    collect(config, mask(config))
-    return sorted(found, key=lambda each: (-len(each), each))
-
-
-def mask_text(text: str, secrets: list[str]) -> str:
-    """Text with every one of the secrets masked."""
-    for each in secrets:
-        if each in text:
-            text = text.replace(each, MASK)
-    return text
-
-
-def unmask(config: dict[str, Any], original: dict[str, Any]) -> dict[str, Any]:
-    """Put back what a fork of an experiment only saw masked."""
-
-    def restore(node: Any, source: Any) -> Any:
-        if node == MASK and source is not None:
-            return source
-        if isinstance(node, dict) and isinstance(source, dict):
-            return {key: restore(value, source.get(key)) for key, value in node.items()}
-        if isinstance(node, list) and isinstance(source, list) and len(node) == len(source):
-            return [restore(value, other) for value, other in zip(node, source, strict=True)]
-        return node
-
-    return restore(config, original)

@@ -14,9 +14,9 @@ from typing import Any
 from pdk_nb.local.determined import launch
 from pdk_nb.local.determined.accounts import Accounts
 from pdk_nb.local.determined.clock import now
-from pdk_nb.local.determined.expconf import mask_text, secret_values
 from pdk_nb.local.determined.launch import AGENT_ID, Cluster, Run
 from pdk_nb.local.determined.logs import LineSplitter, Logs, parse_line
+from pdk_nb.local.determined.masking import mask_text, secret_values
 from pdk_nb.local.determined.processes import end_tree, start
 from pdk_nb.local.determined.store import Document, Store
 

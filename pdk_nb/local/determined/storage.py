@@ -18,6 +18,10 @@ from pdk_nb.local.determined.errors import invalid, not_found
 __all__ = ["archive", "checkpoint_folder", "delete_files", "tensorboard_folder"]
 
 
+#: Types of storage whose files this master can reach.
+READABLE = ("directory", "shared_fs")
+
+
 def _root(storage: dict[str, Any]) -> Path:
     if storage["type"] == "directory":
         return Path(storage["container_path"])

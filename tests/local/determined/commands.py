@@ -6,8 +6,6 @@ python -m tests.local.determined.commands
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from tests.local.determined.conftest import EXPERIMENTS, USER_PASSWORD, connect, new_master, tiny, wait_end
+from tests.local.determined.client import det
+from tests.local.determined.conftest import EXPERIMENTS, connect, new_master, tiny, wait_end
 from tests.processes import ServiceProcess
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "det-commands.md"
@@ -128,18 +127,9 @@ def prepare(master: ServiceProcess, folder: Path) -> dict[str, str]:
 
 def run(master: ServiceProcess, command: Command, names: dict[str, str]) -> tuple[int, str]:
     """Exit code and output of a command."""
-    environment = {
-        **os.environ,
-        "DET_MASTER": master.ready["determined"],
-        "DET_USER": "determined",
-        "DET_PASS": USER_PASSWORD,
-        "PYTHONWARNINGS": "ignore",
-    }
-    line = [sys.executable, "-m", "determined.cli", *command.line.format(**names).split()]
-    done = subprocess.run(
-        line, env=environment, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, check=False
-    )
-    return done.returncode, done.stdout + done.stderr
+    # The names stand for folders, which may hold spaces.
+    words = [word.format(**names) for word in command.line.split()]
+    return det(master, *words)
 
 
 def problem(command: Command, code: int, output: str, names: dict[str, str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pdk_nb.local.determined import expconf
+from pdk_nb.local.determined import expconf, masking
 from pdk_nb.local.determined.errors import ApiError
 from pdk_nb.local.determined.expconf_rules import BY_KEY, EXPERIMENT, HYPERPARAMETER_KINDS, Field
 from tests.reference import reference_dir
@@ -80,11 +80,11 @@ def test_template_fills_what_is_left_out() -> None:
 def test_secrets_are_masked_and_come_back_in_a_fork() -> None:
     data = {"secrets": {"a": "secret-a-1"}, "pachyderm": {"token": "secret-b-2", "host": "h"}, "n": 1}
     config = complete({**MINIMAL, "data": data})
-    shown = expconf.mask(config)
+    shown = masking.mask(config)
     assert "secret-" not in json.dumps(shown) and shown["data"]["pachyderm"]["host"] == "h"
-    assert expconf.secret_values(config) == ["secret-a-1", "secret-b-2"]
-    assert expconf.mask_text("x secret-a-1 y", expconf.secret_values(config)) == "x ******** y"
-    assert expconf.unmask(shown, config) == config
+    assert masking.secret_values(config) == ["secret-a-1", "secret-b-2"]
+    assert masking.mask_text("x secret-a-1 y", masking.secret_values(config)) == "x ******** y"
+    assert masking.unmask(shown, config) == config
 
 
 def test_yaml_is_read_as_the_master_reads_it() -> None:

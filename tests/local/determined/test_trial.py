@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import requests
 
-from tests.local.determined.conftest import EXPERIMENTS, connect, tiny, wait_end
+from pdk_nb.commands import tensorboard
+from pdk_nb.errors import PdkError
+from tests.local.determined.conftest import EXPERIMENTS, connect, tiny, wait_end, wait_for
 from tests.processes import ServiceProcess
 
 pytestmark = pytest.mark.slow
@@ -18,7 +23,12 @@ SECRET = "sekret-token-123"
 def finished(master: ServiceProcess) -> Any:
     client = connect(master)
     client.create_workspace("Trials").create_project("one")
-    config = tiny(workspace="Trials", project="one", labels=["a", "b"], data={"secrets": {"token": SECRET}})
+    config = tiny(
+        workspace="Trials",
+        project="one",
+        labels=["a", "b"],
+        data={"secrets": {"token": SECRET}, "store": {"api_key": SECRET}},
+    )
     config["searcher"]["max_length"] = {"batches": 20}
     experiment = client.create_experiment(config, str(EXPERIMENTS / "tiny"))
     assert wait_end(experiment) == "COMPLETED", "".join(experiment.list_trials()[0].iter_logs())
@@ -70,6 +80,30 @@ def test_registry_keeps_names_and_versions(client: Any, finished: Any) -> None:
 def test_secrets_are_masked_in_replies(client: Any, finished: Any) -> None:
     reply = client._session.get(f"/api/v1/experiments/{finished.id}").text
     assert SECRET not in reply and "********" in reply
+
+
+def test_secrets_are_masked_in_checkpoints(finished: Any, tmp_path: Path) -> None:
+    checkpoint = finished.list_checkpoints()[0]
+    folder = Path(checkpoint.download(str(tmp_path)))
+    assert not [path.name for path in folder.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    loaded = json.loads((folder / "load_data.json").read_text())
+    assert loaded["experiment_config"]["data"]["store"] == {"api_key": "********"}
+    assert loaded["hparams"]["learning_rate"] == 0.1
+    assert int(checkpoint.resources["load_data.json"]) == (folder / "load_data.json").stat().st_size
+
+
+def test_tensorboard_finds_the_events(client: Any, finished: Any, tmp_path: Path) -> None:
+    folder = tensorboard.event_folder(client, finished.id)
+    assert list(folder.rglob("*tfevents*"))
+    (tmp_path / "run").symlink_to(folder)
+    address = tensorboard.serve(str(tmp_path), 0)
+    assert requests.get(address, timeout=20).status_code == 200
+    for path in ("/", "/data/runs"):
+        assert requests.get(f"http://{urlsplit(address).netloc}{path}", timeout=20).status_code == 404
+    runs = wait_for(lambda: requests.get(f"{address}data/runs", timeout=20).json(), what="a run")
+    assert all(run.startswith("run/trial") for run in runs)
+    with pytest.raises(PdkError, match="no such experiment"):
+        tensorboard.event_folder(client, 99999)
 
 
 def test_warm_start_takes_the_weights_over(client: Any, finished: Any) -> None:

@@ -12,6 +12,7 @@ from pdk_nb.local.determined.api import (
     bulk,
     checkpoints,
     cluster,
+    creation,
     experiments,
     jobs,
     logs,
@@ -41,7 +42,7 @@ REASONS = {
     501: "501 Not Implemented",
 }
 MODULES = (
-    *(allocations, bulk, checkpoints, cluster, experiments, jobs, logs),
+    *(allocations, bulk, checkpoints, cluster, creation, experiments, jobs, logs),
     *(models, templates, trials, unmanaged, users, workspaces),
 )
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from pdk_nb.local.determined import storage
 from pdk_nb.local.determined.api.routing import Bytes, Request, route
 from pdk_nb.local.determined.api.workspaces import number
 from pdk_nb.local.determined.clock import normalised
 from pdk_nb.local.determined.errors import failed_precondition, invalid, not_found
+from pdk_nb.local.determined.masking import LOAD_DATA, mask_checkpoint
 from pdk_nb.local.determined.store import Document
 from pdk_nb.local.determined.views import Views
 
@@ -21,12 +23,26 @@ def _find(request: Request, uuid: str) -> Document:
     return found
 
 
+def _uuid_of(text: str) -> str:
+    """A checkpoint's name is also its folder's: nothing but a UUID will do."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise invalid(f"'{text}' is not a UUID") from None
+
+
 @route("POST", "/api/v1/checkpoints")
 def report_checkpoint(request: Request) -> dict[str, Any]:
-    store, uuid = request.master.store, str(request.need("uuid"))
+    store, uuid = request.master.store, _uuid_of(str(request.need("uuid")))
     task = store.get("task", str(request.need("taskId")))
     if task is None:
         raise not_found(f"task '{request.get('taskId')}' not found")
+    resources = {str(path): str(size) for path, size in (request.get("resources") or {}).items()}
+    config = request.master.experiments.experiment(task["experimentId"])["config"]["checkpoint_storage"]
+    if config["type"] in storage.READABLE:
+        size = mask_checkpoint(storage.checkpoint_folder(config, uuid))
+        if size is not None:
+            resources[LOAD_DATA] = str(size)
     checkpoint = {
         "uuid": uuid,
         "taskId": task["taskId"],
@@ -34,7 +50,7 @@ def report_checkpoint(request: Request) -> dict[str, Any]:
         "experimentId": task["experimentId"],
         "allocationId": request.get("allocationId"),
         "reportTime": normalised(request.get("reportTime")),
-        "resources": {str(path): str(size) for path, size in (request.get("resources") or {}).items()},
+        "resources": resources,
         "metadata": request.get("metadata") or {},
         "state": request.get("state") or "STATE_COMPLETED",
         "storageId": request.get("storageId"),

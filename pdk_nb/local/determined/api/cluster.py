@@ -8,10 +8,10 @@ from typing import Any
 
 from pdk_nb.local.determined import VERSION
 from pdk_nb.local.determined.api.routing import Request, Stream, route
+from pdk_nb.local.determined.cluster_views import agent_view, pool_view
 from pdk_nb.local.determined.errors import not_found
 from pdk_nb.local.determined.launch import AGENT_ID
 from pdk_nb.local.determined.master import POOL
-from pdk_nb.local.determined.views import agent_view, pool_view
 
 CLUSTER_NAME = "PDK Lab, embedded"
 

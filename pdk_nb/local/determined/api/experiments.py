@@ -1,161 +1,22 @@
-"""Experiments: created, listed, changed, moved through their life."""
+"""Experiments: listed, changed, moved through their life."""
 
 from __future__ import annotations
 
 import base64
-import binascii
-import io
-import tarfile
 from typing import Any
 
-from pdk_nb.local.determined import expconf
+from pdk_nb.local.determined.api.listing import Keys, described, labels_of, listed
 from pdk_nb.local.determined.api.routing import Request, route
 from pdk_nb.local.determined.api.workspaces import number
-from pdk_nb.local.determined.errors import failed_precondition, invalid, not_found
+from pdk_nb.local.determined.errors import failed_precondition, invalid
 from pdk_nb.local.determined.experiments import TERMINAL
-from pdk_nb.local.determined.master import POOL, Master
+from pdk_nb.local.determined.master import Master
 from pdk_nb.local.determined.store import Document
 from pdk_nb.local.determined.views import Views
 
 
 def _views(request: Request) -> Views:
     return Views(request.master, request.me)
-
-
-# -- creation --------------------------------------------------------------------------------------------------------
-
-
-def pack(files: list[dict[str, Any]]) -> bytes:
-    """A model definition as ``.tar.gz``.
-
-    Args:
-        files: Entries of ``v1File``: path, type (the tar type as a number), base64 content, mtime, mode.
-
-    Raises:
-        ApiError: A path leaves the folder, or content is not base64.
-    """
-    sink = io.BytesIO()
-    with tarfile.open(fileobj=sink, mode="w:gz", compresslevel=1) as archived:
-        for each in files:
-            path = str(each["path"])
-            if path.startswith("/") or ".." in path.split("/"):
-                raise invalid(f"model definition: '{path}' leaves the folder")
-            entry = tarfile.TarInfo(path)
-            try:
-                content = base64.b64decode(each.get("content") or "", validate=True)
-            except binascii.Error as error:
-                raise invalid(f"model definition: '{path}' is not base64: {error}") from error
-            entry.type = bytes([int(each.get("type") or 48)])
-            entry.mode = int(each.get("mode") or 0o644) & 0o7777
-            entry.mtime = int(each.get("mtime") or 0)
-            entry.size = len(content) if entry.isreg() else 0
-            archived.addfile(entry, io.BytesIO(content) if entry.isreg() else None)
-    return sink.getvalue()
-
-
-def _templates(request: Request) -> tuple[dict[str, Any], ...]:
-    name = request.get("template")
-    if not name:
-        return ()
-    found = request.master.store.get("template", str(name))
-    if found is None:
-        raise not_found(f"template '{name}' not found")
-    return (found["config"],)
-
-
-def _project(request: Request, config: dict[str, Any]) -> Document:
-    """The project that an experiment goes to: by number, by the configuration's names, or the first one."""
-    workspaces = request.master.workspaces
-    if int(request.get("projectId") or 0) > 1:
-        return workspaces.project(int(request.get("projectId")))
-    workspace_name, project_name = config.get("workspace") or "", config.get("project") or ""
-    if not workspace_name and not project_name:
-        return workspaces.project(1)
-    if not workspace_name or not project_name:
-        raise invalid("workspace and project must both be included in config if one is provided")
-    workspace = workspaces.by_name(workspace_name)
-    project = workspaces.project_by_name(workspace["id"], project_name) if workspace else None
-    if workspace is None or project is None:
-        raise not_found(f"workspace/project '{workspace_name}/{project_name}' not found")
-    if project["archived"] or workspace["archived"]:
-        raise failed_precondition(f"workspace/project '{workspace_name}/{project_name}' is archived")
-    return project
-
-
-def _warm_start(request: Request, searcher: dict[str, Any]) -> str | None:
-    store = request.master.store
-    uuid = searcher.get("source_checkpoint_uuid")
-    if uuid:
-        checkpoint = store.get("checkpoint", uuid)
-        if checkpoint is None:
-            raise not_found(f"checkpoint '{uuid}' not found")
-        if checkpoint["state"] != "STATE_COMPLETED":
-            raise failed_precondition(f"checkpoint '{uuid}' is {checkpoint['state']}")
-        return str(uuid)
-    source = searcher.get("source_trial_id")
-    if not source:
-        return None
-    trial = request.master.experiments.trial(int(source))
-    own = [each for each in store.list("checkpoint", trial["id"]) if each["state"] == "STATE_COMPLETED"]
-    if not own:
-        raise not_found(f"trial {source} has no checkpoint to start from")
-    return str(max(own, key=lambda each: int(each["metadata"].get("steps_completed") or 0))["uuid"])
-
-
-def _complete(request: Request, parent: Document | None) -> tuple[dict[str, Any], str]:
-    """The submitted configuration, completed and checked against this cluster, and its text."""
-    text = str(request.get("config") or "")
-    submitted = expconf.parse(text) if text.strip() else {}
-    if request.get("unmanaged"):
-        submitted.setdefault("searcher", {"name": "single", "metric": "unmanaged"})
-    if parent is not None:
-        submitted = expconf.unmask(submitted, parent["config"])
-    config = expconf.complete(submitted, storage=request.master.storage, pool=POOL, merge=_templates(request))
-    pool = config["resources"]["resource_pool"]
-    if pool != POOL:
-        raise not_found(f"invalid resource configuration: resource pool {pool} does not exist; there is: {POOL}")
-    return config, text
-
-
-@route("POST", "/api/v1/experiments")
-def create_experiment(request: Request) -> dict[str, Any]:
-    experiments, store = request.master.experiments, request.master.store
-    parent = experiments.experiment(int(request.get("parentId"))) if request.get("parentId") else None
-    unmanaged = bool(request.get("unmanaged"))
-    config, text = _complete(request, parent)
-    if not unmanaged and not config["entrypoint"]:
-        raise invalid("managed experiments require entrypoint")
-    project = _project(request, config)
-    config["workspace"] = request.master.workspaces.get(project["workspaceId"])["name"]
-    config["project"] = project["name"]
-    warm_start = _warm_start(request, config["searcher"])
-    files = request.get("modelDefinition") or []
-    inherited = store.get_blob("model_definition", parent["id"]) if parent is not None and not files else None
-    packed = pack(files) if inherited is None else inherited
-    warnings = []
-    if config["resources"]["slots_per_trial"] > request.master.slots.total:
-        warnings.append("LAUNCH_WARNING_CURRENT_SLOTS_EXCEEDED")
-    document = {
-        "config": config,
-        "originalConfig": text,
-        "name": config["name"],
-        "description": config["description"] or "",
-        "labels": sorted(set(config["labels"] or [])),
-        "notes": "",
-        "userId": request.me["id"],
-        "projectId": project["id"],
-        "parentId": parent["id"] if parent else None,
-        "warmStart": warm_start,
-        "unmanaged": unmanaged,
-        "modelDefinitionSize": len(packed),
-    }
-    if request.get("validateOnly"):
-        shown = {**document, "id": 0, "state": "PAUSED", "startTime": "1970-01-01T00:00:00Z", "endTime": None}
-        shown.update(progress=0.0, archived=False, jobId="")
-        return {"experiment": _views(request).experiment(shown), "config": expconf.mask(config), "warnings": warnings}
-    made = experiments.create(document, packed, activate=bool(request.get("activate")) or unmanaged)
-    views = _views(request)
-    return {"experiment": views.experiment(made), "config": views.config(made), "warnings": warnings}
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------
@@ -178,21 +39,11 @@ def _id_filter(request: Request, key: int) -> bool:
 
 
 def _matching(request: Request) -> list[Document]:
-    labels = {part for each in request.all("labels") for part in each.split(",") if part}
-    name, description = request.text("name").lower(), request.text("description").lower()
-    archived, project_id = request.flag("archived"), request.number("projectId")
-    users, user_ids = set(request.all("users")), {int(each) for each in request.all("userIds")}
+    project_id = request.number("projectId")
     return [
         each
-        for each in request.master.store.list("experiment")
-        if labels <= set(each["labels"])
-        and name in each["name"].lower()
-        and description in each["description"].lower()
-        and (archived is None or each["archived"] == archived)
-        and (not project_id or each["projectId"] == project_id)
-        and (not users or request.master.user(each["userId"])["username"] in users)
-        and (not user_ids or each["userId"] in user_ids)
-        and _id_filter(request, each["id"])
+        for each in described(request, request.master.store.list("experiment"))
+        if (not project_id or each["projectId"] == project_id) and _id_filter(request, each["id"])
     ]
 
 
@@ -205,7 +56,7 @@ def list_experiments(request: Request) -> dict[str, Any]:
         if "STATE_ACTIVE" in states:
             states |= {"STATE_QUEUED", "STATE_PULLING", "STATE_STARTING", "STATE_RUNNING"}
         found = [each for each in found if f"STATE_{views.experiment_state(each, trials_of(each['id']))}" in states]
-    keys = {
+    keys: Keys = {
         "SORT_BY_NAME": lambda each: each["name"].lower(),
         "SORT_BY_DESCRIPTION": lambda each: each["description"].lower(),
         "SORT_BY_START_TIME": lambda each: each["startTime"],
@@ -215,18 +66,12 @@ def list_experiments(request: Request) -> dict[str, Any]:
         "SORT_BY_PROGRESS": lambda each: each["progress"],
         "SORT_BY_USER": lambda each: request.master.user(each["userId"])["username"],
     }
-    found.sort(key=keys.get(request.text("sortBy"), lambda each: each["id"]), reverse=request.descending())
-    shown, pagination = request.page(found)
-    return {"experiments": [views.experiment(each, full=False) for each in shown], "pagination": pagination}
+    return listed(request, "experiments", found, lambda each: views.experiment(each, full=False), keys)
 
 
 @route("GET", "/api/v1/experiment/labels")
 def experiment_labels(request: Request) -> dict[str, Any]:
-    counts: dict[str, int] = {}
-    for each in _matching(request):
-        for label in each["labels"]:
-            counts[label] = counts.get(label, 0) + 1
-    return {"labels": sorted(counts, key=lambda label: (-counts[label], label))}
+    return {"labels": labels_of(_matching(request))}
 
 
 def _job_summary(request: Request, experiment: Document) -> dict[str, Any] | None:

@@ -9,8 +9,8 @@ from pdk_nb.local.determined.api.routing import Request, Stream, route
 from pdk_nb.local.determined.api.workspaces import number
 from pdk_nb.local.determined.clock import now
 from pdk_nb.local.determined.errors import invalid, not_found
-from pdk_nb.local.determined.expconf import mask_text, secret_values
 from pdk_nb.local.determined.logs import LogFilter
+from pdk_nb.local.determined.masking import mask_text, secret_values
 
 
 def _filter(request: Request) -> LogFilter:

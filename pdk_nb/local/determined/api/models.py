@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pdk_nb.local.determined.api.listing import Keys, described, labels_of, listed
 from pdk_nb.local.determined.api.routing import Request, route
 from pdk_nb.local.determined.api.workspaces import number
 from pdk_nb.local.determined.clock import now
@@ -77,50 +78,32 @@ def create_model(request: Request) -> dict[str, Any]:
 @route("GET", "/api/v1/models")
 def list_models(request: Request) -> dict[str, Any]:
     store, views = request.master.store, _views(request)
-    models = store.list("model")
-    name, description = request.text("name").lower(), request.text("description").lower()
-    labels, archived, users = set(request.all("labels")), request.flag("archived"), set(request.all("users"))
-    user_ids = {int(each) for each in request.all("userIds")}
     workspace_ids = {int(each) for each in request.all("workspaceIds")}
     workspace_names = {each.lower() for each in request.all("workspaceNames")}
     spaces = {each["id"]: each["name"].lower() for each in request.master.workspaces.all()}
     wanted_id = request.number("id")
     models = [
         model
-        for model in models
-        # As the master: part of the name, upper and lower case alike.
-        if name in model["name"].lower()
-        and description in model["description"].lower()
-        and labels <= set(model["labels"])
-        and (archived is None or model["archived"] == archived)
-        and (not users or request.master.user(model["userId"])["username"] in users)
-        and (not user_ids or model["userId"] in user_ids)
-        and (not workspace_ids or model["workspaceId"] in workspace_ids)
+        for model in described(request, store.list("model"))
+        if (not workspace_ids or model["workspaceId"] in workspace_ids)
         and (not workspace_names or spaces.get(model["workspaceId"]) in workspace_names)
         and (not wanted_id or model["id"] == wanted_id)
     ]
-    keys = {
+    keys: Keys = {
         "SORT_BY_NAME": lambda model: model["name"],
         "SORT_BY_DESCRIPTION": lambda model: model["description"],
         "SORT_BY_CREATION_TIME": lambda model: model["creationTime"],
         "SORT_BY_LAST_UPDATED_TIME": lambda model: model["lastUpdatedTime"],
         "SORT_BY_NUM_VERSIONS": lambda model: store.count("model_version", model["id"]),
     }
-    models.sort(key=keys.get(request.text("sortBy"), lambda model: model["id"]), reverse=request.descending())
-    if name:
-        # An exact match leads, since clients take the first one.
-        models.sort(key=lambda model: model["name"].lower() != name)
-    shown, pagination = request.page(models)
-    return {"models": [views.model(each) for each in shown], "pagination": pagination}
+    name = request.text("name").lower()
+    # An exact match leads, since clients take the first one.
+    return listed(request, "models", models, views.model, keys, first=lambda model: model["name"].lower() == name)
 
 
 @route("GET", "/api/v1/model/labels")
 def model_labels(request: Request) -> dict[str, Any]:
-    counts: dict[str, int] = {}
-    for model in request.master.store.list("model"):
-        for label in model["labels"]:
-            counts[label] = counts.get(label, 0) + 1
-    shown, pagination = request.page(sorted(counts, key=lambda label: (-counts[label], label)))
+    shown, pagination = request.page(labels_of(request.master.store.list("model")))
     return {"labels": shown, "pagination": pagination}
 
 
@@ -184,14 +167,16 @@ def delete_model(request: Request, name: str) -> dict[str, Any]:
 def list_versions(request: Request, name: str) -> dict[str, Any]:
     views, model = _views(request), _find(request, name)
     versions = request.master.store.list("model_version", model["id"])
-    by_time = request.text("sortBy") == "SORT_BY_CREATION_TIME"
-    versions.sort(key=lambda v: v["creationTime"] if by_time else v["version"], reverse=request.descending())
-    shown, pagination = request.page(versions)
-    return {
-        "model": views.model(model),
-        "modelVersions": [views.model_version(each, model) for each in shown],
-        "pagination": pagination,
-    }
+    keys: Keys = {"SORT_BY_CREATION_TIME": lambda version: version["creationTime"]}
+    reply = listed(
+        request,
+        "modelVersions",
+        versions,
+        lambda each: views.model_version(each, model),
+        keys,
+        lambda version: version["version"],
+    )
+    return {"model": views.model(model), **reply}
 
 
 @route("POST", "/api/v1/models/{name}/versions")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from pdk_nb.local.determined import expconf
+from pdk_nb.local.determined.api.listing import listed
 from pdk_nb.local.determined.api.routing import Request, route
 from pdk_nb.local.determined.errors import already_exists, not_found
+from pdk_nb.local.determined.masking import mask
 from pdk_nb.local.determined.master import POOL
 from pdk_nb.local.determined.search.preview import preview
 from pdk_nb.local.determined.store import Document
@@ -36,9 +38,7 @@ def _put(request: Request, name: str) -> dict[str, Any]:
 def list_templates(request: Request) -> dict[str, Any]:
     name = request.text("name").lower()
     found = [each for each in request.master.store.list("template") if name in each["name"].lower()]
-    found.sort(key=lambda each: each["name"], reverse=request.descending())
-    shown, pagination = request.page(found)
-    return {"templates": [_view(each) for each in shown], "pagination": pagination}
+    return listed(request, "templates", found, _view, {}, lambda each: each["name"])
 
 
 @route("GET", "/api/v1/templates/{name}")
@@ -93,7 +93,7 @@ def preview_search(request: Request) -> dict[str, Any]:
     config = expconf.complete(submitted, storage=request.master.storage, pool=POOL)
     return {
         "summary": {
-            "config": expconf.mask(config)["searcher"],
+            "config": mask(config)["searcher"],
             "trials": preview(config, int(request.get("seed") or 0)),
         }
     }

@@ -6,13 +6,15 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+from pdk_nb.local.determined.api.listing import Keys, listed
 from pdk_nb.local.determined.api.routing import Request, Stream, route
 from pdk_nb.local.determined.api.workspaces import number
 from pdk_nb.local.determined.errors import not_found
 from pdk_nb.local.determined.metrics import Report
 from pdk_nb.local.determined.metrics import number as finite
 from pdk_nb.local.determined.store import Document
-from pdk_nb.local.determined.views import Views, checkpoint_workload, metrics_workload
+from pdk_nb.local.determined.views import Views
+from pdk_nb.local.determined.workloads import checkpoint_workload, metrics_workload
 
 #: Reports per line of a metrics stream.
 PAGE = 1000
@@ -26,7 +28,7 @@ def list_trials(request: Request, key: str) -> dict[str, Any]:
     states = set(request.all("states"))
     if states:
         shown = [trial for trial in shown if trial["state"] in states]
-    keys = {
+    keys: Keys = {
         "SORT_BY_START_TIME": lambda trial: trial["startTime"],
         "SORT_BY_END_TIME": lambda trial: trial["endTime"] or "9",
         "SORT_BY_STATE": lambda trial: trial["state"],
@@ -36,9 +38,7 @@ def list_trials(request: Request, key: str) -> dict[str, Any]:
         "SORT_BY_DURATION": lambda trial: trial["wallClockTime"],
         "SORT_BY_RESTARTS": lambda trial: trial["restarts"],
     }
-    shown.sort(key=keys.get(request.text("sortBy"), lambda trial: trial["id"]), reverse=request.descending())
-    page, pagination = request.page(shown)
-    return {"trials": page, "pagination": pagination}
+    return listed(request, "trials", shown, lambda trial: trial, keys)
 
 
 def _last_if_none(value: float | None) -> tuple[bool, float]:

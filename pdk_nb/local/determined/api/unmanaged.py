@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from pdk_nb.local.determined.api.experiments import create_experiment
+from pdk_nb.local.determined.api.creation import create_experiment
 from pdk_nb.local.determined.api.routing import Request, route
 from pdk_nb.local.determined.api.workspaces import number
 from pdk_nb.local.determined.clock import now

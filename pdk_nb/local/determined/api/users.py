@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pdk_nb.local.determined.accounts import client_hash
+from pdk_nb.local.determined.api.listing import Keys, listed
 from pdk_nb.local.determined.api.routing import Request, route
 from pdk_nb.local.determined.clock import now
 from pdk_nb.local.determined.errors import forbidden, invalid, not_found
@@ -47,16 +48,14 @@ def list_users(request: Request) -> dict[str, Any]:
         and (admin is None or user["admin"] == admin)
         and (not name or name in user["username"].lower() or name in user["displayName"].lower())
     ]
-    keys = {
+    keys: Keys = {
         "SORT_BY_USER_NAME": lambda user: user["username"].lower(),
         "SORT_BY_DISPLAY_NAME": lambda user: user["displayName"].lower(),
         "SORT_BY_ADMIN": lambda user: user["admin"],
         "SORT_BY_ACTIVE": lambda user: user["active"],
         "SORT_BY_MODIFIED_TIME": lambda user: user["modifiedAt"],
     }
-    users.sort(key=keys.get(request.text("sortBy"), lambda user: user["id"]), reverse=request.descending())
-    shown, pagination = request.page(users)
-    return {"users": [user_view(user) for user in shown], "pagination": pagination}
+    return listed(request, "users", users, user_view, keys)
 
 
 @route("GET", "/api/v1/users/{user_id}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from pdk_nb.local.determined.api.listing import Keys, listed
 from pdk_nb.local.determined.api.routing import Request, route
 from pdk_nb.local.determined.clock import now
 from pdk_nb.local.determined.errors import invalid
 from pdk_nb.local.determined.master import POOL
 from pdk_nb.local.determined.store import Document
 from pdk_nb.local.determined.views import Views
+
+KEYS: Keys = {"SORT_BY_NAME": lambda each: each["name"].lower()}
 
 
 def number(text: str, name: str = "id") -> int:
@@ -44,10 +47,7 @@ def list_workspaces(request: Request) -> dict[str, Any]:
     pinned = request.flag("pinned")
     if pinned is not None:
         found = [each for each in found if (str(request.me["id"]) in each["pinnedBy"]) == pinned]
-    by_name = request.text("sortBy") == "SORT_BY_NAME"
-    found.sort(key=lambda each: each["name"].lower() if by_name else each["id"], reverse=request.descending())
-    shown, pagination = request.page(found)
-    return {"workspaces": [views.workspace(each) for each in shown], "pagination": pagination}
+    return listed(request, "workspaces", found, views.workspace, KEYS)
 
 
 @route("POST", "/api/v1/workspaces")
@@ -123,10 +123,7 @@ def list_projects(request: Request, key: str) -> dict[str, Any]:
     if workspace_id:
         request.master.workspaces.get(workspace_id)
     found = _wanted(request, request.master.workspaces.projects(workspace_id or None))
-    by_name = request.text("sortBy") == "SORT_BY_NAME"
-    found.sort(key=lambda each: each["name"].lower() if by_name else each["id"], reverse=request.descending())
-    shown, pagination = request.page(found)
-    return {"projects": [views.project(each) for each in shown], "pagination": pagination}
+    return listed(request, "projects", found, views.project, KEYS)
 
 
 @route("POST", "/api/v1/workspaces/{key}/projects")

@@ -1,0 +1,141 @@
+"""``pdk-nb tensorboard``: the curves of experiments in TensorBoard, from the files that their trials wrote."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import signal
+import socket
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pdk_nb.commands.common import Options, Subparsers, lab_of, say
+from pdk_nb.errors import TrainingError, UsageError
+
+if TYPE_CHECKING:
+    from determined.experimental import Determined
+
+HOST = "127.0.0.1"
+#: Seconds between two looks for new events.
+RELOAD_S = 5
+#: Where the harness puts event files below a storage root (``determined.tensorboard.base``).
+PLACE = "{cluster}/tensorboard/experiment/{experiment}"
+
+
+def register(commands: Subparsers, options: Options) -> None:
+    """Add this command to the command line."""
+    parser = commands.add_parser(
+        "tensorboard",
+        parents=[options.state, options.cluster, options.person],
+        help="show the curves of experiments in TensorBoard",
+    )
+    parser.add_argument("experiment", nargs="+", type=int, help="number of an experiment (see: det experiment list)")
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="port on loopback (default: a free one)")
+    parser.set_defaults(handler=command_tensorboard)
+
+
+def command_tensorboard(args: argparse.Namespace) -> int:
+    """``pdk-nb tensorboard``."""
+    if not 0 <= args.port < 65536:
+        raise UsageError(f"'{args.port}' is not a TCP port.", where="--port")
+    client = lab_of(args).determined
+    folders = {f"experiment-{number}": event_folder(client, number) for number in args.experiment}
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with tempfile.TemporaryDirectory(prefix="pdk-tensorboard-") as scratch:
+        for name, folder in folders.items():
+            (Path(scratch) / name).symlink_to(folder, target_is_directory=True)
+        print(serve(scratch, args.port), flush=True)
+        say("Open this address; nobody without it sees anything. Ctrl-C stops TensorBoard.")
+        stop.wait()
+    say("Stopped.")
+    return 0
+
+
+def event_folder(client: Determined, number: int) -> Path:
+    """Where the trials of an experiment write their event files.
+
+    Args:
+        client: Logged in to the master.
+        number: The experiment's number.
+
+    Raises:
+        TrainingError: There is no such experiment, it has written none, or they lie where this machine cannot read.
+    """
+    from determined.common.api import errors
+
+    from pdk_nb import mlde
+
+    where = f"experiment {number}"
+    session = mlde.session(client)
+    try:
+        shown: dict[str, Any] = session.get(f"/api/v1/experiments/{number}").json()["experiment"]
+    except errors.NotFoundException as error:
+        raise TrainingError("there is no such experiment", where=where, fix="det experiment list") from error
+    root = _root(shown["config"]["checkpoint_storage"])
+    if root is None or not root.is_dir():
+        raise TrainingError(
+            "its TensorBoard files are in a storage that this machine cannot read",
+            where=where,
+            fix=f"on a cluster: det tensorboard start {number}",
+        )
+    cluster = session.get("/info").json()["cluster_id"]
+    folder = root / PLACE.format(cluster=cluster, experiment=number)
+    if not folder.is_dir():
+        if shown["state"].removeprefix("STATE_") in mlde.TERMINAL:
+            raise TrainingError(
+                "it has no TensorBoard files: its trials reported no metrics, or the files were deleted",
+                where=where,
+                fix=f"see its log: det experiment logs {number}",
+            )
+        # TensorBoard finds what is written later, once the folder is there.
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _root(storage: dict[str, Any]) -> Path | None:
+    """The storage's folder on this machine; None for a bucket."""
+    if storage["type"] == "directory":
+        return Path(storage["container_path"])
+    if storage["type"] == "shared_fs":
+        return Path(storage["host_path"]) / (storage.get("storage_path") or "")
+    return None
+
+
+def serve(folder: str, port: int) -> str:
+    """Start TensorBoard in this process.
+
+    Args:
+        folder: What it shows.
+        port: On loopback; 0 takes a free one.
+
+    Returns:
+        Its address. TensorBoard knows no users: a path that cannot be guessed keeps others of this machine out, and
+        it stays off the command line, which they can read.
+
+    Raises:
+        UsageError: The port is taken.
+    """
+    from tensorboard import program
+
+    with socket.socket() as probe:
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise UsageError(
+                f"port {port} cannot be used: {error.strerror}",
+                where="--port",
+                fix="leave --port out to use a free one",
+            ) from error
+        port = port or int(probe.getsockname()[1])
+    board = program.TensorBoard()
+    prefix = f"/{secrets.token_urlsafe(24)}"
+    flags = {"logdir": folder, "host": HOST, "port": str(port), "path_prefix": prefix, "reload_interval": str(RELOAD_S)}
+    # The fast loader is a process of its own with an open port.
+    flags["load_fast"] = "false"
+    board.configure(argv=["tensorboard", *(f"--{name}={value}" for name, value in flags.items())])
+    board.launch()
+    return f"http://{HOST}:{port}{prefix}/"
