@@ -15,10 +15,11 @@ from pdk_nb.local.kubernetes.bootstrap import WORKER, create_system_objects
 from pdk_nb.local.kubernetes.customkinds import Collector
 from pdk_nb.local.kubernetes.inference.controller import InferenceController
 from pdk_nb.local.kubernetes.ingress import Ingress
-from pdk_nb.local.kubernetes.kinds import Registry
 from pdk_nb.local.kubernetes.rbac import MASTERS, User
+from pdk_nb.local.kubernetes.registry import Registry
 from pdk_nb.local.kubernetes.store import ObjectStore
 from pdk_nb.local.kubernetes.tls import ensure_certificates, write_kubeconfig
+from pdk_nb.local.kubernetes.volumes import Volumes
 from pdk_nb.local.kubernetes.wire import Server
 from pdk_nb.local.service import LOOPBACK, ServiceOptions, parse_options, run_main, serve_until_signalled
 
@@ -81,7 +82,8 @@ def serve(options: ServiceOptions) -> None:
     folder = state / "services"
     end_left_overs(folder)
     store = ObjectStore(state / "objects.sqlite")
-    controller = InferenceController(store, folder)
+    volumes = Volumes(store, state / "volumes")
+    controller = InferenceController(store, volumes, folder)
     ingress_app = Ingress(controller.routes, state / "access.log")
     try:
         ingress = Server((LOOPBACK, options.ports["ingress"]), ingress_app)
@@ -93,6 +95,7 @@ def serve(options: ServiceOptions) -> None:
     registry = Registry()
     collector = Collector(store, registry)
     collector.start()
+    volumes.start()
     # Before the API answers: services of before the restart are not ready yet.
     controller.start()
     tokens = {options.credentials["admin_token"]: User.named("system:admin", (MASTERS,))}
@@ -116,6 +119,7 @@ def serve(options: ServiceOptions) -> None:
     def stop() -> None:
         # First: a request that comes now must not start a server again.
         ingress.stop()
+        store.end()
         collector.stop()
         controller.stop()
         api.stop()

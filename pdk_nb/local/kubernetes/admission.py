@@ -7,22 +7,17 @@ import binascii
 import re
 from typing import Any
 
+from pdk_nb.local.kubernetes.columns import Object
 from pdk_nb.local.kubernetes.customkinds import check_definition
 from pdk_nb.local.kubernetes.errors import invalid
-from pdk_nb.local.kubernetes.kinds import (
-    CUSTOM_RESOURCE_DEFINITIONS,
-    INFERENCE_SERVICES,
-    NAMESPACES,
-    SECRETS,
-    Kind,
-    Object,
-)
+from pdk_nb.local.kubernetes.inference.resources import DEFAULT_RESOURCES
+from pdk_nb.local.kubernetes.kind import Kind
+from pdk_nb.local.kubernetes.kinds import CUSTOM_RESOURCE_DEFINITIONS, INFERENCE_SERVICES, NAMESPACES, SECRETS
 
 # Name rule of the InferenceService webhook: pkg/apis/serving/v1beta1/inference_service_validation.go.
 SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 # DNS subdomain names, k8s.io/apimachinery/pkg/util/validation.
 OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.:]*[a-z0-9])?")
-DEFAULT_RESOURCES = {"cpu": "1", "memory": "2Gi"}
 
 
 def admit(kind: Kind, obj: Object) -> None:

@@ -6,22 +6,23 @@ import contextlib
 from typing import Any
 
 from pdk_nb.local.kubernetes.admission import admit
+from pdk_nb.local.kubernetes.columns import Object
 from pdk_nb.local.kubernetes.customkinds import inference_service_definition
 from pdk_nb.local.kubernetes.errors import ApiError
+from pdk_nb.local.kubernetes.inference.resources import capacity
+from pdk_nb.local.kubernetes.kind import Kind
 from pdk_nb.local.kubernetes.kinds import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
     CUSTOM_RESOURCE_DEFINITIONS,
     NAMESPACES,
-    NODES,
     ROLE_BINDINGS,
     ROLES,
     SERVICES,
-    Kind,
-    Object,
 )
 from pdk_nb.local.kubernetes.rbac import ACCOUNT_PREFIX, MASTERS
 from pdk_nb.local.kubernetes.store import Change, ObjectStore
+from pdk_nb.local.kubernetes.workload_kinds import NODES
 from pdk_nb.local.service import LOOPBACK
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "istio-system")
@@ -46,6 +47,7 @@ WORKER_RULES: dict[str, list[dict[str, Any]]] = {
             "verbs": WRITE,
         },
         {"apiGroups": [""], "resources": ["pods", "pods/log", "events", "serviceaccounts"], "verbs": READ},
+        {"apiGroups": ["apps"], "resources": ["deployments", "replicasets"], "verbs": READ},
     ],
 }
 CLUSTER_RULES: dict[str, list[dict[str, Any]]] = {
@@ -53,16 +55,20 @@ CLUSTER_RULES: dict[str, list[dict[str, Any]]] = {
     "edit": [
         {
             "apiGroups": ["", "serving.kserve.io"],
-            "resources": ["configmaps", "secrets", "serviceaccounts", "services", "pods", "inferenceservices"],
+            "resources": ["configmaps", "secrets", "serviceaccounts", "services", "pods", "inferenceservices"]
+            + ["persistentvolumeclaims"],
             "verbs": WRITE,
         },
         {"apiGroups": [""], "resources": ["events", "pods/log", "namespaces"], "verbs": READ},
+        {"apiGroups": ["apps"], "resources": ["deployments", "replicasets"], "verbs": READ},
     ],
     "view": [
         {
-            "apiGroups": ["", "serving.kserve.io"],
+            "apiGroups": ["", "apps", "serving.kserve.io"],
             "resources": [
                 "configmaps",
+                "deployments",
+                "replicasets",
                 "serviceaccounts",
                 "services",
                 "pods",
@@ -85,6 +91,12 @@ def create_system_objects(store: ObjectStore, ingress_port: int) -> None:
         admit(NAMESPACES, namespace)
         _ensure(store, NAMESPACES, None, namespace)
     _ensure(store, NODES, None, {"metadata": {"name": "embedded"}, "status": {}})
+    node = store.get(NODES, None, "embedded")
+    # The machine may have changed since the last start.
+    size = capacity()
+    ready = [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]
+    status = {"capacity": size, "allocatable": size, "conditions": ready}
+    store.update(NODES, None, "embedded", {**node, "status": status})
     _ensure(store, CUSTOM_RESOURCE_DEFINITIONS, None, inference_service_definition())
     for name, rules in CLUSTER_RULES.items():
         _ensure(store, CLUSTER_ROLES, None, {"metadata": {"name": name}, "rules": rules})

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pdk_nb.local.kubernetes.api.application import REFUSED_SUBRESOURCES
 from pdk_nb.local.kubernetes.api.discovery import VERSION, subresources
 from pdk_nb.local.kubernetes.inference.runtimes import RUNTIMES
-from pdk_nb.local.kubernetes.kinds import KINDS, PODS, SERVICES
+from pdk_nb.local.kubernetes.kinds import KINDS, SERVICES
 from pdk_nb.local.kubernetes.protobuf import MESSAGES
 from pdk_nb.local.kubernetes.schemas import EXTENSION, FRAMEWORK, FRAMEWORKS, POD
+from pdk_nb.local.kubernetes.workload_kinds import PODS
 
 HEAD = f"""# What the embedded Kubernetes and KServe do
 

@@ -9,18 +9,16 @@ import contextlib
 import queue
 import threading
 
+from pdk_nb.local.kubernetes.columns import Object, printer_columns, timestamp
 from pdk_nb.local.kubernetes.errors import ApiError, invalid
+from pdk_nb.local.kubernetes.kind import Kind
 from pdk_nb.local.kubernetes.kinds import (
     CUSTOM_RESOURCE_DEFINITIONS,
     INFERENCE_SERVICE_COLUMNS,
     INFERENCE_SERVICES,
     KINDS,
-    Kind,
-    Object,
-    Registry,
-    printer_columns,
-    timestamp,
 )
+from pdk_nb.local.kubernetes.registry import Registry
 from pdk_nb.local.kubernetes.store import Change, ObjectStore
 
 BUILT_IN = {(kind.group, kind.plural) for kind in KINDS}

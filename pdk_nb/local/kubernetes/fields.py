@@ -11,8 +11,9 @@ import json
 from collections import defaultdict
 from typing import Any
 
+from pdk_nb.local.kubernetes.columns import Object, timestamp
 from pdk_nb.local.kubernetes.errors import ApiError
-from pdk_nb.local.kubernetes.kinds import Kind, Object, timestamp
+from pdk_nb.local.kubernetes.kind import Kind
 from pdk_nb.local.kubernetes.patches import MERGE_KEYS, merge_patch, strategic_merge_patch
 
 Path = tuple[str, ...]

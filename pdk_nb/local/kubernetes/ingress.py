@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pdk_nb.local.kubernetes.inference.modelserver import ModelServerError
+from pdk_nb.local.kubernetes.inference.failures import ModelServerError
 from pdk_nb.local.kubernetes.inference.revision import Revision
 from pdk_nb.local.kubernetes.inference.routes import Entry, Routes
 from pdk_nb.local.kubernetes.metrics import Metrics
@@ -105,7 +105,7 @@ class Ingress:
     @staticmethod
     def _local_answer(method: str, path: str, revision: Revision) -> Answer | None:
         """What KServe's wrapper around TorchServe answers itself."""
-        if method != "GET":
+        if method != "GET" or revision.custom:
             return None
         if path in ("/", "/v1/health", "/v2/health/live"):
             return _reply(200, {"status": "alive"} if path != "/v2/health/live" else {"live": True})
@@ -139,6 +139,8 @@ class Ingress:
             )
         except Unanswered as failure:
             return error(504 if failure.timed_out else 502, f"{revision.name}: {failure}")
+        if revision.custom:
+            return Answer(code, _kept_headers(got), content)
         return _upstream_answer(code, got, content, path, revision)
 
     def _record(self, head: Head, host: str, entry: Entry | None, code: int, milliseconds: float) -> None:
@@ -174,9 +176,12 @@ def _upstream_answer(code: int, got: dict[str, str], content: bytes, path: str, 
         if not isinstance(told, dict) or told.get("type") != "InternalServerException":
             return busy(f"{revision.name}: {told.get('message', 'busy') if isinstance(told, dict) else 'busy'}")
         return error(500, f"The model's handler failed: {told.get('message', 'no reason given')}")
-    headers = {KEPT_ANSWER_HEADERS[name]: value for name, value in got.items() if name in KEPT_ANSWER_HEADERS}
     # TorchServe's successful answers have no type.
-    return Answer(code, {**JSON, **headers}, content)
+    return Answer(code, {**JSON, **_kept_headers(got)}, content)
+
+
+def _kept_headers(got: dict[str, str]) -> dict[str, str]:
+    return {KEPT_ANSWER_HEADERS[name]: value for name, value in got.items() if name in KEPT_ANSWER_HEADERS}
 
 
 def _reply(code: int, content: dict[str, Any]) -> Answer:

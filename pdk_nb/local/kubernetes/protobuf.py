@@ -12,15 +12,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from pdk_nb.local.kubernetes.columns import timestamp
 from pdk_nb.local.kubernetes.errors import ApiError
-from pdk_nb.local.kubernetes.kinds import timestamp
 
 MAGIC = b"k8s\x00"
 
 
 @dataclass(frozen=True)
 class Field:
-    """How one field is read: ``text``, ``int``, ``bool``, ``time``, ``map``, ``bytes-map`` or a message."""
+    """How one field is read: ``text``, ``int``, ``bool``, ``time``, ``map``, ``bytes-map``, ``port`` or a message.
+
+    ``port`` is an IntOrString.
+    """
 
     name: str
     kind: str = "text"
@@ -69,6 +72,21 @@ POLICY_RULE = {
 }
 ROLE_REF = {1: Field("apiGroup"), 2: Field("kind"), 3: Field("name")}
 SUBJECT = {1: Field("kind"), 2: Field("apiGroup"), 3: Field("name"), 4: Field("namespace")}
+SERVICE_PORT = {
+    1: Field("name"),
+    2: Field("protocol"),
+    3: Field("port", "int"),
+    4: Field("targetPort", "port"),
+    5: Field("nodePort", "int"),
+    6: Field("appProtocol"),
+}
+SERVICE_SPEC = {
+    1: _message("ports", SERVICE_PORT, repeated=True),
+    2: Field("selector", "map"),
+    3: Field("clusterIP"),
+    4: Field("type"),
+    10: Field("externalName"),
+}
 META = _message("metadata", OBJECT_META)
 ROLE = {1: META, 2: _message("rules", POLICY_RULE, repeated=True)}
 BINDING = {1: META, 2: _message("subjects", SUBJECT, repeated=True), 3: _message("roleRef", ROLE_REF)}
@@ -88,6 +106,9 @@ MESSAGES: dict[tuple[str, str], dict[int, Field]] = {
         5: Field("immutable", "bool"),
     },
     ("v1", "Namespace"): {1: META, 2: _message("spec", {1: Field("finalizers", repeated=True)})},
+    ("v1", "Service"): {1: META, 2: _message("spec", SERVICE_SPEC)},
+    # Not to be created by people; read so that the refusal can say why.
+    ("apps/v1", "Deployment"): {1: META},
     ("v1", "ServiceAccount"): {
         1: META,
         2: _message("secrets", OBJECT_REFERENCE, repeated=True),
@@ -136,7 +157,7 @@ def _unsupported(what: str) -> ApiError:
     return ApiError(
         415,
         "UnsupportedMediaType",
-        f"the embedded API cannot read {what} as protobuf; send it as JSON (kubectl apply -f does)",
+        f"the embedded API does not offer {what}, or not as protobuf (kubectl apply -f sends JSON)",
     )
 
 
@@ -199,5 +220,10 @@ def _read_value(raw: Any, known: Field) -> Any:
         return raw.decode()
     if known.kind == "bool":
         return bool(raw)
+    if known.kind == "int":
+        return int(raw) or None
+    if known.kind == "port":
+        port = dict(_fields(raw))
+        return bytes(port.get(3, b"")).decode() if port.get(1) else int(port.get(2, 0))
     seconds = dict(_fields(raw)).get(1)
     return timestamp(seconds) if seconds else None

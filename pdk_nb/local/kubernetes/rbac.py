@@ -9,14 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pdk_nb.local.kubernetes.columns import Object
 from pdk_nb.local.kubernetes.errors import ApiError
-from pdk_nb.local.kubernetes.kinds import (
-    CLUSTER_ROLE_BINDINGS,
-    CLUSTER_ROLES,
-    ROLE_BINDINGS,
-    ROLES,
-    Object,
-)
+from pdk_nb.local.kubernetes.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 from pdk_nb.local.kubernetes.store import ObjectStore
 
 MASTERS = "system:masters"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from pdk_nb.local.kubernetes.columns import Object
 from pdk_nb.local.kubernetes.errors import bad_request
-from pdk_nb.local.kubernetes.kinds import Kind, Object
+from pdk_nb.local.kubernetes.kind import Kind
 
 Predicate = Callable[[Object], bool]
 

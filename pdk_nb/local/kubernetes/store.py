@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pdk_nb.local.kubernetes.columns import Object, timestamp
 from pdk_nb.local.kubernetes.errors import ApiError, already_exists, bad_request, conflict, invalid, not_found
-from pdk_nb.local.kubernetes.kinds import NAMESPACES, Kind, Object, timestamp
+from pdk_nb.local.kubernetes.kind import Kind
+from pdk_nb.local.kubernetes.kinds import NAMESPACES
 
 # How many changes a watch may lag behind before it has to list again; the real API's watch cache is of this order.
 WATCH_HISTORY = 5000
@@ -43,10 +45,15 @@ class ObjectStore:
 
     Args:
         path: SQLite file; created when absent.
+
+    Attributes:
+        changed: Notified after each change, and at the end.
+        ended: Whether those who wait for changes shall stop.
     """
 
     def __init__(self, path: Path) -> None:
         self.changed = threading.Condition(threading.RLock())
+        self.ended = False
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=FULL")
@@ -76,6 +83,12 @@ class ObjectStore:
     def before_update(self, kind: Kind, hook: Callable[[Object, Object], None]) -> None:
         """Let a controller change an object in the same write as its client: ``hook(old, new)``."""
         self._before_update[(kind.group, kind.plural)] = hook
+
+    def end(self) -> None:
+        """Let those who wait for changes stop."""
+        with self.changed:
+            self.ended = True
+            self.changed.notify_all()
 
     def close(self) -> None:
         """Close the database."""

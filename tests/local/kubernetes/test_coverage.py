@@ -12,8 +12,9 @@ from werkzeug.test import Client
 
 from pdk_nb.local.kubernetes.api.application import Application
 from pdk_nb.local.kubernetes.coverage import page
-from pdk_nb.local.kubernetes.kinds import CONFIG_MAPS, NAMESPACES, Registry
+from pdk_nb.local.kubernetes.kinds import CONFIG_MAPS, NAMESPACES
 from pdk_nb.local.kubernetes.rbac import MASTERS, User
+from pdk_nb.local.kubernetes.registry import Registry
 from pdk_nb.local.kubernetes.store import ObjectStore
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "coverage-kubernetes.md"
@@ -50,7 +51,7 @@ def test_a_thousand_objects_are_listed_in_a_third_of_a_second(tmp_path: Path) ->
     store.create(NAMESPACES, None, {"metadata": {"name": "many"}})
     for number in range(1000):
         store.create(CONFIG_MAPS, "many", {"metadata": {"name": f"c{number:04d}"}, "data": {"k": "v" * 100}})
-    application = Application(store, Registry(), {"t": User.named("admin", (MASTERS,))}, lambda *_: b"")
+    application = Application(store, Registry(), {"t": User.named("admin", (MASTERS,))}, lambda *_: None)
     headers = {"Authorization": "Bearer t", "Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
     times = []
     for _ in range(3):

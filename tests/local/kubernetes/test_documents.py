@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pdk_nb.local.kubernetes.columns import path_values
 from pdk_nb.local.kubernetes.errors import ApiError
-from pdk_nb.local.kubernetes.kinds import CONFIG_MAPS, INFERENCE_SERVICES, path_values
+from pdk_nb.local.kubernetes.kinds import CONFIG_MAPS, INFERENCE_SERVICES
 from pdk_nb.local.kubernetes.patches import json_patch, merge_patch, strategic_merge_patch
 from pdk_nb.local.kubernetes.protobuf import decode
 from pdk_nb.local.kubernetes.selectors import field_selector, label_selector

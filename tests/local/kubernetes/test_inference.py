@@ -70,7 +70,7 @@ def test_the_life_of_a_service(
     assert body["predictions"][0] in (0, 1)
     row = kubectl("-n", NAMESPACE, "get", "isvc").splitlines()[1].split()
     assert row[:5] == [NAME, f"http://{NAME}.{NAMESPACE}.example.com", "True", "100", "tiny-predictor-00001"]
-    assert "torch" in kubectl("-n", NAMESPACE, "logs", "tiny-predictor-00001-deployment-0").lower()
+    assert "torch" in kubectl("-n", NAMESPACE, "logs", "deploy/tiny-predictor-00001-deployment").lower()
 
     # Rolled by an annotation, while requests go on: none fails.
     answers: list[int] = []

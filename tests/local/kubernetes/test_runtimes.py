@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from pdk_nb.local.kubernetes.inference import runtimes
-from pdk_nb.local.kubernetes.inference.modelserver import ModelFolder, ModelServerError
+from pdk_nb.local.kubernetes.inference.failures import ModelServerError
+from pdk_nb.local.kubernetes.inference.modelfolder import ModelFolder
 from pdk_nb.local.kubernetes.inference.revision import warm_up_body
 from tests.local.kubernetes.serving import KIND, NAMESPACE, Service
 from tests.processes import ServiceProcess

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -13,11 +13,14 @@ from werkzeug.wrappers import Request, Response
 
 from pdk_nb.local.kubernetes import protobuf
 from pdk_nb.local.kubernetes.api import discovery
-from pdk_nb.local.kubernetes.api.resources import ResourceCall, Resources
+from pdk_nb.local.kubernetes.api.calls import ResourceCall
+from pdk_nb.local.kubernetes.api.logs import PodLogs
+from pdk_nb.local.kubernetes.api.replies import reply
+from pdk_nb.local.kubernetes.api.resources import Resources
 from pdk_nb.local.kubernetes.api.reviews import review
 from pdk_nb.local.kubernetes.errors import ApiError, bad_request, no_resource, not_implemented
-from pdk_nb.local.kubernetes.kinds import Registry
 from pdk_nb.local.kubernetes.rbac import Action, Authorizer, User
+from pdk_nb.local.kubernetes.registry import Registry
 from pdk_nb.local.kubernetes.store import ObjectStore
 
 log = logging.getLogger(__name__)
@@ -43,7 +46,7 @@ class Application:
         store: The objects.
         registry: The kinds that are served.
         tokens: User by bearer token.
-        pod_logs: Gives the log of a pod: ``(namespace, pod) -> bytes``; raises ApiError when there is none.
+        pod_logs: Finds the log of a pod's container.
     """
 
     def __init__(
@@ -51,7 +54,7 @@ class Application:
         store: ObjectStore,
         registry: Registry,
         tokens: dict[str, User],
-        pod_logs: Callable[[str, str], bytes],
+        pod_logs: PodLogs,
     ) -> None:
         self.registry = registry
         self._tokens = tokens
@@ -174,11 +177,6 @@ class Application:
             content_type=request.headers.get("Content-Type", "").split(";")[0].strip(),
             user_agent=request.headers.get("User-Agent", ""),
         )
-
-
-def reply(body: Any, code: int = 200) -> Response:
-    """A JSON answer."""
-    return Response(json.dumps(body), code, content_type="application/json")
 
 
 def _aggregated(body: Any) -> Response:

@@ -7,8 +7,10 @@ import json
 from typing import Any
 
 from pdk_nb.local.kubernetes.errors import no_resource
-from pdk_nb.local.kubernetes.kinds import PODS, Kind, Registry
+from pdk_nb.local.kubernetes.kind import Kind
+from pdk_nb.local.kubernetes.registry import Registry
 from pdk_nb.local.kubernetes.schemas import complete
+from pdk_nb.local.kubernetes.workload_kinds import PODS
 
 # The API level that clients may expect; kubectl 1.31 to 1.33 accept it without a warning.
 VERSION = {

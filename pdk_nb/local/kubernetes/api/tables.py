@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pdk_nb.local.kubernetes.kinds import Kind, Object
+from pdk_nb.local.kubernetes.columns import Object
+from pdk_nb.local.kubernetes.kind import Kind
 
 
 def wants_table(accept: str) -> bool:

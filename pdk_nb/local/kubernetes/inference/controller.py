@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from pdk_nb.local.kubernetes.errors import ApiError
+from pdk_nb.local.kubernetes.columns import Object
 from pdk_nb.local.kubernetes.inference.revision import revision_key
 from pdk_nb.local.kubernetes.inference.routes import Routes
 from pdk_nb.local.kubernetes.inference.status import mark_changed
 from pdk_nb.local.kubernetes.inference.worker import ServiceWorker
-from pdk_nb.local.kubernetes.kinds import INFERENCE_SERVICES, Object
+from pdk_nb.local.kubernetes.kinds import INFERENCE_SERVICES
 from pdk_nb.local.kubernetes.store import Change, ObjectStore
+from pdk_nb.local.kubernetes.volumes import Volumes
 
 
 class InferenceController:
@@ -19,12 +20,14 @@ class InferenceController:
 
     Args:
         store: The cluster's objects.
+        volumes: The folders of claims.
         folder: Where revisions keep their files.
     """
 
-    def __init__(self, store: ObjectStore, folder: Path) -> None:
+    def __init__(self, store: ObjectStore, volumes: Volumes, folder: Path) -> None:
         self.routes = Routes()
         self._store = store
+        self._volumes = volumes
         self._folder = folder
         self._workers: dict[tuple[str, str], ServiceWorker] = {}
         self._lock = threading.Lock()
@@ -56,22 +59,16 @@ class InferenceController:
             worker = self._workers.get((namespace, name))
             if worker is None:
                 folder = self._folder / namespace / name
-                worker = ServiceWorker(self._store, self.routes, folder, namespace, name)
+                worker = ServiceWorker(self._store, self.routes, self._volumes, folder, namespace, name)
                 self._workers[(namespace, name)] = worker
                 worker.start()
         worker.wake()
 
-    def pod_log(self, namespace: str, pod: str) -> bytes:
-        """The log of a revision's pod: its storage initialiser's and its server's.
-
-        Raises:
-            ApiError: 404 when the pod has no log here.
-        """
-        for folder in self._folder.glob(f"{namespace}/*/*"):
-            if folder.is_dir() and pod.startswith(folder.name):
-                parts = [folder / "storage-initializer.log", folder / "kserve-container.log"]
-                return b"".join(path.read_bytes() for path in parts if path.exists())
-        raise ApiError(404, "NotFound", f"the log of pod {namespace}/{pod} is not here")
+    def pod_log(self, namespace: str, pod: str, container: str) -> Path | None:
+        """The log of a container of a revision's pod; None when it has written none."""
+        folders = (each for each in self._folder.glob(f"{namespace}/*/*") if pod.startswith(f"{each.name}-deployment-"))
+        path = next((each / f"{container}.log" for each in folders), None)
+        return path if path and path.exists() else None
 
     def stop(self) -> None:
         """Stop all workers and model servers."""

@@ -3,7 +3,8 @@
 Run as ``python -m pdk_nb.local.kubernetes.inference.fetch URI TARGET DEADLINE``. A process of its own, because the
 downloader reads its credentials from the environment. It tries again while the model is not there, as a pod that
 crashes and restarts does: a pipeline that keeps the model in its own output commit creates the service before that
-commit is finished. Each failed try prints one line of JSON for the controller.
+commit is finished. Each failed try prints one line of JSON for the controller: the reason, and whether the model is
+merely not there, which may pass.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def copy_local(uri: str, target: Path) -> bool:
         Whether the URI names a local folder.
 
     Raises:
-        RuntimeError: It does not exist.
+        FileNotFoundError: It does not exist.
     """
     if uri.startswith("file://"):
         source = Path(uri.removeprefix("file://"))
@@ -50,9 +51,20 @@ def copy_local(uri: str, target: Path) -> bool:
     else:
         return False
     if not source.is_dir():
-        raise RuntimeError(f"Local path {source} does not exist.")
+        raise FileNotFoundError(f"Local path {source} does not exist.")
     shutil.copytree(source, target, dirs_exist_ok=True)
     return True
+
+
+def is_absent(error: Exception) -> bool:
+    """Whether an error means that nothing lies at the address yet, and not that the storage cannot be used."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        # botocore's ClientError.
+        return str((response.get("Error") or {}).get("Code")) in ("404", "NoSuchBucket", "NoSuchKey")
+    # KServe's downloaders say so in words; 404 is the code of google's NotFound.
+    said = isinstance(error, RuntimeError) and "No model found" in str(error)
+    return said or isinstance(error, FileNotFoundError) or getattr(error, "code", None) == 404
 
 
 def main(argv: list[str]) -> int:
@@ -68,10 +80,10 @@ def main(argv: list[str]) -> int:
                 storage.download(uri, str(target))
             if any(path.is_file() for path in target.rglob("*")):
                 return 0
-            reason = f"nothing lies under {uri}"
+            reason, absent = f"nothing lies under {uri}", True
         except Exception as error:  # whatever a storage client raises is a reason to tell and to try again
-            reason = f"{type(error).__name__}: {error}"
-        print(json.dumps({"reason": reason}), flush=True)
+            reason, absent = f"{type(error).__name__}: {error}", is_absent(error)
+        print(json.dumps({"reason": reason, "absent": absent}), flush=True)
         if time.monotonic() + pause > deadline:
             return 1
         time.sleep(pause)

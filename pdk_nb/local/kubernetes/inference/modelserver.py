@@ -1,12 +1,13 @@
-"""What the model servers have in common: the model's folder, the process, readiness, the log."""
+"""What the model servers have in common: the process, its environment and limits, readiness, the log."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -18,76 +19,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pdk_nb.local.kubernetes.inference.failures import ModelServerError, Reason, Superseded, reason_of
+from pdk_nb.local.kubernetes.inference.modelfolder import ModelFolder
+from pdk_nb.local.kubernetes.inference.resources import guard_memory
 from pdk_nb.local.service import LOOPBACK
 
 POLL_S = 0.05
+PYTHON_ERROR = re.compile(r"(?!java\.|org\.|io\.)[\w.]+(Error|Exception)\b(:|$)")
+# Not a line of a stack trace, and not what Java says of the worker's end.
+ERROR = re.compile(r"(?!at |io\.netty).*(Error|Exception)")
 STOP_SECONDS = 10.0
-
-
-class ModelServerError(Exception):
-    """The model server cannot serve the model; the text says why."""
-
-    def __init__(self, message: str, exit_code: int = 1) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-
-
-class Superseded(Exception):
-    """A newer revision has been asked for; this one is not needed any more."""
-
-
-def read_properties(path: Path) -> dict[str, str]:
-    """Read a Java properties file of ``key=value`` lines."""
-    properties = {}
-    for line in path.read_text().splitlines():
-        stripped = line.strip()
-        if stripped and not stripped.startswith(("#", "!")) and "=" in stripped:
-            key, _, value = stripped.partition("=")
-            properties[key.strip()] = value.strip()
-    return properties
-
-
-class ModelFolder:
-    """A model as KServe's TorchServe runtime wants it: ``config/config.properties`` and archives.
-
-    Args:
-        mount: What a pod would see as ``/mnt/models``.
-
-    Attributes:
-        properties: The configuration.
-        archives: Archive file by model name.
-        store: The folder of the archives.
-
-    Raises:
-        ModelServerError: There is no configuration, it cannot be read, or an archive is missing.
-    """
-
-    def __init__(self, mount: Path) -> None:
-        source = mount / "config" / "config.properties"
-        if not source.is_file():
-            raise ModelServerError(f"The model has no config/config.properties; it holds {listing(mount)}.")
-        self.properties = read_properties(source)
-        try:
-            models = json.loads(self.properties["model_snapshot"])["models"]
-            names = {model: entry["marName"] for model, versions in models.items() for entry in versions.values()}
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise ModelServerError(f"model_snapshot in config.properties cannot be read: {error}") from error
-        if not names:
-            raise ModelServerError("model_snapshot in config.properties names no model.")
-        wanted = self.properties.get("model_store", "/mnt/models/model-store")
-        inside = wanted.startswith("/mnt/models")
-        self.store = mount / wanted.removeprefix("/mnt/models").lstrip("/") if inside else Path(wanted)
-        if not all((self.store / name).is_file() for name in names.values()):
-            # KServe 0.11 to 0.14 may put the archive one folder up (kserve#4112).
-            folders = [path.parent for path in mount.rglob(next(iter(names.values())))]
-            fitting = (each for each in folders if all((each / name).is_file() for name in names.values()))
-            self.store = next(fitting, self.store)
-        missing = [name for name in names.values() if not (self.store / name).is_file()]
-        if missing:
-            raise ModelServerError(
-                f"Archive {missing[0]} is not in {self.store.name}; the model holds {listing(mount)}."
-            )
-        self.archives = {model: self.store / name for model, name in names.items()}
 
 
 class ModelServer(ABC):
@@ -97,17 +38,27 @@ class ModelServer(ABC):
         folder: The revision's folder; the models lie in ``mnt/models`` below it.
         protocol: ``v1`` or ``v2``.
         environment: The predictor's own environment variables.
+        memory_limit: Bytes that the process and its children may use; 0 for no limit.
+
+    Attributes:
+        models: Names of the models that it serves; empty when only the server itself knows them.
+        on_killed: Told why, when the server was killed for using too much memory.
     """
 
     title = "The model server"
 
-    def __init__(self, folder: Path, protocol: str = "v1", environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, protocol: str = "v1", environment: dict[str, str] | None = None, memory_limit: int = 0
+    ) -> None:
         self.folder = folder
         self.protocol = protocol
         self.environment = environment or {}
+        self.memory_limit = memory_limit
         self.models: list[str] = []
         self.inference_port = 0
+        self.on_killed: Callable[[str], None] = lambda _why: None
         self.process: subprocess.Popen[bytes] | None = None
+        self._killed_why = ""
         self._scratch: Path | None = None
         self._log_start = 0
 
@@ -127,14 +78,13 @@ class ModelServer(ABC):
         Raises:
             ModelServerError: The model has no usable configuration or archive.
         """
-        model = ModelFolder(self.folder / "mnt" / "models")
-        self.models = list(model.archives)
         # Worker sockets lie in TMPDIR, and a socket path holds about 100 bytes: it has to be short.
         short = "/tmp" if Path("/tmp").is_dir() else None
         self._scratch = Path(tempfile.mkdtemp(prefix="pdkts-", dir=short))
         # What an earlier start wrote is not this one's trouble.
         self._log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
-        command = self.command(model, self._scratch)
+        self._killed_why = ""
+        command = self.command(self._scratch)
         with self.log_path.open("ab") as sink:
             self.process = subprocess.Popen(
                 command,
@@ -145,19 +95,28 @@ class ModelServer(ABC):
                 stderr=sink,
                 start_new_session=True,
             )
+        if self.memory_limit:
+            guard_memory(self.process.pid, self.memory_limit, self._kill)
+
+    def _kill(self, used: int) -> None:
+        """The kernel does this to a container that uses more than its limit."""
+        limit = self.memory_limit / 2**20
+        self._killed_why = f"it used {used / 2**20:.0f} MiB of memory; its limit is {limit:.0f} MiB"
+        if self.process is not None:
+            kill_group(self.process)
+        self.on_killed(self._killed_why)
 
     @abstractmethod
-    def command(self, model: ModelFolder, scratch: Path) -> list[str]:
+    def command(self, scratch: Path) -> list[str]:
         """The command line of the server.
 
         Args:
-            model: What it serves.
             scratch: A folder that goes with the process.
         """
 
     @abstractmethod
-    def is_ready(self, model: str) -> bool:
-        """Whether a model can be asked."""
+    def is_ready(self) -> bool:
+        """Whether every model can be asked."""
 
     def load_failure(self) -> str:
         """Why the model will never be ready; empty as long as it may be."""
@@ -188,14 +147,21 @@ class ModelServer(ABC):
             if given_up():
                 raise Superseded
             if not self.alive:
-                code = self.process.returncode if self.process else 1
-                raise ModelServerError(f"{self.title} ended with exit code {code}: {self.last_error()}", code)
-            if all(self.is_ready(model) for model in self.models):
+                raise self._ended()
+            if self.is_ready():
                 return
             if failure := self.load_failure():
-                raise ModelServerError(failure)
+                raise ModelServerError(failure, reason=reason_of(self.log_text()))
             time.sleep(POLL_S)
-        raise ModelServerError(f"No worker was ready within {timeout:.0f} s: {self.last_error()}")
+        why = f"The model was not ready within {timeout:.0f} s: {self.last_error()}"
+        raise ModelServerError(why, reason=Reason.TIMEOUT)
+
+    def _ended(self) -> ModelServerError:
+        code = self.process.returncode if self.process else 1
+        if self._killed_why:
+            return ModelServerError(f"{self.title} was killed: {self._killed_why}", 137, Reason.OOM_KILLED)
+        reason = reason_of(self.log_text(), code)
+        return ModelServerError(f"{self.title} ended with exit code {code}: {self.last_error()}", code, reason)
 
     def log_text(self) -> str:
         """What this start of the server has written."""
@@ -206,13 +172,12 @@ class ModelServer(ABC):
             return log.read().decode(errors="replace")
 
     def last_error(self) -> str:
-        """The last line of the log that says what went wrong."""
+        """The last line of the log that says what went wrong; Python's own words before the front end's."""
         lines = self.log_text().splitlines()
-        for line in reversed(lines):
-            message = line.rsplit(" - ", 1)[-1].strip()
-            if ("Error" in message or "Exception" in message) and not message.startswith(("at ", "io.netty")):
-                return message[:400]
-        return lines[-1][:400] if lines else "no output"
+        told = [line.rsplit(" - ", 1)[-1].strip() for line in lines]
+        errors = [each for each in told if PYTHON_ERROR.match(each)] or [each for each in told if ERROR.match(each)]
+        found = errors or lines[-1:] or ["no output"]
+        return found[-1][:400]
 
     def warm_up(self, body: bytes, count: int = 2) -> None:
         """Send requests before traffic arrives: TorchScript compiles on its first two calls.
@@ -233,6 +198,37 @@ class ModelServer(ABC):
             self._scratch = None
 
 
+class ArchiveServer(ModelServer):
+    """A server of TorchServe archives with their ``config.properties``."""
+
+    def command(self, scratch: Path) -> list[str]:
+        """The command line for the archives of the model's folder.
+
+        Raises:
+            ModelServerError: The folder has no usable configuration or archive.
+        """
+        model = ModelFolder(self.folder / "mnt" / "models")
+        self.models = list(model.archives)
+        return self.archive_command(model, scratch)
+
+    @abstractmethod
+    def archive_command(self, model: ModelFolder, scratch: Path) -> list[str]:
+        """The command line of the server.
+
+        Args:
+            model: What it serves.
+            scratch: A folder that goes with the process.
+        """
+
+    def is_ready(self) -> bool:
+        """Whether every model can be asked."""
+        return all(self.is_model_ready(model) for model in self.models)
+
+    @abstractmethod
+    def is_model_ready(self, model: str) -> bool:
+        """Whether a model can be asked."""
+
+
 def end_group(process: subprocess.Popen[Any]) -> None:
     """End a process and its whole group: politely, then not."""
     try:
@@ -243,9 +239,23 @@ def end_group(process: subprocess.Popen[Any]) -> None:
     except subprocess.TimeoutExpired:
         pass
     # Workers may outlive the front end.
+    kill_group(process)
+
+
+def kill_group(process: subprocess.Popen[Any]) -> None:
+    """Kill a process and its whole group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def accepts(port: int) -> bool:
+    """Whether a loopback port is open."""
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=2):
+            return True
+    except OSError:
+        return False
 
 
 def request(method: str, url: str, body: bytes | None = None, timeout: float = 5.0) -> tuple[int, bytes]:
@@ -260,8 +270,3 @@ def request(method: str, url: str, body: bytes | None = None, timeout: float = 5
             return error.code, error.read()
     except OSError:
         return 0, b""
-
-
-def listing(folder: Path) -> str:
-    names: list[Any] = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    return ", ".join(names[:8]) or "nothing"

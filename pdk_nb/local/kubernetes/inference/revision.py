@@ -19,10 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pdk_nb.local.kubernetes.inference.modelserver import ModelServerError, Superseded, end_group
-from pdk_nb.local.kubernetes.inference.objects import LAST_APPLIED
+from pdk_nb.local.kubernetes.columns import Object
+from pdk_nb.local.kubernetes.inference.custom import MOUNT, STORAGE_URI, CustomServer
+from pdk_nb.local.kubernetes.inference.failures import ModelServerError, Reason, Superseded
+from pdk_nb.local.kubernetes.inference.modelserver import end_group
 from pdk_nb.local.kubernetes.inference.runtimes import check_predictor, model_server
-from pdk_nb.local.kubernetes.kinds import Object
+from pdk_nb.local.kubernetes.inference.workloads import LAST_APPLIED
 from pdk_nb.local.kubernetes.upstream import Upstream
 
 FETCH_SECONDS = 180.0
@@ -121,15 +123,22 @@ class Revision:
         self.limits = Limits.of(predictor)
         self._slots = threading.Semaphore(self.limits.concurrency) if self.limits.concurrency else None
         model = predictor.get("model") or {}
-        self.uri = str(model.get("storageUri") or "")
         self.version = str((service["metadata"].get("annotations") or {}).get("pach_id", ""))
         self.server = model_server(folder, predictor)
+        self.uri = str(model.get("storageUri") or "")
+        if self.custom:
+            self.uri = self.server.environment.get(STORAGE_URI, "")
         self.upstream = Upstream(0)
 
     @property
     def models(self) -> list[str]:
         """Names of the models that it serves."""
         return self.server.models
+
+    @property
+    def custom(self) -> bool:
+        """Whether its server is a command of the user's own."""
+        return isinstance(self.server, CustomServer)
 
     @property
     def running(self) -> bool:
@@ -151,27 +160,33 @@ class Revision:
         """
         for part in ("transformer", "explainer"):
             if self.service["spec"].get(part):
-                raise ModelServerError(f"The embedded runtime starts no {part}, only predictors.")
+                text = f"The embedded runtime starts no {part}, only predictors."
+                raise ModelServerError(text, reason=Reason.INVALID_SPEC)
         check_predictor(self.service["spec"]["predictor"])
 
     def fetch(
-        self, environment: dict[str, str], on_failure: Callable[[str], None], superseded: Callable[[], bool]
+        self,
+        source: str,
+        environment: dict[str, str],
+        on_failure: Callable[[str, bool], None],
+        superseded: Callable[[], bool],
     ) -> None:
         """Bring the model into ``mnt/models``.
 
         Args:
+            source: Where it lies: a URI or a local folder.
             environment: Storage credentials.
-            on_failure: Told the reason of each failed try.
+            on_failure: Told the reason of each failed try, and whether the model is merely not there.
             superseded: Whether a newer revision is wanted; then the fetch is given up.
 
         Raises:
             ModelServerError: It could not be fetched in time.
             Superseded: A newer revision is wanted.
         """
-        target = self.folder / "mnt" / "models"
+        target = self.folder / MOUNT.lstrip("/")
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-W", "ignore", "-m", "pdk_nb.local.kubernetes.inference.fetch"]
-        command += [self.uri, str(target), str(FETCH_SECONDS)]
+        command += [source, str(target), str(FETCH_SECONDS)]
         with (self.folder / "storage-initializer.log").open("wb") as sink:
             process = subprocess.Popen(
                 command,
@@ -182,13 +197,15 @@ class Revision:
                 start_new_session=True,
                 text=True,
             )
-        reasons = ["the storage initialiser ended without a word"]
+        last, absent = "the storage initialiser ended without a word", False
 
         def read() -> None:
+            nonlocal last, absent
             for line in process.stdout or ():
-                reason = str(json.loads(line)["reason"]) if line.startswith("{") else line.strip()
-                reasons.append(reason)
-                on_failure(reason)
+                if line.startswith("{"):
+                    told = json.loads(line)
+                    last, absent = str(told["reason"]), bool(told["absent"])
+                    on_failure(last, absent)
 
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
@@ -201,7 +218,8 @@ class Revision:
         if process.stdout:
             process.stdout.close()
         if process.returncode:
-            raise ModelServerError(f"storage-initializer: {reasons[-1]}", process.returncode)
+            reason = Reason.STORAGE_NOT_FOUND if absent else Reason.STORAGE_FAILED
+            raise ModelServerError(f"storage-initializer: {last}", process.returncode, reason)
 
     def start(self, given_up: Callable[[], bool] = lambda: False) -> None:
         """Start the model server and wait until it serves, warmed up.

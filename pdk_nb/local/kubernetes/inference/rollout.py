@@ -30,6 +30,7 @@ class Rollout:
         failed: Key of the newest revision, if it failed.
         failed_name: Its name.
         failure: Why it failed.
+        reason: The same in one word.
         exit_code: How its process ended.
         origins: Spec and metadata of the revisions that are kept on disk.
     """
@@ -44,6 +45,7 @@ class Rollout:
     failed: str = ""
     failed_name: str = ""
     failure: str = ""
+    reason: str = ""
     exit_code: int = 1
     origins: dict[str, Any] = dataclasses.field(default_factory=dict)
 

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pdk_nb
-from pdk_nb.local.kubernetes.inference.modelserver import ModelFolder, ModelServer, ModelServerError, request
+from pdk_nb.local.kubernetes.inference.custom import CustomServer, check_container, plain_environment
+from pdk_nb.local.kubernetes.inference.failures import ModelServerError, Reason
+from pdk_nb.local.kubernetes.inference.modelfolder import ModelFolder
+from pdk_nb.local.kubernetes.inference.modelserver import ArchiveServer, ModelServer, request
+from pdk_nb.local.kubernetes.inference.resources import custom_container, memory_limit
 from pdk_nb.local.kubernetes.inference.torchserve import TorchServe, java_executable
 from pdk_nb.local.service import LOOPBACK, free_port
 
@@ -18,12 +22,12 @@ RUNTIMES = (TORCHSERVE, PYTHON)
 PROTOCOLS = ("v1", "v2")
 
 
-class PythonServer(ModelServer):
+class PythonServer(ArchiveServer):
     """KServe's Python model server with the archive's handler; needs no Java."""
 
     title = "KServe's model server"
 
-    def command(self, model: ModelFolder, scratch: Path) -> list[str]:
+    def archive_command(self, model: ModelFolder, scratch: Path) -> list[str]:
         """Our own small program around KServe's server.
 
         Raises:
@@ -43,7 +47,7 @@ class PythonServer(ModelServer):
         source = str(Path(pdk_nb.__file__).parent.parent)
         return {**kept, "PYTHONPATH": os.pathsep.join([kept["PYTHONPATH"], source])}
 
-    def is_ready(self, model: str) -> bool:
+    def is_model_ready(self, model: str) -> bool:
         """Whether the server answers: it does so only once the handler is loaded."""
         return request("GET", f"http://{LOOPBACK}:{self.inference_port}/v1/models/{model}", timeout=2)[0] == 200
 
@@ -55,11 +59,13 @@ def model_server(folder: Path, predictor: dict[str, Any]) -> ModelServer:
         folder: The revision's folder.
         predictor: ``spec.predictor``.
     """
+    limit = memory_limit(predictor)
+    if container := custom_container(predictor):
+        return CustomServer(folder, container, limit)
     model = predictor.get("model") or {}
     protocol = str(model.get("protocolVersion") or "v1")
-    environment = {str(each["name"]): str(each.get("value", "")) for each in model.get("env") or []}
     made = PythonServer if (model.get("runtime") or default_runtime()) == PYTHON else TorchServe
-    return made(folder, protocol, environment)
+    return made(folder, protocol, plain_environment(model), limit)
 
 
 def default_runtime() -> str:
@@ -77,18 +83,30 @@ def check_predictor(predictor: dict[str, Any]) -> None:
     Raises:
         ModelServerError: The predictor is of another kind; the text says which there are.
     """
+    if container := custom_container(predictor):
+        check_container(container)
+        return
     model = predictor.get("model")
     if not isinstance(model, dict):
         given = ", ".join(sorted(key for key in predictor if key not in ("serviceAccountName",))) or "nothing"
-        raise ModelServerError(f"The embedded runtime serves PyTorch models only; the predictor has {given}.")
+        raise ModelServerError(
+            f"The embedded runtime serves PyTorch models and custom containers; the predictor has {given}.",
+            reason=Reason.NO_RUNTIME,
+        )
     framework = (model.get("modelFormat") or {}).get("name")
     if framework != "pytorch":
-        raise ModelServerError(f"The embedded runtime serves modelFormat pytorch, not {framework}.")
+        raise ModelServerError(
+            f"The embedded runtime serves modelFormat pytorch, not {framework}.", reason=Reason.NO_RUNTIME
+        )
     runtime = model.get("runtime")
     if runtime and runtime not in RUNTIMES:
-        raise ModelServerError(f"There is no runtime {runtime} here; there are {', '.join(RUNTIMES)}.")
+        raise ModelServerError(
+            f"There is no runtime {runtime} here; there are {', '.join(RUNTIMES)}.", reason=Reason.UNKNOWN_RUNTIME
+        )
     protocol = model.get("protocolVersion") or "v1"
     if protocol not in PROTOCOLS:
-        raise ModelServerError(f"The embedded runtimes speak {' and '.join(PROTOCOLS)}, not {protocol}.")
+        raise ModelServerError(
+            f"The embedded runtimes speak {' and '.join(PROTOCOLS)}, not {protocol}.", reason=Reason.NO_RUNTIME
+        )
     if not model.get("storageUri"):
-        raise ModelServerError("The predictor has no storageUri.")
+        raise ModelServerError("The predictor has no storageUri.", reason=Reason.INVALID_SPEC)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pdk_nb.local.kubernetes.kinds import Object, timestamp
+from pdk_nb.local.kubernetes.columns import Object, timestamp
+from pdk_nb.local.kubernetes.inference.failures import Reason
 
 DOMAIN = "example.com"
 CONDITIONS = (
@@ -32,14 +33,19 @@ class Failure:
     """Why a revision does not serve.
 
     Attributes:
-        reason: KServe's FailureReason, e.g. ``ModelLoadFailed``.
+        reason: In one word.
         message: Text for people.
         exit_code: Exit code of the process that failed.
     """
 
-    reason: str
+    reason: Reason
     message: str
     exit_code: int = 1
+
+    @property
+    def text(self) -> str:
+        """The message, with the reason before it where KServe has no word for it."""
+        return self.message if self.reason is self.reason.of_kserve else f"{self.reason.value}: {self.message}"
 
 
 def host(name: str, namespace: str) -> str:
@@ -74,7 +80,12 @@ class Traffic:
 
 
 def service_status(
-    service: Object, created: str, traffic: Traffic, phase: Phase, failure: Failure | None = None
+    service: Object,
+    created: str,
+    traffic: Traffic,
+    phase: Phase,
+    failure: Failure | None = None,
+    waiting: str = "",
 ) -> dict[str, Any]:
     """A service's status.
 
@@ -84,6 +95,7 @@ def service_status(
         traffic: Which revisions serve.
         phase: What the latest revision is doing.
         failure: Why it failed.
+        waiting: What it waits for, as long as that is no failure.
     """
     name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
     before = service.get("status") or {}
@@ -101,7 +113,7 @@ def service_status(
         if traffic.previous:
             predictor["previousRolledoutRevision"] = traffic.previous
     status: dict[str, Any] = {
-        "conditions": _conditions(before, phase, serving, failure),
+        "conditions": _conditions(before, created, phase, serving, failure, waiting),
         "components": {"predictor": predictor},
         "modelStatus": _model_status(phase, serving, failure),
         "observedGeneration": service["metadata"].get("generation", 1),
@@ -123,7 +135,9 @@ def _share(name: str, namespace: str, share: Share, ready: str) -> dict[str, Any
     return entry
 
 
-def _conditions(before: dict[str, Any], phase: Phase, serving: bool, failure: Failure | None) -> list[dict[str, Any]]:
+def _conditions(
+    before: dict[str, Any], created: str, phase: Phase, serving: bool, failure: Failure | None, waiting: str
+) -> list[dict[str, Any]]:
     known = {each["type"]: each for each in before.get("conditions") or []}
     found = []
     for kind in CONDITIONS:
@@ -135,9 +149,13 @@ def _conditions(before: dict[str, Any], phase: Phase, serving: bool, failure: Fa
         if kind in INFO:
             condition["severity"] = "Info"
         if state == "False" and failure:
-            condition |= {"reason": "RevisionFailed", "message": failure.message}
+            # Knative's words.
+            message = f'Revision "{created}" failed with message: {failure.text}'
+            condition |= {"reason": "RevisionFailed", "message": message}
         elif state == "Unknown" and failure:
-            condition |= {"reason": failure.reason, "message": failure.message}
+            condition |= {"reason": failure.reason.value, "message": failure.message}
+        elif state == "Unknown" and waiting:
+            condition |= {"reason": "WaitingForModel", "message": waiting}
         same = known.get(kind, {}).get("status") == state
         condition["lastTransitionTime"] = known[kind]["lastTransitionTime"] if same else timestamp()
         found.append(condition)
@@ -146,6 +164,8 @@ def _conditions(before: dict[str, Any], phase: Phase, serving: bool, failure: Fa
 
 def _model_status(phase: Phase, serving: bool, failure: Failure | None) -> dict[str, Any]:
     transition = {"Loaded": "UpToDate", "FailedToLoad": "BlockedByFailedLoad"}.get(phase, "InProgress")
+    if phase == "FailedToLoad" and failure and failure.reason.in_spec:
+        transition = "InvalidSpec"
     status: dict[str, Any] = {
         "copies": {
             "failedCopies": int(phase == "FailedToLoad"),
@@ -159,8 +179,8 @@ def _model_status(phase: Phase, serving: bool, failure: Failure | None) -> dict[
     }
     if failure:
         status["lastFailureInfo"] = {
-            "reason": failure.reason,
-            "message": failure.message,
+            "reason": failure.reason.of_kserve.value,
+            "message": failure.text,
             "exitCode": failure.exit_code,
         }
     return status

