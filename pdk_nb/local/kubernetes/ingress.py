@@ -139,6 +139,8 @@ class Ingress:
             )
         except Unanswered as failure:
             return error(504 if failure.timed_out else 502, f"{revision.name}: {failure}")
+        if revision.payloads and head.start[0] == "POST":
+            revision.payloads.exchange(head.headers, body, code, content, got.get("content-type", ""))
         if revision.custom:
             return Answer(code, _kept_headers(got), content)
         return _upstream_answer(code, got, content, path, revision)

@@ -46,8 +46,11 @@ class Service:
     def annotate(self, **notes: str) -> None:
         self.patch({"metadata": {"annotations": notes}})
 
-    def delete(self) -> None:
+    def remove(self) -> None:
         self._custom.delete_namespaced_custom_object(*KIND, self.name)
+
+    def delete(self) -> None:
+        self.remove()
         wait_for(lambda: self.predict()[0] == 404)
 
     def status(self) -> dict[str, Any]:

@@ -112,15 +112,6 @@ def test_kubectl_explains_edits_and_describes(api: Any, kubectl: Kubectl) -> Non
     assert "NotFound" in kubectl("get", "configmap", "never", code=1)
 
 
-def test_watches_get_bookmarks(api: Any) -> None:
-    core = kubernetes.client.CoreV1Api(api)
-    watch = kubernetes.watch.Watch()
-    stream = watch.stream(
-        core.list_namespaced_config_map, "default", allow_watch_bookmarks=True, timeout_seconds=14, resource_version="0"
-    )
-    assert "BOOKMARK" in [event["type"] for event in stream]
-
-
 def test_the_schema_says_what_the_official_one_says() -> None:
     folder = reference_dir()
     path = folder / "schemas" / "kserve" / "inferenceservice-crd-v0.13.1.json" if folder else None

@@ -8,11 +8,16 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import kubernetes
 import pytest
 
+from pdk_nb.local.kubernetes.api import watches
+from pdk_nb.local.kubernetes.api.calls import ResourceCall
+from pdk_nb.local.kubernetes.kinds import CONFIG_MAPS
+from pdk_nb.local.kubernetes.store import ObjectStore
 from tests.processes import ServiceProcess
 
 Kubectl = Callable[..., str]
@@ -104,6 +109,34 @@ def test_a_watch_sees_what_is_there_and_what_comes(api: Any) -> None:
             watch.stop()
     timer.join()
     assert seen == [("ADDED", "w1"), ("ADDED", "w2")]
+
+
+def test_a_watch_answers_before_anything_happens(api: Any) -> None:
+    # kubectl wait and rollout status wait for the head of the answer, even when they have seen enough.
+    path = "/api/v1/namespaces/default/configmaps?watch=true&resourceVersion=1000000&timeoutSeconds=30"
+    answer = api.call_api(path, "GET", auth_settings=["BearerToken"], _preload_content=False, _request_timeout=5)
+    assert answer.status == 200
+    assert next(iter(answer.stream(1))) == watches.PING
+    answer.close()
+
+
+def test_an_idle_watch_sends_nothing_that_looks_like_an_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "HEARTBEAT_SECONDS", 0.01)
+    store = ObjectStore(tmp_path / "objects.sqlite")
+    query = {"resourceVersion": str(store.version), "timeoutSeconds": "0.2", "watch": "true"}
+
+    def pieces(**more: str) -> list[bytes]:
+        call = ResourceCall("GET", CONFIG_MAPS, None, "", "", {**query, **more}, None, "application/json", "")
+        return list(watches.watch(store, call).iter_encoded())
+
+    silent, marked = pieces(), pieces(allowWatchBookmarks="true")
+    store.close()
+    assert len(silent) > 3
+    assert set(silent) == {watches.PING}
+    bookmark = json.loads(marked[-1])
+    assert (bookmark["type"], bookmark["object"]["kind"]) == ("BOOKMARK", "ConfigMap")
+    assert not watches.PING.strip()
+    assert b"\n" not in watches.PING
 
 
 def test_strategic_merge_patch_of_the_python_client(api: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import queue
 import shutil
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from pdk_nb.local.kubernetes import ingress as ingress_module
+from pdk_nb.local.kubernetes.inference.failures import ModelServerError
 from pdk_nb.local.kubernetes.inference.revision import Limits, Revision
 from pdk_nb.local.kubernetes.inference.routes import Routes, Target
 from pdk_nb.local.kubernetes.ingress import Ingress
@@ -26,6 +28,7 @@ from pdk_nb.local.service import LOOPBACK
 
 HOST = "echo.models.example.com"
 PREDICT = "/v1/models/echo:predict"
+META = {"name": "echo", "namespace": "models", "annotations": {"pach_id": "7"}}
 BIG = 200 << 20
 
 
@@ -55,7 +58,7 @@ class Stand:
         server.start()
         self.models.append(server)
         spec = {"predictor": {"model": {"storageUri": "/x"}, **predictor}}
-        revision = Revision(name, self.folder / name, {"metadata": {"annotations": {"pach_id": "7"}}, "spec": spec})
+        revision = Revision(name, self.folder / name, {"metadata": META, "spec": spec})
         revision.server = SimpleNamespace(alive=True, models=["echo"], stop=lambda: None)  # type: ignore[assignment]
         revision.upstream = Upstream(server.port)
         self.upstreams.append(revision.upstream)
@@ -188,6 +191,46 @@ def test_requests_are_counted_for_prometheus_and_logged_without_their_bodies(sta
     line = json.loads((tmp_path / "access.log").read_text().splitlines()[0])
     assert (line["status"], line["revision"], line["version"], line["host"]) == (200, "echo-1", "7", HOST)
     assert "secret" not in (tmp_path / "access.log").read_text()
+
+
+def test_payloads_go_to_the_sink_that_the_service_names(stand: Stand) -> None:
+    events: queue.SimpleQueue[tuple[dict[str, str], bytes]] = queue.SimpleQueue()
+
+    def take(head: Head, read: Callable[[int], bytes]) -> Answer:
+        events.put((head.headers, read(BIG)))
+        return Answer(202)
+
+    sink = Server((LOOPBACK, 0), take)
+    sink.start()
+    logger = {"mode": "all", "url": f"http://{LOOPBACK}:{sink.port}/events"}
+
+    def answer(_head: Head, body: bytes) -> Answer:
+        return Answer(200 if body == b"{}" else 400, {}, b"[1]")
+
+    revision = stand.revision("told", answer, logger=logger)
+    stand.serve(Target(revision))
+    assert [stand.ask(body)[0] for body in (b"{}", b"[]")] == [200, 400]
+    found = [events.get(timeout=10) for _ in range(3)]
+    kinds = [(headers["ce-type"].rpartition(".")[2], body) for headers, body in found]
+    # An answer that is no prediction is not logged.
+    assert kinds == [("request", b"{}"), ("response", b"[1]"), ("request", b"[]")]
+    first, second, third = (headers["ce-id"] for headers, _ in found)
+    assert first == second != third
+    assert found[0][0]["ce-inferenceservicename"] == "echo"
+    # A sink that is gone costs no prediction.
+    sink.stop()
+    assert stand.ask()[0] == 200
+    revision.close()
+    assert stand.revision("silent").payloads is None
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [({"logger": {"mode": "all"}}, "no broker here"), ({"batcher": {"maxBatchSize": 2}}, "no batcher")],
+)
+def test_what_the_predictor_cannot_have_is_refused(stand: Stand, more: dict[str, Any], told: str) -> None:
+    with pytest.raises(ModelServerError, match=told):
+        stand.revision("refused", **more).check()
 
 
 def test_a_kept_connection_serves_again_and_a_dead_server_is_a_502(stand: Stand) -> None:

@@ -80,7 +80,7 @@ def test_a_container_of_ones_own_with_its_model_on_a_volume(
         (("logs", deployment, "--timestamps"), "does not offer pods/log with timestamps"),
     ):
         assert told in kubectl(*in_models, *refused, code=1)
-    service.delete()
+    service.remove()
     wait_for(lambda: "own-" not in kubectl(*in_models, "get", "deploy,rs,pods"))
     kubectl(*in_models, "delete", "pvc", "pets")
     wait_for(lambda: not folder.exists())
@@ -95,7 +95,7 @@ def test_a_followed_log_ends_with_its_pod(cluster: ServiceProcess, api: Any, kub
     answer = api.call_api(path, "GET", auth_settings=["BearerToken"], _preload_content=False, _request_timeout=60)
     text = iter(answer.stream(16))
     assert next(text).startswith(b"line ")
-    service.delete()
+    service.remove()
     for _ in text:
         pass
 
@@ -137,7 +137,7 @@ def test_a_revision_that_does_not_come_up_says_why(
         deployment = f"deploy/{name}-predictor-00001-deployment"
         told = kubectl("-n", NAMESPACE, "rollout", "status", deployment, "--timeout=10s", code=1)
         assert "exceeded its progress deadline" in told
-    service._custom.delete_namespaced_custom_object(*KIND, name)
+    service.remove()
 
 
 def test_more_than_the_machine_has_is_not_scheduled(cluster: ServiceProcess, api: Any, kubectl: Kubectl) -> None:
@@ -151,7 +151,7 @@ def test_more_than_the_machine_has_is_not_scheduled(cluster: ServiceProcess, api
     assert (pods[0]["status"]["phase"], condition["reason"]) == ("Pending", "Unschedulable")
     node = json.loads(kubectl("get", "node", "embedded", "-o", "json"))["status"]
     assert node["capacity"] == resources.capacity()
-    service._custom.delete_namespaced_custom_object(*KIND, "huge")
+    service.remove()
 
 
 def test_a_server_that_takes_too_much_memory_is_killed(cluster: ServiceProcess, api: Any) -> None:
@@ -161,7 +161,7 @@ def test_a_server_that_takes_too_much_memory_is_killed(cluster: ServiceProcess, 
     wait_for(lambda: bool(failure(service)))
     assert failure(service)["message"].startswith("OOMKilled: The container was killed: it used ")
     assert failure(service)["exitCode"] == 137
-    service._custom.delete_namespaced_custom_object(*KIND, "greedy")
+    service.remove()
 
 
 def test_a_model_that_is_not_there_yet_is_waited_for(
@@ -182,7 +182,7 @@ def test_a_model_that_is_not_there_yet_is_waited_for(
     (late / "x").write_text("x")
     service.wait_ready()
     assert "StorageNotFound" not in kubectl("-n", NAMESPACE, "describe", "isvc", "patient")
-    service.delete()
+    service.remove()
     shutil.rmtree(late)
 
 

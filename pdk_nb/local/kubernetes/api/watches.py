@@ -19,7 +19,9 @@ from pdk_nb.local.kubernetes.store import ObjectStore
 
 # The real API's default for watches without a limit is 30 to 60 minutes.
 WATCH_SECONDS = 1800.0
-# White space between events is ignored by clients and tells us when one has gone.
+# White space before events is ignored by clients and tells us when one has gone. No line break: the Python client
+# makes an event of each line, of an empty one as well.
+PING = b" "
 HEARTBEAT_SECONDS = 10.0
 
 
@@ -60,6 +62,8 @@ def _events(store: ObjectStore, call: ResourceCall) -> Iterator[bytes]:
     else:
         position = int(start)
         seen = {obj["metadata"]["uid"] for obj in store.select(call.kind, call.namespace)[0] if matches(obj)}
+    # Headers leave with the first byte, and kubectl does not even end without them.
+    yield PING
     while not store.ended and (left := end - time.monotonic()) > 0:
         with store.changed:
             try:
@@ -87,4 +91,4 @@ def _events(store: ObjectStore, call: ResourceCall) -> Iterator[bytes]:
             if call.flag("allowWatchBookmarks") and not as_table:
                 yield line("BOOKMARK", {"metadata": {"resourceVersion": str(position), "creationTimestamp": None}})
             else:
-                yield b"\n"
+                yield PING

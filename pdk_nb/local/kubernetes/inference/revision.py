@@ -25,6 +25,7 @@ from pdk_nb.local.kubernetes.inference.failures import ModelServerError, Reason,
 from pdk_nb.local.kubernetes.inference.modelserver import end_group
 from pdk_nb.local.kubernetes.inference.runtimes import check_predictor, model_server
 from pdk_nb.local.kubernetes.inference.workloads import LAST_APPLIED
+from pdk_nb.local.kubernetes.payloads import PayloadLogger, sink_problem
 from pdk_nb.local.kubernetes.upstream import Upstream
 
 FETCH_SECONDS = 180.0
@@ -95,6 +96,14 @@ class Limits:
         return cls(concurrency, waiting, float(predictor.get("timeout") or REQUEST_SECONDS))
 
 
+def _payload_logger(service: Object) -> PayloadLogger | None:
+    logger = service["spec"]["predictor"].get("logger")
+    if logger is None or sink_problem(logger):
+        return None
+    meta = service["metadata"]
+    return PayloadLogger(str(logger["url"]), str(logger.get("mode") or "all"), meta["namespace"], meta["name"])
+
+
 class Revision:
     """One revision of one service.
 
@@ -129,6 +138,7 @@ class Revision:
         if self.custom:
             self.uri = self.server.environment.get(STORAGE_URI, "")
         self.upstream = Upstream(0)
+        self.payloads = _payload_logger(service)
 
     @property
     def models(self) -> list[str]:
@@ -162,7 +172,12 @@ class Revision:
             if self.service["spec"].get(part):
                 text = f"The embedded runtime starts no {part}, only predictors."
                 raise ModelServerError(text, reason=Reason.INVALID_SPEC)
-        check_predictor(self.service["spec"]["predictor"])
+        predictor = self.service["spec"]["predictor"]
+        if predictor.get("logger") is not None and (problem := sink_problem(predictor["logger"])):
+            raise ModelServerError(problem, reason=Reason.INVALID_SPEC)
+        if predictor.get("batcher") is not None:
+            raise ModelServerError("The embedded runtime has no batcher.", reason=Reason.INVALID_SPEC)
+        check_predictor(predictor)
 
     def fetch(
         self,
@@ -309,6 +324,8 @@ class Revision:
         self._closed = True
         with self._starting:
             self._stop_server()
+        if self.payloads:
+            self.payloads.close()
 
     def discard(self) -> None:
         """Let the requests under way end, then end the server and delete the files."""
