@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pdk_nb.errors import UsageError
+from pdk_nb.record import score
 
 __all__ = ["IMAGES", "gallery", "page", "write_page"]
 
@@ -153,13 +154,12 @@ def _index(entries: list[tuple[str, str, str]], summary: Mapping[str, Any]) -> s
         items.append(
             f'<li><h2><a href="{stem}.html">{html.escape(title)}</a></h2><p>{html.escape(promise)}</p>{took}</li>'
         )
-    right = sum(bool(each.get("correct")) for each in summary.get("predictions", []))
     said = ""
     if summary:
         said = f"The run {summary['status']} in {summary['seconds']:.0f} s"
         first = summary.get("seconds_to_first_prediction")
         said += f", the first prediction came after {first:.0f} s" if first is not None else ""
-        said += f"; {right} of {len(summary['predictions'])} predictions are right."
+        said += f"; {score(summary['predictions'])} predictions are right."
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>PDK Lab: the walkthrough</title>'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'

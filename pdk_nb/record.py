@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +39,9 @@ def read_record(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+
+
+def score(predictions: Sequence[Mapping[str, Any]]) -> str:
+    """How many predictions are right of those whose truth is known, e.g. ``8 of 9``."""
+    judged = [bool(each["correct"]) for each in predictions if each.get("correct") is not None]
+    return f"{sum(judged)} of {len(judged)}"

@@ -25,7 +25,7 @@ from typing import Any
 from pdk_nb.errors import UsageError
 from pdk_nb.names import PARTICIPANT_VARIABLE
 from pdk_nb.pages import IMAGES, write_page
-from pdk_nb.record import HEADLESS_VARIABLE, RECORD_VARIABLE, read_record
+from pdk_nb.record import HEADLESS_VARIABLE, RECORD_VARIABLE, read_record, score
 
 KERNEL = "python3"
 PARTICIPANT_PARAMETER = "participant"
@@ -377,8 +377,7 @@ def _tell(outcome: RunResult, progress: Callable[[str], None]) -> None:
         for line in outcome.predictions:
             mark = {True: "right", False: "WRONG"}.get(line["correct"], "")
             progress(f"{line['image']:<28} {line['expected'] or '-':<10} {line['label']:<10} {mark}")
-        right = sum(bool(line["correct"]) for line in outcome.predictions)
-        progress(f"{right} of {len(outcome.predictions)} predictions are right.")
+        progress(f"{score(outcome.predictions)} predictions are right.")
     progress("")
     if outcome.seconds_to_first_prediction is not None:
         progress(f"First prediction after {outcome.seconds_to_first_prediction:.0f} s, all in {outcome.seconds:.0f} s.")

@@ -51,7 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "seconds": 90.4,
         "seconds_to_first_prediction": 44.6,
         "notebooks": [{"name": "00-first", "seconds": 5.2}],
-        "predictions": [{"correct": True}, {"correct": False}],
+        "predictions": [{"correct": True}, {"correct": False}, {"correct": None}],
     }
     (folder / "summary.json").write_text(json.dumps(summary))
     return folder

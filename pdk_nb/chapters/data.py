@@ -200,11 +200,12 @@ def commit(lab: Lab, arrival: Arrival, folder: str = "") -> str:
         print(f"These {len(wanted)} pictures are already in /{same}; no new commit. The newest one is {head}.")
         return head
     target = folder or mldm.next_folder(client, names.project, names.data_repo)
-    size = arrival.photos.size / 1e6
+    kilobytes = arrival.photos.size / 1e3
+    size = f"{kilobytes / 1e3:.1f} MB" if kilobytes >= 100 else f"{kilobytes:.0f} kB"
     with Progress(f"Sending pictures to {names.data_repo}@master:/{target}", len(wanted), "pictures") as progress:
         id = mldm.commit_files(client, names.project, names.data_repo, target, wanted, progress.step)
         progress.end(
-            f"Committed {len(wanted)} pictures ({size:.1f} MB) to {names.data_repo}@master:/{target} "
+            f"Committed {len(wanted)} pictures ({size}) to {names.data_repo}@master:/{target} "
             f"in {progress.seconds:.1f} s."
         )
     print(f"The id that ties everything from here on: {id}")
