@@ -47,6 +47,7 @@ class World:
     history: tuple[str, ...] = (OLD, NEW)
     experiments: tuple[str, ...] = (OLD, NEW)
     commits: tuple[str, ...] = (NEW, OLD)
+    annotations: dict[str, str] = field(default_factory=dict)
 
 
 @pytest.fixture
@@ -57,7 +58,12 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         if not known.served:
             raise DeploymentError("There is no such InferenceService.")
         return SimpleNamespace(
-            version=known.served, model="dogs-and-cats", url="http://x", storage_uri="s3://m/", latest_ready="r2"
+            version=known.served,
+            model="dogs-and-cats",
+            url="http://x",
+            storage_uri="s3://m/",
+            latest_ready="r2",
+            annotations=known.annotations,
         )
 
     def commit_finished(client: Any, commit: Any) -> float:
@@ -89,7 +95,6 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         module.mldm, "job", lambda client, project, pipeline, id: Job(id, pipeline, "SUCCESS", "", 20.0)
     )
     monkeypatch.setattr(module.mlde, "experiment_for_job", experiment)
-    monkeypatch.setattr(module.mlde, "version_for_commit", lambda client, model, id: known.versions.get(id))
     monkeypatch.setattr(module.mlde, "find_model", lambda client, name: name)
     monkeypatch.setattr(module.mlde, "versions", lambda model: list(known.versions.values()))
     return known
@@ -155,6 +160,19 @@ def test_a_deleted_commit_and_a_foreign_checkpoint_are_noticed(world: World) -> 
     chain = lineage.trace(LAB)
     assert any("no such commit" in each for each in chain.missing)
     assert "The checkpoint belongs to experiment 99, not 2." in chain.missing
+
+
+def test_a_service_that_was_given_another_checkpoint_is_noticed(world: World) -> None:
+    world.annotations = {"pdk-lab/checkpoint": "other"}
+    assert f"dog-cat was given checkpoint other, the registry has {UUID[:-1]}2." in lineage.trace(LAB).missing
+    world.annotations = {"pdk-lab/checkpoint": f"{UUID[:-1]}2"}
+    assert lineage.trace(LAB).whole
+
+
+def test_forward_from_a_commit_says_what_went_on_from_it(world: World) -> None:
+    station = lineage.trace(LAB, OLD).station("model version")
+    assert station is not None and station.facts["went_on_as"] == [NEW]
+    assert "training went on from it to 22222222…" in station.note
 
 
 def test_it_is_plain_data_without_secrets(world: World) -> None:
