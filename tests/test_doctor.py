@@ -50,6 +50,13 @@ def lab(shared_stack: dict[str, str]) -> Iterator[pdk.Lab]:
     found.clean_up(found.clean_up_plan())
 
 
+@pytest.fixture
+def worker(known: Settings, shared_stack: dict[str, str]) -> Settings:
+    """The same cluster, as the pipelines' service account sees it."""
+    (path,) = Path(shared_stack["state_dir"]).rglob("*worker*kubeconfig*")
+    return replace(known, kubeconfig=str(path))
+
+
 # All well
 
 
@@ -299,6 +306,23 @@ def test_a_cluster_without_kserve(bare: tuple[Settings, Any]) -> None:
     extensions = kubernetes.client.ApiextensionsV1Api(client)
     extensions.delete_custom_resource_definition("inferenceservices.serving.kserve.io")
     broken(findings(settings, "kserve")["crd"], "KServe is not installed")
+    older = kserve_definition("v1alpha2")
+    extensions.create_custom_resource_definition(older)
+    broken(findings(settings, "kserve")["crd"], "served as v1alpha2, not as v1beta1")
+
+
+def kserve_definition(version: str) -> dict[str, Any]:
+    """InferenceServices as another release defines them."""
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    return {
+        "metadata": {"name": "inferenceservices.serving.kserve.io"},
+        "spec": {
+            "group": "serving.kserve.io",
+            "scope": "Namespaced",
+            "names": {"plural": "inferenceservices", "kind": "InferenceService"},
+            "versions": [{"name": version, "served": True, "storage": True, "schema": schema}],
+        },
+    }
 
 
 @contextlib.contextmanager
@@ -362,15 +386,28 @@ def test_a_worker_without_its_role(core: Any, known: Settings) -> None:
     assert findings(known, "rights")["worker"].state == "ok"
 
 
-def test_a_person_without_rights(known: Settings, shared_stack: dict[str, str]) -> None:
-    (worker,) = Path(shared_stack["state_dir"]).rglob("*worker*kubeconfig*")
-    found = findings(replace(known, kubeconfig=str(worker)), "rights")
+def test_a_person_without_rights(worker: Settings) -> None:
+    found = findings(worker, "rights")
     broken(found["person"], "may not")
     # Who may not ask about others is told so.
     assert found["worker"].state == "unknown"
 
 
 # storage
+
+
+def test_who_may_see_little_is_told_what_cannot_be_seen(worker: Settings) -> None:
+    assert findings(worker, "cluster")["namespace"].state == "unknown"
+    # Definitions are the administrators'; the services themselves can be listed.
+    seen = findings(worker, "kserve")
+    assert (seen["crd"].state, seen["version"].state) == ("ok", "unknown")
+    elsewhere = replace(worker, kserve_model_namespace="kube-system")
+    assert findings(elsewhere, "kserve")["crd"].state == "unknown"
+    assert findings(elsewhere, "storage")["account"].state == "unknown"
+    broken(findings(replace(worker, mldm_namespace="kube-system"), "cluster")["secret"], "cannot be read (403")
+    nothing_there = doctor.Context(worker.kubeconfig or "", "kube-system")
+    (config_map,) = [each for each in doctor.examine(nothing_there, ["cluster"]) if each.id == "cluster.config"]
+    broken(config_map, "refuses to show pdk-config (403")
 
 
 def test_the_gateway_and_the_account_that_reads_it(core: Any, known: Settings, lab: pdk.Lab) -> None:
@@ -477,6 +514,8 @@ def test_clocks_that_go_wrong(known: Settings) -> None:
         broken(found, "behind this machine's")
         other.date = formatdate(time.time() + 120, usegmt=True)
         assert findings(elsewhere, "clock")["determined"].state == "warning"
+        other.date = formatdate(time.time() + 7200, usegmt=True)
+        broken(findings(replace(known, mldm_s3_endpoint=other.address), "clock")["storage"], "ahead of this machine's")
     assert findings(replace(known, mlde_port=NOBODY, mlde_url=""), "clock")["determined"].state == "unknown"
     assert clock.judge("x", "no date at all", 0.0).state == "unknown"
     assert clock.judge("x", formatdate(1000.0, usegmt=True), 1000.9).state == "ok"
@@ -488,6 +527,11 @@ def test_clocks_that_go_wrong(known: Settings) -> None:
 def test_servers_of_other_releases(server: str, state: str) -> None:
     found = versions.judge_minimum("pachyderm", "7.6.0", server, versions.MIN_PACHYDERM)
     assert found.state == state
+
+
+@pytest.mark.parametrize(("server", "state"), [("v1.18.20", "broken"), ("v1.19.0", "ok"), ("v1.33.1-gke.7", "ok")])
+def test_kubernetes_of_other_releases(server: str, state: str) -> None:
+    assert versions.judge_minimum("kubernetes", "36.0.3", server, versions.MIN_KUBERNETES).state == state
 
 
 @pytest.mark.parametrize(

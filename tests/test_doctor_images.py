@@ -7,11 +7,21 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kubernetes.client import (
+    V1ContainerState,
+    V1ContainerStateWaiting,
+    V1ContainerStatus,
+    V1ObjectMeta,
+    V1Pod,
+    V1PodStatus,
+)
 
 from pdk_nb import __version__
+from pdk_nb.doctor import Context
 from pdk_nb.doctor.registry import CannotAsk, Image, Registry
 from pdk_nb.names import Names
 from pdk_nb.settings import Settings, load
@@ -127,3 +137,29 @@ def test_a_manifest_that_cannot_be_read(registry: Answers) -> None:
     registry.routes["/v2/team/x/manifests/1"] = (200, {}, b"<html>")
     with pytest.raises(CannotAsk, match="cannot be read"):
         Registry(registry.address).manifest(Image(registry.address, "team/x", "1"))
+
+
+def pod(pipeline: str, project: str, reason: str) -> V1Pod:
+    """A worker's pod that waits."""
+    waiting = V1ContainerStateWaiting(reason=reason, message=f"Back-off pulling image for {pipeline}")
+    status = V1ContainerStatus(
+        name="user", image="x", image_id="", ready=False, restart_count=0, state=V1ContainerState(waiting=waiting)
+    )
+    labels = {"component": "worker", "pipelineName": pipeline, "pipelineProject": project}
+    return V1Pod(
+        metadata=V1ObjectMeta(name=f"{pipeline}-v1", labels=labels), status=V1PodStatus(container_statuses=[status])
+    )
+
+
+def test_pods_that_wait_for_their_image(known: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedded cluster runs workers without pods, so the pods are given."""
+    pods = [
+        pod(NAMES.train_pipeline, "another-project", "ImagePullBackOff"),
+        pod(NAMES.train_pipeline, NAMES.project, "ContainerCreating"),
+        pod(NAMES.deploy_pipeline, NAMES.project, "ImagePullBackOff"),
+    ]
+    core = SimpleNamespace(list_namespaced_pod=lambda *args, **options: SimpleNamespace(items=pods))
+    monkeypatch.setattr(Context, "core", core)
+    found = findings(replace(known, registry_uri="registry.nowhere.invalid/team"), "images", NAMES)
+    assert found["train"].state == "unknown"
+    broken(found["deploy"], "ImagePullBackOff: Back-off pulling image")

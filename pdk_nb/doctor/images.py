@@ -93,6 +93,7 @@ def _stuck_pods(context: Context, pipeline: str) -> str:
     """Why a pod of the pipeline waits for its image; empty when none does."""
     import kubernetes
 
+    project = context.names.project
     try:
         pods = context.core.list_namespaced_pod(
             context.settings.mldm_namespace, label_selector="component=worker", _request_timeout=TIMEOUT_S
@@ -100,7 +101,9 @@ def _stuck_pods(context: Context, pipeline: str) -> str:
     except kubernetes.client.ApiException:
         return ""
     for pod in pods:
-        if (pod.metadata.labels or {}).get("pipelineName") != pipeline:
+        labels = pod.metadata.labels or {}
+        # Pachyderm's own labels (src/server/pps/server/worker_rc.go); older releases have no projects.
+        if labels.get("pipelineName") != pipeline or labels.get("pipelineProject", project) != project:
             continue
         for container in (pod.status.container_statuses if pod.status else None) or []:
             waiting = container.state.waiting if container.state else None
