@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from pdk_nb.errors import StackError
 from pdk_nb.local.pachyderm.engine import Engine
 from pdk_nb.local.pachyderm.faults import Fault
 from pdk_nb.local.pachyderm.names import clean_path
-from pdk_nb.local.pachyderm.pfs import commit_sets, files, repos
+from pdk_nb.local.pachyderm.pfs import commit_sets, files, filesets, repos
 from pdk_nb.local.pachyderm.pfs.check import check
 from pdk_nb.local.pachyderm.pfs.globs import compile_glob, glob_tree
+from pdk_nb.local.pachyderm.pfs.lookup import get_commit
 from pdk_nb.local.pachyderm.pfs.types import Commit, CommitRef, RepoKey
 from pdk_nb.local.pachyderm.store import changes as edits
 from pdk_nb.local.pachyderm.store import garbage
 from pdk_nb.local.pachyderm.store.nodes import StoredNodes
+from pdk_nb.local.pachyderm.store.schema import VERSION
 from pdk_nb.local.pachyderm.store.tree import Tree
 
 REPO = RepoKey("default", "data")
@@ -279,7 +283,26 @@ def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "pachyderm.db")
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    from pdk_nb.errors import StackError
-
     with pytest.raises(StackError, match="version 99"):
         Engine(tmp_path)
+
+
+def test_a_state_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    with engine.change() as change:
+        repos.create_repo(change.connection, REPO, "", False)
+    write(engine, {"/kept": b"from before"})
+    engine.close()
+    with closing(sqlite3.connect(tmp_path / "pachyderm.db")) as connection:
+        # Version 1 knew no file sets.
+        connection.executescript(
+            "DROP TRIGGER fileset_gone; DROP TABLE fileset_changes; DROP TABLE filesets; PRAGMA user_version = 1;"
+        )
+    engine = Engine(tmp_path)
+    with engine.database.write() as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == VERSION
+        commit = get_commit(connection, CommitRef(REPO, branch="master"))
+        key = filesets.of_commit(connection, commit)
+        found = files.walk_file(connection, filesets.as_commit(connection, key), "/")
+        assert [each.path for each in found] == ["/", "/kept"]
+    engine.close()
