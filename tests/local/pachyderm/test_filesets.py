@@ -1,8 +1,10 @@
-"""File sets, and checks of the storage."""
+"""File sets, and checks of the store."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import grpc
 import pytest
@@ -14,7 +16,8 @@ from pdk_nb.local.pachyderm.pfs import filesets
 from pdk_nb.local.pachyderm.store import garbage
 from pdk_nb.local.pachyderm.store.blobs import insert_locations
 from tests.local.pachyderm.server import Server
-from tests.local.pachyderm.steps import Client, Name, files, put
+from tests.local.pachyderm.steps import Client, Name, files, pfs, put, wait
+from tests.local.pachyderm.steps import create as create_pipeline
 
 BytesValue = pfs_pb2.AddFile.DESCRIPTOR.fields_by_name["raw"].message_type._concrete_class
 
@@ -104,3 +107,32 @@ def test_damaged_content_is_found(own_server: Callable[..., Server]) -> None:
     assert call(client, "CheckStorage").chunk_object_count == 2  # type: ignore[attr-defined]
     with pytest.raises(grpc.RpcError, match="is damaged in storage"):
         call(client, "CheckStorage", read_chunk_data=True)
+
+
+def test_fsck_finds_and_repairs(own_server: Callable[..., Server]) -> None:
+    server = own_server()
+    client = server.client()
+    client.create_repo("data")
+    create_pipeline(client, "copy", pfs("data"), "cp /pfs/data/* /pfs/out/")
+    commit = put(client, "data", a="1")
+    wait(client, "copy", commit)
+
+    def fsck(**request: object) -> list[tuple[str, str]]:
+        found = client._req(Service.PFS, "Fsck", req=pfs_pb2.FsckRequest(**request))
+        return [(each.fix, each.error) for each in found]
+
+    assert fsck(zombie_all=True) == []
+    server.stop()
+    with closing(sqlite3.connect(server.state / "pachyderm.db")) as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute("UPDATE datums SET id = 'another'")
+        connection.execute("INSERT INTO commit_provenance (commit_pk, upstream) VALUES (998, 999)")
+        connection.commit()
+    client = server.start().client()
+    assert [error for _, error in fsck()] == [
+        "row None of table commit_provenance refers to something that is gone"
+    ] * 2
+    target = pfs_pb2.Commit(repo=pfs_pb2.Repo(name="copy", type="user"), id=commit)
+    errors = [error for _, error in fsck(fix=True, zombie_target=target)]
+    assert any(error.startswith("stale datum ") and error.endswith(" had file /a") for error in errors)
+    assert fsck() == []

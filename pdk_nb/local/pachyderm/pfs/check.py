@@ -6,7 +6,9 @@ import sqlite3
 from collections.abc import Iterator
 
 from pdk_nb.local.pachyderm.faults import Fault
-from pdk_nb.local.pachyderm.pfs.types import FROM_COMMITS, commit_of
+from pdk_nb.local.pachyderm.names import DEFAULT_TAG
+from pdk_nb.local.pachyderm.pfs.trees import tree_of
+from pdk_nb.local.pachyderm.pfs.types import FROM_COMMITS, Commit, commit_of
 from pdk_nb.local.pachyderm.store.blobs import EMPTY_HASH, BlobStore, new_hash
 from pdk_nb.local.pachyderm.store.nodes import StoredNodes, decode
 
@@ -47,6 +49,38 @@ def _stored(connection: sqlite3.Connection, blobs: BlobStore, digest: bytes) -> 
         return blobs.path(row["pack"]).stat().st_size >= row["start"] + row["size"]
     except FileNotFoundError:
         return False
+
+
+def repair(connection: sqlite3.Connection) -> Iterator[str]:
+    """Remove what refers to something that is gone, in words; the rows that follow from it go along."""
+    tables = [row["name"] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    removed = True
+    while removed:
+        removed = False
+        for table in tables:
+            for key in connection.execute(f"PRAGMA foreign_key_list({table})").fetchall():
+                there = f"SELECT {key['to'] or 'rowid'} FROM {key['table']}"
+                count = connection.execute(
+                    f"DELETE FROM {table} WHERE {key['from']} IS NOT NULL AND {key['from']} NOT IN ({there})"
+                ).rowcount
+                if count:
+                    removed = True
+                    yield f"removed {count} rows of table {table} that referred to missing {key['table']}"
+
+
+def stale_files(connection: sqlite3.Connection, output: Commit) -> Iterator[str]:
+    """Files of a job's output that none of its datums wrote ("zombies"), in words."""
+    row = connection.execute("SELECT pk FROM jobs WHERE output = ?", (output.pk,)).fetchone()
+    if row is None:
+        return
+    known = {each["id"] for each in connection.execute("SELECT id FROM datums WHERE job = ?", (row["pk"],))}
+    tree = tree_of(connection, output)
+    top = tree.root()
+    for found in tree.files(top) if top else ():
+        for part in found.entry.parts:
+            # What came through a job's S3 gateway belongs to no datum.
+            if part.tag not in known and part.tag != DEFAULT_TAG:
+                yield f"stale datum {part.tag} had file {found.path}"
 
 
 def check_blobs(connection: sqlite3.Connection, blobs: BlobStore, begin: bytes, end: bytes, read: bool) -> int:

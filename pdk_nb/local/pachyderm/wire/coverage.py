@@ -20,7 +20,7 @@ LIMITS = {
     "pfs_v2.API/GetFile": _STORES,
     "pfs_v2.API/GetFileTAR": _STORES,
     "pfs_v2.API/Egress": f"{_STORES}; no SQL databases",
-    "pfs_v2.API/Fsck": "finds problems; `fix` changes nothing",
+    "pfs_v2.API/Fsck": "`fix` removes what refers to something missing; lost content it can only name",
     "pps_v2.API/CreatePipeline": "egress to s3:// and minio:// only; spouts with a service take no input; "
     "lazy inputs are ordinary files; images are folders and programs of this machine",
     "pps_v2.API/RenderTemplate": "templates import nothing",

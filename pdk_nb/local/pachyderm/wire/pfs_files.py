@@ -13,8 +13,8 @@ from pdk_nb.local.pachyderm.egress import send
 from pdk_nb.local.pachyderm.engine import Engine
 from pdk_nb.local.pachyderm.faults import Fault, Unimplemented
 from pdk_nb.local.pachyderm.pfs import files, filesets
-from pdk_nb.local.pachyderm.pfs.check import check, check_blobs
-from pdk_nb.local.pachyderm.pfs.lookup import get_commit
+from pdk_nb.local.pachyderm.pfs.check import check, check_blobs, repair, stale_files
+from pdk_nb.local.pachyderm.pfs.lookup import commit_by_pk, get_commit
 from pdk_nb.local.pachyderm.pfs.tar import tar_stream
 from pdk_nb.local.pachyderm.pfs.types import FILESETS_REPO, Commit, CommitRef
 from pdk_nb.local.pachyderm.wire import convert
@@ -139,9 +139,26 @@ class FileCalls:
                 yield answer
 
     def Fsck(self, request: pfs_pb2.FsckRequest, call: Call) -> Iterator[pfs_pb2.FsckResponse]:
+        if request.fix:
+            with self.engine.database.write() as connection:
+                repaired = list(repair(connection))
+            yield from (pfs_pb2.FsckResponse(fix=each) for each in repaired)
         with self._opened_any() as connection:
             for problem in check(connection, self.engine.blobs):
                 yield pfs_pb2.FsckResponse(error=problem)
+            for output in self._outputs(connection, request):
+                for problem in stale_files(connection, output):
+                    yield pfs_pb2.FsckResponse(error=problem)
+
+    def _outputs(self, connection: Any, request: pfs_pb2.FsckRequest) -> Iterator[Commit]:
+        """The commits whose files are to be compared with their jobs' datums."""
+        if request.HasField("zombie_target"):
+            yield get_commit(connection, convert.read_commit(request.zombie_target))
+        if request.zombie_all:
+            rows = connection.execute(
+                "SELECT DISTINCT head FROM branches JOIN jobs ON jobs.output = branches.head ORDER BY head"
+            ).fetchall()
+            yield from (commit_by_pk(connection, row["head"]) for row in rows)
 
     @contextmanager
     def _opened_any(self) -> Iterator[Any]:
