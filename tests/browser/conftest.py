@@ -36,7 +36,7 @@ FLAGS = (
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 )
-OWN = re.compile(r"(https?|wss?)://(127\.0\.0\.1|localhost)[:/]|data:|blob:|about:")
+OWN = re.compile(r"(https?|wss?)://(127\.0\.0\.1|localhost)[:/]|data:|blob:|about:|file:")
 # Pictures of the pages, for people to look at.
 SCREENSHOTS = Path(os.environ.get("PDK_SCREENSHOTS", str(ROOT / "runs" / "browser")))
 

@@ -1,0 +1,32 @@
+"""The gallery in a browser without internet: every page opens from the index, and nothing is asked from outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pdk_nb.pages import gallery
+from tests.test_pages import run  # noqa: F401 (executed notebooks, as a fixture)
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext
+
+
+def test_every_page_opens_from_the_index(context: BrowserContext, run: Path, tmp_path: Path) -> None:  # noqa: F811
+    index = gallery(run, tmp_path / "gallery")
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(index.as_uri())
+    assert page.title() == "PDK Lab: the walkthrough"
+    for title in page.locator("h2 a").all_inner_texts():
+        page.get_by_role("link", name=title).click()
+        assert page.title() == title
+        pictures = page.locator("img")
+        assert pictures.count() == 2
+        for number in range(pictures.count()):
+            assert pictures.nth(number).get_attribute("alt")
+            assert pictures.nth(number).evaluate("picture => picture.naturalWidth") > 0
+        assert page.locator("svg[role=img]").count() == 1
+        page.get_by_role("link", name="All notebooks").click()
+    assert not problems
