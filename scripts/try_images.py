@@ -31,6 +31,8 @@ from image_trial import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
+# The trial's registry speaks HTTP, on loopback.
+PLAIN = "--tls-verify=false"
 NOTEBOOKS = ("01", "02", "03", "04", "05")
 RIGHT = {"cat.1003.jpg": "cat", "dog.1003.jpg": "dog"}
 
@@ -52,7 +54,7 @@ class Trial:
         self.runs = work / "containers.jsonl"
         self.seconds: dict[str, float] = {}
         self.port = machine.free_port()
-        self.environment = {**os.environ, **machine.configure(work, storage, f"127.0.0.1:{self.port}")}
+        self.environment = {**os.environ, **machine.configure(work, storage)}
         self.environment["PYTHONPATH"] = str(self.clone)
         # The container brings its own /pfs; the folder's name is enough.
         self.environment["PDK_NO_MOUNT_NAMESPACE"] = "1"
@@ -98,9 +100,9 @@ class Trial:
 
     def push(self, registry: machine.Registry) -> dict[str, str]:
         """Log in and push; the images by stage, by digest."""
-        login = [self.engine, "login", "--username", registry.user, "--password-stdin", registry.address]
+        login = [self.engine, "login", PLAIN, "--username", registry.user, "--password-stdin", registry.address]
         subprocess.run(login, input=registry.password, text=True, check=True, stdout=subprocess.DEVNULL)
-        said = self.pdk_nb("images", "push", "--engine", self.engine, "--json")
+        said = self.pdk_nb("images", "push", "--engine", self.engine, f"--engine-flag={PLAIN}", "--json")
         pushed = {each["stage"]: each["image"] for each in map(json.loads, said.splitlines())}
         for stage, name in (("train", "training-pipeline.json"), ("deploy", "deployment-pipeline.json")):
             for prefix in ("", "_onprem_"):
@@ -113,7 +115,7 @@ class Trial:
         for each in built:
             subprocess.run(["podman", "rmi", "--force", str(each["image"])], check=True, stdout=subprocess.DEVNULL)
         for image in pushed.values():
-            subprocess.run(["podman", "pull", "--quiet", image], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(["podman", "pull", PLAIN, "--quiet", image], check=True, stdout=subprocess.DEVNULL)
 
     def prepare_stack(self, pushed: dict[str, str], code: Path) -> None:
         """Tell the embedded Pachyderm which program stands for each stage's ``python``."""

@@ -34,13 +34,12 @@ def install() -> None:
         subprocess.run([*words, *missing], check=True, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
 
 
-def configure(work: Path, storage: Path, registry: str) -> dict[str, str]:
+def configure(work: Path, storage: Path) -> dict[str, str]:
     """Write the tools' configuration into a folder; returns the variables that point them there.
 
     Args:
         work: Folder of the trial.
         storage: Where images are kept.
-        registry: ``host:port`` of the trial's registry, which speaks plain HTTP on loopback.
     """
     files = {
         "containers.conf": """[containers]
@@ -55,18 +54,12 @@ driver = "overlay"
 graphroot = "{storage}"
 runroot = "{work / "run"}"
 """,
-        "registries.conf": f"""unqualified-search-registries = ["docker.io"]
-[[registry]]
-location = "{registry}"
-insecure = true
-""",
     }
     for name, text in files.items():
         (work / name).write_text(text)
     return {
         "CONTAINERS_CONF": str(work / "containers.conf"),
         "CONTAINERS_STORAGE_CONF": str(work / "storage.conf"),
-        "CONTAINERS_REGISTRIES_CONF": str(work / "registries.conf"),
         "REGISTRY_AUTH_FILE": str(work / "auth.json"),
         # Needs no rights over namespaces.
         "BUILDAH_ISOLATION": "chroot",
