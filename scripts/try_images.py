@@ -4,7 +4,7 @@
 
 1. Both images are built with buildah, on a base made of Debian's packages, for a registry on loopback.
 2. They are pushed there with ``pdk-nb images push``, which writes their digests into the pipeline specs of a clone.
-3. They are deleted here and pulled back by digest.
+3. Another image storage, standing for a cluster's node, pulls them by digest.
 4. The embedded Pachyderm runs the two pipelines in containers of exactly these images, with the notebooks 01 to 05.
 5. The served model has to know a cat and a dog.
 
@@ -110,10 +110,12 @@ class Trial:
                 assert json.loads(path.read_text())["transform"]["image"] == pushed[stage], path
         return pushed
 
-    def pull(self, built: list[dict[str, object]], pushed: dict[str, str]) -> None:
-        """Delete the images here and bring them back from the registry."""
-        for each in built:
-            subprocess.run(["podman", "rmi", "--force", str(each["image"])], check=True, stdout=subprocess.DEVNULL)
+    def pull(self, pushed: dict[str, str]) -> None:
+        """Become a node of a cluster, which has none of the builder's layers, and pull by digest."""
+        storage = self.work / "node-storage"
+        self.environment["CONTAINERS_STORAGE_CONF"] = str(machine.storage_file(self.work, "node", storage))
+        os.environ.update(self.environment)
+        subprocess.run(["podman", "rmi", "--all", "--force"], check=True, stdout=subprocess.DEVNULL)
         for image in pushed.values():
             subprocess.run(["podman", "pull", PLAIN, "--quiet", image], check=True, stdout=subprocess.DEVNULL)
 
@@ -215,8 +217,8 @@ def main() -> None:
             built = trial.build(given.base_image or machine.BASE_IMAGE, index)
         with trial.step("push both images"):
             pushed = trial.push(registry)
-        with trial.step("pull both images"):
-            trial.pull(built, pushed)
+        with trial.step("pull both images into an empty storage"):
+            trial.pull(pushed)
         facts = {stage: look_inside(image) for stage, image in pushed.items()}
         sizes = {stage: registry.compressed_size(image) for stage, image in pushed.items()}
         trial.prepare_stack(pushed, code)

@@ -23,6 +23,14 @@ BASE_IMAGE = "localhost/python-base:3.11"
 BASE_PACKAGES = "python3,python3-pip,python-is-python3,ca-certificates"
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 READY_S = 30.0
+# What runc needs where there is no systemd, and limits that a container's root may set.
+CONTAINERS_CONF = """[containers]
+default_ulimits = ["nofile=16384:16384","nproc=8192:8192"]
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+runtime = "runc"
+"""
 
 
 def install() -> None:
@@ -41,29 +49,21 @@ def configure(work: Path, storage: Path) -> dict[str, str]:
         work: Folder of the trial.
         storage: Where images are kept.
     """
-    files = {
-        "containers.conf": """[containers]
-default_ulimits = ["nofile=16384:16384","nproc=8192:8192"]
-[engine]
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-runtime = "runc"
-""",
-        "storage.conf": f"""[storage]
-driver = "overlay"
-graphroot = "{storage}"
-runroot = "{work / "run"}"
-""",
-    }
-    for name, text in files.items():
-        (work / name).write_text(text)
+    (work / "containers.conf").write_text(CONTAINERS_CONF)
     return {
         "CONTAINERS_CONF": str(work / "containers.conf"),
-        "CONTAINERS_STORAGE_CONF": str(work / "storage.conf"),
+        "CONTAINERS_STORAGE_CONF": str(storage_file(work, "builder", storage)),
         "REGISTRY_AUTH_FILE": str(work / "auth.json"),
         # Needs no rights over namespaces.
         "BUILDAH_ISOLATION": "chroot",
     }
+
+
+def storage_file(work: Path, name: str, storage: Path) -> Path:
+    """Write where a machine called ``name`` keeps its images; returns the file for ``CONTAINERS_STORAGE_CONF``."""
+    target = work / f"{name}.storage.conf"
+    target.write_text(f'[storage]\ndriver = "overlay"\ngraphroot = "{storage}"\nrunroot = "{work / name}-run"\n')
+    return target
 
 
 def ensure_base(work: Path) -> None:
