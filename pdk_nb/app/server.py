@@ -64,6 +64,8 @@ def settings(port: int, token: str, theme: str, open_browser: bool) -> Any:
     config.Voila.open_browser = open_browser
     config.Voila.log_level = logging.ERROR
     config.Voila.notebook_path = str(FOLDER / "predict.ipynb")
+    # Kernels of closed pages have nothing to tidy up.
+    config.KernelManager.shutdown_wait_time = 2.0
     # Nobody else's configuration.
     config.Voila.config_file_paths = []
     config.Voila.tornado_settings = {
