@@ -5,7 +5,7 @@ from __future__ import annotations
 from pdk_nb.local.pachyderm.engine import Engine
 from pdk_nb.local.pachyderm.pfs import files
 from pdk_nb.local.pachyderm.pfs.files import PathRange
-from pdk_nb.local.pachyderm.pfs.objectstore import ObjectStore, parse_url
+from pdk_nb.local.pachyderm.pfs.objectstore import open_store, parse_url
 from pdk_nb.local.pachyderm.pfs.types import Commit
 
 
@@ -31,7 +31,7 @@ def send(engine: Engine, commit: Commit, pattern: str, url: str, wanted: PathRan
     total = 0
     with engine.read() as connection, engine.blobs.reader(connection) as content:
         found = files.matching_trees(connection, commit, pattern)
-        store = ObjectStore(place)
+        store = open_store(place)
         for each in (wanted or PathRange()).cut(found):
             if each.is_dir:
                 continue

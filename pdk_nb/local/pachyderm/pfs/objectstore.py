@@ -1,22 +1,24 @@
-"""Object stores, as sources of files and as places to send them to: ``s3://bucket/key`` and ``minio://host:port/…``.
+"""Object stores, as sources of files and as places to send them to: ``s3://``, ``gs://`` and ``minio://host:port/…``.
 
 Credentials and addresses come from the daemon's environment, under the names that Pachyderm's server reads
-(``src/server/pfs/server/storage_bucket.go``): AWS's own, ``CUSTOM_ENDPOINT``, ``DISABLE_SSL``, ``MINIO_*``.
+(``src/server/pfs/server/storage_bucket.go``): AWS's and Google's own, ``CUSTOM_ENDPOINT``, ``DISABLE_SSL``,
+``MINIO_*``.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pdk_nb.local.pachyderm.faults import Fault, Unimplemented
 
 CHUNK = 1 << 20
-_OTHERS = ("gs", "gcs", "azblob", "as", "wasb")
+_OTHERS = ("azblob", "as", "wasb")
 _TRUE = ("1", "t", "true")
 
 
@@ -25,8 +27,8 @@ class Place:
     """A place in an object store.
 
     Attributes:
-        scheme: ``s3`` or ``minio``.
-        endpoint: The store's address, or empty for Amazon's.
+        scheme: ``s3``, ``gs`` or ``minio``.
+        endpoint: The store's address, or empty for the provider's own.
         bucket: The bucket.
         key: A key, or what keys begin with.
     """
@@ -46,11 +48,15 @@ def parse_url(url: str) -> Place:
     """
     scheme, separator, rest = url.partition("://")
     if scheme in _OTHERS:
-        raise Unimplemented(f"{scheme}:// URLs are not implemented by the embedded Pachyderm; use s3:// or minio://")
-    if not separator or scheme not in ("s3", "minio"):
+        raise Unimplemented(
+            f"{scheme}:// URLs are not implemented by the embedded Pachyderm; use s3://, gs:// or minio://"
+        )
+    if not separator or scheme not in ("s3", "gs", "minio"):
         raise Fault(f"unrecognized object store: {scheme if separator else url}")
-    endpoint = _endpoint("CUSTOM_ENDPOINT", os.environ.get("DISABLE_SSL", "").lower() not in _TRUE)
-    if scheme == "minio":
+    endpoint = ""
+    if scheme == "s3":
+        endpoint = _endpoint("CUSTOM_ENDPOINT", os.environ.get("DISABLE_SSL", "").lower() not in _TRUE)
+    elif scheme == "minio":
         secure = os.environ.get("MINIO_SECURE", "").lower() in _TRUE
         endpoint = _endpoint("MINIO_ENDPOINT", secure)
         if not endpoint:
@@ -69,8 +75,30 @@ def _endpoint(variable: str, secure: bool) -> str:
     return f"{'https' if secure else 'http'}://{named}"
 
 
-class ObjectStore:
-    """One bucket.
+class ObjectStore(Protocol):
+    """One bucket."""
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Keys that begin with a prefix, in order."""
+
+    def read(self, key: str) -> Iterator[bytes]:
+        """An object's content, in chunks."""
+
+    def write(self, key: str, chunks: Iterable[bytes]) -> int:
+        """Store an object; its size in bytes. Memory does not grow with it."""
+
+
+def open_store(place: Place) -> ObjectStore:
+    """The bucket of a place.
+
+    Raises:
+        Fault: There are no credentials for it.
+    """
+    return GoogleBucket(place) if place.scheme == "gs" else S3Bucket(place)
+
+
+class S3Bucket:
+    """A bucket of Amazon's protocol.
 
     Args:
         place: Where it is.
@@ -115,6 +143,48 @@ class ObjectStore:
         return source.total
 
 
+class GoogleBucket:
+    """A bucket of Google Cloud Storage.
+
+    Args:
+        place: Where it is.
+    """
+
+    def __init__(self, place: Place) -> None:
+        with warnings.catch_warnings():
+            # Google's packages announce at import which Python versions and namespaces they will drop.
+            warnings.simplefilter("ignore")
+            from google.auth.credentials import AnonymousCredentials
+            from google.cloud import storage
+
+        with _told(f"open {place.bucket}"):
+            if os.environ.get("STORAGE_EMULATOR_HOST"):
+                client = storage.Client(project="pachyderm", credentials=AnonymousCredentials())
+            else:
+                client = storage.Client()
+            self._bucket = client.bucket(place.bucket)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Keys that begin with a prefix, in order."""
+        with _told(f"list {self._bucket.name}/{prefix}"):
+            yield from sorted(blob.name for blob in self._bucket.list_blobs(prefix=prefix))
+
+    def read(self, key: str) -> Iterator[bytes]:
+        """An object's content, in chunks."""
+        with _told(f"read {self._bucket.name}/{key}"), self._bucket.blob(key).open("rb") as source:
+            while chunk := source.read(CHUNK):
+                yield chunk
+
+    def write(self, key: str, chunks: Iterable[bytes]) -> int:
+        """Store an object; its size in bytes."""
+        total = 0
+        with _told(f"write {self._bucket.name}/{key}"), self._bucket.blob(key).open("wb", ignore_flush=True) as sink:
+            for chunk in chunks:
+                sink.write(chunk)
+                total += len(chunk)
+        return total
+
+
 class _Reader(io.RawIOBase):
     """Chunks as a file that is read once."""
 
@@ -142,11 +212,10 @@ class _Reader(io.RawIOBase):
 
 @contextmanager
 def _told(what: str) -> Iterator[None]:
-    """Turns the client library's errors into ours."""
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
-
+    """Turns the client libraries' errors into ours."""
     try:
         yield
-    except (BotoCoreError, ClientError, Boto3Error) as error:
+    except Exception as error:  # boto3, Google's packages and requests share no base class
+        if type(error).__module__.split(".")[0] not in ("botocore", "boto3", "s3transfer", "google", "requests"):
+            raise
         raise Fault(f"cannot {what}: {error}") from error

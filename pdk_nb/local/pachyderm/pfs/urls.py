@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 
 from pdk_nb.local.pachyderm.faults import Fault
-from pdk_nb.local.pachyderm.pfs.objectstore import ObjectStore, parse_url
+from pdk_nb.local.pachyderm.pfs.objectstore import ObjectStore, open_store, parse_url
 from pdk_nb.local.pachyderm.pfs.upload import COPY_CHUNK, Upload
 
 TIMEOUT_S = 60.0
@@ -18,7 +18,7 @@ def add_url(upload: Upload, path: str, url: str, tag: str = "", recursive: bool 
     Args:
         upload: Takes the content.
         path: The file; with ``recursive`` the directory.
-        url: ``http://``, ``https://``, ``s3://`` or ``minio://``.
+        url: ``http://``, ``https://``, ``s3://``, ``gs://`` or ``minio://``.
         tag: Whose part of the file.
         recursive: Take every object whose key begins with the URL's; websites have none.
 
@@ -29,7 +29,7 @@ def add_url(upload: Upload, path: str, url: str, tag: str = "", recursive: bool 
         _add_page(upload, path, url, tag)
         return
     place = parse_url(url)
-    store = ObjectStore(place)
+    store = open_store(place)
     if not recursive:
         _add_object(upload, store, path, place.key, tag)
         return

@@ -14,14 +14,14 @@ from pdk_nb.local.pachyderm.wire.transactions import Transactions
 DONE, PARTLY, REFUSED, OFF = "done", "partly", "refused", "off"
 
 # What a call that is done leaves out.
-_STORES = "object stores: s3:// and minio:// only"
+_STORES = "object stores: not Azure's"
 LIMITS = {
     "pfs_v2.API/ModifyFile": _STORES,
     "pfs_v2.API/GetFile": _STORES,
     "pfs_v2.API/GetFileTAR": _STORES,
     "pfs_v2.API/Egress": f"{_STORES}; no SQL databases",
     "pfs_v2.API/Fsck": "`fix` removes what refers to something missing; lost content it can only name",
-    "pps_v2.API/CreatePipeline": "egress to s3:// and minio:// only; spouts with a service take no input; "
+    "pps_v2.API/CreatePipeline": "egress not to Azure or SQL databases; spouts with a service take no input; "
     "lazy inputs are ordinary files; images are folders and programs of this machine",
     "pps_v2.API/RenderTemplate": "templates import nothing",
     "enterprise_v2.API/GetState": "always the community edition",
