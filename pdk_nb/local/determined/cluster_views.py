@@ -7,12 +7,12 @@ from typing import Any
 from pdk_nb.local.determined import VERSION
 from pdk_nb.local.determined.master import Master
 
-__all__ = ["agent_view", "pool_view"]
+__all__ = ["agent_view", "pool_view", "slot_views"]
 
 
 def pool_view(master: Master, name: str) -> dict[str, Any]:
     """``v1ResourcePool`` of the one pool."""
-    used = master.slots.total - master.slots.free
+    used = sum(len(run.slots) for run in master.experiments.runs.active())
     text = dict.fromkeys(
         (
             "imageId",
@@ -63,25 +63,33 @@ def pool_view(master: Master, name: str) -> dict[str, Any]:
     }
 
 
-def agent_view(master: Master, name: str, pool: str) -> dict[str, Any]:
-    """``v1Agent`` of the one agent."""
+def slot_views(master: Master) -> dict[str, dict[str, Any]]:
+    """``v1Slot`` of every slot, by number."""
     busy = {slot: run for run in master.experiments.runs.active() for slot in run.slots}
     slots = {}
     for index in range(master.slots.total):
-        run = busy.get(index)
+        run, enabled = busy.get(index), master.slots.enabled(index)
         container = {"id": run.allocation_id, "state": "STATE_RUNNING", "parent": run.task_id} if run else None
         slots[str(index)] = {
             "id": str(index),
             "device": {"id": index, "brand": "", "uuid": "", "type": "TYPE_CPU"},
-            "enabled": True,
-            "draining": False,
+            "enabled": enabled,
+            "draining": not enabled and run is not None,
             "container": container,
         }
+    return slots
+
+
+def agent_view(master: Master, name: str, pool: str) -> dict[str, Any]:
+    """``v1Agent`` of the one agent."""
+    slots = slot_views(master)
+    disabled = sum(not slot["enabled"] for slot in slots.values())
+    draining = sum(slot["draining"] for slot in slots.values())
     stats = {
-        "disabled": 0,
-        "draining": 0,
+        "disabled": disabled,
+        "draining": draining,
         "total": master.slots.total,
-        "states": {"STATE_RUNNING": master.slots.total - master.slots.free},
+        "states": {"STATE_RUNNING": sum(slot["container"] is not None for slot in slots.values())},
     }
     return {
         "id": name,
@@ -89,8 +97,8 @@ def agent_view(master: Master, name: str, pool: str) -> dict[str, Any]:
         "slots": slots,
         "containers": {},
         "addresses": ["127.0.0.1"],
-        "enabled": True,
-        "draining": False,
+        "enabled": disabled < master.slots.total,
+        "draining": disabled == master.slots.total and draining > 0,
         "version": VERSION,
         "resourcePools": [pool],
         "slotStats": {"typeStats": {"TYPE_CPU": stats}, "brandStats": {}},

@@ -11,12 +11,10 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
-from pdk_nb.local.determined import expconf
+from pdk_nb.local.determined.catalogue import TERMINAL, Catalogue
 from pdk_nb.local.determined.clock import now
-from pdk_nb.local.determined.errors import failed_precondition, not_found
 from pdk_nb.local.determined.logs import Logs
 from pdk_nb.local.determined.metrics import Metrics
 from pdk_nb.local.determined.runs import Ended, Runs
@@ -24,14 +22,13 @@ from pdk_nb.local.determined.scheduler import Request, Slots, pick
 from pdk_nb.local.determined.search import Create, Searcher, Shutdown, Stop
 from pdk_nb.local.determined.store import Document, Store
 
-__all__ = ["TERMINAL", "Experiments"]
+__all__ = ["Experiments", "end_of"]
 
-TERMINAL = frozenset({"COMPLETED", "CANCELED", "ERROR"})
 #: How long trials may take to write a last checkpoint when the stack is stopped.
 SHUTDOWN_GRACE_S = 12.0
 
 
-class Experiments:
+class Experiments(Catalogue):
     """All experiments.
 
     Args:
@@ -42,7 +39,7 @@ class Experiments:
     """
 
     def __init__(self, store: Store, metrics: Metrics, logs: Logs, slots: Slots) -> None:
-        self._store = store
+        super().__init__(store)
         self._metrics = metrics
         self._logs = logs
         self.slots = slots
@@ -50,7 +47,6 @@ class Experiments:
         self._runs: Runs | None = None
         self._searchers: dict[int, Searcher] = {}
         self._waiting: dict[int, Request] = {}
-        self._goals: dict[int, tuple[str, bool]] = {}
         self._stopping = False
         #: Called with the id of an experiment that has ended.
         self.on_end: Callable[[int], None] = lambda experiment_id: None
@@ -60,50 +56,6 @@ class Experiments:
         """The runs under way."""
         assert self._runs is not None
         return self._runs
-
-    # -- documents -----------------------------------------------------------------------------------------------
-
-    def experiment(self, key: int) -> Document:
-        """An experiment's document.
-
-        Raises:
-            ApiError: There is none.
-        """
-        found = self._store.get("experiment", key)
-        if found is None:
-            raise not_found(f"experiment '{key}' not found")
-        return found
-
-    def trial(self, key: int) -> Document:
-        """A trial's document.
-
-        Raises:
-            ApiError: There is none.
-        """
-        found = self._store.get("trial", key)
-        if found is None:
-            raise not_found(f"trial '{key}' not found")
-        return found
-
-    def trials(self, experiment_id: int) -> list[Document]:
-        """An experiment's trials, oldest first."""
-        return self._store.list("trial", experiment_id)
-
-    def goal(self, trial_id: int) -> tuple[str, bool]:
-        """The searcher's metric of a trial, and whether smaller is better; asked for every report.
-
-        Raises:
-            ApiError: There is no such trial.
-        """
-        found = self._goals.get(trial_id)
-        if found is None:
-            searcher = self.experiment(self.trial(trial_id)["experimentId"])["config"]["searcher"]
-            found = self._goals[trial_id] = (searcher["metric"], searcher["smaller_is_better"])
-        return found
-
-    def forget(self, trial_id: int) -> None:
-        """A trial was deleted."""
-        self._goals.pop(trial_id, None)
 
     def waiting(self) -> list[Request]:
         """Trials that wait for slots, in no order."""
@@ -116,6 +68,10 @@ class Experiments:
             state = self._store.get("search", key)
             self._searchers[key] = Searcher(experiment["config"], state)
         return self._searchers[key]
+
+    def forget_search(self, experiment_id: int) -> None:
+        """Read the search's state anew when it is needed next."""
+        self._searchers.pop(experiment_id, None)
 
     def _save_search(self, experiment_id: int) -> None:
         self._store.put("search", experiment_id, self._searchers[experiment_id].state, parent=experiment_id)
@@ -132,7 +88,7 @@ class Experiments:
                     continue
                 for trial in self.trials(experiment["id"]):
                     self._take_up(experiment, trial)
-                self._check_end(experiment["id"])
+                self.check_end(experiment["id"])
         self.schedule()
 
     def _take_up(self, experiment: Document, trial: Document) -> None:
@@ -140,9 +96,9 @@ class Experiments:
         if state in TERMINAL:
             return
         if state.startswith("STOPPING_"):
-            self._end_trial(trial, _end_of(state))
+            self.end_trial(trial, end_of(state))
         else:
-            self._wait_for_slots(experiment, trial)
+            self.wait_for_slots(experiment, trial)
 
     def stop(self) -> None:
         """Let running trials write a last checkpoint, then end them; their experiments go on at the next start."""
@@ -221,10 +177,11 @@ class Experiments:
         }
         self._store.put("task", task_id, task, parent=experiment["id"])
         if not experiment.get("unmanaged"):
-            self._wait_for_slots(experiment, trial)
+            self.wait_for_slots(experiment, trial)
         return trial
 
-    def _wait_for_slots(self, experiment: Document, trial: Document) -> None:
+    def wait_for_slots(self, experiment: Document, trial: Document) -> None:
+        """Put a trial into the queue, or change its place there."""
         resources = experiment["config"]["resources"]
         self._waiting[trial["id"]] = Request(
             trial["id"], experiment["id"], int(resources["priority"] or 42), int(resources["slots_per_trial"])
@@ -343,11 +300,11 @@ class Experiments:
             state = trial["state"]
             interrupted = run.killed or run.acknowledged
             if state.startswith("STOPPING_"):
-                self._end_trial(trial, _end_of(state))
+                self.end_trial(trial, end_of(state))
             elif self._stopping and (interrupted or ended.code != 0) or interrupted:
-                self._wait_for_slots(experiment, trial)
+                self.wait_for_slots(experiment, trial)
             elif ended.code == 0:
-                self._end_trial(trial, "COMPLETED")
+                self.end_trial(trial, "COMPLETED")
             else:
                 self._restart(experiment, trial)
         self.schedule()
@@ -358,12 +315,13 @@ class Experiments:
         trial = self._store.update("trial", trial["id"], restarts=restarts)
         if restarts > most:
             self._logs.say(trial["taskId"], f"trial failed and reached max restarts ({most})", level="ERROR")
-            self._end_trial(trial, "ERROR")
+            self.end_trial(trial, "ERROR")
         else:
             self._logs.say(trial["taskId"], f"trial failed, restarting (restart {restarts} of {most})", level="WARNING")
-            self._wait_for_slots(experiment, trial)
+            self.wait_for_slots(experiment, trial)
 
-    def _end_trial(self, trial: Document, state: str) -> None:
+    def end_trial(self, trial: Document, state: str) -> None:
+        """A trial is over; the search may want another."""
         self._waiting.pop(trial["id"], None)
         moment = now()
         self._store.update("trial", trial["id"], state=state, endTime=moment)
@@ -381,7 +339,7 @@ class Experiments:
         if experiment["state"] in ("ACTIVE", "PAUSED"):
             self._act(experiment, actions + searcher.exited(trial["requestId"]))
             self._store.update("experiment", experiment["id"], progress=searcher.progress)
-        self._check_end(experiment["id"])
+        self.check_end(experiment["id"])
 
     def _shutdown(self, experiment: Document, action: Shutdown) -> None:
         experiment = self.experiment(experiment["id"])
@@ -389,141 +347,22 @@ class Experiments:
             state = "CANCELED" if action.canceled else "ERROR" if action.failed else "COMPLETED"
             self._store.update("experiment", experiment["id"], state=f"STOPPING_{state}")
 
-    def _check_end(self, experiment_id: int) -> None:
+    def check_end(self, experiment_id: int) -> None:
+        """End an experiment that is stopping, once none of its trials is left."""
         experiment = self.experiment(experiment_id)
         state = experiment["state"]
         if not state.startswith("STOPPING_"):
             return
         if any(trial["state"] not in TERMINAL for trial in self.trials(experiment_id)):
             return
-        end = _end_of(state)
+        end = end_of(state)
         progress = 1.0 if end == "COMPLETED" else experiment["progress"]
         self._store.update("experiment", experiment_id, state=end, endTime=now(), progress=progress)
-        self._searchers.pop(experiment_id, None)
+        self.forget_search(experiment_id)
         self.on_end(experiment_id)
 
-    # -- what people ask for -------------------------------------------------------------------------------------
 
-    def activate(self, key: int) -> None:
-        """Let a paused experiment go on."""
-        with self.lock:
-            experiment = self.experiment(key)
-            if experiment["state"] == "PAUSED":
-                self._store.update("experiment", key, state="ACTIVE")
-            elif experiment["state"] != "ACTIVE":
-                raise failed_precondition(f"experiment in incompatible state {experiment['state']}")
-        self.schedule()
-
-    def pause(self, key: int) -> None:
-        """Take an experiment's trials off their slots; each writes a checkpoint first."""
-        with self.lock:
-            experiment = self.experiment(key)
-            if experiment["state"] == "ACTIVE":
-                self._store.update("experiment", key, state="PAUSED")
-            elif experiment["state"] != "PAUSED":
-                raise failed_precondition(f"experiment in incompatible state {experiment['state']}")
-            for trial in self.trials(key):
-                self.runs.terminate(trial["id"])
-
-    def cancel(self, key: int) -> None:
-        """End an experiment; trials write a checkpoint first."""
-        self._end_by_request(key, "STOPPING_CANCELED", kill=False)
-
-    def kill(self, key: int) -> None:
-        """End an experiment now."""
-        self._end_by_request(key, "STOPPING_KILLED", kill=True)
-
-    def _end_by_request(self, key: int, state: str, *, kill: bool) -> None:
-        with self.lock:
-            experiment = self.experiment(key)
-            if experiment["state"] in TERMINAL:
-                return
-            if experiment.get("unmanaged"):
-                self._store.update("experiment", key, state="CANCELED", endTime=now())
-                return
-            self._store.update("experiment", key, state=state)
-            for trial in self.trials(key):
-                self._stop_trial(trial, state, kill=kill)
-            self._check_end(key)
-        self.schedule()
-
-    def _stop_trial(self, trial: Document, state: str, *, kill: bool) -> None:
-        if trial["state"] in TERMINAL:
-            return
-        trial = self._store.update("trial", trial["id"], state=state)
-        if self.runs.of_trial(trial["id"]) is None:
-            self._end_trial(trial, _end_of(state))
-        elif kill:
-            self.runs.kill(trial["id"])
-        else:
-            self.runs.terminate(trial["id"])
-
-    def kill_trial(self, key: int) -> None:
-        """End one trial now."""
-        with self.lock:
-            self._stop_trial(self.trial(key), "STOPPING_KILLED", kill=True)
-        self.schedule()
-
-    def archive(self, key: int, archived: bool) -> None:
-        """Hide an ended experiment from lists, or show it again."""
-        with self.lock:
-            experiment = self.experiment(key)
-            if experiment["state"] not in TERMINAL:
-                raise failed_precondition("cannot archive experiment in non terminal state")
-            self._store.update("experiment", key, archived=archived)
-
-    def set_resources(self, key: int, **changes: Any) -> None:
-        """Change an experiment's priority or weight; waiting trials take their new place."""
-        with self.lock:
-            experiment = self.experiment(key)
-            resources = {**experiment["config"]["resources"], **changes}
-            config = {**experiment["config"], "resources": resources}
-            self._store.update("experiment", key, config=config)
-            for trial_id, request in self._waiting.items():
-                if request.experiment_id == key:
-                    self._waiting[trial_id] = replace(request, priority=int(resources["priority"] or 42))
-        self.schedule()
-
-    def resume(self, key: int, override: str) -> Document:
-        """Let an ended experiment train on: what failed starts again, a completed single trial goes further.
-
-        Args:
-            override: Configuration text to lay over the experiment's; empty changes nothing.
-
-        Raises:
-            ApiError: It has not ended, or the search is complete.
-        """
-        with self.lock, self._store.write():
-            experiment = self.experiment(key)
-            if experiment["state"] not in TERMINAL or experiment.get("unmanaged"):
-                raise failed_precondition(f"experiment in state {experiment['state']} can not be continued")
-            trials = self.trials(key)
-            again = [each for each in trials if each["state"] != "COMPLETED"]
-            if experiment["config"]["searcher"]["name"] == "single":
-                again = trials
-            elif experiment["state"] == "COMPLETED" or override:
-                raise failed_precondition(
-                    "only unfinished searches can be continued, and without a changed configuration"
-                )
-            config = experiment["config"]
-            if override:
-                config = expconf.overridden(config, expconf.parse(override))
-            state = self._store.get("search", key) or {}
-            for trial in again:
-                for name in ("closed", "exits", "cancels", "failures"):
-                    state.get(name, {}).pop(trial["requestId"], None)
-            self._store.put("search", key, state, parent=key)
-            self._searchers.pop(key, None)
-            experiment = self._store.update("experiment", key, state="ACTIVE", endTime=None, config=config)
-            for trial in again:
-                trial = self._store.update("trial", trial["id"], state="ACTIVE", endTime=None, restarts=0)
-                self._store.update("task", trial["taskId"], endTime=None)
-                self._wait_for_slots(experiment, trial)
-        self.schedule()
-        return self.experiment(key)
-
-
-def _end_of(state: str) -> str:
+def end_of(state: str) -> str:
     """The state behind a STOPPING one."""
     end = state.removeprefix("STOPPING_")
     return "CANCELED" if end == "KILLED" else end

@@ -15,6 +15,7 @@ import psutil
 from pdk_nb.local.determined import VERSION
 from pdk_nb.local.determined.accounts import Accounts
 from pdk_nb.local.determined.clock import now
+from pdk_nb.local.determined.control import Control
 from pdk_nb.local.determined.experiments import Experiments
 from pdk_nb.local.determined.launch import Cluster
 from pdk_nb.local.determined.logs import Logs
@@ -63,6 +64,7 @@ class Master:
         self.workspaces = Workspaces(self.store)
         self.slots = Slots(slots or available_cores())
         self.experiments = Experiments(self.store, self.metrics, self.logs, self.slots)
+        self.control = Control(self.store, self.experiments)
         self.cluster_id = self._cluster_id()
         self.removal = Removal(self.store, self.metrics, self.logs, self.experiments, self.cluster_id)
         self.master_id = str(uuid.uuid4())

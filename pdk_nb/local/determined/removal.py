@@ -9,9 +9,10 @@ import threading
 from pathlib import Path
 
 from pdk_nb.local.determined import storage
+from pdk_nb.local.determined.catalogue import TERMINAL
 from pdk_nb.local.determined.collection import Candidate, to_delete
 from pdk_nb.local.determined.errors import failed_precondition, not_found
-from pdk_nb.local.determined.experiments import TERMINAL, Experiments
+from pdk_nb.local.determined.experiments import Experiments
 from pdk_nb.local.determined.logs import Logs
 from pdk_nb.local.determined.metrics import Metrics, number
 from pdk_nb.local.determined.store import Document, Store

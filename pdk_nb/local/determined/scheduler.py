@@ -33,11 +33,23 @@ class Slots:
     def __init__(self, total: int) -> None:
         self.total = total
         self._free = set(range(total))
+        self._disabled: set[int] = set()
 
     @property
     def free(self) -> int:
-        """How many are not in use."""
-        return len(self._free)
+        """How many may be taken."""
+        return len(self._free - self._disabled)
+
+    def enabled(self, slot: int) -> bool:
+        """Whether a slot may be used."""
+        return slot not in self._disabled
+
+    def enable(self, slots: Iterable[int], enabled: bool) -> None:
+        """Let slots be used, or not; who uses one keeps it."""
+        if enabled:
+            self._disabled.difference_update(slots)
+        else:
+            self._disabled.update(slots)
 
     def take(self, count: int) -> tuple[int, ...]:
         """Use the lowest free slots.
@@ -45,9 +57,9 @@ class Slots:
         Raises:
             ValueError: So many are not free.
         """
-        if count > len(self._free):
-            raise ValueError(f"{count} slots wanted, {len(self._free)} free")
-        taken = tuple(sorted(self._free)[:count])
+        if count > self.free:
+            raise ValueError(f"{count} slots wanted, {self.free} free")
+        taken = tuple(sorted(self._free - self._disabled)[:count])
         self._free.difference_update(taken)
         return taken
 

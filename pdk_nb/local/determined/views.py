@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
+from pdk_nb.local.determined.catalogue import TERMINAL
 from pdk_nb.local.determined.clock import parse
-from pdk_nb.local.determined.experiments import TERMINAL
 from pdk_nb.local.determined.masking import mask, mask_text, secret_values
 from pdk_nb.local.determined.master import Master
 from pdk_nb.local.determined.metrics import Report

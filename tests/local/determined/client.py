@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.local.determined.conftest import USER_PASSWORD
+from tests.local.determined.conftest import ADMIN_PASSWORD, USER_PASSWORD
 from tests.processes import ServiceProcess
 
 _FORKS = multiprocessing.get_context("forkserver")
@@ -35,15 +35,16 @@ class Det:
     Args:
         master: The master that it talks to.
         words: What follows ``det`` on the command line.
+        admin: Whether the administrator runs it.
     """
 
-    def __init__(self, master: ServiceProcess, *words: str) -> None:
+    def __init__(self, master: ServiceProcess, *words: str, admin: bool = False) -> None:
         handle, name = tempfile.mkstemp(prefix="det-", suffix=".txt")
         os.close(handle)
         self._output = Path(name)
         environment = {
-            "DET_USER": "determined",
-            "DET_PASS": USER_PASSWORD,
+            "DET_USER": "admin" if admin else "determined",
+            "DET_PASS": ADMIN_PASSWORD if admin else USER_PASSWORD,
             "DET_DEBUG_CONFIG_PATH": os.environ["DET_DEBUG_CONFIG_PATH"],
             "COLUMNS": "200",
         }
@@ -67,6 +68,6 @@ class Det:
         return int(self._process.exitcode), text
 
 
-def det(master: ServiceProcess, *words: str) -> tuple[int, str]:
+def det(master: ServiceProcess, *words: str, admin: bool = False) -> tuple[int, str]:
     """Exit code and output of one command."""
-    return Det(master, *words).wait()
+    return Det(master, *words, admin=admin).wait()

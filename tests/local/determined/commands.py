@@ -22,11 +22,17 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "det-commands.md"
 
 @dataclass(frozen=True)
 class Command:
-    """One command line, and a part of what it must print; ``refused`` ones fail and say why."""
+    """One command line, and a part of what it must print.
+
+    Attributes:
+        refused: It fails and says why.
+        admin: The administrator runs it.
+    """
 
     line: str
     prints: str
     refused: bool = False
+    admin: bool = False
 
 
 COMMANDS = [
@@ -82,6 +88,7 @@ COMMANDS = [
     Command("model describe dogs", "{checkpoint}"),
     Command("model list-versions dogs", "{checkpoint}"),
     Command("checkpoint delete {checkpoint} --yes", "model registry", refused=True),
+    Command("checkpoint rm {checkpoint} --glob nothing --yes", "model registry", refused=True),
     Command("workspace create demos", "demos"),
     Command("workspace list", "demos"),
     Command("workspace describe demos", "demos"),
@@ -91,6 +98,11 @@ COMMANDS = [
     Command("project describe demos pets", "pets"),
     Command("experiment move 1 demos pets", "Moved experiment 1"),
     Command("project list-experiments demos pets", "renamed"),
+    Command("project edit demos pets --new_name cats", "cats"),
+    Command("project archive demos cats", ""),
+    Command("project unarchive demos cats", ""),
+    Command("workspace list-pools demos", "default"),
+    Command("model move --workspace-name demos dogs", ""),
     Command("workspace archive demos", "archived"),
     Command("workspace unarchive demos", "archived"),
     Command("workspace edit demos --name shows", "shows"),
@@ -100,8 +112,20 @@ COMMANDS = [
     Command("template remove quick", "Removed template quick"),
     Command("agent list", "embedded-agent"),
     Command("slot list", "cpu"),
+    Command("slot disable embedded-agent 1", "Disabled slot 1", admin=True),
+    Command("slot enable embedded-agent 1", "Enabled slot 1", admin=True),
+    Command("agent disable embedded-agent --drain", "Disabled agent embedded-agent", admin=True),
+    Command("agent enable embedded-agent", "Enabled agent embedded-agent", admin=True),
+    Command("agent disable embedded-agent", "only admin", refused=True),
+    Command("user create eve --password Eve-pass-1", "", admin=True),
+    Command("user edit eve --display-name Eve", "", admin=True),
+    Command("user create mallory --password Mal-pass-1", "only admin", refused=True),
     Command("rp bindings list-workspaces default", "default"),
     Command("dev curl /api/v1/me", '"determined"'),
+    Command("command list", "does not implement GET /api/v1/commands", refused=True),
+    Command("command run true", "does not implement POST /api/v1/commands", refused=True),
+    Command("token list", "does not implement GET /api/v1/tokens", refused=True, admin=True),
+    Command("master cluster-message get", "does not implement GET /api/v1/master/cluster_message", refused=True),
     Command("notebook list", "does not implement GET /api/v1/notebooks", refused=True),
     Command("tensorboard list", "does not implement GET /api/v1/tensorboards", refused=True),
     Command("shell list", "does not implement GET /api/v1/shells", refused=True),
@@ -110,6 +134,9 @@ COMMANDS = [
 REASONS = {
     "trial download": "the client counts its own list down to nothing and then finds no checkpoint",
     "checkpoint delete": "registered checkpoints are never deleted",
+    "checkpoint rm": "registered checkpoints are never deleted",
+    "agent disable": "only administrators may do that",
+    "user create": "only administrators may do that",
 }
 
 
@@ -129,7 +156,7 @@ def run(master: ServiceProcess, command: Command, names: dict[str, str]) -> tupl
     """Exit code and output of a command."""
     # The names stand for folders, which may hold spaces.
     words = [word.format(**names) for word in command.line.split()]
-    return det(master, *words)
+    return det(master, *words, admin=command.admin)
 
 
 def problem(command: Command, code: int, output: str, names: dict[str, str]) -> str:
@@ -152,7 +179,7 @@ def page() -> str:
         "|---|---|",
     ]
     for command in COMMANDS:
-        answer = "works"
+        answer = "works, for administrators" if command.admin else "works"
         if command.refused:
             reason = next((text for word, text in REASONS.items() if word in command.line), "not part of this master")
             answer = f"fails: {reason}"

@@ -55,6 +55,7 @@ def things(master: ServiceProcess) -> dict[str, Any]:
         "username": "admin",
         "workspaceId": 1,
         "agentId": "embedded-agent",
+        "slotId": "0",
         "runId": trial.id,
         "group": "validation",
         "trialIds": [trial.id],

@@ -215,6 +215,16 @@ def test_slots_are_counted() -> None:
     assert slots.take(2) == (0, 1)
 
 
+def test_disabled_slots_are_left_out_until_they_are_enabled() -> None:
+    slots = Slots(2)
+    assert slots.take(1) == (0,)
+    slots.enable({0}, False)
+    slots.give_back((0,))
+    assert slots.free == 1 and not slots.enabled(0) and slots.take(1) == (1,)
+    slots.enable({0}, True)
+    assert slots.take(1) == (0,)
+
+
 # -- garbage collection ----------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from pdk_nb.local.determined.api import (
+    agents,
     allocations,
     bulk,
     checkpoints,
@@ -42,7 +43,7 @@ REASONS = {
     501: "501 Not Implemented",
 }
 MODULES = (
-    *(allocations, bulk, checkpoints, cluster, creation, experiments, jobs, logs),
+    *(agents, allocations, bulk, checkpoints, cluster, creation, experiments, jobs, logs),
     *(models, templates, trials, unmanaged, users, workspaces),
 )
 

@@ -49,32 +49,32 @@ def _each(request: Request, project: str, action: Callable[[int], None]) -> dict
 
 @route("POST", "/api/v1/projects/{key}/experiments/activate")
 def activate(request: Request, key: str) -> dict[str, Any]:
-    return _each(request, key, request.master.experiments.activate)
+    return _each(request, key, request.master.control.activate)
 
 
 @route("POST", "/api/v1/projects/{key}/experiments/pause")
 def pause(request: Request, key: str) -> dict[str, Any]:
-    return _each(request, key, request.master.experiments.pause)
+    return _each(request, key, request.master.control.pause)
 
 
 @route("POST", "/api/v1/projects/{key}/experiments/cancel")
 def cancel(request: Request, key: str) -> dict[str, Any]:
-    return _each(request, key, request.master.experiments.cancel)
+    return _each(request, key, request.master.control.cancel)
 
 
 @route("POST", "/api/v1/projects/{key}/experiments/kill")
 def kill(request: Request, key: str) -> dict[str, Any]:
-    return _each(request, key, request.master.experiments.kill)
+    return _each(request, key, request.master.control.kill)
 
 
 @route("POST", "/api/v1/projects/{key}/experiments/archive")
 def archive(request: Request, key: str) -> dict[str, Any]:
-    return _each(request, key, lambda each: request.master.experiments.archive(each, True))
+    return _each(request, key, lambda each: request.master.control.archive(each, True))
 
 
 @route("POST", "/api/v1/projects/{key}/experiments/unarchive")
 def unarchive(request: Request, key: str) -> dict[str, Any]:
-    return _each(request, key, lambda each: request.master.experiments.archive(each, False))
+    return _each(request, key, lambda each: request.master.control.archive(each, False))
 
 
 @route("DELETE", "/api/v1/projects/{key}/experiments/delete")

@@ -1,4 +1,4 @@
-"""The master itself, its pool, agent and configuration."""
+"""The master itself, its configuration and its log."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from typing import Any
 
 from pdk_nb.local.determined import VERSION
 from pdk_nb.local.determined.api.routing import Request, Stream, route
-from pdk_nb.local.determined.cluster_views import agent_view, pool_view
-from pdk_nb.local.determined.errors import not_found
-from pdk_nb.local.determined.launch import AGENT_ID
 from pdk_nb.local.determined.master import POOL
 
 CLUSTER_NAME = "PDK Lab, embedded"
@@ -75,33 +72,6 @@ def config(request: Request) -> dict[str, Any]:
             "telemetry": {"enabled": False},
         }
     }
-
-
-@route("GET", "/api/v1/resource-pools")
-def pools(request: Request) -> dict[str, Any]:
-    shown, pagination = request.page([pool_view(request.master, POOL)])
-    return {"resourcePools": shown, "pagination": pagination}
-
-
-@route("GET", "/api/v1/resource-pools/{name}/workspace-bindings")
-def bindings(request: Request, name: str) -> dict[str, Any]:
-    if name != POOL:
-        raise not_found(f"resource pool {name} does not exist")
-    shown, pagination = request.page([])
-    return {"workspaceIds": shown, "pagination": pagination}
-
-
-@route("GET", "/api/v1/agents")
-def agents(request: Request) -> dict[str, Any]:
-    shown, pagination = request.page([agent_view(request.master, AGENT_ID, POOL)])
-    return {"agents": shown, "pagination": pagination}
-
-
-@route("GET", "/api/v1/agents/{name}")
-def agent(request: Request, name: str) -> dict[str, Any]:
-    if name != AGENT_ID:
-        raise not_found(f"agent '{name}' not found")
-    return {"agent": agent_view(request.master, AGENT_ID, POOL)}
 
 
 @route("GET", "/api/v1/master/logs")

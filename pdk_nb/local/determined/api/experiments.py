@@ -8,8 +8,8 @@ from typing import Any
 from pdk_nb.local.determined.api.listing import Keys, described, labels_of, listed
 from pdk_nb.local.determined.api.routing import Request, route
 from pdk_nb.local.determined.api.workspaces import number
+from pdk_nb.local.determined.catalogue import TERMINAL
 from pdk_nb.local.determined.errors import failed_precondition, invalid
-from pdk_nb.local.determined.experiments import TERMINAL
 from pdk_nb.local.determined.master import Master
 from pdk_nb.local.determined.store import Document
 from pdk_nb.local.determined.views import Views
@@ -123,7 +123,7 @@ def patch_experiment(request: Request, key: str) -> dict[str, Any]:
         policy_changed = config["checkpoint_storage"] != experiment["config"]["checkpoint_storage"]
         changed = master.store.update("experiment", experiment["id"], config=config, **changes)
     if changed["config"]["resources"] != experiment["config"]["resources"]:
-        master.experiments.set_resources(changed["id"])
+        master.control.set_resources(changed["id"])
     if policy_changed and changed["state"] in TERMINAL:
         master.removal.collect_later(changed["id"])
     return {"experiment": _views(request).experiment(changed)}
@@ -169,37 +169,37 @@ def remove_label(request: Request, key: str, label: str) -> dict[str, Any]:
 
 @route("POST", "/api/v1/experiments/{key}/activate")
 def activate(request: Request, key: str) -> dict[str, Any]:
-    request.master.experiments.activate(number(key))
+    request.master.control.activate(number(key))
     return {}
 
 
 @route("POST", "/api/v1/experiments/{key}/pause")
 def pause(request: Request, key: str) -> dict[str, Any]:
-    request.master.experiments.pause(number(key))
+    request.master.control.pause(number(key))
     return {}
 
 
 @route("POST", "/api/v1/experiments/{key}/cancel")
 def cancel(request: Request, key: str) -> dict[str, Any]:
-    request.master.experiments.cancel(number(key))
+    request.master.control.cancel(number(key))
     return {}
 
 
 @route("POST", "/api/v1/experiments/{key}/kill")
 def kill(request: Request, key: str) -> dict[str, Any]:
-    request.master.experiments.kill(number(key))
+    request.master.control.kill(number(key))
     return {}
 
 
 @route("POST", "/api/v1/experiments/{key}/archive")
 def archive(request: Request, key: str) -> dict[str, Any]:
-    request.master.experiments.archive(number(key), True)
+    request.master.control.archive(number(key), True)
     return {}
 
 
 @route("POST", "/api/v1/experiments/{key}/unarchive")
 def unarchive(request: Request, key: str) -> dict[str, Any]:
-    request.master.experiments.archive(number(key), False)
+    request.master.control.archive(number(key), False)
     return {}
 
 

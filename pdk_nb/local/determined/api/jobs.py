@@ -89,7 +89,6 @@ def stats(request: Request) -> dict[str, Any]:
 @route("POST", "/api/v1/job-queues")
 def update_jobs(request: Request) -> dict[str, Any]:
     """Change priorities; other changes of the queue are refused."""
-    experiments = request.master.experiments
     by_job = {each["jobId"]: each for each in request.master.store.list("experiment")}
     for update in request.get("updates") or []:
         experiment = by_job.get(update.get("jobId"))
@@ -99,5 +98,5 @@ def update_jobs(request: Request) -> dict[str, Any]:
         if unknown:
             raise invalid(f"the embedded master's queue has no {unknown[0]}: change the priority instead")
         changes = {name: update[name] for name in ("priority", "weight") if update.get(name) is not None}
-        experiments.set_resources(experiment["id"], **changes)
+        request.master.control.set_resources(experiment["id"], **changes)
     return {}

@@ -52,7 +52,7 @@ def get_trial(request: Request, key: str) -> dict[str, Any]:
 
 @route("POST", "/api/v1/trials/{key}/kill")
 def kill_trial(request: Request, key: str) -> dict[str, Any]:
-    request.master.experiments.kill_trial(number(key))
+    request.master.control.kill_trial(number(key))
     return {}
 
 

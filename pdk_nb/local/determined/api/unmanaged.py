@@ -8,9 +8,9 @@ from typing import Any
 from pdk_nb.local.determined.api.creation import create_experiment
 from pdk_nb.local.determined.api.routing import Request, route
 from pdk_nb.local.determined.api.workspaces import number
+from pdk_nb.local.determined.catalogue import TERMINAL
 from pdk_nb.local.determined.clock import now
 from pdk_nb.local.determined.errors import failed_precondition, invalid
-from pdk_nb.local.determined.experiments import TERMINAL
 from pdk_nb.local.determined.store import Document
 from pdk_nb.local.determined.views import Views
 
@@ -119,6 +119,5 @@ def report_source(request: Request) -> dict[str, Any]:
 
 @route("POST", "/api/v1/experiments/continue")
 def continue_experiment(request: Request) -> dict[str, Any]:
-    experiments = request.master.experiments
-    made = experiments.resume(int(request.need("id")), str(request.get("overrideConfig") or ""))
+    made = request.master.control.resume(int(request.need("id")), str(request.get("overrideConfig") or ""))
     return {"experiment": Views(request.master, request.me).experiment(made), "warnings": []}

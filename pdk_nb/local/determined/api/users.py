@@ -139,6 +139,12 @@ def put_settings(request: Request) -> dict[str, Any]:
     return {}
 
 
+@route("POST", "/api/v1/users/setting/reset")
+def reset_settings(request: Request) -> dict[str, Any]:
+    request.master.store.delete("user_setting", request.me["id"])
+    return {}
+
+
 @route("POST", "/api/v1/users/{user_id}/password")
 def set_password(request: Request, user_id: str) -> dict[str, Any]:
     """The password is the whole body, hashed by the client."""
