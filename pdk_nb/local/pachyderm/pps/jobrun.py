@@ -52,6 +52,11 @@ class JobRun:
         with self._engine.read() as connection:
             self._pipeline = pipelines.pipeline_by_pk(connection, job.pipeline_pk, job.version)
 
+    @property
+    def has_image(self) -> bool:
+        """Whether the pipeline's image can be run here; where not, the job waits, and the pipeline says why."""
+        return self._context.images.find(self._pipeline.details.transform.image) is not None
+
     def _log(self, message: str) -> None:
         self._context.logs.write(self._pipeline.pk, message, job=self._job.id, master=True)
 

@@ -33,6 +33,7 @@ class Scheduler:
         self._runs: dict[int, tuple[JobRun, threading.Thread]] = {}
         # By pipeline and version, so that an update starts the new code.
         self._spouts: dict[tuple[int, int], Spout] = {}
+        self._present: list[tuple[int, ...]] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="scheduler", daemon=True)
 
@@ -83,7 +84,6 @@ class Scheduler:
         self._check_spouts()
         with self._context.engine.read() as connection:
             waiting = jobs.open_jobs(connection)
-            present = {each.pk: each for each in pipelines.list_pipelines(connection)} if waiting else {}
         alive = {job.pk for job in waiting}
         for pk, (run, thread) in list(self._runs.items()):
             if pk not in alive:
@@ -95,17 +95,15 @@ class Scheduler:
             if job.pipeline_pk in busy:
                 continue
             busy.add(job.pipeline_pk)
-            pipeline = present.get(job.pipeline_pk)
-            if job.pk in self._runs or pipeline is None:
-                continue
-            if self._context.images.find(pipeline.details.transform.image) is None:
-                continue
-            self._start(job)
+            if job.pk not in self._runs:
+                self._start(job)
 
     def _start(self, job: jobs.Job) -> None:
         try:
             run = JobRun(self._context, job)
         except NotFound:
+            return
+        if not run.has_image:
             return
         thread = threading.Thread(target=run.run, name=f"job-{job.id[:8]}", daemon=True)
         self._runs[job.pk] = (run, thread)
@@ -114,6 +112,12 @@ class Scheduler:
     def _check_spouts(self) -> None:
         """Run the code of every spout that is not stopped, in its present version."""
         with self._context.engine.read() as connection:
+            rows = connection.execute("SELECT id, version, stopped FROM pipelines").fetchall()
+            # This is asked after every change, and reading all specs takes long.
+            present = [tuple(row) for row in rows]
+            if present == self._present:
+                return
+            self._present = present
             wanted = {
                 (each.pk, each.version): each
                 for each in pipelines.list_pipelines(connection)
