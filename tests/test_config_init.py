@@ -165,6 +165,11 @@ def test_on_prem_with_minio(cluster: tuple[str, Any], capsys: pytest.CaptureFixt
     secret = kubernetes.client.CoreV1Api(client).read_namespaced_secret("pach-kserve-creds", "models")
     assert secret.metadata.annotations["serving.kserve.io/s3-endpoint"] == "minio.default.svc.cluster.local:9000"
     assert base64.b64decode(secret.data["AWS_SECRET_ACCESS_KEY"]).decode() == MINIO_SECRET
+    pipelines = kubernetes.client.CoreV1Api(client).read_namespaced_secret("pipeline-secret", "default")
+    assert base64.b64decode(pipelines.data["minio_secret_key"]).decode() == MINIO_SECRET
+    assert main(["config", "init", "--kubeconfig", kubeconfig]) == 0
+    assert "# minio_secret_key: not shown" in (text := capsys.readouterr().out)
+    assert MINIO_SECRET not in text
 
 
 def test_what_nobody_tells_is_marked_and_not_applied(

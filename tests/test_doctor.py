@@ -178,6 +178,8 @@ def test_a_secret_that_is_absent_or_lacks_keys(core: Any, known: Settings) -> No
         broken(found, "no key pac_token and no value for det_password")
         assert "kubectl -n default patch secret pipeline-secret" in found.fix
     assert findings(load(known.kubeconfig), "cluster")["secret"].state == "ok"
+    minio = replace(known, minio_url="http://minio:9000", kserve_model_bucket_name="models")
+    broken(findings(minio, "cluster")["secret"], "no key minio_access_key, minio_secret_key")
 
 
 def test_pipelines_that_look_elsewhere_than_the_notebooks(core: Any, known: Settings) -> None:

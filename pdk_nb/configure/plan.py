@@ -20,6 +20,7 @@ from pdk_nb.settings import (
     from_maps,
     without_credentials,
 )
+from pdk_nb.specs import BUCKET_SECRETS
 
 REQUEST_TIMEOUT_S = 10.0
 TO_DO = "FILL IN"
@@ -84,6 +85,9 @@ class Plan:
         pipelines = manifests.pipeline_secret(secret, known.mldm_pipeline_secret, known.mldm_namespace)
         if "det_password" not in secret:
             del pipelines["stringData"]["det_password"]
+        if all(self.storage_keys):
+            # The deploy stage writes to MinIO with these.
+            pipelines["stringData"] |= dict(zip(MINIO_KEYS, self.storage_keys, strict=True))
         return [
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": known.kserve_model_namespace}},
             manifests.config_map(data, self.namespace),
@@ -139,7 +143,8 @@ class Plan:
         return text
 
 
-_S3_KEYS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"})
+MINIO_KEYS = tuple(BUCKET_SECRETS.values())
+_S3_KEYS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", *MINIO_KEYS})
 
 
 def _key(name: str) -> Any:

@@ -8,7 +8,7 @@ from pdk_nb.doctor.context import TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
 from pdk_nb.errors import PdkError
 from pdk_nb.settings import CONFIG_MAP, SECRET_KEYS
-from pdk_nb.specs import DEPLOY_SECRETS, TRAIN_SECRETS
+from pdk_nb.specs import BUCKET_SECRETS, DEPLOY_SECRETS, TRAIN_SECRETS
 
 NEEDED_VALUES = ("det_master", "det_user", "det_password")
 
@@ -85,7 +85,8 @@ def _secret(context: Context) -> Findings:
         yield Finding("cluster.secret", "broken", what, place, why, fix)
         return
     data = found.data or {}
-    wanted = sorted({*TRAIN_SECRETS.values(), *DEPLOY_SECRETS.values()})
+    minio = BUCKET_SECRETS.values() if known.minio_url and known.kserve_model_bucket_name else ()
+    wanted = sorted({*TRAIN_SECRETS.values(), *DEPLOY_SECRETS.values(), *minio})
     absent = [key for key in wanted if key not in data]
     empty = [key for key in NEEDED_VALUES if key in data and not getattr(known, key)]
     if absent or empty:
