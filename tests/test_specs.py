@@ -51,13 +51,13 @@ def test_the_official_schema_accepts_them(variant: Any) -> None:
 
 @pytest.mark.parametrize("variant", ["cloud", "onprem"])
 def test_the_stages_parse_their_own_command_lines(variant: Any) -> None:
-    from pdk_nb.stages import deploy
+    from pdk_nb.stages import deploy_options
     from pdk_nb.stages import train as train_stage
 
     train, spec = specs.render(variant=variant)
     words = shlex.split(spec["transform"]["stdin"][-1])
     assert words[:3] == ["exec", "python", "deploy.py"]
-    options = deploy.parse_arguments(words[3:])
+    options = deploy_options.parse_arguments(words[3:])
     assert options.deployment_name == "dog-cat"
     assert (options.cloud_model_host is None) == (variant == "onprem")
     assert options.service_account_name == ("pach-deploy" if variant == "onprem" else "")

@@ -20,7 +20,7 @@ import yaml
 from pdk_nb import archive, mlde, serving, specs, torchscript, torchserve_config
 from pdk_nb.errors import DeploymentError, SettingsError, UsageError
 from pdk_nb.settings import Settings, from_maps
-from pdk_nb.stages import deploy
+from pdk_nb.stages import deploy, deploy_options
 from pdk_nb.stages.model_info import ModelInfo
 from tests.object_stores import REGION, google_storage, signed_s3
 from tests.processes import ServiceProcess
@@ -122,8 +122,8 @@ class Model:
         return self.registered.get(number)
 
 
-def options(*more: str, name: str = "dog-cat") -> deploy.Options:
-    return deploy.parse_arguments(["--deployment-name", name, *more])
+def options(*more: str, name: str = "dog-cat") -> deploy_options.Options:
+    return deploy_options.parse_arguments(["--deployment-name", name, *more])
 
 
 def test_the_examples_flags_are_understood() -> None:

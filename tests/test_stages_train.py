@@ -17,7 +17,7 @@ import yaml
 
 from pdk_nb import archive, mlde
 from pdk_nb.errors import ServiceUnreachable, SettingsError
-from pdk_nb.stages import deploy
+from pdk_nb.stages import deploy, deploy_options
 from pdk_nb.stages.model_info import ModelInfo
 from tests.processes import ServiceProcess
 from tests.shapes import CLASSES, write_shapes
@@ -258,7 +258,7 @@ def test_any_three_classes_become_a_model_that_names_them(world, first, tmp_path
     shutil.copytree(out / "checkpoint", tmp_path / "work" / "checkpoint")
     script, size = deploy._export(tmp_path / "work", info)
     served = deploy._pack(
-        tmp_path / "work", script, size, info, deploy.parse_arguments(["--deployment-name", "shapes"])
+        tmp_path / "work", script, size, info, deploy_options.parse_arguments(["--deployment-name", "shapes"])
     )
     with zipfile.ZipFile(served / "model-store" / "shapes.mar") as packed:
         names = json.loads(packed.read("index_to_name.json"))

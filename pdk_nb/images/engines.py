@@ -18,6 +18,8 @@ PLATFORM = "linux/amd64"
 PROBE_TIMEOUT_S = 20.0
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 LAST_LINES = 15
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+SIZE = re.compile(r"([0-9.]+)\s*([kKMGT]?)B?")
 
 Progress = Callable[[str], None]
 
@@ -138,9 +140,9 @@ def _last(text: str) -> str:
 
 
 def _bytes(text: str) -> int:
-    """``1234``, ``1.5 GB`` or ``340 MB`` in bytes."""
-    found = re.fullmatch(r"([0-9.]+)\s*([kKMGT]?)B?", text.strip())
-    return int(float(found[1]) * 1000 ** " kMGT".index(found[2].replace("K", "k") or " ")) if found else 0
+    """``1234``, ``1.5 GB`` or ``340 MB`` in bytes; 0 for anything else."""
+    found = SIZE.fullmatch(text.strip())
+    return int(float(found[1]) * UNITS[found[2].upper()]) if found else 0
 
 
 def _answers(name: str, program: str) -> bool:

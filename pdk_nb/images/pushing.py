@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,7 +72,10 @@ def record(pushed: Sequence[Pushed], example: str = "dog-cat") -> list[Path]:
         The files that were written.
     """
     target = specs.pipelines_folder(example) / specs.IMAGES_FILE
-    known = json.loads(target.read_text()) if target.is_file() else {}
+    known = {}
+    # A file that cannot be read is written anew.
+    with contextlib.suppress(OSError, ValueError):
+        known = dict(json.loads(target.read_text()))
     for each in pushed:
         known[each.stage] = {"image": each.image, "tag": each.tag, "revision": each.revision}
     target.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")

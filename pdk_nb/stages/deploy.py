@@ -10,7 +10,6 @@ Imports of torch and the platforms' clients are late and partly in the backgroun
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -19,46 +18,22 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdk_nb import archive, storage, torchserve_config
-from pdk_nb.errors import DeploymentError, PdkError, SettingsError, UsageError
-from pdk_nb.service_spec import Deployment, check_service_name
+from pdk_nb.errors import DeploymentError, PdkError, SettingsError
+from pdk_nb.service_spec import Deployment
 from pdk_nb.stages import pfs_root
+from pdk_nb.stages.deploy_options import Options, parse_arguments
 from pdk_nb.stages.model_info import FILE_NAME, ModelInfo
 
 if TYPE_CHECKING:
     from pdk_nb.storage import ModelStore
 
-__all__ = ["Options", "main", "parse_arguments", "run"]
+__all__ = ["main", "run"]
 
-HANDLER = "dog_cat_handler.py"
 PREPROCESS = "preprocess.py"
-DEFAULT_WAIT_TIMEOUT_S = 600.0
-RESOURCES = ("cpu", "memory", "ephemeral-storage")
-
-
-@dataclass(frozen=True)
-class Options:
-    """The stage's command line, checked."""
-
-    deployment_name: str
-    wait: bool
-    wait_timeout: float
-    cloud_model_host: str | None
-    cloud_model_bucket: str
-    cloud_model_endpoint: str
-    google_application_credentials: str
-    service_account_name: str
-    k8s_config_file: str
-    tolerations: tuple[dict[str, str], ...]
-    resource_requests: dict[str, str]
-    resource_limits: dict[str, str]
-    max_request_size: int
-    protocol: str
-    handler: Path
 
 
 class Log:
@@ -69,123 +44,6 @@ class Log:
 
     def __call__(self, text: str) -> None:
         print(f"[deploy {time.monotonic() - self.started:6.1f} s] {text}", flush=True)
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The stage's flags: those of the PDK examples, and a few more."""
-    parser = argparse.ArgumentParser(prog="deploy.py", description="Deploy a registered model version to KServe.")
-    add = parser.add_argument
-    add("--deployment-name", required=True, help="name of the InferenceService")
-    add(
-        "--wait",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="wait until the service is READY; not possible without a cloud model host (default: --wait)",
-    )
-    add("--wait-timeout", type=float, default=DEFAULT_WAIT_TIMEOUT_S, help="seconds to wait (default: %(default).0f)")
-    add("--cloud-model-host", choices=("gcp", "aws"), help="where models are kept; the job's own output when left out")
-    add("--cloud-model-bucket", default="", help="bucket for models")
-    add("--cloud-model-endpoint", default="", help="URL of another S3 than Amazon's, e.g. MinIO")
-    add("--google-application-credentials", default="", help="key file of a Google service account")
-    add("--service-account-name", default="", help="service account of the predictor")
-    add("--k8s-config-file", default="", help="kubeconfig; the pod's own account when left out")
-    add("--tolerations", default="", help="csv of key=value: NoSchedule taints that the predictor tolerates")
-    add("--resource-requests", default="", help="csv, e.g. cpu=2,memory=8Gi")
-    add("--resource-limits", default="", help="csv, e.g. cpu=10,memory=8Gi")
-    add(
-        "--max-request-size",
-        type=int,
-        default=torchserve_config.DEFAULT_MAX_BYTES,
-        help="largest prediction request in bytes (default: %(default)s)",
-    )
-    add("--protocol", choices=("v1", "v2"), default="v1", help="prediction protocol (default: v1)")
-    add("--handler", default="", help=f"TorchServe handler file (default: the example's {HANDLER})")
-    return parser
-
-
-def parse_pairs(text: str, flag: str) -> dict[str, str]:
-    """``key=value,key=value`` as a dict; values may hold ``=``.
-
-    Raises:
-        UsageError: A part has no key or no value.
-    """
-    pairs = {}
-    for part in filter(None, (each.strip() for each in text.split(","))):
-        key, sign, value = part.partition("=")
-        if not (key.strip() and sign and value.strip()):
-            raise UsageError(f"'{part}' is not key=value.", where=flag, fix=f"{flag} cpu=2,memory=8Gi")
-        pairs[key.strip()] = value.strip()
-    return pairs
-
-
-def parse_arguments(argv: Sequence[str] | None = None) -> Options:
-    """Read and check the command line, before any slow work.
-
-    Raises:
-        UsageError: The arguments do not fit together.
-    """
-    given = build_parser().parse_args(argv)
-    check_service_name(given.deployment_name)
-    if given.cloud_model_host and not given.cloud_model_bucket:
-        raise UsageError(
-            f"--cloud-model-host {given.cloud_model_host} needs a bucket.",
-            fix="--cloud-model-bucket <kserve_model_bucket_name of pdk-config>",
-        )
-    if given.cloud_model_bucket and not given.cloud_model_host:
-        raise UsageError("--cloud-model-bucket needs --cloud-model-host gcp or aws.")
-    credentials = given.google_application_credentials
-    if credentials and not Path(credentials).is_file():
-        raise UsageError("The Google key file does not exist.", where=credentials)
-    if given.wait_timeout <= 0:
-        raise UsageError("--wait-timeout has to be more than 0 seconds.")
-    if not 1 <= given.max_request_size <= torchserve_config.LARGEST_MAX_BYTES:
-        raise UsageError(f"--max-request-size {given.max_request_size} is out of range.")
-    resources = {}
-    for flag in ("--resource-requests", "--resource-limits"):
-        resources[flag] = parse_pairs(getattr(given, flag[2:].replace("-", "_")), flag)
-        unknown = [key for key in resources[flag] if key not in RESOURCES and "/" not in key]
-        if unknown:
-            known = f"{', '.join(RESOURCES)} or vendor/name"
-            raise UsageError(f"'{unknown[0]}' is no resource.", where=flag, fix=f"Known are {known}.")
-    tolerated = parse_pairs(given.tolerations, "--tolerations")
-    return Options(
-        deployment_name=given.deployment_name,
-        wait=given.wait,
-        wait_timeout=given.wait_timeout,
-        cloud_model_host=given.cloud_model_host,
-        cloud_model_bucket=given.cloud_model_bucket,
-        cloud_model_endpoint=given.cloud_model_endpoint,
-        google_application_credentials=credentials,
-        service_account_name=given.service_account_name,
-        k8s_config_file=given.k8s_config_file,
-        tolerations=tuple(
-            {"key": key, "operator": "Equal", "value": value, "effect": "NoSchedule"}
-            for key, value in tolerated.items()
-        ),
-        resource_requests=resources["--resource-requests"],
-        resource_limits=resources["--resource-limits"],
-        max_request_size=given.max_request_size,
-        protocol=given.protocol,
-        handler=find_handler(given.handler),
-    )
-
-
-def find_handler(named: str = "") -> Path:
-    """The handler file: the given one, the image's, or the one of the checkout.
-
-    Raises:
-        UsageError: There is none.
-    """
-    checkout = Path(__file__).resolve().parents[2] / "examples" / "dog-cat" / "handler"
-    candidates = [Path(named)] if named else [Path.cwd() / "handler" / HANDLER, checkout / HANDLER]
-    for path in candidates:
-        if path.is_file():
-            return path.resolve()
-    raise UsageError(
-        "The TorchServe handler is not there.",
-        where=", ".join(str(path) for path in candidates),
-        fix="--handler <file>",
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
