@@ -126,6 +126,12 @@ class App:
             _, said = self.process.communicate(timeout=30)
             raise AssertionError(f"pdk-nb app did not start: {said}")
 
+    def stop(self) -> None:
+        """End it, if it still runs."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.communicate(timeout=60)
+
     @property
     def base(self) -> str:
         """The address without the token."""
@@ -136,8 +142,7 @@ class App:
 def app(stack: dict[str, str]) -> Iterator[App]:  # noqa: F811
     started = App(stack["kubeconfig"])
     yield started
-    started.process.terminate()
-    started.process.communicate(timeout=30)
+    started.stop()
 
 
 @pytest.fixture(scope="session")

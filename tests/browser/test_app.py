@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+OPEN_MS = 120_000
 
 
 def open_panel(page: Page, address: str) -> Locator:
-    page.goto(address)
+    # The page is complete when its kernel has run.
+    page.goto(address, timeout=OPEN_MS)
     panel = page.locator(".pdk-panel")
-    panel.locator(".pdk-choose").wait_for(timeout=90_000)
+    panel.locator(".pdk-choose").wait_for(timeout=OPEN_MS)
     settled(panel)
     return panel
 
@@ -73,9 +75,12 @@ def status(address: str, **headers: str) -> int:
 
 def test_ctrl_c_ends_it(stack: dict[str, str], page: Page) -> None:
     app = App(stack["kubeconfig"])
-    open_panel(page, app.url)
-    app.process.send_signal(signal.SIGINT)
-    _, errors = app.process.communicate(timeout=60)
+    try:
+        open_panel(page, app.url)
+        app.process.send_signal(signal.SIGINT)
+        _, errors = app.process.communicate(timeout=60)
+    finally:
+        app.stop()
     assert app.process.returncode == 0, errors
     assert "Traceback" not in errors
     assert "The app has ended." in errors
