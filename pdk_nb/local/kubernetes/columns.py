@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -43,7 +44,7 @@ def timestamp(moment: float | None = None) -> str:
 def age(text: Any) -> str:
     """How long ago, as kubectl prints it (``k8s.io/apimachinery/pkg/util/duration`` HumanDuration)."""
     try:
-        since = datetime.strptime(str(text), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+        since = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
     except ValueError:
         return "<unknown>"
     seconds = max(0, int(time.time() - since.timestamp()))
@@ -59,31 +60,38 @@ def age(text: Any) -> str:
     return f"{hours}h" if hours < 48 else f"{days}d"
 
 
+# The parts of JSONPath that printer columns use: ``.a.b``, ``[0]``, ``[*]``, ``[?(@.x=='y')]``.
+STEP = re.compile(
+    r"\[\?\(@\.(?P<key>[\w.]+)==(?P<want>'[^']*'|\"[^\"]*\"|true|false|\d+)\)\]"
+    r"|\[(?P<index>\d+|\*)\]|\.?(?P<name>(?:\\.|[^.\[\\])+)"
+)
+
+
+@functools.lru_cache(maxsize=1024)
+def _steps(path: str) -> tuple[Callable[[Any], list[Any]], ...]:
+    """What each part of a path makes of a value."""
+    return tuple(_step(match) for match in STEP.finditer(path.lstrip(".")))
+
+
+def _step(match: re.Match[str]) -> Callable[[Any], list[Any]]:
+    if match["key"]:
+        raw, key = match["want"], match["key"]
+        wanted: Any = int(raw) if raw.isdigit() else {"true": True, "false": False}.get(raw, raw.strip("'\""))
+        return lambda value: [each for each in _items(value) if each.get(key) == wanted]
+    if match["index"] == "*":
+        return _items
+    if match["index"]:
+        index = int(match["index"])
+        return lambda value: _items(value)[index : index + 1]
+    name = match["name"].replace("\\.", ".")
+    return lambda value: [value[name]] if isinstance(value, dict) and name in value else []
+
+
 def path_values(path: str, obj: Any) -> list[Any]:
     """Evaluate the part of JSONPath that printer columns use: ``.a.b``, ``[0]``, ``[*]``, ``[?(@.x=='y')]``."""
-    pattern = (
-        r"\[\?\(@\.(?P<key>[\w.]+)==(?P<want>'[^']*'|\"[^\"]*\"|true|false|\d+)\)\]"
-        r"|\[(?P<index>\d+|\*)\]|\.?(?P<name>(?:\\.|[^.\[\\])+)"
-    )
     current = [obj]
-    for match in re.finditer(pattern, path.lstrip(".")):
-        following: list[Any] = []
-        for item in current:
-            if match["key"]:
-                raw = match["want"]
-                wanted: Any = {"true": True, "false": False}.get(raw, raw.strip("'\""))
-                if raw.isdigit():
-                    wanted = int(raw)
-                following += [each for each in _items(item) if each.get(match["key"]) == wanted]
-            elif match["index"]:
-                items = _items(item)
-                index = match["index"]
-                following += items if index == "*" else items[int(index) : int(index) + 1]
-            else:
-                name = match["name"].replace("\\.", ".")
-                if isinstance(item, dict) and name in item:
-                    following.append(item[name])
-        current = following
+    for step in _steps(path):
+        current = [each for value in current for each in step(value)]
     return current
 
 

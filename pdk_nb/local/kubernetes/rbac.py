@@ -95,10 +95,10 @@ class Authorizer:
         return [rule for rule, _ in self._rules(user, namespace)]
 
     def _rules(self, user: User, namespace: str) -> Iterator[tuple[dict[str, Any], str]]:
-        for binding in self._store.select(CLUSTER_ROLE_BINDINGS)[0]:
+        for binding in self._store.view(CLUSTER_ROLE_BINDINGS)[0]:
             yield from self._bound(binding, user, "ClusterRoleBinding", "")
         if namespace:
-            for binding in self._store.select(ROLE_BINDINGS, namespace)[0]:
+            for binding in self._store.view(ROLE_BINDINGS, namespace)[0]:
                 yield from self._bound(binding, user, "RoleBinding", namespace)
 
     def _bound(self, binding: Object, user: User, kind: str, namespace: str) -> Iterator[tuple[dict[str, Any], str]]:

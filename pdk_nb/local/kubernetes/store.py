@@ -142,13 +142,18 @@ class ObjectStore:
 
     def select(self, kind: Kind, namespace: str | None = None) -> tuple[list[Object], int]:
         """All objects of a kind, ordered by namespace and name, and the store's version."""
+        found, version = self.view(kind, namespace)
+        return [copy.deepcopy(obj) for obj in found], version
+
+    def view(self, kind: Kind, namespace: str | None = None) -> tuple[list[Object], int]:
+        """The same for readers only: the objects are the store's own, which never changes one in place."""
         with self.changed:
             keys = sorted(
                 key
                 for key in self._objects
-                if key[:2] == (kind.group, kind.plural) and (namespace is None or key[2] == namespace)
+                if key[1] == kind.plural and key[0] == kind.group and (namespace is None or key[2] == namespace)
             )
-            return [copy.deepcopy(self._objects[key]) for key in keys], self.version
+            return [self._objects[key] for key in keys], self.version
 
     def create(self, kind: Kind, namespace: str | None, obj: Object, *, dry_run: bool = False) -> Object:
         """Store a new object.

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from werkzeug.test import Client
-
-from pdk_nb.local.kubernetes.api.application import Application
 from pdk_nb.local.kubernetes.coverage import page
-from pdk_nb.local.kubernetes.kinds import CONFIG_MAPS, NAMESPACES
-from pdk_nb.local.kubernetes.rbac import MASTERS, User
-from pdk_nb.local.kubernetes.registry import Registry
-from pdk_nb.local.kubernetes.store import ObjectStore
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "coverage-kubernetes.md"
 
@@ -44,20 +36,3 @@ def test_port_forward_and_exec_are_refused_by_name(api: Any, kubectl: Callable[.
     # Through the raw API: kubectl looks for the pod first, and there is none without a model.
     told = kubectl("get", "--raw", "/api/v1/namespaces/models/pods/x/exec?command=ls", code=1)
     assert "does not offer pods/exec" in told
-
-
-def test_a_thousand_objects_are_listed_in_a_third_of_a_second(tmp_path: Path) -> None:
-    store = ObjectStore(tmp_path / "objects.sqlite")
-    store.create(NAMESPACES, None, {"metadata": {"name": "many"}})
-    for number in range(1000):
-        store.create(CONFIG_MAPS, "many", {"metadata": {"name": f"c{number:04d}"}, "data": {"k": "v" * 100}})
-    application = Application(store, Registry(), {"t": User.named("admin", (MASTERS,))}, lambda *_: None)
-    headers = {"Authorization": "Bearer t", "Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
-    times = []
-    for _ in range(3):
-        started = time.perf_counter()
-        answer = Client(application).get("/api/v1/namespaces/many/configmaps", headers=headers)
-        times.append(time.perf_counter() - started)
-        assert len(answer.json["rows"]) == 1000
-    store.close()
-    assert min(times) < 0.3

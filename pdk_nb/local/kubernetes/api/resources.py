@@ -70,7 +70,7 @@ class Resources:
 
     def _list(self, call: ResourceCall) -> Response:
         matches = call.matches()
-        found, version = self._store.select(call.kind, call.namespace)
+        found, version = self._store.view(call.kind, call.namespace)
         objects = [obj for obj in found if matches(obj)]
         meta: dict[str, Any] = {"resourceVersion": str(version)}
         try:

@@ -55,13 +55,13 @@ def _events(store: ObjectStore, call: ResourceCall) -> Iterator[bytes]:
     # What the watcher has seen: an object that stops matching is gone for it.
     seen: set[str] = set()
     if start in ("", "0"):
-        objects, position = store.select(call.kind, call.namespace)
+        objects, position = store.view(call.kind, call.namespace)
         for obj in filter(matches, objects):
             seen.add(obj["metadata"]["uid"])
             yield line("ADDED", obj)
     else:
         position = int(start)
-        seen = {obj["metadata"]["uid"] for obj in store.select(call.kind, call.namespace)[0] if matches(obj)}
+        seen = {obj["metadata"]["uid"] for obj in store.view(call.kind, call.namespace)[0] if matches(obj)}
     # Headers leave with the first byte, and kubectl does not even end without them.
     yield PING
     while not store.ended and (left := end - time.monotonic()) > 0:

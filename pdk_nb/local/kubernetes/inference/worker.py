@@ -134,7 +134,8 @@ class ServiceWorker:
         """Serve the revisions of before a restart again, from the files that are there."""
         self.rollout.save(failed="")
         for name, origin in self.rollout.origins.items():
-            revision = self._revision(name, {**service, "metadata": origin["metadata"], "spec": origin["spec"]})
+            metadata = {**service["metadata"], **origin["metadata"]}
+            revision = self._revision(name, {**service, "metadata": metadata, "spec": origin["spec"]})
             if (revision.folder / "mnt" / "models").is_dir():
                 self.revisions[name] = revision
         wanted = [each.revision for each in self.rollout.shares(service["spec"]["predictor"])]
@@ -172,7 +173,7 @@ class ServiceWorker:
         """A server was scaled to zero, or came back on a request."""
         service = self._current()
         if service is not None and revision.name in self.revisions:
-            self._show({**service, "spec": revision.service["spec"]}, revision.name, "Ready" if running else "Stopped")
+            self._show(revision.service, revision.name, "Ready" if running else "Stopped")
 
     def _killed(self, revision: Revision, why: str) -> None:
         """A server that had served was killed; the next request starts it again."""

@@ -1,0 +1,1 @@
+"""Benchmarks of the embedded Kubernetes, each with its reference in the same run."""
