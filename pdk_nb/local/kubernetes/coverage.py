@@ -49,7 +49,6 @@ API = (
     ("Dry run", "done", ""),
     ("Admission webhooks, quotas, API priority", "refused", ""),
 )
-S3_ONLY = "secrets for s3; gs takes the environment's credentials"
 KSERVE = (
     ("Status, conditions, events, Deployments and pods of serverless mode", "partly", "no Knative kinds (`ksvc`)"),
     (
@@ -71,7 +70,7 @@ KSERVE = (
     ("`resources.limits.cpu`", "refused", "kept in the object, without effect"),
     ("Protocols v1 and v2 over HTTP", "done", ""),
     ("gRPC", "refused", "the status says so"),
-    ("Storage: s3, gs, https, local folders; credentials from the service account's secrets", "partly", S3_ONLY),
+    ("Storage: s3, gs, https, local folders; credentials for s3 and gs from the service account's secrets", "done", ""),
     ("Storage: `pvc://<claim>/<path>`", "done", "copied from the claim's folder"),
     ("Storage: hdfs, Azure", "refused", "the status says so"),
     (

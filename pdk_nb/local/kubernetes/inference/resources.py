@@ -10,6 +10,8 @@ from typing import Any
 
 import psutil
 
+from pdk_nb.local.kubernetes.inference.failures import ModelServerError, Reason
+
 # Suffixes of quantities (k8s.io/apimachinery/pkg/api/resource).
 SUFFIXES = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 SUFFIXES |= {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50, "Ei": 2.0**60}
@@ -72,6 +74,21 @@ def memory_limit(predictor: dict[str, Any]) -> int:
     limits = (container_of(predictor).get("resources") or {}).get("limits") or {}
     text = str(limits.get("memory", DEFAULT_RESOURCES["memory"]))
     return 0 if text == DEFAULT_RESOURCES["memory"] else int(quantity(text))
+
+
+def place(predictor: dict[str, Any]) -> None:
+    """Refuse a predictor that the machine cannot hold.
+
+    Raises:
+        ModelServerError: It asks for more than the machine has.
+    """
+    try:
+        missing = lacking((container_of(predictor).get("resources") or {}).get("requests") or {})
+    except ValueError as error:
+        raise ModelServerError(f"resources.requests: {error}", reason=Reason.INVALID_SPEC) from error
+    if missing:
+        text = f"0/1 nodes are available: {', '.join(missing)}."
+        raise ModelServerError(text, reason=Reason.UNSCHEDULABLE)
 
 
 def memory_of(pid: int) -> int:

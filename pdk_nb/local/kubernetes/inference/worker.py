@@ -15,15 +15,14 @@ from pathlib import Path
 from pdk_nb.local.kubernetes.columns import Object
 from pdk_nb.local.kubernetes.errors import ApiError
 from pdk_nb.local.kubernetes.inference.credentials import storage_environment
-from pdk_nb.local.kubernetes.inference.events import record_event
 from pdk_nb.local.kubernetes.inference.failures import ModelServerError, Reason, Superseded
-from pdk_nb.local.kubernetes.inference.resources import container_of, lacking
+from pdk_nb.local.kubernetes.inference.reporter import Reporter
+from pdk_nb.local.kubernetes.inference.resources import place
 from pdk_nb.local.kubernetes.inference.revision import Revision, revision_key
 from pdk_nb.local.kubernetes.inference.rollout import Rollout
 from pdk_nb.local.kubernetes.inference.routes import Routes, Target
-from pdk_nb.local.kubernetes.inference.status import Failure, Phase, Traffic, service_status
-from pdk_nb.local.kubernetes.inference.workloads import Step, Trouble, Workload
-from pdk_nb.local.kubernetes.kinds import INFERENCE_SERVICES
+from pdk_nb.local.kubernetes.inference.status import Failure, Phase, Traffic
+from pdk_nb.local.kubernetes.inference.workloads import Step, Trouble
 from pdk_nb.local.kubernetes.store import ObjectStore
 from pdk_nb.local.kubernetes.volumes import SCHEME, VolumeError, Volumes
 
@@ -58,6 +57,7 @@ class ServiceWorker:
         self.namespace = namespace
         self.name = name
         self.revisions: dict[str, Revision] = {}
+        self._tell = Reporter(store, namespace, name)
         self.rollout = Rollout.read(folder / "state.json")
         self._traffic = Traffic()
         self._resumed = False
@@ -95,20 +95,14 @@ class ServiceWorker:
             except Exception:  # one service's trouble must not end its worker
                 log.exception("%s/%s could not be reconciled", self.namespace, self.name)
 
-    def _current(self) -> Object | None:
-        try:
-            return self.store.get(INFERENCE_SERVICES, self.namespace, self.name)
-        except ApiError:
-            return None
-
     def _superseded(self, key: str) -> bool:
         if self._ended.is_set():
             return True
-        service = self._current()
+        service = self._tell.current()
         return service is None or revision_key(service) != key
 
     def _reconcile(self) -> None:
-        service = self._current()
+        service = self._tell.current()
         if service is None:
             self._remove()
             return
@@ -144,7 +138,7 @@ class ServiceWorker:
             try:
                 if revision_or_none is None:
                     raise ModelServerError("its files are gone")
-                self._report(service, name, "Loading")
+                self._tell.status(service, name, self._traffic, "Loading")
                 revision_or_none.ensure_running()
             except ModelServerError as error:
                 log.warning("%s cannot be served again (%s); fetching the model anew", name, error)
@@ -163,47 +157,41 @@ class ServiceWorker:
         revision.server.on_killed = lambda why: self._killed(revision, why)
         return revision
 
-    def _show(self, service: Object, revision: str, step: Step, trouble: Trouble | None = None) -> None:
-        Workload(self.store, service, revision).show(step, trouble)
-
-    def _gone(self, service: Object, revision: str) -> None:
-        Workload(self.store, service, revision).remove()
-
     def _changed_state(self, revision: Revision, running: bool) -> None:
         """A server was scaled to zero, or came back on a request."""
-        service = self._current()
+        service = self._tell.current()
         if service is not None and revision.name in self.revisions:
-            self._show(revision.service, revision.name, "Ready" if running else "Stopped")
+            self._tell.show(revision.service, revision.name, "Ready" if running else "Stopped")
 
     def _killed(self, revision: Revision, why: str) -> None:
         """A server that had served was killed; the next request starts it again."""
-        service = self._current()
+        service = self._tell.current()
         if service is not None and revision.name in self.revisions:
-            record_event(self.store, service, "Warning", Reason.OOM_KILLED.value, f"{revision.name}: {why}")
-            self._show(revision.service, revision.name, "Failed", Trouble(Reason.OOM_KILLED.value, why, 137))
+            self._tell.event(service, "Warning", Reason.OOM_KILLED.value, f"{revision.name}: {why}")
+            self._tell.show(revision.service, revision.name, "Failed", Trouble(Reason.OOM_KILLED.value, why, 137))
 
     def _roll_out(self, service: Object, key: str) -> None:
         self._clear_failed(service)
         name = f"{self.name}-predictor-{self.rollout.count + 1:05d}"
         self.rollout.save(count=self.rollout.count + 1, key=key, failed="")
         # Not ready in the first write after the change: a client that waits for READY must not see the old one's.
-        self._report(service, name, "Pending")
-        record_event(self.store, service, "Normal", "RevisionCreated", f"Created revision {name}")
+        self._tell.status(service, name, self._traffic, "Pending")
+        self._tell.event(service, "Normal", "RevisionCreated", f"Created revision {name}")
         revision: Revision | None = None
         try:
             revision = self._revision(name, service)
             shutil.rmtree(revision.folder, ignore_errors=True)
             revision.check()
-            self._place(service)
+            place(service["spec"]["predictor"])
             self._fetch(service, key, revision)
-            self._report(service, name, "Loading")
-            self._show(service, name, "Loading")
+            self._tell.status(service, name, self._traffic, "Loading")
+            self._tell.show(service, name, "Loading")
             revision.start(lambda: self._superseded(key))
             if self._superseded(key):
                 raise Superseded
         except Superseded:
-            record_event(self.store, service, "Normal", "RevisionSuperseded", f"{name} is not wanted any more")
-            self._gone(service, name)
+            self._tell.event(service, "Normal", "RevisionSuperseded", f"{name} is not wanted any more")
+            self._tell.gone(service, name)
             if revision is not None:
                 revision.discard()
             raise
@@ -214,29 +202,14 @@ class ServiceWorker:
             return
         self.revisions[name] = revision
         self.rollout.save(ready=name)
-        self._show(service, name, "Ready")
+        self._tell.show(service, name, "Ready")
         self._share(service)
-        record_event(self.store, service, "Normal", "InferenceServiceReady", f"{name} serves")
+        self._tell.event(service, "Normal", "InferenceServiceReady", f"{name} serves")
         log.info("%s serves on port %d", name, revision.upstream.port)
-
-    def _place(self, service: Object) -> None:
-        """Refuse what the machine cannot hold.
-
-        Raises:
-            ModelServerError: It asks for more than the machine has.
-        """
-        container = container_of(service["spec"]["predictor"])
-        try:
-            missing = lacking((container.get("resources") or {}).get("requests") or {})
-        except ValueError as error:
-            raise ModelServerError(f"resources.requests: {error}", reason=Reason.INVALID_SPEC) from error
-        if missing:
-            text = f"0/1 nodes are available: {', '.join(missing)}."
-            raise ModelServerError(text, reason=Reason.UNSCHEDULABLE)
 
     def _fetch(self, service: Object, key: str, revision: Revision) -> None:
         """Bring a revision's model, with the credentials of its service account."""
-        self._show(service, revision.name, "Fetching")
+        self._tell.show(service, revision.name, "Fetching")
         if not revision.uri:
             # A container that brings its own.
             revision.folder.mkdir(parents=True, exist_ok=True)
@@ -252,15 +225,18 @@ class ServiceWorker:
         def told(why: str, absent: bool) -> None:
             if absent and time.monotonic() - begun < MODEL_GRACE_SECONDS:
                 text = f"The model is not there yet: {why}"
-                self._report(service, revision.name, "Pending", waiting=text)
-                record_event(self.store, service, "Normal", "WaitingForModel", f"{revision.name}: {text}")
+                self._tell.status(service, revision.name, self._traffic, "Pending", waiting=text)
+                self._tell.event(service, "Normal", "WaitingForModel", f"{revision.name}: {text}")
                 return
             reason = Reason.STORAGE_NOT_FOUND if absent else Reason.STORAGE_FAILED
-            self._report(service, revision.name, "Pending", Failure(reason, f"{why} (it is tried again)"))
-            self._show(service, revision.name, "FetchFailed", Trouble(reason.value, why))
-            record_event(self.store, service, "Warning", reason.value, f"{revision.name}: {why}")
+            self._tell.status(
+                service, revision.name, self._traffic, "Pending", Failure(reason, f"{why} (it is tried again)")
+            )
+            self._tell.show(service, revision.name, "FetchFailed", Trouble(reason.value, why))
+            self._tell.event(service, "Warning", reason.value, f"{revision.name}: {why}")
 
-        environment = storage_environment(self.store, self.namespace, service["spec"]["predictor"])
+        predictor = service["spec"]["predictor"]
+        environment = storage_environment(self.store, self.namespace, predictor, revision.folder)
         revision.fetch(source, environment, told, lambda: self._superseded(key))
 
     def _failed(self, service: Object, key: str, name: str, error: Exception) -> None:
@@ -280,14 +256,14 @@ class ServiceWorker:
         if reason in (Reason.STORAGE_FAILED, Reason.STORAGE_NOT_FOUND):
             step = "FetchFailed"
         if not reason.in_spec:
-            self._show(service, name, step, Trouble(reason.value, failure.message, failure.exit_code, final=True))
-        record_event(self.store, service, "Warning", reason.value, f"{name}: {failure.message}")
-        self._report(service, name, "FailedToLoad", failure)
+            self._tell.show(service, name, step, Trouble(reason.value, failure.message, failure.exit_code, final=True))
+        self._tell.event(service, "Warning", reason.value, f"{name}: {failure.message}")
+        self._tell.status(service, name, self._traffic, "FailedToLoad", failure)
 
     def _clear_failed(self, service: Object) -> None:
         """Forget the failed revision, whose log was kept for the people who look for the cause."""
         if self.rollout.failed_name:
-            self._gone(service, self.rollout.failed_name)
+            self._tell.gone(service, self.rollout.failed_name)
             shutil.rmtree(self.folder / self.rollout.failed_name, ignore_errors=True)
             self.rollout.save(failed_name="")
 
@@ -301,9 +277,9 @@ class ServiceWorker:
                 if share.revision not in [each.revision for each in self._traffic.shares]:
                     self.revisions[share.revision].ensure_running()
         except ModelServerError as error:
-            record_event(self.store, service, "Warning", error.reason.value, f"{share.revision}: {error}")
+            self._tell.event(service, "Warning", error.reason.value, f"{share.revision}: {error}")
             failure = Failure(error.reason, str(error), error.exit_code)
-            self._report(service, self.rollout.newest(self.name), "FailedToLoad", failure)
+            self._tell.status(service, self.rollout.newest(self.name), self._traffic, "FailedToLoad", failure)
             return
         self.rollout.settle(predictor)
         told = None
@@ -317,7 +293,7 @@ class ServiceWorker:
         self._traffic = traffic
         # Back to the one that serves while another was loading: that one is gone, and its name with it.
         created = self.rollout.ready if phase == "Loaded" else self.rollout.newest(self.name)
-        self._report(service, created, phase, told)
+        self._tell.status(service, created, self._traffic, phase, told)
         self._let_go({each.revision for each in shares})
 
     def _let_go(self, serving: set[str]) -> None:
@@ -348,38 +324,19 @@ class ServiceWorker:
 
     def _retire(self, revision: Revision) -> None:
         revision.discard()
-        self._gone(revision.service, revision.name)
+        self._tell.gone(revision.service, revision.name)
 
     def _scale_down(self) -> float | None:
         """Stop servers without requests where ``minReplicas`` is 0; seconds until the next look."""
-        service = self._current() if self.revisions and not self._ended.is_set() else None
+        service = self._tell.current() if self.revisions and not self._ended.is_set() else None
         if service is None or service["spec"]["predictor"].get("minReplicas") != 0:
             return None
         text = str((service["metadata"].get("annotations") or {}).get(IDLE_ANNOTATION, ""))
         limit = float(text.removesuffix("s")) if text.removesuffix("s").replace(".", "", 1).isdigit() else IDLE_SECONDS
         for revision in list(self.revisions.values()):
             if revision.running and time.monotonic() - revision.last_used >= limit and revision.scale_to_zero():
-                record_event(self.store, service, "Normal", "ScaledToZero", f"{revision.name} had no request")
+                self._tell.event(service, "Normal", "ScaledToZero", f"{revision.name} had no request")
         return max(0.5, min(limit / 2, 10.0))
-
-    def _report(
-        self, service: Object, created: str, phase: Phase, failure: Failure | None = None, waiting: str = ""
-    ) -> None:
-        """Write the status, unless the object has gone."""
-        for _ in range(5):
-            current = self._current()
-            if current is None or current["metadata"]["uid"] != service["metadata"]["uid"]:
-                return
-            if phase == "Loaded" and revision_key(current) != revision_key(service):
-                # Ready is said of the newest spec only; this one was changed meanwhile.
-                phase = "Pending"
-            current["status"] = service_status(current, created, self._traffic, phase, failure, waiting)
-            try:
-                self.store.update(INFERENCE_SERVICES, self.namespace, self.name, current, subresource="status")
-                return
-            except ApiError as error:
-                if error.code == 404:
-                    return
 
     def _retire_all(self) -> None:
         self.routes.remove(self.namespace, self.name)
