@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import kubernetes
 import pytest
 
 from pdk_nb.local.kubernetes.inference import resources
@@ -213,3 +214,49 @@ def test_pythons_words_are_told_and_not_javas() -> None:
     assert PYTHON_ERROR.match("ModuleNotFoundError: No module named 'x'")
     assert PYTHON_ERROR.match("torch.cuda.OutOfMemoryError: CUDA out of memory")
     assert not PYTHON_ERROR.match("java.lang.InterruptedException: null")
+
+
+def test_deployments_follow_a_rollout_and_a_restart(
+    cluster: ServiceProcess, api: Any, kubectl: Kubectl, tmp_path: Path
+) -> None:
+    (tmp_path / "name").write_text("x")
+    service = create(cluster, api, custom("lived", *SERVER, uri=tmp_path.as_uri()))
+    service.wait_ready()
+
+    def replicas() -> dict[str, str]:
+        listed = kubectl("-n", NAMESPACE, "get", "deploy", "-l", "serving.kserve.io/inferenceservice=lived")
+        return {line.split()[0][:21]: line.split()[1] for line in listed.splitlines()[1:]}
+
+    first, second, third = (f"lived-predictor-0000{number}" for number in (1, 2, 3))
+    service.patch({"metadata": {"annotations": {"pach_id": "2"}}, "spec": {"predictor": {"canaryTrafficPercent": 25}}})
+    service.wait_ready()
+    assert replicas() == {first: "1/1", second: "1/1"}
+    notes = "jsonpath={.metadata.annotations.pach_id}"
+    pod = kubectl("-n", NAMESPACE, "get", "pods", "-l", f"app={second}", "-o", "name").strip()
+    assert kubectl("-n", NAMESPACE, "get", pod, "-o", notes) == "2"
+
+    # The daemon dies: both come back; and the one that is not needed any more goes, with all that belonged to it.
+    cluster.kill()
+    cluster.start()
+    with kubernetes.config.new_client_from_config(config_file=cluster.ready["kubeconfig"]) as client:
+        service = Service(cluster, client, "lived")
+        service.wait_ready()
+        service.patch({"spec": {"predictor": {"canaryTrafficPercent": None}}})
+        wait_for(lambda: replicas() == {first: "0/0", second: "1/1"})
+        service.annotate(pach_id="3")
+        service.wait_ready()
+        wait_for(lambda: replicas() == {second: "0/0", third: "1/1"})
+        # Back to the one before: it starts again from its files.
+        service.patch({"spec": {"predictor": {"canaryTrafficPercent": 0}}})
+        wait_for(lambda: replicas() == {second: "1/1", third: "1/1"})
+        # A failed one shows itself.
+        service.patch({"metadata": {"annotations": {"pach_id": "4"}}, "spec": {"predictor": BROKEN}})
+        wait_for(lambda: failure(service).get("exitCode") == 3)
+        assert replicas()["lived-predictor-00004"] == "0/1"
+        service.remove()
+        wait_for(lambda: replicas() == {})
+
+
+BROKEN = {
+    "containers": [{"name": "kserve-container", "image": "x", "command": ["python", "-c", "raise SystemExit(3)"]}]
+}
