@@ -44,6 +44,7 @@ class ServiceStatus:
         max_request_size: Largest request in bytes; 0 for TorchServe's default.
         created: Creation time.
         annotations: All annotations.
+        changed: When it became ready, or stopped being so; None when nobody says.
     """
 
     name: str
@@ -68,6 +69,7 @@ class ServiceStatus:
     max_request_size: int
     created: datetime | None
     annotations: Mapping[str, str]
+    changed: datetime | None = None
 
     def summary(self) -> str:
         """One line about where it stands."""
@@ -102,6 +104,10 @@ def _age(created: datetime | None) -> str:
     return f"{seconds // 3600}h" if seconds < 48 * 3600 else f"{seconds // 86400}d"
 
 
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+
+
 def _number(text: Any) -> int | None:
     return int(text) if str(text or "").isdigit() else None
 
@@ -123,6 +129,7 @@ def read_status(service: Mapping[str, Any]) -> ServiceStatus:
     # In raw mode there are no ready revisions; then the conditions alone tell.
     settled = not ready_revision or ready_revision == created_revision
     stamp = meta.get("creationTimestamp")
+    changed = next((each.get("lastTransitionTime") for each in conditions if each.get("type") == "Ready"), None)
     return ServiceStatus(
         name=str(meta["name"]),
         namespace=str(meta.get("namespace", "")),
@@ -144,8 +151,9 @@ def read_status(service: Mapping[str, Any]) -> ServiceStatus:
         storage_uri=str(model_spec.get("storageUri") or ""),
         protocol=str(model_spec.get("protocolVersion") or "v1"),
         max_request_size=_number(notes.get("pdk-lab/max-request-size")) or 0,
-        created=datetime.fromisoformat(stamp.replace("Z", "+00:00")) if stamp else None,
+        created=_moment(stamp),
         annotations=notes,
+        changed=_moment(changed),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
 
@@ -76,3 +77,14 @@ def test_at_the_end_everything_is_done() -> None:
 def test_trouble_and_waiting_are_told(changes: dict[str, Any], key: str, expected: tuple[str, str]) -> None:
     known = flow.Flow("pdk", **{"commit": ID, "repo": "r", "pipelines": PIPELINES, **changes})
     assert states(known)[key] == expected
+
+
+@pytest.mark.parametrize(
+    ("version", "ready_at", "shown"),
+    [(ID, 130.0, True), (ID, 5000.0, False), (ID, 50.0, False), ("cd" * 16, 130.0, False)],
+)
+def test_the_timeline_ends_with_the_service_that_this_commit_made(version: str, ready_at: float, shown: bool) -> None:
+    status: Any = service(version=version)
+    status.changed = datetime.fromtimestamp(ready_at, timezone.utc)
+    deploy = Job(ID, "deploy", "SUCCESS", "", 20.0, started=100.0, finished=120.0)
+    assert [bar.name for bar in flow._ready_bar(status, ID, deploy)] == (["service ready"] if shown else [])

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LANES = ("Pachyderm", "Determined", "KServe")
 JOB_STATES = {"SUCCESS": "done", "FAILURE": "failed", "KILLED": "failed", "UNRUNNABLE": "failed"}
+# A service that is ready later than this after its deploy job began was changed by somebody since.
+READY_S = 900.0
 BROKEN = ("FAILURE", "CRASHING")
 
 
@@ -206,8 +208,17 @@ def timeline(lab: Lab, commit: str) -> Timeline:
     reported = getattr(version.checkpoint, "report_time", None) if version and version.checkpoint else None
     if reported:
         bars.append(Bar("best checkpoint", mlde.moment(reported), moment=True))
-    bars += _job_bar("deploy job", mldm.job(client, names.project, names.deploy_pipeline, commit))
+    deploy = mldm.job(client, names.project, names.deploy_pipeline, commit)
+    bars += [*_job_bar("deploy job", deploy), *_ready_bar(service(lab), commit, deploy)]
     return Timeline(bars, f"The way of commit {commit[:12]}…", time.time())
+
+
+def _ready_bar(found: ServiceStatus | None, commit: str, deploy: Job | None) -> list[Bar]:
+    """The moment when the service was ready with a commit's model; a roll back long after belongs to another story."""
+    if found is None or not found.ready or found.version != commit or found.changed is None or deploy is None:
+        return []
+    ready = found.changed.timestamp()
+    return [Bar("service ready", ready, moment=True)] if 0 <= ready - deploy.started < READY_S else []
 
 
 def _job_bar(name: str, job: Job | None) -> list[Bar]:
