@@ -70,7 +70,7 @@ class Table:
         )
         caption = ""
         if self.caption:
-            style = "text-align:left;font-weight:600;padding-bottom:0.3em;white-space:nowrap"
+            style = "text-align:left;font-weight:600;padding-bottom:0.3em"
             caption = f'<caption style="{style}">{html.escape(self.caption)}</caption>'
         return f'<table style="{STYLE}">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
