@@ -114,6 +114,11 @@ def main() -> None:
             result["tail_of_100_ms"] = round(
                 1000 * read_log(session, address, trial["id"], limit=100, orderBy="ORDER_BY_DESC")[1]
             )
+            # Following ends with the task.
+            ended = json.dumps({"state": "STATE_COMPLETED"})
+            session.patch(f"{address}/api/v1/trials/{trial['id']}", data=ended, timeout=30).raise_for_status()
+            lines, seconds = read_log(session, address, trial["id"], follow="true")
+            result |= {"lines_followed": lines, "lines_followed_per_second": round(lines / seconds)}
             result["reading_grew_memory_mib"] = round((memory.memory_info().rss - before) / 2**20)
             print(json.dumps(result, indent=1))
         finally:
