@@ -9,6 +9,8 @@ the last training report, validations and checkpoints between them included; sta
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import statistics
@@ -71,7 +73,9 @@ def configuration(pictures: Path, batches: int) -> dict[str, Any]:
 def on_master(client: Any, config: dict[str, Any], context: Path) -> tuple[float, float]:
     """Seconds before the first training report, and seconds from there to the last."""
     started = time.time()
-    made = client.create_experiment(config, str(context))
+    # The client prints a line for every file that it sends.
+    with contextlib.redirect_stdout(io.StringIO()):
+        made = client.create_experiment(config, str(context))
     state = wait_end(made, 600)
     (trial,) = made.list_trials()
     assert state == "COMPLETED", "".join(trial.iter_logs())
