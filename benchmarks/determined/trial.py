@@ -51,7 +51,7 @@ with pytorch.init(hparams=config["hyperparameters"], exp_conf=config) as context
         max_length=pytorch.Batch(config["searcher"]["max_length"]["batches"]),
         validation_period=pytorch.Batch(config["min_validation_period"]["batches"]),
         reporting_period=pytorch.Batch(config["scheduling_unit"]),
-        checkpoint_policy="best",
+        checkpoint_policy="all",
     )
 json.dump(times, open(sys.argv[2], "w"))
 """
@@ -67,6 +67,8 @@ def configuration(pictures: Path, batches: int) -> dict[str, Any]:
         del config[name]
     config["data"]["local_dir"] = str(pictures)
     config["searcher"]["max_length"] = {"batches": batches}
+    # Local mode keeps every checkpoint, whatever the policy.
+    config["checkpoint_policy"] = "all"
     return config
 
 
@@ -90,7 +92,7 @@ def alone(config: dict[str, Any], context: Path, scratch: Path) -> tuple[float, 
     environment |= {"PYTHONPATH": str(context), "XDG_DATA_HOME": str(scratch / "data"), "PYTHONWARNINGS": "ignore"}
     started = time.time()
     command = [sys.executable, "-c", LOCAL, str(scratch / "config.json"), str(scratch / "times.json")]
-    done = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=context, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     times = json.loads((scratch / "times.json").read_text())
     return times[0] - started, times[-1] - times[0]

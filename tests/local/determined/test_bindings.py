@@ -101,6 +101,26 @@ def test_streams_carry_what_was_reported(client: Any, things: dict[str, Any]) ->
     assert summary["validation_metrics"]["loss"]["mean"] == 0.5 and summary["custom"]["text"]["type"] == "string"
 
 
+def test_metrics_of_those_who_use_a_checkpoint(client: Any, things: dict[str, Any]) -> None:
+    checkpoint = client.get_checkpoint(things["checkpointUuid"])
+    version = client.get_model("bound").get_version(1)
+    assert list(checkpoint.get_metrics("validation")) == list(version.get_metrics("validation")) == []
+    info = bindings.v1TrialSourceInfo(
+        checkpointUuid=checkpoint.uuid,
+        trialId=things["trialId"],
+        trialSourceInfoType=bindings.v1TrialSourceInfoType.INFERENCE,
+        modelId=version.model_id,
+        modelVersion=version.model_version,
+    )
+    request = bindings.v1ReportTrialSourceInfoRequest(trialSourceInfo=info)
+    bindings.post_ReportTrialSourceInfo(client._session, body=request)
+    for used in (checkpoint, version):
+        (report,) = used.get_metrics("validation")
+        assert (report.trial_id, report.metrics["loss"]) == (things["trialId"], 0.5)
+    with pytest.raises(errors.NotFoundException):
+        client._session.get("/api/v1/models/bound/versions/7/metrics")
+
+
 def test_bulk_actions_tell_each_result(client: Any) -> None:
     experiment = client.create_experiment(tiny(entrypoint="sleep 60"), str(EXPERIMENTS / "tiny"))
     experiment.pause()

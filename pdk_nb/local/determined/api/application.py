@@ -18,6 +18,7 @@ from pdk_nb.local.determined.api import (
     jobs,
     logs,
     models,
+    sources,
     templates,
     trials,
     unmanaged,
@@ -44,7 +45,7 @@ REASONS = {
 }
 MODULES = (
     *(agents, allocations, bulk, checkpoints, cluster, creation, experiments, jobs, logs),
-    *(models, templates, trials, unmanaged, users, workspaces),
+    *(models, sources, templates, trials, unmanaged, users, workspaces),
 )
 
 

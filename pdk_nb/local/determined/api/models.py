@@ -24,7 +24,12 @@ def _find(request: Request, name: str) -> Document:
     return found
 
 
-def _version(request: Request, name: str, key: str) -> tuple[Document, Document]:
+def find_version(request: Request, name: str, key: str) -> tuple[Document, Document]:
+    """A model and one of its versions.
+
+    Raises:
+        ApiError: There is none.
+    """
     model = _find(request, name)
     versions = request.master.store.list("model_version", model["id"])
     found = next((each for each in versions if each["version"] == number(key)), None)
@@ -216,13 +221,13 @@ def create_version(request: Request, name: str) -> dict[str, Any]:
 
 @route("GET", "/api/v1/models/{name}/versions/{key}")
 def get_version(request: Request, name: str, key: str) -> dict[str, Any]:
-    model, version = _version(request, name, key)
+    model, version = find_version(request, name, key)
     return {"modelVersion": _views(request).model_version(version, model)}
 
 
 @route("PATCH", "/api/v1/models/{name}/versions/{key}")
 def patch_version(request: Request, name: str, key: str) -> dict[str, Any]:
-    model, version = _version(request, name, key)
+    model, version = find_version(request, name, key)
     _refuse_archived(model)
     fields = ("name", "comment", "metadata", "labels", "notes")
     changes = {field: request.get(field) for field in fields if request.get(field) is not None}
@@ -233,6 +238,6 @@ def patch_version(request: Request, name: str, key: str) -> dict[str, Any]:
 
 @route("DELETE", "/api/v1/models/{name}/versions/{key}")
 def delete_version(request: Request, name: str, key: str) -> dict[str, Any]:
-    _, version = _version(request, name, key)
+    _, version = find_version(request, name, key)
     request.master.store.delete("model_version", version["id"])
     return {}

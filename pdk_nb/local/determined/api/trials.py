@@ -85,7 +85,8 @@ def workloads(request: Request, key: str) -> dict[str, Any]:
     return {"workloads": shown, "pagination": pagination}
 
 
-def _report(report: Report, trial_id: int) -> dict[str, Any]:
+def report_view(report: Report, trial_id: int) -> dict[str, Any]:
+    """``v1MetricsReport``."""
     name = "validation_metrics" if report.group == "validation" else "avg_metrics"
     metrics: dict[str, Any] = {name: report.averages}
     if report.batches:
@@ -110,7 +111,7 @@ def _stream(request: Request, group: str | None) -> Stream:
     def items() -> Iterator[dict[str, Any]]:
         for key in keys:
             rows = request.master.metrics.rows(key, group)
-            while page := [_report(row, key) for row in itertools.islice(rows, PAGE)]:
+            while page := [report_view(row, key) for row in itertools.islice(rows, PAGE)]:
                 yield {"metrics": page}
 
     return Stream(items())

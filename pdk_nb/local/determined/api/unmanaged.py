@@ -102,21 +102,6 @@ def patch_trial(request: Request, key: str) -> dict[str, Any]:
     return {"trial": Views(request.master, request.me).trial(trial)}
 
 
-@route("POST", "/api/v1/trial-source-info")
-def report_source(request: Request) -> dict[str, Any]:
-    info = request.need("trialSourceInfo")
-    trial = request.master.experiments.trial(int(info["trialId"]))
-    entry = {
-        "trialId": trial["id"],
-        "checkpointUuid": info["checkpointUuid"],
-        "trialSourceInfoType": info.get("trialSourceInfoType") or "TRIAL_SOURCE_INFO_TYPE_UNSPECIFIED",
-        "modelId": info.get("modelId"),
-        "modelVersion": info.get("modelVersion"),
-    }
-    request.master.store.put("source_info", f"{trial['id']}/{entry['checkpointUuid']}", entry, parent=trial["id"])
-    return {"trialId": trial["id"], "checkpointUuid": entry["checkpointUuid"]}
-
-
 @route("POST", "/api/v1/experiments/continue")
 def continue_experiment(request: Request) -> dict[str, Any]:
     made = request.master.control.resume(int(request.need("id")), str(request.get("overrideConfig") or ""))
