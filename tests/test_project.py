@@ -78,3 +78,10 @@ def test_the_readme_names_every_command() -> None:
         "pdk-nb lineage",
     ):
         assert command in readme, command
+
+
+def test_pictures_of_the_documentation_are_there_described_and_small() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        for description, target in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", page.read_text()):
+            assert description, f"{page.name}: {target}"
+            assert (page.parent / target).stat().st_size < 200_000, f"{page.name}: {target}"
