@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -73,3 +74,8 @@ class ServiceProcess:
                 self.process.wait(30)
             except subprocess.TimeoutExpired:
                 self.kill()
+
+
+def heed_interrupts() -> None:
+    """For ``preexec_fn``: heed SIGINT, also where a shell started the tests in its background and had it ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

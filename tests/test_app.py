@@ -17,6 +17,7 @@ import pytest
 
 from pdk_nb.app.server import FOLDER, LOOPBACK, choose_port
 from pdk_nb.errors import UsageError
+from tests.processes import heed_interrupts
 
 ROOT = Path(__file__).resolve().parents[1]
 STARTER = "from pdk_nb.app.server import serve; serve({}, open_browser=False)"
@@ -28,7 +29,12 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subproc
     environment = {name: value for name, value in os.environ.items() if name not in ("KUBECONFIG", "JUPYTER_PATH")}
     environment |= {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path_factory.mktemp("home")), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-c", STARTER], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", STARTER],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
     )
     assert process.stdout is not None
     address = process.stdout.readline().strip()
