@@ -126,11 +126,18 @@ def test_a_tag_is_never_used_twice(checkout: Path) -> None:
     assert building.revision_of(Path("/")) == "unknown"
 
 
-@pytest.mark.parametrize("registry", ["", "https://registry.example.com/pdk", "Registry.example.com/PDK", "a b"])
+@pytest.mark.parametrize(
+    "registry", ["", "https://registry.example.com/pdk", "Registry.example.com/PDK", "a b", "embedded"]
+)
 def test_a_registry_is_checked_before_the_build(registry: str, calls: Path, checkout: Path) -> None:
     with pytest.raises(UsageError, match="not the address"):
         images.build(checkout, images.find_engine("podman"), registry, progress=lambda line: None)
     assert not noted(calls, "--file")
+
+
+@pytest.mark.parametrize("registry", [REGISTRY, "localhost/x", "registry:5000", "docker.io/ada", f"{ECR}/a/b"])
+def test_names_of_registries(registry: str) -> None:
+    assert building.REGISTRY.fullmatch(registry)
 
 
 def test_a_failed_build_shows_why(calls: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,8 @@ from pdk_nb.errors import ImageError, UsageError
 from pdk_nb.images.engines import Engine, Progress
 from pdk_nb.specs import STAGES
 
+# As container tools read names: a first part without a dot or a port is no host, but a folder on Docker Hub.
+REGISTRY = re.compile(r"(localhost|[a-z0-9-]+(\.[a-z0-9-]+)+)(:\d+)?(/[a-z0-9._-]+)*|[a-z0-9-]+:\d+(/[a-z0-9._-]+)*")
 # What was built last on this machine; below the checkout, and ignored by git.
 BUILT_FILE = Path("build") / "images.json"
 
@@ -91,11 +94,12 @@ def build(
         ImageError: A build failed.
     """
     registry = registry.rstrip("/")
-    if not registry or "://" in registry or registry != registry.lower() or " " in registry:
+    if not REGISTRY.fullmatch(registry):
         raise UsageError(
             f"'{registry}' is not the address of a registry.",
             where="--registry, or registry_uri of pdk-config",
-            fix="Give host and folder without a scheme, in small letters: registry.example.com/pdk",
+            fix="Give host and folder without a scheme, in small letters: registry.example.com/pdk, docker.io/ada. "
+            "The embedded stack has no registry: it runs the images' code as it is.",
         )
     revision = revision_of(checkout)
     tag = unique_tag(revision)
