@@ -8,9 +8,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LOAD_DATA", "MASK", "mask", "mask_checkpoint", "mask_text", "secret_values", "unmask"]
+import yaml
+
+from pdk_nb.local.determined.expconf import parse
+
+__all__ = ["LOAD_DATA", "MASK", "mask", "mask_checkpoint", "mask_submitted", "mask_text", "secret_values", "unmask"]
 
 MASK = "********"
+#: Shorter values are not looked for in running text.
+SHORTEST = 8
 _SECRET_KEYS = re.compile(
     r"^key$|(^|_)(passwords?|passwd|passphrase|tokens?|secrets?|credentials?|connection_string"
     r"|(secret|access|api|private|account)_key)$",
@@ -48,6 +54,10 @@ def _masked(node: Any, *, everything: bool) -> Any:
 
 def secret_values(config: dict[str, Any]) -> list[str]:
     """The values that :func:`mask` hides, longest first; those too short to be told from other text are left out."""
+    return [each for each in _hidden(config) if len(each) >= SHORTEST]
+
+
+def _hidden(config: dict[str, Any]) -> list[str]:
     found: set[str] = set()
 
     def collect(real: Any, shown: Any) -> None:
@@ -57,11 +67,24 @@ def secret_values(config: dict[str, Any]) -> list[str]:
         elif isinstance(real, list):
             for each, other in zip(real, shown, strict=True):
                 collect(each, other)
-        elif shown == MASK and real != MASK and len(str(real)) >= 8:
+        elif shown == MASK and real != MASK:
             found.add(str(real))
 
     collect(config, mask(config))
     return sorted(found, key=lambda each: (-len(each), each))
+
+
+def mask_submitted(text: str, config: dict[str, Any]) -> str:
+    """A configuration as it was submitted, its secrets masked.
+
+    Args:
+        text: YAML.
+        config: The configuration that was made of it.
+    """
+    if not _hidden(config):
+        return text
+    # Not by replacing text: a bare mask is no YAML, and a short value may stand for something else in other places.
+    return yaml.safe_dump(mask(parse(text)), sort_keys=False)
 
 
 def mask_text(text: str, secrets: list[str]) -> str:

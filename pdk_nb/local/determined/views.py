@@ -7,7 +7,7 @@ from typing import Any
 
 from pdk_nb.local.determined.catalogue import TERMINAL
 from pdk_nb.local.determined.clock import parse
-from pdk_nb.local.determined.masking import mask, mask_text, secret_values
+from pdk_nb.local.determined.masking import mask, mask_submitted
 from pdk_nb.local.determined.master import Master
 from pdk_nb.local.determined.metrics import Report
 from pdk_nb.local.determined.store import Document
@@ -158,7 +158,7 @@ class Views:
             "workspaceId": workspace.get("id", 0),
             "workspaceName": workspace.get("name", ""),
             "config": config,
-            "originalConfig": mask_text(experiment["originalConfig"], secret_values(experiment["config"])),
+            "originalConfig": mask_submitted(experiment["originalConfig"], experiment["config"]),
             "checkpointCount": sum(each["state"] == "STATE_COMPLETED" for each in checkpoints),
             "checkpointSize": str(sum(_size(each) for each in checkpoints)),
             "bestTrialId": best[0] if best else None,

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
-from pdk_nb.local.determined.masking import LOAD_DATA, MASK, mask, mask_checkpoint, secret_values
+from pdk_nb.local.determined.masking import LOAD_DATA, MASK, mask, mask_checkpoint, mask_submitted, secret_values
 
 
 @pytest.mark.parametrize("name", ["token", "pachyderm_token", "password", "key", "api_key", "SECRET", "credentials"])
@@ -21,6 +22,15 @@ def test_secret_names(name: str) -> None:
 def test_plain_names(name: str) -> None:
     config = {"data": {name: "shown-value"}}
     assert mask(config) == config
+
+
+@pytest.mark.parametrize("secret", ["abc", "a-long-secret", 1234])
+def test_submitted_text_is_masked_however_short_the_secret_is(secret: object) -> None:
+    config = {"name": "abc-1234", "data": {"token": secret, "n": 1}}
+    text = f"name: abc-1234 # mine\ndata: {{token: {secret}, n: 1}}\n"
+    shown = mask_submitted(text, config)
+    assert yaml.safe_load(shown) == {"name": "abc-1234", "data": {"token": MASK, "n": 1}}
+    assert mask_submitted("name: x # mine\n", {"name": "x"}) == "name: x # mine\n"
 
 
 def test_checkpoint_loses_its_secrets_and_nothing_else(tmp_path: Path) -> None:
