@@ -131,4 +131,4 @@ def confusion(matrices: Mapping[str, Mapping[tuple[str, str], int]], classes: Se
 
 def ink(value: float, highest: float) -> str:
     """White on dark cells, black on light ones."""
-    return "white" if value > 0.55 * highest else "black"
+    return "white" if value > 0.75 * highest else "black"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -46,6 +47,8 @@ def test_while_the_experiment_runs_the_way_has_colour_up_to_it() -> None:
     assert states(known)["train"] == ("running", "job running, 12 s")
     assert states(known)["experiment"] == ("running", "running, 120 batches")
     assert states(known)["version"][0] == "waiting"
+    waits = replace(known, deploy=Job(ID, "dogs-and-cats-deploy", "STARTING", "", 0.0))
+    assert states(waits)["deploy"] == ("waiting", "waits for the model")
     edges = {(edge.start, edge.end): edge.state for edge in flow.graph(LAB, known).edges}
     assert edges["train", "experiment"] == "running"
     assert edges["experiment", "version"] == "waiting"

@@ -144,6 +144,9 @@ def graph(lab: Lab, flow: Flow) -> Graph:
 
 def _pipeline(key: str, kind: str, name: str, flow: Flow, job: Job | None, column: int) -> Node:
     state, reason = (flow.pipelines or {}).get(name, ("", ""))
+    if job is not None and job is flow.deploy and flow.train is not None and not flow.train.ended:
+        # Pachyderm makes the whole chain's jobs with the commit; this one has nothing to do yet.
+        return Node(key, kind, name, "waiting", "waits for the model", column, 0)
     if job is not None:
         word = job.state.lower().replace("success", "succeeded")
         return Node(
