@@ -3,7 +3,7 @@
     python requirements.py pyproject.toml deploy
 
 A list apart from the package, so that the images' large layer changes only when a dependency does: a new version of
-the code is then a push of a few hundred kilobytes.
+the code is then a push of a few megabytes.
 """
 
 import sys
