@@ -83,6 +83,11 @@ KSERVE = (
     ("`logger`", "done", "off by default; CloudEvents as KServe's agent sends them, to `logger.url`"),
     ("`batcher`", "refused", "the status says so"),
     ("RawDeployment mode, ServingRuntimes, InferenceGraphs, TrainedModels", "refused", ""),
+    (
+        "Bodies at the ingress",
+        "partly",
+        "read whole, up to 64 MiB, then passed on; a streamed answer comes in one piece",
+    ),
     ("Prometheus metrics: `GET /metrics` of the ingress without a service's host", "done", ""),
 )
 USED = {"storageUri", "protocolVersion", "env", "modelFormat", "runtime"}
