@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import sys
 import threading
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from pdk_nb.local.kubernetes.tls import ensure_certificates, write_kubeconfig
 from pdk_nb.local.kubernetes.volumes import Volumes
 from pdk_nb.local.kubernetes.wire import Server
 from pdk_nb.local.service import LOOPBACK, ServiceOptions, parse_options, run_main, serve_until_signalled
+
+log = logging.getLogger(__name__)
 
 # Each watch holds a thread for as long as its client stays.
 API_THREADS = 96
@@ -52,9 +56,18 @@ def port_taken(name: str, port: int, error: OSError) -> StackError:
     )
 
 
+class ApiServer(wsgi.Server):
+    """The threaded server of the API, with errors in the service's log."""
+
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+        """Log what could not be done; a client that leaves in the middle of a watch is no error."""
+        usual = isinstance(sys.exc_info()[1], OSError)
+        log.log(logging.DEBUG if usual else max(level, logging.WARNING), "%s", msg, exc_info=traceback)
+
+
 def bind(app: object, port: int, threads: int) -> wsgi.Server:
     """A threaded HTTP/1.1 server on loopback, not listening yet."""
-    server = wsgi.Server((LOOPBACK, port), app, numthreads=threads, request_queue_size=256)
+    server = ApiServer((LOOPBACK, port), app, numthreads=threads, request_queue_size=256)
     server.nodelay = True
     # Clients keep their connections; an idle one costs nothing.
     server.keep_alive_conn_limit = 512

@@ -46,7 +46,7 @@ def curl(cluster: ServiceProcess, folder: Path, host: str) -> tuple[str, str]:
     command = [program, "-sS", "-D", "-", "-H", f"Host: {host}", "-H", "Content-Type: application/json"]
     command += [f"{cluster.ready['ingress']}/v1/models/tiny:predict", "-d", f"@{folder / 'input.json'}"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
-    head, _, body = done.stdout.partition("\r\n\r\n")
+    head, _, body = done.stdout.partition("\n\n")
     assert head.startswith("HTTP/1.1 200"), done.stdout
     revision = next(line.partition(": ")[2] for line in head.splitlines() if line.startswith("X-Revision"))
     return body, revision

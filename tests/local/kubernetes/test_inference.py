@@ -41,7 +41,7 @@ def predict(cluster: ServiceProcess) -> tuple[int, dict[str, Any], str]:
             return error.code, json.loads(error.read()), ""
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
