@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 from python_pachyderm.proto.v2.pps import pps_pb2
 
@@ -88,7 +89,8 @@ time.sleep(600)
 
 
 def test_a_spout_brings_data_in(own_server: Callable[..., Server]) -> None:
-    client = own_server(token="sesame").client()
+    server = own_server(token="sesame")
+    client = server.client()
     create(client, "spout", {}, "", transform={"cmd": [sys.executable, "-c", SPOUT], "stdin": []}, spout={})
     create(client, "reader", pfs("spout", "/"), "cp /pfs/data/* /pfs/out/")
 
@@ -110,6 +112,11 @@ def test_a_spout_brings_data_in(own_server: Callable[..., Server]) -> None:
     client.stop_pipeline("spout")
     client.delete_pipeline("reader")
     client.delete_pipeline("spout")
+    # The daemon takes the spout's process along.
+    assert server.stop() == 0
+    assert not [
+        each for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"] == [sys.executable, "-c", SPOUT]
+    ]
 
 
 BATCH = """
