@@ -113,7 +113,7 @@ class Load:
             each.join()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60, why: Callable[[], str] = lambda: "") -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 180, why: Callable[[], str] = lambda: "") -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"the condition did not come true in time {why()}"
