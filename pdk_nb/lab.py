@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pdk_nb.doctor import Report
     from pdk_nb.drawings import Drawing
     from pdk_nb.lineage import Chain
-    from pdk_nb.predictions import Prediction
     from pdk_nb.report import Note, Table
+    from pdk_nb.serving.predictions import Prediction
     from pdk_nb.settings import Settings
     from pdk_nb.widgets import PredictionPanel
 

@@ -14,7 +14,7 @@ from pdk_nb.errors import DataError, DeploymentError, UsageError
 from pdk_nb.lineage import tracing as module
 from pdk_nb.mldm import Job
 from pdk_nb.names import Names
-from pdk_nb.predictions import Prediction
+from pdk_nb.serving.predictions import Prediction
 
 OLD, NEW = "1" * 32, "2" * 32
 UUID = "aaaaaaaa-0000-0000-0000-000000000000"

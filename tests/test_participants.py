@@ -14,7 +14,7 @@ from pdk_nb.chapters import participants, setup
 from pdk_nb.cli import main
 from pdk_nb.errors import UsageError
 from pdk_nb.names import PARTICIPANT_VARIABLE, Names, participant_of
-from pdk_nb.service_spec import check_service_name
+from pdk_nb.serving.spec import check_service_name
 
 LONGEST = "participant-no-9"
 KINDS = [each for each in vars(Names()) if each != "participant"]

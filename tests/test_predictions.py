@@ -13,7 +13,7 @@ import pytest
 
 from pdk_nb import serving
 from pdk_nb.errors import PredictionError
-from pdk_nb.predictions import Endpoint, curl_command, parse, send
+from pdk_nb.serving.predictions import Endpoint, curl_command, parse, send
 from tests.serving_tools import RED
 
 

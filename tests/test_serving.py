@@ -15,7 +15,7 @@ import pytest
 
 from pdk_nb import serving
 from pdk_nb.errors import DeploymentError, PredictionError, ServiceUnreachable, UsageError
-from pdk_nb.service_status import read_status
+from pdk_nb.serving.status import read_status
 from pdk_nb.settings import Secret, Settings, from_maps
 from tests.processes import ServiceProcess
 from tests.serving_tools import BLUE, RED, model_folder

@@ -15,7 +15,7 @@ from google.protobuf import json_format
 from pdk_nb import cli, mldm, specs
 from pdk_nb import settings as settings_module
 from pdk_nb.settings import Secret, Settings, from_maps
-from pdk_nb.spec_diff import normal_form, running, unified
+from pdk_nb.specs.diff import normal_form, running, unified
 from tests.processes import ServiceProcess
 
 PROJECT = "pdk-dogs-and-cats"

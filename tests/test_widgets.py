@@ -22,7 +22,7 @@ from pdk_nb import serving
 from pdk_nb.errors import DataError, PdkError, PredictionError
 from pdk_nb.lab import Lab
 from pdk_nb.names import Names
-from pdk_nb.predictions import Endpoint
+from pdk_nb.serving.predictions import Endpoint
 from pdk_nb.settings import from_maps
 from pdk_nb.widgets import PredictionPanel
 from pdk_nb.widgets.answer import curl_for

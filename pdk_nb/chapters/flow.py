@@ -11,7 +11,7 @@ from pdk_nb.drawings import Bar, Drawing, Edge, Graph, Node, Timeline
 from pdk_nb.errors import DeploymentError
 from pdk_nb.mldm import Job
 from pdk_nb.report import Note
-from pdk_nb.service_status import ServiceStatus
+from pdk_nb.serving.status import ServiceStatus
 
 if TYPE_CHECKING:
     from determined.common.experimental.model import ModelVersion

@@ -22,7 +22,7 @@ from pdk_nb.report import Markup, Table
 if TYPE_CHECKING:
     from pdk_nb.chapters.data import Arrival
     from pdk_nb.lab import Lab
-    from pdk_nb.predictions import Prediction
+    from pdk_nb.serving.predictions import Prediction
 
 # Pictures of one request; a request has a size limit, a folder has none.
 BATCH = 4

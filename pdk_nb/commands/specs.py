@@ -82,7 +82,7 @@ def command_diff(args: argparse.Namespace) -> int:
 
 def _diff(args: argparse.Namespace) -> int:
     from pdk_nb import mldm, settings, specs
-    from pdk_nb.spec_diff import unified
+    from pdk_nb.specs.diff import unified
 
     known = settings.load(kubeconfig_of(args), args.namespace)
     if args.files:

@@ -13,7 +13,7 @@ from pdk_nb.lineage.stations import Builder, add_data, add_registry, add_serving
 
 if TYPE_CHECKING:
     from pdk_nb.lab import Lab
-    from pdk_nb.predictions import Prediction
+    from pdk_nb.serving.predictions import Prediction
 
 SHORTEST_PREFIX = 6
 

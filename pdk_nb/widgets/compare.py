@@ -10,7 +10,7 @@ import ipywidgets
 from pdk_nb.chapters import comparison
 from pdk_nb.chapters.comparison import Rival
 from pdk_nb.errors import DeploymentError
-from pdk_nb.predictions import Endpoint
+from pdk_nb.serving.predictions import Endpoint
 from pdk_nb.widgets.answer import bars, headline, label_of, said, version_name
 from pdk_nb.widgets.asking import Asked
 from pdk_nb.widgets.batch import matrix, tally

@@ -16,7 +16,7 @@ from IPython.display import display
 from pdk_nb import serving
 from pdk_nb.chapters.prediction import pictures_in, remember
 from pdk_nb.errors import PdkError, PredictionError
-from pdk_nb.predictions import Endpoint
+from pdk_nb.serving.predictions import Endpoint
 from pdk_nb.widgets.answer import answer_view, said
 from pdk_nb.widgets.asking import SHOWN_SIDE, SHOWN_SIDE_OF_MANY, Asked, ask, prepare
 from pdk_nb.widgets.batch import batch_view, tally
@@ -26,7 +26,7 @@ from pdk_nb.widgets.upload import PictureUpload, entry_of
 
 if TYPE_CHECKING:
     from pdk_nb.lab import Lab
-    from pdk_nb.predictions import Prediction
+    from pdk_nb.serving.predictions import Prediction
 
 WELCOME = "Upload a picture, or choose a sample."
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pdk_nb.cluster import REQUEST_TIMEOUT_S, Cluster, Where, api_errors, covers, resolve
 from pdk_nb.errors import DeploymentError
-from pdk_nb.service_status import read_status
+from pdk_nb.serving.status import read_status
 
 __all__ = [
     "GROUP",

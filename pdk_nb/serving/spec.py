@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pdk_nb.errors import DeploymentError, UsageError
-from pdk_nb.service_status import read_status
+from pdk_nb.serving.status import read_status
 
 __all__ = [
     "API_VERSION",

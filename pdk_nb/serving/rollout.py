@@ -12,9 +12,9 @@ from typing import Any
 
 from pdk_nb.cluster import REQUEST_TIMEOUT_S, Cluster, Where, resolve
 from pdk_nb.errors import DeploymentError, UsageError
-from pdk_nb.service_objects import Applied, change, need, where_text
-from pdk_nb.service_spec import deployment_of, history, lineage_notes, recorded_version
-from pdk_nb.service_status import ServiceStatus, read_status
+from pdk_nb.serving.objects import Applied, change, need, where_text
+from pdk_nb.serving.spec import deployment_of, history, lineage_notes, recorded_version
+from pdk_nb.serving.status import ServiceStatus, read_status
 
 __all__ = ["Share", "canary", "promote", "revisions", "rollback", "set_canary", "traffic", "wait_share"]
 

@@ -13,12 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pdk_nb import predictions
 from pdk_nb.cluster import REQUEST_TIMEOUT_S, Cluster, Where, api_errors, connect, ensure_service_account, resolve
 from pdk_nb.errors import DeploymentError, PredictionError
-from pdk_nb.predictions import Endpoint, Prediction
-from pdk_nb.rollout import Share, canary, promote, revisions, rollback, set_canary, traffic, wait_share
-from pdk_nb.service_objects import (
+from pdk_nb.serving import predictions
+from pdk_nb.serving.objects import (
     GROUP,
     PLURAL,
     VERSION,
@@ -30,7 +28,9 @@ from pdk_nb.service_objects import (
     until_settled,
     where_text,
 )
-from pdk_nb.service_spec import (
+from pdk_nb.serving.predictions import Endpoint, Prediction
+from pdk_nb.serving.rollout import Share, canary, promote, revisions, rollback, set_canary, traffic, wait_share
+from pdk_nb.serving.spec import (
     HISTORY,
     HISTORY_LENGTH,
     Deployment,
@@ -40,7 +40,7 @@ from pdk_nb.service_spec import (
     predictor_spec,
     record,
 )
-from pdk_nb.service_status import ServiceStatus, failure_reasons, is_terminal, read_status
+from pdk_nb.serving.status import ServiceStatus, failure_reasons, is_terminal, read_status
 
 __all__ = [
     "Applied",
