@@ -30,7 +30,7 @@ class EcrRegistry:
     def _client(self) -> Any:
         import boto3
 
-        return boto3.client("ecr", region_name=self.region)
+        return boto3.session.Session().client("ecr", region_name=self.region)
 
     def ensure_repository(self, image: str) -> bool:
         """Create the repository of an image unless it is there; its tags cannot be overwritten.

@@ -99,7 +99,8 @@ class S3Store:
         self.uri = f"s3://{bucket}/"
         # Path style reaches bucket names with dots over any endpoint; Amazon's own names go in the host name.
         style = {"addressing_style": "path"} if endpoint or "." in bucket else {}
-        self._client = boto3.client(
+        # A session of its own: the shared one keeps the first credentials that any client found in this process.
+        self._client = boto3.session.Session().client(
             "s3",
             endpoint_url=endpoint or None,
             aws_access_key_id=access_key or None,

@@ -118,7 +118,8 @@ class S3Bucket:
         if not os.environ.get("AWS_DEFAULT_REGION") and not os.environ.get("AWS_REGION"):
             options["region_name"] = "us-east-1"
         path_style = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 3})
-        self._client = boto3.client("s3", config=path_style, **options)
+        # The shared session is not safe to use from several threads at once.
+        self._client = boto3.session.Session().client("s3", config=path_style, **options)
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys that begin with a prefix, in order."""
