@@ -6,8 +6,8 @@ python -m benchmarks.determined.ingest [--lines 1000000]
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
+import socket
 import tempfile
 import threading
 import time
@@ -55,23 +55,26 @@ def post_logs(session: requests.Session, address: str, task: str, lines: int) ->
 def post_metrics(address: str, trial: int, reports: int, clients: int) -> float:
     """Reports per second, one request each, from several clients."""
 
-    headers = {"Authorization": str(session_of(address).headers["Authorization"])}
+    token = str(session_of(address).headers["Authorization"])
+    host, port = address.removeprefix("http://").split(":")
 
     def run(first: int) -> None:
-        # The plainest client there is: the master is measured, not the client.
-        connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=30)
-        for step in range(first, reports, clients):
-            values = {
-                "trialId": trial,
-                "trialRunId": 1,
-                "stepsCompleted": step,
-                "metrics": {"avgMetrics": {"loss": 0.5}},
-            }
-            data = json.dumps({"group": "training", "metrics": values})
-            connection.request("POST", f"/api/v1/trials/{trial}/metrics", data, headers)
-            reply = connection.getresponse()
-            reply.read()
-            assert reply.status == 200
+        # The plainest client there is: on two cores a client that takes replies apart would measure itself.
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            for step in range(first, reports, clients):
+                values = {
+                    "trialId": trial,
+                    "trialRunId": 1,
+                    "stepsCompleted": step,
+                    "metrics": {"avgMetrics": {"loss": 0.5}},
+                }
+                data = json.dumps({"group": "training", "metrics": values})
+                connection.sendall(
+                    f"POST /api/v1/trials/{trial}/metrics HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: {token}\r\n"
+                    f"Content-Length: {len(data)}\r\n\r\n{data}".encode()
+                )
+                reply = connection.recv(4096)
+                assert reply.startswith(b"HTTP/1.1 200"), reply
 
     started = time.monotonic()
     threads = [threading.Thread(target=run, args=(number,)) for number in range(clients)]
