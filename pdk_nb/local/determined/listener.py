@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import socket
 import time
 from typing import Any
 
@@ -51,6 +52,64 @@ class Writer(StreamWriter):
             super()._flush_unlocked()  # type: ignore[misc]
 
 
+class Reader:
+    """Reads a connection through a plain buffer.
+
+    cheroot reads with the variant of ``io`` that is written in Python; that took a quarter of a small request's time.
+
+    Args:
+        connection: The socket, with its time-out set.
+    """
+
+    RECEIVE = 1 << 16
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._buffer = b""
+        self.bytes_read = 0
+
+    def _receive(self) -> bool:
+        piece = self._connection.recv(self.RECEIVE)
+        self._buffer += piece
+        self.bytes_read += len(piece)
+        return bool(piece)
+
+    def _take(self, size: int) -> bytes:
+        taken, self._buffer = self._buffer[:size], self._buffer[size:]
+        return taken
+
+    def readline(self, size: int | None = None) -> bytes:
+        """The next line with its end, or its first ``size`` bytes; what is left when the client has gone."""
+        limit = -1 if size is None else size
+        while True:
+            end = self._buffer.find(b"\n") + 1
+            if 0 <= limit <= len(self._buffer) and not 0 < end <= limit:
+                return self._take(limit)
+            if end or not self._receive():
+                return self._take(end or len(self._buffer))
+
+    def read(self, size: int | None = None) -> bytes:
+        """The next ``size`` bytes, or all; fewer when the client has gone."""
+        wanted = -1 if size is None else size
+        pieces = [self._take(wanted if wanted >= 0 else len(self._buffer))]
+        missing = wanted - len(pieces[0])
+        while missing and self._receive():
+            pieces.append(self._take(missing if missing >= 0 else len(self._buffer)))
+            missing = missing - len(pieces[-1]) if missing >= 0 else missing
+        return b"".join(pieces)
+
+    def has_data(self) -> bool:
+        """Whether something has been received that nobody has read."""
+        return bool(self._buffer)
+
+    def close(self) -> None:
+        """Nothing of its own is open."""
+
+
+def _file(connection: socket.socket, mode: str, size: int) -> Reader | Writer:
+    return Reader(connection) if "r" in mode else Writer(connection, mode, size)
+
+
 class Connection(server.HTTPConnection):
     """Stays with its thread while requests follow each other closely, as a trial's reports do.
 
@@ -58,9 +117,8 @@ class Connection(server.HTTPConnection):
     changes of threads cost more than the request itself.
     """
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.wfile = Writer(self.socket, "wb", self.wbufsize)
+    def __init__(self, owner: server.HTTPServer, connection: socket.socket, *_: Any) -> None:
+        super().__init__(owner, connection, _file)
 
     def communicate(self) -> bool:
         """Answer requests; returns whether the connection stays open."""
