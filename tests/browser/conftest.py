@@ -147,9 +147,14 @@ def app(stack: dict[str, str]) -> Iterator[App]:  # noqa: F811
     started.stop()
 
 
-@pytest.fixture(scope="session")
-def walked(server: JupyterServer, browser: Browser) -> Callable[[str], list[dict[str, str]]]:
-    """Runs notebooks in JupyterLab, once each and in order, up to the given one; gives its cells."""
+def walker(server: JupyterServer, browser: Browser, prefix: str = "") -> Callable[[str], list[dict[str, str]]]:
+    """What runs notebooks in JupyterLab, once each and in order, up to the given one, and gives its cells.
+
+    Args:
+        server: Where they lie.
+        browser: What opens them.
+        prefix: Begins the names of their pictures.
+    """
     from tests.browser.jupyter import open_notebook, run_all, shut_down_kernels
 
     done: dict[str, list[dict[str, str]]] = {}
@@ -164,12 +169,18 @@ def walked(server: JupyterServer, browser: Browser) -> Callable[[str], list[dict
                 open_notebook(tab, server, path.name)
                 done[path.name] = run_all(tab)
                 SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-                _whole(tab, SCREENSHOTS / f"{path.stem}.png")
+                _whole(tab, SCREENSHOTS / f"{prefix}{path.stem}.png")
                 context.close()
                 shut_down_kernels(server)
         return next(cells for name, cells in done.items() if name.startswith(last))
 
     return walk
+
+
+@pytest.fixture(scope="session")
+def walked(server: JupyterServer, browser: Browser) -> Callable[[str], list[dict[str, str]]]:
+    """Walks the notebooks as they are."""
+    return walker(server, browser)
 
 
 def _whole(page: Page, target: Path) -> None:
