@@ -77,5 +77,10 @@ class ServiceProcess:
 
 
 def heed_interrupts() -> None:
-    """For ``preexec_fn``: heed SIGINT, also where a shell started the tests in its background and had it ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Heed SIGINT from here on, also where a shell started the tests in its background and had it ignored.
+
+    Child processes inherit an ignored signal. ``preexec_fn`` could mend that in the child alone, but Python code
+    between fork and exec is not safe in a process with threads.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -28,13 +28,13 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subproc
     """The running app, without any cluster, and its address."""
     environment = {name: value for name, value in os.environ.items() if name not in ("KUBECONFIG", "JUPYTER_PATH")}
     environment |= {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path_factory.mktemp("home")), "PYTHONUNBUFFERED": "1"}
+    heed_interrupts()
     process = subprocess.Popen(
         [sys.executable, "-c", STARTER],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=heed_interrupts,
     )
     assert process.stdout is not None
     address = process.stdout.readline().strip()

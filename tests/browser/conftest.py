@@ -113,6 +113,7 @@ class App:
 
     def __init__(self, kubeconfig: str, *arguments: str) -> None:
         command = [sys.executable, "-m", "pdk_nb.cli", "app", "--no-browser", "--kubeconfig", kubeconfig, *arguments]
+        heed_interrupts()
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -120,7 +121,6 @@ class App:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=heed_interrupts,
         )
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
