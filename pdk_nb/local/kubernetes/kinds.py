@@ -107,45 +107,6 @@ SERVICE_ACCOUNTS = Kind(
     schema=CORE["ServiceAccount"],
 )
 SERVICES = Kind(
-    "serving.kserve.io",
-    "v1beta1",
-    "inferenceservices",
-    "InferenceService",
-    short=("isvc",),
-    columns=printer_columns(INFERENCE_SERVICE_COLUMNS),
-    custom=True,
-    schema=INFERENCE_SERVICE,
-)
-NAMESPACES = Kind(
-    "",
-    "v1",
-    "namespaces",
-    "Namespace",
-    False,
-    ("ns",),
-    columns=(NAME, Column("Status", at("status.phase")), AGE),
-    schema=CORE["Namespace"],
-)
-SECRETS = Kind(
-    "",
-    "v1",
-    "secrets",
-    "Secret",
-    columns=(NAME, Column("Type", at("type", "Opaque")), Column("Data", count("data")), AGE),
-    status=False,
-    schema=CORE["Secret"],
-)
-SERVICE_ACCOUNTS = Kind(
-    "",
-    "v1",
-    "serviceaccounts",
-    "ServiceAccount",
-    short=("sa",),
-    columns=(NAME, Column("Secrets", count("secrets")), AGE),
-    status=False,
-    schema=CORE["ServiceAccount"],
-)
-SERVICES = Kind(
     "",
     "v1",
     "services",
