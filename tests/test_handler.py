@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import sys
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +19,6 @@ from PIL import Image
 from pdk_nb import photos
 from tests.serving_tools import BLUE, RED, SIZE, model_folder, picture
 
-pytest.importorskip("ts")
-
 
 class Metrics:
     def __getattr__(self, name: str) -> Any:
@@ -28,7 +27,10 @@ class Metrics:
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from ts.model_loader import ModelLoaderFactory
+    with warnings.catch_warnings():
+        # TorchServe's package leaves its version file open.
+        warnings.simplefilter("ignore", ResourceWarning)
+        from ts.model_loader import ModelLoaderFactory
 
     folder = tmp_path_factory.mktemp("handler")
     mar = model_folder(folder / "served", "12") / "model-store" / "dogs-and-cats.mar"

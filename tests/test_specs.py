@@ -11,6 +11,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jsonpatch
+import jsonschema
 import pytest
 
 from pdk_nb import cli, specs
@@ -40,7 +42,6 @@ def test_the_official_schema_accepts_them(variant: Any) -> None:
     folder = reference_dir()
     if folder is None:
         pytest.skip("no reference folder with the official schemas")
-    jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads((folder / "schemas" / "pachyderm" / "CreatePipelineRequest.schema.json").read_text())
     checker = jsonschema.Draft4Validator(schema)
     for spec in specs.render(variant=variant):
@@ -73,7 +74,6 @@ def test_the_stages_parse_their_own_command_lines(variant: Any) -> None:
 
 
 def test_on_prem_mounts_the_checkpoints_and_runs_as_root() -> None:
-    jsonpatch = pytest.importorskip("jsonpatch")
     pod = {"containers": [{"name": "user", "volumeMounts": []}], "volumes": []}
     for spec in specs.render(variant="onprem"):
         patched = jsonpatch.apply_patch(pod, json.loads(spec["pod_patch"]))
