@@ -111,23 +111,24 @@ def covers(have: Any, want: Any) -> bool:
 
 
 def ensure_service_account(where: Settings) -> bool:
-    """The predictor's service account for models behind Pachyderm's S3 gateway, with its secret.
-
-    Where models lie in a bucket of MinIO, the secret holds MinIO's keys, which an administrator put there.
+    """The predictor's service account for models behind Pachyderm's S3 gateway or in MinIO, with its secret.
 
     Args:
-        where: The lab's settings: namespace, gateway, token.
+        where: The lab's settings: namespace, place of the models, keys.
 
     Returns:
-        Whether anything was created or changed.
+        Whether anything was created or changed; a bucket of a cloud needs no account.
     """
     cluster = resolve(where)
-    secret, account = manifests.gateway_account(where.mldm_s3_endpoint, cluster.namespace, where.pac_token.reveal())
-    # Compared with what is there, so in the form that the API gives back.
-    secret["data"] = {key: base64.b64encode(each.encode()).decode() for key, each in secret.pop("stringData").items()}
-    in_minio = bool(where.minio_url and where.kserve_model_bucket_name)
-    changed = not in_minio and _ensure(cluster, "secret", secret)
-    return _ensure(cluster, "service_account", account) or changed
+    changed = False
+    for each in manifests.predictors_account(where):
+        if "stringData" in each:
+            # Compared with what is there, so in the form that the API gives back.
+            given = each.pop("stringData").items()
+            each["data"] = {key: base64.b64encode(text.encode()).decode() for key, text in given}
+        kind = {"Secret": "secret", "ServiceAccount": "service_account"}[each["kind"]]
+        changed = _ensure(cluster, kind, each) or changed
+    return changed
 
 
 def _ensure(cluster: Cluster, kind: str, body: dict[str, Any]) -> bool:

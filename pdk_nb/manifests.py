@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from pdk_nb.settings import KEYS, SECRET_KEYS, Settings
+from pdk_nb.settings import KEYS, MINIO_SECRET_KEYS, SECRET_KEYS, Settings
 
 Object = dict[str, Any]
 
@@ -54,16 +54,18 @@ def worker_rbac(models_namespace: str = "models", mldm_namespace: str = "default
     return [role, binding]
 
 
-def gateway_account(endpoint: str, namespace: str = "models", key: str = "") -> list[Object]:
-    """Service account and secret with which KServe reads models through Pachyderm's S3 gateway.
+def gateway_account(endpoint: str, namespace: str = "models", key: str = "", secret_key: str = "") -> list[Object]:
+    """Service account and secret with which KServe reads models through Pachyderm's S3 gateway, or from MinIO.
 
     KServe takes the endpoint from the secret's annotations (``pkg/credentials/s3`` of KServe 0.13) and the keys from
-    its data. With authentication on, both keys are a Pachyderm token; without, they only have to be there.
+    its data. With authentication on, both keys of the gateway are a Pachyderm token; without, they only have to be
+    there.
 
     Args:
-        endpoint: ``host:port`` or URL of the gateway, as pods reach it.
+        endpoint: ``host:port`` or URL of the gateway or of MinIO, as pods reach it.
         namespace: Namespace of the InferenceServices.
-        key: Pachyderm token; empty without authentication.
+        key: Access key id, or Pachyderm token; empty without authentication.
+        secret_key: Secret access key; the same as the key when empty.
     """
     notes = {
         "serving.kserve.io/s3-endpoint": re.sub(r"^https?://", "", endpoint).rstrip("/"),
@@ -71,12 +73,13 @@ def gateway_account(endpoint: str, namespace: str = "models", key: str = "") -> 
         "serving.kserve.io/s3-region": "us-east-1",
         "serving.kserve.io/s3-useanoncredential": "false",
     }
+    key = key or UNCHECKED_KEY
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": GATEWAY_SECRET, "namespace": namespace, "annotations": notes},
         "type": "Opaque",
-        "stringData": dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), key or UNCHECKED_KEY),
+        "stringData": {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret_key or key},
     }
     account = {
         "apiVersion": "v1",
@@ -85,6 +88,25 @@ def gateway_account(endpoint: str, namespace: str = "models", key: str = "") -> 
         "secrets": [{"name": GATEWAY_SECRET}],
     }
     return [secret, account]
+
+
+def predictors_account(settings: Settings) -> list[Object]:
+    """The account that predictors read their model as, with its secret.
+
+    None in a cloud, whose bucket lets the namespace's default account in; the account alone where MinIO's keys are not
+    known, so that a secret which somebody made stays as it is.
+
+    Args:
+        settings: The lab's settings: where models are, and the keys for it.
+    """
+    namespace = settings.kserve_model_namespace
+    if not settings.kserve_model_bucket_name:
+        return gateway_account(settings.mldm_s3_endpoint, namespace, settings.pac_token.reveal())
+    if not settings.models_in_minio:
+        return []
+    keys = (settings.minio_access_key.reveal(), settings.minio_secret_key.reveal())
+    secret, account = gateway_account(settings.minio_url, namespace, *keys)
+    return [secret, account] if all(keys) else [account]
 
 
 def config_map(values: dict[str, str], namespace: str = "default") -> Object:
@@ -98,13 +120,17 @@ def config_map(values: dict[str, str], namespace: str = "default") -> Object:
 
 
 def pipeline_secret(values: dict[str, str], name: str = "pipeline-secret", namespace: str = "default") -> Object:
-    """The Secret that both pipelines map to variables; every key has to be there, even when it is empty."""
+    """The Secret that both pipelines map to variables; every key has to be there, even when it is empty.
+
+    MinIO's keys are in it only where they are known: nothing maps them elsewhere.
+    """
+    names = [*SECRET_KEYS, *(key for key in MINIO_SECRET_KEYS if values.get(key))]
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": name, "namespace": namespace},
         "type": "Opaque",
-        "stringData": {key: values.get(key, "") for key in SECRET_KEYS},
+        "stringData": {key: values.get(key, "") for key in names},
     }
 
 
@@ -133,6 +159,7 @@ def templates() -> dict[str, str]:
         )
     secret = [text([{**pipeline_secret({}), "stringData": None}]).replace("stringData: null\n", "stringData:\n")]
     secret += [f"  {key}: ''  # {used_by}\n" for key, used_by in SECRET_KEYS.items()]
+    secret += [f"  # {key}: ''  # {used_by}\n" for key, used_by in MINIO_SECRET_KEYS.items()]
     return {
         "worker-rbac.yaml": HEADS["worker-rbac.yaml"] + text(worker_rbac()),
         "s3-gateway.yaml": HEADS["s3-gateway.yaml"] + text(gateway_account("pachd.default:30600")),
@@ -144,8 +171,9 @@ def templates() -> dict[str, str]:
 HEADS = {
     "worker-rbac.yaml": "# Lets the deploy pipeline create InferenceServices in namespace models, and nothing else.\n",
     "s3-gateway.yaml": (
-        "# Lets KServe read models through Pachyderm's S3 gateway; only needed without a bucket for models.\n"
-        "# With authentication in Pachyderm, both keys are a Pachyderm token.\n"
+        "# Lets KServe read models through Pachyderm's S3 gateway; not needed with a bucket of a cloud.\n"
+        "# With authentication in Pachyderm, both keys are a Pachyderm token. With models in MinIO, the annotation\n"
+        "# has MinIO's address (s3-usehttps: '1' for https) and the keys are MinIO's.\n"
     ),
     "pdk-config.yaml": (
         "# Every address, bucket and namespace that the lab needs.\n"

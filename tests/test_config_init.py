@@ -11,10 +11,11 @@ import kubernetes
 import pytest
 import yaml
 
-from pdk_nb import configure, manifests
+from pdk_nb import configure, manifests, serving
 from pdk_nb.cli import main
 from pdk_nb.errors import UsageError
 from pdk_nb.settings import KEYS, load
+from tests.doctor_tools import broken, findings
 from tests.processes import ServiceProcess
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "docs" / "cluster"
@@ -170,6 +171,51 @@ def test_on_prem_with_minio(cluster: tuple[str, Any], capsys: pytest.CaptureFixt
     assert main(["config", "init", "--kubeconfig", kubeconfig]) == 0
     assert "# minio_secret_key: not shown" in (text := capsys.readouterr().out)
     assert MINIO_SECRET not in text
+    # The notebooks' own step finds everything as it should be.
+    assert serving.ensure_service_account(load(kubeconfig)) is False
+
+
+def test_a_minio_of_its_own_for_the_models(
+    cluster: tuple[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pachyderm keeps its data elsewhere, so that nobody on the cluster tells MinIO's keys."""
+    kubeconfig, client = cluster
+    core = kubernetes.client.CoreV1Api(client)
+    install(client, proxy="192.0.2.4", bucket_key="LOCAL", bucket="none")
+    (tmp_path / "password").write_text(PASSWORD)
+    where = ["--kubeconfig", kubeconfig, "--det-password-file", str(tmp_path / "password")]
+    minio = ["--set", "minio_url=https://minio.example.com", "--set", "kserve_model_bucket_name=models"]
+    assert main(["config", "init", *where, *minio]) == 0
+    assert "minio_access_key, minio_secret_key: FILL IN" in capsys.readouterr().out
+    assert main(["config", "init", "--apply", *where, *minio]) == 0
+    assert "MinIO's keys are not known" in capsys.readouterr().err
+    # Without keys there is the account, and no secret with keys of nobody.
+    assert core.read_namespaced_service_account("pach-deploy", "models").secrets[0].name == "pach-kserve-creds"
+    with pytest.raises(kubernetes.client.ApiException):
+        core.read_namespaced_secret("pach-kserve-creds", "models")
+    found = findings(load(kubeconfig), "cluster")["secret"]
+    broken(found, "no key minio_access_key, minio_secret_key")
+    for name, text in (("access", "lab"), ("secret", MINIO_SECRET)):
+        (tmp_path / name).write_text(text + "\n")
+    keys = ["--minio-access-key-file", str(tmp_path / "access"), "--minio-secret-key-file", str(tmp_path / "secret")]
+    assert main(["config", "init", "--apply", *where, *keys[:2]]) == 2
+    assert "no use without the other" in capsys.readouterr().err
+    assert main(found.fix.replace("FILE", "{}").format(keys[1], keys[3]).split()[1:] + where) == 0
+    said = capsys.readouterr()
+    assert MINIO_SECRET not in said.out + said.err
+    known = load(kubeconfig)
+    assert findings(known, "cluster")["secret"].state == "ok"
+    assert MINIO_SECRET not in f"{known} {known.entries}"
+    secret = core.read_namespaced_secret("pach-kserve-creds", "models")
+    assert secret.metadata.annotations["serving.kserve.io/s3-usehttps"] == "1"
+    assert findings(known, "storage")["account"].state == "ok"
+    # New keys reach the predictors with notebook 01.
+    data = {"minio_secret_key": base64.b64encode(b"changed").decode()}
+    core.patch_namespaced_secret("pipeline-secret", "default", {"data": data})
+    assert serving.ensure_service_account(load(kubeconfig)) is True
+    keys_now = core.read_namespaced_secret("pach-kserve-creds", "models").data
+    assert base64.b64decode(keys_now["AWS_SECRET_ACCESS_KEY"]) == b"changed"
+    assert base64.b64decode(keys_now["AWS_ACCESS_KEY_ID"]) == b"lab"
 
 
 def test_what_nobody_tells_is_marked_and_not_applied(

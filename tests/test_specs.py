@@ -130,6 +130,12 @@ def test_a_bucket_on_minio_gets_its_address_and_keys() -> None:
     assert "--cloud-model-endpoint http://minio:9000" in deploy["transform"]["stdin"][-1]
     mapped = {each["env_var"]: each["key"] for each in deploy["transform"]["secrets"]}
     assert specs.BUCKET_SECRETS.items() <= mapped.items()
+    assert "--service-account-name pach-deploy" in deploy["transform"]["stdin"][-1]
+    # Checkpoints in a folder of the nodes are mounted all the same.
+    assert "pod_patch" not in deploy
+    params = specs.params_for(from_maps({**config, "mlde_bucket_name": "/mnt/checkpoints"}))
+    for spec in specs.render(variant="cloud", params=params):
+        assert '"path": "/mnt/checkpoints"' in spec["pod_patch"]
     _, plain = specs.render(variant="cloud")
     assert not {each["env_var"] for each in plain["transform"]["secrets"]} & set(specs.BUCKET_SECRETS)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -18,11 +20,14 @@ import torch
 import yaml
 
 from pdk_nb import archive, mlde, serving, specs, torchscript, torchserve_config
+from pdk_nb.cli import main
 from pdk_nb.errors import DeploymentError, SettingsError, UsageError
-from pdk_nb.settings import Settings, from_maps
+from pdk_nb.names import Names
+from pdk_nb.settings import Settings, from_maps, load
 from pdk_nb.stages import deploy, deploy_options
 from pdk_nb.stages.model_info import ModelInfo
-from tests.object_stores import REGION, google_storage, signed_s3
+from tests.doctor_tools import findings
+from tests.object_stores import REGION, SignedS3, google_storage, signed_s3
 from tests.processes import ServiceProcess
 from tests.serving_tools import BLUE, PREPROCESS, RED, SIZE
 
@@ -375,3 +380,54 @@ def test_with_a_bucket_the_job_waits_for_the_service(
     answers = serving.predict(cluster, f"on-{host}", [RED, BLUE])
     assert [(each.label, each.version) for each in answers] == [("cat", JOB), ("dog", JOB)]
     serving.delete(cluster, f"on-{host}")
+
+
+@pytest.fixture
+def minio() -> Iterator[SignedS3]:
+    with signed_s3() as server:
+        yield server
+
+
+@pytest.mark.slow
+def test_with_a_bucket_on_minio_everything_follows_from_pdk_config(
+    job: Path, cluster: Settings, minio: SignedS3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
+) -> None:
+    """An administrator says where MinIO is; the pipeline and the predictor get address and keys from that."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, text in (("access", minio.access_key), ("secret", minio.secret_key), ("password", "a-password")):
+        (tmp_path / name).write_text(text)
+    values = {
+        **{f"{name}_{part}": text for name in ("mldm", "mlde") for part, text in (("host", "h"), ("port", "1"))},
+        "kserve_ingress_host": cluster.kserve_ingress_host,
+        "kserve_ingress_port": str(cluster.kserve_ingress_port),
+        "minio_url": minio.endpoint,
+        "kserve_model_bucket_name": "models",
+    }
+    words = [word for key, text in values.items() for word in ("--set", f"{key}={text}")]
+    words += ["--minio-access-key-file", str(tmp_path / "access"), "--minio-secret-key-file", str(tmp_path / "secret")]
+    words += ["--det-password-file", str(tmp_path / "password")]
+    assert main(["config", "init", "--apply", "--kubeconfig", str(cluster.kubeconfig), *words]) == 0
+    known = load(cluster.kubeconfig)
+    assert {name: each.state for name, each in findings(known, "storage").items()} == {"models": "ok", "account": "ok"}
+    assert findings(known, "cluster")["secret"].state == "ok"
+    # The job gets what the rendered pipeline gives it, and nothing else.
+    _, spec = specs.render_for(known, Names())
+    core = serving.connect(cluster).core
+    secret = core.read_namespaced_secret(known.mldm_pipeline_secret, known.mldm_namespace).data
+    for each in spec["transform"]["secrets"]:
+        monkeypatch.setenv(each["env_var"], base64.b64decode(secret[each["key"]]).decode())
+    command = shlex.split(spec["transform"]["stdin"][-1])
+    assert command[:3] == ["exec", "python", "deploy.py"]
+    assert deploy.main([*command[3:], "--wait-timeout", "120"]) == 0
+    for name in specs.BUCKET_SECRETS:
+        monkeypatch.delenv(name)
+    service = Names().service
+    assert serving.service_status(known, service).storage_uri == f"s3://models/dogs-and-cats/{JOB}/"
+    answers = serving.predict(known, service, [RED, BLUE])
+    assert [(each.label, each.version) for each in answers] == [("cat", JOB), ("dog", JOB)]
+    assert main(["storage", "list", "--kubeconfig", str(cluster.kubeconfig)]) == 0
+    said = capsys.readouterr()
+    assert f"s3://models/dogs-and-cats/{JOB}/" in said.out.splitlines()
+    assert minio.secret_key not in said.out + said.err
+    serving.delete(known, service)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import grpc
 
-from pdk_nb import mlde, mldm, serving, specs, storage
+from pdk_nb import mlde, mldm, serving, storage
 from pdk_nb.chapters import comparison, deployment
 from pdk_nb.errors import DeploymentError, PdkError
 from pdk_nb.report import Table
@@ -205,7 +205,7 @@ def _storage_steps(lab: Lab) -> tuple[list[Step], tuple[str, ...]]:
         endpoint = urlsplit(known.minio_url).hostname
         if endpoint:
             socket.getaddrinfo(endpoint, None)
-        store = storage.open_store(specs.cloud_host(known), known.kserve_model_bucket_name, endpoint=known.minio_url)
+        store = storage.models_of(known)
         keys = list(store.keys(prefix))
     except (DeploymentError, OSError) as error:
         what = getattr(error, "what", str(error))

@@ -90,7 +90,7 @@ def _download(lab: Lab, commit: str, target: Path) -> str:
         )
     scheme, _, rest = found.storage_uri.partition("://")
     bucket, _, prefix = rest.strip("/").partition("/")
-    store = storage.open_store("gcp" if scheme == "gs" else "aws", bucket, endpoint=lab.settings.minio_url)
+    store = storage.models_of(lab.settings, f"{scheme}://{bucket}")
     key = f"{prefix}/model-store/{lab.names.model}.mar"
     target.write_bytes(store.read(key))
     return f"{scheme}://{bucket}/{key}"

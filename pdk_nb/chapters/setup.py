@@ -32,7 +32,9 @@ def create_projects(lab: Lab) -> Table:
     ]
     rows += _determined_project(lab)
     made = serving.ensure_service_account(lab.settings)
-    rows.append(("Service account that reads models", specs.SERVICE_ACCOUNT, "created" if made else "unchanged"))
+    in_cloud = lab.settings.kserve_model_bucket_name and not lab.settings.minio_url
+    account = "default" if in_cloud else specs.SERVICE_ACCOUNT
+    rows.append(("Service account that reads models", account, "created" if made else "unchanged"))
     return Table(("What", "Name", "Outcome"), rows)
 
 

@@ -26,6 +26,10 @@ def register(commands: Subparsers, options: Options) -> None:
     init.add_argument("--det-user", metavar="U", default="", help="Determined user of the pipelines (default: admin)")
     init.add_argument("--det-password-file", metavar="F", help="file with that user's password; '-' asks for it")
     init.add_argument("--pac-token-file", metavar="F", help="file with a Pachyderm token; '-' asks for it")
+    init.add_argument(
+        "--minio-access-key-file", metavar="F", help="file with MinIO's access key (default: Pachyderm's)"
+    )
+    init.add_argument("--minio-secret-key-file", metavar="F", help="file with MinIO's secret key; '-' asks for it")
     init.set_defaults(handler=command_init)
 
 
@@ -34,6 +38,8 @@ def command_init(args: argparse.Namespace) -> int:
     from pdk_nb import configure
     from pdk_nb.settings import api_client
 
+    if bool(args.minio_access_key_file) != bool(args.minio_secret_key_file):
+        raise UsageError("One of MinIO's keys is of no use without the other.", fix=configure.MINIO_FLAGS)
     client = api_client(kubeconfig_of(args) or None)
     plan = configure.make_plan(
         client,
@@ -44,6 +50,8 @@ def command_init(args: argparse.Namespace) -> int:
         det_user=args.det_user,
         det_password=_secret(args.det_password_file, "Password of Determined's user"),
         pac_token=_secret(args.pac_token_file, "Pachyderm token"),
+        minio_access_key=_secret(args.minio_access_key_file, "MinIO's access key"),
+        minio_secret_key=_secret(args.minio_secret_key_file, "MinIO's secret key"),
     )
     missing = plan.missing
     if not args.apply:
@@ -60,6 +68,8 @@ def command_init(args: argparse.Namespace) -> int:
             print(f"{name}: {outcome}")
     for key in missing:
         say(f"to do: {key} is not known; --set {key}=..." if key != "det_password" else NO_PASSWORD)
+    if plan.lacks_minio_keys:
+        say(f"to do: MinIO's keys are not known; --apply {configure.MINIO_FLAGS}")
     say("Next: pdk-nb doctor")
     return 0
 

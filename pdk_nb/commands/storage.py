@@ -33,7 +33,7 @@ def register(commands: Subparsers, options: Options) -> None:
 
 
 def _store(args: argparse.Namespace) -> ModelStore:
-    from pdk_nb import settings, specs, storage
+    from pdk_nb import settings, storage
 
     if args.bucket:
         scheme, separator, _ = args.bucket.partition("://")
@@ -47,8 +47,7 @@ def _store(args: argparse.Namespace) -> ModelStore:
             where="kserve_model_bucket_name of pdk-config",
             fix="Nothing needs to be prepared. To look at another bucket, name it with --bucket.",
         )
-    endpoint = args.endpoint or known.minio_url
-    return storage.open_store(specs.cloud_host(known), known.kserve_model_bucket_name, endpoint=endpoint)
+    return storage.models_of(known, endpoint=args.endpoint)
 
 
 def command_prepare(args: argparse.Namespace) -> int:

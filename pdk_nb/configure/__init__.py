@@ -7,6 +7,6 @@ Secrets go from where they are to where they are needed, and into no text.
 from __future__ import annotations
 
 from pdk_nb.configure.applying import apply, put
-from pdk_nb.configure.plan import Plan, check_names, make_plan
+from pdk_nb.configure.plan import MINIO_FLAGS, Plan, check_names, make_plan
 
-__all__ = ["Plan", "apply", "check_names", "make_plan", "put"]
+__all__ = ["MINIO_FLAGS", "Plan", "apply", "check_names", "make_plan", "put"]

@@ -14,13 +14,13 @@ from pdk_nb.settings import (
     CONFIG_MAP,
     KEYS,
     MASKED_SECRET_KEYS,
+    MINIO_SECRET_KEYS,
     SECRET_KEYS,
     Settings,
     clean,
     from_maps,
     without_credentials,
 )
-from pdk_nb.specs import BUCKET_SECRETS
 
 REQUEST_TIMEOUT_S = 10.0
 TO_DO = "FILL IN"
@@ -48,13 +48,11 @@ class Plan:
         namespace: Namespace of ``pdk-config``.
         values: Values of ``pdk-config``.
         secret: Values of the pipelines' secret; never printed where they are secret.
-        storage_keys: Access key and secret key of MinIO, where models lie in it.
     """
 
     namespace: str
     values: dict[str, Value]
     secret: dict[str, Value] = field(repr=False, default_factory=dict)
-    storage_keys: tuple[str, str] = field(repr=False, default=("", ""))
 
     @property
     def settings(self) -> Settings:
@@ -68,6 +66,12 @@ class Plan:
             {key: value.text for key, value in self.secret.items()},
             namespace=self.namespace,
         )
+
+    @property
+    def lacks_minio_keys(self) -> bool:
+        """Whether models are in MinIO and nobody tells its keys."""
+        known = self.settings
+        return known.models_in_minio and not (known.minio_access_key and known.minio_secret_key)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -85,28 +89,13 @@ class Plan:
         pipelines = manifests.pipeline_secret(secret, known.mldm_pipeline_secret, known.mldm_namespace)
         if "det_password" not in secret:
             del pipelines["stringData"]["det_password"]
-        if all(self.storage_keys):
-            # The deploy stage writes to MinIO with these.
-            pipelines["stringData"] |= dict(zip(MINIO_KEYS, self.storage_keys, strict=True))
         return [
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": known.kserve_model_namespace}},
             manifests.config_map(data, self.namespace),
             pipelines,
             *manifests.worker_rbac(known.kserve_model_namespace, known.mldm_namespace),
-            *self._account(known),
+            *manifests.predictors_account(known),
         ]
-
-    def _account(self, known: Settings) -> list[manifests.Object]:
-        """The predictors' account, where models are not in a cloud's own bucket."""
-        namespace = known.kserve_model_namespace
-        if not known.kserve_model_bucket_name:
-            return manifests.gateway_account(known.mldm_s3_endpoint, namespace, known.pac_token.reveal())
-        if not known.minio_url:
-            return []
-        secret, account = manifests.gateway_account(known.minio_url, namespace)
-        keys = dict(zip(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), self.storage_keys, strict=True))
-        secret["stringData"] = {name: key for name, key in keys.items() if key}
-        return [secret, account]
 
     def text(self) -> str:
         """The same as YAML for people: sources beside the values, and no secret."""
@@ -140,11 +129,13 @@ class Plan:
             text += f"  # {key}: not shown ({source}); --apply writes it\n"
         if each["metadata"]["name"] == self.settings.mldm_pipeline_secret and "det_password" not in each["stringData"]:
             text += f"  # det_password: {TO_DO}: --apply --det-password-file FILE\n"
+        if each["metadata"]["name"] == self.settings.mldm_pipeline_secret and self.lacks_minio_keys:
+            text += f"  # minio_access_key, minio_secret_key: {TO_DO}: {MINIO_FLAGS}\n"
         return text
 
 
-MINIO_KEYS = tuple(BUCKET_SECRETS.values())
-_S3_KEYS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", *MINIO_KEYS})
+MINIO_FLAGS = "--minio-access-key-file FILE --minio-secret-key-file FILE"
+_S3_KEYS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"})
 
 
 def _key(name: str) -> Any:
@@ -183,6 +174,8 @@ def make_plan(
     det_user: str = "",
     det_password: str = "",
     pac_token: str = "",
+    minio_access_key: str = "",
+    minio_secret_key: str = "",
 ) -> Plan:
     """Look at the cluster and decide on every value.
 
@@ -195,6 +188,8 @@ def make_plan(
         det_user: Determined user for pipelines; that of the secret, or ``admin``, when empty.
         det_password: Their password; that of the secret when empty.
         pac_token: Pachyderm token; that of the secret when empty.
+        minio_access_key: Access key of the bucket of models in MinIO; that of the secret when empty, or Pachyderm's.
+        minio_secret_key: Its secret key, from the same places.
 
     Raises:
         UsageError: A chosen key does not exist.
@@ -217,9 +212,9 @@ def make_plan(
         known = plan.settings
         old = _secret(core, known.mldm_namespace, known.mldm_pipeline_secret)
         plan.secret = _secret_values(known, old, det_user, det_password, pac_token)
-        if known.minio_url and known.kserve_model_bucket_name:
-            storage = _secret(core, known.mldm_namespace, discovery.STORAGE_SECRET)
-            plan.storage_keys = (storage.get("MINIO_ID", ""), storage.get("MINIO_SECRET", ""))
+        if known.models_in_minio:
+            given = (minio_access_key, minio_secret_key)
+            plan.secret |= _minio_values(old, given, _secret(core, known.mldm_namespace, discovery.STORAGE_SECRET))
     except urllib3.exceptions.HTTPError as error:
         raise ServiceUnreachable(
             f"The Kubernetes API does not answer: {getattr(error, 'reason', None) or error}",
@@ -271,6 +266,20 @@ def _secret_values(
         else:
             values[key] = Value("admin" if key == "det_user" else "", "default")
     return values
+
+
+def _minio_values(old: Mapping[str, str], given: tuple[str, str], storage: Mapping[str, str]) -> dict[str, Value]:
+    """MinIO's keys; both from one place, because keys of two places do not belong together."""
+    standing = (old.get("minio_access_key", ""), old.get("minio_secret_key", ""))
+    pachyderms = (storage.get("MINIO_ID", ""), storage.get("MINIO_SECRET", ""))
+    for keys, source in (
+        (given, "--minio-access-key-file"),
+        (standing, "as it was"),
+        (pachyderms, f"Secret {discovery.STORAGE_SECRET}"),
+    ):
+        if all(keys):
+            return {name: Value(key, source) for name, key in zip(MINIO_SECRET_KEYS, keys, strict=True)}
+    return {name: Value("", "") for name in MINIO_SECRET_KEYS}
 
 
 def _config(core: Any, namespace: str) -> dict[str, str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from pdk_nb.configure import MINIO_FLAGS
 from pdk_nb.doctor.context import TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
 from pdk_nb.errors import PdkError
-from pdk_nb.settings import CONFIG_MAP, SECRET_KEYS
-from pdk_nb.specs import BUCKET_SECRETS, DEPLOY_SECRETS, TRAIN_SECRETS
+from pdk_nb.settings import CONFIG_MAP, MINIO_SECRET_KEYS, SECRET_KEYS
+from pdk_nb.specs import DEPLOY_SECRETS, TRAIN_SECRETS
 
+SECRETS = frozenset({*SECRET_KEYS, *MINIO_SECRET_KEYS})
 NEEDED_VALUES = ("det_master", "det_user", "det_password")
 
 
@@ -55,12 +57,12 @@ def _config(context: Context) -> Findings:
         fix = "pdk-nb config init --apply" if "no ConfigMap" in error.what else error.fix
         yield Finding("cluster.config", "broken", error.what, error.where or place, why, fix)
         return
-    missing = [each for each in known.missing if each not in SECRET_KEYS]
+    missing = [each for each in known.missing if each not in SECRETS]
     if missing:
         what = f"{len(missing)} value(s) are missing: {', '.join(missing)}."
         yield Finding("cluster.config", "broken", what, place, why, context.set_values(**dict.fromkeys(missing, "...")))
     else:
-        count = sum(bool(entry.value) for entry in known.entries if entry.key not in SECRET_KEYS)
+        count = sum(bool(entry.value) for entry in known.entries if entry.key not in SECRETS)
         yield Finding("cluster.config", "ok", f"All required values are there ({count} set).", place)
     yield from _secret(context)
     yield from _namespace(context)
@@ -85,10 +87,10 @@ def _secret(context: Context) -> Findings:
         yield Finding("cluster.secret", "broken", what, place, why, fix)
         return
     data = found.data or {}
-    minio = BUCKET_SECRETS.values() if known.minio_url and known.kserve_model_bucket_name else ()
+    minio = tuple(MINIO_SECRET_KEYS) if known.models_in_minio else ()
     wanted = sorted({*TRAIN_SECRETS.values(), *DEPLOY_SECRETS.values(), *minio})
     absent = [key for key in wanted if key not in data]
-    empty = [key for key in NEEDED_VALUES if key in data and not getattr(known, key)]
+    empty = [key for key in (*NEEDED_VALUES, *minio) if key in data and not getattr(known, key)]
     if absent or empty:
         words = [f"no key {', '.join(absent)}"] if absent else []
         words += [f"no value for {', '.join(empty)}"] if empty else []
@@ -97,6 +99,9 @@ def _secret(context: Context) -> Findings:
             f"kubectl -n {known.mldm_namespace} patch secret {known.mldm_pipeline_secret} --type merge "
             f"-p '{{\"stringData\": {{{pairs}}}}}'"
         )
+        if {*absent, *empty} <= {*MINIO_SECRET_KEYS}:
+            # The predictors' account gets them in the same step.
+            fix = f"{context.set_values()}{MINIO_FLAGS}"
         yield Finding("cluster.secret", "broken", f"It has {' and '.join(words)}.", place, why, fix)
         return
     yield Finding("cluster.secret", "ok", f"All {len(wanted)} keys that the pipelines map are there.", place)

@@ -39,7 +39,7 @@ def _bucket(context: Context) -> Findings:
         yield Finding("storage.models", "unknown", what, where, why, ask)
         return
     try:
-        store = storage.open_store(host, bucket, endpoint=known.minio_url)
+        store = storage.models_of(known)
         storage.probe(store, context.names.model)
     except PdkError as error:
         lacking = any(word in error.what for word in WITHOUT_CREDENTIALS)
@@ -49,7 +49,8 @@ def _bucket(context: Context) -> Findings:
         else:
             yield Finding("storage.models", "broken", error.what, where, why, fix)
         return
-    what = "A probe was written, read back and deleted, with this machine's credentials."
+    whose = "the pipelines' keys" if known.minio_access_key else "this machine's credentials"
+    what = f"A probe was written, read back and deleted, with {whose}."
     yield Finding("storage.models", "ok", what, where)
 
 

@@ -84,4 +84,9 @@ SECRET_KEYS: dict[str, str] = {
     "pachd_lb_service_port": "address of Pachyderm for trials",
     "kserve_namespace": "namespace of the InferenceService for pipelines",
 }
-MASKED_SECRET_KEYS = frozenset({"det_password", "pac_token"})
+# Only where models lie in a bucket of MinIO (``minio_url``): the deploy stage and the predictors log in with them.
+MINIO_SECRET_KEYS: dict[str, str] = {
+    "minio_access_key": "log-in to the bucket of models, with minio_url",
+    "minio_secret_key": "log-in to the bucket of models, with minio_url",
+}
+MASKED_SECRET_KEYS = frozenset({"det_password", "pac_token", *MINIO_SECRET_KEYS})

@@ -102,12 +102,19 @@ class Settings:
     pachd_lb_service_host: str = ""
     pachd_lb_service_port: int = 0
     kserve_namespace: str = ""
+    minio_access_key: Secret = field(default_factory=Secret)
+    minio_secret_key: Secret = field(default_factory=Secret)
     entries: tuple[Entry, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def missing(self) -> tuple[str, ...]:
         """Required keys that have no value."""
         return tuple(each.key for each in self.entries if each.required and each.source == "missing")
+
+    @property
+    def models_in_minio(self) -> bool:
+        """Whether models are kept in a bucket of MinIO."""
+        return bool(self.minio_url and self.kserve_model_bucket_name)
 
     @property
     def master_url(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pdk_nb.errors import SettingsError
-from pdk_nb.settings.keys import CONFIG_MAP, KEYS, MASKED_SECRET_KEYS, SECRET_KEYS
+from pdk_nb.settings.keys import CONFIG_MAP, KEYS, MASKED_SECRET_KEYS, MINIO_SECRET_KEYS, SECRET_KEYS
 from pdk_nb.settings.model import Entry, Secret, Settings
 
 
@@ -86,7 +86,9 @@ def from_maps(
         sources["mldm_s3_endpoint"] = "derived"
 
     secret_name = str(values["mldm_pipeline_secret"])
-    decoded = {name: clean((secret or {}).get(name)) for name in SECRET_KEYS}
+    in_minio = values["minio_url"] and values["kserve_model_bucket_name"]
+    asked = {**SECRET_KEYS, **(MINIO_SECRET_KEYS if in_minio else {})}
+    decoded = {name: clean((secret or {}).get(name)) for name in asked}
     entries = [
         Entry(
             each.name,
@@ -98,7 +100,7 @@ def from_maps(
         )
         for each in KEYS
     ]
-    for name, used_by in SECRET_KEYS.items():
+    for name, used_by in asked.items():
         shown = str(Secret(decoded[name])) if name in MASKED_SECRET_KEYS else decoded[name]
         # An empty token is the community edition's normal state.
         required = name not in {
@@ -106,6 +108,8 @@ def from_maps(
             "pachd_lb_service_host",
             "pachd_lb_service_port",
             "kserve_namespace",
+            # Only the pipelines need them; the doctor asks for them.
+            *MINIO_SECRET_KEYS,
         }
         entries.append(Entry(name, "", shown, secret_name if decoded[name] else "missing", used_by, required=required))
     return Settings(
@@ -119,6 +123,8 @@ def from_maps(
         pachd_lb_service_host=decoded["pachd_lb_service_host"],
         pachd_lb_service_port=_port("pachd_lb_service_port", decoded["pachd_lb_service_port"]),
         kserve_namespace=decoded["kserve_namespace"] or str(values["kserve_model_namespace"]),
+        minio_access_key=Secret(decoded.get("minio_access_key", "")),
+        minio_secret_key=Secret(decoded.get("minio_secret_key", "")),
         entries=tuple(entries),
     )
 

@@ -176,7 +176,8 @@ def _pipeline(
         # A failed try would start a second experiment or deployment; the stages retry what can be retried.
         "datum_tries": 1,
     }
-    if variant == "onprem":
+    # A bucket of MinIO is on-prem as well: checkpoints may still be in a folder of the nodes.
+    if variant == "onprem" or params.endpoint:
         patch = _pod_patch(params.shared_folder)
         if patch:
             spec["pod_patch"] = json.dumps(patch)

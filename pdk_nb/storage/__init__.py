@@ -6,6 +6,7 @@ KServe 0.12 to 0.14 puts archives into the wrong folder otherwise, and ``dogs-an
 """
 
 from pdk_nb.storage.models import delete_version, make_folders, probe, upload_model, versions
+from pdk_nb.storage.places import models_of
 from pdk_nb.storage.stores import FolderStore, GcsStore, ModelStore, S3Store, gateway_bucket, open_store
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "delete_version",
     "gateway_bucket",
     "make_folders",
+    "models_of",
     "open_store",
     "probe",
     "upload_model",

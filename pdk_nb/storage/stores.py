@@ -221,6 +221,7 @@ def open_store(
     output: Path | None = None,
     output_uri: str = "",
     endpoint: str = "",
+    keys: tuple[str, str] = ("", ""),
 ) -> ModelStore:
     """The model store for a platform.
 
@@ -230,6 +231,7 @@ def open_store(
         output: The output folder, when host is None.
         output_uri: How KServe finds it.
         endpoint: URL of another S3 than Amazon's.
+        keys: Access key and secret key for S3; found by boto3 when empty.
 
     Raises:
         UsageError: The arguments do not fit together.
@@ -248,5 +250,5 @@ def open_store(
     if host == "gcp":
         return GcsStore(name)
     if host in ("aws", "s3"):
-        return S3Store(name, endpoint=endpoint)
+        return S3Store(name, endpoint=endpoint, access_key=keys[0], secret_key=keys[1])
     raise UsageError(f"'{host}' is no model host; known are gcp and aws.", where="--cloud-model-host")
