@@ -73,7 +73,9 @@ def post_metrics(address: str, trial: int, reports: int, clients: int) -> float:
                     f"POST /api/v1/trials/{trial}/metrics HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: {token}\r\n"
                     f"Content-Length: {len(data)}\r\n\r\n{data}".encode()
                 )
-                reply = connection.recv(4096)
+                reply = b""
+                while not reply.endswith(b"\r\n\r\n{}"):
+                    reply += connection.recv(4096) or b"(closed)\r\n\r\n{}"
                 assert reply.startswith(b"HTTP/1.1 200"), reply
 
     started = time.monotonic()

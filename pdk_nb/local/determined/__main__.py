@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import threading
 from pathlib import Path
 
 from pdk_nb.local.determined.api.application import Application
@@ -24,16 +23,16 @@ def serve(options: ServiceOptions) -> None:
     master.ensure_accounts(options.credentials["admin_password"], options.credentials["user_password"])
     # Trials of a master that was killed keep asking for it, and may hold its port.
     master.end_left_overs()
-    server = bind(Application(master), options.ports["master"])
-    port = int(server.bind_addr[1])
+    listener = bind(Application(master), options.ports["master"])
+    port = listener.port
     # Experiments first: what the master tells its clients must be true from the first reply on. Trials that start
     # now are queued by the listening socket.
     master.start(port)
-    threading.Thread(target=server.serve, name="master", daemon=True).start()
+    listener.start()
 
     def stop() -> None:
         master.experiments.stop()
-        server.stop()
+        listener.stop()
         master.store.close()
 
     serve_until_signalled(options, {"determined": f"http://{LOOPBACK}:{port}"}, stop)

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 def now() -> str:
     """The current time."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return _text(datetime.now(timezone.utc))
 
 
 def parse(text: str) -> datetime:
@@ -25,4 +25,8 @@ def normalised(text: str | None) -> str:
         return now()
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return _text(moment.astimezone(timezone.utc))
+
+
+def _text(moment: datetime) -> str:
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

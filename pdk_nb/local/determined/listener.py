@@ -1,153 +1,220 @@
-"""The master's HTTP listener on loopback."""
+"""The master's HTTP listener on loopback.
+
+uvicorn speaks HTTP. A call that never waits is answered where its request was read: on two cores a change of threads
+costs more than most calls do. All others have a thread for as long as they last, as every trial and every reader of a
+log waits for something.
+"""
 
 from __future__ import annotations
 
-import select
+import asyncio
+import logging
 import socket
+import threading
 import time
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from cheroot import server, wsgi
-from cheroot.makefile import StreamWriter
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pdk_nb.errors import StackError
-from pdk_nb.local.service import LOOPBACK, free_port
+from pdk_nb.local.determined.api.application import Application, Reply, Sent
+from pdk_nb.local.determined.pipe import Pipe
+from pdk_nb.local.service import LOOPBACK
 
-__all__ = ["bind"]
+__all__ = ["Listener", "bind"]
 
-# Every trial and every reader of a log holds a thread for as long as it waits.
 THREADS = 96
+BACKLOG = 256
 BIND_SECONDS = 3.0
-#: How long a connection's thread waits for the next request.
-LINGER_SECONDS = 0.002
+KEEP_ALIVE_SECONDS = 120
+#: How long a stop lets replies under way end by themselves; longer than the longest wait between two looks at ``gone``.
+STOP_SECONDS = 2.0
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-class Gateway(wsgi.Gateway_10):
-    """Also tells the application which connection a request came by, to notice a reader that left."""
+class Outbox:
+    """A connection's transport that sends what one turn of the loop writes at once.
 
-    def get_environ(self) -> dict[str, Any]:  # type: ignore[override]
-        """The WSGI environment."""
-        environ: dict[str, Any] = super().get_environ()
-        environ["pdk.connection"] = self.req.conn.socket
-        return environ
-
-    def write(self, chunk: bytes) -> None:
-        """Send a piece of the reply; the first one leaves together with the headers."""
-        sink = self.req.conn.wfile
-        sink.held = True
-        try:
-            super().write(chunk)
-        finally:
-            sink.held = False
-            sink.flush()
-
-
-class Writer(StreamWriter):
-    """Sends what is written at once, unless it is held back for what comes next."""
-
-    held = False
-
-    def _flush_unlocked(self) -> None:
-        if not self.held:
-            super()._flush_unlocked()  # type: ignore[misc]
-
-
-class Reader:
-    """Reads a connection through a plain buffer.
-
-    cheroot reads with the variant of ``io`` that is written in Python; that took a quarter of a small request's time.
+    uvicorn writes a reply's head and its body apart; sending is the dearest part of a short reply.
 
     Args:
-        connection: The socket, with its time-out set.
+        transport: The connection's own transport.
+        loop: Its loop.
     """
 
-    RECEIVE = 1 << 16
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._waiting: list[bytes] = []
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._buffer = b""
-        self.bytes_read = 0
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
-    def _receive(self) -> bool:
-        piece = self._connection.recv(self.RECEIVE)
-        self._buffer += piece
-        self.bytes_read += len(piece)
-        return bool(piece)
-
-    def _take(self, size: int) -> bytes:
-        taken, self._buffer = self._buffer[:size], self._buffer[size:]
-        return taken
-
-    def readline(self, size: int | None = None) -> bytes:
-        """The next line with its end, or its first ``size`` bytes; what is left when the client has gone."""
-        limit = -1 if size is None else size
-        while True:
-            end = self._buffer.find(b"\n") + 1
-            if 0 <= limit <= len(self._buffer) and not 0 < end <= limit:
-                return self._take(limit)
-            if end or not self._receive():
-                return self._take(end or len(self._buffer))
-
-    def read(self, size: int | None = None) -> bytes:
-        """The next ``size`` bytes, or all; fewer when the client has gone."""
-        wanted = -1 if size is None else size
-        pieces = [self._take(wanted if wanted >= 0 else len(self._buffer))]
-        missing = wanted - len(pieces[0])
-        while missing and self._receive():
-            pieces.append(self._take(missing if missing >= 0 else len(self._buffer)))
-            missing = missing - len(pieces[-1]) if missing >= 0 else missing
-        return b"".join(pieces)
-
-    def has_data(self) -> bool:
-        """Whether something has been received that nobody has read."""
-        return bool(self._buffer)
+    def write(self, piece: bytes) -> None:
+        """Send at the end of this turn."""
+        if not self._waiting:
+            self._loop.call_soon(self._flush)
+        self._waiting.append(piece)
 
     def close(self) -> None:
-        """Nothing of its own is open."""
+        """Send what waits, then close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            pieces, self._waiting = self._waiting, []
+            self._transport.write(b"".join(pieces))
 
 
-def _file(connection: socket.socket, mode: str, size: int) -> Reader | Writer:
-    return Reader(connection) if "r" in mode else Writer(connection, mode, size)
+class Connection(HttpToolsProtocol):
+    """uvicorn's connection behind an ``Outbox``."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client connected."""
+        super().connection_made(Outbox(transport, self.loop))  # type: ignore[arg-type]
 
 
-class Connection(server.HTTPConnection):
-    """Stays with its thread while requests follow each other closely, as a trial's reports do.
+class Listener:
+    """Answers requests that arrive at a socket.
 
-    cheroot gives a connection back to its dispatcher after every request, and sends headers and content apart; the
-    changes of threads cost more than the request itself.
+    Args:
+        app: Who answers.
+        listening: A bound and listening socket.
     """
 
-    def __init__(self, owner: server.HTTPServer, connection: socket.socket, *_: Any) -> None:
-        super().__init__(owner, connection, _file)
+    def __init__(self, app: Application, listening: socket.socket) -> None:
+        self._app = app
+        self._socket = listening
+        self.port = int(listening.getsockname()[1])
+        self._threads = ThreadPoolExecutor(THREADS, "request")
+        self._closing = False
+        config = uvicorn.Config(
+            self._call,
+            interface="asgi3",
+            proxy_headers=False,
+            http=Connection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([listening],), name="master", daemon=True)
 
-    def communicate(self) -> bool:
-        """Answer requests; returns whether the connection stays open."""
-        while super().communicate():
-            if not self.rfile.has_data() and not select.select([self.socket], [], [], LINGER_SECONDS)[0]:
-                return True
-        return False
+    def start(self) -> None:
+        """Answer, in a thread of its own; requests that came before have been queued by the socket."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop answering; readers of endless replies are cut off."""
+        self._closing = True
+        # It calls every reply that is cut off here an error.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        self._server.should_exit = True
+        self._thread.join(STOP_SECONDS)
+        self._server.force_exit = True
+        self._thread.join(STOP_SECONDS)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _call(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        body = await _whole_body(receive)
+        if body is None:
+            return
+        left = threading.Event()
+        sent = Sent(
+            method=scope["method"],
+            path=scope["raw_path"].decode("latin-1"),
+            query=scope["query_string"].decode("latin-1"),
+            headers=dict(scope["headers"]),
+            body=body,
+            gone=lambda: self._closing or left.is_set(),
+        )
+        found = self._app.find(sent)
+        if found is not None and found[0].quick:
+            await _send(send, self._app.answer(found, sent))
+            return
+        watch = asyncio.create_task(_watch(receive, left))
+        try:
+            loop = asyncio.get_running_loop()
+            reply = await loop.run_in_executor(self._threads, self._app.answer, found, sent)
+            if isinstance(reply.body, bytes):
+                await _send(send, reply)
+            else:
+                await self._stream(send, reply, reply.body, left)
+        finally:
+            left.set()
+            watch.cancel()
+
+    async def _stream(self, send: Send, reply: Reply, pieces: Iterable[bytes], left: threading.Event) -> None:
+        loop = asyncio.get_running_loop()
+        pipe = Pipe(loop, left)
+        await send(_head(reply))
+        loop.run_in_executor(self._threads, pipe.feed, pieces)
+        while (piece := await pipe.take()) is not None:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        # A reader must not take the part of a log that it got for the whole.
+        if not self._closing and not pipe.broken:
+            await send({"type": "http.response.body"})
 
 
-def bind(app: object, port: int) -> wsgi.Server:
+async def _whole_body(receive: Receive) -> bytes | None:
+    """The request's body; None when the client left before its end."""
+    pieces = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        pieces.append(message["body"])
+        if not message["more_body"]:
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def _watch(receive: Receive, left: threading.Event) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    left.set()
+
+
+def _head(reply: Reply) -> dict[str, Any]:
+    return {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
+
+
+async def _send(send: Send, reply: Reply) -> None:
+    await send(_head(reply))
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+def bind(app: Application, port: int) -> Listener:
     """Listen on loopback.
+
+    Args:
+        app: Who answers.
+        port: The port; 0 lets the system choose.
 
     Raises:
         StackError: The port is taken.
     """
-    # Never 0: the server would not let a later start use the same port while old connections are closing.
-    listener = wsgi.Server((LOOPBACK, port or free_port()), app, numthreads=THREADS, request_queue_size=256)
-    listener.gateway = Gateway
-    listener.ConnectionClass = Connection
-    listener.nodelay = True
-    listener.keep_alive_conn_limit = 512
-    listener.timeout = 120
-    listener.max_request_body_size = 0
     deadline = time.monotonic() + BIND_SECONDS
     while True:
+        listening = socket.socket()
+        # A later start may use the same port while old connections are closing.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.prepare()
-            return listener
+            listening.bind((LOOPBACK, port))
+            listening.listen(BACKLOG)
+            return Listener(app, listening)
         except OSError as error:
+            listening.close()
             # Clients of a master that was killed may hold its port for a moment.
             if port and time.monotonic() < deadline:
                 time.sleep(0.1)

@@ -18,6 +18,9 @@ __all__ = ["Document", "Store"]
 
 Document = dict[str, Any]
 
+#: Pages of 4 KiB in the write-ahead log before they move into the database; whoever writes then waits for the disk.
+LOG_PAGES = 10_000
+
 _SCHEMA = """
 create table if not exists documents(
     kind text not null, id not null, parent, body text not null, primary key(kind, id)) without rowid;
@@ -67,6 +70,7 @@ class Store:
             found = sqlite3.connect(self._path, check_same_thread=False, timeout=30, isolation_level=None)
             found.execute("pragma journal_mode=wal")
             found.execute("pragma synchronous=normal")
+            found.execute(f"pragma wal_autocheckpoint={LOG_PAGES}")
             self._local.connection = found
             with self.lock:
                 self._connections.append(found)

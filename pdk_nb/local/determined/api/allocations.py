@@ -73,7 +73,7 @@ def all_gather(request: Request, allocation_id: str) -> dict[str, Any]:
         pieces[peer] = request.get("data")
         _gathered.notify_all()
         while len(pieces) < peers:
-            if _run(request, allocation_id) is None or time.monotonic() > deadline:
+            if _run(request, allocation_id) is None or request.gone() or time.monotonic() > deadline:
                 raise internal("not all peers took part in the all gather")
             _gathered.wait(1.0)
         if len(pieces) >= peers:
@@ -100,7 +100,7 @@ def preemption(request: Request, allocation_id: str) -> dict[str, Any]:
     request.master.experiments.runs.mark_ready(run)
     deadline = time.monotonic() + min(request.number("timeoutSeconds"), LONGEST_WAIT_S)
     while not run.preempt.is_set() and (left := deadline - time.monotonic()) > 0 and not request.gone():
-        run.preempt.wait(min(left, 5.0))
+        run.preempt.wait(min(left, 1.0))
     return {"preempt": run.preempt.is_set()}
 
 
@@ -146,7 +146,7 @@ def early_exit(request: Request, key: str) -> dict[str, Any]:
     return {}
 
 
-@route("POST", "/api/v1/trials/{key}/metrics")
+@route("POST", "/api/v1/trials/{key}/metrics", quick=True)
 def report_metrics(request: Request, key: str) -> dict[str, Any]:
     master, sent = request.master, request.need("metrics")
     trial_id = number(key)

@@ -1,10 +1,12 @@
-"""The WSGI application: authenticates, finds the route, sends its reply."""
+"""The application behind the listener: finds the route, authenticates, makes the reply."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from pdk_nb.local.determined.api import (
@@ -25,24 +27,14 @@ from pdk_nb.local.determined.api import (
     users,
     workspaces,
 )
-from pdk_nb.local.determined.api.routing import Bytes, Request, Router, Stream, dump, read_query, routes_of
+from pdk_nb.local.determined.api.routing import Bytes, Request, Route, Router, Stream, dump, read_query, routes_of
 from pdk_nb.local.determined.errors import ApiError, internal, invalid, unauthenticated, unimplemented
 from pdk_nb.local.determined.master import Master
 
-__all__ = ["Application", "all_routes"]
+__all__ = ["Application", "Reply", "Sent", "all_routes"]
 
 log = logging.getLogger(__name__)
 
-REASONS = {
-    200: "200 OK",
-    400: "400 Bad Request",
-    401: "401 Unauthorized",
-    403: "403 Forbidden",
-    404: "404 Not Found",
-    409: "409 Conflict",
-    500: "500 Internal Server Error",
-    501: "501 Not Implemented",
-}
 MODULES = (
     *(agents, allocations, bulk, checkpoints, cluster, creation, experiments, jobs, logs),
     *(models, sources, templates, trials, unmanaged, users, workspaces),
@@ -52,6 +44,41 @@ MODULES = (
 def all_routes() -> Router:
     """Every call that this master answers."""
     return Router(routes_of(*MODULES))
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One request as it came.
+
+    Attributes:
+        path: As it was sent: a name may hold a quoted slash.
+        query: The query string.
+        headers: By name in lower case.
+        gone: Tells whether the client has left.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[bytes, bytes]
+    body: bytes
+    gone: Callable[[], bool]
+
+    def header(self, name: bytes) -> str:
+        """A header's value; empty when it is absent."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What is sent back: a body that is whole, or one that is made while it is sent."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes | Iterable[bytes]
+
+
+Found = tuple[Route, dict[str, str]] | None
 
 
 class Application:
@@ -65,68 +92,63 @@ class Application:
         self._master = master
         self._router = all_routes()
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        method = environ["REQUEST_METHOD"]
-        # The path as it was sent: a name may hold a quoted slash.
-        raw_path = str(environ.get("REQUEST_URI") or environ.get("PATH_INFO") or "/").partition("?")[0]
-        if raw_path.startswith("http"):
-            raw_path = "/" + raw_path.split("/", 3)[-1]
-        try:
-            reply = self._answer(environ, method, raw_path)
-        except ApiError as error:
-            return self._send_error(error, start_response)
-        except Exception as error:
-            log.exception("%s %s", method, raw_path)
-            return self._send_error(internal(f"{type(error).__name__}: {error}"), start_response)
-        if isinstance(reply, Stream):
-            start_response(REASONS[200], [("Content-Type", "application/json")])
-            return _lines(reply.items, raw_path)
-        if isinstance(reply, Bytes):
-            start_response(REASONS[200], [("Content-Type", reply.content_type), *reply.headers])
-            return reply.chunks
-        return self._send(200, dump(reply), start_response)
+    def find(self, sent: Sent) -> Found:
+        """The route of a request with the values in its path; None when this master has no such call."""
+        return self._router.find(sent.method, sent.path)
 
-    def _answer(self, environ: dict[str, Any], method: str, raw_path: str) -> Any:
-        found = self._router.find(method, raw_path)
+    def answer(self, found: Found, sent: Sent) -> Reply:
+        """Answer a request; a refusal is an answer, too."""
+        try:
+            reply = self._result(found, sent)
+        except ApiError as error:
+            return _whole(error.status, dump(error.body()))
+        except Exception as error:
+            log.exception("%s %s", sent.method, sent.path)
+            return _whole(500, dump(internal(f"{type(error).__name__}: {error}").body()))
+        if isinstance(reply, Stream):
+            return Reply(200, [_JSON], _lines(reply.items, sent.path))
+        if isinstance(reply, Bytes):
+            headers = [("Content-Type", reply.content_type), *reply.headers]
+            return Reply(200, [(name.encode(), value.encode("latin-1")) for name, value in headers], reply.chunks)
+        return _whole(200, dump(reply))
+
+    def _result(self, found: Found, sent: Sent) -> Any:
         request = Request(
             master=self._master,
-            method=method,
-            path=raw_path,
-            query=read_query(environ.get("QUERY_STRING", "")),
-            accept=environ.get("HTTP_ACCEPT", ""),
-            connection=environ.get("pdk.connection"),
+            method=sent.method,
+            path=sent.path,
+            query=read_query(sent.query) if sent.query else {},
+            accept=sent.header(b"accept"),
+            gone=sent.gone,
         )
-        content = _read_body(environ)
         if found is None or not found[0].open:
-            self._authenticate(request, environ)
+            self._authenticate(request, sent)
         if found is None:
-            raise unimplemented(method, raw_path)
-        if content:
+            raise unimplemented(sent.method, sent.path)
+        if sent.body:
             try:
-                request.body = json.loads(content)
+                request.body = json.loads(sent.body)
             except ValueError as error:
                 raise invalid(f"invalid JSON: {error}") from error
         chosen, values = found
         return chosen.function(request, **values)
 
-    def _authenticate(self, request: Request, environ: dict[str, Any]) -> None:
+    def _authenticate(self, request: Request, sent: Sent) -> None:
         accounts = self._master.accounts
-        allocation_token = _bearer(environ.get("HTTP_GRPC_METADATA_X_ALLOCATION_TOKEN", ""))
-        token = _bearer(environ.get("HTTP_AUTHORIZATION", "")) or _cookie(environ.get("HTTP_COOKIE", ""))
+        token = _bearer(sent.header(b"authorization")) or _cookie(sent.header(b"cookie"))
         if token:
             request.user, request.token = accounts.user_of(token), token
-        elif allocation_token:
+        elif allocation_token := _bearer(sent.header(b"grpc-metadata-x-allocation-token")):
             request.allocation, request.user = accounts.allocation_of(allocation_token)
         else:
             raise unauthenticated("token missing")
 
-    @staticmethod
-    def _send(status: int, body: bytes, start_response: Callable[..., Any]) -> list[bytes]:
-        start_response(REASONS[status], [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
-        return [body]
 
-    def _send_error(self, error: ApiError, start_response: Callable[..., Any]) -> list[bytes]:
-        return self._send(error.status, dump(error.body()), start_response)
+_JSON = (b"content-type", b"application/json")
+
+
+def _whole(status: int, body: bytes) -> Reply:
+    return Reply(status, [_JSON, (b"content-length", b"%d" % len(body))], body)
 
 
 def _bearer(header: str) -> str:
@@ -141,14 +163,6 @@ def _cookie(header: str) -> str:
     return ""
 
 
-def _read_body(environ: dict[str, Any]) -> bytes:
-    source = environ["wsgi.input"]
-    if environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
-        return bytes(source.read())
-    length = int(environ.get("CONTENT_LENGTH") or 0)
-    return bytes(source.read(length)) if length else b""
-
-
 def _lines(items: Iterator[dict[str, Any]], path: str) -> Iterator[bytes]:
     try:
         for item in items:
@@ -161,6 +175,6 @@ def _lines(items: Iterator[dict[str, Any]], path: str) -> Iterator[bytes]:
 
 
 def _stream_error(error: ApiError) -> bytes:
-    status = REASONS[error.status]
-    body = {"grpcCode": error.code, "httpCode": error.status, "message": error.message, "httpStatus": status[4:]}
+    phrase = HTTPStatus(error.status).phrase
+    body = {"grpcCode": error.code, "httpCode": error.status, "message": error.message, "httpStatus": phrase}
     return dump({"error": body}) + b"\n"

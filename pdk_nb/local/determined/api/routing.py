@@ -1,11 +1,10 @@
-"""Routes, requests and replies: what stands between WSGI and the route functions."""
+"""Routes, requests and replies: what stands between HTTP and the route functions."""
 
 from __future__ import annotations
 
+import functools
 import json
 import re
-import select
-import socket
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Bytes", "Request", "Route", "Router", "Stream", "route", "routes_of"]
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+KNOWN_PATHS = 1024
 _WORD = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 
@@ -37,6 +37,7 @@ class Request:
         user: Who asks; None for calls without a token.
         token: The session token; empty for a trial's own calls.
         allocation: The allocation that asks, for a trial's own calls.
+        gone: Tells whether the client has left; whoever waits asks it every second.
         body: The JSON body; an empty map when there is none.
     """
 
@@ -49,7 +50,7 @@ class Request:
     token: str = ""
     allocation: str = ""
     accept: str = ""
-    connection: socket.socket | None = None
+    gone: Callable[[], bool] = lambda: False
 
     @property
     def me(self) -> Document:
@@ -103,16 +104,6 @@ class Request:
             raise invalid(f"{snake(name)} is required")
         return found
 
-    def gone(self) -> bool:
-        """Whether the client has closed its connection."""
-        if self.connection is None:
-            return False
-        try:
-            readable, _, _ = select.select([self.connection], [], [], 0)
-            return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
-        except (OSError, ValueError):
-            return True
-
     def page(self, items: list[Any]) -> tuple[list[Any], dict[str, int]]:
         """The part of a list that the client asked for, and its ``pagination``."""
         total, offset, limit = len(items), self.number("offset"), self.number("limit")
@@ -144,26 +135,35 @@ class Bytes:
 
 @dataclass(frozen=True)
 class Route:
-    """One call: a method, a path with ``{names}``, and its function."""
+    """One call: a method, a path with ``{names}``, and its function.
+
+    Attributes:
+        open: Whether it needs no token.
+        quick: Whether it never waits for anything and its reply is whole.
+    """
 
     method: str
     path: str
     function: Callable[..., Any]
     open: bool
+    quick: bool
 
 
 _ROUTES: dict[str, list[Route]] = {}
 
 
-def route(method: str, path: str, *, open: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def route(
+    method: str, path: str, *, open: bool = False, quick: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a function answer a call; it is given the request and the path's values as text.
 
     Args:
         open: Whether the call needs no token.
+        quick: Whether it never waits for anything and its reply is whole; such a call is spared a thread of its own.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        _ROUTES.setdefault(function.__module__, []).append(Route(method, path, function, open))
+        _ROUTES.setdefault(function.__module__, []).append(Route(method, path, function, open, quick))
         return function
 
     return register
@@ -200,8 +200,14 @@ class Router:
                 node = following.setdefault(part.strip("{}"), _Node())
             node.routes[each.method] = each
 
+        # A trial's reports all go to one path.
+        self._find = functools.lru_cache(KNOWN_PATHS)(self._search)
+
     def find(self, method: str, raw_path: str) -> tuple[Route, dict[str, str]] | None:
-        """The route of a path as it was sent (still quoted), and the path's values."""
+        """The route of a path as it was sent (still quoted), and the path's values, which are not to be changed."""
+        return self._find(method, raw_path)
+
+    def _search(self, method: str, raw_path: str) -> tuple[Route, dict[str, str]] | None:
         return _descend(self._root, method, raw_path.strip("/").split("/"), 0)
 
 
