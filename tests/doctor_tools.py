@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import re
@@ -10,18 +11,90 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from pdk_nb import doctor
 from pdk_nb.cli import build_parser
 from pdk_nb.names import Names
-from pdk_nb.settings import Settings
+from pdk_nb.settings import CONFIG_MAP, MINIO_SECRET_KEYS, SECRET_KEYS, Settings, load
+from tests.doctor_codes import code_of, said
+
+SECRETS = {*SECRET_KEYS, *MINIO_SECRET_KEYS}
 
 
 def findings(settings: Settings, group: str, names: Names | None = None) -> dict[str, doctor.Finding]:
     """One group's findings by the second part of their ids."""
     context = doctor.Context(settings.kubeconfig or "", settings.namespace, names, settings)
-    return {each.id.split(".", 1)[1]: each for each in doctor.examine(context, [group])}
+    report = doctor.examine(context, [group])
+    said.update(code_of(each) for each in report)
+    return {each.id.split(".", 1)[1]: each for each in report}
+
+
+def states(settings: Settings, group: str, names: Names | None = None) -> dict[str, str]:
+    """States of one group's findings by the second part of their ids."""
+    return {name: each.state for name, each in findings(settings, group, names).items()}
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack that is told wrong things, and put right again.
+
+    Attributes:
+        kubeconfig: The administrator's.
+        core: Client of its core API.
+    """
+
+    kubeconfig: str
+    core: Any
+
+    @property
+    def settings(self) -> Settings:
+        """What it says now."""
+        return load(self.kubeconfig)
+
+    @contextlib.contextmanager
+    def told(self, **values: object) -> Iterator[Settings]:
+        """Put values into ``pdk-config`` and the pipelines' secret, None for none; yields the settings."""
+        texts = {key: None if value is None else str(value) for key, value in values.items()}
+        config = {key: text for key, text in texts.items() if key not in SECRETS}
+        secret = {
+            key: text and base64.b64encode(text.encode()).decode() for key, text in texts.items() if key in SECRETS
+        }
+        api = self.core
+        before = api.read_namespaced_config_map(CONFIG_MAP, "default").data
+        kept = api.read_namespaced_secret("pipeline-secret", "default").data
+        api.patch_namespaced_config_map(CONFIG_MAP, "default", {"data": config})
+        api.patch_namespaced_secret("pipeline-secret", "default", {"data": secret})
+        try:
+            yield self.settings
+        finally:
+            api.patch_namespaced_config_map(CONFIG_MAP, "default", {"data": {key: before.get(key) for key in config}})
+            api.patch_namespaced_secret("pipeline-secret", "default", {"data": {key: kept.get(key) for key in secret}})
+
+    def findings(self, group: str, names: Names | None = None, **values: object) -> dict[str, doctor.Finding]:
+        """One group's findings while the stack is told these values."""
+        with self.told(**values) as known:
+            return findings(known, group, names)
+
+    def found(self, id: str, **values: object) -> doctor.Finding:
+        """One finding, by its whole id, while the stack is told these values."""
+        group, name = id.split(".")
+        return self.findings(group, **values)[name]
+
+
+def kubeconfig_with(folder: Path, source: str, **changes: str) -> str:
+    """A copy of a kubeconfig with another ``server`` or ``token``."""
+    content = yaml.safe_load(Path(source).read_text())
+    if "server" in changes:
+        content["clusters"][0]["cluster"]["server"] = changes["server"]
+    if "token" in changes:
+        content["users"][0]["user"] = {"token": changes["token"]}
+    target = folder / f"kubeconfig-{len(list(folder.iterdir()))}"
+    target.write_text(yaml.safe_dump(content))
+    return str(target)
 
 
 def broken(finding: doctor.Finding, what: str) -> None:

@@ -1,29 +1,36 @@
-"""The doctor on a running stack: all well first, then every finding provoked by breaking the thing it looks at."""
+"""The doctor on a running stack: all well first, then every finding provoked by breaking the thing it looks at.
+
+Each test names the codes that it provokes; ``tests/test_doctor_codes.py`` says when one of the source is missing.
+"""
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import kubernetes
 import pytest
 
-from pdk_nb import doctor, mlde, mldm, serving
+from pdk_nb import doctor, mlde, mldm, serving, storage
 from pdk_nb import lab as pdk
 from pdk_nb.cli import main
-from pdk_nb.doctor import clock, kserve, route, versions
+from pdk_nb.doctor import kserve, route
 from pdk_nb.errors import UsageError
 from pdk_nb.names import Names
-from pdk_nb.settings import Secret, Settings, load
-from tests.doctor_tools import Answers, broken, findings
+from pdk_nb.settings import Settings, load
+from tests.doctor_codes import provokes
+from tests.doctor_proxies import Wrong, before, kubernetes_before, pachyderm_of_release
+from tests.doctor_tools import Answers, Stack, broken, findings, kubeconfig_with, states
 from tests.doctor_tools import serving as small_server
+from tests.object_stores import BUCKET, signed_s3
 from tests.processes import ServiceProcess
 
 NOBODY = 9  # "discard": nothing listens there
@@ -38,6 +45,11 @@ def known(shared_stack: dict[str, str]) -> Settings:
 @pytest.fixture(scope="module")
 def core(shared_stack: dict[str, str]) -> Any:
     return kubernetes.client.CoreV1Api(kubernetes.config.new_client_from_config(config_file=shared_stack["kubeconfig"]))
+
+
+@pytest.fixture(scope="module")
+def stack(shared_stack: dict[str, str], core: Any) -> Stack:
+    return Stack(shared_stack["kubeconfig"], core)
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +99,8 @@ def test_the_report_in_a_notebook_and_in_a_terminal(lab: pdk.Lab) -> None:
         lab.doctor("liver")
 
 
+@provokes("pachyderm.project:warning", "pachyderm.train:warning", "pachyderm.deploy:warning")
+@provokes("determined.workspace:warning")
 def test_a_lab_that_is_not_set_up_yet_gets_warnings_that_keep_exit_code_0(known: Settings) -> None:
     names = Names.for_participant("newcomer")
     for group, ids in (("pachyderm", ("project", "train", "deploy")), ("determined", ("workspace",))):
@@ -109,19 +123,7 @@ def test_no_kubeconfig_no_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "unknown  determined.all" in said
 
 
-def kubeconfig_with(tmp_path: Path, source: str, **changes: str) -> str:
-    import yaml
-
-    content = yaml.safe_load(Path(source).read_text())
-    if "server" in changes:
-        content["clusters"][0]["cluster"]["server"] = changes["server"]
-    if "token" in changes:
-        content["users"][0]["user"] = {"token": changes["token"]}
-    target = tmp_path / "kubeconfig"
-    target.write_text(yaml.safe_dump(content))
-    return str(target)
-
-
+@provokes("cluster.api:broken")
 def test_a_cluster_that_does_not_answer_or_does_not_know_us(tmp_path: Path, known: Settings) -> None:
     elsewhere = kubeconfig_with(tmp_path, str(known.kubeconfig), server=f"https://127.0.0.1:{NOBODY}")
     broken(findings(replace(known, kubeconfig=elsewhere), "cluster")["api"], "does not answer")
@@ -129,73 +131,60 @@ def test_a_cluster_that_does_not_answer_or_does_not_know_us(tmp_path: Path, know
     broken(findings(replace(known, kubeconfig=stranger), "cluster")["api"], "refuses this user (401")
 
 
-@contextlib.contextmanager
-def config(core: Any, **changes: str | None) -> Iterator[None]:
-    """Change values of pdk-config, and put them back."""
-    before = core.read_namespaced_config_map("pdk-config", "default").data
-    core.patch_namespaced_config_map("pdk-config", "default", {"data": changes})
-    try:
-        yield
-    finally:
-        core.patch_namespaced_config_map("pdk-config", "default", {"data": {key: before.get(key) for key in changes}})
-
-
-@contextlib.contextmanager
-def pipeline_secret(core: Any, **changes: str | None) -> Iterator[None]:
-    """Change values of the pipelines' secret, and put them back."""
-    before = core.read_namespaced_secret("pipeline-secret", "default").data
-    data = {
-        key: value if value is None else base64.b64encode(value.encode()).decode() for key, value in changes.items()
-    }
-    core.patch_namespaced_secret("pipeline-secret", "default", {"data": data})
-    try:
-        yield
-    finally:
-        core.patch_namespaced_secret("pipeline-secret", "default", {"data": {key: before[key] for key in changes}})
-
-
-def test_a_config_map_that_is_absent_or_lacks_values(core: Any, known: Settings, capsys: Any) -> None:
-    context = doctor.Context(known.kubeconfig or "", "kube-system")
+@provokes("cluster.config:broken", "*.all:unknown")
+def test_a_config_map_that_is_absent_or_lacks_values(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    context = doctor.Context(stack.kubeconfig, "kube-system")
     (missing,) = [each for each in doctor.examine(context, ["cluster"]) if each.id == "cluster.config"]
     broken(missing, "no ConfigMap pdk-config")
-    with config(core, kserve_ingress_host=None, mlde_port="", mlde_url="", mlde_host="N/A"):
-        found = findings(load(known.kubeconfig), "cluster")["config"]
+    with stack.told(kserve_ingress_host=None, mlde_port="", mlde_url="", mlde_host="N/A") as known:
+        found = findings(known, "cluster")["config"]
         broken(found, "3 value(s) are missing: mlde_host, mlde_port, kserve_ingress_host")
         assert found.fix == (
             "pdk-nb config init --apply --set mlde_host=... --set mlde_port=... --set kserve_ingress_host=..."
         )
-        assert findings(load(known.kubeconfig), "determined")["all"].state == "unknown"
-    with config(core, mldm_port="eighty"):
-        assert main(["doctor", "--only", "cluster", "--kubeconfig", str(known.kubeconfig)]) == 1
-        assert "not a TCP port" in capsys.readouterr().out
+        assert states(known, "determined") == {"all": "unknown"}
+    core = stack.core
+    core.patch_namespaced_config_map("pdk-config", "default", {"data": {"mldm_port": "eighty"}})
+    try:
+        assert main(["doctor", "--only", "cluster", "--kubeconfig", stack.kubeconfig]) == 1
+    finally:
+        core.patch_namespaced_config_map("pdk-config", "default", {"data": {"mldm_port": str(known.mldm_port)}})
+    assert "not a TCP port" in capsys.readouterr().out
 
 
-def test_a_secret_that_is_absent_or_lacks_keys(core: Any, known: Settings) -> None:
-    absent = findings(replace(known, mldm_pipeline_secret="none-such"), "cluster")["secret"]
-    broken(absent, "is not there")
-    with pipeline_secret(core, pac_token=None, det_password=""):
-        found = findings(load(known.kubeconfig), "cluster")["secret"]
-        broken(found, "no key pac_token and no value for det_password")
-        assert "kubectl -n default patch secret pipeline-secret" in found.fix
-    assert findings(load(known.kubeconfig), "cluster")["secret"].state == "ok"
-    minio = replace(known, minio_url="http://minio:9000", kserve_model_bucket_name="models")
-    broken(findings(minio, "cluster")["secret"], "no key minio_access_key, minio_secret_key")
+@provokes("cluster.secret:broken")
+def test_a_secret_that_is_absent_or_lacks_keys(stack: Stack) -> None:
+    broken(stack.found("cluster.secret", mldm_pipeline_secret="none-such"), "is not there")
+    found = stack.found("cluster.secret", pac_token=None, det_password="")
+    broken(found, "no key pac_token and no value for det_password")
+    assert "kubectl -n default patch secret pipeline-secret" in found.fix
+    assert stack.found("cluster.secret").state == "ok"
+    minio = {"minio_url": "http://minio:9000", "kserve_model_bucket_name": "models"}
+    found = stack.found("cluster.secret", **minio)
+    broken(found, "no key minio_access_key, minio_secret_key")
+    assert "--minio-access-key-file" in found.fix
+    broken(stack.found("cluster.secret", **minio, minio_access_key="a", minio_secret_key=""), "no value for minio_sec")
+    assert stack.found("cluster.secret", **minio, minio_access_key="a", minio_secret_key="b").state == "ok"
+    # A MinIO that keeps no models is Pachyderm's own affair.
+    assert stack.found("cluster.secret", minio_url="http://minio:9000").state == "ok"
 
 
-def test_pipelines_that_look_elsewhere_than_the_notebooks(core: Any, known: Settings) -> None:
-    with pipeline_secret(core, kserve_namespace="elsewhere"):
-        broken(findings(load(known.kubeconfig), "cluster")["namespaces"], "Pipelines deploy into elsewhere")
-    same = replace(known, det_master=f"http://localhost:{known.mlde_port}")
-    assert findings(same, "determined")["pipelines"].state == "ok"
-    with small_server(Answers(routes={"/info": (200, {}, {"version": "0.38.1", "cluster_id": "another"})})) as other:
-        found = findings(replace(known, det_master=other.address), "determined")["pipelines"]
-    broken(found, "another Determined")
-    inside = replace(known, det_master="determined-master-service-pachyderm.nowhere.invalid:8080")
-    assert findings(inside, "determined")["pipelines"].state == "unknown"
+@provokes("cluster.namespaces:broken", "determined.pipelines:broken", "determined.pipelines:unknown")
+def test_pipelines_that_look_elsewhere_than_the_notebooks(stack: Stack) -> None:
+    elsewhere = stack.found("cluster.namespaces", kserve_namespace="elsewhere")
+    broken(elsewhere, "Pipelines deploy into elsewhere")
+    same = f"http://localhost:{stack.settings.mlde_port}"
+    assert stack.found("determined.pipelines", det_master=same).state == "ok"
+    another = Wrong(answers={"/info": lambda info: {**info, "cluster_id": "another"}})
+    with before(stack.settings.master_url, another) as port:
+        broken(stack.found("determined.pipelines", det_master=f"127.0.0.1:{port}"), "another Determined")
+    inside = "determined-master-service-pachyderm.nowhere.invalid:8080"
+    assert stack.found("determined.pipelines", det_master=inside).state == "unknown"
 
 
-def test_no_namespace_for_services(known: Settings) -> None:
-    found = findings(replace(known, kserve_model_namespace="no-models"), "cluster")["namespace"]
+@provokes("cluster.namespace:broken")
+def test_no_namespace_for_services(stack: Stack) -> None:
+    found = stack.found("cluster.namespace", kserve_model_namespace="no-models")
     broken(found, "There is no namespace no-models")
     assert found.fix == "kubectl create namespace no-models"
 
@@ -216,45 +205,48 @@ def service(core: Any, namespace: str, name: str, ip: str, port: int, port_name:
         core.delete_namespaced_service(name, namespace)
 
 
-def test_pachyderm_elsewhere_than_pdk_config_says(core: Any, known: Settings) -> None:
-    gone = findings(replace(known, mldm_port=NOBODY), "pachyderm")["reach"]
-    broken(gone, "Nobody answers")
+@provokes("pachyderm.reach:broken")
+def test_pachyderm_elsewhere_than_pdk_config_says(stack: Stack) -> None:
+    broken(stack.found("pachyderm.reach", mldm_port=NOBODY), "Nobody answers")
     # The cluster knows better, and the fix is the right address.
-    with service(core, "default", "pachyderm-proxy", "203.0.113.7", 9090, "http-port"):
-        found = findings(replace(known, mldm_port=NOBODY), "pachyderm")["reach"]
+    with service(stack.core, "default", "pachyderm-proxy", "203.0.113.7", 9090, "http-port"):
+        found = stack.found("pachyderm.reach", mldm_port=NOBODY)
         assert found.fix == "pdk-nb config init --apply --set mldm_host=203.0.113.7 --set mldm_port=9090"
-    unknown_name = findings(replace(known, mldm_host="pachd.invalid"), "pachyderm")["reach"]
-    broken(unknown_name, "nobody knows this name")
+    broken(stack.found("pachyderm.reach", mldm_host="pachd.invalid"), "nobody knows this name")
     # Something else listens there.
-    other = replace(known, mldm_port=known.mlde_port)
-    broken(findings(other, "pachyderm")["reach"], "Pachyderm does not answer")
+    broken(stack.found("pachyderm.reach", mldm_port=stack.settings.mlde_port), "Pachyderm does not answer")
 
 
-def test_a_pachyderm_token_that_is_refused(known: Settings) -> None:
-    found = findings(replace(known, pac_token=Secret("not-the-token")), "pachyderm")
+@provokes("pachyderm.login:broken")
+def test_a_pachyderm_token_that_is_refused(stack: Stack) -> None:
+    found = stack.findings("pachyderm", pac_token="not-the-token")
     assert found["reach"].state == "ok"
     broken(found["login"], "Pachyderm")
     assert "not-the-token" not in str(found)
     assert "pac_token" in found["login"].fix
 
 
-def test_a_pipeline_that_cannot_start(lab: pdk.Lab, known: Settings) -> None:
-    names = lab.names
-    spec: dict[str, Any] = {
-        "pipeline": {"name": names.train_pipeline, "project": {"name": names.project}},
-        "input": {"pfs": {"repo": names.data_repo, "project": names.project, "glob": "/", "name": "data"}},
-        "transform": {"cmd": ["true"], "image": "registry.example.invalid/no-such-image:1.0.0"},
-    }
-    mldm.ensure_pipeline(lab.pachyderm, spec)
+@provokes("pachyderm.train:broken", "pachyderm.deploy:broken", "images.train:broken", "images.deploy:broken")
+@provokes("versions.train:warning", "versions.deploy:warning")
+def test_pipelines_that_cannot_start(lab: pdk.Lab, known: Settings) -> None:
+    names, pipelines = lab.names, (lab.names.train_pipeline, lab.names.deploy_pipeline)
+    for pipeline in pipelines:
+        spec: dict[str, Any] = {
+            "pipeline": {"name": pipeline, "project": {"name": names.project}},
+            "input": {"pfs": {"repo": names.data_repo, "project": names.project, "glob": "/", "name": "data"}},
+            "transform": {"cmd": ["true"], "image": "registry.example.invalid/no-such-image:1.0.0"},
+        }
+        mldm.ensure_pipeline(lab.pachyderm, spec)
     try:
         deadline = time.monotonic() + 30
-        while mldm.pipelines(lab.pachyderm, names.project)[names.train_pipeline][0] != "CRASHING":
+        while {mldm.pipelines(lab.pachyderm, names.project)[each][0] for each in pipelines} != {"CRASHING"}:
             assert time.monotonic() < deadline
-        broken(findings(known, "pachyderm", names)["train"], "crashing")
-        image = findings(known, "images", names)["train"]
-        broken(image, "Pachyderm cannot start it")
-        assert image.where == "registry.example.invalid/no-such-image:1.0.0"
-        assert findings(known, "versions", names)[names.train_pipeline].state == "warning"
+        for stage in ("train", "deploy"):
+            broken(findings(known, "pachyderm", names)[stage], "crashing")
+            image = findings(known, "images", names)[stage]
+            broken(image, "Pachyderm cannot start it")
+            assert image.where == "registry.example.invalid/no-such-image:1.0.0"
+        assert states(known, "versions", names)["train"] == states(known, "versions", names)["deploy"] == "warning"
     finally:
         lab.create_pipelines()
 
@@ -262,31 +254,58 @@ def test_a_pipeline_that_cannot_start(lab: pdk.Lab, known: Settings) -> None:
 # determined
 
 
-def test_determined_elsewhere_and_a_password_that_is_refused(core: Any, known: Settings) -> None:
-    nowhere = replace(known, mlde_port=NOBODY, mlde_url="")
-    broken(findings(nowhere, "determined")["reach"], "Nobody answers")
-    with service(core, "default", "determined-master-service-pachyderm", "203.0.113.8", 8080, "master-port"):
-        fix = findings(nowhere, "determined")["reach"].fix
+@provokes("determined.reach:broken", "determined.login:broken")
+def test_determined_elsewhere_and_a_password_that_is_refused(stack: Stack) -> None:
+    nowhere = {"mlde_port": NOBODY, "mlde_url": ""}
+    broken(stack.found("determined.reach", **nowhere), "Nobody answers")
+    with service(stack.core, "default", "determined-master-service-pachyderm", "203.0.113.8", 8080, "master-port"):
+        fix = stack.found("determined.reach", **nowhere).fix
         assert fix == "pdk-nb config init --apply --set mlde_host=203.0.113.8 --set mlde_port=8080"
     with small_server(Answers(routes={"/info": (200, {}, {"name": "something else"})})) as other:
-        elsewhere = replace(known, mlde_port=other.port, mlde_url="")
-        broken(findings(elsewhere, "determined")["reach"], "not Determined")
-    refused = findings(replace(known, det_password=Secret("wrong-Passw0rd")), "determined")
+        broken(stack.found("determined.reach", mlde_port=other.port, mlde_url=""), "not Determined")
+    refused = stack.findings("determined", det_password="wrong-Passw0rd")
     assert refused["reach"].state == "ok"
     broken(refused["login"], "refuses the log-in of 'admin'")
     assert "wrong-Passw0rd" not in str(refused)
 
 
-def test_a_pool_that_does_not_exist_and_pools_without_slots(known: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = findings(replace(known, resource_pool="gpu-pool"), "determined")["pool"]
+@provokes("determined.pool:broken")
+def test_a_pool_that_does_not_exist(stack: Stack) -> None:
+    found = stack.found("determined.pool", resource_pool="gpu-pool")
     broken(found, "no resource pool 'gpu-pool'")
     assert found.fix == "pdk-nb config init --apply --set resource_pool=default"
-    monkeypatch.setattr(mlde, "pools", lambda client: [])
-    broken(findings(known, "determined")["pool"], "no resource pool")
-    monkeypatch.setattr(mlde, "pools", lambda client: [mlde.Pool("gpu-pool", 0, True)])
-    broken(findings(known, "determined")["slots"], "has no slots")
-    monkeypatch.setattr(mlde, "pools", lambda client: [mlde.Pool("gpu-pool", 0, True, on_demand=True)])
-    assert findings(known, "determined")["slots"].state == "warning"
+    nothing = Wrong(answers={"/api/v1/resource-pools": lambda pools: {**pools, "resourcePools": []}})
+    with before(stack.settings.master_url, nothing) as port:
+        broken(stack.found("determined.pool", mlde_port=port, mlde_url=""), "no resource pool")
+
+
+@provokes("determined.slots:broken")
+def test_slots_that_are_switched_off(stack: Stack) -> None:
+    known = stack.settings
+    session = mlde.session(mlde.connect(known.master_url, known.det_user, known.det_password.reveal()))
+    (agent,) = session.get("/api/v1/agents").json()["agents"]
+    for slot in agent["slots"]:
+        assert states(known, "determined")["slots"] == "ok"
+        session.post(f"/api/v1/agents/{agent['id']}/slots/{slot}/disable")
+    found = findings(known, "determined")["slots"]
+    broken(found, "Pool default has no slots")
+    # The command that mends it is run as it is given.
+    (command,) = [each.strip() for each in found.fix.split(";") if "enable" in each]
+    login = {"DET_MASTER": known.master_url, "DET_USER": known.det_user, "DET_PASS": known.det_password.reveal()}
+    det = Path(sys.executable).with_name("det")
+    subprocess.run([det, *command.split()[1:]], env={**os.environ, **login}, check=True, stdout=subprocess.DEVNULL)
+    assert states(known, "determined")["slots"] == "ok"
+
+
+@provokes("determined.slots:warning")
+def test_a_pool_that_starts_machines_on_demand(stack: Stack) -> None:
+    def on_demand(reply: dict[str, Any]) -> dict[str, Any]:
+        return {"resourcePools": [{**each, "slotsAvailable": 0, "maxAgents": 4} for each in reply["resourcePools"]]}
+
+    with before(stack.settings.master_url, Wrong(answers={"/api/v1/resource-pools": on_demand})) as port:
+        found = stack.found("determined.slots", mlde_port=port, mlde_url="")
+    assert found.state == "warning"
+    assert "on demand" in found.what
 
 
 # kserve
@@ -302,6 +321,7 @@ def bare(tmp_path: Path, known: Settings) -> Iterator[tuple[Settings, Any]]:
     process.stop()
 
 
+@provokes("kserve.crd:broken", "kserve.version:unknown")
 def test_a_cluster_without_kserve(bare: tuple[Settings, Any]) -> None:
     settings, client = bare
     assert findings(settings, "kserve")["version"].state == "unknown"
@@ -338,43 +358,43 @@ def kserve_release(core: Any, image: str) -> Iterator[None]:
         core.patch_namespaced_config_map("inferenceservice-config", "kserve", {"data": before})
 
 
-@pytest.mark.parametrize(
-    ("release", "trapped"), [("v0.11.2", False), ("v0.12.0", True), ("v0.14.1", True), ("v0.15.0", False)]
-)
-def test_the_storage_traps_of_a_release(core: Any, known: Settings, release: str, trapped: bool) -> None:
+@provokes("kserve.storage:broken", "kserve.version:unknown")
+def test_the_storage_traps_of_a_release(core: Any, known: Settings) -> None:
     names = "trap-dog-cat"
     served = serving.Deployment(name=names, storage_uri="s3://bucket/dogs-and-cats", model="m", version="v1")
     serving.apply(known, served)
     try:
-        with kserve_release(core, f"kserve/storage-initializer:{release}"):
-            found = findings(known, "kserve")
+        for release, trapped in (("v0.11.2", False), ("v0.12.0", True), ("v0.14.1", True), ("v0.15.0", False)):
+            with kserve_release(core, f"kserve/storage-initializer:{release}"):
+                found = findings(known, "kserve")
             assert found["version"].what == f"KServe {release[1:]}."
             assert ("storage" in found) is trapped
             if trapped:
                 broken(found["storage"], names)
-                serving.apply(known, replace(served, storage_uri="s3://bucket/dogs-and-cats/v1/"))
-                assert findings(known, "kserve")["storage"].state == "ok"
+        with kserve_release(core, "kserve/storage-initializer:v0.13.1"):
+            serving.apply(known, replace(served, storage_uri="s3://bucket/dogs-and-cats/v1/"))
+            assert findings(known, "kserve")["storage"].state == "ok"
         with kserve_release(core, "registry.example.com/initializer:latest"):
             assert findings(known, "kserve")["version"].state == "unknown"
     finally:
         serving.delete(known, names)
 
 
-def test_an_ingress_that_does_not_answer(known: Settings) -> None:
-    found = findings(replace(known, kserve_ingress_port=NOBODY), "kserve")["ingress"]
+@provokes("kserve.ingress:broken")
+def test_an_ingress_that_does_not_answer(stack: Stack) -> None:
+    right = stack.settings
+    found = stack.found("kserve.ingress", kserve_ingress_port=NOBODY)
     broken(found, "Nobody answers")
     # The gateway's own Service says where it is.
-    right = (
-        f"--set kserve_ingress_host={known.kserve_ingress_host} --set kserve_ingress_port={known.kserve_ingress_port}"
-    )
-    assert found.fix == f"pdk-nb config init --apply {right}"
-    mute = replace(known, kserve_ingress_port=known.mldm_port)
-    broken(findings(mute, "kserve")["ingress"], "does not speak HTTP")
+    words = " ".join(f"--set {key}={getattr(right, key)}" for key in ("kserve_ingress_host", "kserve_ingress_port"))
+    assert found.fix == f"pdk-nb config init --apply {words}"
+    broken(stack.found("kserve.ingress", kserve_ingress_port=right.mldm_port), "does not speak HTTP")
 
 
 # rights
 
 
+@provokes("rights.worker:broken")
 def test_a_worker_without_its_role(core: Any, known: Settings) -> None:
     rbac = kubernetes.client.RbacAuthorizationV1Api(core.api_client)
     kept = rbac.read_namespaced_role(ACCOUNT, "models")
@@ -388,16 +408,22 @@ def test_a_worker_without_its_role(core: Any, known: Settings) -> None:
     assert findings(known, "rights")["worker"].state == "ok"
 
 
-def test_a_person_without_rights(worker: Settings) -> None:
+@provokes("rights.person:broken", "rights.worker:unknown", "rights.person:unknown")
+def test_a_person_without_rights(worker: Settings, known: Settings, tmp_path: Path) -> None:
     found = findings(worker, "rights")
     broken(found["person"], "may not")
     # Who may not ask about others is told so.
     assert found["worker"].state == "unknown"
+    # A token that ends while the doctor looks.
+    stranger = kubeconfig_with(tmp_path, str(known.kubeconfig), token="nobody's")
+    assert states(replace(known, kubeconfig=stranger), "rights") == {"person": "unknown", "worker": "unknown"}
 
 
 # storage
 
 
+@provokes("cluster.namespace:unknown", "cluster.secret:broken", "kserve.crd:unknown", "kserve.version:unknown")
+@provokes("storage.account:unknown")
 def test_who_may_see_little_is_told_what_cannot_be_seen(worker: Settings) -> None:
     assert findings(worker, "cluster")["namespace"].state == "unknown"
     # Definitions are the administrators'; the services themselves can be listed.
@@ -412,63 +438,63 @@ def test_who_may_see_little_is_told_what_cannot_be_seen(worker: Settings) -> Non
     broken(config_map, "refuses to show pdk-config (403")
 
 
-def test_the_gateway_and_the_account_that_reads_it(core: Any, known: Settings, lab: pdk.Lab) -> None:
-    assert findings(known, "storage")["gateway"].state == "ok"
-    broken(findings(replace(known, mldm_s3_endpoint=f"127.0.0.1:{NOBODY}"), "storage")["gateway"], "Nobody answers")
-    broken(findings(replace(known, pac_token=Secret("wrong")), "storage")["gateway"], "refuses the token")
-    inside = findings(replace(known, mldm_s3_endpoint="pachd.nowhere.invalid:30600"), "storage")
+@provokes("storage.gateway:broken", "storage.gateway:unknown", "storage.account:broken", "storage.account:warning")
+def test_the_gateway_and_the_account_that_reads_it(stack: Stack, lab: pdk.Lab) -> None:
+    core, known = stack.core, stack.settings
+    assert states(known, "storage") == {"gateway": "ok", "account": "ok"}
+    broken(stack.found("storage.gateway", mldm_s3_endpoint=f"127.0.0.1:{NOBODY}"), "Nobody answers")
+    broken(stack.found("storage.gateway", pac_token="wrong"), "refuses the token")
+    inside = stack.findings("storage", mldm_s3_endpoint="pachd.nowhere.invalid:30600")
     assert inside["gateway"].state == "unknown"
     broken(inside["account"], "leads to")
     core.patch_namespaced_secret("pach-kserve-creds", "models", {"data": {"AWS_ACCESS_KEY_ID": ""}})
     broken(findings(known, "storage")["account"], "keys are empty")
     core.delete_namespaced_service_account("pach-deploy", "models")
-    assert findings(known, "storage")["account"].state == "warning"
+    assert states(known, "storage")["account"] == "warning"
     core.create_namespaced_service_account("models", {"metadata": {"name": "pach-deploy"}})
     broken(findings(known, "storage")["account"], "does not use the secret")
     serving.ensure_service_account(known)
-    assert findings(known, "storage")["account"].state == "ok"
+    assert states(known, "storage")["account"] == "ok"
 
 
-def test_a_bucket_of_models(known: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import boto3
-    from moto.server import ThreadedMotoServer
+@provokes("storage.models:broken", "storage.models:unknown", "storage.account:broken")
+def test_a_bucket_of_models(stack: Stack, lab: pdk.Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with signed_s3() as server:
+        where = {"kserve_model_bucket_name": BUCKET, "minio_url": server.endpoint}
+        keys = {"minio_access_key": server.access_key, "minio_secret_key": server.secret_key}
+        # Nobody knows the keys: neither the cluster nor this machine.
+        assert stack.found("storage.models", **where).state == "unknown"
+        refused = stack.found("storage.models", **where, **{**keys, "minio_secret_key": "another"})
+        broken(refused, "SignatureDoesNotMatch")
+        assert server.secret_key not in str(refused)
+        absent = {**where, **keys, "kserve_model_bucket_name": "no-such-bucket"}
+        broken(stack.found("storage.models", **absent), "AccessDenied")
+        with stack.told(**where, **keys) as known:
+            found = findings(known, "storage")
+            assert found["models"].state == "ok"
+            assert "the pipelines' keys" in found["models"].what
+            # The account still leads to Pachyderm's gateway; notebook 01 brings it here.
+            broken(found["account"], "leads to")
+            assert serving.ensure_service_account(known) is True
+            assert states(known, "storage") == {"models": "ok", "account": "ok"}
+            assert list(storage.models_of(known).keys()) == []
+    serving.ensure_service_account(stack.settings)
+    inside = {**where, "minio_url": "http://minio.nowhere.invalid:9000"}
+    assert stack.found("storage.models", **inside).state == "unknown"
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        cloud = replace(known, kserve_model_bucket_name="lab-models", minio_url=f"http://{host}:{port}")
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        assert findings(cloud, "storage")["models"].state == "unknown"
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        broken(findings(cloud, "storage")["models"], "NoSuchBucket")
-        client = boto3.client("s3", endpoint_url=cloud.minio_url, region_name="us-east-1")
-        client.create_bucket(Bucket="lab-models")
-        found = findings(cloud, "storage")
-        assert found["models"].state == "ok"
-        # MinIO's keys are not there: the predictors' secret leads elsewhere, or is not there at all.
-        assert found["account"].state in ("broken", "warning")
-        assert "Contents" not in client.list_objects_v2(Bucket="lab-models")
-    finally:
-        server.stop()
-    inside = replace(cloud, minio_url="http://minio.nowhere.invalid:9000")
-    assert findings(inside, "storage")["models"].state == "unknown"
 
-
-def test_a_bucket_of_googles_without_credentials(
-    known: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@provokes("storage.models:unknown")
+def test_a_bucket_of_googles_without_credentials(stack: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
     for name in ("GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"):
         monkeypatch.delenv(name, raising=False)
-    cloud = replace(known, kserve_model_bucket_name="lab-models", cloud_model_host="gcp")
-    found = findings(cloud, "storage")["models"]
+    found = stack.found("storage.models", kserve_model_bucket_name="lab-models", cloud_model_host="gcp")
     assert found.state == "unknown"
     assert found.fix.startswith("gsutil ls gs://lab-models")
 
@@ -476,28 +502,28 @@ def test_a_bucket_of_googles_without_credentials(
 # code, route, clock, versions
 
 
-def test_the_experiments_code(known: Settings, tmp_path: Path) -> None:
-    assert findings(known, "code")["repository"].state == "ok"
-    broken(findings(replace(known, git_url="", git_ref=""), "code")["repository"], "placeholder")
-    broken(findings(replace(known, git_ref="no-such-branch"), "code")["repository"], "does not exist")
-    broken(findings(replace(known, git_url=f"{tmp_path.as_uri()}/gone"), "code")["repository"], "does not exist")
-    offline = replace(known, git_url="https://git.nowhere.invalid/lab.git")
-    assert findings(offline, "code")["repository"].state == "unknown"
-    assert findings(replace(known, git_url=tmp_path.as_uri()), "code")["repository"].state == "ok"
+@provokes("code.repository:broken", "code.repository:unknown")
+def test_the_experiments_code(stack: Stack, tmp_path: Path) -> None:
+    assert stack.found("code.repository").state == "ok"
+    broken(stack.found("code.repository", git_url="", git_ref=""), "placeholder")
+    broken(stack.found("code.repository", git_ref="no-such-branch"), "does not exist")
+    broken(stack.found("code.repository", git_url=f"{tmp_path.as_uri()}/gone"), "does not exist")
+    assert stack.found("code.repository", git_url="https://git.nowhere.invalid/lab.git").state == "unknown"
+    assert stack.found("code.repository", git_url=tmp_path.as_uri()).state == "ok"
 
 
-def test_the_way_back_to_pachyderm(core: Any, known: Settings) -> None:
-    assert findings(known, "route")["trials"].state == "ok"
-    unset = findings(replace(known, pachd_lb_service_host=""), "route")["trials"]
+@provokes("route.trials:broken", "route.trials:unknown")
+def test_the_way_back_to_pachyderm(stack: Stack) -> None:
+    assert stack.found("route.trials").state == "ok"
+    unset = stack.found("route.trials", pachd_lb_service_host="")
     broken(unset, "is not set")
     assert "kubectl -n default patch secret pipeline-secret" in unset.fix
     # The trap of the old examples: without an address, clients ask their own machine.
-    far = replace(known, mlde_host="determined.example.com")
-    broken(findings(far, "route")["trials"], "their own machine")
-    broken(findings(replace(known, pachd_lb_service_port=NOBODY), "route")["trials"], "Nobody answers")
-    with service(core, "default", "pachyderm-proxy", "203.0.113.7", 80, "http-port"):
-        inside = replace(known, mlde_host="10.1.2.3", pachd_lb_service_host="203.0.113.7", pachd_lb_service_port=80)
-        assert findings(inside, "route")["trials"].state == "unknown"
+    broken(stack.found("route.trials", mlde_host="determined.example.invalid"), "their own machine")
+    broken(stack.found("route.trials", pachd_lb_service_port=NOBODY), "Nobody answers")
+    with service(stack.core, "default", "pachyderm-proxy", "203.0.113.7", 80, "http-port"):
+        inside = {"mlde_host": "10.1.2.3", "pachd_lb_service_host": "203.0.113.7", "pachd_lb_service_port": 80}
+        assert stack.found("route.trials", **inside).state == "unknown"
     assert [route.is_loopback(each) for each in ("127.0.0.1", "localhost", "::1", "10.0.0.1", "pachd")] == [
         True,
         True,
@@ -507,47 +533,65 @@ def test_the_way_back_to_pachyderm(core: Any, known: Settings) -> None:
     ]
 
 
-def test_clocks_that_go_wrong(known: Settings) -> None:
-    with small_server(Answers(routes={"/info": (200, {}, {"version": "0.38.1"})})) as other:
-        elsewhere = replace(known, mlde_port=other.port, mlde_url="")
-        assert findings(elsewhere, "clock")["determined"].state == "unknown"
-        other.date = formatdate(time.time() - 3600, usegmt=True)
-        found = findings(elsewhere, "clock")["determined"]
-        broken(found, "behind this machine's")
-        other.date = formatdate(time.time() + 120, usegmt=True)
-        assert findings(elsewhere, "clock")["determined"].state == "warning"
-        other.date = formatdate(time.time() + 7200, usegmt=True)
-        broken(findings(replace(known, mldm_s3_endpoint=other.address), "clock")["storage"], "ahead of this machine's")
-    assert findings(replace(known, mlde_port=NOBODY, mlde_url=""), "clock")["determined"].state == "unknown"
-    assert clock.judge("x", "no date at all", 0.0).state == "unknown"
-    assert clock.judge("x", formatdate(1000.0, usegmt=True), 1000.9).state == "ok"
+# Half an hour behind, two minutes ahead, and answers without a time.
+SKEWS = ((-1800.0, "broken", "1800 s behind"), (120.0, "warning", "120 s ahead"), (None, "unknown", "no time"))
 
 
-@pytest.mark.parametrize(
-    ("server", "state"), [("2.4.6", "broken"), ("2.5.0", "ok"), ("2.11.1", "ok"), ("3.0.0", "broken"), ("", "unknown")]
-)
-def test_servers_of_other_releases(server: str, state: str) -> None:
-    found = versions.judge_minimum("pachyderm", "7.6.0", server, versions.MIN_PACHYDERM)
-    assert found.state == state
+@provokes("clock.kubernetes:broken", "clock.kubernetes:warning", "clock.kubernetes:unknown")
+@provokes("clock.determined:broken", "clock.determined:warning", "clock.determined:unknown")
+@provokes("clock.storage:broken", "clock.storage:warning", "clock.storage:unknown")
+def test_clocks_that_go_wrong(stack: Stack, tmp_path: Path) -> None:
+    known, wrong = stack.settings, Wrong()
+    with contextlib.ExitStack() as proxies:
+        kubeconfig = proxies.enter_context(kubernetes_before(stack.kubeconfig, wrong, tmp_path))
+        master = proxies.enter_context(before(known.master_url, wrong))
+        gateway = proxies.enter_context(before(f"http://{known.mldm_s3_endpoint}", wrong))
+        told = {"mlde_port": master, "mlde_url": "", "mldm_s3_endpoint": f"127.0.0.1:{gateway}"}
+        with stack.told(**told) as through:
+            through = replace(through, kubeconfig=kubeconfig)
+            assert set(states(through, "clock").values()) == {"ok"}
+            for wrong.skew, state, words in SKEWS:
+                found = findings(through, "clock")
+                assert set(found) == {"kubernetes", "determined", "storage"}
+                for each in found.values():
+                    assert (each.state, words in each.what) == (state, True), each
+                    if state == "broken":
+                        broken(each, "behind this machine's")
+    # Those who do not answer have no time either.
+    with stack.told(mlde_port=NOBODY, mlde_url="", mldm_s3_endpoint=f"127.0.0.1:{NOBODY}") as gone:
+        assert states(replace(gone, kubeconfig=kubeconfig), "clock") == dict.fromkeys(found, "unknown")
 
 
-@pytest.mark.parametrize(("server", "state"), [("v1.18.20", "broken"), ("v1.19.0", "ok"), ("v1.33.1-gke.7", "ok")])
-def test_kubernetes_of_other_releases(server: str, state: str) -> None:
-    assert versions.judge_minimum("kubernetes", "36.0.3", server, versions.MIN_KUBERNETES).state == state
+@provokes("versions.kubernetes:broken", "versions.kubernetes:unknown")
+def test_a_kubernetes_of_another_release(stack: Stack, tmp_path: Path) -> None:
+    wrong = Wrong()
+    with kubernetes_before(stack.kubeconfig, wrong, tmp_path) as kubeconfig:
+        through = replace(stack.settings, kubeconfig=kubeconfig)
+        for version, state in (("v1.18.20", "broken"), ("v1.33.1-gke.7", "ok"), ("", "unknown")):
+            wrong.answers = {"/version/": lambda told, version=version: {**told, "gitVersion": version}}
+            found = findings(through, "versions")["kubernetes"]
+            assert found.state == state, found
+            assert version in found.what
+    assert states(through, "versions")["kubernetes"] == "unknown"
 
 
-@pytest.mark.parametrize(
-    ("master", "state"), [("0.38.1", "ok"), ("0.38.0", "ok"), ("0.28.1", "warning"), ("", "unknown")]
-)
-def test_masters_of_other_releases(known: Settings, master: str, state: str) -> None:
-    with small_server(Answers(routes={"/info": (200, {}, {"version": master})})) as other:
-        found = findings(replace(known, mlde_port=other.port, mlde_url=""), "versions")["determined"]
-    assert found.state == state
-    assert ("pip install determined==0.28.1" in found.fix) is (state == "warning")
+@provokes("versions.pachyderm:broken", "versions.pachyderm:unknown")
+def test_a_pachyderm_of_another_release(stack: Stack, lab: pdk.Lab) -> None:
+    known = stack.settings
+    older = type(lab.pachyderm.get_remote_version())(major=2, minor=4, micro=6)
+    with pachyderm_of_release(f"{known.mldm_host}:{known.mldm_port}", older.SerializeToString()) as port:
+        broken(stack.found("versions.pachyderm", mldm_port=port), "server 2.4.6")
+    assert stack.found("versions.pachyderm", mldm_port=NOBODY).state == "unknown"
 
 
-def test_versions_that_nobody_tells(known: Settings) -> None:
-    nowhere = replace(known, mldm_port=NOBODY, mlde_port=NOBODY, mlde_url="")
-    found = findings(nowhere, "versions")
-    assert (found["pachyderm"].state, found["determined"].state) == ("unknown", "unknown")
+@provokes("versions.determined:warning", "versions.determined:unknown")
+def test_a_determined_of_another_release(stack: Stack) -> None:
+    wrong = Wrong()
+    with before(stack.settings.master_url, wrong) as port:
+        for version, state in (("0.28.1", "warning"), ("0.38.0", "ok"), ("", "unknown")):
+            wrong.answers = {"/info": lambda info, version=version: {**info, "version": version}}
+            found = stack.found("versions.determined", mlde_port=port, mlde_url="")
+            assert found.state == state, found
+            assert ("pip install determined==0.28.1" in found.fix) is (state == "warning")
+    assert stack.found("versions.determined", mlde_port=NOBODY, mlde_url="").state == "unknown"
     assert kserve.TRAPS[0].first < kserve.TRAPS[0].last

@@ -7,25 +7,19 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kubernetes.client import (
-    V1ContainerState,
-    V1ContainerStateWaiting,
-    V1ContainerStatus,
-    V1ObjectMeta,
-    V1Pod,
-    V1PodStatus,
-)
 
 from pdk_nb import __version__
-from pdk_nb.doctor import Context
 from pdk_nb.doctor.registry import CannotAsk, Image, Registry
+from pdk_nb.local.kubernetes.store import ObjectStore
+from pdk_nb.local.kubernetes.workload_kinds import PODS
 from pdk_nb.names import Names
 from pdk_nb.settings import Settings, load
-from tests.doctor_tools import Answers, broken, findings, serving
+from tests.doctor_codes import provokes
+from tests.doctor_tools import Answers, broken, findings, serving, states
+from tests.processes import ServiceProcess
 
 NAMES = Names.for_participant("nobody-yet")
 DIGEST = "sha256:" + "a" * 64
@@ -81,6 +75,7 @@ def test_images_that_are_there(registry: Answers, known: Settings) -> None:
     assert {name: each.state for name, each in found.items()} == {"registry": "ok", "train": "ok", "deploy": "ok"}
 
 
+@provokes("images.train:broken", "images.deploy:broken")
 def test_images_that_are_not_there_or_for_other_machines(registry: Answers, known: Settings) -> None:
     add(registry, "train", "linux/arm64")
     found = findings(known, "images", NAMES)
@@ -89,6 +84,7 @@ def test_images_that_are_not_there_or_for_other_machines(registry: Answers, know
     assert found["deploy"].where == f"{registry.address}/team/pdk-lab-deploy:{__version__}"
 
 
+@provokes("images.registry:unknown", "images.train:unknown", "images.deploy:unknown")
 def test_a_registry_that_does_not_answer(known: Settings) -> None:
     for host in ("127.0.0.1:9", "registry.nowhere.invalid"):
         found = findings(replace(known, registry_uri=f"{host}/team"), "images", NAMES)
@@ -139,27 +135,44 @@ def test_a_manifest_that_cannot_be_read(registry: Answers) -> None:
         Registry(registry.address).manifest(Image(registry.address, "team/x", "1"))
 
 
-def pod(pipeline: str, project: str, reason: str) -> V1Pod:
-    """A worker's pod that waits."""
-    waiting = V1ContainerStateWaiting(reason=reason, message=f"Back-off pulling image for {pipeline}")
-    status = V1ContainerStatus(
-        name="user", image="x", image_id="", ready=False, restart_count=0, state=V1ContainerState(waiting=waiting)
-    )
+def put_pod(store: ObjectStore, pipeline: str, project: str, reason: str) -> None:
+    """A worker's pod as Pachyderm's controller and a node leave it when the image cannot be pulled.
+
+    The embedded cluster runs workers without pods and refuses those of others, so it goes into the store itself.
+    """
     labels = {"component": "worker", "pipelineName": pipeline, "pipelineProject": project}
-    return V1Pod(
-        metadata=V1ObjectMeta(name=f"{pipeline}-v1", labels=labels), status=V1PodStatus(container_statuses=[status])
-    )
+    container = {"name": "user", "image": "registry.nowhere.invalid/team/lab:1"}
+    waiting = {"reason": reason, "message": f"Back-off pulling image for {pipeline}"}
+    status = {**container, "imageID": "", "ready": False, "restartCount": 0, "state": {"waiting": waiting}}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"{project}-{pipeline}-v1", "labels": labels},
+        "spec": {"containers": [container]},
+        "status": {"phase": "Pending", "containerStatuses": [status]},
+    }
+    store.create(PODS, "default", pod)
 
 
-def test_pods_that_wait_for_their_image(known: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The embedded cluster runs workers without pods, so the pods are given."""
-    pods = [
-        pod(NAMES.train_pipeline, "another-project", "ImagePullBackOff"),
-        pod(NAMES.train_pipeline, NAMES.project, "ContainerCreating"),
-        pod(NAMES.deploy_pipeline, NAMES.project, "ImagePullBackOff"),
-    ]
-    core = SimpleNamespace(list_namespaced_pod=lambda *args, **options: SimpleNamespace(items=pods))
-    monkeypatch.setattr(Context, "core", core)
-    found = findings(replace(known, registry_uri="registry.nowhere.invalid/team"), "images", NAMES)
-    assert found["train"].state == "unknown"
-    broken(found["deploy"], "ImagePullBackOff: Back-off pulling image")
+@provokes("images.train:broken", "images.deploy:broken", "images.train:unknown", "images.deploy:unknown")
+def test_pods_that_wait_for_their_image(known: Settings, tmp_path: Path) -> None:
+    train, deploy, project = NAMES.train_pipeline, NAMES.deploy_pipeline, NAMES.project
+    process = ServiceProcess("kubernetes", tmp_path, {"admin_token": "admin-token", "worker_token": "worker-token"})
+    process.start().stop()
+    store = ObjectStore(tmp_path / "kubernetes" / "objects.sqlite")
+    put_pod(store, train, "another-project", "ImagePullBackOff")
+    put_pod(store, train, project, "ErrImagePull")
+    put_pod(store, deploy, project, "ImagePullBackOff")
+    # Another participant's pipelines only start, and have not pulled anything yet.
+    others = Names.for_participant("others")
+    put_pod(store, others.train_pipeline, others.project, "ContainerCreating")
+    store.close()
+    process.start()
+    try:
+        there = replace(known, kubeconfig=process.ready["kubeconfig"], registry_uri="registry.nowhere.invalid/team")
+        found = findings(there, "images", NAMES)
+        broken(found["train"], "ErrImagePull: Back-off pulling image")
+        broken(found["deploy"], "ImagePullBackOff: Back-off pulling image")
+        assert states(there, "images", others) == dict.fromkeys(("registry", "train", "deploy"), "unknown")
+    finally:
+        process.stop()

@@ -135,5 +135,5 @@ def _pool(context: Context, client: Any) -> Findings:
         what = f"Pool {chosen.name} has no agent now; it starts them on demand."
         yield Finding("determined.slots", "warning", what, "", "The first experiment waits for a machine.")
     else:
-        fix = f"det agent list; det agent enable --all; or {context.set_values(resource_pool='...')}"
+        fix = f"det agent list; det slot list; det agent enable --all; or {context.set_values(resource_pool='...')}"
         yield Finding("determined.slots", "broken", f"Pool {chosen.name} has no slots.", "", why, fix)

@@ -90,11 +90,11 @@ def _images(context: Context) -> Findings:
         present = mldm.images(context.pachyderm, names.project)
     except PdkError:
         return
-    for pipeline in (names.train_pipeline, names.deploy_pipeline):
+    for stage, pipeline in (("train", names.train_pipeline), ("deploy", names.deploy_pipeline)):
         tag = present.get(pipeline, "").partition("@")[0].rpartition("/")[2].partition(":")[2]
         # Only tags that are a version tell; a digest or a date does not.
         if re.fullmatch(r"\d+\.\d+\.\d+", tag) and tag != __version__:
             what = f"{pipeline} runs version {tag} of the lab, this is {__version__}."
             why = "Nodes keep images by tag: a rebuilt image needs a new tag to be pulled."
             fix = "pdk-nb images build && pdk-nb images push, then pdk-nb run --only 01"
-            yield Finding(f"versions.{pipeline}", "warning", what, present[pipeline], why, fix)
+            yield Finding(f"versions.{stage}", "warning", what, present[pipeline], why, fix)

@@ -36,7 +36,7 @@ def pool_view(master: Master, name: str) -> dict[str, Any]:
         "description": "the processor cores of this machine",
         "type": "RESOURCE_POOL_TYPE_STATIC",
         "numAgents": 1,
-        "slotsAvailable": master.slots.total,
+        "slotsAvailable": master.slots.available,
         "slotsUsed": used,
         "slotType": "TYPE_CPU",
         "auxContainerCapacity": 0,

@@ -40,6 +40,14 @@ class Slots:
         """How many may be taken."""
         return len(self._free - self._disabled)
 
+    @property
+    def available(self) -> int:
+        """What a master counts as a pool's slots: enabled ones, and disabled ones that somebody still uses.
+
+        Source: ``agentState.numSlots``, ``master/internal/rm/agentrm/agent_state.go`` of Determined 0.38.
+        """
+        return self.total - len(self._disabled & self._free)
+
     def enabled(self, slot: int) -> bool:
         """Whether a slot may be used."""
         return slot not in self._disabled
