@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 
 def reference_dir() -> Path | None:
@@ -11,3 +15,11 @@ def reference_dir() -> Path | None:
     named = os.environ.get("PDK_REFERENCE_DIR")
     candidate = Path(named) if named else Path(__file__).resolve().parents[2] / "shared"
     return candidate if candidate.is_dir() else None
+
+
+def official_pipeline_schema() -> Any:
+    """Pachyderm's own JSON schema of a pipeline spec; the test is skipped where it is absent."""
+    folder = reference_dir()
+    if folder is None:
+        pytest.skip("no reference folder with the official schemas")
+    return json.loads((folder / "schemas" / "pachyderm" / "CreatePipelineRequest.schema.json").read_text())

@@ -139,8 +139,22 @@ def test_it_is_applied_kept_and_applied_again(
     data = core.read_namespaced_config_map("pdk-config", "default").data
     assert (data["mldm_host"], data["efs_id"]) == ("mine.example.com", "fs-1")
     assert load(kubeconfig).det_password.reveal() == PASSWORD
+    # An address for trials alone, as the doctor's command sets it, outlives other changes; the rest follows pdk-config.
+    data = {"pachd_lb_service_host": base64.b64encode(b"pachd.default").decode()}
+    core.patch_namespaced_secret("pipeline-secret", "default", {"data": data})
+    changes = ["--set", "resource_pool=gpu", "--set", "mlde_host=mlde.example.com", "--set", "mlde_port=81"]
+    assert main(["config", "init", "--apply", "--kubeconfig", kubeconfig, *changes]) == 0
+    known = load(kubeconfig)
+    assert (known.pachd_lb_service_host, known.resource_pool) == ("pachd.default", "gpu")
+    assert known.det_master == "mlde.example.com:81"
     assert main(["config", "init", "--apply", "--overwrite", "--kubeconfig", kubeconfig]) == 0
-    assert load(kubeconfig).mldm_host == "203.0.113.7"
+    known = load(kubeconfig)
+    assert known.mldm_host == known.pachd_lb_service_host == "203.0.113.7"
+    capsys.readouterr()
+    assert main(["config", "env", "--kubeconfig", kubeconfig]) == 0
+    said = capsys.readouterr().out
+    assert "export MLDM_HOST=203.0.113.7\n" in said
+    assert PASSWORD not in said and TOKEN not in said
 
 
 def test_on_prem_with_minio(cluster: tuple[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

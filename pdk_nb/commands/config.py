@@ -1,8 +1,9 @@
-"""The cluster's configuration: ``config init`` fills ``pdk-config`` and what goes with it from the cluster itself."""
+"""The cluster's configuration: ``config init`` fills ``pdk-config`` and what goes with it; ``config env`` reads it."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -31,6 +32,22 @@ def register(commands: Subparsers, options: Options) -> None:
     )
     init.add_argument("--minio-secret-key-file", metavar="F", help="file with MinIO's secret key; '-' asks for it")
     init.set_defaults(handler=command_init)
+    env = actions.add_parser(
+        "env",
+        parents=[options.state, options.cluster],
+        help='print the setup guide\'s variables as shell exports: eval "$(pdk-nb config env)"; no secrets',
+    )
+    env.set_defaults(handler=command_env)
+
+
+def command_env(args: argparse.Namespace) -> int:
+    """``pdk-nb config env``."""
+    from pdk_nb.settings import load, without_credentials
+
+    for name, value in load(kubeconfig_of(args) or None, args.namespace).environment().items():
+        if value:
+            print(f"export {name}={shlex.quote(without_credentials(value))}")
+    return 0
 
 
 def command_init(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pdk_nb import discovery, manifests
-from pdk_nb.errors import ServiceUnreachable, UsageError
+from pdk_nb.errors import ServiceUnreachable, SettingsError, UsageError
 from pdk_nb.settings import (
     CONFIG_MAP,
     KEYS,
@@ -211,10 +211,15 @@ def make_plan(
         plan = Plan(namespace, values)
         known = plan.settings
         old = _secret(core, known.mldm_namespace, known.mldm_pipeline_secret)
-        plan.secret = _secret_values(known, old, det_user, det_password, pac_token)
+        given = {
+            "det_user": (det_user, "--det-user"),
+            "det_password": (det_password, "--det-password-file"),
+            "pac_token": (pac_token, "--pac-token-file"),
+        }
+        plan.secret = _secret_values(known, old, given, {} if overwrite else _derived_before(standing))
         if known.models_in_minio:
-            given = (minio_access_key, minio_secret_key)
-            plan.secret |= _minio_values(old, given, _secret(core, known.mldm_namespace, discovery.STORAGE_SECRET))
+            keys = (minio_access_key, minio_secret_key)
+            plan.secret |= _minio_values(old, keys, _secret(core, known.mldm_namespace, discovery.STORAGE_SECRET))
     except urllib3.exceptions.HTTPError as error:
         raise ServiceUnreachable(
             f"The Kubernetes API does not answer: {getattr(error, 'reason', None) or error}",
@@ -245,21 +250,29 @@ def _guess_bucket(values: dict[str, Value], found: discovery.Found) -> None:
         values["kserve_model_bucket_name"] = Value(f"{name}-repo-models", "GUESSED from the other bucket's name")
 
 
+def _derived_before(standing: Mapping[str, str]) -> dict[str, str]:
+    """What followed from ``pdk-config`` as it stands: a secret that says something else was written by a person."""
+    try:
+        return manifests.secret_values(from_maps(standing)) if standing else {}
+    except SettingsError:
+        return {}
+
+
 def _secret_values(
-    known: Settings, old: Mapping[str, str], det_user: str, det_password: str, pac_token: str
+    known: Settings,
+    old: Mapping[str, str],
+    given: Mapping[str, tuple[str, str]],
+    derived_before: Mapping[str, str],
 ) -> dict[str, Value]:
     derived = manifests.secret_values(known)
-    given = {
-        "det_user": (det_user, "--det-user"),
-        "det_password": (det_password, "--det-password-file"),
-        "pac_token": (pac_token, "--pac-token-file"),
-    }
     values = {}
     for key in SECRET_KEYS:
         text, source = given.get(key, ("", ""))
+        # Trials and pipelines may need other addresses than notebooks; who has set them by hand keeps them.
+        by_hand = key not in derived or derived_before.get(key, old.get(key)) != old.get(key)
         if text:
             values[key] = Value(text, source)
-        elif old.get(key) and key not in derived:
+        elif old.get(key) and by_hand:
             values[key] = Value(old[key], "as it was")
         elif derived.get(key):
             values[key] = Value(derived[key], "follows from pdk-config")

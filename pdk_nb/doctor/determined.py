@@ -123,7 +123,7 @@ def _pool(context: Context, client: Any) -> Findings:
         chosen = mlde.choose_pool(available, wanted)
     except PdkError as error:
         usable = next((pool.name for pool in available), "...")
-        fix = context.set_values(resource_pool=usable) if wanted else "det resource-pool list"
+        fix = context.set_values(resource_pool=usable) if wanted else "det agent list"
         yield Finding("determined.pool", "broken", f"{error.what}.", "resource_pool of pdk-config", why, fix)
         return
     listed = ", ".join(f"{pool.name} ({pool.slots} slots)" for pool in available)
