@@ -30,7 +30,7 @@ TIMEOUT_S = 180.0
 def alone(model: Path, folder: Path) -> float:
     """Seconds from the start of TorchServe until its worker is ready."""
     shutil.copytree(model, folder / "mnt" / "models")
-    server = TorchServe(folder)
+    server = TorchServe(folder, folder)
     started = time.monotonic()
     server.start()
     try:

@@ -9,8 +9,8 @@ from typing import Any
 
 from pdk_nb.local.kubernetes.columns import Object
 from pdk_nb.local.kubernetes.customkinds import check_definition
-from pdk_nb.local.kubernetes.errors import invalid
-from pdk_nb.local.kubernetes.inference.resources import DEFAULT_RESOURCES
+from pdk_nb.local.kubernetes.errors import ApiError, invalid
+from pdk_nb.local.kubernetes.inference.resources import fill_in
 from pdk_nb.local.kubernetes.kind import Kind
 from pdk_nb.local.kubernetes.kinds import CUSTOM_RESOURCE_DEFINITIONS, INFERENCE_SERVICES, NAMESPACES, SECRETS
 
@@ -61,7 +61,7 @@ def _admit_secret(obj: Object, name: str) -> None:
 
 
 def _admit_inference_service(obj: Object, name: str) -> None:
-    """KServe's webhook: the framework field becomes ``model``, resources get defaults."""
+    """KServe's webhooks: the framework field becomes ``model``, resources get defaults."""
     if name and not SERVICE_NAME.fullmatch(name):
         why = (
             f'Invalid value: "{name}": the InferenceService "{name}" is invalid: a InferenceService name must consist '
@@ -74,8 +74,21 @@ def _admit_inference_service(obj: Object, name: str) -> None:
     # assignPyTorchRuntime() of inference_service_defaults.go overwrites `model` in the same way.
     if "pytorch" in predictor:
         predictor["model"] = {"modelFormat": {"name": "pytorch"}, **(predictor.pop("pytorch") or {})}
-    model = predictor.get("model")
-    if isinstance(model, dict):
-        resources: dict[str, Any] = model.setdefault("resources", {})
-        for field in ("limits", "requests"):
-            resources[field] = {**DEFAULT_RESOURCES, **(resources.get(field) or {})}
+    _check_replicas(predictor, name)
+    fill_in(obj)
+
+
+def _check_replicas(predictor: dict[str, Any], name: str) -> None:
+    """``validateReplicas`` of component.go, with the words of KServe's webhook."""
+    given = predictor.get("minReplicas")
+    least, most = 1 if given is None else given, predictor.get("maxReplicas") or 0
+    why = ""
+    if least < 0:
+        why = "'MinReplicas' cannot be less than 0"
+    elif most < 0:
+        why = "'MaxReplicas' cannot be less than 0"
+    elif most and least > most:
+        why = "'MinReplicas' cannot be greater than MaxReplicas"
+    if why:
+        webhook = "inferenceservice.kserve-webhook-server.validator"
+        raise ApiError(403, "Forbidden", f'admission webhook "{webhook}" denied the request: {why}')

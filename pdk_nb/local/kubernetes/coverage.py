@@ -5,6 +5,7 @@ from __future__ import annotations
 from pdk_nb.local.kubernetes.api.application import REFUSED_SUBRESOURCES
 from pdk_nb.local.kubernetes.api.discovery import VERSION, subresources
 from pdk_nb.local.kubernetes.inference.failures import Reason
+from pdk_nb.local.kubernetes.inference.resources import FILLED_IN
 from pdk_nb.local.kubernetes.inference.runtimes import RUNTIMES
 from pdk_nb.local.kubernetes.kinds import KINDS, SERVICES
 from pdk_nb.local.kubernetes.protobuf import MESSAGES
@@ -60,13 +61,26 @@ KSERVE = (
     ("`canaryTrafficPercent` with tag `prev`, promotion, rolling back to the previous revision", "done", ""),
     ("`minReplicas: 0`: scale to zero, back on the first request", "done", ""),
     ("`containerConcurrency`, `timeout`; 503 with Retry-After beyond the queue", "done", ""),
-    ("`maxReplicas`, `scaleTarget`, `scaleMetric`", "partly", "accepted; one server runs"),
+    (
+        "`minReplicas` above one: one server and pod each, requests to the least busy",
+        "done",
+        "changing it makes no new revision; a server that ends is started again with the kubelet's pauses, and what it "
+        "had under way is sent to another one, once",
+    ),
+    (
+        "`maxReplicas`, `scaleTarget`, `scaleMetric` `concurrency` and `rps`",
+        "done",
+        "Knative's rule and numbers; without `maxReplicas` no more than the machine has CPUs; `cpu` and `memory` are "
+        "refused: the status says so",
+    ),
     (
         "`resources.requests`",
-        "partly",
-        "more than the machine has is `Unschedulable`; what other revisions use is not counted",
+        "done",
+        "summed over all pods, the old and the new of a rollout too; what does not fit stays `Pending` "
+        "(`FailedScheduling`) until there is room. Not counted: the 1 CPU and 2Gi that KServe's webhook fills in where "
+        f"nobody asked (annotation `{FILLED_IN}`), so that two CPUs can hold several small models and their updates",
     ),
-    ("`resources.limits.memory`", "done", "exceeded: `OOMKilled`; the webhook's default of 2Gi is not enforced"),
+    ("`resources.limits.memory`", "done", "exceeded: `OOMKilled`; what the webhook fills in is not enforced"),
     ("`resources.limits.cpu`", "refused", "kept in the object, without effect"),
     ("Protocols v1 and v2 over HTTP", "done", ""),
     ("gRPC", "refused", "the status says so"),
@@ -147,8 +161,8 @@ def page() -> str:
                 "handler without its Java server and that server's ports.\n",
                 f"Framework fields that are accepted: {', '.join(FRAMEWORKS)}; `pytorch` and `model` are served.\n",
                 f"Used of a model: {', '.join(used)}. Used of the predictor: canaryTrafficPercent, "
-                "containerConcurrency, containers, logger, minReplicas, serviceAccountName, timeout; the other "
-                f"{len(POD) + len(EXTENSION) - 6} fields are kept and "
+                "containerConcurrency, containers, logger, maxReplicas, minReplicas, scaleMetric, scaleTarget, "
+                f"serviceAccountName, timeout; the other {len(POD) + len(EXTENSION) - 9} fields are kept and "
                 "have no effect.",
             ]
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pdk_nb.local.kubernetes.inference.failures import ModelServerError
+from pdk_nb.local.kubernetes.inference.replica import Replica
 from pdk_nb.local.kubernetes.inference.revision import Revision
 from pdk_nb.local.kubernetes.inference.routes import Entry, Routes
 from pdk_nb.local.kubernetes.metrics import Metrics
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 # Istio has no limit of its own; TorchServe's default is 6.5 MB and a model may raise it.
 MAX_REQUEST_BYTES = 64 << 20
+DEATH_SECONDS = 0.2
 # Headers that belong to one connection (RFC 9110, 7.6.1), and those that the ingress writes itself.
 HOP_BY_HOP = {
     "connection",
@@ -87,8 +89,9 @@ class Ingress:
 
     def _answer(self, head: Head, read: Callable[[int], bytes], revision: Revision) -> Answer:
         # Before the body is read: a client that is told to come back shall not have sent it for nothing.
-        if revision.inflight > revision.limits.waiting:
-            return busy(f"{revision.name} has {revision.limits.waiting} requests under way or waiting.")
+        places = revision.limits.waiting * max(1, revision.replicas.wanted)
+        if revision.inflight > places:
+            return busy(f"{revision.name} has {places} requests under way or waiting.")
         body = read(MAX_REQUEST_BYTES)
         path = head.start[1].split("?")[0]
         if local := self._local_answer(head.start[0], path, revision):
@@ -97,10 +100,27 @@ class Ingress:
             revision.ensure_running()
         except ModelServerError as failure:
             return error(503, f"{revision.name} could not be started again: {failure}")
-        with revision.slot() as free:
-            if not free:
+        refused: list[Replica] = []
+        while True:
+            replica = revision.replicas.take(revision.limits.concurrency, revision.limits.seconds, refused)
+            if replica is None:
                 return busy(f"{revision.name} had no free place within {revision.limits.seconds:.0f} s.")
-            return self._forward(head, path, body, revision)
+            try:
+                return self._forward(head, path, body, revision, replica)
+            except Unanswered as failure:
+                # It died with the request: another one takes it, or itself started again. Predictions have no effects
+                # that could come twice; but only one more time, as it may be the request that kills them.
+                if failure.timed_out or refused or not self._dead(replica, revision):
+                    return error(504 if failure.timed_out else 502, f"{revision.name}: {failure}")
+                refused = [replica]
+            finally:
+                revision.replicas.give(replica)
+
+    @staticmethod
+    def _dead(replica: Replica, revision: Revision) -> bool:
+        """Whether a server that gave no answer has ended; its keeper knows a moment later."""
+        with revision.replicas.changed:
+            return revision.replicas.changed.wait_for(lambda: not replica.ready, DEATH_SECONDS)
 
     @staticmethod
     def _local_answer(method: str, path: str, revision: Revision) -> Answer | None:
@@ -128,17 +148,12 @@ class Ingress:
         return None
 
     @staticmethod
-    def _forward(head: Head, path: str, body: bytes, revision: Revision) -> Answer:
+    def _forward(head: Head, path: str, body: bytes, revision: Revision, replica: Replica) -> Answer:
         headers = {name: value for name, value in head.headers.items() if name not in HOP_BY_HOP}
         # The guide's curl sends a form type by default; TorchServe takes its envelope as JSON only.
         given = head.headers.get("content-type", "")
         headers["Content-Type"] = given if given and not given.startswith(FORM) else JSON["Content-Type"]
-        try:
-            code, got, content = revision.upstream.send(
-                head.start[0], head.start[1], headers, body, revision.limits.seconds
-            )
-        except Unanswered as failure:
-            return error(504 if failure.timed_out else 502, f"{revision.name}: {failure}")
+        code, got, content = replica.upstream.send(head.start[0], head.start[1], headers, body, revision.limits.seconds)
         if revision.payloads and head.start[0] == "POST":
             revision.payloads.exchange(head.headers, body, code, content, got.get("content-type", ""))
         if revision.custom:

@@ -15,7 +15,12 @@ BODILESS = {204, 304}
 
 
 class Unanswered(Exception):
-    """The model server gave no answer; ``timed_out`` says whether it had taken the request."""
+    """The model server gave no answer.
+
+    Args:
+        message: Why.
+        timed_out: Whether it had taken the request and was silent for too long.
+    """
 
     def __init__(self, message: str, *, timed_out: bool = False) -> None:
         super().__init__(message)
@@ -63,10 +68,7 @@ class Upstream:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         message = "\r\n".join([*lines, "", ""]).encode("latin-1") + body
         while True:
-            try:
-                wire, kept = self._idle.pop(), True
-            except IndexError:
-                wire, kept = self._connect(), False
+            wire, kept = self._wire()
             try:
                 wire.socket.settimeout(timeout)
                 wire.socket.sendall(message)
@@ -85,6 +87,17 @@ class Upstream:
             except WireError as error:
                 wire.socket.close()
                 raise Unanswered(error.message) from error
+
+    def _wire(self) -> tuple[Wire, bool]:
+        """A connection, and whether it is a kept one; kept ones that the server has closed are thrown away."""
+        while True:
+            try:
+                wire = self._idle.pop()
+            except IndexError:
+                return self._connect(), False
+            if wire.is_quiet():
+                return wire, True
+            wire.socket.close()
 
     def _connect(self) -> Wire:
         try:

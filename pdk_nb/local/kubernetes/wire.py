@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import logging
+import select
 import socket
 import threading
 from collections.abc import Callable
@@ -91,6 +92,12 @@ class Wire:
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self._buffer = bytearray()
+
+    def is_quiet(self) -> bool:
+        """Whether the other side has sent nothing and has not closed: a kept connection that can be used again."""
+        watch = select.poll()
+        watch.register(self.socket, select.POLLIN)
+        return not self._buffer and not watch.poll(0)
 
     def head(self) -> Head | None:
         """The next message's head; None when the other side has closed.

@@ -19,6 +19,8 @@ import pytest
 
 from pdk_nb.local.kubernetes import ingress as ingress_module
 from pdk_nb.local.kubernetes.inference.failures import ModelServerError
+from pdk_nb.local.kubernetes.inference.node import Node
+from pdk_nb.local.kubernetes.inference.replica import Replica
 from pdk_nb.local.kubernetes.inference.revision import Limits, Revision
 from pdk_nb.local.kubernetes.inference.routes import Routes, Target
 from pdk_nb.local.kubernetes.ingress import Ingress
@@ -58,12 +60,19 @@ class Stand:
         server.start()
         self.models.append(server)
         spec = {"predictor": {"model": {"storageUri": "/x"}, **predictor}}
-        revision = Revision(name, self.folder / name, {"metadata": META, "spec": spec})
-        revision.server = SimpleNamespace(alive=True, models=["echo"], stop=lambda: None)  # type: ignore[assignment]
-        revision.upstream = Upstream(server.port)
-        self.upstreams.append(revision.upstream)
-        revision._running = True
+        revision = Revision(name, self.folder / name, {"metadata": META, "spec": spec}, Node())
+        revision.models = ["echo"]
+        self.replica(revision, server.port)
         return revision
+
+    def replica(self, revision: Revision, port: int) -> Replica:
+        """Give a revision one more replica, which serves already."""
+        server: Any = SimpleNamespace(stop=lambda: None)
+        replica = Replica(f"pod-{port}", server, b"", revision.replicas.changed, lambda _replica: None)
+        replica.upstream, replica.ready, replica.step = Upstream(port), True, "Ready"
+        revision.replicas.members.append(replica)
+        self.upstreams.append(replica.upstream)
+        return replica
 
     def serve(self, *targets: Target) -> None:
         self.routes.set("models", "echo", targets)
@@ -269,3 +278,37 @@ def test_what_kserve_answers_itself(stand: Stand) -> None:
     assert stand.ask(None, "/v2/models/echo/ready")[1] == {"name": "echo", "ready": True}
     assert stand.ask(None, "/v1/models/dog")[0] == 404
     assert stand.ask(b"{}", host="other.models.example.com")[0] == 404
+
+
+def test_requests_go_to_the_least_busy_replica_and_from_one_that_dies_to_another(stand: Stand) -> None:
+    revision = stand.revision("echo-1")
+    first = revision.replicas.members[0]
+    other = stand.revision("echo-2").replicas.members[0]
+    second = stand.replica(revision, other.upstream.port)
+    stand.serve(Target(revision))
+    stand.release.clear()
+    clients = [threading.Thread(target=stand.ask) for _ in range(6)]
+    for each in clients:
+        each.start()
+    deadline = time.monotonic() + 10
+    while first.inflight + second.inflight < 6 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert (first.inflight, second.inflight) == (3, 3)
+    stand.release.set()
+    for each in clients:
+        each.join()
+
+    # The first dies: who was sent there is sent on; the keeper notices a moment later.
+    stand.models[0].stop()
+    with revision.replicas.changed:
+        second.inflight += 1
+    threading.Timer(0.05, lambda: _end(revision, first)).start()
+    code, body, _ = stand.ask()
+    assert (code, body["revision"]) == (200, "echo-2")
+    assert (first.inflight, second.inflight) == (0, 1)
+
+
+def _end(revision: Revision, replica: Replica) -> None:
+    with revision.replicas.changed:
+        replica.ready = False
+        revision.replicas.changed.notify_all()

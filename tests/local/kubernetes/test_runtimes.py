@@ -94,13 +94,13 @@ def test_what_cannot_be_served_is_refused_by_name(predictor: dict[str, Any], tol
 
 
 def test_without_java_the_python_runtime_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert type(runtimes.model_server(tmp_path, {"model": PYTORCH})).__name__ == "TorchServe"
+    assert type(runtimes.model_server(tmp_path, tmp_path, {"model": PYTORCH})).__name__ == "TorchServe"
 
     def none() -> str:
         raise ModelServerError("no Java")
 
     monkeypatch.setattr(runtimes, "java_executable", none)
-    assert type(runtimes.model_server(tmp_path, {"model": PYTORCH})).__name__ == "PythonServer"
+    assert type(runtimes.model_server(tmp_path, tmp_path, {"model": PYTORCH})).__name__ == "PythonServer"
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ from typing import Any
 import kubernetes
 import pytest
 
+from pdk_nb.local.kubernetes import admission
 from pdk_nb.local.kubernetes.inference import resources
 from pdk_nb.local.kubernetes.inference.failures import Reason, reason_of
 from pdk_nb.local.kubernetes.inference.modelserver import PYTHON_ERROR
+from pdk_nb.local.kubernetes.kinds import INFERENCE_SERVICES
 from tests.local.kubernetes.serving import KIND, NAMESPACE, Service, manifest, wait_for
 from tests.processes import ServiceProcess
 
@@ -141,20 +143,6 @@ def test_a_revision_that_does_not_come_up_says_why(
     service.remove()
 
 
-def test_more_than_the_machine_has_is_not_scheduled(cluster: ServiceProcess, api: Any, kubectl: Kubectl) -> None:
-    body = manifest("huge", "file:///not/needed")
-    body["spec"]["predictor"]["pytorch"]["resources"] = {"requests": {"cpu": "4096", "memory": "1Gi"}}
-    service = create(cluster, api, body)
-    wait_for(lambda: bool(failure(service)))
-    assert "0/1 nodes are available: Insufficient cpu (it asks for 4096, the machine has" in failure(service)["message"]
-    pods = json.loads(kubectl("-n", NAMESPACE, "get", "pods", "-l", "app=huge-predictor-00001", "-o", "json"))["items"]
-    condition = next(each for each in pods[0]["status"]["conditions"] if each["type"] == "PodScheduled")
-    assert (pods[0]["status"]["phase"], condition["reason"]) == ("Pending", "Unschedulable")
-    node = json.loads(kubectl("get", "node", "embedded", "-o", "json"))["status"]
-    assert node["capacity"] == resources.capacity()
-    service.remove()
-
-
 def test_a_server_that_takes_too_much_memory_is_killed(cluster: ServiceProcess, api: Any) -> None:
     code = "held = bytearray(300 << 20); held[::4096] = b'x' * len(held[::4096]); import time; time.sleep(60)"
     body = custom("greedy", "python", "-c", code, resources={"limits": {"memory": "150Mi"}})
@@ -204,10 +192,25 @@ def test_quantities_and_limits() -> None:
     assert [resources.quantity(each) for each in ("100m", "2", 2, "2Gi", "1e3", "5M")] == [0.1, 2, 2, 2**31, 1e3, 5e6]
     with pytest.raises(ValueError):
         resources.quantity("plenty")
-    given = {"model": {"resources": {"limits": {"memory": "3Gi"}}}}
-    assert resources.memory_limit(given) == 3 * 2**30
-    # What the webhook fills in is no limit that anybody asked for.
-    assert resources.memory_limit({"model": {"resources": {"limits": {"memory": "2Gi"}}}}) == 0
+    service = manifest("a", "file:///x")
+    service["spec"]["predictor"] = {"model": {"resources": {"limits": {"memory": "3Gi"}}}}
+    admission.admit(INFERENCE_SERVICES, service)
+    model = service["spec"]["predictor"]["model"]
+    assert model["resources"] == {"limits": {"cpu": "1", "memory": "3Gi"}, "requests": {"cpu": "1", "memory": "2Gi"}}
+    # What the webhook fills in is nothing that anybody asked for; what people write is, whatever it is.
+    assert resources.memory_limit(service) == 3 * 2**30
+    assert resources.requests_of(service) == {}
+    model["resources"]["requests"]["cpu"] = "1500m"
+    admission.admit(INFERENCE_SERVICES, service)
+    assert resources.requests_of(service) == {"cpu": 1.5}
+    assert "requests.cpu" not in service["metadata"]["annotations"][resources.FILLED_IN]
+    explicit = manifest("b", "file:///x")
+    explicit["spec"]["predictor"] = {"model": {"resources": {"requests": {"cpu": "1", "memory": "2Gi"}}}}
+    admission.admit(INFERENCE_SERVICES, explicit)
+    assert resources.requests_of(explicit) == {"cpu": 1, "memory": 2 * 2**30}
+    # A container's limit without a request is its request, as in Kubernetes.
+    own = {"metadata": {}, "spec": {"predictor": {"containers": [{"resources": {"limits": {"cpu": "2"}}}]}}}
+    assert resources.requests_of(own) == {"cpu": 2}
 
 
 def test_pythons_words_are_told_and_not_javas() -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from pathlib import Path
 
 from pdk_nb.local.kubernetes.columns import Object
-from pdk_nb.local.kubernetes.inference.revision import revision_key
+from pdk_nb.local.kubernetes.inference.node import Node
+from pdk_nb.local.kubernetes.inference.revision import PODS_FOLDER, revision_key
 from pdk_nb.local.kubernetes.inference.routes import Routes
 from pdk_nb.local.kubernetes.inference.status import mark_changed
 from pdk_nb.local.kubernetes.inference.worker import ServiceWorker
 from pdk_nb.local.kubernetes.kinds import INFERENCE_SERVICES
 from pdk_nb.local.kubernetes.store import Change, ObjectStore
 from pdk_nb.local.kubernetes.volumes import Volumes
+
+log = logging.getLogger(__name__)
+
+# Knative's autoscaler looks every 2 s (tick-interval).
+SCALE_SECONDS = 2.0
 
 
 class InferenceController:
@@ -29,6 +36,8 @@ class InferenceController:
         self._store = store
         self._volumes = volumes
         self._folder = folder
+        self._node = Node()
+        self._ended = threading.Event()
         self._workers: dict[tuple[str, str], ServiceWorker] = {}
         self._lock = threading.Lock()
 
@@ -37,6 +46,7 @@ class InferenceController:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._store.subscribe(self._changed)
         self._store.before_update(INFERENCE_SERVICES, _not_ready_when_changed)
+        threading.Thread(target=self._scale, name="autoscaler", daemon=True).start()
         for service in self._store.select(INFERENCE_SERVICES)[0]:
             mark_changed(service)
             self._store.update(
@@ -59,19 +69,34 @@ class InferenceController:
             worker = self._workers.get((namespace, name))
             if worker is None:
                 folder = self._folder / namespace / name
-                worker = ServiceWorker(self._store, self.routes, self._volumes, folder, namespace, name)
+                worker = ServiceWorker(self._store, self.routes, self._volumes, self._node, folder, namespace, name)
                 self._workers[(namespace, name)] = worker
                 worker.start()
         worker.wake()
 
     def pod_log(self, namespace: str, pod: str, container: str) -> Path | None:
         """The log of a container of a revision's pod; None when it has written none."""
-        folders = (each for each in self._folder.glob(f"{namespace}/*/*") if pod.startswith(f"{each.name}-deployment-"))
-        path = next((each / f"{container}.log" for each in folders), None)
-        return path if path and path.exists() else None
+        for folder in self._folder.glob(f"{namespace}/*/*"):
+            if pod.startswith(f"{folder.name}-deployment-"):
+                # The model is fetched once, for all pods.
+                for path in (folder / PODS_FOLDER / pod / f"{container}.log", folder / f"{container}.log"):
+                    if path.exists():
+                        return path
+        return None
+
+    def _scale(self) -> None:
+        while not self._ended.wait(SCALE_SECONDS):
+            with self._lock:
+                workers = list(self._workers.values())
+            for worker in workers:
+                try:
+                    worker.scale()
+                except Exception:  # one service's trouble must not end the others' scaling
+                    log.exception("%s/%s could not be scaled", worker.namespace, worker.name)
 
     def stop(self) -> None:
         """Stop all workers and model servers."""
+        self._ended.set()
         with self._lock:
             workers = list(self._workers.values())
         for worker in workers:

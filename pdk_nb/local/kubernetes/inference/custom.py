@@ -58,14 +58,15 @@ class CustomServer(ModelServer):
 
     Args:
         folder: The revision's folder.
+        home: The server's own folder.
         container: The container of the predictor.
         memory_limit: Bytes that the process and its children may use; 0 for no limit.
     """
 
     title = "The container"
 
-    def __init__(self, folder: Path, container: dict[str, Any], memory_limit: int = 0) -> None:
-        super().__init__(folder, "", plain_environment(container), memory_limit)
+    def __init__(self, folder: Path, home: Path, container: dict[str, Any], memory_limit: int = 0) -> None:
+        super().__init__(folder, home, "", plain_environment(container), memory_limit)
         self._container = container
         probe = ((container.get("readinessProbe") or {}).get("httpGet") or {}).get("path")
         self._probe = str(probe) if probe else ""

@@ -1,4 +1,4 @@
-"""Events about InferenceServices, which ``kubectl describe`` shows."""
+"""Events about InferenceServices and pods, which ``kubectl describe`` shows."""
 
 from __future__ import annotations
 
@@ -6,13 +6,32 @@ import uuid
 
 from pdk_nb.local.kubernetes.columns import Object, timestamp
 from pdk_nb.local.kubernetes.errors import ApiError
+from pdk_nb.local.kubernetes.kind import Kind
 from pdk_nb.local.kubernetes.kinds import EVENTS
 from pdk_nb.local.kubernetes.store import ObjectStore
 
 
-def record_event(store: ObjectStore, service: Object, kind: str, reason: str, message: str) -> None:
-    """Write an event about a service; the same event again only counts up."""
-    meta = service["metadata"]
+def record_event(
+    store: ObjectStore,
+    about: Object,
+    kind: Kind,
+    severity: str,
+    reason: str,
+    message: str,
+    component: str = "v1beta1Controllers",
+) -> None:
+    """Write an event; the same event again only counts up.
+
+    Args:
+        store: The cluster's objects.
+        about: The object that it is about.
+        kind: The object's kind.
+        severity: ``Normal`` or ``Warning``.
+        reason: One word.
+        message: Text for people.
+        component: Who says it.
+    """
+    meta = about["metadata"]
     name = f"{meta['name']}.{uuid.uuid5(uuid.NAMESPACE_URL, meta['uid'] + reason + message).hex[:16]}"
     try:
         event = store.get(EVENTS, meta["namespace"], name)
@@ -28,16 +47,16 @@ def record_event(store: ObjectStore, service: Object, kind: str, reason: str, me
     event = {
         "metadata": {"name": name},
         "involvedObject": {
-            "kind": "InferenceService",
+            "kind": kind.kind,
             "namespace": meta["namespace"],
             "name": meta["name"],
             "uid": meta["uid"],
-            "apiVersion": "serving.kserve.io/v1beta1",
+            "apiVersion": kind.api_version,
         },
-        "type": kind,
+        "type": severity,
         "reason": reason,
         "message": message,
-        "source": {"component": "v1beta1Controllers"},
+        "source": {"component": component},
         "count": 1,
         "firstTimestamp": timestamp(),
         "lastTimestamp": timestamp(),

@@ -36,31 +36,35 @@ class ModelServer(ABC):
 
     Args:
         folder: The revision's folder; the models lie in ``mnt/models`` below it.
+        home: The server's own folder, for its log and its effective configuration.
         protocol: ``v1`` or ``v2``.
         environment: The predictor's own environment variables.
         memory_limit: Bytes that the process and its children may use; 0 for no limit.
 
     Attributes:
         models: Names of the models that it serves; empty when only the server itself knows them.
-        on_killed: Told why, when the server was killed for using too much memory.
     """
 
     title = "The model server"
 
     def __init__(
-        self, folder: Path, protocol: str = "v1", environment: dict[str, str] | None = None, memory_limit: int = 0
+        self,
+        folder: Path,
+        home: Path,
+        protocol: str = "v1",
+        environment: dict[str, str] | None = None,
+        memory_limit: int = 0,
     ) -> None:
         self.folder = folder
+        self.home = home
         self.protocol = protocol
         self.environment = environment or {}
         self.memory_limit = memory_limit
         self.models: list[str] = []
         self.inference_port = 0
-        self.on_killed: Callable[[str], None] = lambda _why: None
         self.process: subprocess.Popen[bytes] | None = None
         self._killed_why = ""
         self._scratch: Path | None = None
-        self._log_start = 0
 
     @property
     def alive(self) -> bool:
@@ -70,7 +74,12 @@ class ModelServer(ABC):
     @property
     def log_path(self) -> Path:
         """The log of the server and its workers."""
-        return self.folder / "kserve-container.log"
+        return self.home / "kserve-container.log"
+
+    @property
+    def previous_log_path(self) -> Path:
+        """The log of the process before this one."""
+        return self.home / "kserve-container.previous.log"
 
     def start(self) -> None:
         """Start the server.
@@ -81,11 +90,13 @@ class ModelServer(ABC):
         # Worker sockets lie in TMPDIR, and a socket path holds about 100 bytes: it has to be short.
         short = "/tmp" if Path("/tmp").is_dir() else None
         self._scratch = Path(tempfile.mkdtemp(prefix="pdkts-", dir=short))
+        self.home.mkdir(parents=True, exist_ok=True)
         # What an earlier start wrote is not this one's trouble.
-        self._log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
+        if self.log_path.exists():
+            self.log_path.replace(self.previous_log_path)
         self._killed_why = ""
         command = self.command(self._scratch)
-        with self.log_path.open("ab") as sink:
+        with self.log_path.open("wb") as sink:
             self.process = subprocess.Popen(
                 command,
                 cwd=self._scratch,
@@ -104,7 +115,6 @@ class ModelServer(ABC):
         self._killed_why = f"it used {used / 2**20:.0f} MiB of memory; its limit is {limit:.0f} MiB"
         if self.process is not None:
             kill_group(self.process)
-        self.on_killed(self._killed_why)
 
     @abstractmethod
     def command(self, scratch: Path) -> list[str]:
@@ -156,6 +166,12 @@ class ModelServer(ABC):
         why = f"The model was not ready within {timeout:.0f} s: {self.last_error()}"
         raise ModelServerError(why, reason=Reason.TIMEOUT)
 
+    def wait_end(self) -> ModelServerError:
+        """Wait until the process ends; why it did."""
+        if self.process is not None:
+            self.process.wait()
+        return self._ended()
+
     def _ended(self) -> ModelServerError:
         code = self.process.returncode if self.process else 1
         if self._killed_why:
@@ -165,11 +181,7 @@ class ModelServer(ABC):
 
     def log_text(self) -> str:
         """What this start of the server has written."""
-        if not self.log_path.exists():
-            return ""
-        with self.log_path.open("rb") as log:
-            log.seek(self._log_start)
-            return log.read().decode(errors="replace")
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def last_error(self) -> str:
         """The last line of the log that says what went wrong; Python's own words before the front end's."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from pdk_nb.local.kubernetes.columns import Object
 from pdk_nb.local.kubernetes.errors import ApiError
 from pdk_nb.local.kubernetes.inference.events import record_event
+from pdk_nb.local.kubernetes.inference.replica import PodState, Replica, Trouble
 from pdk_nb.local.kubernetes.inference.revision import revision_key
 from pdk_nb.local.kubernetes.inference.status import Failure, Phase, Traffic, service_status
-from pdk_nb.local.kubernetes.inference.workloads import Step, Trouble, Workload
+from pdk_nb.local.kubernetes.inference.workloads import CONTAINER, NODE, Workload
 from pdk_nb.local.kubernetes.kinds import INFERENCE_SERVICES
 from pdk_nb.local.kubernetes.store import ObjectStore
+from pdk_nb.local.kubernetes.workload_kinds import PODS
+
+SCHEDULER, KUBELET = "default-scheduler", "kubelet"
 
 
 class Reporter:
@@ -19,12 +25,14 @@ class Reporter:
         store: The cluster's objects.
         namespace: The service's namespace.
         name: The service's name.
+        copies: How many pods a revision has, by its name.
     """
 
-    def __init__(self, store: ObjectStore, namespace: str, name: str) -> None:
+    def __init__(self, store: ObjectStore, namespace: str, name: str, copies: Callable[[str], int]) -> None:
         self._store = store
         self._namespace = namespace
         self._name = name
+        self._copies = copies
 
     def current(self) -> Object | None:
         """The service as it is now; None when it is gone."""
@@ -35,11 +43,40 @@ class Reporter:
 
     def event(self, service: Object, kind: str, reason: str, message: str) -> None:
         """Write an event; the same again only counts up."""
-        record_event(self._store, service, kind, reason, message)
+        record_event(self._store, service, INFERENCE_SERVICES, kind, reason, message)
 
-    def show(self, service: Object, revision: str, step: Step, trouble: Trouble | None = None) -> None:
-        """Bring a revision's Deployment, ReplicaSet and Pod up to date."""
-        Workload(self._store, service, revision).show(step, trouble)
+    def show(
+        self,
+        service: Object,
+        revision: str,
+        pods: Sequence[PodState],
+        failure: Trouble | None = None,
+        changed: Replica | None = None,
+    ) -> None:
+        """Bring a revision's Deployment, ReplicaSet and Pods up to date.
+
+        Args:
+            service: The service.
+            revision: The revision's name.
+            pods: Its replicas' states.
+            failure: Why the controller has given the revision up.
+            changed: The replica that this is about: its pod gets an event.
+        """
+        found = Workload(self._store, service, revision).show(pods, failure)
+        if changed is None or changed.pod not in found:
+            return
+        pod, trouble = found[changed.pod], changed.trouble
+        if changed.step == "Unschedulable":
+            record_event(self._store, pod, PODS, "Warning", "FailedScheduling", trouble.message, SCHEDULER)
+        elif changed.step == "Fetching":
+            text = f"Successfully assigned {self._namespace}/{changed.pod} to {NODE}"
+            record_event(self._store, pod, PODS, "Normal", "Scheduled", text, SCHEDULER)
+        elif changed.step == "Loading":
+            text = f"Started container {CONTAINER}"
+            record_event(self._store, pod, PODS, "Normal", "Started", text, KUBELET)
+        elif changed.step == "Failed":
+            text = f"Back-off restarting failed container {CONTAINER} in pod {changed.pod}: {trouble.message}"
+            record_event(self._store, pod, PODS, "Warning", "BackOff", text, KUBELET)
 
     def gone(self, service: Object, revision: str) -> None:
         """Delete a revision's objects."""
@@ -71,7 +108,9 @@ class Reporter:
             if phase == "Loaded" and revision_key(current) != revision_key(service):
                 # Ready is said of the newest spec only; this one was changed meanwhile.
                 phase = "Pending"
-            current["status"] = service_status(current, created, traffic, phase, failure, waiting)
+            current["status"] = service_status(
+                current, created, traffic, phase, failure, waiting, self._copies(created)
+            )
             try:
                 self._store.update(INFERENCE_SERVICES, self._namespace, self._name, current, subresource="status")
                 return

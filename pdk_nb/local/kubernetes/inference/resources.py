@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from pdk_nb.local.kubernetes.columns import Object
 from pdk_nb.local.kubernetes.inference.failures import ModelServerError, Reason
 
 # Suffixes of quantities (k8s.io/apimachinery/pkg/api/resource).
@@ -17,6 +18,8 @@ SUFFIXES = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 
 SUFFIXES |= {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50, "Ei": 2.0**60}
 # What KServe's webhook fills in (pkg/apis/serving/v1beta1/component.go).
 DEFAULT_RESOURCES = {"cpu": "1", "memory": "2Gi"}
+# Annotation with the fields of ``resources`` that were filled in.
+FILLED_IN = "embedded/default-resources"
 GUARD_POLL_S = 1.0
 
 
@@ -36,20 +39,9 @@ def quantity(text: Any) -> float:
 def capacity() -> dict[str, str]:
     """What the machine has, as a node reports it."""
     memory = psutil.virtual_memory().total // 1024
-    return {"cpu": str(psutil.cpu_count() or 1), "memory": f"{memory}Ki", "pods": "110"}
-
-
-def lacking(requests: dict[str, Any]) -> list[str]:
-    """Resources that a revision asks for and that the whole machine does not have.
-
-    What other revisions use is not counted: an update on a small machine needs room for the old and the new one.
-    """
-    has = capacity()
-    found = []
-    for name, wanted in requests.items():
-        if quantity(wanted) > quantity(has.get(name, 0)):
-            found.append(f"Insufficient {name} (it asks for {wanted}, the machine has {has.get(name, 'none')})")
-    return found
+    disk = psutil.disk_usage("/").total // 1024
+    size = {"cpu": str(psutil.cpu_count() or 1), "memory": f"{memory}Ki", "ephemeral-storage": f"{disk}Ki"}
+    return {**size, "pods": "110"}
 
 
 def custom_container(predictor: dict[str, Any]) -> dict[str, Any] | None:
@@ -66,29 +58,61 @@ def container_of(predictor: dict[str, Any]) -> dict[str, Any]:
     return custom_container(predictor) or predictor.get("model") or {}
 
 
-def memory_limit(predictor: dict[str, Any]) -> int:
-    """Bytes that a model server may use; 0 for no limit.
+def fill_in(service: Object) -> None:
+    """Give a model the requests and limits that KServe's webhook gives it, and note which nobody asked for.
 
-    The limit that the webhook fills in does not count: nobody asked for it.
+    Those are not counted and not enforced here: a laptop of two CPUs has room for more than two small models, and an
+    update needs room for the old and the new one. Whoever asks for as much in so many words is taken at their word.
     """
-    limits = (container_of(predictor).get("resources") or {}).get("limits") or {}
-    text = str(limits.get("memory", DEFAULT_RESOURCES["memory"]))
-    return 0 if text == DEFAULT_RESOURCES["memory"] else int(quantity(text))
+    model = service["spec"]["predictor"].get("model")
+    if not isinstance(model, dict):
+        return
+    notes: dict[str, str] = service["metadata"].get("annotations") or {}
+    noted = set(notes.get(FILLED_IN, "").split(","))
+    resources: dict[str, Any] = model.get("resources") or {}
+    filled = []
+    for field in ("limits", "requests"):
+        given = resources.get(field) or {}
+        for name, value in DEFAULT_RESOURCES.items():
+            if name not in given or (f"{field}.{name}" in noted and str(given[name]) == value):
+                filled.append(f"{field}.{name}")
+        resources[field] = {**DEFAULT_RESOURCES, **given}
+    model["resources"] = resources
+    notes = {key: value for key, value in notes.items() if key != FILLED_IN}
+    if filled:
+        notes[FILLED_IN] = ",".join(filled)
+    if notes or service["metadata"].get("annotations") is not None:
+        service["metadata"]["annotations"] = notes
 
 
-def place(predictor: dict[str, Any]) -> None:
-    """Refuse a predictor that the machine cannot hold.
+def asked(service: Object) -> dict[str, dict[str, Any]]:
+    """The ``requests`` and ``limits`` of what serves, without what was filled in."""
+    noted = ((service["metadata"].get("annotations") or {}).get(FILLED_IN) or "").split(",")
+    given = container_of(service["spec"]["predictor"]).get("resources") or {}
+    return {
+        field: {name: value for name, value in (given.get(field) or {}).items() if f"{field}.{name}" not in noted}
+        for field in ("requests", "limits")
+    }
+
+
+def requests_of(service: Object) -> dict[str, float]:
+    """What one replica asks of the node, by resource name; a limit without a request is one, as in Kubernetes.
 
     Raises:
-        ModelServerError: It asks for more than the machine has.
+        ModelServerError: An amount is no quantity.
     """
+    given = asked(service)
+    stated = (container_of(service["spec"]["predictor"]).get("resources") or {}).get("requests") or {}
+    wanted = {**{name: value for name, value in given["limits"].items() if name not in stated}, **given["requests"]}
     try:
-        missing = lacking((container_of(predictor).get("resources") or {}).get("requests") or {})
+        return {name: quantity(value) for name, value in wanted.items()}
     except ValueError as error:
-        raise ModelServerError(f"resources.requests: {error}", reason=Reason.INVALID_SPEC) from error
-    if missing:
-        text = f"0/1 nodes are available: {', '.join(missing)}."
-        raise ModelServerError(text, reason=Reason.UNSCHEDULABLE)
+        raise ModelServerError(f"resources: {error}", reason=Reason.INVALID_SPEC) from error
+
+
+def memory_limit(service: Object) -> int:
+    """Bytes that a model server may use; 0 for no limit."""
+    return int(quantity(asked(service)["limits"].get("memory", 0)))
 
 
 def memory_of(pid: int) -> int:

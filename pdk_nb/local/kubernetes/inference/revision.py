@@ -1,9 +1,8 @@
-"""A revision: one immutable version of a service, in a folder of its own, with its own model server."""
+"""A revision: one immutable version of a service, in a folder of its own, with its own model servers."""
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import functools
 import hashlib
 import io
@@ -14,23 +13,27 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pdk_nb.local.kubernetes.columns import Object
-from pdk_nb.local.kubernetes.inference.custom import MOUNT, STORAGE_URI, CustomServer
+from pdk_nb.local.kubernetes.inference.custom import MOUNT, STORAGE_URI, plain_environment
 from pdk_nb.local.kubernetes.inference.failures import ModelServerError, Reason, Superseded
 from pdk_nb.local.kubernetes.inference.modelserver import end_group
+from pdk_nb.local.kubernetes.inference.node import Node
+from pdk_nb.local.kubernetes.inference.replica import PodState, Replica, Trouble
+from pdk_nb.local.kubernetes.inference.replicas import DRAIN_SECONDS, Replicas
+from pdk_nb.local.kubernetes.inference.resources import custom_container, memory_limit, requests_of
 from pdk_nb.local.kubernetes.inference.runtimes import check_predictor, model_server
-from pdk_nb.local.kubernetes.inference.workloads import LAST_APPLIED
+from pdk_nb.local.kubernetes.inference.scaling import DEFAULT_TARGETS, Bounds, Scaler, target_of, window_of
+from pdk_nb.local.kubernetes.inference.workloads import own_notes, pod_name
 from pdk_nb.local.kubernetes.payloads import PayloadLogger, sink_problem
-from pdk_nb.local.kubernetes.upstream import Upstream
 
 FETCH_SECONDS = 180.0
-LOAD_SECONDS = 120.0
-DRAIN_SECONDS = 30.0
+# Below a revision's folder: a folder for each pod, with its server's log.
+PODS_FOLDER = "pods"
 # KServe's own default is 300 s; TorchServe gives up a prediction after 120.
 REQUEST_SECONDS = 120.0
 # Fewer than TorchServe queues (see torchserve.JOB_QUEUE_SIZE), so that it never has to refuse one.
@@ -56,7 +59,6 @@ USE_FIELDS = {
     "minReplicas",
     "maxReplicas",
     "scaleTarget",
-    "scaleMetric",
     "containerConcurrency",
     "timeout",
 }
@@ -68,7 +70,7 @@ def revision_key(service: Object) -> str:
     Annotations count because ``pach_id`` is how a new model version at the same place is rolled out.
     """
     meta = service["metadata"]
-    notes = {key: value for key, value in (meta.get("annotations") or {}).items() if key != LAST_APPLIED}
+    notes = own_notes(service)
     predictor = {key: value for key, value in service["spec"]["predictor"].items() if key not in USE_FIELDS}
     text = json.dumps([{**service["spec"], "predictor": predictor}, notes, meta.get("labels") or {}], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -76,11 +78,11 @@ def revision_key(service: Object) -> str:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a revision takes at once.
+    """How much a replica takes at once.
 
     Attributes:
-        concurrency: Requests that its server works on; 0 for as many as come.
-        waiting: Requests that it works on or keeps waiting; beyond them clients are told to come back.
+        concurrency: Requests that one replica works on; 0 for as many as come.
+        waiting: Requests that one replica works on or keeps waiting; beyond them clients are told to come back.
         seconds: How long one request may take.
     """
 
@@ -111,56 +113,61 @@ class Revision:
         name: ``<service>-predictor-00001`` and so on.
         folder: Where its files lie.
         service: The InferenceService that it was made from.
-        on_state: Told whether the server runs, each time this changes.
+        node: Where its pods need a place.
+        on_change: Told each time its pods change: with the replica, or None when some were added or have gone.
     """
 
     def __init__(
-        self, name: str, folder: Path, service: Object, on_state: Callable[[Revision, bool], None] | None = None
+        self,
+        name: str,
+        folder: Path,
+        service: Object,
+        node: Node,
+        on_change: Callable[[Revision, Replica | None], None] | None = None,
     ) -> None:
         self.name = name
         self.folder = folder
         self.service = service
         self.key = revision_key(service)
         self.inflight = 0
+        self.requests = 0
         self.last_used = time.monotonic()
-        self._on_state = on_state
+        self.closed = False
+        self.models: list[str] = []
+        self.failure: Trouble | None = None
+        self.fetch_trouble: Trouble | None = None
+        self._busy_seconds, self._busy_since = 0.0, self.last_used
+        self._node = node
+        self._told = on_change or (lambda _revision, _replica: None)
         self._idle = threading.Condition()
-        self._starting = threading.Lock()
-        self._running = False
-        self._closed = False
+        self._fetched = threading.Event()
         predictor = service["spec"]["predictor"]
-        self.limits = Limits.of(predictor)
-        self._slots = threading.Semaphore(self.limits.concurrency) if self.limits.concurrency else None
-        model = predictor.get("model") or {}
+        container = custom_container(predictor)
+        self.custom = container is not None
+        self.uri = str((predictor.get("model") or {}).get("storageUri") or "")
+        if container is not None:
+            self.uri = plain_environment(container).get(STORAGE_URI, "")
+        self.protocol = str((predictor.get("model") or {}).get("protocolVersion") or "v1")
         self.version = str((service["metadata"].get("annotations") or {}).get("pach_id", ""))
-        self.server = model_server(folder, predictor)
-        self.uri = str(model.get("storageUri") or "")
-        if self.custom:
-            self.uri = self.server.environment.get(STORAGE_URI, "")
-        self.upstream = Upstream(0)
+        self.limits, self.bounds, self.target = Limits.of(predictor), Bounds.of(predictor), target_of(predictor)
+        self._scaler = Scaler(window_of(service["metadata"].get("annotations")))
+        self.replicas = Replicas(self._replica, lambda: self._told(self, None))
         self.payloads = _payload_logger(service)
 
     @property
-    def models(self) -> list[str]:
-        """Names of the models that it serves."""
-        return self.server.models
-
-    @property
-    def custom(self) -> bool:
-        """Whether its server is a command of the user's own."""
-        return isinstance(self.server, CustomServer)
-
-    @property
     def running(self) -> bool:
-        """Whether its server is there."""
-        return self._running and self.server.alive
+        """Whether one of its servers is there."""
+        return self.replicas.ready > 0
 
     def use(self, service: Object) -> None:
-        """Take over limits that were changed without a new revision."""
-        limits = Limits.of(service["spec"]["predictor"])
-        if limits != self.limits:
-            self._slots = threading.Semaphore(limits.concurrency) if limits.concurrency else None
-            self.limits = limits
+        """Take over limits and numbers of replicas that were changed without a new revision."""
+        predictor = service["spec"]["predictor"]
+        self.limits, self.target = Limits.of(predictor), target_of(predictor)
+        bounds = Bounds.of(predictor)
+        if bounds != self.bounds:
+            self.bounds = bounds
+            if self.replicas.wanted:
+                self.replicas.scale(bounds.clip(self.replicas.wanted))
 
     def check(self) -> None:
         """Refuse what the embedded runtimes cannot serve.
@@ -177,7 +184,36 @@ class Revision:
             raise ModelServerError(problem, reason=Reason.INVALID_SPEC)
         if predictor.get("batcher") is not None:
             raise ModelServerError("The embedded runtime has no batcher.", reason=Reason.INVALID_SPEC)
+        if (metric := predictor.get("scaleMetric")) not in (None, *DEFAULT_TARGETS):
+            # Knative refuses them too; they are for Kubernetes' own autoscaler, in RawDeployment mode.
+            text = f"scaleMetric {metric} is not measured here; there are {' and '.join(DEFAULT_TARGETS)}."
+            raise ModelServerError(text, reason=Reason.INVALID_SPEC)
         check_predictor(predictor)
+        requests_of(self.service)
+
+    def _replica(self, number: int) -> Replica:
+        """Make a replica and let it begin."""
+        pod = pod_name(self.service, self.name, number)
+        home = self.folder / PODS_FOLDER / pod
+        server = model_server(self.folder, home, self.service["spec"]["predictor"], memory_limit(self.service))
+        replica = Replica(pod, server, warm_up_body(self.protocol), self.replicas.changed, self._changed)
+        key = f"{self.service['metadata']['namespace']}/{pod}"
+        replica.start(self._node, key, requests_of(self.service), self._fetched)
+        return replica
+
+    def _changed(self, replica: Replica) -> None:
+        if replica.step == "Ready":
+            self.models = replica.server.models
+            self.last_used = time.monotonic()
+        self._told(self, replica)
+
+    def pods(self) -> list[PodState]:
+        """What its pods show."""
+        trouble = self.fetch_trouble
+        states = self.replicas.states()
+        if trouble:
+            states = [replace(each, step="FetchFailed", trouble=trouble) for each in states]
+        return states
 
     def fetch(
         self,
@@ -236,79 +272,86 @@ class Revision:
             reason = Reason.STORAGE_NOT_FOUND if absent else Reason.STORAGE_FAILED
             raise ModelServerError(f"storage-initializer: {last}", process.returncode, reason)
 
-    def start(self, given_up: Callable[[], bool] = lambda: False) -> None:
-        """Start the model server and wait until it serves, warmed up.
+    def place(self, given_up: Callable[[], bool], blocked: Callable[[str], None]) -> None:
+        """Ask for its pods, and wait until one has a place.
+
+        Args:
+            given_up: Whether the revision is not wanted any more.
+            blocked: Told why none has one, each time this changes.
+
+        Raises:
+            Superseded: The revision is not wanted any more.
+        """
+        self.replicas.scale(self.bounds.initial)
+        self.replicas.wait_placed(given_up, blocked)
+
+    def start(self, given_up: Callable[[], bool], blocked: Callable[[str], None]) -> None:
+        """Start the servers of the model that is there now, and wait until all serve, warmed up.
+
+        Args:
+            given_up: Whether the revision is not wanted any more.
+            blocked: Told why a pod has no place, each time this changes.
 
         Raises:
             ModelServerError: The model does not load.
             Superseded: The revision is not wanted any more.
         """
-        self.server.start()
-        self.server.wait_ready(LOAD_SECONDS, given_up)
-        self.server.warm_up(warm_up_body(self.server.protocol))
-        self.upstream = Upstream(self.server.inference_port)
-        self.last_used = time.monotonic()
-        self._running = True
-        if self._on_state:
-            self._on_state(self, True)
+        self._fetched.set()
+        self.replicas.wait_ready(given_up, blocked)
 
     def ensure_running(self) -> None:
-        """Start the server again if it was scaled to zero or has died; others who ask meanwhile wait.
+        """Start servers again if it was scaled to zero or all have died; others who ask meanwhile wait.
 
         Raises:
-            ModelServerError: The model does not load.
+            ModelServerError: The model does not load, or has no place.
         """
-        if self.running:
+        if self.replicas.ready:
             return
-        with self._starting:
-            if self._closed:
-                raise ModelServerError("it has been taken away")
-            if not self.running:
-                self._stop_server()
-                self.start()
+        if self.closed:
+            raise ModelServerError("it has been taken away")
+        self._fetched.set()
+        self.replicas.ensure_one(self.bounds.initial)
 
     def scale_to_zero(self) -> bool:
-        """Stop the server, unless a request is under way; the next one starts it again."""
-        with self._starting:
-            # First said, then looked: a request is counted in before it asks whether the server runs.
-            self._running = False
-            if self.inflight:
-                self._running = True
-                return False
-            self._stop_server()
-        if self._on_state:
-            self._on_state(self, False)
-        return True
+        """Stop the servers, unless a request is under way; the next one starts them again."""
+        # A request is counted in before it asks for a replica.
+        stopped = self.replicas.stop(unless=lambda: self.inflight > 0)
+        if stopped:
+            self._told(self, None)
+        return stopped
 
-    def _stop_server(self) -> None:
-        self._running = False
-        self.upstream.close()
-        self.server.stop()
+    def autoscale(self) -> int:
+        """Have as many replicas as the load asks for, within the bounds; how many there are to be."""
+        wanted = self.replicas.wanted
+        if not self.running:
+            return wanted
+        metric, target = self.target
+        with self._idle:
+            self._count_busy()
+            total = self._busy_seconds if metric == "concurrency" else float(self.requests)
+        count = self.bounds.clip(self._scaler.desired(time.monotonic(), total, target, self.replicas.ready))
+        if count != wanted:
+            self.replicas.scale(count)
+        return count
 
-    @contextlib.contextmanager
-    def slot(self) -> Iterator[bool]:
-        """A place at the server; False when none became free in time."""
-        slots = self._slots
-        if slots is None:
-            yield True
-            return
-        free = slots.acquire(timeout=self.limits.seconds)
-        try:
-            yield free
-        finally:
-            if free:
-                slots.release()
+    def _count_busy(self) -> None:
+        now = time.monotonic()
+        self._busy_seconds += self.inflight * (now - self._busy_since)
+        self._busy_since = now
 
     def enter(self) -> None:
         """Count a request in."""
         with self._idle:
+            self._count_busy()
             self.inflight += 1
+            self.requests += 1
 
     def leave(self) -> None:
         """Count a request out."""
         with self._idle:
+            self._count_busy()
             self.inflight -= 1
-            self.last_used = time.monotonic()
+            self.last_used = self._busy_since
             if not self.inflight:
                 self._idle.notify_all()
 
@@ -319,16 +362,20 @@ class Revision:
             while self.inflight and (left := deadline - time.monotonic()) > 0:
                 self._idle.wait(left)
 
+    def fail(self, trouble: Trouble) -> None:
+        """End the servers of a revision that does not come up; its pods and logs stay to be looked at."""
+        self.failure = trouble
+        self.replicas.halt()
+
     def close(self) -> None:
-        """End the server for good: no request that is still about starts it again."""
-        self._closed = True
-        with self._starting:
-            self._stop_server()
+        """End the servers for good: no request that is still about starts them again."""
+        self.closed = True
+        self.replicas.close()
         if self.payloads:
             self.payloads.close()
 
     def discard(self) -> None:
-        """Let the requests under way end, then end the server and delete the files."""
+        """Let the requests under way end, then end the servers and delete the files."""
         self.wait_idle()
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -12,7 +12,7 @@ from pdk_nb.local.kubernetes.inference.custom import CustomServer, check_contain
 from pdk_nb.local.kubernetes.inference.failures import ModelServerError, Reason
 from pdk_nb.local.kubernetes.inference.modelfolder import ModelFolder
 from pdk_nb.local.kubernetes.inference.modelserver import ArchiveServer, ModelServer, request
-from pdk_nb.local.kubernetes.inference.resources import custom_container, memory_limit
+from pdk_nb.local.kubernetes.inference.resources import custom_container
 from pdk_nb.local.kubernetes.inference.torchserve import TorchServe, java_executable
 from pdk_nb.local.service import LOOPBACK, free_port
 
@@ -52,20 +52,21 @@ class PythonServer(ArchiveServer):
         return request("GET", f"http://{LOOPBACK}:{self.inference_port}/v1/models/{model}", timeout=2)[0] == 200
 
 
-def model_server(folder: Path, predictor: dict[str, Any]) -> ModelServer:
+def model_server(folder: Path, home: Path, predictor: dict[str, Any], limit: int = 0) -> ModelServer:
     """The server for a predictor.
 
     Args:
         folder: The revision's folder.
+        home: The server's own folder.
         predictor: ``spec.predictor``.
+        limit: Bytes of memory that it may use; 0 for no limit.
     """
-    limit = memory_limit(predictor)
     if container := custom_container(predictor):
-        return CustomServer(folder, container, limit)
+        return CustomServer(folder, home, container, limit)
     model = predictor.get("model") or {}
     protocol = str(model.get("protocolVersion") or "v1")
     made = PythonServer if (model.get("runtime") or default_runtime()) == PYTHON else TorchServe
-    return made(folder, protocol, plain_environment(model), limit)
+    return made(folder, home, protocol, plain_environment(model), limit)
 
 
 def default_runtime() -> str:

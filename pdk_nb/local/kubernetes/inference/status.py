@@ -86,6 +86,7 @@ def service_status(
     phase: Phase,
     failure: Failure | None = None,
     waiting: str = "",
+    copies: int = 0,
 ) -> dict[str, Any]:
     """A service's status.
 
@@ -96,6 +97,7 @@ def service_status(
         phase: What the latest revision is doing.
         failure: Why it failed.
         waiting: What it waits for, as long as that is no failure.
+        copies: How many pods the latest revision has.
     """
     name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
     before = service.get("status") or {}
@@ -115,7 +117,7 @@ def service_status(
     status: dict[str, Any] = {
         "conditions": _conditions(before, created, phase, serving, failure, waiting),
         "components": {"predictor": predictor},
-        "modelStatus": _model_status(phase, serving, failure),
+        "modelStatus": _model_status(phase, serving, failure, copies),
         "observedGeneration": service["metadata"].get("generation", 1),
     }
     if serving:
@@ -139,12 +141,14 @@ def _conditions(
     before: dict[str, Any], created: str, phase: Phase, serving: bool, failure: Failure | None, waiting: str
 ) -> list[dict[str, Any]]:
     known = {each["type"]: each for each in before.get("conditions") or []}
+    # A revision whose pods have no place is a failed one to Knative, until they have.
+    failed = phase == "FailedToLoad" or (failure is not None and failure.reason is Reason.UNSCHEDULABLE)
     found = []
     for kind in CONDITIONS:
         if phase == "Loaded" or (serving and kind in ROUTES):
             state = "True"
         else:
-            state = "False" if phase == "FailedToLoad" and kind not in ROUTES else "Unknown"
+            state = "False" if failed and kind not in ROUTES else "Unknown"
         condition: dict[str, Any] = {"type": kind, "status": state}
         if kind in INFO:
             condition["severity"] = "Info"
@@ -155,21 +159,21 @@ def _conditions(
         elif state == "Unknown" and failure:
             condition |= {"reason": failure.reason.value, "message": failure.message}
         elif state == "Unknown" and waiting:
-            condition |= {"reason": "WaitingForModel", "message": waiting}
+            condition |= {"reason": "WaitingForModel" if phase == "Pending" else "Deploying", "message": waiting}
         same = known.get(kind, {}).get("status") == state
         condition["lastTransitionTime"] = known[kind]["lastTransitionTime"] if same else timestamp()
         found.append(condition)
     return found
 
 
-def _model_status(phase: Phase, serving: bool, failure: Failure | None) -> dict[str, Any]:
+def _model_status(phase: Phase, serving: bool, failure: Failure | None, copies: int) -> dict[str, Any]:
     transition = {"Loaded": "UpToDate", "FailedToLoad": "BlockedByFailedLoad"}.get(phase, "InProgress")
     if phase == "FailedToLoad" and failure and failure.reason.in_spec:
         transition = "InvalidSpec"
     status: dict[str, Any] = {
         "copies": {
             "failedCopies": int(phase == "FailedToLoad"),
-            "totalCopies": int(serving or phase == "Loaded"),
+            "totalCopies": copies or int(serving or phase == "Loaded"),
         },
         "states": {
             "activeModelState": "Loaded" if serving or phase == "Loaded" else "",
@@ -177,7 +181,7 @@ def _model_status(phase: Phase, serving: bool, failure: Failure | None) -> dict[
         },
         "transitionStatus": transition,
     }
-    if failure:
+    if failure and failure.reason is not Reason.UNSCHEDULABLE:
         status["lastFailureInfo"] = {
             "reason": failure.reason.of_kserve.value,
             "message": failure.text,

@@ -83,7 +83,7 @@ class TorchServe(ArchiveServer):
             "allowed_urls": f"file://{model.store}/.*",
         }
         effective.pop("load_models", None)
-        target = self.folder / "effective.properties"
+        target = self.home / "effective.properties"
         target.write_text("".join(f"{key}={value}\n" for key, value in effective.items()))
         return target
 

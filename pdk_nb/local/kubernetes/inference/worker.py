@@ -16,13 +16,13 @@ from pdk_nb.local.kubernetes.columns import Object
 from pdk_nb.local.kubernetes.errors import ApiError
 from pdk_nb.local.kubernetes.inference.credentials import storage_environment
 from pdk_nb.local.kubernetes.inference.failures import ModelServerError, Reason, Superseded
+from pdk_nb.local.kubernetes.inference.node import Node
+from pdk_nb.local.kubernetes.inference.replica import Replica, Trouble
 from pdk_nb.local.kubernetes.inference.reporter import Reporter
-from pdk_nb.local.kubernetes.inference.resources import place
 from pdk_nb.local.kubernetes.inference.revision import Revision, revision_key
 from pdk_nb.local.kubernetes.inference.rollout import Rollout
 from pdk_nb.local.kubernetes.inference.routes import Routes, Target
 from pdk_nb.local.kubernetes.inference.status import Failure, Phase, Traffic
-from pdk_nb.local.kubernetes.inference.workloads import Step, Trouble
 from pdk_nb.local.kubernetes.store import ObjectStore
 from pdk_nb.local.kubernetes.volumes import SCHEME, VolumeError, Volumes
 
@@ -35,6 +35,12 @@ MODEL_GRACE_SECONDS = 30.0
 IDLE_ANNOTATION = "autoscaling.knative.dev/scale-to-zero-pod-retention-period"
 
 
+def idle_seconds(service: Object) -> float:
+    """How long a service without requests keeps its last replica."""
+    text = str((service["metadata"].get("annotations") or {}).get(IDLE_ANNOTATION, "")).removesuffix("s")
+    return float(text) if text.replace(".", "", 1).isdigit() else IDLE_SECONDS
+
+
 class ServiceWorker:
     """Reconciles one InferenceService.
 
@@ -42,25 +48,39 @@ class ServiceWorker:
         store: The cluster's objects.
         routes: Where ready revisions are announced.
         volumes: The folders of claims.
+        node: Where pods need a place.
         folder: The service's folder; revisions lie below it.
         namespace: The service's namespace.
         name: The service's name.
     """
 
     def __init__(
-        self, store: ObjectStore, routes: Routes, volumes: Volumes, folder: Path, namespace: str, name: str
+        self,
+        store: ObjectStore,
+        routes: Routes,
+        volumes: Volumes,
+        node: Node,
+        folder: Path,
+        namespace: str,
+        name: str,
     ) -> None:
         self.store = store
         self.volumes = volumes
+        self.node = node
         self.routes = routes
         self.folder = folder
         self.namespace = namespace
         self.name = name
         self.revisions: dict[str, Revision] = {}
-        self._tell = Reporter(store, namespace, name)
+        self._tell = Reporter(store, namespace, name, self._copies)
         self.rollout = Rollout.read(folder / "state.json")
         self._traffic = Traffic()
         self._resumed = False
+        # The revision that is being made, and the one that failed last.
+        self._coming: Revision | None = None
+        self._failed_one: Revision | None = None
+        self._seen_generation = 0
+        self._showing = threading.Lock()
         self._wake = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"isvc-{namespace}-{name}", daemon=True)
@@ -79,12 +99,13 @@ class ServiceWorker:
         self._ended.set()
         self._wake.set()
         self._thread.join(15)
-        for revision in list(self.revisions.values()):
-            revision.close()
+        for revision in [*self.revisions.values(), self._coming, self._failed_one]:
+            if revision is not None:
+                revision.close()
 
     def _run(self) -> None:
         while True:
-            self._wake.wait(self._scale_down())
+            self._wake.wait()
             self._wake.clear()
             if self._ended.is_set():
                 return
@@ -99,7 +120,16 @@ class ServiceWorker:
         if self._ended.is_set():
             return True
         service = self._tell.current()
-        return service is None or revision_key(service) != key
+        if service is None or revision_key(service) != key:
+            return True
+        generation = int(service["metadata"].get("generation") or 0)
+        if generation != self._seen_generation:
+            # What needs no new revision does not wait for one: fewer replicas of the old may be what it waits for.
+            self._seen_generation = generation
+            for revision in (*self.revisions.values(), self._coming):
+                if revision is not None:
+                    revision.use(service)
+        return False
 
     def _reconcile(self) -> None:
         service = self._tell.current()
@@ -139,12 +169,16 @@ class ServiceWorker:
                 if revision_or_none is None:
                     raise ModelServerError("its files are gone")
                 self._tell.status(service, name, self._traffic, "Loading")
+                revision_or_none.use(service)
                 revision_or_none.ensure_running()
             except ModelServerError as error:
                 log.warning("%s cannot be served again (%s); fetching the model anew", name, error)
                 self._retire_all()
                 self.rollout.save(ready="", rolled="", previous="", key="")
                 return
+        for revision in self.revisions.values():
+            # Pods of before the restart that nobody needs now.
+            self._pods_changed(revision, None)
         if wanted:
             self._share(service, phase="Loaded" if self._is_latest(service) else "Pending")
 
@@ -153,22 +187,23 @@ class ServiceWorker:
         return latest is not None and latest.key == revision_key(service)
 
     def _revision(self, name: str, service: Object) -> Revision:
-        revision = Revision(name, self.folder / name, service, self._changed_state)
-        revision.server.on_killed = lambda why: self._killed(revision, why)
-        return revision
+        return Revision(name, self.folder / name, service, self.node, self._pods_changed)
 
-    def _changed_state(self, revision: Revision, running: bool) -> None:
-        """A server was scaled to zero, or came back on a request."""
-        service = self._tell.current()
-        if service is not None and revision.name in self.revisions:
-            self._tell.show(revision.service, revision.name, "Ready" if running else "Stopped")
+    def _copies(self, name: str) -> int:
+        revision = self.revisions.get(name) or self._coming
+        return revision.replicas.wanted if revision is not None and revision.name == name else 0
 
-    def _killed(self, revision: Revision, why: str) -> None:
-        """A server that had served was killed; the next request starts it again."""
-        service = self._tell.current()
-        if service is not None and revision.name in self.revisions:
-            self._tell.event(service, "Warning", Reason.OOM_KILLED.value, f"{revision.name}: {why}")
-            self._tell.show(revision.service, revision.name, "Failed", Trouble(Reason.OOM_KILLED.value, why, 137))
+    def _pods_changed(self, revision: Revision, replica: Replica | None) -> None:
+        """A pod got its place, serves, failed, was added or has gone."""
+        with self._showing:
+            if revision.closed or self._tell.current() is None:
+                return
+            self._tell.show(revision.service, revision.name, revision.pods(), revision.failure, replica)
+        died = replica is not None and replica.step == "Failed" and revision.name in self.revisions
+        if died and replica is not None:
+            # One that had served; the keeper starts it again.
+            trouble = replica.trouble
+            self._tell.event(revision.service, "Warning", trouble.reason, f"{revision.name}: {trouble.message}")
 
     def _roll_out(self, service: Object, key: str) -> None:
         self._clear_failed(service)
@@ -177,39 +212,49 @@ class ServiceWorker:
         # Not ready in the first write after the change: a client that waits for READY must not see the old one's.
         self._tell.status(service, name, self._traffic, "Pending")
         self._tell.event(service, "Normal", "RevisionCreated", f"Created revision {name}")
+        self._seen_generation = int(service["metadata"].get("generation") or 0)
         revision: Revision | None = None
         try:
-            revision = self._revision(name, service)
+            revision = self._coming = self._revision(name, service)
             shutil.rmtree(revision.folder, ignore_errors=True)
             revision.check()
-            place(service["spec"]["predictor"])
+            revision.place(lambda: self._superseded(key), lambda why: self._blocked(service, revision, why))
             self._fetch(service, key, revision)
             self._tell.status(service, name, self._traffic, "Loading")
-            self._tell.show(service, name, "Loading")
-            revision.start(lambda: self._superseded(key))
+            revision.start(lambda: self._superseded(key), lambda why: self._blocked(service, revision, why))
             if self._superseded(key):
                 raise Superseded
         except Superseded:
             self._tell.event(service, "Normal", "RevisionSuperseded", f"{name} is not wanted any more")
-            self._tell.gone(service, name)
             if revision is not None:
-                revision.discard()
+                self._retire(revision, wait=False)
             raise
         except (ModelServerError, ApiError, OSError) as error:
-            self._failed(service, key, name, error)
-            if revision is not None:
-                revision.server.stop()
+            self._failed(service, key, revision, name, error)
             return
+        finally:
+            self._coming = None
         self.revisions[name] = revision
         self.rollout.save(ready=name)
-        self._tell.show(service, name, "Ready")
         self._share(service)
         self._tell.event(service, "Normal", "InferenceServiceReady", f"{name} serves")
-        log.info("%s serves on port %d", name, revision.upstream.port)
+        log.info("%s serves with %d replicas", name, revision.replicas.ready)
+
+    def _blocked(self, service: Object, revision: Revision | None, why: str) -> None:
+        """A pod has no place on the node: the revision waits, however long, as on a cluster."""
+        if revision is None:
+            return
+        self._tell.event(service, "Warning", Reason.UNSCHEDULABLE.value, f"{revision.name}: {why}")
+        if revision.running:
+            # Knative says so only as long as no pod is there at all.
+            self._tell.status(service, revision.name, self._traffic, "Loading", waiting=why)
+            return
+        self._tell.status(service, revision.name, self._traffic, "Pending", Failure(Reason.UNSCHEDULABLE, why))
 
     def _fetch(self, service: Object, key: str, revision: Revision) -> None:
         """Bring a revision's model, with the credentials of its service account."""
-        self._tell.show(service, revision.name, "Fetching")
+        # Waiting for a place is over.
+        self._tell.status(service, revision.name, self._traffic, "Pending")
         if not revision.uri:
             # A container that brings its own.
             revision.folder.mkdir(parents=True, exist_ok=True)
@@ -232,14 +277,16 @@ class ServiceWorker:
             self._tell.status(
                 service, revision.name, self._traffic, "Pending", Failure(reason, f"{why} (it is tried again)")
             )
-            self._tell.show(service, revision.name, "FetchFailed", Trouble(reason.value, why))
+            revision.fetch_trouble = Trouble(reason.value, why)
+            self._pods_changed(revision, None)
             self._tell.event(service, "Warning", reason.value, f"{revision.name}: {why}")
 
         predictor = service["spec"]["predictor"]
         environment = storage_environment(self.store, self.namespace, predictor, revision.folder)
         revision.fetch(source, environment, told, lambda: self._superseded(key))
+        revision.fetch_trouble = None
 
-    def _failed(self, service: Object, key: str, name: str, error: Exception) -> None:
+    def _failed(self, service: Object, key: str, revision: Revision | None, name: str, error: Exception) -> None:
         log.warning("%s failed: %s", name, error)
         reason = getattr(error, "reason", Reason.MODEL_LOAD_FAILED)
         # An ApiError has Kubernetes' reason.
@@ -252,16 +299,19 @@ class ServiceWorker:
             reason=reason.value,
             exit_code=failure.exit_code,
         )
-        step: Step = "Unschedulable" if reason is Reason.UNSCHEDULABLE else "Failed"
-        if reason in (Reason.STORAGE_FAILED, Reason.STORAGE_NOT_FOUND):
-            step = "FetchFailed"
-        if not reason.in_spec:
-            self._tell.show(service, name, step, Trouble(reason.value, failure.message, failure.exit_code, final=True))
+        if revision is not None:
+            revision.fail(Trouble.of(error, final=True))
+            self._failed_one = revision
+            if not reason.in_spec:
+                self._pods_changed(revision, None)
         self._tell.event(service, "Warning", reason.value, f"{name}: {failure.message}")
         self._tell.status(service, name, self._traffic, "FailedToLoad", failure)
 
     def _clear_failed(self, service: Object) -> None:
         """Forget the failed revision, whose log was kept for the people who look for the cause."""
+        if self._failed_one is not None:
+            self._failed_one.close()
+            self._failed_one = None
         if self.rollout.failed_name:
             self._tell.gone(service, self.rollout.failed_name)
             shutil.rmtree(self.folder / self.rollout.failed_name, ignore_errors=True)
@@ -322,21 +372,36 @@ class ServiceWorker:
         if revision.name not in [each.revision for each in self._traffic.shares]:
             revision.scale_to_zero()
 
-    def _retire(self, revision: Revision) -> None:
+    def _retire(self, revision: Revision, *, wait: bool = True) -> None:
+        if wait:
+            revision.wait_idle()
+        with self._showing:
+            # From here on its pods' changes write nothing any more.
+            revision.closed = True
         revision.discard()
         self._tell.gone(revision.service, revision.name)
 
-    def _scale_down(self) -> float | None:
-        """Stop servers without requests where ``minReplicas`` is 0; seconds until the next look."""
-        service = self._tell.current() if self.revisions and not self._ended.is_set() else None
-        if service is None or service["spec"]["predictor"].get("minReplicas") != 0:
-            return None
-        text = str((service["metadata"].get("annotations") or {}).get(IDLE_ANNOTATION, ""))
-        limit = float(text.removesuffix("s")) if text.removesuffix("s").replace(".", "", 1).isdigit() else IDLE_SECONDS
-        for revision in list(self.revisions.values()):
-            if revision.running and time.monotonic() - revision.last_used >= limit and revision.scale_to_zero():
-                self._tell.event(service, "Normal", "ScaledToZero", f"{revision.name} had no request")
-        return max(0.5, min(limit / 2, 10.0))
+    def scale(self) -> None:
+        """Fit the number of replicas to the load, and stop those of a service without requests."""
+        if self._ended.is_set() or not self.revisions:
+            return
+        service = self._tell.current()
+        if service is None:
+            return
+        serving = {each.revision for each in self._traffic.shares}
+        sleeps = service["spec"]["predictor"].get("minReplicas") == 0
+        limit = idle_seconds(service)
+        for name, revision in list(self.revisions.items()):
+            if name not in serving or not revision.running:
+                continue
+            if sleeps and time.monotonic() - revision.last_used >= limit:
+                if revision.scale_to_zero():
+                    self._tell.event(service, "Normal", "ScaledToZero", f"{name} had no request")
+                continue
+            before = revision.replicas.wanted
+            count = revision.autoscale()
+            if count != before:
+                self._tell.event(service, "Normal", "Scaled", f"{name} goes from {before} to {count} replicas")
 
     def _retire_all(self) -> None:
         self.routes.remove(self.namespace, self.name)
@@ -345,6 +410,9 @@ class ServiceWorker:
             self._retire(revision)
 
     def _remove(self) -> None:
+        if self._failed_one is not None:
+            self._failed_one.close()
+            self._failed_one = None
         shutil.rmtree(self.folder / (self.rollout.failed_name or "none"), ignore_errors=True)
         self._retire_all()
         self.rollout.reset("")

@@ -8,12 +8,13 @@ They tell what the model server's process does, so that ``kubectl get deploy,rs,
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 from pdk_nb.local.kubernetes.columns import Object, timestamp
 from pdk_nb.local.kubernetes.errors import ApiError
-from pdk_nb.local.kubernetes.inference.resources import container_of
+from pdk_nb.local.kubernetes.inference.replica import PodState, Trouble
+from pdk_nb.local.kubernetes.inference.resources import FILLED_IN, asked, container_of
 from pdk_nb.local.kubernetes.kind import Kind
 from pdk_nb.local.kubernetes.kinds import INFERENCE_SERVICES
 from pdk_nb.local.kubernetes.store import ObjectStore
@@ -24,26 +25,26 @@ NODE = "embedded"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 IMAGES = {CONTAINER: "pytorch/torchserve-kfs:embedded", INITIALIZER: "kserve/storage-initializer:embedded"}
 
-# What a revision's process is at: waits for a place, fetches its model, cannot fetch it (yet), loads it, serves,
-# has failed, was scaled to zero.
-Step = Literal["Unschedulable", "Fetching", "FetchFailed", "Loading", "Ready", "Failed", "Stopped"]
+
+def own_notes(service: Object) -> dict[str, str]:
+    """A service's annotations without those that tools keep for themselves."""
+    given = service["metadata"].get("annotations") or {}
+    return {key: value for key, value in given.items() if key not in (LAST_APPLIED, FILLED_IN)}
 
 
-@dataclass(frozen=True)
-class Trouble:
-    """Why a step does not go on.
+def replica_set_name(service: Object, revision: str) -> str:
+    """The name of a revision's ReplicaSet."""
+    return f"{revision}-deployment-{_digest(service, revision)[:9]}"
 
-    Attributes:
-        reason: One word for programs, e.g. ``OOMKilled``.
-        message: Text for people.
-        exit_code: Exit code of the process.
-        final: Whether the controller has given up.
-    """
 
-    reason: str = ""
-    message: str = ""
-    exit_code: int = 1
-    final: bool = False
+def pod_name(service: Object, revision: str, number: int) -> str:
+    """The name of a revision's pod; the same number always gives the same name."""
+    return f"{replica_set_name(service, revision)}-{_digest(service, revision, number)[:5]}"
+
+
+def _digest(service: Object, revision: str, *more: int) -> str:
+    text = "/".join(map(str, (service["metadata"]["uid"], revision, *more)))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Workload:
@@ -61,14 +62,19 @@ class Workload:
         self._revision = revision
         self._namespace: str = service["metadata"]["namespace"]
         self.deployment = f"{revision}-deployment"
-        digest = hashlib.sha256(f"{service['metadata']['uid']}/{revision}".encode()).hexdigest()
-        self.replica_set = f"{self.deployment}-{digest[:9]}"
-        self.pod = f"{self.replica_set}-{digest[9:14]}"
+        self.replica_set = replica_set_name(service, revision)
 
-    def show(self, step: Step, trouble: Trouble | None = None) -> None:
-        """Create the objects, or bring them up to date."""
-        trouble = trouble or Trouble()
-        wanted, ready = int(step != "Stopped"), int(step == "Ready")
+    def show(self, pods: Sequence[PodState], failure: Trouble | None = None) -> dict[str, Object]:
+        """Create the objects, or bring them up to date.
+
+        Args:
+            pods: The replicas' states; none for a revision that is scaled to zero.
+            failure: Why the controller has given the revision up.
+
+        Returns:
+            The pods' objects by name.
+        """
+        wanted, ready = len(pods), sum(each.step == "Ready" for each in pods)
         counts = {"replicas": wanted, "readyReplicas": ready, "availableReplicas": ready}
         deployment = self._write(
             DEPLOYMENTS,
@@ -76,25 +82,38 @@ class Workload:
             self._owner(INFERENCE_SERVICES, self._service),
             {"replicas": wanted, **self._template(), "progressDeadlineSeconds": 600},
             {**counts, "updatedReplicas": wanted, "unavailableReplicas": wanted - ready}
-            | {"conditions": _deployment_conditions(step, trouble)},
+            | {"conditions": _deployment_conditions(wanted, ready, failure)},
         )
         if deployment is None:
-            return
+            return {}
         owner = self._owner(DEPLOYMENTS, deployment)
         spec = {"replicas": wanted, **self._template()}
         replica_set = self._write(REPLICA_SETS, self.replica_set, owner, spec, counts)
-        if step == "Stopped":
-            self._delete(PODS, self.pod)
-        elif replica_set is not None:
+        self._remove_pods(keep={each.pod for each in pods})
+        found = {}
+        if replica_set is not None:
             owner = self._owner(REPLICA_SETS, replica_set)
-            pod_spec = {**self._template()["template"]["spec"], "nodeName": NODE}
-            self._write(PODS, self.pod, owner, pod_spec, _pod_status(step, trouble))
+            for each in pods:
+                pod_spec = {**self._template()["template"]["spec"]}
+                if each.step != "Unschedulable":
+                    pod_spec["nodeName"] = NODE
+                pod = self._write(PODS, each.pod, owner, pod_spec, _pod_status(each))
+                if pod is not None:
+                    found[each.pod] = pod
+        return found
 
     def remove(self) -> None:
         """Delete the objects, as far as they are there."""
-        self._delete(PODS, self.pod)
+        self._remove_pods(keep=set())
         self._delete(REPLICA_SETS, self.replica_set)
         self._delete(DEPLOYMENTS, self.deployment)
+
+    def _remove_pods(self, keep: set[str]) -> None:
+        """Delete the revision's pods but some, those of before a restart too."""
+        for pod in self._store.view(PODS, self._namespace)[0]:
+            name = pod["metadata"]["name"]
+            if name.startswith(f"{self.deployment}-") and name not in keep:
+                self._delete(PODS, name)
 
     def _delete(self, kind: Kind, name: str) -> None:
         try:
@@ -111,17 +130,15 @@ class Workload:
             "serving.kserve.io/inferenceservice": self._service["metadata"]["name"],
         }
 
-    def _notes(self) -> dict[str, str]:
-        given = self._service["metadata"].get("annotations") or {}
-        return {key: value for key, value in given.items() if key != LAST_APPLIED}
-
     def _template(self) -> dict[str, Any]:
         """Selector and pod template."""
         given = container_of(self._service["spec"]["predictor"])
         container = {"name": CONTAINER, "image": given.get("image") or IMAGES[CONTAINER]}
-        container |= {key: given[key] for key in ("command", "args", "env", "resources") if given.get(key)}
+        container |= {key: given[key] for key in ("command", "args", "env") if given.get(key)}
+        if resources := {field: values for field, values in asked(self._service).items() if values}:
+            container["resources"] = resources
         spec = {"initContainers": [{"name": INITIALIZER, "image": IMAGES[INITIALIZER]}], "containers": [container]}
-        template = {"metadata": {"labels": self._labels(), "annotations": self._notes()}, "spec": spec}
+        template = {"metadata": {"labels": self._labels(), "annotations": own_notes(self._service)}, "spec": spec}
         return {"selector": {"matchLabels": {"serving.knative.dev/revision": self._revision}}, "template": template}
 
     @staticmethod
@@ -134,7 +151,7 @@ class Workload:
         self, kind: Kind, name: str, owner: dict[str, Any], spec: dict[str, Any], status: dict[str, Any]
     ) -> Object | None:
         """Create or update one object; None when its namespace is going away."""
-        notes = self._notes() if kind is PODS else {"deployment.kubernetes.io/revision": "1"}
+        notes = own_notes(self._service) if kind is PODS else {"deployment.kubernetes.io/revision": "1"}
         for _ in range(5):
             try:
                 old = self._store.get(kind, self._namespace, name)
@@ -196,36 +213,35 @@ def _since(condition: dict[str, Any], before: dict[str, Any] | None) -> str:
     return str(before["lastTransitionTime"]) if same and before else timestamp()
 
 
-def _deployment_conditions(step: Step, trouble: Trouble) -> list[dict[str, Any]]:
-    available = step in ("Ready", "Stopped")
+def _deployment_conditions(wanted: int, ready: int, failure: Trouble | None) -> list[dict[str, Any]]:
+    available = ready >= wanted
     conditions = [
         {
             "type": "Available",
             "status": "True" if available else "False",
             "reason": "MinimumReplicasAvailable" if available else "MinimumReplicasUnavailable",
-            "message": f"Deployment has {'' if available else 'no '}minimum availability.",
+            "message": f"Deployment {'has' if available else 'does not have'} minimum availability.",
         }
     ]
-    if trouble.final:
+    if failure:
         # What kubectl's `rollout status` ends on.
-        told = {"reason": "ProgressDeadlineExceeded", "message": f"{trouble.reason}: {trouble.message}"}
+        told = {"reason": "ProgressDeadlineExceeded", "message": f"{failure.reason}: {failure.message}"}
         return [*conditions, {"type": "Progressing", "status": "False", **told}]
     reason = "NewReplicaSetAvailable" if available else "ReplicaSetUpdated"
     return [*conditions, {"type": "Progressing", "status": "True", "reason": reason, "message": "It goes on."}]
 
 
-def _pod_status(step: Step, trouble: Trouble) -> dict[str, Any]:
+def _pod_status(state: PodState) -> dict[str, Any]:
+    step, trouble = state.step, state.trouble
     placed = step != "Unschedulable"
     fetched = step in ("Loading", "Ready", "Failed")
-    running = step in ("Loading", "Ready")
-    terminated = {"exitCode": trouble.exit_code, "reason": trouble.reason or "Error", "message": trouble.message}
     if fetched:
         initializer: dict[str, Any] = {"terminated": {"exitCode": 0, "reason": "Completed"}}
     elif step == "FetchFailed":
         initializer = {"waiting": {"reason": trouble.reason, "message": trouble.message}}
     else:
-        initializer = {"running": {}} if placed else {"waiting": {"reason": "PodInitializing"}}
-    if running:
+        initializer = {"running": {}}
+    if step in ("Loading", "Ready"):
         container: dict[str, Any] = {"running": {}}
     elif step == "Failed":
         container = {"waiting": {"reason": "CrashLoopBackOff", "message": f"{trouble.reason}: {trouble.message}"}}
@@ -234,7 +250,14 @@ def _pod_status(step: Step, trouble: Trouble) -> dict[str, Any]:
     scheduled: dict[str, Any] = {"type": "PodScheduled", "status": "True" if placed else "False"}
     if not placed:
         scheduled |= {"reason": trouble.reason, "message": trouble.message}
-    status: dict[str, Any] = {
+        return {"phase": "Pending", "conditions": [scheduled]}
+    inner = _container_status(INITIALIZER, fetched, initializer)
+    main = _container_status(CONTAINER, step == "Ready", container, state.restarts)
+    if trouble.reason and fetched:
+        main["lastState"] = {
+            "terminated": {"exitCode": trouble.exit_code, "reason": trouble.reason, "message": trouble.message}
+        }
+    return {
         "phase": "Running" if fetched else "Pending",
         "conditions": [
             scheduled,
@@ -242,17 +265,13 @@ def _pod_status(step: Step, trouble: Trouble) -> dict[str, Any]:
             {"type": "ContainersReady", "status": str(step == "Ready")},
             {"type": "Ready", "status": str(step == "Ready")},
         ],
+        "podIP": "127.0.0.1",
+        "hostIP": "127.0.0.1",
+        "initContainerStatuses": [inner],
+        "containerStatuses": [main],
     }
-    if not placed:
-        return status
-    inner = _container_status(INITIALIZER, fetched, initializer)
-    main = _container_status(CONTAINER, step == "Ready", container)
-    if step == "Failed":
-        main["lastState"] = {"terminated": terminated}
-    addresses = {"podIP": "127.0.0.1", "hostIP": "127.0.0.1"}
-    return {**status, **addresses, "initContainerStatuses": [inner], "containerStatuses": [main]}
 
 
-def _container_status(name: str, ready: bool, state: dict[str, Any]) -> dict[str, Any]:
+def _container_status(name: str, ready: bool, state: dict[str, Any], restarts: int = 0) -> dict[str, Any]:
     image = IMAGES[name]
-    return {"name": name, "ready": ready, "restartCount": 0, "image": image, "imageID": image, "state": state}
+    return {"name": name, "ready": ready, "restartCount": restarts, "image": image, "imageID": image, "state": state}

@@ -1,0 +1,124 @@
+"""How many replicas a revision should have: Knative's pod autoscaler, as far as one machine needs it.
+
+Sources: ``pkg/autoscaler/scaling/autoscaler.go`` and ``pkg/reconciler/autoscaling/resources/target.go`` of Knative
+Serving 1.15 for the rule, ``config/core/configmaps/autoscaler.yaml`` for the numbers, and KServe's
+``reconcilers/knative/ksvc_reconciler.go`` for the fields.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+# Aim at this part of the target, so that there is room until the next replica is up.
+UTILIZATION = 0.7
+DEFAULT_TARGETS = {"concurrency": 100.0, "rps": 200.0}
+WINDOW_SECONDS = 60.0
+# A short look at sudden load: this part of the window, when it asks for so many times what there is.
+PANIC_PART, PANIC_FACTOR = 0.1, 2.0
+WINDOW_ANNOTATION = "autoscaling.knative.dev/window"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How many replicas a revision may have.
+
+    Attributes:
+        least: ``minReplicas``; 0 stops the last one when nobody asks.
+        most: ``maxReplicas``; where that is not given, as many as the machine has CPUs (Knative has no bound then).
+    """
+
+    least: int = 1
+    most: int = 1
+
+    @classmethod
+    def of(cls, predictor: Mapping[str, Any]) -> Bounds:
+        """The bounds that a predictor asks for."""
+        given = predictor.get("minReplicas")
+        least = 1 if given is None else int(given)
+        most = int(predictor.get("maxReplicas") or psutil.cpu_count() or 1)
+        return cls(least, max(least, most, 1))
+
+    @property
+    def initial(self) -> int:
+        """Replicas that a new revision starts with; all of them have to be ready before it gets traffic."""
+        return max(1, self.least)
+
+    def clip(self, count: int) -> int:
+        """The nearest allowed number for a revision that is in use."""
+        return min(self.most, max(self.initial, count))
+
+
+def target_of(predictor: Mapping[str, Any]) -> tuple[str, float]:
+    """What is measured, and how much of it one replica should get.
+
+    Args:
+        predictor: ``spec.predictor``.
+
+    Returns:
+        ``concurrency`` or ``rps``, and the target.
+    """
+    metric = str(predictor.get("scaleMetric") or "concurrency")
+    total = DEFAULT_TARGETS.get(metric, DEFAULT_TARGETS["concurrency"])
+    hard = float(predictor.get("containerConcurrency") or 0)
+    if metric == "concurrency" and hard:
+        total = hard
+    if predictor.get("scaleTarget"):
+        total = float(predictor["scaleTarget"])
+        if metric == "concurrency" and hard:
+            total = min(hard, total)
+    return metric, total * UTILIZATION
+
+
+def window_of(annotations: Mapping[str, str] | None) -> float:
+    """Seconds that are averaged over: the annotation ``autoscaling.knative.dev/window``, e.g. ``60s``."""
+    text = str((annotations or {}).get(WINDOW_ANNOTATION, "")).removesuffix("s")
+    return max(6.0, float(text)) if text.replace(".", "", 1).isdigit() else WINDOW_SECONDS
+
+
+class Scaler:
+    """Follows one revision's load.
+
+    Args:
+        window: Seconds that are averaged over.
+    """
+
+    def __init__(self, window: float = WINDOW_SECONDS) -> None:
+        self._window = window
+        self._samples: deque[tuple[float, float]] = deque()
+        self._panic_since: float | None = None
+
+    def desired(self, now: float, total: float, target: float, ready: int) -> int:
+        """How many replicas the load asks for, before the bounds.
+
+        Args:
+            now: A clock in seconds that never goes back.
+            total: What grows with the load: seconds of requests under way (concurrency), or requests (rps).
+            target: How much of it per second one replica should get.
+            ready: Replicas that serve now.
+        """
+        self._samples.append((now, total))
+        while len(self._samples) > 2 and now - self._samples[1][0] >= self._window:
+            self._samples.popleft()
+        ready = max(1, ready)
+        stable = math.ceil(round(self._average(now, self._window) / target, 6))
+        panic = math.ceil(round(self._average(now, self._window * PANIC_PART) / target, 6))
+        # At most halved at once (max-scale-down-rate).
+        stable = max(stable, ready // 2)
+        if panic / ready >= PANIC_FACTOR:
+            self._panic_since = now
+        if self._panic_since is not None and now - self._panic_since < self._window:
+            return max(panic, stable, ready)
+        self._panic_since = None
+        return stable
+
+    def _average(self, now: float, seconds: float) -> float:
+        """Growth per second over the last so many seconds, or since the first look."""
+        end, last = self._samples[-1]
+        begin, first = next(each for each in self._samples if now - each[0] <= seconds or each is self._samples[-1])
+        return (last - first) / (end - begin) if end > begin else 0.0
