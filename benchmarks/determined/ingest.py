@@ -42,20 +42,19 @@ def new_trial(session: requests.Session, address: str) -> dict[str, Any]:
     return trial
 
 
-def post_logs(session: requests.Session, address: str, task: str, lines: int) -> float:
+def post_logs(session: requests.Session, address: str, task: str, lines: int, batch: int = BATCH) -> float:
     """Lines per second, posted in batches as the log shipper does."""
     entry = {"task_id": task, "log": "x" * 80 + "\n", "level": "INFO", "timestamp": "2025-01-01T00:00:00Z"}
-    data = json.dumps({"logs": [entry] * BATCH})
+    data = json.dumps({"logs": [entry] * batch})
     started = time.monotonic()
-    for _ in range(lines // BATCH):
+    for _ in range(lines // batch):
         session.post(f"{address}/api/v1/task/logs", data=data, timeout=30).raise_for_status()
     return lines / (time.monotonic() - started)
 
 
-def post_metrics(address: str, trial: int, reports: int, clients: int) -> float:
+def post_metrics(session: requests.Session, address: str, trial: int, reports: int, clients: int) -> float:
     """Reports per second, one request each, from several clients."""
-
-    token = str(session_of(address).headers["Authorization"])
+    token = str(session.headers["Authorization"])
     host, port = address.removeprefix("http://").split(":")
 
     def run(first: int) -> None:
@@ -110,7 +109,9 @@ def main() -> None:
             trial = new_trial(session, address)
             result = {"log_lines_per_second": round(post_logs(session, address, trial["taskId"], arguments.lines))}
             cpu = sum(memory.cpu_times()[:2])
-            result["metric_reports_per_second"] = round(post_metrics(address, trial["id"], arguments.reports, 4))
+            result["metric_reports_per_second"] = round(
+                post_metrics(session, address, trial["id"], arguments.reports, 4)
+            )
             cpu = sum(memory.cpu_times()[:2]) - cpu
             result["master_cpu_us_per_report"] = round(1e6 * cpu / arguments.reports)
             before = memory.memory_info().rss
