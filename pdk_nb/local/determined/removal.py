@@ -68,34 +68,36 @@ class Removal:
         Returns:
             The deleted ones.
         """
-        experiment = self._experiments.experiment(experiment_id)
-        policy, searcher = experiment["config"]["checkpoint_storage"], experiment["config"]["searcher"]
-        found = [
-            checkpoint
-            for trial in self._experiments.trials(experiment_id)
-            for checkpoint in self._store.list("checkpoint", trial["id"])
-            if checkpoint["state"] == "STATE_COMPLETED"
-        ]
-        sources = {each.get("warmStart") for each in self._store.list("experiment")}
-        doomed = to_delete(
-            [
-                Candidate(
-                    each["uuid"],
-                    each["trialId"],
-                    int(each["metadata"].get("steps_completed") or 0),
-                    self.metric(each, searcher["metric"]),
-                )
-                for each in found
-            ],
-            experiment_best=policy["save_experiment_best"],
-            trial_best=policy["save_trial_best"],
-            trial_latest=policy["save_trial_latest"],
-            smaller_is_better=searcher["smaller_is_better"],
-            kept={*self.registered(), *(each for each in sources if each)},
-        )
-        for uuid in doomed:
-            self.delete_checkpoint(uuid, None)
-        return doomed
+        # One step for those who register a checkpoint: it is gone before they do, or kept.
+        with self._store.write():
+            experiment = self._experiments.experiment(experiment_id)
+            policy, searcher = experiment["config"]["checkpoint_storage"], experiment["config"]["searcher"]
+            found = [
+                checkpoint
+                for trial in self._experiments.trials(experiment_id)
+                for checkpoint in self._store.list("checkpoint", trial["id"])
+                if checkpoint["state"] == "STATE_COMPLETED"
+            ]
+            sources = {each.get("warmStart") for each in self._store.list("experiment")}
+            doomed = to_delete(
+                [
+                    Candidate(
+                        each["uuid"],
+                        each["trialId"],
+                        int(each["metadata"].get("steps_completed") or 0),
+                        self.metric(each, searcher["metric"]),
+                    )
+                    for each in found
+                ],
+                experiment_best=policy["save_experiment_best"],
+                trial_best=policy["save_trial_best"],
+                trial_latest=policy["save_trial_latest"],
+                smaller_is_better=searcher["smaller_is_better"],
+                kept={*self.registered(), *(each for each in sources if each)},
+            )
+            for uuid in doomed:
+                self.delete_checkpoint(uuid, None)
+            return doomed
 
     def delete_checkpoint(self, uuid: str, globs: list[str] | None) -> None:
         """Delete a checkpoint's files, or those that match.

@@ -177,3 +177,31 @@ def test_master_that_ends_takes_experiments_up_again(tmp_path: Path, end: str) -
     finally:
         process.stop()
     assert not list((tmp_path / "determined" / "runs").glob("*"))
+
+
+def test_collection_follows_the_policy_and_never_takes_a_registered_checkpoint(client: Any, tmp_path: Path) -> None:
+    keep_all = {"save_experiment_best": 0, "save_trial_best": 0, "save_trial_latest": 9}
+    config = tiny(40, min_checkpoint_period={"batches": 10}, checkpoint_storage=keep_all)
+    experiment = client.create_experiment(config, TINY)
+    assert wait_end(experiment) == "COMPLETED"
+    by_steps = {each.metadata["steps_completed"]: each.uuid for each in experiment.list_checkpoints()}
+    assert sorted(by_steps) == [10, 20, 30, 40]
+    client.create_model("kept").register_version(by_steps[10])
+
+    # What ``det experiment set gc-policy`` sends.
+    strict = {"saveExperimentBest": 0, "saveTrialBest": 0, "saveTrialLatest": 1}
+    path = f"/api/v1/experiments/{experiment.id}"
+    body = {"id": experiment.id, "resources": {}, "checkpointStorage": strict}
+    experiment._session.patch(path, json=body)
+
+    def states() -> dict[int, str]:
+        found = experiment._session.get(f"{path}/checkpoints").json()["checkpoints"]
+        return {each["metadata"]["steps_completed"]: each["state"].removeprefix("STATE_") for each in found}
+
+    expected = {10: "COMPLETED", 20: "DELETED", 30: "DELETED", 40: "COMPLETED"}
+    wait_for(lambda: states() == expected, what="the collection")
+    for steps in (10, 40):
+        assert Path(client.get_checkpoint(by_steps[steps]).download(str(tmp_path / str(steps)))).is_dir()
+    with pytest.raises(errors.APIException, match="in the model registry"):
+        client.get_checkpoint(by_steps[10]).delete()
+    assert states() == expected

@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 from pdk_nb.local.determined.api.listing import Keys, described, labels_of, listed
-from pdk_nb.local.determined.api.routing import Request, route
+from pdk_nb.local.determined.api.routing import Request, route, snake
 from pdk_nb.local.determined.api.workspaces import number
 from pdk_nb.local.determined.catalogue import TERMINAL
 from pdk_nb.local.determined.errors import failed_precondition, invalid
@@ -119,7 +119,7 @@ def patch_experiment(request: Request, key: str) -> dict[str, Any]:
         for name in ("name", "description", "labels"):
             if name in changes:
                 config[name] = changes[name]
-        _patch_resources(request, config)
+        _patch_config(request, config)
         policy_changed = config["checkpoint_storage"] != experiment["config"]["checkpoint_storage"]
         changed = master.store.update("experiment", experiment["id"], config=config, **changes)
     if changed["config"]["resources"] != experiment["config"]["resources"]:
@@ -129,21 +129,24 @@ def patch_experiment(request: Request, key: str) -> dict[str, Any]:
     return {"experiment": _views(request).experiment(changed)}
 
 
-def _patch_resources(request: Request, config: dict[str, Any]) -> None:
-    resources = request.get("resources") or {}
-    known = {"maxSlots": "max_slots", "priority": "priority", "weight": "weight"}
-    wanted = {known[name]: value for name, value in resources.items() if name in known and value is not None}
-    if wanted:
-        config["resources"] = {**config["resources"], **wanted}
-    storage = request.get("checkpointStorage") or {}
-    saved = {
-        "saveExperimentBest": "save_experiment_best",
-        "saveTrialBest": "save_trial_best",
-        "saveTrialLatest": "save_trial_latest",
-    }
-    kept = {saved[name]: int(value) for name, value in storage.items() if name in saved and value is not None}
-    if kept:
-        config["checkpoint_storage"] = {**config["checkpoint_storage"], **kept}
+#: Fields of the configuration that may be changed later, by the request's field.
+CHANGEABLE = {
+    "resources": ("max_slots", "priority", "weight"),
+    "checkpointStorage": ("save_experiment_best", "save_trial_best", "save_trial_latest"),
+}
+
+
+def _patch_config(request: Request, config: dict[str, Any]) -> None:
+    for field, names in CHANGEABLE.items():
+        sent = {snake(name): value for name, value in (request.get(field) or {}).items()}
+        changes = {name: sent[name] for name in names if sent.get(name) is not None}
+        wrong = [
+            name for name, value in changes.items() if isinstance(value, bool) or not isinstance(value, (int, float))
+        ]
+        if wrong:
+            raise invalid(f"{snake(field)}.{wrong[0]} is not a number")
+        if changes:
+            config[snake(field)] = {**config[snake(field)], **changes}
 
 
 def _set_labels(request: Request, key: str, change: set[str], add: bool) -> dict[str, Any]:

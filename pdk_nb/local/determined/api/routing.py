@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pdk_nb.local.determined.master import Master
     from pdk_nb.local.determined.store import Document
 
-__all__ = ["Bytes", "Request", "Route", "Router", "Stream", "route", "routes_of"]
+__all__ = ["Bytes", "Request", "Route", "Router", "Stream", "route", "routes_of", "snake"]
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 KNOWN_PATHS = 1024
