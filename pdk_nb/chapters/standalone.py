@@ -1,0 +1,106 @@
+"""The example's experiment as a folder of its own, for people who use Determined's command line.
+
+Its pictures travel with the code, so that it runs on every cluster and holds no token of Pachyderm.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from pdk_nb import mlde, photos
+from pdk_nb.chapters.data import folder_of
+from pdk_nb.errors import DataError, UsageError
+from pdk_nb.labels import LabelRule
+from pdk_nb.stages import experiment
+
+if TYPE_CHECKING:
+    from pdk_nb.lab import Lab
+
+__all__ = ["search_over", "write"]
+
+PICTURES = "pictures"
+#: What the client refuses to send (``determined.common.constants.MAX_CONTEXT_SIZE``), with room for the code.
+MAX_PICTURE_BYTES = 90 * 1000 * 1000
+#: Powers of ten between which the search looks for the learning rate.
+LEARNING_RATE = (-4.0, -1.5)
+
+
+def write(lab: Lab, folder: Path, source: str = "", trials: int = 8, profile: str = "auto") -> dict[str, Any]:
+    """Write the code, the pictures, ``const.yaml`` (one trial) and ``search.yaml`` (over the learning rate).
+
+    Args:
+        lab: The lab; its cluster says which resource pool and which workspace.
+        folder: A folder that does not exist yet.
+        source: Folder or zip file with the pictures; the first arrival of the sample data when empty.
+        trials: How many learning rates are tried.
+        profile: ``cpu``, ``gpu``, ``small``, or ``auto`` to go by the resource pool.
+
+    Returns:
+        The configuration in ``const.yaml``.
+
+    Raises:
+        UsageError: The folder exists.
+        DataError: The pictures cannot be used, or are too many to travel with the code.
+        PdkError: The cluster lacks what the experiment needs.
+    """
+    if folder.exists():
+        raise UsageError("There is something already.", where=str(folder), fix="Name a folder that does not exist.")
+    home = lab.checkout / "examples" / "dog-cat" / "experiment"
+    config = experiment.read_yaml(home / "const.yaml")
+    pool = mlde.choose_pool(mlde.pools(lab.determined), lab.settings.resource_pool)
+    chosen = experiment.profile_for(home, profile, pool)
+    if chosen:
+        config = experiment.merge(config, experiment.read_yaml(home / "profiles" / f"{chosen}.yaml"))
+    names = lab.names
+    config = experiment.merge(
+        config,
+        {
+            "workspace": names.workspace,
+            "project": names.experiment_project,
+            "resources": {"resource_pool": pool.name},
+        },
+    )
+    config["data"] = {"local_dir": PICTURES, "classes": config["data"]["classes"]}
+    experiment.check(config, pool, "const.yaml")
+    mlde.check_project(lab.determined, names.workspace, names.experiment_project)
+    found = photos.scan(folder_of(lab, source, "data1"), LabelRule(tuple(config["data"]["classes"])))
+    found.check()
+    size = sum(each.size for each in found.photos)
+    if size > MAX_PICTURE_BYTES:
+        raise DataError(
+            f"The pictures have {size / 1e6:.0f} MB; Determined takes 95 MB of code with an experiment.",
+            where=str(found.folder),
+            fix="Commit them to Pachyderm and let the train pipeline fetch them, or name a folder with fewer.",
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # All or nothing: what is there when this was interrupted does not look like an experiment.
+    with tempfile.TemporaryDirectory(prefix=".pdk-experiment-", dir=folder.parent) as scratch:
+        made = experiment.build_context(home, Path(scratch) / "experiment")
+        shutil.rmtree(made / "profiles", ignore_errors=True)
+        for photo in found.photos:
+            target = made / PICTURES / found.renames.get(photo.name, photo.name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(photo.path, target)
+        for name, content in (("const.yaml", config), ("search.yaml", search_over(config, trials))):
+            (made / name).write_text(yaml.safe_dump(content, sort_keys=False))
+        made.rename(folder)
+    return config
+
+
+def search_over(config: dict[str, Any], trials: int) -> dict[str, Any]:
+    """A configuration that tries several learning rates, drawn evenly over their powers of ten."""
+    low, high = LEARNING_RATE
+    return experiment.merge(
+        config,
+        {
+            "name": f"{config['name']}-learning-rate",
+            # Several rates tell all held-out pictures right; the loss tells them apart.
+            "searcher": {"name": "random", "max_trials": trials, "metric": "loss", "smaller_is_better": True},
+            "hyperparameters": {"learning_rate": {"type": "log", "base": 10, "minval": low, "maxval": high}},
+        },
+    )
