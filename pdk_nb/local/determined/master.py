@@ -62,7 +62,7 @@ class Master:
         self.logs = Logs(self.store)
         self.metrics = Metrics(self.store)
         self.workspaces = Workspaces(self.store)
-        self.slots = Slots(slots or available_cores())
+        self.slots = Slots(slots or available_cores(), (self.store.get("agent", POOL) or {}).get("disabled", ()))
         self.experiments = Experiments(self.store, self.metrics, self.logs, self.slots)
         self.control = Control(self.store, self.experiments)
         self.cluster_id = self._cluster_id()
@@ -111,6 +111,11 @@ class Master:
         """End all trials, and close the database."""
         self.experiments.stop()
         self.store.close()
+
+    def enable_slots(self, slots: set[int], enabled: bool) -> None:
+        """Let slots be used or not, also after a restart."""
+        self.slots.enable(slots, enabled)
+        self.store.put("agent", POOL, {"disabled": self.slots.disabled})
 
     @property
     def storage(self) -> dict[str, Any]:

@@ -28,12 +28,13 @@ class Slots:
 
     Args:
         total: How many there are.
+        disabled: Those that may not be used.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, disabled: Iterable[int] = ()) -> None:
         self.total = total
         self._free = set(range(total))
-        self._disabled: set[int] = set()
+        self._disabled = set(disabled) & self._free
 
     @property
     def free(self) -> int:
@@ -47,6 +48,11 @@ class Slots:
         Source: ``agentState.numSlots``, ``master/internal/rm/agentrm/agent_state.go`` of Determined 0.38.
         """
         return self.total - len(self._disabled & self._free)
+
+    @property
+    def disabled(self) -> list[int]:
+        """Those that may not be used."""
+        return sorted(self._disabled)
 
     def enabled(self, slot: int) -> bool:
         """Whether a slot may be used."""

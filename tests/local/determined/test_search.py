@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pdk_nb.local.determined.collection import Candidate, to_delete
+from pdk_nb.local.determined.master import Master
 from pdk_nb.local.determined.scheduler import Request, Slots, pick
 from pdk_nb.local.determined.search import Create, Searcher, Shutdown, Stop
 from pdk_nb.local.determined.search.hyperparameters import grid
@@ -223,6 +225,16 @@ def test_disabled_slots_are_left_out_until_they_are_enabled() -> None:
     assert slots.free == 1 and not slots.enabled(0) and slots.take(1) == (1,)
     slots.enable({0}, True)
     assert slots.take(1) == (0,)
+
+
+def test_a_slot_stays_disabled_when_the_master_starts_anew(tmp_path: Path) -> None:
+    master = Master(tmp_path, slots=2)
+    master.enable_slots({0, 1}, False)
+    master.enable_slots({0}, True)
+    master.store.close()
+    again = Master(tmp_path, slots=2)
+    assert (again.slots.enabled(0), again.slots.enabled(1), again.slots.free) == (True, False, 1)
+    again.store.close()
 
 
 # -- garbage collection ----------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def _enable(request: Request, slots: set[int], enabled: bool) -> None:
     if not request.me["admin"]:
         raise forbidden("only admin privileged users may change agents")
     experiments = request.master.experiments
-    request.master.slots.enable(slots, enabled)
+    request.master.enable_slots(slots, enabled)
     if not enabled and not request.get("drain"):
         for run in experiments.runs.active():
             if slots.intersection(run.slots):
