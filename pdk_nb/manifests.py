@@ -137,7 +137,7 @@ def pipeline_secret(values: dict[str, str], name: str = "pipeline-secret", names
 def secret_values(settings: Settings) -> dict[str, str]:
     """Values of the pipelines' secret that follow from the settings; the log-ins do not."""
     return {
-        "det_master": f"{settings.mlde_host}:{settings.mlde_port}",
+        "det_master": f"{settings.mlde_host}:{settings.mlde_port}" if settings.mlde_host else "",
         "pachd_lb_service_host": settings.mldm_host,
         "pachd_lb_service_port": str(settings.mldm_port or ""),
         "kserve_namespace": settings.kserve_model_namespace,

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import kubernetes
 import yaml
 
 from pdk_nb import doctor
@@ -49,6 +50,12 @@ class Stack:
 
     kubeconfig: str
     core: Any
+
+    @classmethod
+    def of(cls, kubeconfig: str) -> Stack:
+        """The stack of a kubeconfig."""
+        client = kubernetes.config.new_client_from_config(config_file=kubeconfig)
+        return cls(kubeconfig, kubernetes.client.CoreV1Api(client))
 
     @property
     def settings(self) -> Settings:

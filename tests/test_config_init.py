@@ -237,7 +237,9 @@ def test_what_nobody_tells_is_marked_and_not_applied(
 ) -> None:
     kubeconfig, client = cluster
     assert main(["config", "init", "--kubeconfig", kubeconfig]) == 0
-    assert "mldm_host: ''  # FILL IN: repos, commits, pipelines, jobs" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "mldm_host: ''  # FILL IN: repos, commits, pipelines, jobs" in said
+    assert "det_master: ''" in said
     assert main(["config", "init", "--apply", "--kubeconfig", kubeconfig]) == 2
     assert "mldm_host" in capsys.readouterr().err
     with pytest.raises(kubernetes.client.ApiException):

@@ -43,13 +43,13 @@ def known(shared_stack: dict[str, str]) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def core(shared_stack: dict[str, str]) -> Any:
-    return kubernetes.client.CoreV1Api(kubernetes.config.new_client_from_config(config_file=shared_stack["kubeconfig"]))
+def stack(shared_stack: dict[str, str]) -> Stack:
+    return Stack.of(shared_stack["kubeconfig"])
 
 
 @pytest.fixture(scope="module")
-def stack(shared_stack: dict[str, str], core: Any) -> Stack:
-    return Stack(shared_stack["kubeconfig"], core)
+def core(stack: Stack) -> Any:
+    return stack.core
 
 
 @pytest.fixture(scope="module")
@@ -471,6 +471,7 @@ def test_a_bucket_of_models(stack: Stack, lab: pdk.Lab, monkeypatch: pytest.Monk
         assert stack.found("storage.models", **where).state == "unknown"
         refused = stack.found("storage.models", **where, **{**keys, "minio_secret_key": "another"})
         broken(refused, "SignatureDoesNotMatch")
+        assert f"aws --endpoint-url {server.endpoint} s3 ls s3://{BUCKET}; pdk-nb config init" in refused.fix
         assert server.secret_key not in str(refused)
         absent = {**where, **keys, "kserve_model_bucket_name": "no-such-bucket"}
         broken(stack.found("storage.models", **absent), "AccessDenied")

@@ -18,7 +18,7 @@ from pdk_nb.local.kubernetes.workload_kinds import PODS
 from pdk_nb.names import Names
 from pdk_nb.settings import Settings, load
 from tests.doctor_codes import provokes
-from tests.doctor_tools import Answers, broken, findings, serving, states
+from tests.doctor_tools import Answers, Stack, broken, findings, serving, states
 from tests.processes import ServiceProcess
 
 NAMES = Names.for_participant("nobody-yet")
@@ -82,6 +82,14 @@ def test_images_that_are_not_there_or_for_other_machines(registry: Answers, know
     broken(found["train"], "made for linux/arm64; nodes are linux/amd64")
     broken(found["deploy"], "no such image")
     assert found["deploy"].where == f"{registry.address}/team/pdk-lab-deploy:{__version__}"
+
+
+@provokes("images.registry:broken")
+def test_a_cluster_that_names_no_registry(shared_stack: dict[str, str]) -> None:
+    with Stack.of(shared_stack["kubeconfig"]).told(registry_uri="") as known:
+        found = findings(known, "images", NAMES)
+    broken(found["registry"], "names no registry")
+    assert found["train"].state == found["deploy"].state == "unknown"
 
 
 @provokes("images.registry:unknown", "images.train:unknown", "images.deploy:unknown")

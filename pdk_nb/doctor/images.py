@@ -12,6 +12,8 @@ from pdk_nb.doctor.finding import Finding, Findings
 from pdk_nb.doctor.registry import PLATFORM, CannotAsk, Image, Registry
 from pdk_nb.errors import PdkError
 
+# The registry of the example's own description: nobody's (RFC 2606).
+PLACEHOLDER = "registry.example.com"
 WAITING = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName")
 WHY = "A pipeline whose image cannot be pulled never starts, and Pachyderm says little about it."
 
@@ -21,6 +23,12 @@ def examine(context: Context) -> Findings:
     images = _images(context)
     registries: dict[str, Registry | str] = {}
     for host in dict.fromkeys(Image.parse(name).registry for _, _, name in images):
+        if host == PLACEHOLDER:
+            registries[host] = "nobody has this registry"
+            what = "pdk-config names no registry; the example's placeholder would be asked for the images."
+            fix = f"{context.set_values(registry_uri='.../team')}; pdk-nb images build && pdk-nb images push"
+            yield Finding("images.registry", "broken", what, host, WHY, fix)
+            continue
         registry = Registry(host)
         try:
             how = registry.check()

@@ -6,6 +6,7 @@ import socket
 from urllib.parse import urlsplit
 
 from pdk_nb import specs, storage
+from pdk_nb.configure import MINIO_FLAGS
 from pdk_nb.doctor.context import PROBE, TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
 from pdk_nb.errors import PdkError, ServiceUnreachable
@@ -33,6 +34,8 @@ def _bucket(context: Context) -> Findings:
     where = f"{scheme}://{bucket}"
     why = "The deploy stage puts each model version there, and KServe reads it."
     fix = f"gsutil ls {where}" if host == "gcp" else f"aws s3 ls {where} --region {known.region or '...'}"
+    if known.minio_url:
+        fix = f"aws --endpoint-url {known.minio_url} s3 ls {where}; pdk-nb config init --apply {MINIO_FLAGS}"
     if known.minio_url and not _resolves(known.minio_url):
         what = f"{known.minio_url} is a name inside the cluster; this machine cannot try it."
         ask = f"{PROBE} -sf {known.minio_url}/minio/health/live"

@@ -117,7 +117,7 @@ def _config_map_error(error: Any, server: str, namespace: str) -> Exception:
         return SettingsError(
             "The cluster has no ConfigMap pdk-config.",
             where=where,
-            fix="Create it as the deployment guide says, or name the namespace that holds it.",
+            fix="pdk-nb config init  fills it from the cluster (docs/cluster); or name its namespace with --namespace.",
         )
     if error.status in (401, 403):
         return SettingsError(
