@@ -154,11 +154,12 @@ def test_no_registry_is_named(calls: Path, checkout: Path, tmp_path: Path, capsy
 
 def test_the_first_tool_that_answers_is_taken(calls: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert images.find_engine().name == "docker"
-    # Docker without its daemon or buildx.
-    monkeypatch.setenv("TOOL_FAILS", "inspect")
-    assert images.find_engine().name == "podman"
-    with pytest.raises(ImageError, match="buildx"):
-        images.find_engine("docker")
+    # Docker without its daemon, and docker without buildx.
+    for missing in ("{{.Server.Version}}", "buildx"):
+        monkeypatch.setenv("TOOL_FAILS", missing)
+        assert images.find_engine().name == "podman"
+        with pytest.raises(ImageError, match="buildx"):
+            images.find_engine("docker")
     with pytest.raises(UsageError, match="nerdctl"):
         images.find_engine("nerdctl")
     monkeypatch.setenv("PATH", str(tmp_path))

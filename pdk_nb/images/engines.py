@@ -145,14 +145,24 @@ def _bytes(text: str) -> int:
     return int(float(found[1]) * UNITS[found[2].upper()]) if found else 0
 
 
+# Both halves of docker have to answer: `buildx inspect` alone ends well without a daemon (commands/inspect.go of buildx
+# prints the error and returns none), and docker alone may be without the plugin.
+PROBES = {
+    "docker": (("version", "--format", "{{.Server.Version}}"), ("buildx", "version")),
+    "podman": (("info",),),
+    "buildah": (("info",),),
+}
+
+
 def _answers(name: str, program: str) -> bool:
-    """Whether a tool can build: docker needs its daemon and buildx for that."""
-    probe = {"docker": ["buildx", "inspect"], "podman": ["info"], "buildah": ["info"]}[name]
+    """Whether a tool can build."""
     try:
-        done = subprocess.run([program, *probe], capture_output=True, timeout=PROBE_TIMEOUT_S)
+        return all(
+            subprocess.run([program, *probe], capture_output=True, timeout=PROBE_TIMEOUT_S).returncode == 0
+            for probe in PROBES[name]
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return done.returncode == 0
 
 
 def find_engine(wanted: str = "") -> Engine:
