@@ -6,12 +6,15 @@ import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pdk_nb import cli, settings, storage
+from pdk_nb import cli, exercises, mldm, settings, storage
+from pdk_nb.chapters import deployment
 from pdk_nb.errors import DeploymentError, UsageError
+from pdk_nb.names import Names
 from tests.object_stores import google_storage, signed_s3
 
 
@@ -185,3 +188,32 @@ def test_the_versions_are_listed(s3: dict[str, str], tmp_path: Path, monkeypatch
     assert "no bucket" in capsys.readouterr().err
     assert cli.main(["storage", "prepare", "--bucket", "models"]) == 2
     assert "gs://NAME" in capsys.readouterr().err
+
+
+def test_an_archive_in_a_bucket_that_this_machine_cannot_read(
+    s3: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People's laptops have neither a cloud's credentials nor the names inside the cluster; the notebook goes on."""
+    served = SimpleNamespace(version="v1", storage_uri="s3://models/dogs-and-cats/v1/")
+    monkeypatch.setattr(mldm, "files", lambda *given: [])
+    monkeypatch.setattr(deployment, "service", lambda lab: served)
+    address = "s3://models/dogs-and-cats/v1/model-store/dogs-and-cats.mar"
+
+    def table(**config: str) -> Any:
+        known = settings.from_maps({"kserve_model_bucket_name": "models", **config}, keys)
+        return deployment.archive_table(SimpleNamespace(names=Names(), pachyderm=None, settings=known), "v1")
+
+    keys = {"minio_access_key": s3["access_key"], "minio_secret_key": "another"}
+    refused = table(minio_url=s3["endpoint"])
+    assert (refused.rows, refused.caption.startswith(f"{address} cannot be read from here.")) == ([], True)
+    assert "SignatureDoesNotMatch" in refused.caption or "403" in refused.caption
+    assert "cannot be read from here" in table(minio_url="http://minio.nowhere.invalid:9000").caption
+    lab: Any = SimpleNamespace(archive_table=lambda: refused)
+    assert exercises.judge(lab, "04-names", "index_to_name.json").state == "ok"
+    # With the pipelines' keys it is read, and what is not there is an error.
+    keys["minio_secret_key"] = s3["secret_key"]
+    with pytest.raises(DeploymentError, match="not where the service looks"):
+        table(minio_url=s3["endpoint"])
+    with pytest.raises(DeploymentError, match="No archive is known"):
+        served.version = "v2"
+        table(minio_url=s3["endpoint"])

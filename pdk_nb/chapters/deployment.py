@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pdk_nb import archive, mldm, serving
+from pdk_nb import archive, mldm, serving, storage
 from pdk_nb.chapters import flow
 from pdk_nb.chapters.flow import service
 from pdk_nb.errors import DeploymentError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pdk_nb.lab import Lab
 
 REDRAW_S = 1.0
+ARCHIVE_COLUMNS = ("File", "Size", "What it is")
 COLUMNS = ("Name", "Url", "Ready", "Prev", "Latest", "PrevRolledoutRevision", "LatestReadyRevision", "Age")
 
 
@@ -59,6 +60,8 @@ def log_tail(lab: Lab, commit: str, lines: int) -> str:
 def archive_table(lab: Lab, commit: str) -> Table:
     """What lies in the model archive that the deploy stage kept in its output repo or bucket.
 
+    A bucket is open to the cluster's accounts and need not be to this machine: the table then has no rows, and says so.
+
     Raises:
         DeploymentError: There is no archive for this commit.
     """
@@ -72,17 +75,24 @@ def archive_table(lab: Lab, commit: str) -> Table:
             progress.say(where)
             local.write_bytes(mldm.read_file(lab.pachyderm, output, paths[0]))
         else:
-            where = _download(lab, commit, local)
+            bucket, key = _in_bucket(lab, commit)
+            where = f"{bucket}/{key}"
+            progress.say(where)
+            try:
+                local.write_bytes(storage.models_of(lab.settings, bucket).read(key))
+            except KeyError as error:
+                raise DeploymentError("The archive is not where the service looks for it.", where=where) from error
+            except DeploymentError as error:
+                progress.end("The archive is in a bucket that this machine cannot read.")
+                return Table(ARCHIVE_COLUMNS, [], caption=f"{where} cannot be read from here. {error.what}")
         progress.end(f"Fetched the archive ({local.stat().st_size / 1e6:.1f} MB) in {progress.seconds:.1f} s.")
         info = archive.describe(local)
     rows = [(entry.name, f"{entry.size:,} bytes", entry.role) for entry in info.entries]
-    return Table(("File", "Size", "What it is"), rows, caption=where)
+    return Table(ARCHIVE_COLUMNS, rows, caption=where)
 
 
-def _download(lab: Lab, commit: str, target: Path) -> str:
-    """Fetch the archive from the bucket that the service reads."""
-    from pdk_nb import storage
-
+def _in_bucket(lab: Lab, commit: str) -> tuple[str, str]:
+    """Where the archive lies that the service reads: bucket with its scheme, and key."""
     found = service(lab)
     if found is None or found.version != commit:
         raise DeploymentError(
@@ -90,10 +100,7 @@ def _download(lab: Lab, commit: str, target: Path) -> str:
         )
     scheme, _, rest = found.storage_uri.partition("://")
     bucket, _, prefix = rest.strip("/").partition("/")
-    store = storage.models_of(lab.settings, f"{scheme}://{bucket}")
-    key = f"{prefix}/model-store/{lab.names.model}.mar"
-    target.write_bytes(store.read(key))
-    return f"{scheme}://{bucket}/{key}"
+    return f"{scheme}://{bucket}", f"{prefix}/model-store/{lab.names.model}.mar"
 
 
 def services_table(lab: Lab) -> Table:

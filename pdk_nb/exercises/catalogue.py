@@ -60,7 +60,8 @@ def _best_batches(lab: Lab) -> int:
 
 
 def _index_file(lab: Lab) -> str:
-    return next(row[0] for row in lab.archive_table().rows if row[0] == INDEX_FILE)
+    # A machine that may not read the bucket of models has no rows.
+    return next((row[0] for row in lab.archive_table().rows if row[0] == INDEX_FILE), INDEX_FILE)
 
 
 def _least_sure(lab: Lab) -> str:
