@@ -1,6 +1,6 @@
 """Latency through the ingress against TorchServe asked directly, in one run, at 1, 8 and 32 clients.
 
-    python benchmarks/ingress.py [--seconds 8] [--clients 1 8 32] [--json result.json]
+    python -m benchmarks.ingress [--seconds 8] [--clients 1 8 32] [--json result.json]
 
 Starts the embedded Kubernetes, serves a MobileNet (untrained: the arithmetic is the same) with real TorchServe and
 asks it for predictions of one photo-sized JPEG. Rounds of the two ways alternate, so that whatever else the machine
@@ -23,8 +23,6 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.processes import ServiceProcess
 

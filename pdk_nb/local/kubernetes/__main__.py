@@ -15,6 +15,7 @@ from pdk_nb.errors import StackError
 from pdk_nb.local.kubernetes.api.application import Application
 from pdk_nb.local.kubernetes.bootstrap import WORKER, create_system_objects
 from pdk_nb.local.kubernetes.customkinds import Collector
+from pdk_nb.local.kubernetes.httpserver import Server
 from pdk_nb.local.kubernetes.inference.controller import InferenceController
 from pdk_nb.local.kubernetes.ingress import Ingress
 from pdk_nb.local.kubernetes.rbac import MASTERS, User
@@ -22,7 +23,6 @@ from pdk_nb.local.kubernetes.registry import Registry
 from pdk_nb.local.kubernetes.store import ObjectStore
 from pdk_nb.local.kubernetes.tls import ensure_certificates, write_kubeconfig
 from pdk_nb.local.kubernetes.volumes import Volumes
-from pdk_nb.local.kubernetes.wire import Server
 from pdk_nb.local.service import LOOPBACK, ServiceOptions, parse_options, run_main, serve_until_signalled
 
 log = logging.getLogger(__name__)

@@ -99,8 +99,9 @@ KSERVE = (
     ("RawDeployment mode, ServingRuntimes, InferenceGraphs, TrainedModels", "refused", ""),
     (
         "Bodies at the ingress",
-        "partly",
-        "read whole, up to 64 MiB, then passed on; a streamed answer comes in one piece",
+        "done",
+        "up to 512 MiB, passed on as they come from 1 MiB on, or whole where a `logger` needs them; answers too, in "
+        "pieces as the server sends them; beyond the limit 413, before the body is sent where its size is known",
     ),
     ("Prometheus metrics: `GET /metrics` of the ingress without a service's host", "done", ""),
 )

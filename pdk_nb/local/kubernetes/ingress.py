@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pdk_nb.local.kubernetes.httpserver import Answer, Body
 from pdk_nb.local.kubernetes.inference.failures import ModelServerError
 from pdk_nb.local.kubernetes.inference.replica import Replica
 from pdk_nb.local.kubernetes.inference.revision import Revision
 from pdk_nb.local.kubernetes.inference.routes import Entry, Routes
 from pdk_nb.local.kubernetes.metrics import Metrics
-from pdk_nb.local.kubernetes.upstream import Unanswered
-from pdk_nb.local.kubernetes.wire import Answer, Head, WireError
+from pdk_nb.local.kubernetes.upstream import SMALL_BYTES, Interrupted, Pieces, Streamed, Unanswered
+from pdk_nb.local.kubernetes.wire import Head, WireError
 
 log = logging.getLogger(__name__)
 
 # Istio has no limit of its own; TorchServe's default is 6.5 MB and a model may raise it.
-MAX_REQUEST_BYTES = 64 << 20
+MAX_REQUEST_BYTES = 512 << 20
 DEATH_SECONDS = 0.2
 # Headers that belong to one connection (RFC 9110, 7.6.1), and those that the ingress writes itself.
 HOP_BY_HOP = {
@@ -44,7 +45,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 class Ingress:
-    """Forwards predictions to the revisions; a handler of :class:`~pdk_nb.local.kubernetes.wire.Server`.
+    """Forwards predictions to the revisions; a handler of :class:`~pdk_nb.local.kubernetes.httpserver.Server`.
 
     Args:
         routes: Host names to revisions.
@@ -62,22 +63,37 @@ class Ingress:
         with self._log_lock:
             self._access_log.close()
 
-    def __call__(self, head: Head, read: Callable[[int], bytes]) -> Answer:
+    def __call__(self, head: Head, body: Body) -> Answer:
+        """Answer one request."""
         started = time.monotonic()
         host = head.headers.get("host", "")
         entry = self._routes.enter(host)
         if entry is None:
             answer = self._without_service(head, host)
-        else:
-            try:
-                answer = self._answer(head, read, entry.revision)
-            except WireError as failure:
-                answer = error(failure.code, failure.message)
-                answer.close = True
-            finally:
-                entry.revision.leave()
-            answer.headers["X-Revision"] = entry.revision.name
-        self._record(head, host, entry, answer.code, 1000 * (time.monotonic() - started))
+            self._record(head, host, None, answer.code, started)
+            return answer
+        try:
+            answer = self._answer(head, body, entry.revision)
+        except WireError as failure:
+            answer = error(failure.code, failure.message)
+            answer.close = True
+        except BaseException:
+            entry.revision.leave()
+            raise
+        answer.headers["X-Revision"] = entry.revision.name
+        if answer.done is None:
+            entry.revision.leave()
+            self._record(head, host, entry, answer.code, started)
+            return answer
+        close = answer.done
+
+        def done() -> None:
+            # An answer that is passed on as it comes is under way until its end.
+            close()
+            entry.revision.leave()
+            self._record(head, host, entry, answer.code, started)
+
+        answer.done = done
         return answer
 
     def _without_service(self, head: Head, host: str) -> Answer:
@@ -87,12 +103,12 @@ class Ingress:
         known = ", ".join(self._routes.hosts()) or "none: no InferenceService is ready"
         return error(404, f"No InferenceService has the host '{host}'. Hosts that are known: {known}")
 
-    def _answer(self, head: Head, read: Callable[[int], bytes], revision: Revision) -> Answer:
-        # Before the body is read: a client that is told to come back shall not have sent it for nothing.
+    def _answer(self, head: Head, body: Body, revision: Revision) -> Answer:
+        # All before the body is read: a client that is told to come back shall not have sent it for nothing.
         places = revision.limits.waiting * max(1, revision.replicas.wanted)
         if revision.inflight > places:
             return busy(f"{revision.name} has {places} requests under way or waiting.")
-        body = read(MAX_REQUEST_BYTES)
+        body.check(MAX_REQUEST_BYTES)
         path = head.start[1].split("?")[0]
         if local := self._local_answer(head.start[0], path, revision):
             return local
@@ -100,21 +116,28 @@ class Ingress:
             revision.ensure_running()
         except ModelServerError as failure:
             return error(503, f"{revision.name} could not be started again: {failure}")
+        content = _content(body, whole=revision.payloads is not None)
         refused: list[Replica] = []
         while True:
             replica = revision.replicas.take(revision.limits.concurrency, revision.limits.seconds, refused)
             if replica is None:
                 return busy(f"{revision.name} had no free place within {revision.limits.seconds:.0f} s.")
+            answer = None
             try:
-                return self._forward(head, path, body, revision, replica)
+                answer = self._forward(head, path, content, revision, replica)
+                return answer
+            except Interrupted as failure:
+                raise failure.cause from failure
             except Unanswered as failure:
                 # It died with the request: another one takes it, or itself started again. Predictions have no effects
                 # that could come twice; but only one more time, as it may be the request that kills them.
-                if failure.timed_out or refused or not self._dead(replica, revision):
+                begun = isinstance(content, Streamed) and content.begun
+                if failure.timed_out or refused or begun or not self._dead(replica, revision):
                     return error(504 if failure.timed_out else 502, f"{revision.name}: {failure}")
                 refused = [replica]
             finally:
-                revision.replicas.give(replica)
+                if answer is None or answer.done is None:
+                    revision.replicas.give(replica)
 
     @staticmethod
     def _dead(replica: Replica, revision: Revision) -> bool:
@@ -148,19 +171,33 @@ class Ingress:
         return None
 
     @staticmethod
-    def _forward(head: Head, path: str, body: bytes, revision: Revision, replica: Replica) -> Answer:
+    def _forward(head: Head, path: str, body: bytes | Streamed, revision: Revision, replica: Replica) -> Answer:
         headers = {name: value for name, value in head.headers.items() if name not in HOP_BY_HOP}
         # The guide's curl sends a form type by default; TorchServe takes its envelope as JSON only.
         given = head.headers.get("content-type", "")
         headers["Content-Type"] = given if given and not given.startswith(FORM) else JSON["Content-Type"]
-        code, got, content = replica.upstream.send(head.start[0], head.start[1], headers, body, revision.limits.seconds)
-        if revision.payloads and head.start[0] == "POST":
-            revision.payloads.exchange(head.headers, body, code, content, got.get("content-type", ""))
-        if revision.custom:
-            return Answer(code, _kept_headers(got), content)
-        return _upstream_answer(code, got, content, path, revision)
+        reply = replica.upstream.send(head.start[0], head.start[1], headers, body, revision.limits.seconds)
+        kept = _kept_headers(reply.headers)
+        pieces = reply.content
+        if isinstance(pieces, Pieces) and reply.code == 200 and not revision.payloads:
 
-    def _record(self, head: Head, host: str, entry: Entry | None, code: int, milliseconds: float) -> None:
+            def done() -> None:
+                pieces.close()
+                revision.replicas.give(replica)
+
+            length = {} if pieces.length is None else {"Content-Length": pieces.length}
+            type_given = {} if revision.custom else JSON
+            return Answer(200, {**type_given, **kept, **length}, pieces=iter(pieces), done=done)
+        content = reply.whole()
+        if revision.payloads and head.start[0] == "POST" and isinstance(body, bytes):
+            answer_type = reply.headers.get("content-type", "")
+            revision.payloads.exchange(head.headers, body, reply.code, content, answer_type)
+        if revision.custom:
+            return Answer(reply.code, kept, content)
+        return _upstream_answer(reply.code, reply.headers, content, path, revision)
+
+    def _record(self, head: Head, host: str, entry: Entry | None, code: int, started: float) -> None:
+        milliseconds = 1000 * (time.monotonic() - started)
         if entry:
             self._metrics.observe(entry.namespace, entry.service, entry.revision.name, code, milliseconds)
         line = {
@@ -176,6 +213,22 @@ class Ingress:
         with self._log_lock:
             if not self._access_log.closed:
                 self._access_log.write(json.dumps(line) + "\n")
+
+
+def _content(body: Body, *, whole: bool) -> bytes | Streamed:
+    """A request's body: small ones whole, large ones as they come, whole ones where the payload logger needs them."""
+    if whole or (body.length is not None and body.length <= SMALL_BYTES):
+        return body(MAX_REQUEST_BYTES)
+    if body.length is not None:
+        return Streamed(body.pieces(MAX_REQUEST_BYTES), body.length)
+    # In chunks: a small one gets a length, as some servers read no chunks.
+    pieces, first, size = body.pieces(MAX_REQUEST_BYTES), [], 0
+    for piece in pieces:
+        first.append(piece)
+        size += len(piece)
+        if size > SMALL_BYTES:
+            return Streamed(itertools.chain(first, pieces), None)
+    return b"".join(first)
 
 
 def _upstream_answer(code: int, got: dict[str, str], content: bytes, path: str, revision: Revision) -> Answer:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from pdk_nb.local.kubernetes import ingress as ingress_module
+from pdk_nb.local.kubernetes.httpserver import Answer, Body, Server
 from pdk_nb.local.kubernetes.inference.failures import ModelServerError
 from pdk_nb.local.kubernetes.inference.node import Node
 from pdk_nb.local.kubernetes.inference.replica import Replica
@@ -25,7 +26,7 @@ from pdk_nb.local.kubernetes.inference.revision import Limits, Revision
 from pdk_nb.local.kubernetes.inference.routes import Routes, Target
 from pdk_nb.local.kubernetes.ingress import Ingress
 from pdk_nb.local.kubernetes.upstream import Upstream
-from pdk_nb.local.kubernetes.wire import Answer, Head, Server
+from pdk_nb.local.kubernetes.wire import Head
 from pdk_nb.local.service import LOOPBACK
 
 HOST = "echo.models.example.com"
@@ -49,7 +50,7 @@ class Stand:
         self.release.set()
 
     def revision(self, name: str, answer: Callable[[Head, bytes], Answer] | None = None, **predictor: Any) -> Revision:
-        def handle(head: Head, read: Callable[[int], bytes]) -> Answer:
+        def handle(head: Head, read: Body) -> Answer:
             body = read(BIG)
             self.release.wait(20)
             if answer:
@@ -74,6 +75,15 @@ class Stand:
         self.upstreams.append(replica.upstream)
         return replica
 
+    def close(self) -> None:
+        self.release.set()
+        self.front.stop()
+        for each in self.models:
+            each.stop()
+        for upstream in self.upstreams:
+            upstream.close()
+        self.ingress.close()
+
     def serve(self, *targets: Target) -> None:
         self.routes.set("models", "echo", targets)
 
@@ -92,13 +102,7 @@ class Stand:
 def stand(tmp_path: Path) -> Iterator[Stand]:
     made = Stand(tmp_path)
     yield made
-    made.release.set()
-    made.front.stop()
-    for each in made.models:
-        each.stop()
-    for upstream in made.upstreams:
-        upstream.close()
-    made.ingress.close()
+    made.close()
 
 
 def test_the_curl_of_the_guide_works_with_bodies_of_megabytes(stand: Stand, tmp_path: Path) -> None:
@@ -205,7 +209,7 @@ def test_requests_are_counted_for_prometheus_and_logged_without_their_bodies(sta
 def test_payloads_go_to_the_sink_that_the_service_names(stand: Stand) -> None:
     events: queue.SimpleQueue[tuple[dict[str, str], bytes]] = queue.SimpleQueue()
 
-    def take(head: Head, read: Callable[[int], bytes]) -> Answer:
+    def take(head: Head, read: Body) -> Answer:
         events.put((head.headers, read(BIG)))
         return Answer(202)
 
