@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -177,15 +178,34 @@ def _fetch_checkpoint(info: ModelInfo, target: Path) -> ModelInfo:
             fix=f"det model list-versions {info.name}",
         )
     checkpoint = version.checkpoint
+    _download(checkpoint, target)
+    return replace(info, checkpoint=checkpoint.uuid, number=info.number or version.model_version or 0)
+
+
+def _download(checkpoint: Any, target: Path) -> None:
+    """Bring a checkpoint's files: from where they are, or through the master, which reads them with its own rights.
+
+    Determined's client asks the master only where the storage says "access denied". A key that the storage does not
+    know, or an address that holds for trials and not for this pod, are as good a reason.
+    """
     try:
         checkpoint.download(str(target))
+        return
     except Exception as error:  # each storage backend raises its own kinds
+        direct = error
+    with warnings.catch_warnings():
+        # The client warns about its own names when it is imported.
+        warnings.simplefilter("ignore")
+        from determined.experimental.client import DownloadMode
+    shutil.rmtree(target, ignore_errors=True)
+    try:
+        checkpoint.download(str(target), mode=DownloadMode.MASTER)
+    except Exception as error:
         raise DeploymentError(
-            f"The checkpoint cannot be brought: {type(error).__name__}: {error}",
+            f"The checkpoint cannot be brought: {type(direct).__name__}: {direct}; nor through the master: {error}",
             where=f"checkpoint {checkpoint.uuid}",
             fix="The job needs the checkpoint storage: rights on its bucket, or (on-prem) its folder by pod_patch.",
         ) from error
-    return replace(info, checkpoint=checkpoint.uuid, number=info.number or version.model_version or 0)
 
 
 @contextmanager
