@@ -26,7 +26,7 @@ The API answers as Kubernetes {VERSION["major"]}.{VERSION["minor"]} does, Infere
 mode. It runs no containers: Deployments and pods are those of model servers, written by the controller.
 """
 LIMITS = {
-    PODS.plural: "written by the controller; changing one is refused",
+    PODS.plural: "written by the controller; changing one is refused; times of log lines are good to 0.1 s",
     DEPLOYMENTS.plural: "one per revision, as Knative names them; changing one is refused",
     REPLICA_SETS.plural: "of the Deployments",
     PERSISTENT_VOLUMES.plural: "`hostPath` and `local`: folders of this machine",
@@ -119,7 +119,7 @@ COMMANDS = (
     "edit",
     "explain",
     "get, -w, -o, -l, --field-selector",
-    "logs, -f, -c, --tail",
+    "logs, -f, -c, -l, --tail, --timestamps, --since, --since-time, --previous",
     "patch",
     "replace",
     "rollout status, rollout history of a revision's Deployment",

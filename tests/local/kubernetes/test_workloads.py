@@ -80,7 +80,6 @@ def test_a_container_of_ones_own_with_its_model_on_a_volume(
         (("create", "deployment", "x", "--image=y"), "does not offer create of deployments"),
         (("create", "job", "x", "--image=y"), "does not offer Job of batch/v1"),
         (("logs", deployment, "-c", "nobody"), "container nobody is not valid"),
-        (("logs", deployment, "--timestamps"), "does not offer pods/log with timestamps"),
     ):
         assert told in kubectl(*in_models, *refused, code=1)
     service.remove()

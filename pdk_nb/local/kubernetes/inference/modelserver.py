@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pdk_nb.local.kubernetes.containerlogs import keep_times, rotate
 from pdk_nb.local.kubernetes.inference.failures import ModelServerError, Reason, Superseded, reason_of
 from pdk_nb.local.kubernetes.inference.modelfolder import ModelFolder
 from pdk_nb.local.kubernetes.inference.resources import guard_memory
@@ -76,11 +77,6 @@ class ModelServer(ABC):
         """The log of the server and its workers."""
         return self.home / "kserve-container.log"
 
-    @property
-    def previous_log_path(self) -> Path:
-        """The log of the process before this one."""
-        return self.home / "kserve-container.previous.log"
-
     def start(self) -> None:
         """Start the server.
 
@@ -92,8 +88,7 @@ class ModelServer(ABC):
         self._scratch = Path(tempfile.mkdtemp(prefix="pdkts-", dir=short))
         self.home.mkdir(parents=True, exist_ok=True)
         # What an earlier start wrote is not this one's trouble.
-        if self.log_path.exists():
-            self.log_path.replace(self.previous_log_path)
+        rotate(self.log_path)
         self._killed_why = ""
         command = self.command(self._scratch)
         with self.log_path.open("wb") as sink:
@@ -106,6 +101,7 @@ class ModelServer(ABC):
                 stderr=sink,
                 start_new_session=True,
             )
+        keep_times(self.log_path, self.process)
         if self.memory_limit:
             guard_memory(self.process.pid, self.memory_limit, self._kill)
 

@@ -75,6 +75,7 @@ class Replica:
 
     Attributes:
         inflight: Requests that it works on; kept by the pool under ``changed``.
+        starts: How often its server was started.
         turn: When it last got a request, counted in requests.
         ready: Whether it may get requests.
         failure: How the last start or run ended; None while it goes on.
@@ -98,6 +99,7 @@ class Replica:
         self.restarts = 0
         self.failure: Exception | None = None
         self.turn = 0
+        self.starts = 0
         self._shown: PodState | None = None
         self._body = body
         self._changed = changed
@@ -137,7 +139,7 @@ class Replica:
         self._free()
 
     def kick(self) -> None:
-        """Do not wait any longer before the next start: somebody asks."""
+        """Do not pause any longer before the next start: somebody asks."""
         self._kick.set()
 
     @property
@@ -180,6 +182,7 @@ class Replica:
 
     def _serve(self) -> Exception | None:
         """One life of the server; how it ended, None when it was not wanted any more."""
+        self.starts += 1
         self._enter("Loading", self.trouble)
         try:
             self.server.start()

@@ -162,24 +162,25 @@ class Replicas:
                 return
         if not self.members:
             self.scale(count)
-        for each in list(self.members):
-            each.kick()
         deadline = time.monotonic() + START_SECONDS
         with self.changed:
-            # A failure of before is not this attempt's.
-            before = [each.failure for each in self.members]
+            # The end of a server that had served is no failed start; nor is what came before this request.
+            starts = {each.pod: each.starts - (each.step == "Loading") for each in self.members}
             while True:
                 if any(each.ready for each in self.members):
                     return
                 if self._closed or not self.members:
                     raise ModelServerError("it has been taken away")
-                failures = [each.failure for each in self.members]
-                if all(each and not any(each is old for old in before) for each in failures):
-                    raise ModelServerError(str(failures[0]))
+                failed = [each for each in self.members if each.failure and each.starts > starts.get(each.pod, 0)]
+                if len(failed) == len(self.members):
+                    raise ModelServerError(str(failed[0].failure))
                 if all(each.step == "Unschedulable" and each.trouble.message for each in self.members):
                     raise ModelServerError(self.members[0].trouble.message)
                 if time.monotonic() > deadline:
                     raise ModelServerError(f"it was not there within {START_SECONDS:.0f} s")
+                for each in self.members:
+                    if each.step == "Failed" and each not in failed:
+                        each.kick()
                 self.changed.wait(POLL_SECONDS)
 
     def take(self, limit: int, seconds: float, avoid: Iterable[Replica] = ()) -> Replica | None:

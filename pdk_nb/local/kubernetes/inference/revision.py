@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pdk_nb.local.kubernetes.columns import Object
+from pdk_nb.local.kubernetes.containerlogs import keep_times
 from pdk_nb.local.kubernetes.inference.custom import MOUNT, STORAGE_URI, plain_environment
 from pdk_nb.local.kubernetes.inference.failures import ModelServerError, Reason, Superseded
 from pdk_nb.local.kubernetes.inference.modelserver import end_group
@@ -28,7 +29,7 @@ from pdk_nb.local.kubernetes.inference.replicas import DRAIN_SECONDS, Replicas
 from pdk_nb.local.kubernetes.inference.resources import custom_container, memory_limit, requests_of
 from pdk_nb.local.kubernetes.inference.runtimes import check_predictor, model_server
 from pdk_nb.local.kubernetes.inference.scaling import DEFAULT_TARGETS, Bounds, Scaler, target_of, window_of
-from pdk_nb.local.kubernetes.inference.workloads import own_notes, pod_name
+from pdk_nb.local.kubernetes.inference.workloads import INITIALIZER, own_notes, pod_name
 from pdk_nb.local.kubernetes.payloads import PayloadLogger, sink_problem
 
 FETCH_SECONDS = 180.0
@@ -238,7 +239,8 @@ class Revision:
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-W", "ignore", "-m", "pdk_nb.local.kubernetes.inference.fetch"]
         command += [source, str(target), str(FETCH_SECONDS)]
-        with (self.folder / "storage-initializer.log").open("wb") as sink:
+        written = self.folder / f"{INITIALIZER}.log"
+        with written.open("wb") as sink:
             process = subprocess.Popen(
                 command,
                 env={**os.environ, **environment},
@@ -248,6 +250,7 @@ class Revision:
                 start_new_session=True,
                 text=True,
             )
+        keep_times(written, process)
         last, absent = "the storage initialiser ended without a word", False
 
         def read() -> None:

@@ -1,0 +1,177 @@
+"""Logs of containers: the lines as the process wrote them, and beside them when each part was there.
+
+The kubelet writes a time before each line. Here the process writes its file itself, which costs nobody anything, and a
+small index says at which time the file had which size; lines get their times from there, to a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+POLL_SECONDS = 0.1
+PIECE_BYTES = 64 << 10
+# A client that goes is noticed at the next line; one that waits for a silent log, after this.
+FOLLOW_SECONDS = 1800.0
+
+
+def times_path(log: Path) -> Path:
+    """The index of a log."""
+    return log.with_name(f"{log.name}.times")
+
+
+def previous_path(log: Path) -> Path:
+    """The log of the container's process before this one."""
+    return log.with_name(f"{log.stem}.previous.log")
+
+
+def rotate(log: Path) -> None:
+    """Make a log the previous one, with its index."""
+    for path, target in ((log, previous_path(log)), (times_path(log), times_path(previous_path(log)))):
+        with contextlib.suppress(FileNotFoundError):
+            path.replace(target)
+
+
+def keep_times(log: Path, process: subprocess.Popen[Any]) -> None:
+    """Write a log's index from a thread of its own, until its process ends.
+
+    Args:
+        log: The log, which is there.
+        process: Who writes it.
+    """
+    # Opened here: by the time that the thread runs, a new process may have taken the names.
+    content, index = log.open("rb"), times_path(log).open("w")
+
+    def run() -> None:
+        size = 0
+        with content, index:
+            while True:
+                ended = process.poll() is not None
+                grown = content.seek(0, 2)
+                if grown > size:
+                    index.write(f"{grown} {time.time():.3f}\n")
+                    index.flush()
+                    size = grown
+                if ended:
+                    return
+                time.sleep(POLL_SECONDS)
+
+    threading.Thread(target=run, name=f"times-{log.parent.name}", daemon=True).start()
+
+
+class Times:
+    """When the bytes of a log were there.
+
+    Args:
+        log: The log.
+    """
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._ends: list[int] = []
+        self._moments: list[float] = []
+        self.read()
+
+    def read(self) -> None:
+        """Read what the index holds now."""
+        entries: list[list[str]] = []
+        with contextlib.suppress(FileNotFoundError):
+            entries = [line.split() for line in times_path(self._log).read_text().splitlines()]
+        whole = [each for each in entries if len(each) == 2]
+        self._ends = [int(end) for end, _ in whole]
+        self._moments = [float(moment) for _, moment in whole]
+
+    def of(self, position: int) -> float:
+        """When the byte at a position was there; now, if nobody has noted it yet."""
+        place = bisect.bisect_right(self._ends, position)
+        return self._moments[place] if place < len(self._moments) else time.time()
+
+    def since(self, moment: float) -> int:
+        """The position of the first byte that was not there before a moment."""
+        place = bisect.bisect_left(self._moments, moment)
+        return self._ends[place - 1] if place else 0
+
+
+def start_of(log: Path, tail: int | None, since: float | None) -> int:
+    """Where reading begins.
+
+    Args:
+        log: The log.
+        tail: How many of the last lines; None for all.
+        since: Seconds of the epoch; older lines are left out. None for all.
+    """
+    content = log.read_bytes()
+    start = 0
+    if since is not None:
+        start = Times(log).since(since)
+        if start and content[start - 1 : start] != b"\n":
+            # A line belongs to the time at which it began.
+            end = content.find(b"\n", start)
+            start = len(content) if end < 0 else end + 1
+    if tail is not None:
+        kept = content[start:].splitlines(keepends=True)[-tail:] if tail else []
+        start = len(content) - sum(map(len, kept))
+    return start
+
+
+def stamped(position: int, line: bytes, times: Times) -> bytes:
+    """A line with its time, as the kubelet writes it: RFC 3339 with nanoseconds."""
+    moment = datetime.fromtimestamp(times.of(position), timezone.utc)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f000Z ").encode() + line
+
+
+def lines_of(log: Path, start: int, *, with_times: bool) -> bytes:
+    """What a log holds from a position on."""
+    content = log.read_bytes()[start:]
+    if not with_times:
+        return content
+    times, position, found = Times(log), start, []
+    for line in content.splitlines(keepends=True):
+        found.append(stamped(position, line, times))
+        position += len(line)
+    return b"".join(found)
+
+
+def follow(log: Path, start: int, wanted: Callable[[], bool], *, with_times: bool) -> Iterator[bytes]:
+    """Whole lines of a log as it grows, until its container ends or nobody wants them any more.
+
+    Args:
+        log: The log.
+        start: Where to begin.
+        wanted: Whether to go on.
+        with_times: Whether each line gets its time.
+    """
+    end, times, rest = time.monotonic() + FOLLOW_SECONDS, Times(log), b""
+    with log.open("rb") as content:
+        position = content.seek(start)
+        while True:
+            # A container that was started again writes another file of this name.
+            last = not wanted() or time.monotonic() > end or not _is_same(log, content.fileno())
+            while piece := content.read(PIECE_BYTES):
+                if not with_times:
+                    yield piece
+                    continue
+                *whole, rest = (rest + piece).split(b"\n")
+                times.read()
+                for line in whole:
+                    yield stamped(position, line + b"\n", times)
+                    position += len(line) + 1
+            if last:
+                if rest:
+                    yield stamped(position, rest, times)
+                return
+            time.sleep(POLL_SECONDS)
+
+
+def _is_same(path: Path, number: int) -> bool:
+    with contextlib.suppress(OSError):
+        return os.path.samestat(path.stat(), os.fstat(number))
+    return False
