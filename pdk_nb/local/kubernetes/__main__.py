@@ -115,7 +115,7 @@ def serve(options: ServiceOptions) -> None:
     worker_token = options.credentials.get("worker_token")
     if worker_token:
         tokens[worker_token] = User.named(WORKER)
-    api = bind(Application(store, registry, tokens, controller.pod_log), options.ports["api"], API_THREADS)
+    api = bind(Application(store, registry, tokens, controller.pods), options.ports["api"], API_THREADS)
     ca, certificate, key = ensure_certificates(state / "pki")
     api.ssl_adapter = BuiltinSSLAdapter(str(certificate), str(key))
     prepare(api, "api")

@@ -194,6 +194,8 @@ class Ingress:
             revision.payloads.exchange(head.headers, body, reply.code, content, answer_type)
         if revision.custom:
             return Answer(reply.code, kept, content)
+        if reply.code in (500, 503) and isinstance(body, bytes) and (why := malformed(path, body)):
+            return error(400, why)
         return _upstream_answer(reply.code, reply.headers, content, path, revision)
 
     def _record(self, head: Head, host: str, entry: Entry | None, code: int, started: float) -> None:
@@ -213,6 +215,23 @@ class Ingress:
         with self._log_lock:
             if not self._access_log.closed:
                 self._access_log.write(json.dumps(line) + "\n")
+
+
+def malformed(path: str, body: bytes) -> str:
+    """What is wrong with a prediction's body, in the words of KServe's server; empty when nothing is.
+
+    KServe's wrapper looks before TorchServe does; TorchServe itself only says that the handler failed.
+    """
+    field = "instances" if path.endswith(":predict") else "inputs" if path.endswith("/infer") else ""
+    if not field:
+        return ""
+    try:
+        given = json.loads(body)
+    except ValueError as failure:
+        return f"Unrecognized request format: {failure}"
+    if not isinstance(given, dict) or not isinstance(given.get(field), list):
+        return f'Expected "{field}" to be a list'
+    return ""
 
 
 def _content(body: Body, *, whole: bool) -> bytes | Streamed:

@@ -180,10 +180,26 @@ def test_a_model_that_takes_too_long_is_a_504(stand: Stand) -> None:
 def test_a_handler_that_fails_is_500_and_a_full_queue_503(stand: Stand) -> None:
     told = {"code": 503, "type": "InternalServerException", "message": "Prediction failed"}
     stand.serve(Target(stand.revision("echo-1", lambda _head, _body: Answer(503, {}, json.dumps(told).encode()))))
-    code, body, headers = stand.ask()
+    code, body, headers = stand.ask(b'{"instances": []}')
     assert (code, "Prediction failed" in body["error"], headers["Retry-After"]) == (500, True, None)
     told["type"] = "ServiceUnavailableException"
-    assert (stand.ask()[0], stand.ask()[2]["Retry-After"]) == (503, "1")
+    asked = b'{"instances": []}'
+    assert (stand.ask(asked)[0], stand.ask(asked)[2]["Retry-After"]) == (503, "1")
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "told"),
+    [
+        (PREDICT, b"no json", "Unrecognized request format: "),
+        (PREDICT, b'{"x": 1}', 'Expected "instances" to be a list'),
+        ("/v2/models/echo/infer", b"[]", 'Expected "inputs" to be a list'),
+    ],
+)
+def test_a_body_that_is_no_prediction_is_the_senders_fault(stand: Stand, path: str, sent: bytes, told: str) -> None:
+    failed = {"code": 503, "type": "InternalServerException", "message": "Prediction failed"}
+    stand.serve(Target(stand.revision("echo-1", lambda _head, _body: Answer(503, {}, json.dumps(failed).encode()))))
+    code, body, _ = stand.ask(sent, path)
+    assert (code, body["error"].startswith(told)) == (400, True)
 
 
 def test_traffic_is_shared_exactly_and_the_previous_has_a_host_of_its_own(stand: Stand) -> None:

@@ -153,6 +153,42 @@ def test_the_only_replica_dies_and_the_next_request_waits_for_it(own: Callable[[
     service.delete()
 
 
+def test_a_pod_that_is_deleted_ends_its_requests_and_another_takes_its_place(
+    own: Callable[[str], Own], kubectl: Kubectl
+) -> None:
+    service = own("replaced")
+    service.begin()
+    service.wait_ready()
+    (first,) = pods(kubectl, "replaced")
+    before = service.ask()
+    slow: list[int] = []
+    client = threading.Thread(target=lambda: slow.append(service.ask(1.5)))
+    client.start()
+    wait_for(lambda: "POST" in kubectl(*IN_MODELS, "logs", first) or client.is_alive())
+    assert "deleted" in kubectl(*IN_MODELS, "delete", "pod", first)
+    wait_for(lambda: list(pods(kubectl, "replaced").values()) == [["1/1", "Running", "0"]])
+    client.join()
+    assert slow == [before]
+    assert service.ask() != before
+    assert first not in pods(kubectl, "replaced")
+    kubectl(*IN_MODELS, "delete", "pods", "-l", "serving.kserve.io/inferenceservice=replaced")
+    wait_for(lambda: list(pods(kubectl, "replaced").values()) == [["1/1", "Running", "0"]])
+    service.delete()
+
+
+def test_a_namespace_goes_with_its_services(own: Callable[[str], Own], kubectl: Kubectl) -> None:
+    container = {"name": "kserve-container", "image": "lab/own:1", "command": ["python", "-c", SERVER]}
+    kubectl("create", "namespace", "short")
+    for name in ("one", "two", "three"):
+        body = manifest(name, "")
+        body["metadata"]["namespace"] = "short"
+        body["spec"]["predictor"] = {"containers": [container]}
+        kubectl("apply", "-f", "-", text=json.dumps(body))
+    kubectl("-n", "short", "wait", "isvc", "--all", "--for=condition=Ready", "--timeout=60s")
+    assert "deleted" in kubectl("delete", "namespace", "short")
+    wait_for(lambda: "No resources found" in kubectl("-n", "short", "get", "isvc,pods,deploy,rs"))
+
+
 def test_wrong_numbers_of_replicas_are_refused(kubectl: Kubectl, api: Any) -> None:
     body = manifest("wrong", "file:///x", minReplicas=3, maxReplicas=2)
     told = kubectl("apply", "-f", "-", text=json.dumps(body), code=1)

@@ -76,7 +76,7 @@ def test_a_container_of_ones_own_with_its_model_on_a_volume(
         (("port-forward", deployment, "8080"), "does not offer pods/portforward"),
         (("rollout", "restart", deployment), "does not offer patch of deployments"),
         (("scale", "--replicas=2", deployment), "does not offer deployments/scale"),
-        (("delete", "pods", "-l", "app=own-predictor-00001"), "the controller of InferenceServices writes these"),
+        (("label", "pods", "--all", "a=b"), "the controller of InferenceServices writes these"),
         (("create", "deployment", "x", "--image=y"), "does not offer create of deployments"),
         (("create", "job", "x", "--image=y"), "does not offer Job of batch/v1"),
         (("logs", deployment, "-c", "nobody"), "container nobody is not valid"),

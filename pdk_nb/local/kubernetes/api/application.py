@@ -14,7 +14,7 @@ from werkzeug.wrappers import Request, Response
 from pdk_nb.local.kubernetes import protobuf
 from pdk_nb.local.kubernetes.api import discovery
 from pdk_nb.local.kubernetes.api.calls import ResourceCall
-from pdk_nb.local.kubernetes.api.logs import PodLogs
+from pdk_nb.local.kubernetes.api.logs import PodKeeper
 from pdk_nb.local.kubernetes.api.replies import reply
 from pdk_nb.local.kubernetes.api.resources import Resources
 from pdk_nb.local.kubernetes.api.reviews import review
@@ -46,7 +46,7 @@ class Application:
         store: The objects.
         registry: The kinds that are served.
         tokens: User by bearer token.
-        pod_logs: Finds the log of a pod's container.
+        pods: Knows what is behind the pods.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class Application:
         store: ObjectStore,
         registry: Registry,
         tokens: dict[str, User],
-        pod_logs: PodLogs,
+        pods: PodKeeper,
     ) -> None:
         self.registry = registry
         self._tokens = tokens
         self._authorizer = Authorizer(store)
-        self._resources = Resources(store, registry, pod_logs)
+        self._resources = Resources(store, registry, pods)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         request = Request(environ)

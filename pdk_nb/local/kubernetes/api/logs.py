@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 from werkzeug.wrappers import Response
 
@@ -18,6 +19,20 @@ from pdk_nb.local.kubernetes.workload_kinds import PODS
 
 # File of a container's log: ``(namespace, pod, container) -> path``; None when the container wrote nothing yet.
 PodLogs = Callable[[str, str, str], Path | None]
+
+
+class PodKeeper(Protocol):
+    """Who knows what is behind the pods."""
+
+    def log(self, namespace: str, pod: str, container: str) -> Path | None:
+        """File of a container's log; None when the container wrote nothing yet."""
+        ...
+
+    def replace(self, namespace: str, pod: str) -> bool:
+        """Take a pod away and start another in its place; False when there is none that could be started."""
+        ...
+
+
 MEDIA = "text/plain; charset=utf-8"
 
 

@@ -9,13 +9,14 @@ from werkzeug.wrappers import Response
 
 from pdk_nb.local.kubernetes.admission import admit
 from pdk_nb.local.kubernetes.api.calls import ResourceCall
-from pdk_nb.local.kubernetes.api.logs import PodLogs, pod_log
+from pdk_nb.local.kubernetes.api.logs import PodKeeper, pod_log
 from pdk_nb.local.kubernetes.api.replies import reply, typed, warned
 from pdk_nb.local.kubernetes.api.tables import table, wants_table
 from pdk_nb.local.kubernetes.api.watches import watch
 from pdk_nb.local.kubernetes.columns import Object
 from pdk_nb.local.kubernetes.errors import ApiError, bad_request, invalid_fields, no_resource, not_implemented
 from pdk_nb.local.kubernetes.fields import apply, track
+from pdk_nb.local.kubernetes.kind import Kind
 from pdk_nb.local.kubernetes.kinds import NAMESPACES
 from pdk_nb.local.kubernetes.patches import json_patch, merge_patch, strategic_merge_patch
 from pdk_nb.local.kubernetes.registry import Registry
@@ -30,10 +31,10 @@ PATCH_ATTEMPTS = 5
 class Resources:
     """Answers calls from the object store."""
 
-    def __init__(self, store: ObjectStore, registry: Registry, pod_logs: PodLogs) -> None:
+    def __init__(self, store: ObjectStore, registry: Registry, pods: PodKeeper) -> None:
         self._store = store
         self._registry = registry
-        self._pod_logs = pod_logs
+        self._pods = pods
 
     def handle(self, call: ResourceCall) -> Response:
         """Answer one call.
@@ -42,7 +43,7 @@ class Resources:
             ApiError: As the Kubernetes API would.
         """
         if call.kind is PODS and call.subresource == "log" and call.method == "GET":
-            return pod_log(self._store, self._pod_logs, call)
+            return pod_log(self._store, self._pods.log, call)
         if call.subresource not in ("", "status") or (call.subresource and not call.kind.status):
             raise no_resource(f"{call.method} {call.kind.plural}/{call.subresource}")
         if call.method in ("GET", "HEAD"):
@@ -51,6 +52,8 @@ class Resources:
             if call.name:
                 return self._object(call, self._store.get(call.kind, call.namespace, call.name))
             return self._list(call)
+        if call.kind is PODS and call.method == "DELETE":
+            return self._replace_pods(call)
         if call.kind.written_by:
             raise not_implemented(f"{call.verb} of {call.kind.plural}: {call.kind.written_by}")
         handlers = {"POST": self._create, "PUT": self._replace, "PATCH": self._patch, "DELETE": self._delete}
@@ -275,7 +278,7 @@ class Resources:
         doomed = [obj for obj in found if matches(obj)]
         for obj in doomed:
             meta = obj["metadata"]
-            self._store.delete(call.kind, meta.get("namespace"), meta["name"], call.body)
+            self._delete_if_there(call.kind, meta.get("namespace"), meta["name"], call.body)
         return reply(
             {
                 "kind": f"{call.kind.kind}List",
@@ -285,13 +288,38 @@ class Resources:
             }
         )
 
+    def _replace_pods(self, call: ResourceCall) -> Response:
+        """Delete pods: their requests end, and others take their places, as a ReplicaSet sees to it."""
+        if call.name:
+            doomed = [self._store.get(PODS, call.namespace, call.name)]
+        else:
+            matches = call.matches()
+            doomed = [obj for obj in self._store.select(PODS, call.namespace)[0] if matches(obj)]
+        for pod in doomed if not call.dry_run else ():
+            meta = pod["metadata"]
+            if not self._pods.replace(meta["namespace"], meta["name"]):
+                text = f"delete of pod {meta['name']}: its revision has failed, and nothing would take its place"
+                raise not_implemented(text)
+        if call.name:
+            return self._object(call, doomed[0])
+        body = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": doomed}
+        return reply(body)
+
     def _empty_namespace(self, namespace: str) -> None:
         """Deleting a namespace deletes what is in it."""
         kinds = [kind for versions in self._registry.groups().values() for each in versions.values() for kind in each]
         for group, plural, name in self._store.objects_in(namespace):
             for kind in kinds:
                 if (kind.group, kind.plural) == (group, plural):
-                    self._store.delete(kind, namespace, name)
+                    self._delete_if_there(kind, namespace, name)
+
+    def _delete_if_there(self, kind: Kind, namespace: str | None, name: str, options: Any = None) -> None:
+        """Delete one of many; their owners and controllers may be quicker."""
+        try:
+            self._store.delete(kind, namespace, name, options)
+        except ApiError as error:
+            if error.code != 404:
+                raise
 
 
 def _name(obj: Object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from pdk_nb.local.kubernetes.columns import Object
@@ -20,6 +21,34 @@ log = logging.getLogger(__name__)
 
 # Knative's autoscaler looks every 2 s (tick-interval).
 SCALE_SECONDS = 2.0
+
+
+class Pods:
+    """What is behind the pods: logs and replicas.
+
+    Args:
+        folder: Where revisions keep their files.
+        workers: The services' workers, by namespace and name.
+    """
+
+    def __init__(self, folder: Path, workers: Mapping[tuple[str, str], ServiceWorker]) -> None:
+        self._folder = folder
+        self._workers = workers
+
+    def log(self, namespace: str, pod: str, container: str) -> Path | None:
+        """The log of a container of a revision's pod; None when it has written none."""
+        for folder in self._folder.glob(f"{namespace}/*/*"):
+            if pod.startswith(f"{folder.name}-deployment-"):
+                # The model is fetched once, for all pods.
+                for path in (folder / PODS_FOLDER / pod / f"{container}.log", folder / f"{container}.log"):
+                    if path.exists():
+                        return path
+        return None
+
+    def replace(self, namespace: str, pod: str) -> bool:
+        """Take a pod away and start another in its place; whether that could be done."""
+        workers = [worker for (place, _), worker in list(self._workers.items()) if place == namespace]
+        return any(worker.replace_pod(pod) for worker in workers)
 
 
 class InferenceController:
@@ -40,6 +69,7 @@ class InferenceController:
         self._ended = threading.Event()
         self._workers: dict[tuple[str, str], ServiceWorker] = {}
         self._lock = threading.Lock()
+        self.pods = Pods(folder, self._workers)
 
     def start(self) -> None:
         """Serve what was served before, and follow changes from here on."""
@@ -73,16 +103,6 @@ class InferenceController:
                 self._workers[(namespace, name)] = worker
                 worker.start()
         worker.wake()
-
-    def pod_log(self, namespace: str, pod: str, container: str) -> Path | None:
-        """The log of a container of a revision's pod; None when it has written none."""
-        for folder in self._folder.glob(f"{namespace}/*/*"):
-            if pod.startswith(f"{folder.name}-deployment-"):
-                # The model is fetched once, for all pods.
-                for path in (folder / PODS_FOLDER / pod / f"{container}.log", folder / f"{container}.log"):
-                    if path.exists():
-                        return path
-        return None
 
     def _scale(self) -> None:
         while not self._ended.wait(SCALE_SECONDS):

@@ -154,7 +154,7 @@ class Replica:
                 node.wait(1.0)
                 if self._stopping.is_set():
                     return
-            self._enter("Loading" if fetched.is_set() else "Fetching")
+            self._enter("Fetching")
             while not fetched.wait(0.1):
                 if self._stopping.is_set():
                     return

@@ -63,6 +63,18 @@ class Replicas:
         if gone:
             threading.Thread(target=self._drain, args=(gone,), daemon=True).start()
 
+    def replace(self, pod: str) -> bool:
+        """Take one away, whose requests end first, and start another; False when it is not here."""
+        with self.changed:
+            gone = [each for each in self.members if each.pod == pod]
+            if self._closed or not gone:
+                return False
+            self.members = [each for each in self.members if each.pod != pod]
+            self.members.append(self._make(next(self._numbers)))
+        self._told()
+        threading.Thread(target=self._drain, args=(gone,), daemon=True).start()
+        return True
+
     def _drain(self, gone: list[Replica]) -> None:
         deadline = time.monotonic() + DRAIN_SECONDS
         with self.changed:

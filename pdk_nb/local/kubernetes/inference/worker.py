@@ -381,6 +381,11 @@ class ServiceWorker:
         revision.discard()
         self._tell.gone(revision.service, revision.name)
 
+    def replace_pod(self, pod: str) -> bool:
+        """Take a pod away and start another in its place; whether it was one that this service keeps."""
+        known = [*self.revisions.values(), self._coming]
+        return any(revision is not None and revision.replicas.replace(pod) for revision in known)
+
     def scale(self) -> None:
         """Fit the number of replicas to the load, and stop those of a service without requests."""
         if self._ended.is_set() or not self.revisions:
