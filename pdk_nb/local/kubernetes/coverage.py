@@ -26,8 +26,8 @@ The API answers as Kubernetes {VERSION["major"]}.{VERSION["minor"]} does, Infere
 mode. It runs no containers: Deployments and pods are those of model servers, written by the controller.
 """
 LIMITS = {
-    PODS.plural: "written by the controller; deleting one starts another, other changes are refused; times of log lines "
-    "are good to 0.1 s",
+    PODS.plural: "written by the controller; deleting one starts another, other changes are refused; times of log "
+    "lines are good to 0.1 s",
     DEPLOYMENTS.plural: "one per revision, as Knative names them; changing one is refused",
     REPLICA_SETS.plural: "of the Deployments",
     PERSISTENT_VOLUMES.plural: "`hostPath` and `local`: folders of this machine",
