@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 
 from pdk_nb import cli, specs
-from pdk_nb.errors import SpecError
+from pdk_nb.errors import SpecError, UsageError
 from pdk_nb.settings import SECRET_KEYS, from_maps
 from tests.reference import official_pipeline_schema
 
@@ -99,6 +99,16 @@ def test_values_come_from_the_cluster() -> None:
     assert {each["name"] for each in train["transform"]["secrets"]} == {"other-secret"}
     # Nothing to mount: no checkpoint folder is named.
     assert "pod_patch" not in deploy
+
+
+def test_the_cluster_may_say_what_models_ask_for() -> None:
+    config = {**EMBEDDED, "predictor_requests": "cpu=250m, memory=1Gi", "predictor_limits": "memory=3Gi"}
+    _, deploy = specs.render(variant="onprem", params=specs.params_for(from_maps(config)))
+    words = shlex.split(deploy["transform"]["stdin"][-1])
+    assert words[words.index("--resource-requests") + 1] == "cpu=250m,memory=1Gi"
+    assert words[words.index("--resource-limits") + 1] == "memory=3Gi"
+    with pytest.raises(UsageError, match="'cpu' is not key=value"):
+        specs.params_for(from_maps({**EMBEDDED, "predictor_requests": "cpu"}))
 
 
 @pytest.mark.parametrize(

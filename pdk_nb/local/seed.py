@@ -60,6 +60,9 @@ def config_values(addresses: dict[str, str], checkout: Path) -> dict[str, str]:
         "mldm_s3_endpoint": f"{s3_host}:{s3_port}",
         "git_url": checkout.as_uri(),
         "git_ref": "",
+        # Requests are summed: on a laptop two services have to fit, and each one's new revision beside its old one.
+        "predictor_requests": "cpu=250m,memory=1Gi",
+        "predictor_limits": "cpu=4,memory=4Gi",
     }
 
 

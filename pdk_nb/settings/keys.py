@@ -73,6 +73,8 @@ KEYS: tuple[Key, ...] = (
     Key("git_url", "", "where pipelines fetch the experiment's code"),
     Key("git_ref", "", "branch, tag or commit of that code"),
     Key("resource_pool", "", "resource pool of the experiments"),
+    Key("predictor_requests", "", "what a served model asks for, e.g. cpu=2,memory=4Gi; empty: the example's"),
+    Key("predictor_limits", "", "what a served model may use at most; empty: the example's"),
 )
 
 SECRET_KEYS: dict[str, str] = {

@@ -95,6 +95,8 @@ class Settings:
     git_url: str = ""
     git_ref: str = ""
     resource_pool: str = ""
+    predictor_requests: str = ""
+    predictor_limits: str = ""
     det_master: str = ""
     det_user: str = ""
     det_password: Secret = field(default_factory=Secret)

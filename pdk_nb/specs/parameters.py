@@ -13,6 +13,7 @@ import yaml
 
 from pdk_nb import __version__
 from pdk_nb.errors import SpecError
+from pdk_nb.names import parse_pairs
 from pdk_nb.settings import Settings
 
 Variant = Literal["cloud", "onprem"]
@@ -180,6 +181,9 @@ def params_for(
         values["cloud_host"] = cloud_host(settings)
         values["endpoint"] = settings.minio_url
         values["resource_pool"] = settings.resource_pool
+        for kind, text in (("requests", settings.predictor_requests), ("limits", settings.predictor_limits)):
+            if text:
+                values[f"resource_{kind}"] = parse_pairs(text, f"predictor_{kind}")
         values["secret"] = settings.mldm_pipeline_secret
         # A path-valued bucket is Determined's folder on the nodes.
         folder = settings.mlde_bucket_name

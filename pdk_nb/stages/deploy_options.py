@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pdk_nb import torchserve_config
 from pdk_nb.errors import UsageError
+from pdk_nb.names import parse_pairs
 from pdk_nb.serving.spec import check_service_name
 
 __all__ = ["Options", "parse_arguments"]
@@ -69,21 +70,6 @@ def build_parser() -> argparse.ArgumentParser:
     add("--protocol", choices=("v1", "v2"), default="v1", help="prediction protocol (default: v1)")
     add("--handler", default="", help=f"TorchServe handler file (default: the example's {HANDLER})")
     return parser
-
-
-def parse_pairs(text: str, flag: str) -> dict[str, str]:
-    """``key=value,key=value`` as a dict; values may hold ``=``.
-
-    Raises:
-        UsageError: A part has no key or no value.
-    """
-    pairs = {}
-    for part in filter(None, (each.strip() for each in text.split(","))):
-        key, sign, value = part.partition("=")
-        if not (key.strip() and sign and value.strip()):
-            raise UsageError(f"'{part}' is not key=value.", where=flag, fix=f"{flag} cpu=2,memory=8Gi")
-        pairs[key.strip()] = value.strip()
-    return pairs
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> Options:

@@ -9,14 +9,17 @@ import threading
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from pdk_nb.local import seed
 from pdk_nb.local.kubernetes.inference import resources
 from pdk_nb.local.kubernetes.inference.node import Node
 from pdk_nb.local.kubernetes.inference.scaling import Bounds, Scaler, target_of, window_of
+from pdk_nb.names import parse_pairs
 from tests.local.kubernetes.serving import KIND, NAMESPACE, Service, manifest, wait_for
 from tests.processes import ServiceProcess
 
@@ -289,12 +292,21 @@ def test_a_node_counts_as_the_scheduler_does() -> None:
     assert [node.place(f"m/{number}", {"cpu": 0.1}) for number in range(20)] == [""] * 20
     told = node.place("m/x", {"cpu": 0.1, "memory": 5 * 2**30})
     assert told.startswith("0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory. preemption: ")
+    assert "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling. (" in told
     assert "cpu: 0.1 asked for, 0 of 2 free; memory: 5120Mi asked for, 4096Mi of 4096Mi free" in told
     # A pod that has its place keeps it, whatever it asks.
     assert node.place("m/0", {"cpu": 99}) == ""
     node.free("m/0")
     assert node.place("m/x", {"cpu": 0.1}) == ""
     assert node.place("m/none", {}) == ""
+
+
+def test_a_laptop_holds_two_services_of_the_lab_and_an_update_of_each() -> None:
+    addresses = dict.fromkeys(("pachd", "determined", "kubernetes", "ingress", "s3"), "http://127.0.0.1:1")
+    asked = parse_pairs(seed.config_values(addresses, Path("/checkout"))["predictor_requests"], "predictor_requests")
+    requests = {name: resources.quantity(text) for name, text in asked.items()}
+    node = Node({"cpu": "2", "memory": "7Gi"})
+    assert [node.place(f"models/{number}", requests) for number in range(4)] == [""] * 4
 
 
 def test_bounds_targets_and_windows() -> None:

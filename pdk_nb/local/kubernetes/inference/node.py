@@ -48,9 +48,7 @@ class Node:
                 return ""
         reasons = ", ".join(f"1 Insufficient {name}" for name in short)
         never = any(requests[name] > self._size.get(name, 0.0) + TOLERANCE for name in short)
-        why = (
-            "1 Preemption is not helpful for scheduling" if never else "1 No preemption victims found for incoming pod"
-        )
+        why = "Preemption is not helpful for scheduling" if never else "No preemption victims found for incoming pod"
         amounts = "; ".join(
             f"{name}: {amount(name, requests[name])} asked for, {amount(name, max(0.0, free[name]))} of "
             f"{amount(name, self._size.get(name, 0.0))} free"
