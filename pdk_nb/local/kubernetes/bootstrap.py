@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 from typing import Any
 
 from pdk_nb.local.kubernetes.admission import admit
+from pdk_nb.local.kubernetes.api.discovery import VERSION
 from pdk_nb.local.kubernetes.columns import Object
 from pdk_nb.local.kubernetes.customkinds import inference_service_definition
 from pdk_nb.local.kubernetes.errors import ApiError
@@ -95,7 +97,8 @@ def create_system_objects(store: ObjectStore, ingress_port: int) -> None:
     # The machine may have changed since the last start.
     size = capacity()
     ready = [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]
-    status = {"capacity": size, "allocatable": size, "conditions": ready}
+    status = {"capacity": size, "allocatable": size, "conditions": ready, "nodeInfo": _machine()}
+    status["addresses"] = [{"type": "InternalIP", "address": LOOPBACK}, {"type": "Hostname", "address": "embedded"}]
     store.update(NODES, None, "embedded", {**node, "status": status})
     _ensure(store, CUSTOM_RESOURCE_DEFINITIONS, None, inference_service_definition())
     for name, rules in CLUSTER_RULES.items():
@@ -119,6 +122,18 @@ def create_system_objects(store: ObjectStore, ingress_port: int) -> None:
     with contextlib.suppress(ApiError):
         store.delete(SERVICES, "istio-system", "istio-ingressgateway")
     store.create(SERVICES, "istio-system", gateway)
+
+
+def _machine() -> dict[str, str]:
+    """What a node says of its machine."""
+    return {
+        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
+        "containerRuntimeVersion": "processes://0",
+        "kernelVersion": platform.release(),
+        "kubeletVersion": str(VERSION["gitVersion"]),
+        "operatingSystem": platform.system().lower(),
+        "osImage": platform.platform(terse=True),
+    }
 
 
 def _new_namespace(store: ObjectStore, change: Change) -> None:

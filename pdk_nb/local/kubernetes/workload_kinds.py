@@ -15,7 +15,24 @@ from pdk_nb.local.kubernetes.columns import (
 )
 from pdk_nb.local.kubernetes.kind import Kind
 
-NODES = Kind("", "v1", "nodes", "Node", False, ("no",), columns=(NAME, Column("Status", lambda _obj: "Ready"), AGE))
+NODES = Kind(
+    "",
+    "v1",
+    "nodes",
+    "Node",
+    False,
+    ("no",),
+    columns=(
+        NAME,
+        Column("Status", lambda _obj: "Ready"),
+        Column("Roles", lambda _obj: "<none>"),
+        AGE,
+        Column("Version", at("status.nodeInfo.kubeletVersion")),
+        Column("Internal-IP", at("status.addresses[0].address", "<none>"), priority=1),
+        Column("OS-Image", at("status.nodeInfo.osImage", "<unknown>"), priority=1),
+        Column("Container-Runtime", at("status.nodeInfo.containerRuntimeVersion", "<unknown>"), priority=1),
+    ),
+)
 # Who writes the workloads, for those who try to.
 CONTROLLER = "the embedded cluster runs no containers; the controller of InferenceServices writes these"
 PODS = Kind(

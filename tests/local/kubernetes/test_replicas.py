@@ -10,15 +10,21 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 
 from pdk_nb.local import seed
+from pdk_nb.local.kubernetes.inference import replica as replica_module
 from pdk_nb.local.kubernetes.inference import resources
 from pdk_nb.local.kubernetes.inference.node import Node
 from pdk_nb.local.kubernetes.inference.scaling import Bounds, Scaler, target_of, window_of
+from pdk_nb.local.kubernetes.inference.workloads import Workload
+from pdk_nb.local.kubernetes.kinds import INFERENCE_SERVICES, NAMESPACES
+from pdk_nb.local.kubernetes.store import ObjectStore
+from pdk_nb.local.kubernetes.workload_kinds import DEPLOYMENTS
 from pdk_nb.names import parse_pairs
 from tests.local.kubernetes.serving import KIND, NAMESPACE, Service, manifest, wait_for
 from tests.processes import ServiceProcess
@@ -266,6 +272,8 @@ def test_more_than_the_machine_has_is_never_scheduled(own: Callable[[str], Own],
     assert "Preemption is not helpful" in told
     node = json.loads(kubectl("get", "node", "embedded", "-o", "json"))["status"]
     assert node["capacity"] == resources.capacity()
+    assert kubectl("get", "nodes", "--no-headers").split()[:3] == ["embedded", "Ready", "<none>"]
+    assert kubectl("get", "nodes", "--no-headers").split()[4] == node["nodeInfo"]["kubeletVersion"]
     # Asked for less, it starts.
     container = {"name": "kserve-container", "image": "lab/own:1", "command": ["python", "-c", SERVER]}
     service.patch({"spec": {"predictor": {"containers": [container]}}})
@@ -307,6 +315,31 @@ def test_a_laptop_holds_two_services_of_the_lab_and_an_update_of_each() -> None:
     requests = {name: resources.quantity(text) for name, text in asked.items()}
     node = Node({"cpu": "2", "memory": "7Gi"})
     assert [node.place(f"models/{number}", requests) for number in range(4)] == [""] * 4
+
+
+def test_a_pod_that_waits_too_long_fails_its_deployments_deadline(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(replica_module, "PROGRESS_SECONDS", 0.2)
+    node = Node({"cpu": "1"})
+    assert node.place("models/other", {"cpu": 1}) == ""
+    states: list[replica_module.PodState] = []
+    server: Any = SimpleNamespace(stop=lambda: None)
+    waiting = replica_module.Replica("p", server, b"", threading.Condition(), lambda one: states.append(one.state))
+    waiting.start(node, "models/p", {"cpu": 1}, threading.Event())
+    wait_for(lambda: bool(states) and states[-1].trouble.final, 5)
+    store = ObjectStore(tmp_path / "objects.sqlite")
+    store.create(NAMESPACES, None, {"metadata": {"name": NAMESPACE}})
+    service = store.create(INFERENCE_SERVICES, NAMESPACE, manifest("a", ""))
+    Workload(store, service, "a-predictor-00001").show([states[-1]])
+    (deployment,) = store.view(DEPLOYMENTS, NAMESPACE)[0]
+    progress = {each["type"]: each for each in deployment["status"]["conditions"]}["Progressing"]
+    assert (progress["status"], progress["reason"]) == ("False", "ProgressDeadlineExceeded")
+    # It waits on, and gets its place all the same.
+    node.free("models/other")
+    wait_for(lambda: states[-1].step == "Fetching", 5)
+    waiting.stop()
+    store.close()
 
 
 def test_bounds_targets_and_windows() -> None:

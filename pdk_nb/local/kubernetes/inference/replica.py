@@ -21,6 +21,8 @@ from pdk_nb.local.kubernetes.upstream import Upstream
 log = logging.getLogger(__name__)
 
 LOAD_SECONDS = 120.0
+# So long a pod may wait for a place until its Deployment says that it does not get on (progressDeadlineSeconds).
+PROGRESS_SECONDS = 600.0
 BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS = 10.0, 300.0
 # So long a server has to live for its earlier ends to be forgotten.
 GOOD_SECONDS = 600.0
@@ -37,7 +39,7 @@ class Trouble:
         reason: One word for programs, e.g. ``OOMKilled``.
         message: Text for people.
         exit_code: Exit code of the process.
-        final: Whether the controller has given up.
+        final: Whether its Deployment says that it does not get on.
     """
 
     reason: str = ""
@@ -149,8 +151,10 @@ class Replica:
 
     def _run(self, node: Node, key: str, requests: Mapping[str, float], fetched: threading.Event) -> None:
         try:
+            began = time.monotonic()
             while why := node.place(key, requests):
-                self._enter("Unschedulable", Trouble(Reason.UNSCHEDULABLE.value, why))
+                late = time.monotonic() - began > PROGRESS_SECONDS
+                self._enter("Unschedulable", Trouble(Reason.UNSCHEDULABLE.value, why, final=late))
                 node.wait(1.0)
                 if self._stopping.is_set():
                     return

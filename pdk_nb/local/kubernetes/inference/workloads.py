@@ -74,6 +74,7 @@ class Workload:
         Returns:
             The pods' objects by name.
         """
+        failure = failure or next((each.trouble for each in pods if each.trouble.final), None)
         wanted, ready = len(pods), sum(each.step == "Ready" for each in pods)
         counts = {"replicas": wanted, "readyReplicas": ready, "availableReplicas": ready}
         deployment = self._write(
