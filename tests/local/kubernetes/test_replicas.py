@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import kubernetes
 import psutil
 import pytest
 
@@ -367,3 +368,29 @@ def test_the_scaler_is_quick_upwards_and_slow_downwards() -> None:
     assert scaler.desired(300, 20, 1, 1) == 0
     steady = Scaler(60)
     assert [steady.desired(second, 1.5 * second, 1, 2) for second in (0, 2, 4)] == [1, 2, 2]
+
+
+# Last: a restart gives the daemon another address.
+def test_after_a_restart_those_that_served_have_their_places_and_the_others_wait_on(
+    own: Callable[[str], Own], cluster: ServiceProcess, kubectl: Kubectl
+) -> None:
+    cpus = psutil.cpu_count() or 1
+    # By name, the one that waits comes first.
+    first, second = own("zebra"), own("ape")
+    first.begin(requests={"cpu": f"{cpus * 400}m"}, minReplicas=2)
+    first.wait_ready()
+    second.begin(requests={"cpu": f"{cpus * 500}m"})
+    wait_for(lambda: "Insufficient cpu" in second.condition().get("message", ""))
+    cluster.kill()
+    cluster.start()
+    with kubernetes.config.new_client_from_config(config_file=cluster.ready["kubeconfig"]) as client:
+        first, second = Own(cluster, client, "zebra"), Own(cluster, client, "ape")
+        first.wait_ready(60)
+        assert first.predictor()["latestReadyRevision"] == "zebra-predictor-00001"
+        wait_for(lambda: list(pods(kubectl, "zebra").values()) == [["1/1", "Running", "0"]] * 2)
+        wait_for(lambda: "Insufficient cpu" in second.condition().get("message", ""))
+        first.patch({"spec": {"predictor": {"minReplicas": 1, "maxReplicas": 1}}})
+        second.wait_ready(60)
+        assert first.ask() != second.ask()
+        first.delete()
+        second.delete()

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 # Knative's autoscaler looks every 2 s (tick-interval).
 SCALE_SECONDS = 2.0
+PLACE_SECONDS = 5.0
 
 
 class Pods:
@@ -77,7 +78,13 @@ class InferenceController:
         self._store.subscribe(self._changed)
         self._store.before_update(INFERENCE_SERVICES, _not_ready_when_changed)
         threading.Thread(target=self._scale, name="autoscaler", daemon=True).start()
-        for service in self._store.select(INFERENCE_SERVICES)[0]:
+        services = self._store.select(INFERENCE_SERVICES)[0]
+        # Those that served keep their places on the node; those that waited for one go on waiting.
+        services.sort(key=lambda each: not (each.get("status") or {}).get("url"))
+        for number, service in enumerate(services):
+            if number and not (service.get("status") or {}).get("url"):
+                for worker in self._workers.values():
+                    worker.placed.wait(PLACE_SECONDS)
             mark_changed(service)
             self._store.update(
                 INFERENCE_SERVICES,

@@ -121,6 +121,8 @@ class Replica:
             fetched: Set once the model's files are there.
         """
         self._free = lambda: node.free(key)
+        # At once, so that who comes first is served first.
+        node.place(key, requests)
         arguments = (node, key, requests, fetched)
         self._thread = threading.Thread(target=self._run, args=arguments, name=f"pod-{self.pod}", daemon=True)
         self._thread.start()

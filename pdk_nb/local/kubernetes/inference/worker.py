@@ -15,6 +15,7 @@ from pathlib import Path
 from pdk_nb.local.kubernetes.columns import Object
 from pdk_nb.local.kubernetes.errors import ApiError
 from pdk_nb.local.kubernetes.inference.credentials import storage_environment
+from pdk_nb.local.kubernetes.inference.custom import MOUNT
 from pdk_nb.local.kubernetes.inference.failures import ModelServerError, Reason, Superseded
 from pdk_nb.local.kubernetes.inference.node import Node
 from pdk_nb.local.kubernetes.inference.replica import Replica, Trouble
@@ -76,6 +77,8 @@ class ServiceWorker:
         self.rollout = Rollout.read(folder / "state.json")
         self._traffic = Traffic()
         self._resumed = False
+        # Set once the pods of before a restart have asked for their places.
+        self.placed = threading.Event()
         # The revision that is being made, and the one that failed last.
         self._coming: Revision | None = None
         self._failed_one: Revision | None = None
@@ -134,6 +137,7 @@ class ServiceWorker:
     def _reconcile(self) -> None:
         service = self._tell.current()
         if service is None:
+            self.placed.set()
             self._remove()
             return
         if service["metadata"]["uid"] != self.rollout.uid:
@@ -160,16 +164,21 @@ class ServiceWorker:
         for name, origin in self.rollout.origins.items():
             metadata = {**service["metadata"], **origin["metadata"]}
             revision = self._revision(name, {**service, "metadata": metadata, "spec": origin["spec"]})
-            if (revision.folder / "mnt" / "models").is_dir():
+            # A container may have brought its model itself.
+            if (revision.folder / MOUNT.lstrip("/")).is_dir() or not revision.uri:
                 self.revisions[name] = revision
         wanted = [each.revision for each in self.rollout.shares(service["spec"]["predictor"])]
+        for name in wanted:
+            if name in self.revisions:
+                self.revisions[name].use(service)
+                self.revisions[name].replicas.scale(self.revisions[name].bounds.initial)
+        self.placed.set()
         for name in wanted:
             revision_or_none = self.revisions.get(name)
             try:
                 if revision_or_none is None:
                     raise ModelServerError("its files are gone")
                 self._tell.status(service, name, self._traffic, "Loading")
-                revision_or_none.use(service)
                 revision_or_none.ensure_running()
             except ModelServerError as error:
                 log.warning("%s cannot be served again (%s); fetching the model anew", name, error)
