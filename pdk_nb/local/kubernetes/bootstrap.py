@@ -97,7 +97,7 @@ def create_system_objects(store: ObjectStore, ingress_port: int) -> None:
     # The machine may have changed since the last start.
     size = capacity()
     ready = [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]
-    status = {"capacity": size, "allocatable": size, "conditions": ready, "nodeInfo": _machine()}
+    status = {"capacity": size, "allocatable": size, "conditions": ready, "nodeInfo": _machine(node["metadata"]["uid"])}
     status["addresses"] = [{"type": "InternalIP", "address": LOOPBACK}, {"type": "Hostname", "address": "embedded"}]
     store.update(NODES, None, "embedded", {**node, "status": status})
     _ensure(store, CUSTOM_RESOURCE_DEFINITIONS, None, inference_service_definition())
@@ -124,9 +124,15 @@ def create_system_objects(store: ObjectStore, ingress_port: int) -> None:
     store.create(SERVICES, "istio-system", gateway)
 
 
-def _machine() -> dict[str, str]:
-    """What a node says of its machine."""
+def _machine(uid: str) -> dict[str, str]:
+    """What a node says of its machine; clients want every field, and the machine's own ids are nobody's business.
+
+    Args:
+        uid: The node's own id, which stands for the machine's.
+    """
     return {
+        **dict.fromkeys(("bootID", "machineID", "systemUUID"), uid),
+        "kubeProxyVersion": "",
         "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
         "containerRuntimeVersion": "processes://0",
         "kernelVersion": platform.release(),

@@ -88,6 +88,12 @@ def test_deleting_a_namespace_deletes_what_is_in_it(api: Any, kubectl: Kubectl) 
     assert "inside" not in kubectl("-n", "short-lived", "get", "configmaps")
 
 
+def test_the_node_has_what_the_official_client_wants(api: kubernetes.client.ApiClient) -> None:
+    (node,) = kubernetes.client.CoreV1Api(api).list_node().items
+    assert node.metadata.name == "embedded"
+    assert node.status.node_info.machine_id == node.metadata.uid
+
+
 def test_the_ingress_is_found_where_istio_would_be(api: Any, cluster: ServiceProcess) -> None:
     service = kubernetes.client.CoreV1Api(api).read_namespaced_service("istio-ingressgateway", "istio-system")
     port = next(each.port for each in service.spec.ports if each.name == "http2")
