@@ -140,7 +140,7 @@ class Listener:
             gone=lambda: self._closing or left.is_set(),
         )
         found = self._app.find(sent)
-        if found is not None and found[0].quick:
+        if found is not None and found[0].quick is not None and found[0].quick(body):
             await _send(send, self._app.answer(found, sent))
             return
         watch = asyncio.create_task(_watch(receive, left))

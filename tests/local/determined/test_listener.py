@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from pdk_nb.errors import StackError
-from pdk_nb.local.determined.api.application import Reply, Sent
+from pdk_nb.local.determined.api.application import Reply, Sent, all_routes
 from pdk_nb.local.determined.api.routing import Route
 from pdk_nb.local.determined.listener import Listener, bind
 from pdk_nb.local.determined.pipe import HELD
@@ -29,7 +29,9 @@ class Answers:
 
     def find(self, sent: Sent) -> tuple[Route, dict[str, str]]:
         """A route; those below /quick never wait."""
-        route = Route(sent.method, sent.path, lambda: None, open=True, quick=sent.path.startswith("/quick"))
+        route = Route(
+            sent.method, sent.path, lambda: None, open=True, quick=lambda body: sent.path.startswith("/quick")
+        )
         return route, {}
 
     def answer(self, found: Any, sent: Sent) -> Reply:
@@ -81,6 +83,13 @@ def test_only_calls_that_may_wait_have_a_thread(listener: Listener, answers: Ans
         requests.get(url(listener, path), timeout=30)
     assert answers.threads[0] == "master"
     assert answers.threads[1].startswith("request")
+
+
+def test_of_the_masters_calls_only_reports_without_a_decision_have_none() -> None:
+    quick = [route for route in all_routes().routes if route.quick is not None]
+    assert [(route.method, route.path) for route in quick] == [("POST", "/api/v1/trials/{key}/metrics")]
+    decide = quick[0].quick
+    assert decide is not None and decide(b'{"group": "training"}') and not decide(b'{"group": "validation"}')
 
 
 def test_a_call_that_waits_holds_nobody_up(listener: Listener, answers: Answers) -> None:

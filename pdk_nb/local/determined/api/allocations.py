@@ -146,7 +146,12 @@ def early_exit(request: Request, key: str) -> dict[str, Any]:
     return {}
 
 
-@route("POST", "/api/v1/trials/{key}/metrics", quick=True)
+def waits_for_nothing(body: bytes) -> bool:
+    """Whether a report is just stored: a validation may wait for the scheduler, or make it start trials."""
+    return b"validation" not in body
+
+
+@route("POST", "/api/v1/trials/{key}/metrics", quick=waits_for_nothing)
 def report_metrics(request: Request, key: str) -> dict[str, Any]:
     master, sent = request.master, request.need("metrics")
     trial_id = number(key)

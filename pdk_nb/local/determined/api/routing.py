@@ -139,27 +139,28 @@ class Route:
 
     Attributes:
         open: Whether it needs no token.
-        quick: Whether it never waits for anything and its reply is whole.
+        quick: Tells from a request's body whether it waits for nothing and its reply is whole; None when it may wait.
     """
 
     method: str
     path: str
     function: Callable[..., Any]
     open: bool
-    quick: bool
+    quick: Callable[[bytes], bool] | None
 
 
 _ROUTES: dict[str, list[Route]] = {}
 
 
 def route(
-    method: str, path: str, *, open: bool = False, quick: bool = False
+    method: str, path: str, *, open: bool = False, quick: Callable[[bytes], bool] | None = None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a function answer a call; it is given the request and the path's values as text.
 
     Args:
         open: Whether the call needs no token.
-        quick: Whether it never waits for anything and its reply is whole; such a call is spared a thread of its own.
+        quick: Tells from a request's body whether it waits for nothing and its reply is whole; such a call is spared a
+            thread of its own.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
