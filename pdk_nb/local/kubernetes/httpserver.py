@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from pdk_nb.local.kubernetes.wire import PIECE_BYTES, Head, Wire, WireError, check_length
+from pdk_nb.local.kubernetes.wire import LAST_CHUNK, PIECE_BYTES, Head, Wire, WireError, check_length, chunk
 
 log = logging.getLogger(__name__)
 
@@ -146,14 +146,6 @@ class Answer:
         if in_chunks and not without_body:
             connection.sendall(LAST_CHUNK)
         return not close
-
-
-LAST_CHUNK = b"0\r\n\r\n"
-
-
-def chunk(piece: bytes) -> bytes:
-    """A piece of a body as a chunk of the chunked coding (RFC 9112, 7.1)."""
-    return b"%x\r\n%b\r\n" % (len(piece), piece)
 
 
 Handler = Callable[[Head, Body], Answer]

@@ -8,8 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pdk_nb.local.kubernetes.httpserver import LAST_CHUNK, chunk
-from pdk_nb.local.kubernetes.wire import Head, Wire, WireError
+from pdk_nb.local.kubernetes.wire import LAST_CHUNK, Head, Wire, WireError, chunk
 from pdk_nb.local.service import LOOPBACK
 
 MAX_ANSWER_BYTES = 1 << 30

@@ -13,6 +13,8 @@ PIECE_BYTES = 256 << 10
 # How much of a refused body is read and thrown away, so that its sender sees the answer and not a reset.
 MAX_DISCARDED_BYTES = 512 << 20
 
+LAST_CHUNK = b"0\r\n\r\n"
+
 
 class WireError(Exception):
     """A message that cannot be taken; the connection ends after the answer.
@@ -277,3 +279,8 @@ def check_length(head: Head, limit: int) -> None:
     """
     if head.length > limit:
         raise WireError(413, f"The body has {head.length} bytes; at most {limit} are taken.")
+
+
+def chunk(piece: bytes) -> bytes:
+    """A piece of a body as a chunk of the chunked coding (RFC 9112, 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(piece), piece)
