@@ -98,18 +98,3 @@ def participant_of(kind: str, name: str) -> str:
     tail = str(getattr(Names.for_participant("x"), kind)).removeprefix("x")
     participant = name.removesuffix(tail) if name.endswith(tail) else ""
     return participant if PARTICIPANT.fullmatch(participant) and len(participant) <= MAX_PARTICIPANT else ""
-
-
-def parse_pairs(text: str, flag: str) -> dict[str, str]:
-    """``key=value,key=value`` as a dict; values may hold ``=``.
-
-    Raises:
-        UsageError: A part has no key or no value.
-    """
-    pairs = {}
-    for part in filter(None, (each.strip() for each in text.split(","))):
-        key, sign, value = part.partition("=")
-        if not (key.strip() and sign and value.strip()):
-            raise UsageError(f"'{part}' is not key=value.", where=flag, fix=f"{flag} cpu=2,memory=8Gi")
-        pairs[key.strip()] = value.strip()
-    return pairs

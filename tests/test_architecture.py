@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "pdk_nb"
 
 # Floors from ground to roof; a module may import from its own floor and those below.
 FLOORS = (
-    {"errors", "names", "checkout", "record", "report"},
+    {"errors", "names", "checkout", "pairs", "record", "report"},
     {
         "archive",
         "discovery",

@@ -69,21 +69,6 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def pairs_of(values: list[str], flag: str) -> dict[str, str]:
-    """Split ``NAME=VALUE`` arguments.
-
-    Raises:
-        UsageError: One of them is something else.
-    """
-    pairs = {}
-    for each in values:
-        name, separator, value = each.partition("=")
-        if not separator or not name:
-            raise UsageError(f"'{each}' is not NAME=VALUE.", where=flag)
-        pairs[name.strip()] = value
-    return pairs
-
-
 def kubeconfig_of(args: argparse.Namespace) -> str:
     """The cluster to use: the flag, ``KUBECONFIG``, the running stack, then kubectl's default."""
     from pdk_nb.settings import kubeconfig_path

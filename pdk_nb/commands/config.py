@@ -7,8 +7,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, pairs_of, say
+from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
 from pdk_nb.errors import UsageError
+from pdk_nb.pairs import pairs_of
 
 
 def register(commands: Subparsers, options: Options) -> None:

@@ -6,8 +6,9 @@ import argparse
 import json
 from dataclasses import asdict
 
-from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, pairs_of, say
+from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
 from pdk_nb.errors import PdkError, UsageError
+from pdk_nb.pairs import pairs_of
 
 
 def register(commands: Subparsers, options: Options) -> None:

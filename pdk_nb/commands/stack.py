@@ -6,8 +6,9 @@ import argparse
 import json
 import shlex
 
-from pdk_nb.commands.common import STAND_IN, Options, Subparsers, pairs_of, say
+from pdk_nb.commands.common import STAND_IN, Options, Subparsers, say
 from pdk_nb.errors import UsageError
+from pdk_nb.pairs import pairs_of
 
 
 def register(commands: Subparsers, options: Options) -> None:

@@ -13,11 +13,11 @@ from pdk_nb.commands.common import (
     kubeconfig_of,
     lab_of,
     may_delete,
-    pairs_of,
     say,
 )
 from pdk_nb.errors import UsageError
 from pdk_nb.names import Names
+from pdk_nb.pairs import pairs_of
 
 # Parameters of notebooks that name files.
 PATHS = ("data1", "data2", "upload")

@@ -13,7 +13,7 @@ import yaml
 
 from pdk_nb import __version__
 from pdk_nb.errors import SpecError
-from pdk_nb.names import parse_pairs
+from pdk_nb.pairs import parse_pairs
 from pdk_nb.settings import Settings
 
 Variant = Literal["cloud", "onprem"]

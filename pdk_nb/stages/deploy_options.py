@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pdk_nb import torchserve_config
 from pdk_nb.errors import UsageError
-from pdk_nb.names import parse_pairs
+from pdk_nb.pairs import parse_pairs
 from pdk_nb.serving.spec import check_service_name
 
 __all__ = ["Options", "parse_arguments"]

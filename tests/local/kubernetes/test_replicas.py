@@ -26,7 +26,7 @@ from pdk_nb.local.kubernetes.inference.workloads import Workload
 from pdk_nb.local.kubernetes.kinds import INFERENCE_SERVICES, NAMESPACES
 from pdk_nb.local.kubernetes.store import ObjectStore
 from pdk_nb.local.kubernetes.workload_kinds import DEPLOYMENTS
-from pdk_nb.names import parse_pairs
+from pdk_nb.pairs import parse_pairs
 from tests.local.kubernetes.serving import KIND, NAMESPACE, Service, manifest, wait_for
 from tests.processes import ServiceProcess
 
