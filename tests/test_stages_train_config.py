@@ -57,6 +57,11 @@ def test_profiles_go_by_the_pool(tmp_path):
     with pytest.raises(SpecError) as caught:
         experiment.profile_for(tmp_path, "tpu", CPU)
     assert "cpu, gpu" in caught.value.fix
+    (tmp_path / "profiles" / "gpu.yaml").write_text("resources: {slots_per_trial: 4}")
+    config = {"name": "x", "resources": {"priority": 7}}
+    changed = {"name": "x", "resources": {"priority": 7, "slots_per_trial": 4}}
+    assert experiment.with_profile(config, tmp_path, "auto", GPU) == (changed, "gpu")
+    assert experiment.with_profile(config, tmp_path / "profiles", "auto", GPU) == (config, "")
 
 
 def test_pools_are_chosen_by_name_or_by_their_gpus():

@@ -53,9 +53,7 @@ def write(lab: Lab, folder: Path, source: str = "", trials: int = 8, profile: st
     home = lab.checkout / "examples" / "dog-cat" / "experiment"
     config = experiment.read_yaml(home / "const.yaml")
     pool = mlde.choose_pool(mlde.pools(lab.determined), lab.settings.resource_pool)
-    chosen = experiment.profile_for(home, profile, pool)
-    if chosen:
-        config = experiment.merge(config, experiment.read_yaml(home / "profiles" / f"{chosen}.yaml"))
+    config, _ = experiment.with_profile(config, home, profile, pool)
     names = lab.names
     config = experiment.merge(
         config,

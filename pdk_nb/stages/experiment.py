@@ -16,7 +16,17 @@ import pdk_nb
 from pdk_nb.errors import SettingsError, SpecError
 from pdk_nb.mlde import Pool
 
-__all__ = ["CONTEXT_MODULES", "PachydermBlock", "build_context", "check", "fill", "merge", "profile_for", "read_yaml"]
+__all__ = [
+    "CONTEXT_MODULES",
+    "PachydermBlock",
+    "build_context",
+    "check",
+    "fill",
+    "merge",
+    "profile_for",
+    "read_yaml",
+    "with_profile",
+]
 
 # Modules that travel with every experiment: trials need no installed pdk_nb.
 CONTEXT_MODULES = ("__init__.py", "errors.py", "labels.py", "photos.py")
@@ -99,6 +109,17 @@ def profile_for(folder: Path, wanted: str, pool: Pool) -> str:
         where="--profile",
         fix=f"choose one of: {', '.join(known) or 'none'}",
     )
+
+
+def with_profile(config: Mapping[str, Any], folder: Path, wanted: str, pool: Pool) -> tuple[dict[str, Any], str]:
+    """The configuration with a profile laid over it, and the profile's name; arguments as of :func:`profile_for`.
+
+    Raises:
+        SpecError: The wanted profile does not exist, or cannot be read.
+    """
+    name = profile_for(folder, wanted, pool)
+    over = read_yaml(folder / "profiles" / f"{name}.yaml", f"profiles/{name}.yaml") if name else {}
+    return merge(config, over), name
 
 
 @dataclass(frozen=True)

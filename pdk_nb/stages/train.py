@@ -190,10 +190,7 @@ def run(options: argparse.Namespace, env: Mapping[str, str]) -> ModelInfo:
         client = mlde.connect(env.get("DET_MASTER", ""), env.get("DET_USER", ""), env.get("DET_PASSWORD", ""))
         wanted_pool = options.resource_pool or str((config.get("resources") or {}).get("resource_pool") or "")
         pool = mlde.choose_pool(mlde.pools(client), wanted_pool)
-        profile = experiment.profile_for(code.folder, options.profile, pool)
-        if profile:
-            over = experiment.read_yaml(code.folder / "profiles" / f"{profile}.yaml", f"profiles/{profile}.yaml")
-            config = experiment.merge(config, over)
+        config, profile = experiment.with_profile(config, code.folder, options.profile, pool)
         log.info("resource pool: %s (%s), profile: %s", pool.name, "GPU" if pool.has_gpu else "CPU", profile or "none")
         if options.classes:
             named = LabelRule(parse_classes(options.classes)).classes
