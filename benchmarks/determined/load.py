@@ -11,22 +11,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from benchmarks.determined.ingest import new_trial, post_logs, post_metrics, session_of
-from benchmarks.determined.trial import EXAMPLE, PICTURES, configuration, on_master
-from pdk_nb.stages import experiment
-from tests.local.determined.conftest import connect, new_master
+from benchmarks.determined.trial import bench, on_master
+from tests.local.determined.conftest import connect
 
 #: A rate is kept in bursts: so many a second.
 BURSTS = 20
@@ -98,23 +93,13 @@ def main() -> None:
     }
     seconds: dict[str, list[float]] = {name: [] for name in loads}
     rates: dict[str, dict[str, int]] = {name: {} for name in loads}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with zipfile.ZipFile(PICTURES) as packed:
-            packed.extractall(folder / "pictures")
-        context = experiment.build_context(EXAMPLE, folder / "context")
-        config = configuration(folder / "pictures", arguments.batches)
-        os.environ.setdefault("DET_DEBUG_CONFIG_PATH", str(folder / "client"))
-        master = new_master(folder / "master").start()
-        try:
-            client, address = connect(master), master.ready["determined"]
-            for number in range(arguments.rounds):
-                for kind, (lines, reports) in loads.items():
-                    with load(address, lines, reports, rates[kind]):
-                        seconds[kind].append(on_master(client, config, context)[1])
-                print(f"round {number + 1}: { ({kind: each[-1] for kind, each in seconds.items()}) }", file=sys.stderr)
-        finally:
-            master.stop()
+    with bench(arguments.batches) as (master, config, folder):
+        client, address = connect(master), master.ready["determined"]
+        for number in range(arguments.rounds):
+            for kind, (lines, reports) in loads.items():
+                with load(address, lines, reports, rates[kind]):
+                    seconds[kind].append(on_master(client, config, folder / "context")[1])
+            print(f"round {number + 1}: { ({kind: each[-1] for kind, each in seconds.items()}) }", file=sys.stderr)
     result: dict[str, Any] = {"batches": arguments.batches, "training_s": round(statistics.median(seconds["alone"]), 2)}
     for kind in list(loads)[1:]:
         ratios = [loaded / alone for loaded, alone in zip(seconds[kind], seconds["alone"], strict=True)]

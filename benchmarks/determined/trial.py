@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from pdk_nb.local.determined.clock import parse
 from pdk_nb.local.determined.master import available_cores
 from pdk_nb.stages import experiment
 from tests.local.determined.conftest import connect, new_master, wait_end
+from tests.processes import ServiceProcess
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE = REPOSITORY / "examples" / "dog-cat" / "experiment"
@@ -98,29 +100,36 @@ def alone(config: dict[str, Any], context: Path, scratch: Path) -> tuple[float, 
     return times[0] - started, times[-1] - times[0]
 
 
+@contextlib.contextmanager
+def bench(batches: int) -> Iterator[tuple[ServiceProcess, dict[str, Any], Path]]:
+    """A master, the example's configuration, and a folder with the experiment in ``context``."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with zipfile.ZipFile(PICTURES) as packed:
+            packed.extractall(folder / "pictures")
+        experiment.build_context(EXAMPLE, folder / "context")
+        os.environ.setdefault("DET_DEBUG_CONFIG_PATH", str(folder / "client"))
+        master = new_master(folder / "master").start()
+        try:
+            yield master, configuration(folder / "pictures", batches), folder
+        finally:
+            master.stop()
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--batches", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with zipfile.ZipFile(PICTURES) as packed:
-            packed.extractall(folder / "pictures")
-        context = experiment.build_context(EXAMPLE, folder / "context")
-        config = configuration(folder / "pictures", arguments.batches)
-        os.environ.setdefault("DET_DEBUG_CONFIG_PATH", str(folder / "client"))
-        master = new_master(folder / "master").start()
-        try:
-            client, rounds = connect(master), []
-            for number in range(arguments.rounds):
-                scratch = folder / f"alone-{number}"
-                scratch.mkdir()
-                rounds.append((on_master(client, config, context), alone(config, context, scratch)))
-                print(f"round {number + 1}: master {rounds[-1][0]}, alone {rounds[-1][1]}", file=sys.stderr)
-        finally:
-            master.stop()
+    rounds = []
+    with bench(arguments.batches) as (master, config, folder):
+        client, context = connect(master), folder / "context"
+        for number in range(arguments.rounds):
+            scratch = folder / f"alone-{number}"
+            scratch.mkdir()
+            rounds.append((on_master(client, config, context), alone(config, context, scratch)))
+            print(f"round {number + 1}: master {rounds[-1][0]}, alone {rounds[-1][1]}", file=sys.stderr)
     median = statistics.median
     result = {
         "batches": arguments.batches,
