@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STATE  ?= .pdk
 STAMP  := $(VENV)/.installed
+# Processes that the tests are shared out to.
+WORKERS ?= 2
 # Uploads beyond 10 MB would be lost without a word at Jupyter's own limit; containers often have no other user than root.
 LAB_FLAGS := --ServerApp.tornado_settings="{'websocket_max_message_size': 104857600}" $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -57,8 +59,9 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
+# The tests wait more than they compute. A file stays in one process: its fixtures start stacks.
 unit: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 e2e: setup
 	$(BIN)/python -m pytest tests/e2e
