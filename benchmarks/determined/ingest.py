@@ -6,6 +6,7 @@ python -m benchmarks.determined.ingest [--lines 1000000]
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import socket
 import tempfile
@@ -52,30 +53,49 @@ def post_logs(session: requests.Session, address: str, task: str, lines: int, ba
     return lines / (time.monotonic() - started)
 
 
+class Reporter:
+    """One connection that reports metrics, one request each.
+
+    The plainest client there is: on two cores a client that takes replies apart would measure itself.
+
+    Args:
+        session: A logged-in session.
+        address: The master's.
+        trial: Whose metrics.
+    """
+
+    def __init__(self, session: requests.Session, address: str, trial: int) -> None:
+        host, port = address.removeprefix("http://").split(":")
+        self._connection = socket.create_connection((host, int(port)), timeout=30)
+        self._trial = trial
+        self._head = (
+            f"POST /api/v1/trials/{trial}/metrics HTTP/1.1\r\nHost: {host}:{port}\r\n"
+            f"Authorization: {session.headers['Authorization']!s}\r\n"
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def report(self, step: int) -> None:
+        """Report, and wait for the reply."""
+        metrics = {"avgMetrics": {"loss": 0.5}}
+        values = {"trialId": self._trial, "trialRunId": 1, "stepsCompleted": step, "metrics": metrics}
+        data = json.dumps({"group": "training", "metrics": values})
+        self._connection.sendall(f"{self._head}Content-Length: {len(data)}\r\n\r\n{data}".encode())
+        reply = b""
+        while not reply.endswith(b"\r\n\r\n{}"):
+            reply += self._connection.recv(4096) or b"(closed)\r\n\r\n{}"
+        assert reply.startswith(b"HTTP/1.1 200"), reply
+
+
 def post_metrics(session: requests.Session, address: str, trial: int, reports: int, clients: int) -> float:
-    """Reports per second, one request each, from several clients."""
-    token = str(session.headers["Authorization"])
-    host, port = address.removeprefix("http://").split(":")
+    """Reports per second from several clients."""
 
     def run(first: int) -> None:
-        # The plainest client there is: on two cores a client that takes replies apart would measure itself.
-        with socket.create_connection((host, int(port)), timeout=30) as connection:
+        with contextlib.closing(Reporter(session, address, trial)) as reporter:
             for step in range(first, reports, clients):
-                values = {
-                    "trialId": trial,
-                    "trialRunId": 1,
-                    "stepsCompleted": step,
-                    "metrics": {"avgMetrics": {"loss": 0.5}},
-                }
-                data = json.dumps({"group": "training", "metrics": values})
-                connection.sendall(
-                    f"POST /api/v1/trials/{trial}/metrics HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: {token}\r\n"
-                    f"Content-Length: {len(data)}\r\n\r\n{data}".encode()
-                )
-                reply = b""
-                while not reply.endswith(b"\r\n\r\n{}"):
-                    reply += connection.recv(4096) or b"(closed)\r\n\r\n{}"
-                assert reply.startswith(b"HTTP/1.1 200"), reply
+                reporter.report(step)
 
     started = time.monotonic()
     threads = [threading.Thread(target=run, args=(number,)) for number in range(clients)]

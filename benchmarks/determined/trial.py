@@ -13,6 +13,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -23,7 +24,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pdk_nb.local.determined.clock import parse
 from pdk_nb.local.determined.master import available_cores
 from pdk_nb.stages import experiment
 from tests.local.determined.conftest import connect, new_master, wait_end
@@ -32,30 +32,22 @@ from tests.processes import ServiceProcess
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE = REPOSITORY / "examples" / "dog-cat" / "experiment"
 PICTURES = REPOSITORY / "sample-data" / "dataset-dog-cat.zip"
-# The Trainer's own example of local mode, with the times of its training reports.
+TIMED = Path(__file__).with_name("timed.py")
+# The Trainer's own example of local mode.
 LOCAL = """
-import json, sys, time
-import determined as det
+import json, sys
 from determined import pytorch
-import model_def
+import timed
 
 config = json.load(open(sys.argv[1]))
-times = []
-class Times(pytorch.PyTorchCallback):
-    def on_training_workload_end(self, avg_metrics, batch_metrics):
-        times.append(time.time())
-class Trial(model_def.DogCatModel):
-    def build_callbacks(self):
-        return {**super().build_callbacks(), "times": Times()}
 with pytorch.init(hparams=config["hyperparameters"], exp_conf=config) as context:
-    trainer = pytorch.Trainer(Trial(context), context)
+    trainer = pytorch.Trainer(timed.Timed(context), context)
     trainer.fit(
         max_length=pytorch.Batch(config["searcher"]["max_length"]["batches"]),
         validation_period=pytorch.Batch(config["min_validation_period"]["batches"]),
         reporting_period=pytorch.Batch(config["scheduling_unit"]),
         checkpoint_policy="all",
     )
-json.dump(times, open(sys.argv[2], "w"))
 """
 
 
@@ -71,33 +63,54 @@ def configuration(pictures: Path, batches: int) -> dict[str, Any]:
     config["searcher"]["max_length"] = {"batches": batches}
     # Local mode keeps every checkpoint, whatever the policy.
     config["checkpoint_policy"] = "all"
+    config["entrypoint"] = config["entrypoint"].replace("model_def:DogCatModel", "timed:Timed")
     return config
 
 
-def on_master(client: Any, config: dict[str, Any], context: Path) -> tuple[float, float]:
-    """Seconds before the first training report, and seconds from there to the last."""
+def training(times: Path, started: float) -> tuple[float, float]:
+    """Seconds before the first training report, and seconds from there to the last; forgets them."""
+    reports = [float(line) for line in times.read_text().splitlines()]
+    times.unlink()
+    return reports[0] - started, reports[-1] - reports[0]
+
+
+def on_master(client: Any, config: dict[str, Any], folder: Path, **variables: str) -> tuple[float, float]:
+    """Start-up and training of a trial on the master, in seconds.
+
+    Args:
+        client: A connected client.
+        config: The experiment's configuration.
+        folder: The bench's folder.
+        **variables: Further variables of the trial's environment.
+    """
+    times = folder / "times"
+    lines = [f"{name}={value}" for name, value in {"PDK_TRAINING_TIMES": str(times), **variables}.items()]
+    environment = {"environment_variables": [*config["environment"]["environment_variables"], *lines]}
     started = time.time()
     # The client prints a line for every file that it sends.
     with contextlib.redirect_stdout(io.StringIO()):
-        made = client.create_experiment(config, str(context))
+        made = client.create_experiment({**config, "environment": environment}, str(folder / "context"))
     state = wait_end(made, 600)
-    (trial,) = made.list_trials()
-    assert state == "COMPLETED", "".join(trial.iter_logs())
-    times = [parse(str(report.end_time)).timestamp() for report in trial.iter_metrics("training")]
-    return times[0] - started, times[-1] - times[0]
+    assert state == "COMPLETED", "".join(made.list_trials()[0].iter_logs())
+    return training(times, started)
 
 
-def alone(config: dict[str, Any], context: Path, scratch: Path) -> tuple[float, float]:
+def alone(config: dict[str, Any], folder: Path) -> tuple[float, float]:
     """The same of the Trainer in local mode."""
-    (scratch / "config.json").write_text(json.dumps(config))
+    times = folder / "times"
     environment = {**os.environ, "OMP_NUM_THREADS": str(available_cores()), "OMP_WAIT_POLICY": "PASSIVE"}
-    environment |= {"PYTHONPATH": str(context), "XDG_DATA_HOME": str(scratch / "data"), "PYTHONWARNINGS": "ignore"}
-    started = time.time()
-    command = [sys.executable, "-c", LOCAL, str(scratch / "config.json"), str(scratch / "times.json")]
-    done = subprocess.run(command, cwd=context, env=environment, capture_output=True, text=True, check=False)
+    environment |= {"PYTHONPATH": str(folder / "context"), "PDK_TRAINING_TIMES": str(times), "PYTHONWARNINGS": "ignore"}
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        settings = Path(scratch) / "config.json"
+        settings.write_text(json.dumps(config))
+        environment["XDG_DATA_HOME"] = str(Path(scratch) / "data")
+        started = time.time()
+        command = [sys.executable, "-c", LOCAL, str(settings)]
+        done = subprocess.run(
+            command, cwd=folder / "context", env=environment, capture_output=True, text=True, check=False
+        )
     assert done.returncode == 0, done.stderr
-    times = json.loads((scratch / "times.json").read_text())
-    return times[0] - started, times[-1] - times[0]
+    return training(times, started)
 
 
 @contextlib.contextmanager
@@ -108,6 +121,7 @@ def bench(batches: int) -> Iterator[tuple[ServiceProcess, dict[str, Any], Path]]
         with zipfile.ZipFile(PICTURES) as packed:
             packed.extractall(folder / "pictures")
         experiment.build_context(EXAMPLE, folder / "context")
+        shutil.copy(TIMED, folder / "context")
         os.environ.setdefault("DET_DEBUG_CONFIG_PATH", str(folder / "client"))
         master = new_master(folder / "master").start()
         try:
@@ -124,11 +138,9 @@ def main() -> None:
     arguments = parser.parse_args()
     rounds = []
     with bench(arguments.batches) as (master, config, folder):
-        client, context = connect(master), folder / "context"
+        client = connect(master)
         for number in range(arguments.rounds):
-            scratch = folder / f"alone-{number}"
-            scratch.mkdir()
-            rounds.append((on_master(client, config, context), alone(config, context, scratch)))
+            rounds.append((on_master(client, config, folder), alone(config, folder)))
             print(f"round {number + 1}: master {rounds[-1][0]}, alone {rounds[-1][1]}", file=sys.stderr)
     median = statistics.median
     result = {
