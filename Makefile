@@ -89,5 +89,5 @@ images-test: setup
 
 clean:
 	@if [ -x $(BIN)/pdk-nb ]; then $(BIN)/pdk-nb down --purge --state-dir $(STATE); fi
-	rm -rf $(VENV) $(STATE) runs gallery build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-sdk .venv-sdk.lock $(STATE) runs gallery build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -133,7 +133,7 @@ class Load:
         ratios: Training time beside the load, against alone, of each round.
         controls: The same beside processes that only count.
         cores: Cores that master and sender used.
-        reached: What was sent a second.
+        reached: What was sent a second, in the last round.
     """
 
     lines: int

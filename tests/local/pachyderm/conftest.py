@@ -10,6 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 import python_pachyderm
+from filelock import FileLock
 from hypothesis import settings
 
 from tests.local.pachyderm.server import REPO, Server
@@ -71,13 +72,15 @@ def sdk_python() -> Path:
         return Path(named)
     folder = REPO / ".venv-sdk"
     python = folder / "bin" / "python"
-    if not python.exists() or subprocess.run([python, "-c", "import pachyderm_sdk"]).returncode != 0:
-        try:
-            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=INSTALL_TIMEOUT_S)
-            install = [str(python), "-m", "pip", "install", "-q", SDK]
-            subprocess.run(install, check=True, capture_output=True, timeout=INSTALL_TIMEOUT_S)
-        except (OSError, subprocess.SubprocessError) as error:
-            pytest.skip(f"no environment with {SDK}, and none can be made: {error}")
+    # The tests are shared out to several processes: one makes it, the others wait.
+    with FileLock(f"{folder}.lock", timeout=2 * INSTALL_TIMEOUT_S):
+        if not python.exists() or subprocess.run([python, "-c", "import pachyderm_sdk"]).returncode != 0:
+            try:
+                subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=INSTALL_TIMEOUT_S)
+                install = [str(python), "-m", "pip", "install", "-q", SDK]
+                subprocess.run(install, check=True, capture_output=True, timeout=INSTALL_TIMEOUT_S)
+            except (OSError, subprocess.SubprocessError) as error:
+                pytest.skip(f"no environment with {SDK}, and none can be made: {error}")
     return python
 
 
