@@ -77,16 +77,29 @@ class Reporter:
         """Close the connection."""
         self._connection.close()
 
-    def report(self, step: int) -> None:
-        """Report, and wait for the reply."""
-        metrics = {"avgMetrics": {"loss": 0.5}}
-        values = {"trialId": self._trial, "trialRunId": 1, "stepsCompleted": step, "metrics": metrics}
-        data = json.dumps({"group": "training", "metrics": values})
+    def fileno(self) -> int:
+        """The connection's number, for those who wait for several."""
+        return self._connection.fileno()
+
+    def send(self, step: int) -> None:
+        """Send a report."""
+        data = (
+            f'{{"group": "training", "metrics": {{"trialId": {self._trial}, "trialRunId": 1, "stepsCompleted": {step}, '
+            '"metrics": {"avgMetrics": {"loss": 0.5}}}}'
+        )
         self._connection.sendall(f"{self._head}Content-Length: {len(data)}\r\n\r\n{data}".encode())
+
+    def take(self) -> None:
+        """Wait for the reply."""
         reply = b""
         while not reply.endswith(b"\r\n\r\n{}"):
             reply += self._connection.recv(4096) or b"(closed)\r\n\r\n{}"
         assert reply.startswith(b"HTTP/1.1 200"), reply
+
+    def report(self, step: int) -> None:
+        """Report, and wait for the reply."""
+        self.send(step)
+        self.take()
 
 
 def post_metrics(session: requests.Session, address: str, trial: int, reports: int, clients: int) -> float:

@@ -74,8 +74,8 @@ def training(times: Path, started: float) -> tuple[float, float]:
     return reports[0] - started, reports[-1] - reports[0]
 
 
-def on_master(client: Any, config: dict[str, Any], folder: Path, **variables: str) -> tuple[float, float]:
-    """Start-up and training of a trial on the master, in seconds.
+def start_on_master(client: Any, config: dict[str, Any], folder: Path, **variables: str) -> Any:
+    """Start a trial on the master; its experiment.
 
     Args:
         client: A connected client.
@@ -83,13 +83,17 @@ def on_master(client: Any, config: dict[str, Any], folder: Path, **variables: st
         folder: The bench's folder.
         **variables: Further variables of the trial's environment.
     """
-    times = folder / "times"
-    lines = [f"{name}={value}" for name, value in {"PDK_TRAINING_TIMES": str(times), **variables}.items()]
+    lines = [f"{name}={value}" for name, value in variables.items()]
     environment = {"environment_variables": [*config["environment"]["environment_variables"], *lines]}
-    started = time.time()
     # The client prints a line for every file that it sends.
     with contextlib.redirect_stdout(io.StringIO()):
-        made = client.create_experiment({**config, "environment": environment}, str(folder / "context"))
+        return client.create_experiment({**config, "environment": environment}, str(folder / "context"))
+
+
+def on_master(client: Any, config: dict[str, Any], folder: Path) -> tuple[float, float]:
+    """Start-up and training of a trial on the master, in seconds."""
+    times, started = folder / "times", time.time()
+    made = start_on_master(client, config, folder, PDK_TRAINING_TIMES=str(times))
     state = wait_end(made, 600)
     assert state == "COMPLETED", "".join(made.list_trials()[0].iter_logs())
     return training(times, started)
