@@ -55,11 +55,11 @@ class Store:
         self.lock = threading.RLock()
         self._touched: set[str] = set()
         self._versions: dict[str, int] = {}
+        self._to_ring = False
         #: Rings after every change that somebody may wait for.
         self.changed = threading.Condition()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self.write() as db:
-            db.executescript(_SCHEMA)
+        self.db.executescript(_SCHEMA)
         path.chmod(0o600)
 
     @property
@@ -78,7 +78,11 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; nested ones join the outer one."""
+        """One transaction; nested ones join the outer one.
+
+        Raises:
+            sqlite3.Error: It could not be written, and nothing of it was.
+        """
         with self.lock:
             db = self.db
             if db.in_transaction:
@@ -87,15 +91,21 @@ class Store:
             db.execute("begin immediate")
             try:
                 yield db
-            except BaseException:
-                db.execute("rollback")
-                self._touched.clear()
-                raise
-            if db.in_transaction:  # executescript commits on its own
+                if not db.in_transaction:  # SQLite ends it on its own when the disk is full
+                    raise sqlite3.OperationalError("the transaction was given up")
                 db.execute("commit")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("rollback")
+                self._touched.clear()
+                self._to_ring = False
+                raise
             while self._touched:
                 kind = self._touched.pop()
                 self._versions[kind] = self._versions.get(kind, 0) + 1
+            ring, self._to_ring = self._to_ring, False
+        if ring:
+            self.ring()
 
     def insert(self, statement: str, row: tuple[Any, ...]) -> int:
         """Write one row in a transaction of its own, or in the one that is open.
@@ -114,7 +124,10 @@ class Store:
             self._connections.clear()
 
     def ring(self) -> None:
-        """Wake everybody who waits for a change."""
+        """Wake everybody who waits for a change: after the transaction that is open, as nobody sees it before."""
+        if self.db.in_transaction:
+            self._to_ring = True
+            return
         with self.changed:
             self.changed.notify_all()
 
