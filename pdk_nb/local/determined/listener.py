@@ -1,13 +1,14 @@
 """The master's HTTP listener on loopback.
 
-uvicorn speaks HTTP. A call that never waits is answered where its request was read: on two cores a change of threads
-costs more than most calls do. All others have a thread for as long as they last, as every trial and every reader of a
-log waits for something.
+uvicorn speaks HTTP. A call that never waits is answered in its loop, where the request was read: on two cores a
+change of threads costs more than most calls do. All others have a thread for as long as they last, as every trial and
+every reader of a log waits for something.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import socket
 import threading
@@ -17,10 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pdk_nb.errors import StackError
 from pdk_nb.local.determined.api.application import Application, Reply, Sent
+from pdk_nb.local.determined.connection import Connection, Lane
 from pdk_nb.local.determined.pipe import Pipe
 from pdk_nb.local.service import LOOPBACK
 
@@ -35,49 +36,6 @@ STOP_SECONDS = 2.0
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-
-class Outbox:
-    """A connection's transport that sends what one turn of the loop writes at once.
-
-    uvicorn writes a reply's head and its body apart; sending is the dearest part of a short reply.
-
-    Args:
-        transport: The connection's own transport.
-        loop: Its loop.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._waiting: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, piece: bytes) -> None:
-        """Send at the end of this turn."""
-        if not self._waiting:
-            self._loop.call_soon(self._flush)
-        self._waiting.append(piece)
-
-    def close(self) -> None:
-        """Send what waits, then close."""
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._waiting:
-            pieces, self._waiting = self._waiting, []
-            self._transport.write(b"".join(pieces))
-
-
-class Connection(HttpToolsProtocol):
-    """uvicorn's connection behind an ``Outbox``."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client connected."""
-        super().connection_made(Outbox(transport, self.loop))  # type: ignore[arg-type]
 
 
 class Listener:
@@ -98,7 +56,7 @@ class Listener:
             self._call,
             interface="asgi3",
             proxy_headers=False,
-            http=Connection,
+            http=functools.partial(Connection, lane=Lane(app)),  # type: ignore[arg-type]
             ws="none",
             lifespan="off",
             log_config=None,
@@ -139,10 +97,7 @@ class Listener:
             body=body,
             gone=lambda: self._closing or left.is_set(),
         )
-        found = self._app.find(sent)
-        if found is not None and found[0].quick is not None and found[0].quick(body):
-            await _send(send, self._app.answer(found, sent))
-            return
+        found = self._app.find(sent.method, sent.path)
         watch = asyncio.create_task(_watch(receive, left))
         try:
             loop = asyncio.get_running_loop()

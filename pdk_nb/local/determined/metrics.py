@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 from pdk_nb.local.determined.clock import normalised
 from pdk_nb.local.determined.store import Store
@@ -106,7 +107,8 @@ class Metrics:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._lock = threading.Lock()
+        # The store's lock, as reports are also stored within a transaction that is open already.
+        self._lock = store.lock
         self._summaries: dict[int, Summary] = {}
 
     def add(
@@ -134,7 +136,7 @@ class Metrics:
             summary = self._summary(trial_id, metric, smaller_is_better)
             key = self._store.insert(
                 "insert into metrics(trial_id, run_id, metric_group, steps, end_time, body) values(?,?,?,?,?,?)",
-                (trial_id, run_id, group, steps, end_time, json.dumps(body)),
+                (trial_id, run_id, group, steps, end_time, orjson.dumps(body).decode()),
             )
             report = Report(key, run_id, group, steps, end_time, averages, batches)
             summary.add(report, metric, smaller_is_better)
@@ -164,6 +166,11 @@ class Metrics:
                     (trial_id, steps, *COUNTED),
                 )
             self._summaries.pop(trial_id, None)
+
+    def forget_summaries(self) -> None:
+        """Make all summaries anew when they are asked for: what they count was not stored after all."""
+        with self._lock:
+            self._summaries.clear()
 
     def rows(self, trial_id: int, group: str | None = None) -> Iterator[Report]:
         """A trial's reports by steps, those set aside left out."""

@@ -27,12 +27,14 @@ class Answers:
         self.by_path: dict[str, Callable[[Sent], Reply]] = {}
         self.threads: list[str] = []
 
-    def find(self, sent: Sent) -> tuple[Route, dict[str, str]]:
+    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
         """A route; those below /quick never wait."""
-        route = Route(
-            sent.method, sent.path, lambda: None, open=True, quick=lambda body: sent.path.startswith("/quick")
-        )
+        route = Route(method, path, lambda: None, open=True, quick=lambda body: path.startswith("/quick"))
         return route, {}
+
+    def answer_together(self, calls: list[tuple[Any, Sent]]) -> list[Reply]:
+        """The replies to calls that never wait."""
+        return [self.answer(*each) for each in calls]
 
     def answer(self, found: Any, sent: Sent) -> Reply:
         """The reply to a request."""
@@ -116,6 +118,56 @@ def test_head_and_body_of_a_reply_arrive_together(listener: Listener, answers: A
         for _ in range(3):  # one connection, several requests
             client.sendall(b"GET /quick HTTP/1.1\r\nHost: here\r\n\r\n")
             assert client.recv(4096).endswith(b"\r\n\r\nshort")
+
+
+def read_all(client: socket.socket) -> bytes:
+    """What arrives until the other side closes."""
+    pieces = []
+    while piece := client.recv(65_536):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def test_requests_sent_at_once_are_answered_in_order(listener: Listener, answers: Answers) -> None:
+    paths = ["/quick/1", "/quick/2", "/slow/3", "/quick/4", "/slow/5", "/quick/6"]
+    answers.by_path = dict.fromkeys(paths, lambda sent: whole(sent.path.encode()))
+    heads = [f"GET {path} HTTP/1.1\r\nHost: here\r\n" for path in paths]
+    with socket.create_connection(("127.0.0.1", listener.port), timeout=30) as client:
+        client.sendall("\r\n".join([*heads[:-1], heads[-1] + "Connection: close\r\n\r\n"]).encode())
+        replies = read_all(client).split(b"HTTP/1.1 200 OK\r\n")[1:]
+    assert [reply.rpartition(b"\r\n\r\n")[2].decode() for reply in replies] == paths
+
+
+@pytest.mark.parametrize(
+    ("version", "header"), [("1.0", "X: y"), ("1.1", "Connection: close")], ids=["old", "told to close"]
+)
+def test_a_connection_ends_where_its_client_wants_it_to(
+    listener: Listener, answers: Answers, version: str, header: str
+) -> None:
+    answers.by_path["/quick"] = lambda sent: whole(b"short")
+    with socket.create_connection(("127.0.0.1", listener.port), timeout=30) as client:
+        client.sendall(f"GET /quick HTTP/{version}\r\nHost: here\r\n{header}\r\n\r\n".encode())
+        assert read_all(client).endswith(b"\r\n\r\nshort")
+
+
+def test_a_client_may_ask_whether_to_send(listener: Listener, answers: Answers) -> None:
+    answers.by_path["/quick"] = lambda sent: whole(sent.body)
+    head = b"POST /quick HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", listener.port), timeout=30) as client:
+        client.sendall(head)
+        assert client.recv(4096).startswith(b"HTTP/1.1 100 Continue")
+        client.sendall(b"body")
+        assert client.recv(4096).endswith(b"\r\n\r\nbody")
+
+
+def test_a_client_that_leaves_in_the_middle_harms_nobody(listener: Listener, answers: Answers) -> None:
+    answers.by_path["/quick"] = told
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", listener.port), timeout=30) as client:
+            client.sendall(b"POST /quick HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\npart")
+        with socket.create_connection(("127.0.0.1", listener.port), timeout=30) as client:
+            client.sendall(b"GET /quick HTTP/1.1\r\nHost: here\r\n\r\n")
+    assert requests.get(url(listener, "/quick"), timeout=30).status_code == 200
 
 
 def test_a_stream_arrives_as_it_is_made_and_its_reader_may_leave(listener: Listener, answers: Answers) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from pdk_nb.local.determined.api.routing import Request, Stream, route
 from pdk_nb.local.determined.api.workspaces import number
-from pdk_nb.local.determined.clock import now
 from pdk_nb.local.determined.errors import invalid, not_found
 from pdk_nb.local.determined.logs import LogFilter
 from pdk_nb.local.determined.masking import mask_text, secret_values
@@ -118,7 +117,6 @@ def _store(request: Request, entries: list[dict[str, Any]]) -> None:
         if task_id not in known:
             known[task_id] = _secrets(request, task_id)
         line["log"] = mask_text(str(line.get("log") or ""), known[task_id])
-        line.setdefault("timestamp", now())
         lines.append(line)
     request.master.logs.add(lines)
 

@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["Bytes", "Request", "Route", "Router", "Stream", "route", "routes_of", "snake"]
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
-KNOWN_PATHS = 1024
+KNOWN_PATHS, KNOWN_NAMES = 1024, 1024
 _WORD = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 
+@functools.lru_cache(KNOWN_NAMES)
 def snake(name: str) -> str:
     """``timeoutSeconds`` as ``timeout_seconds``."""
     return _WORD.sub(lambda match: "_" + match[1].lower(), name)
 
 
-@dataclass
+@dataclass(slots=True)
 class Request:
     """One request.
 
@@ -139,7 +140,8 @@ class Route:
 
     Attributes:
         open: Whether it needs no token.
-        quick: Tells from a request's body whether it waits for nothing and its reply is whole; None when it may wait.
+        quick: Tells from a request's body whether it waits for nothing, writes with one statement at most, and its
+            reply is whole; None when that is never so.
     """
 
     method: str
@@ -159,8 +161,8 @@ def route(
 
     Args:
         open: Whether the call needs no token.
-        quick: Tells from a request's body whether it waits for nothing and its reply is whole; such a call is spared a
-            thread of its own.
+        quick: Tells from a request's body whether it waits for nothing, writes with one statement at most, and its
+            reply is whole; such a call is spared a thread and a transaction of its own.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
