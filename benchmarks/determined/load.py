@@ -217,13 +217,13 @@ class Trial:
         time.sleep(SETTLE_SECONDS)
         before, processor, started = [Use.of(pid) for pid in watched], self._processor(), time.time()
         time.sleep(self._seconds)
-        cores, ended = (self._processor() - processor) / self._seconds, time.time()
+        processor, ended = self._processor() - processor, time.time()
         used = [Use.of(pid).per_second(was, ended - started) for pid, was in zip(watched, before, strict=True)]
         # A batch is under way at either end: what is done of it counts.
         while (times := self._read())[-1] < ended:
             time.sleep(0.1)
         done = numpy.interp([started, ended], times, range(len(times)))
-        return Phase(float(done[1] - done[0]) / (ended - started), cores, used)
+        return Phase(float(done[1] - done[0]) / (ended - started), processor / (ended - started), used)
 
 
 @dataclass

@@ -93,8 +93,8 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *args: Any, lane: Lane, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lane = lane
-        #: The route of the call that arrives, if it may be one that never waits.
-        self._quick: Found = None
+        #: The call that arrives, if it may be one that never waits, and the pieces of its body.
+        self._quick: tuple[Found, Sent] | None = None
         self._pieces: list[bytes] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -120,26 +120,26 @@ class Connection(HttpToolsProtocol):
         if self._quick is None:
             super().on_message_complete()
             return
-        found, self._quick = self._quick, None
-        body, self._pieces = b"".join(self._pieces), []
-        if found[0].quick is None or not found[0].quick(body):
-            super().on_headers_complete()
-            super().on_body(body)
-            super().on_message_complete()
+        (found, sent), self._quick = self._quick, None
+        sent.body, self._pieces = b"".join(self._pieces), []
+        if found is not None and found[0].quick is not None and found[0].quick(sent.body):
+            self._lane.add(self, found, sent)
             return
-        path, _, query = self.url.partition(b"?")
-        method = self.parser.get_method().decode("ascii")
-        sent = Sent(method, path.decode("latin-1"), query.decode("latin-1"), dict(self.headers), body, _stays)
-        self._lane.add(self, found, sent)
+        super().on_headers_complete()
+        super().on_body(sent.body)
+        super().on_message_complete()
 
-    def _quick_call(self) -> Found:
+    def _quick_call(self) -> tuple[Found, Sent] | None:
         waiting = self.cycle is not None and not self.cycle.response_complete
         # Replies leave in the order of their requests, and what is special about a connection is uvicorn's to handle.
         if waiting or self.expect_100_continue or self.parser.should_upgrade() or not self.parser.should_keep_alive():
             return None
-        path = self.url.partition(b"?")[0].decode("latin-1")
-        found = self._lane.app.find(self.parser.get_method().decode("ascii"), path)
-        return found if found is not None and found[0].quick is not None else None
+        path, _, query = self.url.decode("latin-1").partition("?")
+        method = self.parser.get_method().decode("ascii")
+        found = self._lane.app.find(method, path)
+        if found is None or found[0].quick is None:
+            return None
+        return found, Sent(method, path, query, dict(self.headers), b"", _stays)
 
     def send_whole(self, reply: Reply) -> None:
         """Send the reply to a call that never waits.

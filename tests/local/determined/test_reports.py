@@ -105,8 +105,8 @@ def test_on_a_full_disk_none_of_them_counts_and_none_is_said_to_be_stored(master
     big = {f"metric {number}": float(number) for number in range(5000)}
     metrics = {"trialId": trial, "trialRunId": 1, "stepsCompleted": 4, "metrics": {"avgMetrics": big}}
     too_big = caller.request(f"/api/v1/trials/{trial}/metrics", {"group": "training", "metrics": metrics})
-    replies = caller.app.answer_together([caller.report(trial, 3, 3.0), too_big])
-    assert statuses(replies) == [500, 500]
+    replies = caller.app.answer_together([caller.report(trial, 3, 3.0), too_big, caller.report(trial, 5, 5.0)])
+    assert statuses(replies) == [500, 500, 500]
     assert isinstance(replies[0].body, bytes)
     assert b"OperationalError" in replies[0].body
     assert [row.steps for row in master.metrics.rows(trial)] == [1, 2]

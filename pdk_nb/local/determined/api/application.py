@@ -121,9 +121,14 @@ class Application:
         """
         if len(calls) == 1:
             return [self.answer(*calls[0])]
+        replies = []
         try:
-            with self._master.store.write():
-                return [self.answer(*each) for each in calls]
+            with self._master.store.write() as db:
+                for each in calls:
+                    replies.append(self.answer(*each))
+                    if not db.in_transaction:  # SQLite gave it up; a later call would be stored by itself
+                        break
+            return replies
         except sqlite3.Error as error:
             log.exception("%d calls together", len(calls))
             self._master.metrics.forget_summaries()
