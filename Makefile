@@ -24,13 +24,13 @@ help:
 setup: $(STAMP)
 
 # The stamp is written last, so that a broken installation is tried again.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml pdk_stack/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 12))' 2>/dev/null || \
 		{ echo "PDK Lab needs Python 3.10 or 3.11 (kserve 0.13 does not run on later ones)."; \
 		  echo "  what to do: install it, then make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Setting up $(VENV) (a few minutes, once) ..."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]' -e ./pdk_stack
 	@touch $@
 
 run: setup

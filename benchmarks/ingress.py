@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.processes import ServiceProcess
+from tests.support.processes import ServiceProcess
 
 TARGET = 1.15
 # Short rounds in turn, so that whatever else the machine does meets both ways alike.

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pdk_nb.errors import DeploymentError, UsageError
+from pdk_shared.errors import DeploymentError, UsageError
 
 __all__ = ["MODEL_FILE", "ArchiveInfo", "Entry", "build", "check_model_name", "describe"]
 

@@ -16,19 +16,18 @@ from pdk_nb.commands import (
     images,
     lineage,
     participants,
+    plugin,
     predictions,
     specs,
-    stack,
     storage,
     tensorboard,
     walkthrough,
 )
 from pdk_nb.commands.common import say, shared_options
-from pdk_nb.errors import PdkError
+from pdk_shared.errors import PdkError
 
 # In the order of the help page: each module adds its commands.
 GROUPS = (
-    stack,
     config,
     doctor,
     walkthrough,
@@ -53,6 +52,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pdk-nb {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     options = shared_options()
+    stack = plugin.installed()
+    if stack is not None:
+        stack.register(commands, options.state)
     for group in GROUPS:
         group.register(commands, options)
     return parser

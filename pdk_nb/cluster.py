@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pdk_nb import manifests
-from pdk_nb.errors import DeploymentError, ServiceUnreachable
 from pdk_nb.settings import Settings, api_client
+from pdk_shared.errors import DeploymentError, ServiceUnreachable
 
 __all__ = ["REQUEST_TIMEOUT_S", "Cluster", "api_errors", "connect", "covers", "ensure_service_account", "resolve"]
 

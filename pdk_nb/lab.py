@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdk_nb import settings as settings_module
-from pdk_nb.checkout import find_checkout
 from pdk_nb.names import Names
+from pdk_shared.checkout import find_checkout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from pdk_nb.errors import DataError
+from pdk_shared.errors import DataError
 
 __all__ = ["HOLDOUT_SHARE", "Label", "LabelRule", "choose_classes", "infer_classes", "parse_classes", "split"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pdk_nb.errors import ServiceUnreachable, SettingsError, TrainingError
+from pdk_shared.errors import ServiceUnreachable, SettingsError, TrainingError
 
 if TYPE_CHECKING:
     from determined.common.experimental.model import ModelVersion

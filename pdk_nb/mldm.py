@@ -18,10 +18,10 @@ import python_pachyderm
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
-from pdk_nb.errors import DataError, PdkError, ServiceUnreachable, SpecError, TrainingError
 from pdk_nb.photos import refused_name
 from pdk_nb.settings import Settings
 from pdk_nb.specs.diff import normal_form, running
+from pdk_shared.errors import DataError, PdkError, ServiceUnreachable, SpecError, TrainingError
 
 ENDED = frozenset({"FAILURE", "SUCCESS", "KILLED", "UNRUNNABLE"})
 JOB_STATES = {value: name.removeprefix("JOB_") for name, value in pps_pb2.JobState.items()}

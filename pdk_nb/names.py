@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from pdk_nb.errors import UsageError
+from pdk_shared.errors import UsageError
 
 PARTICIPANT_VARIABLE = "PDK_PARTICIPANT"
 # Lower-case DNS label that begins with a letter: the strictest of the platforms' rules (InferenceService, KServe).

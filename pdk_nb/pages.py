@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pdk_nb.errors import UsageError
 from pdk_nb.record import score
+from pdk_shared.errors import UsageError
 
 __all__ = ["IMAGES", "gallery", "page", "write_page"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pdk_nb.errors import UsageError
+from pdk_shared.errors import UsageError
 
 __all__ = ["pairs_of", "parse_pairs"]
 

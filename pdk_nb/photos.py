@@ -21,8 +21,8 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-from pdk_nb.errors import DataError
 from pdk_nb.labels import LabelRule
+from pdk_shared.errors import DataError
 
 __all__ = [
     "IMAGE_SUFFIXES",

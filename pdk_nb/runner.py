@@ -22,10 +22,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pdk_nb.errors import UsageError
 from pdk_nb.names import PARTICIPANT_VARIABLE
 from pdk_nb.pages import IMAGES, write_page
 from pdk_nb.record import HEADLESS_VARIABLE, RECORD_VARIABLE, read_record, score
+from pdk_shared.errors import UsageError
 
 KERNEL = "python3"
 PARTICIPANT_PARAMETER = "participant"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from pdk_nb.errors import SourceError
+from pdk_shared.errors import SourceError
 
 __all__ = ["Source", "content_hash", "fetch", "look_up", "plain_url"]
 

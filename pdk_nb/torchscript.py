@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb.errors import DeploymentError
+from pdk_shared.errors import DeploymentError
 
 if TYPE_CHECKING:
     import torch

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pdk_nb.archive import check_model_name, describe
-from pdk_nb.errors import DeploymentError, PdkError, UsageError
+from pdk_shared.errors import DeploymentError, PdkError, UsageError
 
 __all__ = ["DEFAULT_MAX_BYTES", "Finding", "config_text", "lint", "lint_folder", "parse", "write"]
 

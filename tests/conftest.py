@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.command_line import pdk_nb
+from tests.support.command_line import pdk_nb
 
 
 @pytest.fixture(scope="session")

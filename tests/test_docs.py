@@ -22,7 +22,7 @@ from pdk_nb.cli import build_parser
 from pdk_nb.doctor import GROUPS
 from pdk_nb.settings import KEYS, load
 from pdk_nb.specs import camel_case
-from tests.reference import official_pipeline_schema
+from tests.support.reference import official_pipeline_schema
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])

@@ -18,14 +18,14 @@ from typing import Any
 import psutil
 import requests
 
-from tests.local.determined.conftest import USER_PASSWORD, new_master
+from tests.stack.determined.conftest import USER_PASSWORD, new_master
 
 BATCH = 1000
 
 
 def session_of(address: str) -> requests.Session:
     """A logged-in session."""
-    from pdk_nb.local.determined.accounts import client_hash
+    from pdk_stack.determined.core.accounts import client_hash
 
     session = requests.Session()
     body = {"username": "determined", "password": client_hash(USER_PASSWORD), "isHashed": True}

@@ -36,8 +36,8 @@ import psutil
 
 from benchmarks.determined.ingest import Reporter, new_trial, post_logs, session_of
 from benchmarks.determined.trial import bench, start_on_master
-from pdk_nb.local.determined.master import available_cores
-from tests.local.determined.conftest import connect, wait_end
+from pdk_stack.determined.core.master import available_cores
+from tests.stack.determined.conftest import connect, wait_end
 
 #: A rate is kept in bursts: about so many a second of log lines, as a shipper collects them, and of reports.
 LOG_BURSTS, REPORT_BURSTS = 20, 100

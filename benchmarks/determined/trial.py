@@ -24,10 +24,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pdk_nb.local.determined.master import available_cores
 from pdk_nb.stages import experiment
-from tests.local.determined.conftest import connect, new_master, wait_end
-from tests.processes import ServiceProcess
+from pdk_stack.determined.core.master import available_cores
+from tests.stack.determined.conftest import connect, new_master, wait_end
+from tests.support.processes import ServiceProcess
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE = REPOSITORY / "examples" / "dog-cat" / "experiment"

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.processes import ServiceProcess
+from tests.support.processes import ServiceProcess
 
 TARGET_S = 0.3
 FEW, MANY = "few", "many"

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ingress import write_model
-from pdk_nb.local.kubernetes.inference.torchserve import TorchServe
-from tests.processes import ServiceProcess
+from pdk_stack.kubernetes.core.inference.torchserve import TorchServe
+from tests.support.processes import ServiceProcess
 
 TARGET_S = 1.5
 KIND = ("serving.kserve.io", "v1beta1", "models", "inferenceservices")

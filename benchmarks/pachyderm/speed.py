@@ -20,7 +20,7 @@ import psutil
 import python_pachyderm
 from python_pachyderm.service import pps_proto
 
-from tests.local.pachyderm.server import Server
+from tests.stack.pachyderm.server import Server
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -6,9 +6,9 @@ import os
 
 from IPython.display import display
 
-from pdk_nb.errors import PdkError
 from pdk_nb.lab import connect
 from pdk_nb.report import Note
+from pdk_shared.errors import PdkError
 
 # The namespace of the ConfigMap pdk-config; KUBECONFIG and PDK_PARTICIPANT say the rest.
 NAMESPACE_VARIABLE = "PDK_CONFIG_NAMESPACE"

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pdk_nb.errors import PdkError, UsageError
 from pdk_nb.runner import quiet_profile
+from pdk_shared.errors import PdkError, UsageError
 
 LOOPBACK = "127.0.0.1"
 FOLDER = Path(__file__).parent

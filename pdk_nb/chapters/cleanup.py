@@ -15,8 +15,8 @@ import grpc
 
 from pdk_nb import mlde, mldm, serving, storage
 from pdk_nb.chapters import comparison, deployment
-from pdk_nb.errors import DeploymentError, PdkError
 from pdk_nb.report import Table
+from pdk_shared.errors import DeploymentError, PdkError
 
 if TYPE_CHECKING:
     from pdk_nb.lab import Lab

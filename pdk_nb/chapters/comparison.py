@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from pdk_nb import serving
 from pdk_nb.cluster import resolve
-from pdk_nb.errors import DeploymentError
 from pdk_nb.serving import predictions
 from pdk_nb.serving.objects import find, need
 from pdk_nb.serving.predictions import Endpoint
 from pdk_nb.serving.spec import deployment_of, recorded_version
 from pdk_nb.serving.status import read_status
+from pdk_shared.errors import DeploymentError
 
 if TYPE_CHECKING:
     from pdk_nb.lab import Lab

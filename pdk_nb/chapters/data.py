@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pdk_nb import mldm, plots
-from pdk_nb.errors import DataError
 from pdk_nb.labels import LabelRule, infer_classes
 from pdk_nb.live import Progress
 from pdk_nb.photos import Photo, PhotoSet, ignored, load_image, scan
 from pdk_nb.report import Note, Table
+from pdk_shared.errors import DataError
 
 if TYPE_CHECKING:
     from pdk_nb.lab import Lab

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from pdk_nb import archive, mldm, serving, storage
 from pdk_nb.chapters import flow
 from pdk_nb.chapters.flow import service
-from pdk_nb.errors import DeploymentError
 from pdk_nb.live import Area, Progress
 from pdk_nb.mldm import Job
 from pdk_nb.report import Note, Table
+from pdk_shared.errors import DeploymentError
 
 if TYPE_CHECKING:
     from pdk_nb.lab import Lab

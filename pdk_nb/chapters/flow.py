@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from pdk_nb import mlde, mldm, serving
 from pdk_nb.drawings import Bar, Drawing, Edge, Graph, Node, Timeline
-from pdk_nb.errors import DeploymentError
 from pdk_nb.mldm import Job
 from pdk_nb.report import Note
 from pdk_nb.serving.status import ServiceStatus
+from pdk_shared.errors import DeploymentError
 
 if TYPE_CHECKING:
     from determined.common.experimental.model import ModelVersion

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pdk_nb import plots, serving
-from pdk_nb.errors import DataError
 from pdk_nb.labels import LabelRule, split
 from pdk_nb.live import Progress
 from pdk_nb.photos import IMAGE_SUFFIXES, from_request, thumbnail, to_request
 from pdk_nb.record import record
 from pdk_nb.report import Markup, Table
+from pdk_shared.errors import DataError
 
 if TYPE_CHECKING:
     from pdk_nb.chapters.data import Arrival

@@ -14,9 +14,9 @@ import yaml
 
 from pdk_nb import mlde, photos
 from pdk_nb.chapters.data import folder_of
-from pdk_nb.errors import DataError, UsageError
 from pdk_nb.labels import LabelRule
 from pdk_nb.stages import experiment
+from pdk_shared.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from pdk_nb.lab import Lab

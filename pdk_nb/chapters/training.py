@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from pdk_nb import mlde, mldm, plots
 from pdk_nb.chapters import flow
 from pdk_nb.chapters.flow import metric_of
-from pdk_nb.errors import TrainingError
 from pdk_nb.live import Area, Lines, Progress
 from pdk_nb.mldm import Job
 from pdk_nb.report import Table
+from pdk_shared.errors import TrainingError
 
 if TYPE_CHECKING:
     from pdk_nb.lab import Lab

@@ -20,9 +20,9 @@ from pdk_nb.checks.prediction import check_predictions
 from pdk_nb.checks.setup import check_setup
 from pdk_nb.checks.start import before
 from pdk_nb.checks.training import check_training
-from pdk_nb.errors import CheckFailed, PdkError
 from pdk_nb.record import is_headless, record
 from pdk_nb.report import Note
+from pdk_shared.errors import CheckFailed, PdkError
 
 if TYPE_CHECKING:
     from pdk_nb.lab import Lab

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pdk_nb import mlde, mldm
 from pdk_nb.chapters import flow
-from pdk_nb.errors import PdkError
 from pdk_nb.report import Note
+from pdk_shared.errors import PdkError
 
 if TYPE_CHECKING:
     from pdk_nb.lab import Lab

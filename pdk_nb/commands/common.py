@@ -8,7 +8,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pdk_nb.errors import StackError, UsageError
+from pdk_nb.commands import plugin
+from pdk_shared.errors import UsageError
 
 if TYPE_CHECKING:
     from pdk_nb.lab import Lab
@@ -16,12 +17,6 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 else:
     Subparsers = argparse._SubParsersAction
-
-STAND_IN = (
-    "The embedded stack is a stand-in for learning, developing and CI: it speaks the platforms' protocols\n"
-    "and does the real work on this machine. It is not Pachyderm, Determined or Kubernetes; production\n"
-    "belongs on a cluster."
-)
 
 
 @dataclass(frozen=True)
@@ -75,13 +70,8 @@ def kubeconfig_of(args: argparse.Namespace) -> str:
 
     chosen = args.kubeconfig or os.environ.get("KUBECONFIG", "")
     if not chosen:
-        from pdk_nb.local import stack
-        from pdk_nb.local.paths import state_paths
-
-        try:
-            chosen = stack.addresses(state_paths(args.state_dir))["kubeconfig"]
-        except StackError:
-            chosen = ""
+        stack = plugin.installed()
+        chosen = stack.kubeconfig(args.state_dir) if stack is not None else ""
     return kubeconfig_path(chosen) or ""
 
 

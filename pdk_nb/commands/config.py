@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
-from pdk_nb.errors import UsageError
 from pdk_nb.pairs import pairs_of
+from pdk_shared.errors import UsageError
 
 
 def register(commands: Subparsers, options: Options) -> None:

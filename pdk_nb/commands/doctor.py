@@ -25,7 +25,7 @@ def register(commands: Subparsers, options: Options) -> None:
 def command_doctor(args: argparse.Namespace) -> int:
     """``pdk-nb doctor``."""
     from pdk_nb import doctor
-    from pdk_nb.errors import SettingsError
+    from pdk_shared.errors import SettingsError
 
     try:
         kubeconfig = kubeconfig_of(args)

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from pdk_nb.commands.common import Options, Subparsers, lab_of, say
-from pdk_nb.errors import UsageError
+from pdk_shared.errors import UsageError
 
 
 def register(commands: Subparsers, options: Options) -> None:

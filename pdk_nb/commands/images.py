@@ -7,8 +7,8 @@ import json
 from dataclasses import asdict
 
 from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
-from pdk_nb.errors import PdkError, UsageError
 from pdk_nb.pairs import pairs_of
+from pdk_shared.errors import PdkError, UsageError
 
 
 def register(commands: Subparsers, options: Options) -> None:
@@ -69,7 +69,7 @@ def _registry(args: argparse.Namespace) -> str:
 def command_build(args: argparse.Namespace) -> int:
     """``pdk-nb images build``."""
     from pdk_nb import images
-    from pdk_nb.checkout import find_checkout
+    from pdk_shared.checkout import find_checkout
 
     stages, arguments = _stages(args), pairs_of(args.build_arg, "--build-arg")
     built = images.build(
@@ -91,7 +91,7 @@ def command_build(args: argparse.Namespace) -> int:
 def command_push(args: argparse.Namespace) -> int:
     """``pdk-nb images push``."""
     from pdk_nb import images
-    from pdk_nb.checkout import find_checkout
+    from pdk_shared.checkout import find_checkout
 
     stages = _stages(args)
     known = {each.stage: each for each in images.built_images(find_checkout())}

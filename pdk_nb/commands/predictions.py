@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
-from pdk_nb.errors import PdkError
 from pdk_nb.names import Names
+from pdk_shared.errors import PdkError
 
 
 def register(commands: Subparsers, options: Options) -> None:

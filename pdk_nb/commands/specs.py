@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
-from pdk_nb.errors import PdkError, UsageError
 from pdk_nb.names import Names
+from pdk_shared.errors import PdkError, UsageError
 
 # As of diff(1): 0 the same, 1 different, 2 trouble.
 TROUBLE = 2

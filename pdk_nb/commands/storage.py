@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
-from pdk_nb.errors import UsageError
+from pdk_shared.errors import UsageError
 
 if TYPE_CHECKING:
     from pdk_nb.storage import ModelStore

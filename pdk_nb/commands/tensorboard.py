@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdk_nb.commands.common import Options, Subparsers, lab_of, say
-from pdk_nb.errors import TrainingError, UsageError
+from pdk_shared.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
     from determined.experimental import Determined

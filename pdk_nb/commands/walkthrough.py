@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pdk_nb.commands import plugin
 from pdk_nb.commands.common import (
-    STAND_IN,
     Options,
     Subparsers,
     deletion_flags,
@@ -15,9 +15,9 @@ from pdk_nb.commands.common import (
     may_delete,
     say,
 )
-from pdk_nb.errors import UsageError
 from pdk_nb.names import Names
 from pdk_nb.pairs import pairs_of
+from pdk_shared.errors import UsageError
 
 # Parameters of notebooks that name files.
 PATHS = ("data1", "data2", "upload")
@@ -49,9 +49,8 @@ def register(commands: Subparsers, options: Options) -> None:
 
 def command_run(args: argparse.Namespace) -> int:
     """``pdk-nb run``."""
-    from pdk_nb.checkout import find_checkout
-    from pdk_nb.local import stack
     from pdk_nb.runner import run
+    from pdk_shared.checkout import find_checkout
 
     if args.with_stack and args.kubeconfig:
         raise UsageError("--with-stack and --kubeconfig exclude each other.", where="pdk-nb run")
@@ -69,9 +68,9 @@ def command_run(args: argparse.Namespace) -> int:
     started = False
     if args.with_stack:
         say("Starting the embedded stack ...")
-        known, started = stack.up(args.state_dir, progress=say)
-        kubeconfig = known["kubeconfig"]
-        say(STAND_IN)
+        stack = plugin.require()
+        kubeconfig, started = stack.up(args.state_dir, say)
+        say(stack.stand_in)
     else:
         kubeconfig = kubeconfig_of(args)
         say(f"Using the cluster of {kubeconfig}")
@@ -88,7 +87,7 @@ def command_run(args: argparse.Namespace) -> int:
         )
     finally:
         if started:
-            stack.down(args.state_dir, progress=say)
+            plugin.require().down(args.state_dir, say)
     return 0 if result.status == "passed" else 1
 
 

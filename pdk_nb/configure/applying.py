@@ -7,7 +7,7 @@ from typing import Any
 
 from pdk_nb import manifests
 from pdk_nb.configure.plan import REQUEST_TIMEOUT_S, Plan
-from pdk_nb.errors import PdkError
+from pdk_shared.errors import PdkError
 
 
 def apply(client: Any, plan: Plan) -> list[tuple[str, str]]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pdk_nb import discovery, manifests
-from pdk_nb.errors import ServiceUnreachable, SettingsError, UsageError
 from pdk_nb.settings import (
     CONFIG_MAP,
     KEYS,
@@ -21,6 +20,7 @@ from pdk_nb.settings import (
     from_maps,
     without_credentials,
 )
+from pdk_shared.errors import ServiceUnreachable, SettingsError, UsageError
 
 REQUEST_TIMEOUT_S = 10.0
 TO_DO = "FILL IN"

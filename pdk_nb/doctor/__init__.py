@@ -23,7 +23,7 @@ from pdk_nb.doctor import (
 )
 from pdk_nb.doctor.context import Context
 from pdk_nb.doctor.finding import Finding, Findings, Report
-from pdk_nb.errors import PdkError, UsageError
+from pdk_shared.errors import PdkError, UsageError
 
 __all__ = ["GROUPS", "Context", "Finding", "Report", "examine"]
 

@@ -8,8 +8,8 @@ from email.utils import parsedate_to_datetime
 
 from pdk_nb.doctor.context import TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
-from pdk_nb.errors import PdkError
 from pdk_nb.specs import cloud_host
+from pdk_shared.errors import PdkError
 
 # Amazon refuses signatures that are older than 15 minutes (RequestTimeTooSkewed); tokens and certificates have less
 # patience at their edges.
@@ -64,7 +64,7 @@ def _kubernetes(context: Context) -> str:
     import kubernetes
     import urllib3
 
-    from pdk_nb.errors import ServiceUnreachable
+    from pdk_shared.errors import ServiceUnreachable
 
     api = kubernetes.client.VersionApi(context.api)
     try:
@@ -94,7 +94,7 @@ def _storage(context: Context) -> str:
 def _http(url: str) -> str:
     import requests
 
-    from pdk_nb.errors import ServiceUnreachable
+    from pdk_shared.errors import ServiceUnreachable
 
     try:
         return str(requests.get(url, timeout=TIMEOUT_S).headers.get("Date") or "")

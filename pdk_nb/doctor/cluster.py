@@ -7,9 +7,9 @@ from typing import Any
 from pdk_nb.configure import MINIO_FLAGS
 from pdk_nb.doctor.context import TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
-from pdk_nb.errors import PdkError
 from pdk_nb.settings import CONFIG_MAP, MINIO_SECRET_KEYS, SECRET_KEYS
 from pdk_nb.specs import DEPLOY_SECRETS, TRAIN_SECRETS
+from pdk_shared.errors import PdkError
 
 SECRETS = frozenset({*SECRET_KEYS, *MINIO_SECRET_KEYS})
 NEEDED_VALUES = ("det_master", "det_user", "det_password")

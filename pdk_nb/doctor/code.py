@@ -5,7 +5,7 @@ from __future__ import annotations
 from pdk_nb import source, specs
 from pdk_nb.doctor.context import Context
 from pdk_nb.doctor.finding import Finding, Findings, State
-from pdk_nb.errors import PdkError
+from pdk_shared.errors import PdkError
 
 PLACEHOLDER = "your-org"
 OFFLINE = ("resolve host", "did not answer", "Failed to connect", "timed out", "Connection")

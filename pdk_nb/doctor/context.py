@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pdk_nb import settings as settings_module
-from pdk_nb.errors import PdkError, ServiceUnreachable
 from pdk_nb.names import Names
 from pdk_nb.settings import Settings
+from pdk_shared.errors import PdkError, ServiceUnreachable
 
 if TYPE_CHECKING:
     import python_pachyderm

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pdk_nb import mlde
 from pdk_nb.doctor.context import PROBE, TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
-from pdk_nb.errors import PdkError, ServiceUnreachable
+from pdk_shared.errors import PdkError, ServiceUnreachable
 
 
 def examine(context: Context) -> Findings:

@@ -10,7 +10,7 @@ from pdk_nb import mldm, specs
 from pdk_nb.doctor.context import TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
 from pdk_nb.doctor.registry import PLATFORM, CannotAsk, Image, Registry
-from pdk_nb.errors import PdkError
+from pdk_shared.errors import PdkError
 
 # The registry of the example's own description: nobody's (RFC 2606).
 PLACEHOLDER = "registry.example.com"

@@ -8,7 +8,7 @@ from typing import Any
 
 from pdk_nb.doctor.context import TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings, State
-from pdk_nb.errors import PdkError
+from pdk_shared.errors import PdkError
 
 GROUP, API_VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
 Version = tuple[int, int, int]

@@ -9,8 +9,8 @@ from pdk_nb import specs, storage
 from pdk_nb.configure import MINIO_FLAGS
 from pdk_nb.doctor.context import PROBE, TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
-from pdk_nb.errors import PdkError, ServiceUnreachable
 from pdk_nb.manifests import GATEWAY_ACCOUNT, GATEWAY_SECRET, UNCHECKED_KEY
+from pdk_shared.errors import PdkError, ServiceUnreachable
 
 ENDPOINT_NOTE = "serving.kserve.io/s3-endpoint"
 WITHOUT_CREDENTIALS = ("redential", "NoCredentials", "DefaultCredentialsError")

@@ -13,7 +13,7 @@ from pdk_nb import __version__, mldm
 from pdk_nb.doctor.context import TIMEOUT_S, Context
 from pdk_nb.doctor.determined import master_info
 from pdk_nb.doctor.finding import Finding, Findings
-from pdk_nb.errors import PdkError
+from pdk_shared.errors import PdkError
 
 MIN_PACHYDERM, MIN_KUBERNETES = (2, 5), (1, 19)
 WHY = "A client that is too far from its server fails in the middle, with words that do not say so."
@@ -39,7 +39,7 @@ def _kubernetes(context: Context) -> Finding:
     import kubernetes
     import urllib3
 
-    from pdk_nb.errors import ServiceUnreachable
+    from pdk_shared.errors import ServiceUnreachable
 
     client = importlib.metadata.version("kubernetes")
     try:

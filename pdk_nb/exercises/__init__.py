@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb.errors import CheckFailed, UsageError
 from pdk_nb.exercises.catalogue import EXERCISES, Exercise
 from pdk_nb.record import is_headless
 from pdk_nb.report import Note
+from pdk_shared.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
     from pdk_nb.lab import Lab

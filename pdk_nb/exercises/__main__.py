@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pdk_nb.checkout import find_checkout
 from pdk_nb.exercises.catalogue import EXERCISES
+from pdk_shared.checkout import find_checkout
 
 BEGIN, END = "<!-- exercises: begin -->", "<!-- exercises: end -->"
 

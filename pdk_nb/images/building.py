@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pdk_nb import __version__
-from pdk_nb.errors import ImageError, UsageError
 from pdk_nb.images.engines import Engine, Progress
 from pdk_nb.specs import STAGES
+from pdk_shared.errors import ImageError, UsageError
 
 # As container tools read names: a first part without a dot or a port is no host, but a folder on Docker Hub.
 REGISTRY = re.compile(r"(localhost|[a-z0-9-]+(\.[a-z0-9-]+)+)(:\d+)?(/[a-z0-9._-]+)*|[a-z0-9-]+:\d+(/[a-z0-9._-]+)*")

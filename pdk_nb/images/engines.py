@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pdk_nb.errors import ImageError, UsageError
+from pdk_shared.errors import ImageError, UsageError
 
 ENGINES = ("docker", "podman", "buildah")
 # Pachyderm's workers are linux/amd64 on all platforms of the guides, whatever the laptop is.

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pdk_nb.errors import ImageError
+from pdk_shared.errors import ImageError
 
 # <account>.dkr.ecr.<region>.amazonaws.com, in China with .cn
 ECR_HOST = re.compile(r"(?P<account>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")

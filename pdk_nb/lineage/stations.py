@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pdk_nb import mlde, mldm, serving
-from pdk_nb.errors import PdkError
 from pdk_nb.labels import LabelRule, split
 from pdk_nb.lineage.chain import Link, Station
+from pdk_shared.errors import PdkError
 
 if TYPE_CHECKING:
     from determined.common.experimental.model import ModelVersion

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pdk_nb import mlde, mldm, serving
-from pdk_nb.errors import DeploymentError, UsageError
 from pdk_nb.lineage.chain import Chain
 from pdk_nb.lineage.stations import Builder, add_data, add_registry, add_serving, add_training
+from pdk_shared.errors import DeploymentError, UsageError
 
 if TYPE_CHECKING:
     from pdk_nb.lab import Lab

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from pdk_nb.cluster import REQUEST_TIMEOUT_S, Cluster, Where, api_errors, connect, ensure_service_account, resolve
-from pdk_nb.errors import DeploymentError, PredictionError
 from pdk_nb.serving import predictions
 from pdk_nb.serving.objects import (
     GROUP,
@@ -41,6 +40,7 @@ from pdk_nb.serving.spec import (
     record,
 )
 from pdk_nb.serving.status import ServiceStatus, failure_reasons, is_terminal, read_status
+from pdk_shared.errors import DeploymentError, PredictionError
 
 __all__ = [
     "Applied",

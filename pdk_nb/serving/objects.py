@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pdk_nb.cluster import REQUEST_TIMEOUT_S, Cluster, Where, api_errors, covers, resolve
-from pdk_nb.errors import DeploymentError
 from pdk_nb.serving.status import read_status
+from pdk_shared.errors import DeploymentError
 
 __all__ = [
     "GROUP",

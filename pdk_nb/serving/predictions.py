@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from pdk_nb.errors import PredictionError
+from pdk_shared.errors import PredictionError
 
 __all__ = ["Endpoint", "Prediction", "curl_command", "parse", "send"]
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pdk_nb.cluster import REQUEST_TIMEOUT_S, Cluster, Where, resolve
-from pdk_nb.errors import DeploymentError, UsageError
 from pdk_nb.serving.objects import Applied, change, need, where_text
 from pdk_nb.serving.spec import deployment_of, history, lineage_notes, recorded_version
 from pdk_nb.serving.status import ServiceStatus, read_status
+from pdk_shared.errors import DeploymentError, UsageError
 
 __all__ = ["Share", "canary", "promote", "revisions", "rollback", "set_canary", "traffic", "wait_share"]
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdk_nb.errors import DeploymentError, UsageError
 from pdk_nb.serving.status import read_status
+from pdk_shared.errors import DeploymentError, UsageError
 
 __all__ = [
     "API_VERSION",

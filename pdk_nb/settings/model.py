@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pdk_nb.errors import SettingsError
 from pdk_nb.settings.keys import CONFIG_MAP, KEYS
+from pdk_shared.errors import SettingsError
 
 
 class Secret:

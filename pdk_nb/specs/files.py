@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pdk_nb.errors import SpecError
 from pdk_nb.specs.parameters import pipelines_folder
 from pdk_nb.specs.template import FILES, render
+from pdk_shared.errors import SpecError
 
 # In pipeline specs these maps hold names of people's own; their keys are not fields.
 FREE_KEYS = {"env", "annotations", "labels", "nodeSelector"}

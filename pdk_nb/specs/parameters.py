@@ -12,9 +12,9 @@ from typing import Any, Literal
 import yaml
 
 from pdk_nb import __version__
-from pdk_nb.errors import SpecError
 from pdk_nb.pairs import parse_pairs
 from pdk_nb.settings import Settings
+from pdk_shared.errors import SpecError
 
 Variant = Literal["cloud", "onprem"]
 STAGES = ("train", "deploy")

@@ -7,11 +7,11 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from pdk_nb.errors import SpecError
 from pdk_nb.names import Names
 from pdk_nb.settings import Settings
 from pdk_nb.specs.parameters import PipelineParams, Variant, params_for, variant_for
 from pdk_nb.specs.rules import BUCKET_SECRETS, DEPLOY_SECRETS, TRAIN_SECRETS, check
+from pdk_shared.errors import SpecError
 
 # (train, deploy) by variant, named as in the setup guide.
 FILES: dict[str, tuple[str, str]] = {

@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdk_nb import archive, storage, torchserve_config
-from pdk_nb.errors import DeploymentError, PdkError, SettingsError
 from pdk_nb.serving.spec import Deployment
 from pdk_nb.stages import pfs_root
 from pdk_nb.stages.deploy_options import Options, parse_arguments
 from pdk_nb.stages.model_info import FILE_NAME, ModelInfo
+from pdk_shared.errors import DeploymentError, PdkError, SettingsError
 
 if TYPE_CHECKING:
     from pdk_nb.storage import ModelStore

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pdk_nb import torchserve_config
-from pdk_nb.errors import UsageError
 from pdk_nb.pairs import parse_pairs
 from pdk_nb.serving.spec import check_service_name
+from pdk_shared.errors import UsageError
 
 __all__ = ["Options", "parse_arguments"]
 

@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 import pdk_nb
-from pdk_nb.errors import SettingsError, SpecError
 from pdk_nb.mlde import Pool
+from pdk_shared.errors import SettingsError, SpecError
 
 __all__ = [
     "CONTEXT_MODULES",
@@ -29,7 +29,13 @@ __all__ = [
 ]
 
 # Modules that travel with every experiment: trials need no installed pdk_nb.
-CONTEXT_MODULES = ("__init__.py", "errors.py", "labels.py", "photos.py")
+CONTEXT_MODULES = (
+    "pdk_nb/__init__.py",
+    "pdk_nb/labels.py",
+    "pdk_nb/photos.py",
+    "pdk_shared/__init__.py",
+    "pdk_shared/errors.py",
+)
 
 
 class _Loader(yaml.SafeLoader):
@@ -216,9 +222,11 @@ def build_context(folder: Path, into: Path) -> Path:
     """
     ignore = shutil.ignore_patterns("__pycache__", ".*", "*.pyc")
     shutil.copytree(folder, into, ignore=ignore)
-    package = into / "pdk_nb"
-    if not package.exists():
-        package.mkdir()
-        for name in CONTEXT_MODULES:
-            shutil.copyfile(Path(pdk_nb.__file__).parent / name, package / name)
+    # An experiment that brings modules of these names keeps its own.
+    brought = {name for name in ("pdk_nb", "pdk_shared") if (into / name).exists()}
+    source = Path(pdk_nb.__file__).parents[1]
+    for module in CONTEXT_MODULES:
+        if module.split("/")[0] not in brought:
+            (into / module).parent.mkdir(exist_ok=True)
+            shutil.copyfile(source / module, into / module)
     return into

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from pdk_nb.errors import SpecError
+from pdk_shared.errors import SpecError
 
 __all__ = ["FILE_NAME", "ModelInfo"]
 

@@ -6,8 +6,8 @@ import tempfile
 import uuid
 from pathlib import Path
 
-from pdk_nb.errors import DeploymentError, UsageError
 from pdk_nb.storage.stores import ModelStore
+from pdk_shared.errors import DeploymentError, UsageError
 
 CONFIG_KEY = "config/config.properties"
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from pdk_nb.errors import DeploymentError, UsageError
+from pdk_shared.errors import DeploymentError, UsageError
 
 # A name that every S3 and GCS accepts; longer names with dots are Pachyderm's own (see gateway_bucket).
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")

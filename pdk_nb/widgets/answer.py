@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 
-from pdk_nb.errors import PdkError
 from pdk_nb.serving import predictions
 from pdk_nb.serving.predictions import Endpoint, Prediction
 from pdk_nb.widgets.asking import Asked, answer_text, request_text
 from pdk_nb.widgets.styles import Html, escape
+from pdk_shared.errors import PdkError
 
 
 def said(error: PdkError) -> str:

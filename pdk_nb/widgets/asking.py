@@ -13,11 +13,11 @@ from PIL import Image
 
 from pdk_nb import serving
 from pdk_nb.chapters.prediction import expected_label
-from pdk_nb.errors import DataError, PdkError, PredictionError
 from pdk_nb.photos import thumbnail, to_request
 from pdk_nb.serving import predictions
 from pdk_nb.serving.predictions import Endpoint, Prediction
 from pdk_nb.widgets.download import MAX_PICTURE_BYTES
+from pdk_shared.errors import DataError, PdkError, PredictionError
 
 # Pictures of one request: few enough that the first answers come soon, and that a slow model stays within its time.
 GROUP = 8

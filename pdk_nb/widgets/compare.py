@@ -9,12 +9,12 @@ import ipywidgets
 
 from pdk_nb.chapters import comparison
 from pdk_nb.chapters.comparison import Rival
-from pdk_nb.errors import DeploymentError
 from pdk_nb.serving.predictions import Endpoint
 from pdk_nb.widgets.answer import bars, headline, label_of, said, version_name
 from pdk_nb.widgets.asking import Asked
 from pdk_nb.widgets.batch import matrix, tally
 from pdk_nb.widgets.styles import Html, escape
+from pdk_shared.errors import DeploymentError
 
 if TYPE_CHECKING:
     from pdk_nb.lab import Lab

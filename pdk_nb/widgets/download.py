@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
-from pdk_nb.errors import DataError
+from pdk_shared.errors import DataError
 
 if TYPE_CHECKING:
     import urllib3

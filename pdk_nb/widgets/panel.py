@@ -15,7 +15,6 @@ from IPython.display import display
 
 from pdk_nb import serving
 from pdk_nb.chapters.prediction import pictures_in, remember
-from pdk_nb.errors import PdkError, PredictionError
 from pdk_nb.serving.predictions import Endpoint
 from pdk_nb.widgets.answer import answer_view, said
 from pdk_nb.widgets.asking import SHOWN_SIDE, SHOWN_SIDE_OF_MANY, Asked, ask, prepare
@@ -23,6 +22,7 @@ from pdk_nb.widgets.batch import batch_view, tally
 from pdk_nb.widgets.compare import RivalChoice, compare_view
 from pdk_nb.widgets.styles import Html, escape
 from pdk_nb.widgets.upload import PictureUpload, entry_of
+from pdk_shared.errors import PdkError, PredictionError
 
 if TYPE_CHECKING:
     from pdk_nb.lab import Lab

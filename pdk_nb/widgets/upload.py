@@ -19,10 +19,10 @@ from typing import Any
 import anywidget
 import traitlets
 
-from pdk_nb.errors import DataError, PdkError
 from pdk_nb.photos import thumbnail
 from pdk_nb.widgets import styles
 from pdk_nb.widgets.download import MAX_PICTURE_BYTES, fetch_picture
+from pdk_shared.errors import DataError, PdkError
 
 MAX_PICTURES = 100
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.conftest import ROOT, stack  # noqa: F401 (a fixture of this folder too)
-from tests.processes import heed_interrupts
+from tests.support.processes import heed_interrupts
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page

@@ -10,7 +10,7 @@ import pytest
 
 from tests.browser.conftest import walker
 from tests.browser.test_notebooks import NOTEBOOKS, check
-from tests.reference import reference_dir
+from tests.support.reference import reference_dir
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -13,7 +13,7 @@ import pytest
 
 from pdk_nb import lab as pdk
 from pdk_nb import mlde, mldm, serving
-from pdk_nb.errors import DataError, DeploymentError, SettingsError, SpecError, TrainingError
+from pdk_shared.errors import DataError, DeploymentError, SettingsError, SpecError, TrainingError
 
 # Pulling an image for the first time takes its time on a cluster.
 JOB_SECONDS = 300.0

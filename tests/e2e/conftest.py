@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.command_line import ROOT, pdk_nb
+from tests.support.command_line import ROOT, pdk_nb
 
 __all__ = ["ROOT", "pdk_nb", "stack"]
 

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from pdk_nb import exercises, mlde
-from pdk_nb.errors import PdkError
 from pdk_nb.lab import connect
 from pdk_nb.runner import NotebookResult, execute, find_notebooks, parameters_of
+from pdk_shared.errors import PdkError
 from tests.e2e.conftest import ROOT, pdk_nb
-from tests.secret_search import found_in, found_in_files
+from tests.support.secret_search import found_in, found_in_files
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 NOTEBOOKS = find_notebooks(ROOT / "notebooks")

@@ -1,0 +1,57 @@
+"""The embedded stack as ``pdk-nb`` sees it: another distribution, found by its entry point and never imported."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from functools import lru_cache
+from importlib.metadata import entry_points
+from typing import Any, Protocol, cast
+
+from pdk_shared.errors import UsageError
+
+__all__ = ["GROUP", "Stack", "installed", "require"]
+
+GROUP = "pdk_nb.stack"
+
+
+class Stack(Protocol):
+    """What a distribution offers that can start a cluster of its own on this machine."""
+
+    #: What the stack is and is not, for people.
+    stand_in: str
+
+    def register(self, commands: Any, state: argparse.ArgumentParser) -> None:
+        """Add its commands to the subparsers of ``pdk-nb``."""
+
+    def kubeconfig(self, state_dir: str | None) -> str:
+        """The kubeconfig of the running stack; empty when none runs."""
+
+    def up(self, state_dir: str | None, progress: Callable[[str], None]) -> tuple[str, bool]:
+        """Start it if none runs; its kubeconfig, and whether this call started it."""
+
+    def down(self, state_dir: str | None, progress: Callable[[str], None]) -> None:
+        """Stop it."""
+
+
+@lru_cache(1)
+def installed() -> Stack | None:
+    """The installed stack, or None: on a cluster nobody needs one."""
+    for each in entry_points(group=GROUP):
+        return cast(Stack, each.load()())
+    return None
+
+
+def require() -> Stack:
+    """The installed stack.
+
+    Raises:
+        UsageError: None is installed.
+    """
+    stack = installed()
+    if stack is None:
+        raise UsageError(
+            "The embedded stack is not installed.",
+            fix="pip install pdk-lab-stack, or name a cluster with --kubeconfig",
+        )
+    return stack

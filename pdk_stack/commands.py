@@ -1,0 +1,158 @@
+"""``up``, ``down``, ``status`` and ``env``: how a person reaches the embedded stack.
+
+``pdk-nb`` finds :class:`EmbeddedStack` through the entry point group ``pdk_nb.stack`` of this distribution; the lab
+imports nothing of the stack.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from pdk_shared.errors import StackError, UsageError
+
+STAND_IN = (
+    "The embedded stack is a stand-in for learning, developing and CI: it speaks the platforms' protocols\n"
+    "and does the real work on this machine. It is not Pachyderm, Determined or Kubernetes; production\n"
+    "belongs on a cluster."
+)
+
+
+class EmbeddedStack:
+    """What ``pdk-nb`` calls; the form is ``pdk_nb.commands.plugin.Stack``."""
+
+    stand_in = STAND_IN
+
+    def register(self, commands: Any, state: argparse.ArgumentParser) -> None:
+        """Add these commands to the command line.
+
+        Args:
+            commands: The subparsers of ``pdk-nb``.
+            state: Parent parser with ``--state-dir``.
+        """
+        up = commands.add_parser("up", parents=[state], help="start the embedded stack and wait until it is ready")
+        up.add_argument("--json", action="store_true", help="print the addresses as one line of JSON")
+        up.add_argument(
+            "--port",
+            action="append",
+            default=[],
+            metavar="SERVICE.LISTENER=N",
+            help="e.g. kubernetes.ingress=8080",
+        )
+        up.set_defaults(handler=command_up)
+        down = commands.add_parser("down", parents=[state], help="stop the embedded stack; its state stays")
+        down.add_argument("--purge", action="store_true", help="also delete its state")
+        down.set_defaults(handler=command_down)
+        status = commands.add_parser("status", parents=[state], help="show whether the embedded stack answers")
+        status.add_argument("--json", action="store_true", help="print one line of JSON")
+        status.set_defaults(handler=command_status)
+        env = commands.add_parser("env", parents=[state], help='print shell exports: eval "$(pdk-nb env)"')
+        env.set_defaults(handler=command_env)
+
+    def kubeconfig(self, state_dir: str | None) -> str:
+        """The kubeconfig of the running stack; empty when none runs on this state folder."""
+        from pdk_stack import stack
+        from pdk_stack.paths import state_paths
+
+        try:
+            return stack.addresses(state_paths(state_dir))["kubeconfig"]
+        except StackError:
+            return ""
+
+    def up(self, state_dir: str | None, progress: Callable[[str], None]) -> tuple[str, bool]:
+        """Start the stack if none runs.
+
+        Returns:
+            Its kubeconfig, and whether this call started it.
+        """
+        from pdk_stack import stack
+
+        known, started = stack.up(state_dir, progress=progress)
+        return known["kubeconfig"], started
+
+    def down(self, state_dir: str | None, progress: Callable[[str], None]) -> None:
+        """Stop the stack; its state stays."""
+        from pdk_stack import stack
+
+        stack.down(state_dir, progress=progress)
+
+
+def say(line: str) -> None:
+    """Progress for people goes to stderr; stdout is for results."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def wanted_ports(values: list[str]) -> dict[str, int]:
+    """Port by ``<service>.<listener>``, from repeated ``--port`` flags.
+
+    Raises:
+        UsageError: A value is not ``NAME=PORT``.
+    """
+    ports = {}
+    for each in values:
+        name, separator, value = each.partition("=")
+        if not separator or not name:
+            raise UsageError(f"'{each}' is not NAME=VALUE.", where="--port")
+        if not value.isdigit() or not 0 < int(value) < 65536:
+            raise UsageError(f"'{value}' is not a TCP port.", where=f"--port {name}={value}")
+        ports[name.strip()] = int(value)
+    return ports
+
+
+def command_up(args: argparse.Namespace) -> int:
+    """``pdk-nb up``."""
+    from pdk_stack import stack
+
+    ports = wanted_ports(args.port)
+    say("Starting the embedded stack ...")
+    known, started = stack.up(args.state_dir, ports=ports, progress=say)
+    if args.json:
+        print(json.dumps(known))
+        return 0
+    say(f"The embedded stack {'is ready' if started else 'was ready already'}.")
+    for key, value in known.items():
+        print(f"{key:<12} {value}")
+    say(STAND_IN)
+    where = f" --state-dir {shlex.quote(args.state_dir)}" if args.state_dir else ""
+    say(f'Next: eval "$(pdk-nb env{where})", then kubectl, det, pachctl and the notebooks use it.')
+    return 0
+
+
+def command_down(args: argparse.Namespace) -> int:
+    """``pdk-nb down``."""
+    from pdk_stack import stack
+
+    stopped = stack.down(args.state_dir, purge=args.purge, progress=say)
+    say("Stopped." if stopped else "The embedded stack was not running.")
+    return 0
+
+
+def command_status(args: argparse.Namespace) -> int:
+    """``pdk-nb status``."""
+    from pdk_stack import stack
+    from pdk_stack.paths import state_paths
+
+    ready, rows = stack.status(args.state_dir)
+    root = state_paths(args.state_dir).root
+    if args.json:
+        print(json.dumps({"ready": ready, "state_dir": str(root), "services": [vars(row) for row in rows]}))
+        return 0 if ready else 3
+    print(f"{'SERVICE':<12} {'STATE':<9} {'PID':>7}  ADDRESS")
+    for row in rows:
+        print(f"{row.name:<12} {row.state:<9} {row.pid or '':>7}  {row.address}")
+    print(f"state: {root}")
+    say(STAND_IN if ready else "Start it with: pdk-nb up")
+    return 0 if ready else 3
+
+
+def command_env(args: argparse.Namespace) -> int:
+    """``pdk-nb env``."""
+    from pdk_stack import stack
+
+    for name, value in stack.environment(args.state_dir).items():
+        print(f"export {name}={shlex.quote(value)}")
+    return 0

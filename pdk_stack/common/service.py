@@ -1,0 +1,156 @@
+"""The shell that every embedded service shares: command line, credentials, log, readiness, shutdown.
+
+Each service is started as ``python -m pdk_stack.<service>`` by the supervisor or by hand. It
+
+* reads its secrets from a JSON file that only the user can read, never from its command line;
+* binds loopback addresses only;
+* writes a *ready file* (JSON with its addresses) once it answers, and removes it when it stops;
+* stops on SIGTERM or SIGINT, ending the processes that it started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pdk_shared.errors import PdkError, StackError
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class ServiceOptions:
+    """What every embedded service is told at its start.
+
+    Attributes:
+        state_dir: The service's own folder; everything that must survive a restart lies in it.
+        ports: Port by listener name; 0 lets the system choose.
+        credentials: Secrets by name, read from the credentials file.
+        ready_file: Where the service writes its addresses once it answers.
+        extra: The service's own arguments.
+    """
+
+    state_dir: Path
+    ports: Mapping[str, int]
+    credentials: Mapping[str, str]
+    ready_file: Path | None
+    extra: argparse.Namespace
+
+
+def parse_options(
+    name: str,
+    listeners: Sequence[str],
+    argv: Sequence[str] | None = None,
+    configure: Callable[[argparse.ArgumentParser], None] | None = None,
+) -> ServiceOptions:
+    """Read a service's command line.
+
+    Args:
+        name: The service's name, for the help text.
+        listeners: Names of its listeners; each gets a ``--<listener>-port`` flag (default 0).
+        argv: Arguments; the process's own when None.
+        configure: Adds the service's own flags to the parser.
+
+    Raises:
+        StackError: The credentials file is missing, unreadable or open to other users.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m pdk_stack.{name}")
+    parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--credentials-file", type=Path, required=True)
+    parser.add_argument("--ready-file", type=Path)
+    parser.add_argument("--log-level", default="INFO")
+    for listener in listeners:
+        parser.add_argument(f"--{listener}-port", type=int, default=0)
+    if configure:
+        configure(parser)
+    args = parser.parse_args(argv)
+    logging.basicConfig(
+        level=args.log_level,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    args.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return ServiceOptions(
+        state_dir=args.state_dir.resolve(),
+        ports={each: getattr(args, f"{each.replace('-', '_')}_port") for each in listeners},
+        credentials=read_credentials(args.credentials_file),
+        ready_file=args.ready_file,
+        extra=args,
+    )
+
+
+def read_credentials(path: Path) -> dict[str, str]:
+    """Read a credentials file: a flat JSON object that only its owner can read.
+
+    Raises:
+        StackError: It is missing, not JSON, or readable by others.
+    """
+    try:
+        mode = path.stat().st_mode
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise StackError(f"The credentials file cannot be read: {error}", where=str(path), fix="pdk-nb up") from error
+    if mode & 0o077:
+        raise StackError(
+            "The credentials file can be read by other users.",
+            where=str(path),
+            fix=f"chmod 600 {path}",
+        )
+    return {str(key): str(value) for key, value in content.items()}
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, replacing it in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as handle:
+        handle.write(text)
+    os.replace(temporary, path)
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def serve_until_signalled(options: ServiceOptions, addresses: Mapping[str, Any], stop: Callable[[], None]) -> None:
+    """Announce that the service answers, then wait for SIGTERM or SIGINT and stop it.
+
+    Args:
+        options: The service's options.
+        addresses: What to write into the ready file.
+        stop: Ends the service; called once, from the main thread.
+    """
+    ended = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: ended.set())
+    if options.ready_file:
+        write_private(options.ready_file, json.dumps({"pid": os.getpid(), **addresses}))
+    try:
+        ended.wait()
+    finally:
+        if options.ready_file:
+            options.ready_file.unlink(missing_ok=True)
+        stop()
+
+
+def run_main(main: Callable[[], None]) -> None:
+    """Run a service's main function; an error that we raise on purpose ends it without a traceback."""
+    try:
+        main()
+    except PdkError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(error.exit_code) from error

@@ -1,0 +1,38 @@
+"""Random credentials of one stack: made once, kept in files that only the user can read."""
+
+from __future__ import annotations
+
+import json
+import secrets
+
+from pdk_stack.common.service import read_credentials, write_private
+from pdk_stack.paths import StatePaths
+
+# Which secrets each service is given, and no others.
+SERVICE_SECRETS: dict[str, tuple[str, ...]] = {
+    "kubernetes": ("admin_token", "worker_token"),
+    "pachyderm": ("root_token",),
+    "determined": ("admin_password", "user_password"),
+}
+
+
+def _password() -> str:
+    # Determined's clients warn about passwords without an upper case letter, a lower case letter and a digit.
+    return f"Pd1{secrets.token_urlsafe(18)}"
+
+
+def ensure_credentials(paths: StatePaths) -> dict[str, str]:
+    """Load the stack's credentials, making those that are not there yet.
+
+    Returns:
+        All secrets by name. Each service's own credentials file is (re)written beside them.
+    """
+    known = read_credentials(paths.credentials) if paths.credentials.exists() else {}
+    for names in SERVICE_SECRETS.values():
+        for name in names:
+            if name not in known:
+                known[name] = _password() if name.endswith("password") else secrets.token_hex(24)
+    write_private(paths.credentials, json.dumps(known, indent=1))
+    for service, names in SERVICE_SECRETS.items():
+        write_private(paths.service_credentials(service), json.dumps({name: known[name] for name in names}))
+    return known

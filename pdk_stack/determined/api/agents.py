@@ -1,0 +1,102 @@
+"""The resource pool, its agent, and the agent's slots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pdk_stack.determined.api.cluster_views import agent_view, pool_view, slot_views
+from pdk_stack.determined.api.routing import Request, route
+from pdk_stack.determined.core.master import POOL
+from pdk_stack.determined.core.trial_launch import AGENT_ID
+from pdk_stack.determined.errors import forbidden, not_found
+
+
+@route("GET", "/api/v1/resource-pools")
+def pools(request: Request) -> dict[str, Any]:
+    shown, pagination = request.page([pool_view(request.master, POOL)])
+    return {"resourcePools": shown, "pagination": pagination}
+
+
+@route("GET", "/api/v1/resource-pools/{name}/workspace-bindings")
+def bindings(request: Request, name: str) -> dict[str, Any]:
+    if name != POOL:
+        raise not_found(f"resource pool {name} does not exist")
+    shown, pagination = request.page([])
+    return {"workspaceIds": shown, "pagination": pagination}
+
+
+@route("GET", "/api/v1/agents")
+def agents(request: Request) -> dict[str, Any]:
+    shown, pagination = request.page([agent_view(request.master, AGENT_ID, POOL)])
+    return {"agents": shown, "pagination": pagination}
+
+
+@route("GET", "/api/v1/agents/{name}")
+def agent(request: Request, name: str) -> dict[str, Any]:
+    return _agent(request, name)
+
+
+def _agent(request: Request, name: str) -> dict[str, Any]:
+    if name != AGENT_ID:
+        raise not_found(f"agent '{name}' not found")
+    return {"agent": agent_view(request.master, AGENT_ID, POOL)}
+
+
+def _slot(request: Request, name: str, slot: str) -> dict[str, Any]:
+    _agent(request, name)
+    found = slot_views(request.master).get(slot)
+    if found is None:
+        raise not_found(f"slot '{slot}' of agent '{name}' not found")
+    return {"slot": found}
+
+
+@route("GET", "/api/v1/agents/{name}/slots")
+def slots(request: Request, name: str) -> dict[str, Any]:
+    _agent(request, name)
+    return {"slots": list(slot_views(request.master).values())}
+
+
+@route("GET", "/api/v1/agents/{name}/slots/{slot}")
+def get_slot(request: Request, name: str, slot: str) -> dict[str, Any]:
+    return _slot(request, name, slot)
+
+
+def _enable(request: Request, slots: set[int], enabled: bool) -> None:
+    """Administrators only; without ``drain`` what runs on a slot loses it at once and waits for another."""
+    if not request.me["admin"]:
+        raise forbidden("only admin privileged users may change agents")
+    experiments = request.master.experiments
+    request.master.enable_slots(slots, enabled)
+    if not enabled and not request.get("drain"):
+        for run in experiments.runs.active():
+            if slots.intersection(run.slots):
+                experiments.runs.kill(run.trial_id)
+    experiments.schedule()
+
+
+@route("POST", "/api/v1/agents/{name}/enable")
+def enable_agent(request: Request, name: str) -> dict[str, Any]:
+    _agent(request, name)
+    _enable(request, set(range(request.master.slots.total)), True)
+    return _agent(request, name)
+
+
+@route("POST", "/api/v1/agents/{name}/disable")
+def disable_agent(request: Request, name: str) -> dict[str, Any]:
+    _agent(request, name)
+    _enable(request, set(range(request.master.slots.total)), False)
+    return _agent(request, name)
+
+
+@route("POST", "/api/v1/agents/{name}/slots/{slot}/enable")
+def enable_slot(request: Request, name: str, slot: str) -> dict[str, Any]:
+    _slot(request, name, slot)
+    _enable(request, {int(slot)}, True)
+    return _slot(request, name, slot)
+
+
+@route("POST", "/api/v1/agents/{name}/slots/{slot}/disable")
+def disable_slot(request: Request, name: str, slot: str) -> dict[str, Any]:
+    _slot(request, name, slot)
+    _enable(request, {int(slot)}, False)
+    return _slot(request, name, slot)

@@ -1,0 +1,184 @@
+"""Checkpoints: reported by trials, listed, sorted, downloaded, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from pdk_stack.determined.api.routing import Bytes, Request, route
+from pdk_stack.determined.api.views import Views
+from pdk_stack.determined.api.workspaces import number
+from pdk_stack.determined.core import checkpoint_storage
+from pdk_stack.determined.core.masking import LOAD_DATA, mask_checkpoint
+from pdk_stack.determined.errors import failed_precondition, invalid, not_found
+from pdk_stack.determined.store.documents import Document
+from pdk_stack.determined.timestamps import normalised
+
+
+def _find(request: Request, uuid: str) -> Document:
+    found = request.master.store.get("checkpoint", uuid)
+    if found is None:
+        raise not_found(f"checkpoint '{uuid}' not found")
+    return found
+
+
+def _uuid_of(text: str) -> str:
+    """A checkpoint's name is also its folder's: nothing but a UUID will do."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise invalid(f"'{text}' is not a UUID") from None
+
+
+@route("POST", "/api/v1/checkpoints")
+def report_checkpoint(request: Request) -> dict[str, Any]:
+    store, uuid = request.master.store, _uuid_of(str(request.need("uuid")))
+    task = store.get("task", str(request.need("taskId")))
+    if task is None:
+        raise not_found(f"task '{request.get('taskId')}' not found")
+    resources = {str(path): str(size) for path, size in (request.get("resources") or {}).items()}
+    config = request.master.experiments.experiment(task["experimentId"])["config"]["checkpoint_storage"]
+    if config["type"] in checkpoint_storage.READABLE:
+        size = mask_checkpoint(checkpoint_storage.checkpoint_folder(config, uuid))
+        if size is not None:
+            resources[LOAD_DATA] = str(size)
+    checkpoint = {
+        "uuid": uuid,
+        "taskId": task["taskId"],
+        "trialId": task["trialId"],
+        "experimentId": task["experimentId"],
+        "allocationId": request.get("allocationId"),
+        "reportTime": normalised(request.get("reportTime")),
+        "resources": resources,
+        "metadata": request.get("metadata") or {},
+        "state": request.get("state") or "STATE_COMPLETED",
+        "storageId": request.get("storageId"),
+    }
+    store.put("checkpoint", uuid, checkpoint, parent=task["trialId"])
+    store.ring()
+    return {}
+
+
+def _listed(request: Request, checkpoints: list[Document], experiment: Document) -> dict[str, Any]:
+    searcher = experiment["config"]["searcher"]
+    states = set(request.all("states"))
+    if states:
+        checkpoints = [each for each in checkpoints if each["state"] in states]
+    attribute, metric = request.text("sortByAttr"), request.text("sortByMetric")
+    order = request.text("orderBy")
+    if metric and attribute:
+        raise invalid("cannot use both sort_by_attr and sort_by_metric")
+    if metric or attribute == "SORT_BY_SEARCHER_METRIC":
+        if not metric and order in ("", "ORDER_BY_UNSPECIFIED"):
+            # The better ones first, whatever better means here.
+            order = "ORDER_BY_ASC" if searcher["smaller_is_better"] else "ORDER_BY_DESC"
+        rated = [(request.master.removal.metric(each, metric or searcher["metric"]), each) for each in checkpoints]
+        have = [(value, each) for value, each in rated if value is not None]
+        have.sort(key=lambda entry: entry[0], reverse=order == "ORDER_BY_DESC")
+        checkpoints = [each for _, each in have] + [each for value, each in rated if value is None]
+    else:
+        keys: dict[str, Callable[[Document], Any]] = {
+            "SORT_BY_UUID": lambda each: each["uuid"],
+            "SORT_BY_BATCH_NUMBER": lambda each: int(each["metadata"].get("steps_completed") or 0),
+            "SORT_BY_END_TIME": lambda each: each["reportTime"],
+            "SORT_BY_STATE": lambda each: each["state"],
+            "SORT_BY_TRIAL_ID": lambda each: each["trialId"],
+        }
+        default = keys["SORT_BY_END_TIME"]
+        checkpoints.sort(key=keys.get(attribute, default), reverse=order == "ORDER_BY_DESC")
+    shown, pagination = request.page(checkpoints)
+    views = Views(request.master, request.me)
+    return {"checkpoints": [views.checkpoint(each) for each in shown], "pagination": pagination}
+
+
+@route("GET", "/api/v1/experiments/{key}/checkpoints")
+def experiment_checkpoints(request: Request, key: str) -> dict[str, Any]:
+    experiment = request.master.experiments.experiment(number(key))
+    found = [
+        each
+        for trial in request.master.experiments.trials(experiment["id"])
+        for each in request.master.store.list("checkpoint", trial["id"])
+    ]
+    return _listed(request, found, experiment)
+
+
+@route("GET", "/api/v1/trials/{key}/checkpoints")
+def trial_checkpoints(request: Request, key: str) -> dict[str, Any]:
+    trial = request.master.experiments.trial(number(key))
+    experiment = request.master.experiments.experiment(trial["experimentId"])
+    return _listed(request, request.master.store.list("checkpoint", trial["id"]), experiment)
+
+
+@route("GET", "/api/v1/checkpoints/{uuid}")
+def get_checkpoint(request: Request, uuid: str) -> dict[str, Any]:
+    return {"checkpoint": Views(request.master, request.me).checkpoint(_find(request, uuid))}
+
+
+@route("POST", "/api/v1/checkpoints/{uuid}/metadata")
+def set_metadata(request: Request, uuid: str) -> dict[str, Any]:
+    _find(request, uuid)
+    metadata = request.need("checkpoint").get("metadata") or {}
+    changed = request.master.store.update("checkpoint", uuid, metadata=metadata)
+    return {"checkpoint": Views(request.master, request.me).checkpoint(changed)}
+
+
+def _delete(request: Request, uuids: list[str], globs: list[str] | None) -> None:
+    registered = request.master.removal.registered()
+    blocked = [uuid for uuid in uuids if uuid in registered]
+    for uuid in uuids:
+        _find(request, uuid)
+    if blocked:
+        raise failed_precondition(
+            f"this subset of checkpoints provided are in the model registry and cannot be deleted: {blocked}"
+        )
+    for uuid in uuids:
+        request.master.removal.delete_checkpoint(uuid, globs)
+    request.master.store.ring()
+
+
+@route("DELETE", "/api/v1/checkpoints")
+def delete_checkpoints(request: Request) -> dict[str, Any]:
+    _delete(request, [str(each) for each in request.get("checkpointUuids") or []], None)
+    return {}
+
+
+@route("POST", "/api/v1/checkpoints/rm")
+def remove_files(request: Request) -> dict[str, Any]:
+    globs = [str(each) for each in request.get("checkpointGlobs") or []]
+    _delete(request, [str(each) for each in request.get("checkpointUuids") or []], globs or None)
+    return {}
+
+
+@route("PATCH", "/api/v1/checkpoints")
+def patch_checkpoints(request: Request) -> dict[str, Any]:
+    for each in request.get("checkpoints") or []:
+        checkpoint = _find(request, str(each["uuid"]))
+        resources = (each.get("resources") or {}).get("resources")
+        if resources is None:
+            continue
+        state = "STATE_PARTIALLY_DELETED" if resources else "STATE_DELETED"
+        sizes = {str(path): str(size) for path, size in resources.items()}
+        request.master.store.update("checkpoint", checkpoint["uuid"], resources=sizes, state=state)
+    return {}
+
+
+FORMS = ("application/gzip", "application/zip", "application/x-tar")
+
+
+@route("GET", "/checkpoints/{uuid}")
+def download_checkpoint(request: Request, uuid: str) -> Bytes:
+    checkpoint = _find(request, uuid)
+    if checkpoint["state"] not in ("STATE_COMPLETED", "STATE_PARTIALLY_DELETED"):
+        raise not_found(f"checkpoint '{uuid}' is {checkpoint['state']}")
+    form = next((form for form in FORMS if form in request.accept), "application/x-tar")
+    config = request.master.experiments.experiment(checkpoint["experimentId"])["config"]
+    folder = checkpoint_storage.checkpoint_folder(config["checkpoint_storage"], uuid)
+    if not folder.is_dir():
+        raise not_found(f"the files of checkpoint '{uuid}' are not in {folder}")
+    ending = {"application/gzip": "tgz", "application/zip": "zip"}.get(form, "tar")
+    return Bytes(
+        checkpoint_storage.archive(folder, form),
+        form,
+        [("Content-Disposition", f'attachment; filename="{uuid}.{ending}"')],
+    )

@@ -1,0 +1,94 @@
+"""The master itself, its configuration and its log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from pdk_stack.determined import VERSION
+from pdk_stack.determined.api.routing import Request, Stream, route
+from pdk_stack.determined.core.master import POOL
+
+CLUSTER_NAME = "PDK Lab, embedded"
+
+
+@route("GET", "/info", open=True)
+def info(request: Request) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "master_id": request.master.master_id,
+        "cluster_id": request.master.cluster_id,
+        "cluster_name": CLUSTER_NAME,
+        "telemetry": {"enabled": False},
+        "sso_providers": None,
+    }
+
+
+@route("GET", "/health", open=True)
+def health(request: Request) -> dict[str, Any]:
+    return {"status": "up", "database": "up", "resource_managers": [{"cluster_name": CLUSTER_NAME, "status": "up"}]}
+
+
+@route("GET", "/api/v1/master", open=True)
+def master(request: Request) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "masterId": request.master.master_id,
+        "clusterId": request.master.cluster_id,
+        "clusterName": CLUSTER_NAME,
+        "telemetryEnabled": False,
+        "ssoProviders": [],
+        "externalLoginUri": "",
+        "externalLogoutUri": "",
+        "branding": "determined",
+        "rbacEnabled": False,
+        "product": "PRODUCT_UNSPECIFIED",
+        "featureSwitches": [],
+        "userManagementEnabled": True,
+        "strictJobQueueControl": False,
+        "clusterMessage": None,
+        "hasCustomLogo": False,
+    }
+
+
+@route("GET", "/api/v1/master/telemetry", open=True)
+def telemetry(request: Request) -> dict[str, Any]:
+    return {"enabled": False, "segmentKey": ""}
+
+
+@route("GET", "/api/v1/master/config")
+def config(request: Request) -> dict[str, Any]:
+    return {
+        "config": {
+            "cluster_name": CLUSTER_NAME,
+            "checkpoint_storage": {
+                **request.master.storage,
+                "save_experiment_best": 0,
+                "save_trial_best": 1,
+                "save_trial_latest": 1,
+            },
+            "resource_pools": [{"pool_name": POOL, "max_slots": request.master.slots.total}],
+            "telemetry": {"enabled": False},
+        }
+    }
+
+
+@route("GET", "/api/v1/master/logs")
+def master_logs(request: Request) -> Stream:
+    """The master's own log; following ends when the reader leaves."""
+
+    def items() -> Iterator[dict[str, Any]]:
+        lines = request.master.words
+        key, left = max(0, request.number("offset")), request.number("limit") or None
+        while True:
+            for entry in lines.after(key):
+                yield {"logEntry": {**entry, "id": entry["id"]}}
+                key = entry["id"]
+                if left is not None and (left := left - 1) <= 0:
+                    return
+            if not request.flag("follow") or request.gone():
+                return
+            time.sleep(0.5)
+
+    return Stream(items())

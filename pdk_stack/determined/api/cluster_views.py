@@ -1,0 +1,105 @@
+"""The one resource pool and the one agent as the REST surface shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pdk_stack.determined import VERSION
+from pdk_stack.determined.core.master import Master
+
+__all__ = ["agent_view", "pool_view", "slot_views"]
+
+
+def pool_view(master: Master, name: str) -> dict[str, Any]:
+    """``v1ResourcePool`` of the one pool."""
+    used = sum(len(run.slots) for run in master.experiments.runs.active())
+    text = dict.fromkeys(
+        (
+            "imageId",
+            "instanceType",
+            "masterUrl",
+            "masterCertName",
+            "startupScript",
+            "containerStartupScript",
+            "agentDockerNetwork",
+            "agentDockerRuntime",
+            "agentDockerImage",
+            "agentFluentImage",
+            "accelerator",
+            "clusterName",
+        ),
+        "",
+    )
+    return {
+        **text,
+        "name": name,
+        "description": "the processor cores of this machine",
+        "type": "RESOURCE_POOL_TYPE_STATIC",
+        "numAgents": 1,
+        "slotsAvailable": master.slots.available,
+        "slotsUsed": used,
+        "slotType": "TYPE_CPU",
+        "auxContainerCapacity": 0,
+        "auxContainersRunning": 0,
+        "defaultComputePool": True,
+        "defaultAuxPool": True,
+        "preemptible": False,
+        "minAgents": 0,
+        "maxAgents": 0,
+        "slotsPerAgent": master.slots.total,
+        "auxContainerCapacityPerAgent": 0,
+        "schedulerType": "SCHEDULER_TYPE_FAIR_SHARE",
+        "schedulerFittingPolicy": "FITTING_POLICY_BEST",
+        "location": "on-prem",
+        "maxIdleAgentPeriod": 0.0,
+        "maxAgentStartingPeriod": 0.0,
+        "details": {"priorityScheduler": None},
+        "resourceManagerMetadata": {},
+        "resourceManagerName": "embedded",
+        "stats": {
+            "queuedCount": len(master.experiments.waiting()),
+            "scheduledCount": len(master.experiments.runs.active()),
+        },
+    }
+
+
+def slot_views(master: Master) -> dict[str, dict[str, Any]]:
+    """``v1Slot`` of every slot, by number."""
+    busy = {slot: run for run in master.experiments.runs.active() for slot in run.slots}
+    slots = {}
+    for index in range(master.slots.total):
+        run, enabled = busy.get(index), master.slots.enabled(index)
+        container = {"id": run.allocation_id, "state": "STATE_RUNNING", "parent": run.task_id} if run else None
+        slots[str(index)] = {
+            "id": str(index),
+            "device": {"id": index, "brand": "", "uuid": "", "type": "TYPE_CPU"},
+            "enabled": enabled,
+            "draining": not enabled and run is not None,
+            "container": container,
+        }
+    return slots
+
+
+def agent_view(master: Master, name: str, pool: str) -> dict[str, Any]:
+    """``v1Agent`` of the one agent."""
+    slots = slot_views(master)
+    disabled = sum(not slot["enabled"] for slot in slots.values())
+    draining = sum(slot["draining"] for slot in slots.values())
+    stats = {
+        "disabled": disabled,
+        "draining": draining,
+        "total": master.slots.total,
+        "states": {"STATE_RUNNING": sum(slot["container"] is not None for slot in slots.values())},
+    }
+    return {
+        "id": name,
+        "registeredTime": master.started_at,
+        "slots": slots,
+        "containers": {},
+        "addresses": ["127.0.0.1"],
+        "enabled": disabled < master.slots.total,
+        "draining": disabled == master.slots.total and draining > 0,
+        "version": VERSION,
+        "resourcePools": [pool],
+        "slotStats": {"typeStats": {"TYPE_CPU": stats}, "brandStats": {}},
+    }

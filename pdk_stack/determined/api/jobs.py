@@ -1,0 +1,102 @@
+"""The job queue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pdk_stack.determined.api.routing import Request, route
+from pdk_stack.determined.api.views import Views
+from pdk_stack.determined.core.master import POOL
+from pdk_stack.determined.errors import invalid, not_found
+from pdk_stack.determined.store.documents import Document
+
+
+def _jobs(request: Request) -> list[dict[str, Any]]:
+    """Active experiments in the order in which they get slots; paused ones are not queued."""
+    master = request.master
+    views = Views(master, request.me)
+    held: dict[int, int] = {}
+    for run in master.experiments.runs.active():
+        held[run.experiment_id] = held.get(run.experiment_id, 0) + len(run.slots)
+    wanted: dict[int, int] = {}
+    for waiting in master.experiments.waiting():
+        wanted[waiting.experiment_id] = wanted.get(waiting.experiment_id, 0) + waiting.slots
+    found = [
+        each for each in master.store.list("experiment") if each["state"] == "ACTIVE" and not each.get("unmanaged")
+    ]
+    found.sort(key=lambda each: (not held.get(each["id"]), each["config"]["resources"]["priority"] or 42, each["id"]))
+    return [_job(views, master.user(each["userId"]), each, held, wanted, place) for place, each in enumerate(found)]
+
+
+def _job(
+    views: Views, user: Document, experiment: Document, held: dict[int, int], wanted: dict[int, int], place: int
+) -> dict[str, Any]:
+    key, resources = experiment["id"], experiment["config"]["resources"]
+    shown = views.experiment(experiment, full=False)
+    return {
+        "jobId": experiment["jobId"],
+        "entityId": str(key),
+        "type": "TYPE_EXPERIMENT",
+        "name": experiment["name"],
+        "username": user["username"],
+        "userId": user["id"],
+        "submissionTime": experiment["startTime"],
+        "resourcePool": resources["resource_pool"],
+        "isPreemptible": True,
+        "priority": resources["priority"],
+        "weight": float(resources["weight"] or 1),
+        "requestedSlots": held.get(key, 0) + wanted.get(key, 0),
+        "allocatedSlots": held.get(key, 0),
+        "progress": experiment["progress"],
+        "workspaceId": shown["workspaceId"],
+        "summary": {"state": "STATE_SCHEDULED" if held.get(key) else "STATE_QUEUED", "jobsAhead": place},
+    }
+
+
+def _listed(request: Request) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    jobs, states = _jobs(request), set(request.all("states"))
+    pool = request.text("resourcePool")
+    jobs = [
+        job
+        for job in jobs
+        if (not states or job["summary"]["state"] in states) and (not pool or job["resourcePool"] == pool)
+    ]
+    if request.descending():
+        jobs.reverse()
+    return request.page(jobs)
+
+
+@route("GET", "/api/v1/job-queues-v2")
+def list_jobs(request: Request) -> dict[str, Any]:
+    shown, pagination = _listed(request)
+    return {"jobs": [{"full": job} for job in shown], "pagination": pagination}
+
+
+@route("GET", "/api/v1/job-queues")
+def list_jobs_first_form(request: Request) -> dict[str, Any]:
+    shown, pagination = _listed(request)
+    return {"jobs": shown, "pagination": pagination}
+
+
+@route("GET", "/api/v1/job-queues/stats")
+def stats(request: Request) -> dict[str, Any]:
+    jobs = _jobs(request)
+    running = sum(job["summary"]["state"] == "STATE_SCHEDULED" for job in jobs)
+    counts = {"queuedCount": len(jobs) - running, "scheduledCount": running}
+    return {"results": [{"resourcePool": POOL, "stats": counts, "aggregates": []}]}
+
+
+@route("POST", "/api/v1/job-queues")
+def update_jobs(request: Request) -> dict[str, Any]:
+    """Change priorities; other changes of the queue are refused."""
+    by_job = {each["jobId"]: each for each in request.master.store.list("experiment")}
+    for update in request.get("updates") or []:
+        experiment = by_job.get(update.get("jobId"))
+        if experiment is None:
+            raise not_found(f"job '{update.get('jobId')}' not found")
+        unknown = [name for name in ("resourcePool", "aheadOf", "behindOf") if update.get(name)]
+        if unknown:
+            raise invalid(f"the embedded master's queue has no {unknown[0]}: change the priority instead")
+        changes = {name: update[name] for name in ("priority", "weight") if update.get(name) is not None}
+        request.master.control.set_resources(experiment["id"], **changes)
+    return {}

@@ -1,0 +1,258 @@
+"""Routes, requests and replies: what stands between HTTP and the route functions."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote
+
+from pdk_stack.determined.errors import invalid
+
+if TYPE_CHECKING:
+    from pdk_stack.determined.core.master import Master
+    from pdk_stack.determined.store.documents import Document
+
+__all__ = ["Bytes", "Request", "Route", "Router", "Stream", "route", "routes_of", "snake"]
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+KNOWN_PATHS, KNOWN_NAMES = 1024, 1024
+_WORD = re.compile(r"(?<=[a-z0-9])([A-Z])")
+
+
+@functools.lru_cache(KNOWN_NAMES)
+def snake(name: str) -> str:
+    """``timeoutSeconds`` as ``timeout_seconds``."""
+    return _WORD.sub(lambda match: "_" + match[1].lower(), name)
+
+
+@dataclass(slots=True)
+class Request:
+    """One request.
+
+    Attributes:
+        master: The master's parts.
+        user: Who asks; None for calls without a token.
+        token: The session token; empty for a trial's own calls.
+        allocation: The allocation that asks, for a trial's own calls.
+        gone: Tells whether the client has left; whoever waits asks it every second.
+        body: The JSON body; an empty map when there is none.
+    """
+
+    master: Master
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    body: Any = field(default_factory=dict)
+    user: Document | None = None
+    token: str = ""
+    allocation: str = ""
+    accept: str = ""
+    gone: Callable[[], bool] = lambda: False
+
+    @property
+    def me(self) -> Document:
+        """Who asks."""
+        assert self.user is not None
+        return self.user
+
+    def all(self, name: str) -> list[str]:
+        """All values of a query parameter, in either spelling; commas divide values too."""
+        found = self.query.get(name) or self.query.get(snake(name)) or []
+        return [value for value in found if value != ""]
+
+    def text(self, name: str, default: str = "") -> str:
+        """One query parameter."""
+        return next(iter(self.all(name)), default)
+
+    def number(self, name: str, default: int = 0) -> int:
+        """One query parameter as an integer.
+
+        Raises:
+            ApiError: It is none.
+        """
+        found = self.text(name)
+        try:
+            return int(found) if found else default
+        except ValueError:
+            raise invalid(f"type mismatch, parameter: {name}, error: {found!r} is not an integer") from None
+
+    def flag(self, name: str) -> bool | None:
+        """One query parameter as a truth value; None when absent."""
+        found = self.text(name).lower()
+        return None if not found else found in ("true", "1")
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A field of the body in either spelling; null counts as absent."""
+        if not isinstance(self.body, dict):
+            return default
+        for key in (name, snake(name)):
+            if self.body.get(key) is not None:
+                return self.body[key]
+        return default
+
+    def need(self, name: str) -> Any:
+        """A field of the body that must be there.
+
+        Raises:
+            ApiError: It is not.
+        """
+        found = self.get(name)
+        if found is None:
+            raise invalid(f"{snake(name)} is required")
+        return found
+
+    def page(self, items: list[Any]) -> tuple[list[Any], dict[str, int]]:
+        """The part of a list that the client asked for, and its ``pagination``."""
+        total, offset, limit = len(items), self.number("offset"), self.number("limit")
+        start = max(0, total + offset) if offset < 0 else min(offset, total)
+        end = total if limit <= 0 else min(start + limit, total)
+        bounds = {"offset": offset, "limit": limit, "startIndex": start, "endIndex": end, "total": total}
+        return items[start:end], bounds
+
+    def descending(self) -> bool:
+        """Whether the client wants the last first."""
+        return self.text("orderBy") == "ORDER_BY_DESC"
+
+
+@dataclass
+class Stream:
+    """A reply of many JSON lines, each sent as soon as it is there."""
+
+    items: Iterator[dict[str, Any]]
+
+
+@dataclass
+class Bytes:
+    """A reply that is not JSON."""
+
+    chunks: Iterable[bytes]
+    content_type: str
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One call: a method, a path with ``{names}``, and its function.
+
+    Attributes:
+        open: Whether it needs no token.
+        quick: Tells from a request's body whether it waits for nothing, writes with one statement at most, and its
+            reply is whole; None when that is never so.
+    """
+
+    method: str
+    path: str
+    function: Callable[..., Any]
+    open: bool
+    quick: Callable[[bytes], bool] | None
+
+
+_ROUTES: dict[str, list[Route]] = {}
+
+
+def route(
+    method: str, path: str, *, open: bool = False, quick: Callable[[bytes], bool] | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a function answer a call; it is given the request and the path's values as text.
+
+    Args:
+        open: Whether the call needs no token.
+        quick: Tells from a request's body whether it waits for nothing, writes with one statement at most, and its
+            reply is whole; such a call is spared a thread and a transaction of its own.
+    """
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        _ROUTES.setdefault(function.__module__, []).append(Route(method, path, function, open, quick))
+        return function
+
+    return register
+
+
+def routes_of(*modules: Any) -> list[Route]:
+    """The routes that modules registered."""
+    return [each for module in modules for each in _ROUTES.get(module.__name__, [])]
+
+
+class _Node:
+    """One step of a path: the steps that may follow, and the routes that end here."""
+
+    def __init__(self) -> None:
+        self.fixed: dict[str, _Node] = {}
+        self.named: dict[str, _Node] = {}
+        self.routes: dict[str, Route] = {}
+
+
+class Router:
+    """Finds the route of a path; a fixed segment is preferred to a named one, and ``{key}`` stands for a number.
+
+    Args:
+        routes: All routes.
+    """
+
+    def __init__(self, routes: list[Route]) -> None:
+        self.routes = routes
+        self._root = _Node()
+        for each in routes:
+            node = self._root
+            for part in each.path.strip("/").split("/"):
+                following = node.named if part.startswith("{") else node.fixed
+                node = following.setdefault(part.strip("{}"), _Node())
+            node.routes[each.method] = each
+
+        # A trial's reports all go to one path.
+        self._find = functools.lru_cache(KNOWN_PATHS)(self._search)
+
+    def find(self, method: str, raw_path: str) -> tuple[Route, dict[str, str]] | None:
+        """The route of a path as it was sent (still quoted), and the path's values, which are not to be changed."""
+        return self._find(method, raw_path)
+
+    def _search(self, method: str, raw_path: str) -> tuple[Route, dict[str, str]] | None:
+        return _descend(self._root, method, raw_path.strip("/").split("/"), 0)
+
+
+def _descend(node: _Node, method: str, parts: list[str], depth: int) -> tuple[Route, dict[str, str]] | None:
+    if depth == len(parts):
+        found = node.routes.get(method)
+        return (found, {}) if found else None
+    part = parts[depth]
+    if part in node.fixed and (fixed := _descend(node.fixed[part], method, parts, depth + 1)):
+        return fixed
+    for name, following in node.named.items():
+        # A word where a number belongs is another call, which this master does not have.
+        if name == "key" and not part.lstrip("-").isdigit():
+            continue
+        if named := _descend(following, method, parts, depth + 1):
+            named[1][name] = unquote(part)
+            return named
+    return None
+
+
+def read_query(text: str) -> dict[str, list[str]]:
+    """A query string's parameters."""
+    return parse_qs(text, keep_blank_values=True)
+
+
+def dump(value: Any) -> bytes:
+    """JSON as it is sent; numbers that JSON does not know become the texts that the harness sends."""
+    if value == {}:  # most of what trials send is answered with it, and setting up the encoder is not free
+        return b"{}"
+    try:
+        return _ENCODER.encode(value).encode()
+    except ValueError:
+        return _ENCODER.encode(_finite(value)).encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    if isinstance(value, float) and value != value:
+        return "NaN"
+    if value in (float("inf"), float("-inf")) and isinstance(value, float):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value

@@ -1,0 +1,59 @@
+"""Trials that use a checkpoint or a model version, for inference or to go on from it, and what they reported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pdk_stack.determined.api.models import find_version
+from pdk_stack.determined.api.routing import Request, route
+from pdk_stack.determined.api.trials import report_view
+from pdk_stack.determined.errors import not_found
+from pdk_stack.determined.store.documents import Document
+
+UNSPECIFIED = "TRIAL_SOURCE_INFO_TYPE_UNSPECIFIED"
+
+
+@route("POST", "/api/v1/trial-source-info")
+def report_source(request: Request) -> dict[str, Any]:
+    info = request.need("trialSourceInfo")
+    trial = request.master.experiments.trial(int(info["trialId"]))
+    entry = {
+        "trialId": trial["id"],
+        "checkpointUuid": info["checkpointUuid"],
+        "trialSourceInfoType": info.get("trialSourceInfoType") or UNSPECIFIED,
+        "modelId": info.get("modelId"),
+        "modelVersion": info.get("modelVersion"),
+    }
+    request.master.store.put("source_info", f"{trial['id']}/{entry['checkpointUuid']}", entry, parent=trial["id"])
+    return {"trialId": trial["id"], "checkpointUuid": entry["checkpointUuid"]}
+
+
+def _metrics(request: Request, links: list[Document]) -> dict[str, Any]:
+    """All reports of the linked trials, of the wanted kind of link and group."""
+    kind, group = request.text("trialSourceInfoType", UNSPECIFIED), request.text("metricGroup") or None
+    trials = sorted({link["trialId"] for link in links if kind in (UNSPECIFIED, link["trialSourceInfoType"])})
+    store, metrics = request.master.store, request.master.metrics
+    return {
+        "metrics": [
+            report_view(report, trial)
+            for trial in trials
+            if store.get("trial", trial) is not None
+            for report in metrics.rows(trial, group)
+        ]
+    }
+
+
+@route("GET", "/api/v1/checkpoints/{uuid}/metrics")
+def metrics_by_checkpoint(request: Request, uuid: str) -> dict[str, Any]:
+    store = request.master.store
+    if store.get("checkpoint", uuid) is None:
+        raise not_found(f"checkpoint '{uuid}' not found")
+    return _metrics(request, [link for link in store.list("source_info") if link["checkpointUuid"] == uuid])
+
+
+@route("GET", "/api/v1/models/{name}/versions/{key}/metrics")
+def metrics_by_version(request: Request, name: str, key: str) -> dict[str, Any]:
+    model, version = find_version(request, name, key)
+    links = request.master.store.list("source_info")
+    wanted = (model["id"], version["version"])
+    return _metrics(request, [link for link in links if (link["modelId"], link["modelVersion"]) == wanted])

@@ -1,0 +1,1 @@
+"""What the master does: experiments, trials, searches, checkpoints, accounts. Knows no HTTP."""

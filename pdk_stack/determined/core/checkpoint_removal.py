@@ -1,0 +1,169 @@
+"""Checkpoints that go: by an experiment's ``save_*`` policy, by request, or with their whole experiment."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import threading
+from pathlib import Path
+
+from pdk_stack.determined.core import checkpoint_storage
+from pdk_stack.determined.core.catalogue import TERMINAL
+from pdk_stack.determined.core.checkpoint_policy import Candidate, to_delete
+from pdk_stack.determined.core.experiments import Experiments
+from pdk_stack.determined.errors import failed_precondition, not_found
+from pdk_stack.determined.store.documents import Document, Store
+from pdk_stack.determined.store.metrics import Metrics, number
+from pdk_stack.determined.store.task_logs import Logs
+
+__all__ = ["Removal"]
+
+log = logging.getLogger(__name__)
+
+
+class Removal:
+    """Deletes what is not kept.
+
+    Args:
+        store: The master's database.
+        metrics: What trials reported.
+        logs: All logs.
+        experiments: All experiments; their ends start a collection.
+        cluster_id: Part of the path of TensorBoard files.
+    """
+
+    def __init__(self, store: Store, metrics: Metrics, logs: Logs, experiments: Experiments, cluster_id: str) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._logs = logs
+        self._experiments = experiments
+        self._cluster_id = cluster_id
+        experiments.on_end = self.collect_later
+
+    def registered(self) -> set[str]:
+        """Checkpoints that model versions point to; they are never deleted."""
+        return {version["checkpointUuid"] for version in self._store.list("model_version")}
+
+    def metric(self, checkpoint: Document, name: str) -> float | None:
+        """A validation metric at a checkpoint's step."""
+        steps = int(checkpoint["metadata"].get("steps_completed") or 0)
+        report = self._metrics.at(checkpoint["trialId"], "validation", steps)
+        return number(report.averages.get(name)) if report else None
+
+    def collect_later(self, experiment_id: int) -> None:
+        """Run :meth:`collect` beside whatever else happens."""
+
+        def run() -> None:
+            try:
+                self.collect(experiment_id)
+            except Exception:
+                log.exception("garbage collection of experiment %s failed", experiment_id)
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def collect(self, experiment_id: int) -> list[str]:
+        """Delete checkpoints that the experiment's policy does not keep.
+
+        Returns:
+            The deleted ones.
+        """
+        # One step for those who register a checkpoint: it is gone before they do, or kept.
+        with self._store.write():
+            experiment = self._experiments.experiment(experiment_id)
+            policy, searcher = experiment["config"]["checkpoint_storage"], experiment["config"]["searcher"]
+            found = [
+                checkpoint
+                for trial in self._experiments.trials(experiment_id)
+                for checkpoint in self._store.list("checkpoint", trial["id"])
+                if checkpoint["state"] == "STATE_COMPLETED"
+            ]
+            sources = {each.get("warmStart") for each in self._store.list("experiment")}
+            doomed = to_delete(
+                [
+                    Candidate(
+                        each["uuid"],
+                        each["trialId"],
+                        int(each["metadata"].get("steps_completed") or 0),
+                        self.metric(each, searcher["metric"]),
+                    )
+                    for each in found
+                ],
+                experiment_best=policy["save_experiment_best"],
+                trial_best=policy["save_trial_best"],
+                trial_latest=policy["save_trial_latest"],
+                smaller_is_better=searcher["smaller_is_better"],
+                kept={*self.registered(), *(each for each in sources if each)},
+            )
+            for uuid in doomed:
+                self.delete_checkpoint(uuid, None)
+            return doomed
+
+    def delete_checkpoint(self, uuid: str, globs: list[str] | None) -> None:
+        """Delete a checkpoint's files, or those that match.
+
+        Raises:
+            ApiError: There is no such checkpoint.
+        """
+        checkpoint = self._store.get("checkpoint", uuid)
+        if checkpoint is None:
+            raise not_found(f"checkpoint '{uuid}' not found")
+        config = self._experiments.experiment(checkpoint["experimentId"])["config"]
+        left = checkpoint_storage.delete_files(
+            checkpoint_storage.checkpoint_folder(config["checkpoint_storage"], uuid), globs
+        )
+        state = "STATE_PARTIALLY_DELETED" if left else "STATE_DELETED"
+        self._store.update("checkpoint", uuid, state=state, resources=left or {})
+
+    def delete_tensorboard(self, experiment_id: int) -> None:
+        """Delete an experiment's TensorBoard files."""
+        config = self._experiments.experiment(experiment_id)["config"]
+        folder = checkpoint_storage.tensorboard_folder(config["checkpoint_storage"], self._cluster_id, experiment_id)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def delete_experiment(self, key: int) -> None:
+        """Remove an ended experiment with its trials, logs, checkpoints and files.
+
+        Raises:
+            ApiError: It has not ended, or one of its checkpoints is registered.
+        """
+        with self._experiments.lock:
+            experiment = self._experiments.experiment(key)
+            if experiment["state"] not in TERMINAL:
+                raise failed_precondition(f"cannot delete experiment {key} in state {experiment['state']}")
+            trials = self._experiments.trials(key)
+            uuids = [each["uuid"] for trial in trials for each in self._store.list("checkpoint", trial["id"])]
+            blocked = sorted(self.registered().intersection(uuids))
+            if blocked:
+                raise failed_precondition(
+                    f"cannot delete experiment {key}: its checkpoints are registered as model versions: {blocked}"
+                )
+            folders = self._folders(experiment, uuids)
+            with self._store.write():
+                for uuid in uuids:
+                    self._store.delete("checkpoint", uuid)
+                for trial in trials:
+                    self._forget(trial)
+                self._store.delete_blob("model_definition", key)
+                self._store.delete("search", key)
+                self._store.delete("experiment", key)
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._store.ring()
+
+    def _folders(self, experiment: Document, uuids: list[str]) -> list[Path]:
+        config = experiment["config"]["checkpoint_storage"]
+        folders: list[Path] = []
+        with contextlib.suppress(Exception):  # storage that this master cannot reach holds nothing of ours
+            folders += [checkpoint_storage.checkpoint_folder(config, uuid) for uuid in uuids]
+            folders.append(checkpoint_storage.tensorboard_folder(config, self._cluster_id, experiment["id"]))
+        return folders
+
+    def _forget(self, trial: Document) -> None:
+        for allocation in self._store.list("allocation", trial["taskId"]):
+            self._store.delete("allocation", allocation["allocationId"])
+        self._experiments.forget(trial["id"])
+        self._metrics.delete(trial["id"])
+        self._logs.delete(trial["taskId"])
+        self._store.delete("task", trial["taskId"])
+        self._store.delete("trial", trial["id"])

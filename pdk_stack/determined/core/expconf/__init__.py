@@ -1,0 +1,1 @@
+"""Experiment configurations: the rules, the checks, and reading one."""

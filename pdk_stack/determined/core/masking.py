@@ -1,0 +1,133 @@
+"""Secrets of experiment configurations: hidden wherever people look, while the trial itself gets the real values."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pdk_stack.determined.core.expconf.reader import parse
+
+__all__ = ["LOAD_DATA", "MASK", "mask", "mask_checkpoint", "mask_submitted", "mask_text", "secret_values", "unmask"]
+
+MASK = "********"
+#: Shorter values are not looked for in running text.
+SHORTEST = 8
+_SECRET_KEYS = re.compile(
+    r"^key$|(^|_)(passwords?|passwd|passphrase|tokens?|secrets?|credentials?|connection_string"
+    r"|(secret|access|api|private|account)_key)$",
+    re.IGNORECASE,
+)
+#: Where the harness keeps the whole configuration in a checkpoint (``determined.pytorch._load``).
+LOAD_DATA = "load_data.json"
+
+
+def mask(config: dict[str, Any]) -> dict[str, Any]:
+    """A copy for people's eyes: secret values of ``data``, ``checkpoint_storage`` and the registry are masked."""
+    shown = dict(config)
+    data = shown.get("data")
+    if isinstance(data, dict):
+        shown["data"] = _masked(data, everything=False)
+    storage = shown.get("checkpoint_storage")
+    if isinstance(storage, dict):
+        shown["checkpoint_storage"] = _masked(storage, everything=False)
+    environment = shown.get("environment")
+    if isinstance(environment, dict) and environment.get("registry_auth"):
+        shown["environment"] = {**environment, "registry_auth": _masked(environment["registry_auth"], everything=False)}
+    return shown
+
+
+def _masked(node: Any, *, everything: bool) -> Any:
+    if isinstance(node, dict):
+        return {
+            key: _masked(value, everything=everything or key == "secrets" or bool(_SECRET_KEYS.search(key)))
+            for key, value in node.items()
+        }
+    if isinstance(node, list):
+        return [_masked(value, everything=everything) for value in node]
+    return MASK if everything and node not in (None, "") else node
+
+
+def secret_values(config: dict[str, Any]) -> list[str]:
+    """The values that :func:`mask` hides, longest first; those too short to be told from other text are left out."""
+    return [each for each in _hidden(config) if len(each) >= SHORTEST]
+
+
+def _hidden(config: dict[str, Any]) -> list[str]:
+    found: set[str] = set()
+
+    def collect(real: Any, shown: Any) -> None:
+        if isinstance(real, dict):
+            for key in real:
+                collect(real[key], shown[key])
+        elif isinstance(real, list):
+            for each, other in zip(real, shown, strict=True):
+                collect(each, other)
+        elif shown == MASK and real != MASK:
+            found.add(str(real))
+
+    collect(config, mask(config))
+    return sorted(found, key=lambda each: (-len(each), each))
+
+
+def mask_submitted(text: str, config: dict[str, Any]) -> str:
+    """A configuration as it was submitted, its secrets masked.
+
+    Args:
+        text: YAML.
+        config: The configuration that was made of it.
+    """
+    if not _hidden(config):
+        return text
+    # Not by replacing text: a bare mask is no YAML, and a short value may stand for something else in other places.
+    return yaml.safe_dump(mask(parse(text)), sort_keys=False)
+
+
+def mask_text(text: str, secrets: list[str]) -> str:
+    """Text with every one of the secrets masked."""
+    for each in secrets:
+        if each in text:
+            text = text.replace(each, MASK)
+    return text
+
+
+def unmask(config: dict[str, Any], original: dict[str, Any]) -> dict[str, Any]:
+    """Put back what a fork of an experiment only saw masked."""
+
+    def restore(node: Any, source: Any) -> Any:
+        if node == MASK and source is not None:
+            return source
+        if isinstance(node, dict) and isinstance(source, dict):
+            return {key: restore(value, source.get(key)) for key, value in node.items()}
+        if isinstance(node, list) and isinstance(source, list) and len(node) == len(source):
+            return [restore(value, other) for value, other in zip(node, source, strict=True)]
+        return node
+
+    return restore(config, original)
+
+
+def mask_checkpoint(folder: Path) -> int | None:
+    """Hide the secrets of the configuration that the harness put into a checkpoint; loading it needs none of them.
+
+    Returns:
+        The new size of ``load_data.json`` in bytes; None when it stays as it is.
+    """
+    path = folder / LOAD_DATA
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    config = content.get("experiment_config") if isinstance(content, dict) else None
+    if not isinstance(config, dict) or mask(config) == config:
+        return None
+    text = json.dumps({**content, "experiment_config": mask(config)})
+    # A reader sees the old file or the new one, never half of one.
+    fresh = path.with_name(f".{LOAD_DATA}.new")
+    fresh.write_text(text)
+    os.chmod(fresh, path.stat().st_mode)
+    os.replace(fresh, path)
+    return len(text.encode())

@@ -1,0 +1,129 @@
+"""The master's parts, put together; knows no HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pdk_stack.determined import VERSION
+from pdk_stack.determined.core.accounts import Accounts
+from pdk_stack.determined.core.checkpoint_removal import Removal
+from pdk_stack.determined.core.experiment_control import Control
+from pdk_stack.determined.core.experiments import Experiments
+from pdk_stack.determined.core.master_log import Words
+from pdk_stack.determined.core.scheduler import Slots
+from pdk_stack.determined.core.trial_launch import Cluster
+from pdk_stack.determined.core.trial_processes import processes_of
+from pdk_stack.determined.core.trial_runs import Runs
+from pdk_stack.determined.core.workspaces import Workspaces
+from pdk_stack.determined.store.documents import Document, Store
+from pdk_stack.determined.store.metrics import Metrics
+from pdk_stack.determined.store.task_logs import Logs
+from pdk_stack.determined.timestamps import now
+
+__all__ = ["POOL", "Master", "available_cores"]
+
+log = logging.getLogger(__name__)
+
+#: The one resource pool.
+POOL = "default"
+
+
+def available_cores() -> int:
+    """Processor cores that this process may use."""
+    try:
+        return max(1, len(os.sched_getaffinity(0)))
+    except AttributeError:  # macOS has no affinity
+        return max(1, os.cpu_count() or 1)
+
+
+class Master:
+    """Everything behind the REST surface.
+
+    Args:
+        state_dir: Where its state lies.
+        slots: Slots of the one agent; the machine's cores when 0.
+        python: The Python of trials; this process's when empty.
+    """
+
+    def __init__(self, state_dir: Path, slots: int = 0, python: str = "") -> None:
+        self.state_dir = state_dir
+        self.words = Words()
+        logging.getLogger().addHandler(self.words)
+        self.store = Store(state_dir / "master.sqlite")
+        self.accounts = Accounts(self.store)
+        self.logs = Logs(self.store)
+        self.metrics = Metrics(self.store)
+        self.workspaces = Workspaces(self.store)
+        self.slots = Slots(slots or available_cores(), (self.store.get("agent", POOL) or {}).get("disabled", ()))
+        self.experiments = Experiments(self.store, self.metrics, self.logs, self.slots)
+        self.control = Control(self.store, self.experiments)
+        self.cluster_id = self._cluster_id()
+        self.removal = Removal(self.store, self.metrics, self.logs, self.experiments, self.cluster_id)
+        self.master_id = str(uuid.uuid4())
+        self.started_at = now()
+        self._python = python or sys.executable
+
+    def _cluster_id(self) -> str:
+        with self.store.write():
+            found = self.store.get("cluster", 1)
+            if found is None:
+                found = {"id": str(uuid.uuid4())}
+                self.store.put("cluster", 1, found)
+        return str(found["id"])
+
+    def ensure_accounts(self, admin_password: str, user_password: str) -> None:
+        """The two users of a new cluster, and its first workspace and project."""
+        admin = self.accounts.ensure("admin", admin_password, admin=True)
+        self.accounts.ensure("determined", user_password, admin=False)
+        self.workspaces.ensure_defaults(admin)
+
+    def end_left_overs(self) -> None:
+        """End processes that a killed master's trials left; their experiments go on from their checkpoints."""
+        left = processes_of(self.cluster_id)
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(left, timeout=5)
+
+    def start(self, port: int) -> None:
+        """Take up unfinished experiments; trials reach this master at ``port``."""
+        cluster = Cluster(
+            cluster_id=self.cluster_id,
+            master_id=self.master_id,
+            port=port,
+            folder=self.state_dir / "runs",
+            python=self._python,
+            cores=available_cores(),
+        )
+        runs = Runs(self.store, self.accounts, self.logs, cluster, self.experiments.run_ended)
+        log.info("master %s (cluster %s) on port %s, %s slots", VERSION, self.cluster_id, port, self.slots.total)
+        self.experiments.start(runs)
+
+    def stop(self) -> None:
+        """End all trials, and close the database."""
+        self.experiments.stop()
+        self.store.close()
+
+    def enable_slots(self, slots: set[int], enabled: bool) -> None:
+        """Let slots be used or not, also after a restart."""
+        self.slots.enable(slots, enabled)
+        self.store.put("agent", POOL, {"disabled": self.slots.disabled})
+
+    @property
+    def storage(self) -> dict[str, Any]:
+        """The cluster's checkpoint storage."""
+        folder = self.state_dir / "checkpoints"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return {"type": "shared_fs", "host_path": str(folder)}
+
+    def user(self, key: int) -> Document:
+        """A user for display; a deleted one still has a name."""
+        return self.store.get("user", key) or {"id": key, "username": "", "displayName": ""}

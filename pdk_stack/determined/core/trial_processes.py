@@ -1,0 +1,125 @@
+"""Process trees of trials: started in a session of their own, read through pipes, ended whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from pdk_stack.common.service import LOOPBACK
+
+__all__ = ["end_tree", "free_port_block", "processes_of", "start"]
+
+CHUNK = 65536
+_PROC = Path("/proc/self").parent if Path("/proc/self/environ").exists() else Path("/nonexistent")
+
+
+def start(
+    command: list[str], environment: dict[str, str], folder: Path, on_output: Callable[[str, bytes], None]
+) -> tuple[subprocess.Popen[bytes], list[threading.Thread]]:
+    """Start a process tree and read what it prints.
+
+    Args:
+        on_output: Called with ``stdout`` or ``stderr`` and what came; with empty bytes at the end.
+
+    Returns:
+        The process, and the threads that read; they end when nobody can write any more.
+    """
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        start_new_session=True,
+    )
+    readers = []
+    for name, pipe in (("stdout", process.stdout), ("stderr", process.stderr)):
+        assert pipe is not None
+        thread = threading.Thread(target=_read, args=(pipe, name, on_output), daemon=True)
+        thread.start()
+        readers.append(thread)
+    return process, readers
+
+
+def _read(pipe: object, name: str, on_output: Callable[[str, bytes], None]) -> None:
+    with contextlib.closing(pipe):  # type: ignore[type-var]
+        while chunk := os.read(pipe.fileno(), CHUNK):  # type: ignore[attr-defined]
+            on_output(name, chunk)
+    on_output(name, b"")
+
+
+def processes_of(cluster_id: str, allocation_id: str | None = None) -> list[psutil.Process]:
+    """Processes of this master's trials, found by their environment: launchers start sessions of their own.
+
+    Args:
+        allocation_id: Only those of one allocation; of all when None.
+    """
+    wanted = {f"DET_CLUSTER_ID={cluster_id}".encode()}
+    if allocation_id is not None:
+        wanted.add(f"DET_ALLOCATION_ID={allocation_id}".encode())
+    found = []
+    for pid in psutil.pids():
+        if pid == os.getpid():
+            continue
+        with contextlib.suppress(psutil.Error, OSError):
+            if wanted <= _environment(pid):
+                found.append(psutil.Process(pid))
+    return found
+
+
+def _environment(pid: int) -> set[bytes]:
+    """The entries of a process's environment; empty for other users' processes."""
+    if _PROC.is_dir():
+        # Much quicker than through psutil, and this is done at the end of every run.
+        return set((_PROC / str(pid) / "environ").read_bytes().split(b"\0"))
+    return {f"{name}={value}".encode() for name, value in psutil.Process(pid).environ().items()}
+
+
+def end_tree(process: subprocess.Popen[bytes] | None, cluster_id: str, allocation_id: str) -> None:
+    """Kill every process of an allocation."""
+    if process is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    # A process may be born while others are killed: look again until there is none.
+    for _ in range(10):
+        left = processes_of(cluster_id, allocation_id)
+        if process is not None:
+            left = [each for each in left if each.pid != process.pid]
+        if not left:
+            return
+        for each in left:
+            with contextlib.suppress(psutil.Error):
+                each.kill()
+        psutil.wait_procs(left, timeout=2)
+
+
+def free_port_block(count: int, taken: set[int]) -> int:
+    """The first of ``count`` neighbouring free ports on loopback.
+
+    Args:
+        taken: Ports given out already that nobody may listen on yet.
+    """
+    for first in range(20000 + os.getpid() % 64 * 97, 32000, count):
+        block = range(first, first + count)
+        if not taken.intersection(block) and all(_is_free(port) for port in block):
+            return first
+    raise OSError("no free ports between 20000 and 32000")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True

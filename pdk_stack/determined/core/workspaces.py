@@ -1,0 +1,214 @@
+"""Workspaces and projects."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pdk_stack.determined.errors import already_exists, failed_precondition, invalid, not_found
+from pdk_stack.determined.store.documents import Document, Store
+from pdk_stack.determined.timestamps import now
+
+__all__ = ["Workspaces"]
+
+DEFAULT = "Uncategorized"
+
+
+class Workspaces:
+    """All workspaces and their projects; names do not tell upper from lower case.
+
+    Args:
+        store: The master's database.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def ensure_defaults(self, owner: Document) -> None:
+        """Workspace and project 1, which cannot be changed."""
+        if self._store.get("workspace", 1) is None:
+            self.create(DEFAULT, owner, immutable=True)
+            self.create_project(1, DEFAULT, owner, immutable=True)
+
+    def create(self, name: str, owner: Document, *, immutable: bool = False, **more: Any) -> Document:
+        """Make a workspace.
+
+        Raises:
+            ApiError: The name is empty or taken.
+        """
+        _check_name(name, "workspace")
+        with self._store.write():
+            if self.by_name(name):
+                raise already_exists(f"a workspace with the name {name} already exists")
+            key = self._store.next_id("workspace")
+            workspace = {
+                "id": key,
+                "name": name,
+                "archived": False,
+                "userId": owner["id"],
+                "immutable": immutable,
+                "pinnedBy": {},
+                "createdAt": now(),
+                "checkpointStorageConfig": None,
+                "defaultComputePool": "",
+                "defaultAuxPool": "",
+                **more,
+            }
+            self._store.put("workspace", key, workspace)
+        return workspace
+
+    def get(self, key: int) -> Document:
+        """A workspace.
+
+        Raises:
+            ApiError: There is none.
+        """
+        found = self._store.get("workspace", key)
+        if found is None:
+            raise not_found(f"workspace '{key}' not found")
+        return found
+
+    def by_name(self, name: str) -> Document | None:
+        """A workspace by name, or None."""
+        wanted = name.lower()
+        return next((each for each in self.all() if each["name"].lower() == wanted), None)
+
+    def all(self) -> list[Document]:
+        """All workspaces."""
+        return self._store.list("workspace")
+
+    def update(self, key: int, **changes: Any) -> Document:
+        """Change a workspace.
+
+        Raises:
+            ApiError: It cannot be changed, or the new name is taken.
+        """
+        workspace = self.get(key)
+        if workspace["immutable"] and set(changes) - {"pinnedBy"}:
+            raise invalid(f"workspace '{workspace['name']}' is immutable and cannot be changed")
+        if changes.get("name", workspace["name"]) != workspace["name"]:
+            _check_name(changes["name"], "workspace")
+            other = self.by_name(changes["name"])
+            if other is not None and other["id"] != key:
+                raise already_exists(f"a workspace with the name {changes['name']} already exists")
+        return self._store.update("workspace", key, **changes)
+
+    def delete(self, key: int) -> None:
+        """Delete a workspace with its empty projects.
+
+        Raises:
+            ApiError: It has experiments or models.
+        """
+        workspace = self.get(key)
+        if workspace["immutable"]:
+            raise invalid(f"workspace '{workspace['name']}' is immutable and cannot be deleted")
+        if any(model["workspaceId"] == key for model in self._store.list("model")):
+            raise failed_precondition(f"workspace '{workspace['name']}' has models: delete or move them first")
+        for project in self.projects(key):
+            self.delete_project(project["id"])
+        self._store.delete("workspace", key)
+
+    # -- projects ------------------------------------------------------------------------------------------------
+
+    def create_project(
+        self, workspace_id: int, name: str, owner: Document, *, description: str = "", immutable: bool = False
+    ) -> Document:
+        """Make a project.
+
+        Raises:
+            ApiError: The name is empty or taken, or the workspace is archived.
+        """
+        _check_name(name, "project")
+        with self._store.write():
+            workspace = self.get(workspace_id)
+            if workspace["archived"]:
+                raise failed_precondition("this workspace is archived. it cannot be edited")
+            if self.project_by_name(workspace_id, name):
+                raise already_exists(f"a project with the name {name} already exists")
+            key = self._store.next_id("project")
+            project = {
+                "id": key,
+                "name": name,
+                "workspaceId": workspace_id,
+                "description": description,
+                "notes": [],
+                "archived": False,
+                "userId": owner["id"],
+                "immutable": immutable,
+                "key": self._key(name),
+            }
+            self._store.put("project", key, project, parent=workspace_id)
+        return project
+
+    def _key(self, name: str) -> str:
+        taken = {each["key"] for each in self._store.list("project")}
+        start = (re.sub(r"[^A-Za-z0-9]", "", name)[:3] or "PRJ").upper()
+        number, key = 1, start
+        while key in taken:
+            number, key = number + 1, f"{start}{number}"
+        return key
+
+    def project(self, key: int) -> Document:
+        """A project.
+
+        Raises:
+            ApiError: There is none.
+        """
+        found = self._store.get("project", key)
+        if found is None:
+            raise not_found(f"project '{key}' not found")
+        return found
+
+    def project_by_name(self, workspace_id: int, name: str) -> Document | None:
+        """A workspace's project by name, or None."""
+        wanted = name.lower()
+        return next((each for each in self.projects(workspace_id) if each["name"].lower() == wanted), None)
+
+    def projects(self, workspace_id: int | None = None) -> list[Document]:
+        """A workspace's projects; all when None."""
+        return self._store.list("project", workspace_id)
+
+    def update_project(self, key: int, **changes: Any) -> Document:
+        """Change a project.
+
+        Raises:
+            ApiError: It cannot be changed, or the new name is taken.
+        """
+        project = self.project(key)
+        if project["immutable"]:
+            raise invalid(f"project '{project['name']}' is immutable and cannot be changed")
+        if changes.get("name", project["name"]) != project["name"]:
+            _check_name(changes["name"], "project")
+            other = self.project_by_name(project["workspaceId"], changes["name"])
+            if other is not None and other["id"] != key:
+                raise already_exists(f"a project with the name {changes['name']} already exists")
+        return self._store.update("project", key, **changes)
+
+    def move_project(self, key: int, workspace_id: int) -> None:
+        """Put a project into another workspace."""
+        self.get(workspace_id)
+        project = self.project(key)
+        if self.project_by_name(workspace_id, project["name"]):
+            raise already_exists(f"a project with the name {project['name']} already exists")
+        project["workspaceId"] = workspace_id
+        self._store.put("project", key, project, parent=workspace_id)
+
+    def delete_project(self, key: int) -> None:
+        """Delete a project.
+
+        Raises:
+            ApiError: It has experiments.
+        """
+        project = self.project(key)
+        if project["immutable"]:
+            raise invalid(f"project '{project['name']}' is immutable and cannot be deleted")
+        if self._store.count("experiment", key):
+            raise failed_precondition(f"project '{project['name']}' has experiments: delete or move them first")
+        self._store.delete("project", key)
+
+
+def _check_name(name: str, kind: str) -> None:
+    if not name or not name.strip():
+        raise invalid(f"{kind} name must not be empty")
+    if len(name) > 80:
+        raise invalid(f"name '{name}' must be at most 80 characters long")

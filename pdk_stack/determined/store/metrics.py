@@ -1,0 +1,209 @@
+"""Metrics that trials report: rows in the database, summaries in memory, rebuilt from the rows after a restart."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from pdk_stack.determined.store.documents import Store
+from pdk_stack.determined.timestamps import normalised
+
+__all__ = ["Metrics", "Report", "Summary", "number"]
+
+#: How the two well-known groups are called in a summary.
+SUMMARY_NAMES = {"training": "avg_metrics", "validation": "validation_metrics"}
+#: Only these groups count as progress of training.
+COUNTED = ("training", "validation")
+PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Report:
+    """One stored report."""
+
+    id: int
+    run_id: int
+    group: str
+    steps: int
+    end_time: str
+    averages: dict[str, Any]
+    batches: list[Any] | None
+
+
+@dataclass
+class Summary:
+    """What is known of a trial's metrics without looking through its rows.
+
+    Attributes:
+        total_batches: Highest step of a training or validation report.
+        groups: Statistics per metric, by summary name of the group.
+        validations: All validations of the searcher's metric: value and row id.
+    """
+
+    total_batches: int = 0
+    groups: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    latest: Report | None = None
+    best: Report | None = None
+    best_value: float | None = None
+
+    def add(self, report: Report, metric: str, smaller_is_better: bool) -> None:
+        """Take a report in."""
+        if report.group in COUNTED:
+            self.total_batches = max(self.total_batches, report.steps)
+        entries = self.groups.setdefault(SUMMARY_NAMES.get(report.group, report.group), {})
+        for name, value in report.averages.items():
+            _count(entries.setdefault(name, {}), value)
+        if report.group != "validation":
+            return
+        if self.latest is None or report.steps >= self.latest.steps:
+            self.latest = report
+        value = number(report.averages.get(metric))
+        if value is None:
+            return
+        better = self.best_value is None or (value < self.best_value if smaller_is_better else value > self.best_value)
+        if better:
+            self.best, self.best_value = report, value
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def _count(entry: dict[str, Any], value: Any) -> None:
+    kind = "number" if number(value) is not None or value in ("NaN", "Infinity", "-Infinity") else _kind(value)
+    known = entry.get("type", kind)
+    entry["type"] = kind if kind == known else "string"
+    entry["last"] = value
+    finite = number(value)
+    if entry["type"] != "number" or finite is None:
+        return
+    entry["count"] = entry.get("count", 0) + 1
+    entry["sum"] = entry.get("sum", 0.0) + finite
+    entry["min"] = min(entry.get("min", finite), finite)
+    entry["max"] = max(entry.get("max", finite), finite)
+    entry["mean"] = entry["sum"] / entry["count"]
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    return {str: "string", dict: "object", list: "array", type(None): "null"}.get(type(value), "string")
+
+
+class Metrics:
+    """All trials' metrics.
+
+    Args:
+        store: The master's database.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        # The store's lock, as reports are also stored within a transaction that is open already.
+        self._lock = store.lock
+        self._summaries: dict[int, Summary] = {}
+
+    def add(
+        self,
+        trial_id: int,
+        run_id: int,
+        group: str,
+        steps: int,
+        report_time: str | None,
+        averages: dict[str, Any],
+        batches: list[Any] | None,
+        *,
+        metric: str,
+        smaller_is_better: bool,
+    ) -> Report:
+        """Store a report.
+
+        Args:
+            metric: The searcher's metric.
+            smaller_is_better: Which of two values of it is the better one.
+        """
+        end_time = normalised(report_time)
+        body = {"avg": averages, **({"batch": batches} if batches else {})}
+        with self._lock:
+            summary = self._summary(trial_id, metric, smaller_is_better)
+            key = self._store.insert(
+                "insert into metrics(trial_id, run_id, metric_group, steps, end_time, body) values(?,?,?,?,?,?)",
+                (trial_id, run_id, group, steps, end_time, orjson.dumps(body).decode()),
+            )
+            report = Report(key, run_id, group, steps, end_time, averages, batches)
+            summary.add(report, metric, smaller_is_better)
+        self._store.ring()
+        return report
+
+    def summary(self, trial_id: int, metric: str, smaller_is_better: bool) -> Summary:
+        """A trial's summary."""
+        with self._lock:
+            return self._summary(trial_id, metric, smaller_is_better)
+
+    def _summary(self, trial_id: int, metric: str, smaller_is_better: bool) -> Summary:
+        found = self._summaries.get(trial_id)
+        if found is None:
+            found = Summary()
+            for report in self.rows(trial_id):
+                found.add(report, metric, smaller_is_better)
+            self._summaries[trial_id] = found
+        return found
+
+    def archive_after(self, trial_id: int, steps: int) -> None:
+        """Set reports aside that a restart from an older checkpoint will make again."""
+        with self._lock:
+            with self._store.write() as db:
+                db.execute(
+                    "update metrics set archived = 1 where trial_id = ? and steps > ? and metric_group in (?, ?)",
+                    (trial_id, steps, *COUNTED),
+                )
+            self._summaries.pop(trial_id, None)
+
+    def forget_summaries(self) -> None:
+        """Make all summaries anew when they are asked for: what they count was not stored after all."""
+        with self._lock:
+            self._summaries.clear()
+
+    def rows(self, trial_id: int, group: str | None = None) -> Iterator[Report]:
+        """A trial's reports by steps, those set aside left out."""
+        last_steps, last_id = -1, -1
+        condition = " and metric_group = ?" if group else ""
+        while True:
+            page = self._store.db.execute(
+                "select id, run_id, metric_group, steps, end_time, body from metrics where trial_id = ? "
+                f"and archived = 0{condition} and (steps, id) > (?, ?) order by steps, id limit ?",
+                [trial_id, *([group] if group else []), last_steps, last_id, PAGE],
+            ).fetchall()
+            for key, run_id, name, steps, end_time, text in page:
+                body = json.loads(text)
+                yield Report(key, run_id, name, steps, end_time, body["avg"], body.get("batch"))
+            if len(page) < PAGE:
+                return
+            last_steps, last_id = page[-1][3], page[-1][0]
+
+    def at(self, trial_id: int, group: str, steps: int) -> Report | None:
+        """The newest report of a group at a number of steps."""
+        row = self._store.db.execute(
+            "select id, run_id, metric_group, steps, end_time, body from metrics where trial_id = ? and "
+            "metric_group = ? and archived = 0 and steps = ? order by id desc limit 1",
+            (trial_id, group, steps),
+        ).fetchone()
+        if row is None:
+            return None
+        body = json.loads(row[5])
+        return Report(row[0], row[1], row[2], row[3], row[4], body["avg"], body.get("batch"))
+
+    def delete(self, trial_id: int) -> None:
+        """Forget a trial's metrics."""
+        with self._lock:
+            with self._store.write() as db:
+                db.execute("delete from metrics where trial_id = ?", (trial_id,))
+            self._summaries.pop(trial_id, None)

@@ -1,0 +1,59 @@
+"""One call on a resource, taken apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pdk_stack.kubernetes.core.selectors import Predicate, field_selector, label_selector
+from pdk_stack.kubernetes.store.kind import Kind
+
+
+@dataclass(frozen=True)
+class ResourceCall:
+    """One call on a resource, taken apart.
+
+    Attributes:
+        name: Object name; empty for the collection.
+        subresource: ``status``, ``log`` or empty.
+    """
+
+    method: str
+    kind: Kind
+    namespace: str | None
+    name: str
+    subresource: str
+    query: dict[str, str]
+    body: Any
+    accept: str
+    content_type: str
+    user_agent: str = ""
+
+    @property
+    def manager(self) -> str:
+        """Who writes, for ``managedFields``: the field manager, else the program's name."""
+        return self.query.get("fieldManager") or self.user_agent.partition("/")[0] or "unknown"
+
+    def flag(self, name: str) -> bool:
+        """A boolean query parameter; apimachinery takes only ``0`` and ``false`` as false."""
+        return name in self.query and self.query[name].lower() not in ("0", "false")
+
+    @property
+    def verb(self) -> str:
+        """The verb that roles name."""
+        if self.method in ("GET", "HEAD"):
+            return "watch" if self.flag("watch") else "get" if self.name else "list"
+        if self.method == "DELETE":
+            return "delete" if self.name else "deletecollection"
+        return {"POST": "create", "PUT": "update", "PATCH": "patch"}.get(self.method, self.method.lower())
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing shall be stored."""
+        return self.query.get("dryRun") == "All"
+
+    def matches(self) -> Predicate:
+        """Both selectors of the call."""
+        labels = label_selector(self.query.get("labelSelector", ""))
+        fields = field_selector(self.query.get("fieldSelector", ""), self.kind)
+        return lambda obj: labels(obj) and fields(obj)

@@ -1,0 +1,1 @@
+"""The ingress: predictions, routed by their Host header."""

@@ -1,0 +1,94 @@
+"""Watches: what is there, then every change, one line of JSON each."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from werkzeug.wrappers import Response
+
+from pdk_stack.kubernetes.api.calls import ResourceCall
+from pdk_stack.kubernetes.api.replies import typed
+from pdk_stack.kubernetes.api.tables import table, wants_table
+from pdk_stack.kubernetes.core.selectors import field_selector
+from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.store.columns import Object
+from pdk_stack.kubernetes.store.objects import ObjectStore
+
+# The real API's default for watches without a limit is 30 to 60 minutes.
+WATCH_SECONDS = 1800.0
+# White space before events is ignored by clients and tells us when one has gone. No line break: the Python client
+# makes an event of each line, of an empty one as well.
+PING = b" "
+HEARTBEAT_SECONDS = 10.0
+
+
+def watch(store: ObjectStore, call: ResourceCall) -> Response:
+    """The answer to a watch; it goes on until its time is over or its client has gone."""
+    media = "application/json" + (";as=Table;v=v1;g=meta.k8s.io" if wants_table(call.accept) else "")
+    return Response(_events(store, call), content_type=media, direct_passthrough=True)
+
+
+def _events(store: ObjectStore, call: ResourceCall) -> Iterator[bytes]:
+    """The lines of a watch: what is there (without a version), then every change."""
+    matches = call.matches()
+    if call.name:
+        by_name = field_selector(f"metadata.name={call.name}", call.kind)
+        selected = matches
+        matches = lambda obj: selected(obj) and by_name(obj)  # noqa: E731  one line says it best
+    as_table, headers = wants_table(call.accept), True
+
+    def line(change: str, obj: Object) -> bytes:
+        nonlocal headers
+        body: Any = typed(call.kind, obj)
+        if as_table:
+            meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+            include = call.query.get("includeObject", "")
+            body = table(call.kind, [obj], meta, include, headers=headers)
+            headers = False
+        return json.dumps({"type": change, "object": body}).encode() + b"\n"
+
+    end = time.monotonic() + float(call.query.get("timeoutSeconds") or WATCH_SECONDS)
+    start = call.query.get("resourceVersion", "")
+    # What the watcher has seen: an object that stops matching is gone for it.
+    seen: set[str] = set()
+    if start in ("", "0"):
+        objects, position = store.view(call.kind, call.namespace)
+        for obj in filter(matches, objects):
+            seen.add(obj["metadata"]["uid"])
+            yield line("ADDED", obj)
+    else:
+        position = int(start)
+        seen = {obj["metadata"]["uid"] for obj in store.view(call.kind, call.namespace)[0] if matches(obj)}
+    # Headers leave with the first byte, and kubectl does not even end without them.
+    yield PING
+    while not store.ended and (left := end - time.monotonic()) > 0:
+        with store.changed:
+            try:
+                changes = store.changes(call.kind, call.namespace, position)
+            except ApiError as error:
+                yield json.dumps({"type": "ERROR", "object": error.status()}).encode() + b"\n"
+                return
+            if not changes:
+                position = max(position, store.version)
+                store.changed.wait(min(HEARTBEAT_SECONDS, left))
+                changes = store.changes(call.kind, call.namespace, position)
+        for change in changes:
+            position = change.version
+            uid = change.object["metadata"]["uid"]
+            if matches(change.object):
+                kind_of_change = change.type
+                seen.discard(uid) if change.type == "DELETED" else seen.add(uid)
+            elif uid in seen:
+                seen.discard(uid)
+                kind_of_change = "DELETED"
+            else:
+                continue
+            yield line(kind_of_change, change.object)
+        if not changes:
+            if call.flag("allowWatchBookmarks") and not as_table:
+                yield line("BOOKMARK", {"metadata": {"resourceVersion": str(position), "creationTimestamp": None}})
+            else:
+                yield PING

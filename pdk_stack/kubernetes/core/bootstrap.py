@@ -1,0 +1,172 @@
+"""The objects that a cluster with KServe has before anybody uses it."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from typing import Any
+
+from pdk_stack.common.service import LOOPBACK
+from pdk_stack.kubernetes.api.discovery import VERSION
+from pdk_stack.kubernetes.core.admission import admit
+from pdk_stack.kubernetes.core.custom_kinds import inference_service_definition
+from pdk_stack.kubernetes.core.inference.resources import capacity
+from pdk_stack.kubernetes.core.rbac import ACCOUNT_PREFIX, MASTERS
+from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.store.columns import Object
+from pdk_stack.kubernetes.store.kind import Kind
+from pdk_stack.kubernetes.store.kinds import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    CUSTOM_RESOURCE_DEFINITIONS,
+    NAMESPACES,
+    ROLE_BINDINGS,
+    ROLES,
+    SERVICES,
+)
+from pdk_stack.kubernetes.store.objects import Change, ObjectStore
+from pdk_stack.kubernetes.store.workload_kinds import NODES
+
+SYSTEM_NAMESPACES = ("default", "kube-system", "istio-system")
+MODELS_NAMESPACE = "models"
+ACCOUNT = "pachyderm-worker"
+WORKER = f"{ACCOUNT_PREFIX}default:{ACCOUNT}"
+READ = ["get", "list", "watch"]
+WRITE = [*READ, "create", "update", "patch", "delete"]
+RBAC_GROUP = "rbac.authorization.k8s.io"
+
+# What a pipeline worker may do. The same rules are what a real cluster has to grant it.
+WORKER_RULES: dict[str, list[dict[str, Any]]] = {
+    # pachd keeps the secrets of pipelines here and reads them for its workers.
+    "default": [
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": WRITE},
+        {"apiGroups": [""], "resources": ["configmaps", "serviceaccounts"], "verbs": READ},
+    ],
+    MODELS_NAMESPACE: [
+        {
+            "apiGroups": ["serving.kserve.io"],
+            "resources": ["inferenceservices", "inferenceservices/status"],
+            "verbs": WRITE,
+        },
+        {"apiGroups": [""], "resources": ["pods", "pods/log", "events", "serviceaccounts"], "verbs": READ},
+        {"apiGroups": ["apps"], "resources": ["deployments", "replicasets"], "verbs": READ},
+    ],
+}
+CLUSTER_RULES: dict[str, list[dict[str, Any]]] = {
+    "cluster-admin": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}],
+    "edit": [
+        {
+            "apiGroups": ["", "serving.kserve.io"],
+            "resources": ["configmaps", "secrets", "serviceaccounts", "services", "pods", "inferenceservices"]
+            + ["persistentvolumeclaims"],
+            "verbs": WRITE,
+        },
+        {"apiGroups": [""], "resources": ["events", "pods/log", "namespaces"], "verbs": READ},
+        {"apiGroups": ["apps"], "resources": ["deployments", "replicasets"], "verbs": READ},
+    ],
+    "view": [
+        {
+            "apiGroups": ["", "apps", "serving.kserve.io"],
+            "resources": [
+                "configmaps",
+                "deployments",
+                "replicasets",
+                "serviceaccounts",
+                "services",
+                "pods",
+                "pods/log",
+                "events",
+                "namespaces",
+                "inferenceservices",
+            ],
+            "verbs": READ,
+        }
+    ],
+}
+
+
+def create_system_objects(store: ObjectStore, ingress_port: int) -> None:
+    """Create what is absent, and bring the ingress' address up to date."""
+    store.subscribe(lambda change: _new_namespace(store, change))
+    for name in SYSTEM_NAMESPACES:
+        namespace: Object = {"metadata": {"name": name}}
+        admit(NAMESPACES, namespace)
+        _ensure(store, NAMESPACES, None, namespace)
+    _ensure(store, NODES, None, {"metadata": {"name": "embedded"}, "status": {}})
+    node = store.get(NODES, None, "embedded")
+    # The machine may have changed since the last start.
+    size = capacity()
+    ready = [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]
+    status = {"capacity": size, "allocatable": size, "conditions": ready, "nodeInfo": _machine(node["metadata"]["uid"])}
+    status["addresses"] = [{"type": "InternalIP", "address": LOOPBACK}, {"type": "Hostname", "address": "embedded"}]
+    store.update(NODES, None, "embedded", {**node, "status": status})
+    _ensure(store, CUSTOM_RESOURCE_DEFINITIONS, None, inference_service_definition())
+    for name, rules in CLUSTER_RULES.items():
+        _ensure(store, CLUSTER_ROLES, None, {"metadata": {"name": name}, "rules": rules})
+    subject = {"kind": "Group", "apiGroup": RBAC_GROUP, "name": MASTERS}
+    _ensure(store, CLUSTER_ROLE_BINDINGS, None, _binding("cluster-admin", "ClusterRole", subject))
+    for name in WORKER_RULES:
+        _grant(store, name)
+    gateway = {
+        "metadata": {
+            "name": "istio-ingressgateway",
+            "labels": {"app": "istio-ingressgateway", "istio": "ingressgateway"},
+        },
+        "spec": {
+            "type": "LoadBalancer",
+            "clusterIP": LOOPBACK,
+            "ports": [{"name": "http2", "port": ingress_port, "targetPort": ingress_port, "protocol": "TCP"}],
+        },
+        "status": {"loadBalancer": {"ingress": [{"ip": LOOPBACK}]}},
+    }
+    with contextlib.suppress(ApiError):
+        store.delete(SERVICES, "istio-system", "istio-ingressgateway")
+    store.create(SERVICES, "istio-system", gateway)
+
+
+def _machine(uid: str) -> dict[str, str]:
+    """What a node says of its machine; clients want every field, and the machine's own ids are nobody's business.
+
+    Args:
+        uid: The node's own id, which stands for the machine's.
+    """
+    return {
+        **dict.fromkeys(("bootID", "machineID", "systemUUID"), uid),
+        "kubeProxyVersion": "",
+        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
+        "containerRuntimeVersion": "processes://0",
+        "kernelVersion": platform.release(),
+        "kubeletVersion": str(VERSION["gitVersion"]),
+        "operatingSystem": platform.system().lower(),
+        "osImage": platform.platform(terse=True),
+    }
+
+
+def _new_namespace(store: ObjectStore, change: Change) -> None:
+    """The worker's rights in the models' namespace come with the namespace."""
+    if (change.group, change.plural, change.type) == ("", NAMESPACES.plural, "ADDED"):
+        _grant(store, change.object["metadata"]["name"])
+
+
+def _grant(store: ObjectStore, namespace: str) -> None:
+    if namespace not in WORKER_RULES:
+        return
+    _ensure(store, ROLES, namespace, {"metadata": {"name": ACCOUNT}, "rules": WORKER_RULES[namespace]})
+    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": "default"}
+    _ensure(store, ROLE_BINDINGS, namespace, _binding(ACCOUNT, "Role", subject))
+
+
+def _binding(name: str, role: str, subject: dict[str, Any]) -> Object:
+    reference = {"apiGroup": RBAC_GROUP, "kind": role, "name": name}
+    return {"metadata": {"name": name}, "roleRef": reference, "subjects": [subject]}
+
+
+def _ensure(store: ObjectStore, kind: Kind, namespace: str | None, obj: Object) -> None:
+    """Create an object; one that is there already stays as people made it."""
+    obj = {"apiVersion": kind.api_version, "kind": kind.kind, **obj}
+    try:
+        store.create(kind, namespace, obj)
+    except ApiError as error:
+        # Its namespace may not be there yet.
+        if error.code not in (403, 404, 409):
+            raise

@@ -1,0 +1,136 @@
+"""The controller of InferenceServices: follows changes and keeps one worker for each service."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from pdk_stack.kubernetes.core.inference.node import Node
+from pdk_stack.kubernetes.core.inference.revision import PODS_FOLDER, revision_key
+from pdk_stack.kubernetes.core.inference.routes import Routes
+from pdk_stack.kubernetes.core.inference.status import mark_changed
+from pdk_stack.kubernetes.core.inference.worker import ServiceWorker
+from pdk_stack.kubernetes.core.volumes import Volumes
+from pdk_stack.kubernetes.store.columns import Object
+from pdk_stack.kubernetes.store.kinds import INFERENCE_SERVICES
+from pdk_stack.kubernetes.store.objects import Change, ObjectStore
+
+log = logging.getLogger(__name__)
+
+# Knative's autoscaler looks every 2 s (tick-interval).
+SCALE_SECONDS = 2.0
+PLACE_SECONDS = 5.0
+
+
+class Pods:
+    """What is behind the pods: logs and replicas.
+
+    Args:
+        folder: Where revisions keep their files.
+        workers: The services' workers, by namespace and name.
+    """
+
+    def __init__(self, folder: Path, workers: Mapping[tuple[str, str], ServiceWorker]) -> None:
+        self._folder = folder
+        self._workers = workers
+
+    def log(self, namespace: str, pod: str, container: str) -> Path | None:
+        """The log of a container of a revision's pod; None when it has written none."""
+        for folder in self._folder.glob(f"{namespace}/*/*"):
+            if pod.startswith(f"{folder.name}-deployment-"):
+                # The model is fetched once, for all pods.
+                for path in (folder / PODS_FOLDER / pod / f"{container}.log", folder / f"{container}.log"):
+                    if path.exists():
+                        return path
+        return None
+
+    def replace(self, namespace: str, pod: str) -> bool:
+        """Take a pod away and start another in its place; whether that could be done."""
+        workers = [worker for (place, _), worker in list(self._workers.items()) if place == namespace]
+        return any(worker.replace_pod(pod) for worker in workers)
+
+
+class InferenceController:
+    """Watches InferenceServices and keeps one worker for each.
+
+    Args:
+        store: The cluster's objects.
+        volumes: The folders of claims.
+        folder: Where revisions keep their files.
+    """
+
+    def __init__(self, store: ObjectStore, volumes: Volumes, folder: Path) -> None:
+        self.routes = Routes()
+        self._store = store
+        self._volumes = volumes
+        self._folder = folder
+        self._node = Node()
+        self._ended = threading.Event()
+        self._workers: dict[tuple[str, str], ServiceWorker] = {}
+        self._lock = threading.Lock()
+        self.pods = Pods(folder, self._workers)
+
+    def start(self) -> None:
+        """Serve what was served before, and follow changes from here on."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._store.subscribe(self._changed)
+        self._store.before_update(INFERENCE_SERVICES, _not_ready_when_changed)
+        threading.Thread(target=self._scale, name="autoscaler", daemon=True).start()
+        services = self._store.select(INFERENCE_SERVICES)[0]
+        # Those that served keep their places on the node; those that waited for one go on waiting.
+        services.sort(key=lambda each: not (each.get("status") or {}).get("url"))
+        for number, service in enumerate(services):
+            if number and not (service.get("status") or {}).get("url"):
+                for worker in self._workers.values():
+                    worker.placed.wait(PLACE_SECONDS)
+            mark_changed(service)
+            self._store.update(
+                INFERENCE_SERVICES,
+                service["metadata"]["namespace"],
+                service["metadata"]["name"],
+                service,
+                subresource="status",
+            )
+            self._wake(service["metadata"]["namespace"], service["metadata"]["name"])
+
+    def _changed(self, change: Change) -> None:
+        # Status writes of our own come by here too; the worker sees that nothing is to be done.
+        if change.plural == INFERENCE_SERVICES.plural and change.group == INFERENCE_SERVICES.group:
+            meta = change.object["metadata"]
+            self._wake(meta["namespace"], meta["name"])
+
+    def _wake(self, namespace: str, name: str) -> None:
+        with self._lock:
+            worker = self._workers.get((namespace, name))
+            if worker is None:
+                folder = self._folder / namespace / name
+                worker = ServiceWorker(self._store, self.routes, self._volumes, self._node, folder, namespace, name)
+                self._workers[(namespace, name)] = worker
+                worker.start()
+        worker.wake()
+
+    def _scale(self) -> None:
+        while not self._ended.wait(SCALE_SECONDS):
+            with self._lock:
+                workers = list(self._workers.values())
+            for worker in workers:
+                try:
+                    worker.scale()
+                except Exception:  # one service's trouble must not end the others' scaling
+                    log.exception("%s/%s could not be scaled", worker.namespace, worker.name)
+
+    def stop(self) -> None:
+        """Stop all workers and model servers."""
+        self._ended.set()
+        with self._lock:
+            workers = list(self._workers.values())
+        for worker in workers:
+            worker.stop()
+
+
+def _not_ready_when_changed(old: Object, new: Object) -> None:
+    """A client that waits for READY right after its change must not see the old revision's."""
+    if revision_key(old) != revision_key(new):
+        mark_changed(new)

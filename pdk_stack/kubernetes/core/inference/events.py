@@ -1,0 +1,69 @@
+"""Events about InferenceServices and pods, which ``kubectl describe`` shows."""
+
+from __future__ import annotations
+
+import uuid
+
+from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.store.columns import Object, timestamp
+from pdk_stack.kubernetes.store.kind import Kind
+from pdk_stack.kubernetes.store.kinds import EVENTS
+from pdk_stack.kubernetes.store.objects import ObjectStore
+
+
+def record_event(
+    store: ObjectStore,
+    about: Object,
+    kind: Kind,
+    severity: str,
+    reason: str,
+    message: str,
+    component: str = "v1beta1Controllers",
+) -> None:
+    """Write an event; the same event again only counts up.
+
+    Args:
+        store: The cluster's objects.
+        about: The object that it is about.
+        kind: The object's kind.
+        severity: ``Normal`` or ``Warning``.
+        reason: One word.
+        message: Text for people.
+        component: Who says it.
+    """
+    meta = about["metadata"]
+    name = f"{meta['name']}.{uuid.uuid5(uuid.NAMESPACE_URL, meta['uid'] + reason + message).hex[:16]}"
+    try:
+        event = store.get(EVENTS, meta["namespace"], name)
+        event["count"] = event.get("count", 1) + 1
+        event["lastTimestamp"] = timestamp()
+        store.update(EVENTS, meta["namespace"], name, event)
+        return
+    except ApiError as error:
+        if error.code not in (404, 409):
+            raise
+        if error.code == 409:
+            return
+    event = {
+        "metadata": {"name": name},
+        "involvedObject": {
+            "kind": kind.kind,
+            "namespace": meta["namespace"],
+            "name": meta["name"],
+            "uid": meta["uid"],
+            "apiVersion": kind.api_version,
+        },
+        "type": severity,
+        "reason": reason,
+        "message": message,
+        "source": {"component": component},
+        "count": 1,
+        "firstTimestamp": timestamp(),
+        "lastTimestamp": timestamp(),
+    }
+    try:
+        store.create(EVENTS, meta["namespace"], event)
+    except ApiError as error:
+        # The namespace may be going away with the service.
+        if error.code not in (403, 404, 409):
+            raise

@@ -1,0 +1,98 @@
+"""KServe's Python model server with a TorchServe archive: the same handler and answers, without Java.
+
+Run as ``python -m pdk_stack.kubernetes.core.inference.mar_server NAME ARCHIVE FOLDER PORT PROTOCOL``. TorchServe's
+Python loader and its KServe envelopes do the work that its worker process would do; KServe's server speaks HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import uuid
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+ENVELOPES = {"v1": "kserve", "v2": "kservev2"}
+
+
+class NoMetrics:
+    """Takes the metrics that handlers write; TorchServe's front end is not there to collect them."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_args, **_more: None
+
+
+def load(name: str, archive: Path, folder: Path, protocol: str) -> Any:
+    """Unpack an archive and load its handler as TorchServe's worker does.
+
+    Args:
+        name: The model's name.
+        archive: The ``.mar`` file.
+        folder: Where to unpack it.
+        protocol: ``v1`` or ``v2``.
+    """
+    from ts.model_loader import ModelLoaderFactory
+
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(folder)
+    manifest = json.loads((folder / "MAR-INF" / "MANIFEST.json").read_text())["model"]
+    sys.path.insert(0, str(folder))
+    loader = ModelLoaderFactory.get_model_loader()
+    return loader.load(name, str(folder), manifest["handler"], None, 1, ENVELOPES[protocol], True, None)
+
+
+def serve(name: str, archive: Path, folder: Path, port: int, protocol: str) -> None:
+    """Load the model, then serve it on loopback until SIGTERM."""
+    import uvicorn
+    from kserve import InferRequest, Model, ModelServer
+    from kserve.errors import InvalidInput
+    from kserve.protocol.rest.server import UvicornServer
+    from ts.context import RequestProcessor
+    from ts.utils.util import PredictionException
+
+    service = load(name, archive, folder, protocol)
+    # One at a time, as the one worker of TorchServe.
+    worker = ThreadPoolExecutor(1)
+
+    def predict(body: dict[str, Any], headers: dict[str, str]) -> Any:
+        context = service.context
+        context.request_ids = {0: str(uuid.uuid4())}
+        context.request_processor = [RequestProcessor(headers)]
+        context.metrics = NoMetrics()
+        return service._entry_point([{"body": body}], context)[0]
+
+    class MarModel(Model):
+        """The archive's handler as a KServe model."""
+
+        async def predict(self, payload: Any, headers: dict[str, str] | None = None, *_: Any, **__: Any) -> Any:
+            if isinstance(payload, InferRequest):
+                payload = payload.to_rest()
+            field = "instances" if protocol == "v1" else "inputs"
+            if not isinstance(payload, dict) or not isinstance(payload.get(field), list):
+                raise InvalidInput(f'Expected "{field}" to be a list')
+            try:
+                return await asyncio.get_running_loop().run_in_executor(worker, predict, payload, headers or {})
+            except PredictionException as error:
+                raise InvalidInput(error.message) from error
+
+    model = MarModel(name)
+    model.ready = True
+    server = ModelServer(http_port=port, enable_grpc=False, enable_docs_url=False)
+    server.register_model(model)
+    rest = UvicornServer(port, [], server.dataplane, server.model_repository_extension, False, log_config=None)
+    # KServe's own start() would listen on all interfaces.
+    rest.cfg.host = "127.0.0.1"
+    print(f"{name} is loaded; listening on port {port}", flush=True)
+    uvicorn.Server(rest.cfg).run()
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    # KServe's module reads the command line when it is imported.
+    sys.argv[1:] = []
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    serve(arguments[0], Path(arguments[1]), Path(arguments[2]), int(arguments[3]), arguments[4])

@@ -1,0 +1,222 @@
+"""A replica: one model server of a revision, shown as a pod, kept up by a thread of its own.
+
+It waits for a place on the node and for the model's files, starts the server, and starts it again when it ends, with
+the kubelet's pauses in between (``pkg/kubelet``: at once, then 10 s, twice as long each time, at most 5 minutes).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reason, Superseded
+from pdk_stack.kubernetes.core.inference.model_server import ModelServer
+from pdk_stack.kubernetes.core.inference.node import Node
+from pdk_stack.kubernetes.core.inference.upstream import Upstream
+
+log = logging.getLogger(__name__)
+
+LOAD_SECONDS = 120.0
+# So long a pod may wait for a place until its Deployment says that it does not get on (progressDeadlineSeconds).
+PROGRESS_SECONDS = 600.0
+BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS = 10.0, 300.0
+# So long a server has to live for its earlier ends to be forgotten.
+GOOD_SECONDS = 600.0
+
+# What a replica is at: waits for a place, for its model (which cannot be fetched yet), loads it, serves, has failed.
+Step = Literal["Unschedulable", "Fetching", "FetchFailed", "Loading", "Ready", "Failed"]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why a step does not go on.
+
+    Attributes:
+        reason: One word for programs, e.g. ``OOMKilled``.
+        message: Text for people.
+        exit_code: Exit code of the process.
+        final: Whether its Deployment says that it does not get on.
+    """
+
+    reason: str = ""
+    message: str = ""
+    exit_code: int = 1
+    final: bool = False
+
+    @classmethod
+    def of(cls, error: Exception, *, final: bool = False) -> Trouble:
+        """What an error says."""
+        reason = getattr(error, "reason", Reason.MODEL_LOAD_FAILED)
+        word = reason.value if isinstance(reason, Reason) else Reason.MODEL_LOAD_FAILED.value
+        return cls(word, str(error)[:1000], getattr(error, "exit_code", 1), final)
+
+
+@dataclass(frozen=True)
+class PodState:
+    """What a pod shows of its replica."""
+
+    pod: str
+    step: Step
+    trouble: Trouble = Trouble()
+    restarts: int = 0
+
+
+class Replica:
+    """One server.
+
+    Args:
+        pod: Name of its pod.
+        server: The model server.
+        body: A request that warms it up.
+        changed: Notified, and held, when the state changes.
+        told: Called after each change, without the lock.
+
+    Attributes:
+        inflight: Requests that it works on; kept by the pool under ``changed``.
+        starts: How often its server was started.
+        turn: When it last got a request, counted in requests.
+        ready: Whether it may get requests.
+        failure: How the last start or run ended; None while it goes on.
+    """
+
+    def __init__(
+        self,
+        pod: str,
+        server: ModelServer,
+        body: bytes,
+        changed: threading.Condition,
+        told: Callable[[Replica], None],
+    ) -> None:
+        self.pod = pod
+        self.server = server
+        self.upstream = Upstream(0)
+        self.inflight = 0
+        self.ready = False
+        self.step: Step = "Unschedulable"
+        self.trouble = Trouble()
+        self.restarts = 0
+        self.failure: Exception | None = None
+        self.turn = 0
+        self.starts = 0
+        self._shown: PodState | None = None
+        self._body = body
+        self._changed = changed
+        self._told = told
+        self._stopping = threading.Event()
+        self._kick = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._free: Callable[[], None] = lambda: None
+
+    def start(self, node: Node, key: str, requests: Mapping[str, float], fetched: threading.Event) -> None:
+        """Keep it up from here on.
+
+        Args:
+            node: Where it needs a place.
+            key: Its name there.
+            requests: What it asks for.
+            fetched: Set once the model's files are there.
+        """
+        self._free = lambda: node.free(key)
+        # At once, so that who comes first is served first.
+        node.place(key, requests)
+        arguments = (node, key, requests, fetched)
+        self._thread = threading.Thread(target=self._run, args=arguments, name=f"pod-{self.pod}", daemon=True)
+        self._thread.start()
+
+    def halt(self) -> None:
+        """End the server for good; the pod stays to be looked at, and keeps its place."""
+        self._stopping.set()
+        self._kick.set()
+        self.ready = False
+        self.server.stop()
+        if self._thread is not None:
+            self._thread.join(30)
+        self.upstream.close()
+
+    def stop(self) -> None:
+        """End the server and give the place up."""
+        self.halt()
+        self._free()
+
+    def kick(self) -> None:
+        """Do not pause any longer before the next start: somebody asks."""
+        self._kick.set()
+
+    @property
+    def state(self) -> PodState:
+        """What its pod shows."""
+        return PodState(self.pod, self.step, self.trouble, self.restarts)
+
+    def _run(self, node: Node, key: str, requests: Mapping[str, float], fetched: threading.Event) -> None:
+        try:
+            began = time.monotonic()
+            while why := node.place(key, requests):
+                late = time.monotonic() - began > PROGRESS_SECONDS
+                self._enter("Unschedulable", Trouble(Reason.UNSCHEDULABLE.value, why, final=late))
+                node.wait(1.0)
+                if self._stopping.is_set():
+                    return
+            self._enter("Fetching")
+            while not fetched.wait(0.1):
+                if self._stopping.is_set():
+                    return
+            self._keep_up()
+        except Exception:  # a thread without a caller
+            log.exception("%s is not kept up any more", self.pod)
+        finally:
+            self.server.stop()
+
+    def _keep_up(self) -> None:
+        """Start the server, again and again, until it is not wanted."""
+        ends = 0
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            error = self._serve()
+            if error is None or self._stopping.is_set():
+                return
+            log.warning("%s: %s", self.pod, error)
+            ends = 1 if time.monotonic() - began > GOOD_SECONDS else ends + 1
+            self._kick.clear()
+            self._enter("Failed", Trouble.of(error), error)
+            if ends > 1:
+                self._kick.wait(min(BACK_OFF_SECONDS * 2 ** (ends - 2), MAX_BACK_OFF_SECONDS))
+            self.restarts += 1
+
+    def _serve(self) -> Exception | None:
+        """One life of the server; how it ended, None when it was not wanted any more."""
+        self.starts += 1
+        self._enter("Loading", self.trouble)
+        try:
+            self.server.start()
+            self.server.wait_ready(LOAD_SECONDS, self._stopping.is_set)
+            self.server.warm_up(self._body)
+        except Superseded:
+            return None
+        except (ModelServerError, OSError) as error:
+            self.server.stop()
+            return error
+        self.upstream = Upstream(self.server.inference_port)
+        self._enter("Ready", self.trouble, ready=True)
+        end = self.server.wait_end()
+        with self._changed:
+            self.ready = False
+            self._changed.notify_all()
+        self.upstream.close()
+        # Workers may outlive the front end.
+        self.server.stop()
+        return end
+
+    def _enter(
+        self, step: Step, trouble: Trouble | None = None, failure: Exception | None = None, *, ready: bool = False
+    ) -> None:
+        trouble = trouble or Trouble()
+        with self._changed:
+            self.step, self.trouble, self.failure, self.ready = step, trouble, failure, ready
+            self._changed.notify_all()
+        if self.state != self._shown and not self._stopping.is_set():
+            self._shown = self.state
+            self._told(self)

@@ -1,0 +1,119 @@
+"""What a service's worker tells the world: the status, events, and the objects of its revisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pdk_stack.kubernetes.core.inference.events import record_event
+from pdk_stack.kubernetes.core.inference.replica import PodState, Replica, Trouble
+from pdk_stack.kubernetes.core.inference.revision import revision_key
+from pdk_stack.kubernetes.core.inference.status import Failure, Phase, Traffic, service_status
+from pdk_stack.kubernetes.core.inference.workloads import CONTAINER, NODE, Workload
+from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.store.columns import Object
+from pdk_stack.kubernetes.store.kinds import INFERENCE_SERVICES
+from pdk_stack.kubernetes.store.objects import ObjectStore
+from pdk_stack.kubernetes.store.workload_kinds import PODS
+
+SCHEDULER, KUBELET = "default-scheduler", "kubelet"
+
+
+class Reporter:
+    """Writes what is known of one InferenceService.
+
+    Args:
+        store: The cluster's objects.
+        namespace: The service's namespace.
+        name: The service's name.
+        copies: How many pods a revision has, by its name.
+    """
+
+    def __init__(self, store: ObjectStore, namespace: str, name: str, copies: Callable[[str], int]) -> None:
+        self._store = store
+        self._namespace = namespace
+        self._name = name
+        self._copies = copies
+
+    def current(self) -> Object | None:
+        """The service as it is now; None when it is gone."""
+        try:
+            return self._store.get(INFERENCE_SERVICES, self._namespace, self._name)
+        except ApiError:
+            return None
+
+    def event(self, service: Object, kind: str, reason: str, message: str) -> None:
+        """Write an event; the same again only counts up."""
+        record_event(self._store, service, INFERENCE_SERVICES, kind, reason, message)
+
+    def show(
+        self,
+        service: Object,
+        revision: str,
+        pods: Sequence[PodState],
+        failure: Trouble | None = None,
+        changed: Replica | None = None,
+    ) -> None:
+        """Bring a revision's Deployment, ReplicaSet and Pods up to date.
+
+        Args:
+            service: The service.
+            revision: The revision's name.
+            pods: Its replicas' states.
+            failure: Why the controller has given the revision up.
+            changed: The replica that this is about: its pod gets an event.
+        """
+        found = Workload(self._store, service, revision).show(pods, failure)
+        if changed is None or changed.pod not in found:
+            return
+        pod, trouble = found[changed.pod], changed.trouble
+        if changed.step == "Unschedulable":
+            record_event(self._store, pod, PODS, "Warning", "FailedScheduling", trouble.message, SCHEDULER)
+        elif changed.step == "Fetching":
+            text = f"Successfully assigned {self._namespace}/{changed.pod} to {NODE}"
+            record_event(self._store, pod, PODS, "Normal", "Scheduled", text, SCHEDULER)
+        elif changed.step == "Loading":
+            text = f"Started container {CONTAINER}"
+            record_event(self._store, pod, PODS, "Normal", "Started", text, KUBELET)
+        elif changed.step == "Failed":
+            text = f"Back-off restarting failed container {CONTAINER} in pod {changed.pod}: {trouble.message}"
+            record_event(self._store, pod, PODS, "Warning", "BackOff", text, KUBELET)
+
+    def gone(self, service: Object, revision: str) -> None:
+        """Delete a revision's objects."""
+        Workload(self._store, service, revision).remove()
+
+    def status(
+        self,
+        service: Object,
+        created: str,
+        traffic: Traffic,
+        phase: Phase,
+        failure: Failure | None = None,
+        waiting: str = "",
+    ) -> None:
+        """Write the status, unless the object has gone.
+
+        Args:
+            service: The service as the worker saw it.
+            created: Name of the latest revision.
+            traffic: Which revisions serve.
+            phase: What the latest revision is doing.
+            failure: Why it failed.
+            waiting: What it waits for, as long as that is no failure.
+        """
+        for _ in range(5):
+            current = self.current()
+            if current is None or current["metadata"]["uid"] != service["metadata"]["uid"]:
+                return
+            if phase == "Loaded" and revision_key(current) != revision_key(service):
+                # Ready is said of the newest spec only; this one was changed meanwhile.
+                phase = "Pending"
+            current["status"] = service_status(
+                current, created, traffic, phase, failure, waiting, self._copies(created)
+            )
+            try:
+                self._store.update(INFERENCE_SERVICES, self._namespace, self._name, current, subresource="status")
+                return
+            except ApiError as error:
+                if error.code == 404:
+                    return

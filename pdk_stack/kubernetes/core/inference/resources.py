@@ -1,0 +1,147 @@
+"""Resource requests and limits on a single machine: what fits, and what a model server may use."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+
+from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reason
+from pdk_stack.kubernetes.store.columns import Object
+
+# Suffixes of quantities (k8s.io/apimachinery/pkg/api/resource).
+SUFFIXES = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
+SUFFIXES |= {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50, "Ei": 2.0**60}
+# What KServe's webhook fills in (pkg/apis/serving/v1beta1/component.go).
+DEFAULT_RESOURCES = {"cpu": "1", "memory": "2Gi"}
+# Annotation with the fields of ``resources`` that were filled in.
+FILLED_IN = "embedded/default-resources"
+GUARD_POLL_S = 1.0
+
+
+def quantity(text: Any) -> float:
+    """A Kubernetes quantity as a number.
+
+    Raises:
+        ValueError: It is none.
+    """
+    value = str(text).strip()
+    for suffix in sorted(SUFFIXES, key=len, reverse=True):
+        if value.endswith(suffix):
+            return float(value[: -len(suffix)]) * SUFFIXES[suffix]
+    return float(value)
+
+
+def capacity() -> dict[str, str]:
+    """What the machine has, as a node reports it."""
+    memory = psutil.virtual_memory().total // 1024
+    disk = psutil.disk_usage("/").total // 1024
+    size = {"cpu": str(psutil.cpu_count() or 1), "memory": f"{memory}Ki", "ephemeral-storage": f"{disk}Ki"}
+    return {**size, "pods": "110"}
+
+
+def custom_container(predictor: dict[str, Any]) -> dict[str, Any] | None:
+    """The container that serves, when the predictor is a custom one: ``kserve-container``, else the first."""
+    if isinstance(predictor.get("model"), dict):
+        return None
+    containers = [each for each in predictor.get("containers") or [] if isinstance(each, dict)]
+    named = (each for each in containers if each.get("name") == "kserve-container")
+    return next(named, containers[0] if containers else None)
+
+
+def container_of(predictor: dict[str, Any]) -> dict[str, Any]:
+    """What serves: the model, which is a container with more fields, or a container of the user's own."""
+    return custom_container(predictor) or predictor.get("model") or {}
+
+
+def fill_in(service: Object) -> None:
+    """Give a model the requests and limits that KServe's webhook gives it, and note which nobody asked for.
+
+    Those are not counted and not enforced here: a laptop of two CPUs has room for more than two small models, and an
+    update needs room for the old and the new one. Whoever asks for as much in so many words is taken at their word.
+    """
+    model = service["spec"]["predictor"].get("model")
+    if not isinstance(model, dict):
+        return
+    notes: dict[str, str] = service["metadata"].get("annotations") or {}
+    noted = set(notes.get(FILLED_IN, "").split(","))
+    resources: dict[str, Any] = model.get("resources") or {}
+    filled = []
+    for field in ("limits", "requests"):
+        given = resources.get(field) or {}
+        for name, value in DEFAULT_RESOURCES.items():
+            if name not in given or (f"{field}.{name}" in noted and str(given[name]) == value):
+                filled.append(f"{field}.{name}")
+        resources[field] = {**DEFAULT_RESOURCES, **given}
+    model["resources"] = resources
+    notes = {key: value for key, value in notes.items() if key != FILLED_IN}
+    if filled:
+        notes[FILLED_IN] = ",".join(filled)
+    if notes or service["metadata"].get("annotations") is not None:
+        service["metadata"]["annotations"] = notes
+
+
+def asked(service: Object) -> dict[str, dict[str, Any]]:
+    """The ``requests`` and ``limits`` of what serves, without what was filled in."""
+    noted = ((service["metadata"].get("annotations") or {}).get(FILLED_IN) or "").split(",")
+    given = container_of(service["spec"]["predictor"]).get("resources") or {}
+    return {
+        field: {name: value for name, value in (given.get(field) or {}).items() if f"{field}.{name}" not in noted}
+        for field in ("requests", "limits")
+    }
+
+
+def requests_of(service: Object) -> dict[str, float]:
+    """What one replica asks of the node, by resource name; a limit without a request is one, as in Kubernetes.
+
+    Raises:
+        ModelServerError: An amount is no quantity.
+    """
+    given = asked(service)
+    stated = (container_of(service["spec"]["predictor"]).get("resources") or {}).get("requests") or {}
+    wanted = {**{name: value for name, value in given["limits"].items() if name not in stated}, **given["requests"]}
+    try:
+        return {name: quantity(value) for name, value in wanted.items()}
+    except ValueError as error:
+        raise ModelServerError(f"resources: {error}", reason=Reason.INVALID_SPEC) from error
+
+
+def memory_limit(service: Object) -> int:
+    """Bytes that a model server may use; 0 for no limit."""
+    return int(quantity(asked(service)["limits"].get("memory", 0)))
+
+
+def memory_of(pid: int) -> int:
+    """Bytes of a process and its children; shared pages count once."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        parent = psutil.Process(pid)
+        for each in [parent, *parent.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                info = each.memory_full_info()
+                total += getattr(info, "pss", 0) or info.uss
+    return total
+
+
+def guard_memory(pid: int, limit: int, on_exceeded: Callable[[int], None]) -> None:
+    """Watch a process from a thread of its own until it ends.
+
+    Args:
+        pid: The process.
+        limit: Bytes.
+        on_exceeded: Told the bytes, once, when it uses more.
+    """
+
+    def watch() -> None:
+        while psutil.pid_exists(pid):
+            used = memory_of(pid)
+            if used > limit:
+                on_exceeded(used)
+                return
+            time.sleep(GUARD_POLL_S)
+
+    threading.Thread(target=watch, name=f"memory-{pid}", daemon=True).start()

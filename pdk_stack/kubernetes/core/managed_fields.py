@@ -1,0 +1,244 @@
+"""Who owns which field: ``metadata.managedFields`` and server-side apply.
+
+Source: ``sigs.k8s.io/structured-merge-diff`` and the field manager of ``k8s.io/apimachinery``. Paths are tuples of
+``f:<name>`` and, in lists that have a key, ``k:{"name":"x"}``; lists of custom resources are one value each.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import defaultdict
+from typing import Any
+
+from pdk_stack.kubernetes.core.patches import MERGE_KEYS, merge_patch, strategic_merge_patch
+from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.store.columns import Object, timestamp
+from pdk_stack.kubernetes.store.kind import Kind
+
+Path = tuple[str, ...]
+# Fields that belong to nobody (stripMeta of the field manager).
+UNOWNED = {
+    ("f:apiVersion",),
+    ("f:kind",),
+    *(
+        ("f:metadata", f"f:{name}")
+        for name in (
+            "name",
+            "namespace",
+            "creationTimestamp",
+            "selfLink",
+            "uid",
+            "resourceVersion",
+            "generation",
+            "managedFields",
+            "clusterName",
+            "deletionTimestamp",
+        )
+    ),
+}
+
+
+def owned_paths(kind: Kind, obj: Object) -> dict[Path, Any]:
+    """The leaves of an object with their values."""
+    found: dict[Path, Any] = {}
+
+    def walk(value: Any, path: Path, name: str) -> None:
+        if path in UNOWNED or path[:2] == ("f:metadata", "f:managedFields"):
+            return
+        if isinstance(value, dict) and value:
+            for key, each in value.items():
+                walk(each, (*path, f"f:{key}"), key)
+            return
+        if _keyed(kind, name, value):
+            key = MERGE_KEYS[name]
+            for item in value:
+                for inner, each in item.items():
+                    walk(each, (*path, _item(key, item), f"f:{inner}"), inner)
+            return
+        if path:
+            found[path] = value
+
+    walk(obj, (), "")
+    return found
+
+
+def _keyed(kind: Kind, name: str, value: Any) -> bool:
+    if kind.custom or name not in MERGE_KEYS or not isinstance(value, list) or not value:
+        return False
+    return all(isinstance(each, dict) and MERGE_KEYS[name] in each for each in value)
+
+
+def _item(key: str, item: dict[str, Any]) -> str:
+    return "k:" + json.dumps({key: item[key]}, separators=(",", ":"))
+
+
+def encode(paths: set[Path]) -> dict[str, Any]:
+    """Paths as ``fieldsV1``."""
+    tree: dict[str, Any] = {}
+    for path in sorted(paths):
+        node = tree
+        for part in path:
+            node = node.setdefault(part, {})
+    return tree
+
+
+def decode(tree: dict[str, Any], prefix: Path = ()) -> set[Path]:
+    """``fieldsV1`` as paths."""
+    found: set[Path] = set()
+    for part, inner in tree.items():
+        if part != ".":
+            found |= decode(inner, (*prefix, part)) if inner else {(*prefix, part)}
+    return found
+
+
+Owners = dict[tuple[str, str, str], set[Path]]
+
+
+def _owners(obj: Object) -> Owners:
+    return {
+        (each["manager"], each["operation"], each.get("subresource", "")): decode(each.get("fieldsV1") or {})
+        for each in obj["metadata"].get("managedFields") or []
+    }
+
+
+def _write_owners(kind: Kind, obj: Object, owners: Owners, before: Object | None) -> None:
+    old = {
+        (each["manager"], each["operation"], each.get("subresource", "")): each
+        for each in ((before or {}).get("metadata") or {}).get("managedFields") or []
+    }
+    entries = []
+    for (manager, operation, subresource), paths in owners.items():
+        if not paths:
+            continue
+        fields = encode(paths)
+        known = old.get((manager, operation, subresource))
+        entry = {
+            "manager": manager,
+            "operation": operation,
+            "apiVersion": kind.api_version,
+            "time": known["time"] if known and known["fieldsV1"] == fields else timestamp(),
+            "fieldsType": "FieldsV1",
+            "fieldsV1": fields,
+        }
+        entries.append({**entry, "subresource": subresource} if subresource else entry)
+    if entries:
+        obj["metadata"]["managedFields"] = entries
+    else:
+        obj["metadata"].pop("managedFields", None)
+
+
+def track(kind: Kind, before: Object | None, after: Object, manager: str, subresource: str = "") -> None:
+    """Note in place which fields a create, update or patch changed.
+
+    Args:
+        kind: The object's kind.
+        before: The stored object; None for a new one.
+        after: What will be stored.
+        manager: Who writes.
+        subresource: ``status`` or empty.
+    """
+    was = owned_paths(kind, before) if before else {}
+    now = owned_paths(kind, after)
+    changed = {path for path, value in now.items() if path not in was or was[path] != value}
+    owners = _owners(before) if before else {}
+    for paths in owners.values():
+        paths -= changed
+        paths &= set(now)
+    if changed:
+        owners.setdefault((manager, "Update", subresource), set()).update(changed)
+    _write_owners(kind, after, owners, before)
+
+
+def apply(kind: Kind, current: Object | None, wanted: Object, manager: str, *, force: bool) -> Object:
+    """Server-side apply.
+
+    Args:
+        kind: The object's kind.
+        current: The stored object; None when there is none.
+        wanted: What the manager wants to be so; what it wanted before and wants no more is taken away.
+        manager: Who applies.
+        force: Take fields over that others own with another value.
+
+    Returns:
+        The object to store.
+
+    Raises:
+        ApiError: 409 naming each field in conflict and its owner.
+    """
+    asked = owned_paths(kind, wanted)
+    mine = (manager, "Apply", "")
+    if current is None:
+        result = copy.deepcopy(wanted)
+        _write_owners(kind, result, {mine: set(asked)}, None)
+        return result
+    have = owned_paths(kind, current)
+    owners = _owners(current)
+    conflicts: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    for key, paths in owners.items():
+        if key == mine:
+            continue
+        for path in sorted(paths & set(asked)):
+            if have.get(path) != asked[path]:
+                conflicts[(key[0], key[1])].append(path)
+                if force:
+                    paths.discard(path)
+    if conflicts and not force:
+        raise _conflict(kind, conflicts)
+    given = {key: value for key, value in wanted.items()}
+    given["metadata"] = {key: value for key, value in wanted["metadata"].items() if key != "managedFields"}
+    result = merge_patch(current, given) if kind.custom else strategic_merge_patch(current, given)
+    left = owners.get(mine, set()) - set(asked)
+    for path in left:
+        if not any(path in paths for key, paths in owners.items() if key != mine):
+            _remove(result, path)
+    owners[mine] = set(asked)
+    _write_owners(kind, result, owners, current)
+    return dict(result)
+
+
+def _remove(node: Any, path: Path) -> None:
+    """Take a field away, and what has become empty by that."""
+    part, rest = path[0], path[1:]
+    if part.startswith("k:"):
+        wanted = json.loads(part[2:])
+        for item in [each for each in node if wanted.items() <= each.items()]:
+            _remove(item, rest)
+            if not item or item.keys() <= wanted.keys():
+                node.remove(item)
+        return
+    name = part[2:]
+    if not isinstance(node, dict) or name not in node:
+        return
+    if rest:
+        _remove(node[name], rest)
+        if not node[name]:
+            del node[name]
+    else:
+        del node[name]
+
+
+def _text(path: Path) -> str:
+    text = ""
+    for part in path:
+        if part.startswith("k:"):
+            text += "[" + ",".join(f'{key}="{value}"' for key, value in json.loads(part[2:]).items()) + "]"
+        else:
+            text += f".{part[2:]}"
+    return text
+
+
+def _conflict(kind: Kind, conflicts: dict[tuple[str, str], list[Path]]) -> ApiError:
+    causes = []
+    lines = []
+    for (manager, _), paths in conflicts.items():
+        who = f'with "{manager}" using {kind.api_version}'
+        for path in paths:
+            causes.append({"reason": "FieldManagerConflict", "message": f"conflict {who}", "field": _text(path)})
+        if len(paths) == 1:
+            lines.append(f"conflict {who}: {_text(paths[0])}")
+        else:
+            lines.append(f"conflicts {who}:\n" + "\n".join(f"- {_text(path)}" for path in paths))
+    count = f"{len(causes)} conflict{'s' if len(causes) != 1 else ''}"
+    message = f"Apply failed with {count}: " + "\n".join(lines)
+    return ApiError(409, "Conflict", message, {"causes": causes})

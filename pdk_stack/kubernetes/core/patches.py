@@ -1,0 +1,137 @@
+"""The three patch types of the API, as plain functions on documents.
+
+Sources: RFC 7386 (merge patch), RFC 6902 (JSON patch), ``k8s.io/apimachinery/pkg/util/strategicpatch``.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from pdk_stack.kubernetes.errors import ApiError, bad_request
+
+# Lists that strategic merge joins by a key (patchMergeKey in k8s.io/api's types).
+MERGE_KEYS = {
+    "conditions": "type",
+    "containers": "name",
+    "env": "name",
+    "imagePullSecrets": "name",
+    "initContainers": "name",
+    "ownerReferences": "uid",
+    "ports": "port",
+    "secrets": "name",
+    "volumeMounts": "mountPath",
+    "volumes": "name",
+}
+REJECTED = "the server rejected our request due to an error in our request"
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """Apply an RFC 7386 merge patch; the inputs stay as they are."""
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge_patch(result.get(key), value)
+    return result
+
+
+def strategic_merge_patch(target: Any, patch: Any, field: str = "") -> Any:
+    """Apply a strategic merge patch: lists with a merge key are joined item by item."""
+    if isinstance(patch, dict):
+        if patch.get("$patch") == "replace":
+            return {key: copy.deepcopy(value) for key, value in patch.items() if key != "$patch"}
+        result = dict(target) if isinstance(target, dict) else {}
+        for key, value in patch.items():
+            if key.startswith("$"):
+                continue
+            if value is None:
+                result.pop(key, None)
+            else:
+                result[key] = strategic_merge_patch(result.get(key), value, key)
+        return result
+    is_list = isinstance(patch, list) and all(isinstance(each, dict) for each in patch)
+    if is_list and field in MERGE_KEYS:
+        return _merge_list(target or [], patch, MERGE_KEYS[field])
+    return copy.deepcopy(patch)
+
+
+def _merge_list(original: list[Any], patch: list[Any], key: str) -> list[Any]:
+    """Join two lists; items that only the patch has come before those that only the server has."""
+    by_key = {each.get(key): each for each in original}
+    patched: list[Any] = []
+    deleted = set()
+    for item in patch:
+        if item.get("$patch") == "delete":
+            deleted.add(item.get(key))
+        else:
+            patched.append(strategic_merge_patch(by_key.get(item.get(key)), item))
+    named = {each.get(key) for each in patched}
+    kept = [each for each in original if each.get(key) not in named | deleted]
+    return patched + kept
+
+
+def json_patch(document: Any, operations: Any) -> Any:
+    """Apply an RFC 6902 JSON patch; the document stays as it is.
+
+    Raises:
+        ApiError: An operation is unknown (400), or its path or test does not fit (422).
+    """
+    if not isinstance(operations, list):
+        raise bad_request("error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch")
+    result = copy.deepcopy(document)
+    for operation in operations:
+        try:
+            result = _apply_operation(result, operation)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise ApiError(422, "Invalid", REJECTED) from error
+    return result
+
+
+def _apply_operation(document: Any, operation: dict[str, Any]) -> Any:
+    verb = operation["op"]
+    keys = _pointer(operation["path"])
+    if verb in ("move", "copy"):
+        source = _pointer(operation["from"])
+        value = copy.deepcopy(_lookup(document, source))
+        if verb == "move":
+            _change(document, source, "remove", None)
+        _change(document, keys, "add", value)
+    elif verb in ("add", "replace", "remove", "test"):
+        _change(document, keys, verb, copy.deepcopy(operation.get("value")))
+    else:
+        raise bad_request(f"unsupported JSON patch operation {verb!r}")
+    return document
+
+
+def _pointer(path: str) -> list[str]:
+    return [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:]]
+
+
+def _lookup(document: Any, keys: list[str]) -> Any:
+    for key in keys:
+        document = document[int(key)] if isinstance(document, list) else document[key]
+    return document
+
+
+def _change(document: Any, keys: list[str], verb: str, value: Any) -> None:
+    parent = _lookup(document, keys[:-1])
+    key: Any = keys[-1]
+    if isinstance(parent, list):
+        key = len(parent) if key == "-" else int(key)
+        if verb == "add":
+            parent.insert(key, value)
+            return
+    elif verb == "add":
+        parent[key] = value
+        return
+    present = parent[key]
+    if verb == "replace":
+        parent[key] = value
+    elif verb == "remove":
+        del parent[key]
+    elif present != value:
+        raise ValueError("test failed")

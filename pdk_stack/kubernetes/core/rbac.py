@@ -1,0 +1,145 @@
+"""Who may do what: Roles, ClusterRoles and their bindings, evaluated as the RBAC authorizer does.
+
+Source: ``plugin/pkg/auth/authorizer/rbac`` and ``pkg/registry/rbac/validation`` of Kubernetes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.store.columns import Object
+from pdk_stack.kubernetes.store.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
+from pdk_stack.kubernetes.store.objects import ObjectStore
+
+MASTERS = "system:masters"
+ACCOUNT_PREFIX = "system:serviceaccount:"
+
+
+@dataclass(frozen=True)
+class User:
+    """Who makes a call."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+
+    @classmethod
+    def named(cls, name: str, groups: tuple[str, ...] = ()) -> User:
+        """A user with the groups that everybody of that name is in."""
+        found = [*groups, "system:authenticated"]
+        if name.startswith(ACCOUNT_PREFIX):
+            namespace = name.removeprefix(ACCOUNT_PREFIX).partition(":")[0]
+            found += ["system:serviceaccounts", f"system:serviceaccounts:{namespace}"]
+        return cls(name, tuple(found))
+
+
+@dataclass(frozen=True)
+class Action:
+    """What somebody wants to do.
+
+    Attributes:
+        resource: Plural name, with ``/subresource`` when there is one.
+        namespace: Empty for cluster-wide resources and for a list over all namespaces.
+    """
+
+    verb: str
+    group: str
+    resource: str
+    namespace: str = ""
+    name: str = ""
+
+
+class Authorizer:
+    """Answers from the roles in the store.
+
+    Args:
+        store: The cluster's objects.
+    """
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def allowed(self, user: User, action: Action) -> str:
+        """Why a user may do something; empty when nothing allows it."""
+        if MASTERS in user.groups:
+            return f'RBAC: allowed by group "{MASTERS}"'
+        for rule, reason in self._rules(user, action.namespace):
+            if _covers(rule, action):
+                return reason
+        return ""
+
+    def require(self, user: User, action: Action) -> None:
+        """Refuse what nothing allows.
+
+        Raises:
+            ApiError: 403, with the text of the real API.
+        """
+        if self.allowed(user, action):
+            return
+        place = f'in the namespace "{action.namespace}"' if action.namespace else "at the cluster scope"
+        full = f"{action.resource.partition('/')[0]}{'.' + action.group if action.group else ''}"
+        named = f' "{action.name}"' if action.name else ""
+        message = (
+            f'{full}{named} is forbidden: User "{user.name}" cannot {action.verb} resource "{action.resource}" '
+            f'in API group "{action.group}" {place}'
+        )
+        details: dict[str, Any] = {"name": action.name, "group": action.group, "kind": action.resource}
+        raise ApiError(403, "Forbidden", message, {key: value for key, value in details.items() if value})
+
+    def rules(self, user: User, namespace: str) -> list[dict[str, Any]]:
+        """All rules that hold for a user in a namespace."""
+        if MASTERS in user.groups:
+            return [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
+        return [rule for rule, _ in self._rules(user, namespace)]
+
+    def _rules(self, user: User, namespace: str) -> Iterator[tuple[dict[str, Any], str]]:
+        for binding in self._store.view(CLUSTER_ROLE_BINDINGS)[0]:
+            yield from self._bound(binding, user, "ClusterRoleBinding", "")
+        if namespace:
+            for binding in self._store.view(ROLE_BINDINGS, namespace)[0]:
+                yield from self._bound(binding, user, "RoleBinding", namespace)
+
+    def _bound(self, binding: Object, user: User, kind: str, namespace: str) -> Iterator[tuple[dict[str, Any], str]]:
+        subject = next((each for each in binding.get("subjects") or [] if _is(each, user, namespace)), None)
+        if subject is None:
+            return
+        reference = binding.get("roleRef") or {}
+        in_namespace = reference.get("kind") == "Role"
+        try:
+            role = self._store.get(
+                ROLES if in_namespace else CLUSTER_ROLES, namespace if in_namespace else None, reference.get("name", "")
+            )
+        except ApiError:
+            # A binding may come before its role.
+            return
+        bound = binding["metadata"]["name"] + (f"/{namespace}" if namespace else "")
+        who = subject.get("name", "") + (f"/{subject['namespace']}" if subject.get("namespace") else "")
+        reason = (
+            f'RBAC: allowed by {kind} "{bound}" of {reference.get("kind")} "{reference.get("name")}" '
+            f'to {subject.get("kind")} "{who}"'
+        )
+        for rule in role.get("rules") or []:
+            yield rule, reason
+
+
+def _is(subject: dict[str, Any], user: User, namespace: str) -> bool:
+    if subject.get("kind") == "ServiceAccount":
+        owner = subject.get("namespace") or namespace
+        return user.name == f"{ACCOUNT_PREFIX}{owner}:{subject.get('name')}"
+    if subject.get("kind") == "Group":
+        return subject.get("name") in user.groups
+    return subject.get("kind") == "User" and subject.get("name") == user.name
+
+
+def _covers(rule: dict[str, Any], action: Action) -> bool:
+    subresource = action.resource.partition("/")[2]
+    wanted = {"*", action.resource, *([f"*/{subresource}"] if subresource else [])}
+    names = rule.get("resourceNames") or []
+    return (
+        bool({"*", action.verb} & set(rule.get("verbs") or []))
+        and bool({"*", action.group} & set(rule.get("apiGroups") or []))
+        and bool(wanted & set(rule.get("resources") or []))
+        and (not names or action.name in names)
+    )

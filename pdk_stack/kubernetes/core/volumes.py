@@ -1,0 +1,145 @@
+"""PersistentVolumeClaims on a single machine: a claim is bound to a volume, and a volume is a local folder.
+
+Binds as the volume controller does (``pkg/controller/volume/persistentvolume`` of Kubernetes): a named volume, else the
+smallest that fits, else the default class makes a folder of its own, as local-path provisioners do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pdk_stack.kubernetes.core.inference.resources import quantity
+from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.store.columns import Object
+from pdk_stack.kubernetes.store.kind import Kind
+from pdk_stack.kubernetes.store.objects import Change, ObjectStore
+from pdk_stack.kubernetes.store.workload_kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
+
+DEFAULT_CLASS = "embedded"
+SCHEME = "pvc://"
+PROVISIONED = "pv.kubernetes.io/provisioned-by"
+
+
+class VolumeError(Exception):
+    """A claim leads to no folder; the text says why."""
+
+
+class Volumes:
+    """Binds claims, and finds the folders that they lead to.
+
+    Args:
+        store: The cluster's objects.
+        folder: Where folders are made for claims.
+    """
+
+    def __init__(self, store: ObjectStore, folder: Path) -> None:
+        self._store = store
+        self._folder = folder
+
+    def start(self) -> None:
+        """Follow changes from here on."""
+        self._store.subscribe(self._changed)
+
+    def _changed(self, change: Change) -> None:
+        if change.group or change.plural not in (PERSISTENT_VOLUME_CLAIMS.plural, PERSISTENT_VOLUMES.plural):
+            return
+        if change.type == "DELETED":
+            if change.plural == PERSISTENT_VOLUME_CLAIMS.plural:
+                self._released(change.object)
+        elif change.type == "ADDED" and not (change.object.get("spec") or {}).get("claimRef"):
+            for claim in self._store.select(PERSISTENT_VOLUME_CLAIMS)[0]:
+                if (claim.get("status") or {}).get("phase") != "Bound":
+                    self._bind(claim)
+
+    def _bind(self, claim: Object) -> None:
+        volume = self._volume_for(claim)
+        if volume is None:
+            self._write(PERSISTENT_VOLUME_CLAIMS, claim, {}, {"phase": "Pending"})
+            return
+        meta, spec = claim["metadata"], volume["spec"]
+        reference = {"kind": "PersistentVolumeClaim", "name": meta["name"], "namespace": meta["namespace"]}
+        self._write(PERSISTENT_VOLUMES, volume, {"claimRef": {**reference, "uid": meta["uid"]}}, {"phase": "Bound"})
+        status = {"phase": "Bound", "accessModes": spec.get("accessModes"), "capacity": spec.get("capacity")}
+        self._write(PERSISTENT_VOLUME_CLAIMS, claim, {"volumeName": volume["metadata"]["name"]}, status)
+
+    def _volume_for(self, claim: Object) -> Object | None:
+        spec = claim.get("spec") or {}
+        name, wanted_class = spec.get("volumeName"), spec.get("storageClassName", DEFAULT_CLASS)
+        free = [each for each in self._store.select(PERSISTENT_VOLUMES)[0] if not each["spec"].get("claimRef")]
+        if name:
+            return next((each for each in free if each["metadata"]["name"] == name), None)
+        size = quantity(((spec.get("resources") or {}).get("requests") or {}).get("storage", 0))
+        fitting = [
+            each
+            for each in free
+            if each["spec"].get("storageClassName", "") == wanted_class
+            and _size(each) >= size
+            and set(spec.get("accessModes") or []) <= set(each["spec"].get("accessModes") or [])
+        ]
+        if fitting:
+            return min(fitting, key=_size)
+        return self._provision(claim) if wanted_class == DEFAULT_CLASS else None
+
+    def _provision(self, claim: Object) -> Object:
+        spec, name = claim.get("spec") or {}, f"pvc-{claim['metadata']['uid']}"
+        path = self._folder / name
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        volume: dict[str, Any] = {
+            "metadata": {"name": name, "annotations": {PROVISIONED: DEFAULT_CLASS}},
+            "spec": {
+                "capacity": {"storage": ((spec.get("resources") or {}).get("requests") or {}).get("storage", "1Gi")},
+                "accessModes": spec.get("accessModes") or ["ReadWriteOnce"],
+                "storageClassName": DEFAULT_CLASS,
+                "persistentVolumeReclaimPolicy": "Delete",
+                "hostPath": {"path": str(path)},
+                # Taken before others see it.
+                "claimRef": {"kind": "PersistentVolumeClaim", "uid": claim["metadata"]["uid"]},
+            },
+            "status": {"phase": "Available"},
+        }
+        return self._store.create(PERSISTENT_VOLUMES, None, volume)
+
+    def _released(self, claim: Object) -> None:
+        name = (claim.get("spec") or {}).get("volumeName")
+        with contextlib.suppress(ApiError):
+            volume = self._store.get(PERSISTENT_VOLUMES, None, name or "")
+            if PROVISIONED in (volume["metadata"].get("annotations") or {}):
+                shutil.rmtree(self._folder / volume["metadata"]["name"], ignore_errors=True)
+                self._store.delete(PERSISTENT_VOLUMES, None, volume["metadata"]["name"])
+            else:
+                self._write(PERSISTENT_VOLUMES, volume, {}, {"phase": "Released"})
+
+    def _write(self, kind: Kind, obj: Object, spec: dict[str, Any], status: dict[str, Any]) -> None:
+        meta = obj["metadata"]
+        current = self._store.get(kind, meta.get("namespace"), meta["name"])
+        new = {**current, "spec": {**current.get("spec", {}), **spec}, "status": status}
+        self._store.update(kind, meta.get("namespace"), meta["name"], new)
+
+    def path(self, namespace: str, uri: str) -> Path:
+        """The local folder of ``pvc://<claim>/<path>``.
+
+        Raises:
+            VolumeError: There is no such claim, it is not bound, or its volume is no folder of this machine.
+        """
+        name, _, inner = uri.removeprefix(SCHEME).partition("/")
+        try:
+            claim = self._store.get(PERSISTENT_VOLUME_CLAIMS, namespace, name)
+        except ApiError as error:
+            raise VolumeError(error.message) from error
+        if (claim.get("status") or {}).get("phase") != "Bound":
+            raise VolumeError(f'persistentvolumeclaim "{name}" is not bound to a volume')
+        volume = self._store.get(PERSISTENT_VOLUMES, None, claim["spec"]["volumeName"])
+        root = (volume["spec"].get("hostPath") or volume["spec"].get("local") or {}).get("path")
+        if not root:
+            raise VolumeError(f"volume {volume['metadata']['name']} has no hostPath: only folders can be mounted here")
+        found = (Path(root) / inner).resolve()
+        if not found.is_relative_to(Path(root).resolve()):
+            raise VolumeError(f"{uri} leads out of its volume")
+        return found
+
+
+def _size(volume: Object) -> float:
+    return quantity((volume["spec"].get("capacity") or {}).get("storage", 0))

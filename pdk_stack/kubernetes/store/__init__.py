@@ -1,0 +1,1 @@
+"""The objects, and the kinds that they are of. Knows no HTTP."""

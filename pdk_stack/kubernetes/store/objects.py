@@ -1,0 +1,343 @@
+"""The object store: Kubernetes' rules for versions, generations and deletion, on SQLite. Knows no HTTP.
+
+One counter gives every write its ``resourceVersion``; a write that changes nothing keeps it, as etcd3 storage does.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import sqlite3
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pdk_stack.kubernetes.errors import ApiError, already_exists, bad_request, conflict, invalid, not_found
+from pdk_stack.kubernetes.store.columns import Object, timestamp
+from pdk_stack.kubernetes.store.kind import Kind
+from pdk_stack.kubernetes.store.kinds import NAMESPACES
+
+# How many changes a watch may lag behind before it has to list again; the real API's watch cache is of this order.
+WATCH_HISTORY = 5000
+# What belongs to the server and is kept from the stored object whatever a client sends.
+SERVER_FIELDS = ("uid", "creationTimestamp", "generation", "namespace", "name", "deletionTimestamp")
+
+Key = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One entry of the watch history."""
+
+    version: int
+    type: str
+    group: str
+    plural: str
+    object: Object
+
+
+class ObjectStore:
+    """All objects of the embedded cluster.
+
+    Args:
+        path: SQLite file; created when absent.
+
+    Attributes:
+        changed: Notified after each change, and at the end.
+        ended: Whether those who wait for changes shall stop.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.changed = threading.Condition(threading.RLock())
+        self.ended = False
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=FULL")
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS objects (grp TEXT, plural TEXT, namespace TEXT, name TEXT, version INTEGER, "
+            "body TEXT, PRIMARY KEY (grp, plural, namespace, name))"
+        )
+        self._database.execute("CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY CHECK (id = 1), n INTEGER)")
+        self._database.execute("INSERT OR IGNORE INTO counter VALUES (1, 1000)")
+        self._objects: dict[Key, Object] = {}
+        for group, plural, namespace, name, body in self._database.execute(
+            "SELECT grp, plural, namespace, name, body FROM objects"
+        ):
+            self._objects[(group, plural, namespace, name)] = json.loads(body)
+        self.version = int(self._database.execute("SELECT n FROM counter").fetchone()[0])
+        self._history: deque[Change] = deque(maxlen=WATCH_HISTORY)
+        # A watch cannot start before this version: what happened earlier is not remembered.
+        self._first_known = self.version
+        self._listeners: list[Callable[[Change], None]] = []
+        self._before_update: dict[tuple[str, str], Callable[[Object, Object], None]] = {}
+
+    def subscribe(self, listener: Callable[[Change], None]) -> None:
+        """Call a listener after each change, in order; it must return quickly."""
+        with self.changed:
+            self._listeners.append(listener)
+
+    def before_update(self, kind: Kind, hook: Callable[[Object, Object], None]) -> None:
+        """Let a controller change an object in the same write as its client: ``hook(old, new)``."""
+        self._before_update[(kind.group, kind.plural)] = hook
+
+    def end(self) -> None:
+        """Let those who wait for changes stop."""
+        with self.changed:
+            self.ended = True
+            self.changed.notify_all()
+
+    def close(self) -> None:
+        """Close the database."""
+        with self.changed:
+            self._database.close()
+
+    @staticmethod
+    def _key(kind: Kind, namespace: str | None, name: str) -> Key:
+        return (kind.group, kind.plural, (namespace or "") if kind.namespaced else "", name)
+
+    def _commit(self, change: str, kind: Kind, key: Key, obj: Object) -> None:
+        """Write one change; the object carries its new version from here on."""
+        self.version += 1
+        obj["metadata"]["resourceVersion"] = str(self.version)
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            if change == "DELETED":
+                self._database.execute("DELETE FROM objects WHERE grp=? AND plural=? AND namespace=? AND name=?", key)
+            else:
+                row = (*key, self.version, json.dumps(obj))
+                self._database.execute("INSERT OR REPLACE INTO objects VALUES (?,?,?,?,?,?)", row)
+            self._database.execute("UPDATE counter SET n=?", (self.version,))
+            self._database.execute("COMMIT")
+        except sqlite3.Error:
+            self._database.execute("ROLLBACK")
+            self.version -= 1
+            raise
+        if change == "DELETED":
+            self._objects.pop(key, None)
+        else:
+            self._objects[key] = copy.deepcopy(obj)
+        entry = Change(self.version, change, kind.group, kind.plural, copy.deepcopy(obj))
+        if len(self._history) == WATCH_HISTORY:
+            self._first_known = self._history[0].version
+        self._history.append(entry)
+        self.changed.notify_all()
+        for listener in self._listeners:
+            listener(entry)
+
+    def get(self, kind: Kind, namespace: str | None, name: str) -> Object:
+        """One object.
+
+        Raises:
+            ApiError: 404 when it does not exist.
+        """
+        with self.changed:
+            found = self._objects.get(self._key(kind, namespace, name))
+            if found is None:
+                raise not_found(kind.group, kind.plural, name)
+            return copy.deepcopy(found)
+
+    def select(self, kind: Kind, namespace: str | None = None) -> tuple[list[Object], int]:
+        """All objects of a kind, ordered by namespace and name, and the store's version."""
+        found, version = self.view(kind, namespace)
+        return [copy.deepcopy(obj) for obj in found], version
+
+    def view(self, kind: Kind, namespace: str | None = None) -> tuple[list[Object], int]:
+        """The same for readers only: the objects are the store's own, which never changes one in place."""
+        with self.changed:
+            keys = sorted(
+                key
+                for key in self._objects
+                if key[1] == kind.plural and key[0] == kind.group and (namespace is None or key[2] == namespace)
+            )
+            return [self._objects[key] for key in keys], self.version
+
+    def create(self, kind: Kind, namespace: str | None, obj: Object, *, dry_run: bool = False) -> Object:
+        """Store a new object.
+
+        Raises:
+            ApiError: It exists (409), its namespace does not (404), or it has no name (422).
+        """
+        with self.changed:
+            meta = obj.setdefault("metadata", {})
+            if not meta.get("name"):
+                if not meta.get("generateName"):
+                    raise invalid(
+                        kind.group,
+                        kind.plural,
+                        "",
+                        "metadata.name",
+                        "Required value: name or generateName is required",
+                    )
+                meta["name"] = meta["generateName"] + uuid.uuid4().hex[:5]
+            if kind.namespaced:
+                meta["namespace"] = namespace
+                self._check_namespace(namespace or "")
+            else:
+                meta.pop("namespace", None)
+            key = self._key(kind, namespace, meta["name"])
+            if key in self._objects:
+                raise already_exists(kind.group, kind.plural, meta["name"])
+            meta["uid"] = str(uuid.uuid4())
+            meta["creationTimestamp"] = timestamp()
+            for field in ("deletionTimestamp", "selfLink", "resourceVersion"):
+                meta.pop(field, None)
+            if kind.custom:
+                meta["generation"] = 1
+                if kind.status:
+                    obj.pop("status", None)
+            if not dry_run:
+                self._commit("ADDED", kind, key, obj)
+            return copy.deepcopy(obj)
+
+    def _check_namespace(self, namespace: str) -> None:
+        found = self._objects.get(self._key(NAMESPACES, None, namespace))
+        if found is None:
+            raise not_found("", "namespaces", namespace)
+        if found["metadata"].get("deletionTimestamp"):
+            raise ApiError(403, "Forbidden", f"namespace {namespace} is being terminated")
+
+    def update(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        name: str,
+        new: Object,
+        *,
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> Object:
+        """Replace an object, or its status.
+
+        Raises:
+            ApiError: It does not exist (404), was changed meanwhile (409), or lacks its version (422).
+        """
+        with self.changed:
+            key = self._key(kind, namespace, name)
+            old = self._objects.get(key)
+            if old is None:
+                raise not_found(kind.group, kind.plural, name)
+            meta = new.setdefault("metadata", {})
+            if meta.get("name") not in (None, name):
+                raise bad_request(
+                    f"the name of the object ({meta.get('name')}) does not match the name on the URL ({name})"
+                )
+            wanted = meta.get("resourceVersion")
+            if kind.custom and not wanted and not subresource:
+                raise invalid(
+                    kind.group,
+                    kind.plural,
+                    name,
+                    "metadata.resourceVersion",
+                    "Invalid value: 0x0: must be specified for an update",
+                )
+            if wanted and wanted != old["metadata"]["resourceVersion"]:
+                why = "the object has been modified; please apply your changes to the latest version and try again"
+                raise conflict(kind.group, kind.plural, name, why)
+            result = self._merged(kind, old, new, subresource)
+            hook = self._before_update.get((kind.group, kind.plural))
+            if hook and not subresource:
+                hook(old, result)
+            if result == old or dry_run:
+                return result
+            ended = result["metadata"].get("deletionTimestamp") and not result["metadata"].get("finalizers")
+            self._commit("DELETED" if ended else "MODIFIED", kind, key, result)
+            return copy.deepcopy(result)
+
+    @staticmethod
+    def _merged(kind: Kind, old: Object, new: Object, subresource: str) -> Object:
+        """The object to store: the client's fields, with those that belong to the server kept."""
+        if subresource == "status":
+            result = copy.deepcopy(old)
+            result["status"] = copy.deepcopy(new.get("status", {}))
+            return result
+        result = copy.deepcopy(new)
+        for field in SERVER_FIELDS:
+            if field in old["metadata"]:
+                result["metadata"][field] = old["metadata"][field]
+            else:
+                result["metadata"].pop(field, None)
+        if kind.custom and kind.status:
+            result.pop("status", None)
+            if "status" in old:
+                result["status"] = copy.deepcopy(old["status"])
+        if "generation" in old["metadata"] and _spec(old) != _spec(result):
+            result["metadata"]["generation"] = old["metadata"]["generation"] + 1
+        result["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+        return result
+
+    def delete(
+        self, kind: Kind, namespace: str | None, name: str, options: dict[str, Any] | None = None
+    ) -> tuple[Object, bool]:
+        """Delete an object, or mark it when finalizers hold it.
+
+        Returns:
+            The object, and whether it is gone.
+
+        Raises:
+            ApiError: It does not exist (404), or a precondition fails (409).
+        """
+        with self.changed:
+            obj = self.get(kind, namespace, name)
+            meta = obj["metadata"]
+            wanted = ((options or {}).get("preconditions") or {}).get("uid")
+            if wanted and wanted != meta["uid"]:
+                why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {meta['uid']}"
+                raise conflict(kind.group, kind.plural, name, why)
+            key = self._key(kind, namespace, name)
+            if meta.get("finalizers"):
+                if not meta.get("deletionTimestamp"):
+                    meta["deletionTimestamp"] = timestamp()
+                    self._commit("MODIFIED", kind, key, obj)
+                return obj, False
+            self._commit("DELETED", kind, key, obj)
+            return obj, True
+
+    def objects_in(self, namespace: str) -> list[tuple[str, str, str]]:
+        """Group, plural and name of everything in a namespace."""
+        with self.changed:
+            return [(key[0], key[1], key[3]) for key in self._objects if key[2] == namespace]
+
+    def dependents(self, uid: str) -> list[Key]:
+        """Keys of the objects whose only owner is the object with this uid."""
+        with self.changed:
+            return [
+                key
+                for key, obj in self._objects.items()
+                if [each.get("uid") for each in obj["metadata"].get("ownerReferences") or []] == [uid]
+            ]
+
+    def orphan(self, uid: str, kind_of: Callable[[str, str], Kind | None]) -> None:
+        """Let the dependents of an object go on without it."""
+        with self.changed:
+            for key in self.dependents(uid):
+                kind, obj = kind_of(key[0], key[1]), copy.deepcopy(self._objects[key])
+                if kind:
+                    del obj["metadata"]["ownerReferences"]
+                    self.update(kind, key[2], key[3], obj)
+
+    def changes(self, kind: Kind, namespace: str | None, after: int) -> list[Change]:
+        """The kind's changes after a version, oldest first.
+
+        Raises:
+            ApiError: 410 when that version is too old to know what came after it.
+        """
+        with self.changed:
+            if after < self._first_known:
+                message = f"too old resource version: {after} ({self._first_known})"
+                raise ApiError(410, "Expired", message)
+            return [
+                change
+                for change in self._history
+                if change.version > after
+                and (change.group, change.plural) == (kind.group, kind.plural)
+                and (namespace is None or change.object["metadata"].get("namespace") == namespace)
+            ]
+
+
+def _spec(obj: Object) -> Object:
+    """What counts for the generation: all but metadata and status."""
+    return {name: value for name, value in obj.items() if name not in ("metadata", "status")}

@@ -1,0 +1,39 @@
+"""The kinds that are served now: those that are built in, and those of CustomResourceDefinitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pdk_stack.kubernetes.store.kind import Kind
+from pdk_stack.kubernetes.store.kinds import KINDS
+
+
+class Registry:
+    """The kinds that are served, found as the API's paths name them."""
+
+    def __init__(self, kinds: Iterable[Kind] = KINDS) -> None:
+        self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in kinds}
+
+    def find(self, group: str, version: str, plural: str) -> Kind | None:
+        """The kind of a path, or None."""
+        return self._kinds.get((group, version, plural))
+
+    def named(self, group: str, plural: str) -> Kind | None:
+        """A kind in whatever version."""
+        return next((kind for kind in self._kinds.values() if (kind.group, kind.plural) == (group, plural)), None)
+
+    def replace(self, group: str, plural: str, kinds: Iterable[Kind]) -> None:
+        """Serve a resource with these versions; with none, not any more."""
+        # A new table, so that readers need no lock.
+        kept = {key: kind for key, kind in self._kinds.items() if (key[0], key[2]) != (group, plural)}
+        self._kinds = kept | {(kind.group, kind.version, kind.plural): kind for kind in kinds}
+
+    def groups(self) -> dict[str, dict[str, list[Kind]]]:
+        """All kinds by group and version."""
+        found: dict[str, dict[str, list[Kind]]] = {}
+        for kind in self._kinds.values():
+            found.setdefault(kind.group, {}).setdefault(kind.version, []).append(kind)
+        return found
+
+    def __len__(self) -> int:
+        return len(self._kinds)

@@ -1,0 +1,133 @@
+"""Who calls, and what they may do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pdk_stack.pachyderm.core.engine import Engine
+from pdk_stack.pachyderm.core.pfs.types import RepoKey
+from pdk_stack.pachyderm.core.pps.pipelines import pipeline_by_pk
+from pdk_stack.pachyderm.core.tokens import ROOT, Tokens
+from pdk_stack.pachyderm.errors import NotAuthorized, NotFound, Unauthenticated
+
+AUTH_OFF = "the auth service is not activated"
+
+# A client must be able to ask these before it has a token.
+OPEN = frozenset(
+    {
+        "/admin_v2.API/InspectCluster",
+        "/versionpb_v2.API/GetVersion",
+        "/grpc.health.v1.Health/Check",
+        "/grpc.health.v1.Health/Watch",
+    }
+)
+# What a pipeline's code may call: what reads, and what writes files to its own output.
+_READS = ("Inspect", "List", "Get", "Walk", "Glob", "Diff", "Subscribe", "Find", "WhoAmI")
+_WRITES = frozenset(
+    {
+        "ModifyFile",
+        "StartCommit",
+        "FinishCommit",
+        "ClearCommit",
+        "CreateFileSet",
+        "RenewFileSet",
+        "ComposeFileSet",
+        "ShardFileSet",
+        "AddFileSet",
+    }
+)
+_SERVICES = ("/pfs_v2.API/", "/pps_v2.API/", "/auth_v2.API/", "/versionpb_v2.API/", "/admin_v2.API/")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who calls.
+
+    Attributes:
+        name: As ``WhoAmI`` says it.
+        output: A pipeline's output repo; None for the root user, who may do everything.
+    """
+
+    name: str = ROOT
+    output: RepoKey | None = None
+
+    def may_call(self, path: str) -> bool:
+        """Whether a call is allowed at all."""
+        if self.output is None:
+            return True
+        name = path.rpartition("/")[2]
+        return path.startswith(_SERVICES) and (name.startswith(_READS) or name in _WRITES)
+
+    def may_write(self, repo: RepoKey) -> None:
+        """Refuse to write to a repo.
+
+        Raises:
+            NotAuthorized: It is not the pipeline's output.
+        """
+        if self.output is not None and repo != self.output:
+            raise NotAuthorized(
+                f"{self.name} is not authorized to perform this operation - "
+                f"needs permissions [REPO_WRITE] on REPO {repo}"
+            )
+
+
+class Gate:
+    """Checks tokens.
+
+    Args:
+        tokens: Reads tokens.
+        engine: Knows which pipelines there are.
+    """
+
+    def __init__(self, tokens: Tokens, engine: Engine | None = None) -> None:
+        self._tokens = tokens
+        self._engine = engine
+
+    @property
+    def on(self) -> bool:
+        """Whether calls need a token."""
+        return self._tokens.on
+
+    def identify(self, token: str) -> Identity | None:
+        """Whose token this is; None where it is nobody's, or that of a pipeline that is gone."""
+        if self._tokens.is_root(token):
+            return Identity()
+        pk = self._tokens.pipeline(token)
+        if pk is None or self._engine is None:
+            return None
+        with self._engine.read() as connection:
+            try:
+                found = pipeline_by_pk(connection, pk)
+            except NotFound:
+                return None
+        return Identity(f"pipeline:{found}", found.output.repo)
+
+    def is_root(self, token: str) -> bool:
+        """Whether a token is the root user's."""
+        return self._tokens.is_root(token)
+
+    def check(self, path: str, metadata: Mapping[str, str | bytes]) -> Identity:
+        """Who makes a call.
+
+        Args:
+            path: The call.
+            metadata: What came with it.
+
+        Raises:
+            Unauthenticated: The token is missing or wrong.
+            NotAuthorized: It is not enough for this call.
+        """
+        if not self.on or path in OPEN:
+            return Identity()
+        token = metadata.get("authn-token", "")
+        if isinstance(token, bytes):
+            token = token.decode(errors="replace")
+        if not token:
+            raise Unauthenticated("no authentication token (try logging in)")
+        found = self.identify(token)
+        if found is None:
+            raise Unauthenticated("provided auth token is corrupted or has expired (try logging in again)")
+        if not found.may_call(path):
+            raise NotAuthorized(f"{found.name} is not authorized to perform this operation: {path}")
+        return found

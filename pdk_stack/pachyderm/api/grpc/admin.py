@@ -1,0 +1,111 @@
+"""The small services: version, cluster, health, and what authentication answers."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator
+
+from google.protobuf import empty_pb2
+from grpc_health.v1 import health_pb2
+from python_pachyderm.proto.v2.admin import admin_pb2
+from python_pachyderm.proto.v2.auth import auth_pb2
+from python_pachyderm.proto.v2.enterprise import enterprise_pb2
+from python_pachyderm.proto.v2.identity import identity_pb2
+from python_pachyderm.proto.v2.license import license_pb2
+from python_pachyderm.proto.v2.version.versionpb import version_pb2
+
+from pdk_stack.pachyderm.api.grpc.access import AUTH_OFF, Gate
+from pdk_stack.pachyderm.api.grpc.dispatch import Call
+from pdk_stack.pachyderm.core.tokens import Tokens
+from pdk_stack.pachyderm.errors import Unimplemented
+
+# How soon a watching call notices that its client is gone.
+WATCH_S = 1.0
+# The release whose protocol is spoken; clients compare it with their own.
+VERSION = version_pb2.Version(
+    major=2, minor=8, micro=2, additional="-pdk-lab", platform=platform.machine(), go_version="none"
+)
+
+
+VERSION_TEXT = f"{VERSION.major}.{VERSION.minor}.{VERSION.micro}{VERSION.additional}"
+
+
+class VersionCalls:
+    """Which Pachyderm this is."""
+
+    def GetVersion(self, request: empty_pb2.Empty, call: Call) -> version_pb2.Version:
+        return VERSION
+
+
+class AdminCalls:
+    """The cluster.
+
+    Args:
+        cluster_id: The installation's id.
+    """
+
+    def __init__(self, cluster_id: str) -> None:
+        self._cluster_id = cluster_id
+
+    def InspectCluster(self, request: admin_pb2.InspectClusterRequest, call: Call) -> admin_pb2.ClusterInfo:
+        return admin_pb2.ClusterInfo(id=self._cluster_id, deployment_id=self._cluster_id, version_warnings_ok=True)
+
+
+class HealthCalls:
+    """Whether the server answers."""
+
+    def Check(self, request: health_pb2.HealthCheckRequest, call: Call) -> health_pb2.HealthCheckResponse:
+        return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
+
+    def Watch(self, request: health_pb2.HealthCheckRequest, call: Call) -> Iterator[health_pb2.HealthCheckResponse]:
+        # A server that answers serves; when it no longer does, the connection ends with it.
+        yield self.Check(request, call)
+        while call.active():
+            time.sleep(WATCH_S)
+
+
+class AuthCalls:
+    """Authentication: one root user, or switched off as in the community edition.
+
+    Args:
+        gate: Knows which of the two.
+    """
+
+    def __init__(self, gate: Gate | None) -> None:
+        self._gate = gate or Gate(Tokens(""))
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("_") or self._gate.on:
+            raise AttributeError(name)
+
+        def refuse(request: object, call: Call) -> None:
+            raise Unimplemented(AUTH_OFF)
+
+        return refuse
+
+    def WhoAmI(self, request: auth_pb2.WhoAmIRequest, call: Call) -> auth_pb2.WhoAmIResponse:
+        if not self._gate.on:
+            raise Unimplemented(AUTH_OFF)
+        return auth_pb2.WhoAmIResponse(username=call.identity.name)
+
+
+class IdentityCalls:
+    """No identity server: there is nothing to delete, and the rest is refused."""
+
+    def DeleteAll(self, request: identity_pb2.DeleteAllRequest, call: Call) -> identity_pb2.DeleteAllResponse:
+        raise Unimplemented(AUTH_OFF)
+
+
+class LicenseCalls:
+    """No licence: there is nothing to delete, and the rest is refused."""
+
+    def DeleteAll(self, request: license_pb2.DeleteAllRequest, call: Call) -> license_pb2.DeleteAllResponse:
+        return license_pb2.DeleteAllResponse()
+
+
+class EnterpriseCalls:
+    """The community edition."""
+
+    def GetState(self, request: enterprise_pb2.GetStateRequest, call: Call) -> enterprise_pb2.GetStateResponse:
+        return enterprise_pb2.GetStateResponse(state=enterprise_pb2.NONE)

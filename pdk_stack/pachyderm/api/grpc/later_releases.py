@@ -1,0 +1,135 @@
+"""Calls of Pachyderm 2.8 to 2.10 that the client library's descriptors (2.7.0) do not have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from google.protobuf import json_format
+
+from pdk_stack.pachyderm.api.grpc import pfs_convert, pps_convert
+from pdk_stack.pachyderm.api.grpc.access import Gate
+from pdk_stack.pachyderm.api.grpc.dispatch import Call, unary
+from pdk_stack.pachyderm.api.grpc.later_messages import MESSAGES
+from pdk_stack.pachyderm.core.pfs import commit_sets, repos
+from pdk_stack.pachyderm.core.pfs.lookup import get_commit
+from pdk_stack.pachyderm.core.pps import defaults, lifecycle, pipelines
+from pdk_stack.pachyderm.names import DEFAULT_PROJECT
+
+
+class NewerCalls:
+    """The calls.
+
+    Args:
+        pps: The PPS calls, whose pipelines these create.
+    """
+
+    def __init__(self, pps: Any) -> None:
+        self._pps = pps
+        self._engine = pps.context.engine
+
+    def CreatePipelineV2(self, request: Any, call: Call) -> Any:
+        spec = self._pps.create_from_json(
+            call,
+            request.create_pipeline_request_json,
+            update=request.update,
+            reprocess=request.reprocess,
+            dry_run=request.dry_run,
+        )
+        return MESSAGES["CreatePipelineV2Response"](
+            effective_create_pipeline_request_json=json.dumps(json_format.MessageToDict(spec))
+        )
+
+    def RerunPipeline(self, request: Any, call: Call) -> Any:
+        with self._engine.change() as change:
+            name = request.pipeline
+            found = pipelines.get_pipeline(change.connection, name.project.name, name.name)
+            spec = found.request
+            spec.update, spec.reprocess = True, request.reprocess
+            lifecycle.create(change, spec, found.user_spec)
+        return MESSAGES["Nothing"]()
+
+    def GetClusterDefaults(self, request: Any, call: Call) -> Any:
+        with self._engine.read() as connection:
+            return MESSAGES["GetClusterDefaultsResponse"](cluster_defaults_json=defaults.stored(connection, None))
+
+    def GetProjectDefaults(self, request: Any, call: Call) -> Any:
+        with self._engine.read() as connection:
+            found = repos.get_project(connection, request.project.name or DEFAULT_PROJECT)
+            text = defaults.stored(connection, found.name)
+        return MESSAGES["GetProjectDefaultsResponse"](project_defaults_json=text)
+
+    def SetClusterDefaults(self, request: Any, call: Call) -> Any:
+        return self._set_defaults("SetClusterDefaultsResponse", None, request.cluster_defaults_json, request)
+
+    def SetProjectDefaults(self, request: Any, call: Call) -> Any:
+        with self._engine.read() as connection:
+            project = repos.get_project(connection, request.project.name or DEFAULT_PROJECT)
+        return self._set_defaults("SetProjectDefaultsResponse", project.name, request.project_defaults_json, request)
+
+    def _set_defaults(self, response: str, project: str | None, text: str, request: Any) -> Any:
+        with self._engine.change() as change:
+            affected = defaults.set_defaults(
+                change,
+                project,
+                text,
+                regenerate=request.regenerate,
+                reprocess=request.reprocess,
+                dry_run=request.dry_run,
+            )
+        names = [pps_convert.pipeline_name(each.project, each.name) for each in affected]
+        return MESSAGES[response](affected_pipelines=names)
+
+    def InspectProjectV2(self, request: Any, call: Call) -> Any:
+        with self._engine.read() as connection:
+            found = repos.get_project(connection, request.project.name or DEFAULT_PROJECT)
+            text = defaults.stored(connection, found.name)
+        return MESSAGES["InspectProjectV2Response"](info=pfs_convert.project_info(found), defaults_json=text)
+
+    def SquashCommit(self, request: Any, call: Call) -> Any:
+        with self._engine.change() as change:
+            commit = get_commit(change.connection, pfs_convert.read_commit(request.commit))
+            commit_sets.remove_commit(change, commit, recursive=request.recursive, drop=False)
+        return MESSAGES["Nothing"]()
+
+    def DropCommit(self, request: Any, call: Call) -> Any:
+        with self._engine.change() as change:
+            commit = get_commit(change.connection, pfs_convert.read_commit(request.commit))
+            commit_sets.remove_commit(change, commit, recursive=request.recursive, drop=True)
+        return MESSAGES["Nothing"]()
+
+
+# Call by service: request and response.
+CALLS: dict[str, dict[str, tuple[str, str]]] = {
+    "pps_v2.API": {
+        "CreatePipelineV2": ("CreatePipelineV2Request", "CreatePipelineV2Response"),
+        "RerunPipeline": ("RerunPipelineRequest", "Nothing"),
+        "GetClusterDefaults": ("GetClusterDefaultsRequest", "GetClusterDefaultsResponse"),
+        "SetClusterDefaults": ("SetClusterDefaultsRequest", "SetClusterDefaultsResponse"),
+        "SetProjectDefaults": ("SetProjectDefaultsRequest", "SetProjectDefaultsResponse"),
+        "GetProjectDefaults": ("GetProjectDefaultsRequest", "GetProjectDefaultsResponse"),
+    },
+    "pfs_v2.API": {
+        "InspectProjectV2": ("InspectProjectV2Request", "InspectProjectV2Response"),
+        "SquashCommit": ("SquashCommitRequest", "Nothing"),
+        "DropCommit": ("DropCommitRequest", "Nothing"),
+    },
+}
+
+
+def newer_handlers(calls: NewerCalls, gate: Gate) -> list[grpc.GenericRpcHandler]:
+    """Handlers for all calls of this module."""
+    found = []
+    for service, methods in CALLS.items():
+        table = {}
+        for name, (request, response) in methods.items():
+            behaviour: Callable[..., Any] = unary(f"/{service}/{name}", gate, getattr(calls, name))
+            table[name] = grpc.unary_unary_rpc_method_handler(
+                behaviour,
+                request_deserializer=MESSAGES[request].FromString,
+                response_serializer=MESSAGES[response].SerializeToString,
+            )
+        found.append(grpc.method_handlers_generic_handler(service, table))
+    return found

@@ -1,0 +1,216 @@
+"""PFS calls about commits and commit sets."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from google.protobuf import empty_pb2
+from python_pachyderm.proto.v2.pfs import pfs_pb2
+
+from pdk_stack.pachyderm.api.grpc import pfs_convert
+from pdk_stack.pachyderm.api.grpc.dispatch import Call
+from pdk_stack.pachyderm.api.grpc.transactions import Transactions
+from pdk_stack.pachyderm.core.engine import Engine, reached
+from pdk_stack.pachyderm.core.pfs import commit_sets, commits
+from pdk_stack.pachyderm.core.pfs.change import Change
+from pdk_stack.pachyderm.core.pfs.lookup import ancestors, commit_by_pk, get_commit, get_repo
+from pdk_stack.pachyderm.core.pfs.trees import tree_of
+from pdk_stack.pachyderm.core.pfs.types import (
+    FROM_COMMITS,
+    STATE_FINISHED,
+    STATE_STARTED,
+    Commit,
+    CommitRef,
+    commit_of,
+)
+from pdk_stack.pachyderm.errors import Fault
+
+
+class CommitCalls:
+    """Commits and commit sets."""
+
+    engine: Engine
+    transactions: Transactions
+
+    def StartCommit(self, request: pfs_pb2.StartCommitRequest, call: Call) -> pfs_pb2.Commit:
+        call.may_write(pfs_convert.read_repo(request.branch.repo))
+        return self.transactions.run(call, "start_commit", request)
+
+    def do_start_commit(self, change: Change, request: pfs_pb2.StartCommitRequest) -> pfs_pb2.Commit:
+        """StartCommit inside a change."""
+        parent = None
+        key = pfs_convert.read_branch(request.branch)
+        if request.HasField("parent"):
+            parent = pfs_convert.read_commit(request.parent)
+            if not parent.repo.name:
+                parent = CommitRef(key.repo, parent.branch, parent.id)
+        return pfs_convert.commit(commits.start_commit(change, key, parent, request.description))
+
+    def FinishCommit(self, request: pfs_pb2.FinishCommitRequest, call: Call) -> empty_pb2.Empty:
+        call.may_write(pfs_convert.repo_of_commit(request.commit))
+        self.transactions.run(call, "finish_commit", request)
+        return empty_pb2.Empty()
+
+    def do_finish_commit(self, change: Change, request: pfs_pb2.FinishCommitRequest) -> None:
+        """FinishCommit inside a change."""
+        ref = pfs_convert.read_commit(request.commit)
+        commit = get_commit(change.connection, ref)
+        row = change.connection.execute(
+            "SELECT 1 FROM pipelines WHERE project = ? AND name = ?", (commit.repo.project, commit.repo.name)
+        ).fetchone()
+        provenance = change.connection.execute(
+            "SELECT 1 FROM commit_provenance WHERE commit_pk = ?", (commit.pk,)
+        ).fetchone()
+        commits.finish_by_client(
+            change,
+            ref,
+            description=request.description,
+            error=request.error,
+            force=request.force,
+            is_output=bool(row and provenance),
+        )
+
+    def InspectCommit(self, request: pfs_pb2.InspectCommitRequest, call: Call) -> pfs_pb2.CommitInfo:
+        ref = pfs_convert.read_commit(request.commit)
+        if request.wait > STATE_STARTED:
+            found = self.engine.wait_commit(ref, request.wait, call.active)
+        with self.engine.read() as connection:
+            if request.wait <= STATE_STARTED:
+                found = get_commit(connection, ref)
+            return pfs_convert.commit_info(connection, commit_by_pk(connection, found.pk))
+
+    def ListCommit(self, request: pfs_pb2.ListCommitRequest, call: Call) -> Iterator[pfs_pb2.CommitInfo]:
+        def given(message: pfs_pb2.Commit, present: bool) -> CommitRef | None:
+            if not present or not (message.id or message.branch.name):
+                return None
+            ref = pfs_convert.read_commit(message)
+            key = ref.repo if ref.repo.name else pfs_convert.read_repo(request.repo)
+            return CommitRef(key, ref.branch, ref.id)
+
+        with self.engine.read() as connection:
+            upto = given(request.to, request.HasField("to"))
+            after = given(getattr(request, "from"), request.HasField("from"))
+            found = commits.list_commits(
+                connection,
+                pfs_convert.read_repo(request.repo),
+                upto=upto,
+                after=after,
+                number=request.number,
+                reverse=request.reverse,
+                everything=request.all,
+                origin=request.origin_kind,
+            )
+            before = request.started_time.ToNanoseconds() if request.HasField("started_time") else 0
+            for each in found:
+                if not before or each.started < before:
+                    yield pfs_convert.commit_info(connection, each)
+
+    def InspectCommitSet(self, request: pfs_pb2.InspectCommitSetRequest, call: Call) -> Iterator[pfs_pb2.CommitInfo]:
+        set_id = request.commit_set.id
+        sent: set[int] = set()
+        while True:
+            with self.engine.read() as connection:
+                members = commit_sets.set_with_aliases(connection, set_id)
+                for each in members:
+                    if each.pk not in sent and (each.finished or not request.wait):
+                        sent.add(each.pk)
+                        yield pfs_convert.commit_info(connection, each)
+            waiting = next((each for each in members if each.pk not in sent), None)
+            if waiting is None:
+                return
+            self.engine.wait_commit(CommitRef(waiting.repo, id=waiting.id), STATE_FINISHED, call.active)
+
+    def ListCommitSet(self, request: pfs_pb2.ListCommitSetRequest, call: Call) -> Iterator[pfs_pb2.CommitSetInfo]:
+        with self.engine.read() as connection:
+            for set_id in commit_sets.list_sets(connection, request.project.name):
+                members = commit_sets.set_with_aliases(connection, set_id)
+                yield pfs_pb2.CommitSetInfo(
+                    commit_set=pfs_pb2.CommitSet(id=set_id),
+                    commits=[pfs_convert.commit_info(connection, each) for each in members],
+                )
+
+    def SquashCommitSet(self, request: pfs_pb2.SquashCommitSetRequest, call: Call) -> empty_pb2.Empty:
+        self.transactions.run(call, "squash_commit_set", request)
+        return empty_pb2.Empty()
+
+    def do_squash_commit_set(self, change: Change, request: pfs_pb2.SquashCommitSetRequest) -> None:
+        """SquashCommitSet inside a change."""
+        commit_sets.squash(change, request.commit_set.id)
+
+    def DropCommitSet(self, request: pfs_pb2.DropCommitSetRequest, call: Call) -> empty_pb2.Empty:
+        with self.engine.change() as change:
+            commit_sets.drop(change, request.commit_set.id)
+        return empty_pb2.Empty()
+
+    def ClearCommit(self, request: pfs_pb2.ClearCommitRequest, call: Call) -> empty_pb2.Empty:
+        call.may_write(pfs_convert.repo_of_commit(request.commit))
+        with self.engine.change() as change:
+            found = get_commit(change.connection, pfs_convert.read_commit(request.commit))
+            if not found.is_open:
+                raise Fault(f"commit {found} has already finished")
+            change.connection.execute("DELETE FROM staged WHERE commit_pk = ?", (found.pk,))
+        return empty_pb2.Empty()
+
+    def FindCommits(self, request: pfs_pb2.FindCommitsRequest, call: Call) -> Iterator[pfs_pb2.FindCommitsResponse]:
+        found = searched = 0
+        last = None
+        with self.engine.read() as connection:
+            for commit in ancestors(connection, get_commit(connection, pfs_convert.read_commit(request.start))):
+                if request.limit and found >= request.limit:
+                    break
+                searched, last = searched + 1, commit
+                if not _changes(connection, commit, request.file_path):
+                    continue
+                found += 1
+                yield pfs_pb2.FindCommitsResponse(found_commit=pfs_convert.commit(commit), commits_searched=searched)
+            if last is not None:
+                yield pfs_pb2.FindCommitsResponse(
+                    last_searched_commit=pfs_convert.commit(last), commits_searched=searched
+                )
+
+    def SubscribeCommit(self, request: pfs_pb2.SubscribeCommitRequest, call: Call) -> Iterator[pfs_pb2.CommitInfo]:
+        repo = pfs_convert.read_repo(request.repo)
+        with self.engine.read() as connection:
+            get_repo(connection, repo)
+            last = 0
+            start = getattr(request, "from")
+            if request.HasField("from") and (start.id or start.branch.name):
+                ref = pfs_convert.read_commit(start)
+                last = get_commit(connection, CommitRef(repo, ref.branch, ref.id)).pk
+
+        def following() -> Commit | None:
+            query = f"{FROM_COMMITS} WHERE repos.project = ? AND repos.name = ? AND repos.type = ?"
+            query += " AND commits.pk > ?"
+            values: list[object] = [repo.project, repo.name, repo.type, last]
+            if request.branch:
+                query += " AND commits.branch = ?"
+                values.append(request.branch)
+            if not request.all and request.origin_kind:
+                query += " AND commits.origin = ?"
+                values.append(request.origin_kind)
+
+            def probe(connection: sqlite3.Connection) -> Commit | None:
+                row = connection.execute(f"{query} ORDER BY commits.pk LIMIT 1", values).fetchone()
+                if row is None:
+                    return None
+                found = commit_of(row)
+                state = request.state or STATE_STARTED
+                return found if reached(connection, found, state) else None
+
+            return self.engine.wait_for(probe, call.active)
+
+        while (found := following()) is not None:
+            last = found.pk
+            with self.engine.read() as connection:
+                info = pfs_convert.commit_info(connection, found)
+            yield info
+
+
+def _changes(connection: sqlite3.Connection, commit: Commit, path: str) -> bool:
+    """Whether a commit changed what lies at a path."""
+    here = tree_of(connection, commit).find(path)
+    before = None
+    if commit.parent is not None:
+        before = tree_of(connection, commit_by_pk(connection, commit.parent)).find(path)
+    return (here.entry.hash if here else None) != (before.entry.hash if before else None)

@@ -1,0 +1,171 @@
+"""Between protocol messages and our own objects, for PFS."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+from google.protobuf import json_format, timestamp_pb2
+from python_pachyderm.proto.v2.pfs import pfs_pb2
+
+from pdk_stack.pachyderm.api.grpc.codec import FileInfoEncoder
+from pdk_stack.pachyderm.core.pfs.files import PathRange
+from pdk_stack.pachyderm.core.pfs.lookup import (
+    all_provenance,
+    all_subvenance,
+    children,
+    commit_by_pk,
+    commit_provenance,
+    direct_provenance,
+)
+from pdk_stack.pachyderm.core.pfs.repos import Project, repo_branches, repo_size
+from pdk_stack.pachyderm.core.pfs.types import (
+    Branch,
+    BranchKey,
+    Commit,
+    CommitRef,
+    Repo,
+    RepoKey,
+    repo_key,
+)
+from pdk_stack.pachyderm.store.tree import Found
+
+NANO = 1_000_000_000
+
+
+def stamp(moment: int) -> timestamp_pb2.Timestamp:
+    """Nanoseconds since the epoch as a Timestamp."""
+    return timestamp_pb2.Timestamp(seconds=moment // NANO, nanos=moment % NANO)
+
+
+def read_repo(message: pfs_pb2.Repo) -> RepoKey:
+    """A repo's name."""
+    return repo_key(message.project.name, message.name, message.type)
+
+
+def repo_of_commit(message: pfs_pb2.Commit) -> RepoKey:
+    """The repo of a commit reference; older clients give it in the branch only."""
+    return read_repo(message.repo if message.repo.name else message.branch.repo)
+
+
+def read_commit(message: pfs_pb2.Commit) -> CommitRef:
+    """A commit reference."""
+    return CommitRef(repo_of_commit(message), message.branch.name, message.id)
+
+
+def read_branch(message: pfs_pb2.Branch) -> BranchKey:
+    """A branch's name."""
+    return BranchKey(read_repo(message.repo), message.name)
+
+
+def read_range(message: pfs_pb2.PathRange) -> PathRange:
+    """A range of paths."""
+    return PathRange(message.lower, message.upper)
+
+
+def repo(key: RepoKey) -> pfs_pb2.Repo:
+    """A repo's name."""
+    return pfs_pb2.Repo(name=key.name, type=key.type, project=pfs_pb2.Project(name=key.project))
+
+
+def branch(key: BranchKey) -> pfs_pb2.Branch:
+    """A branch's name."""
+    return pfs_pb2.Branch(repo=repo(key.repo), name=key.name)
+
+
+def commit(found: Commit) -> pfs_pb2.Commit:
+    """A commit's name, with its repo both here and in the branch: old and new clients find it."""
+    return pfs_pb2.Commit(repo=repo(found.repo), id=found.id, branch=branch(BranchKey(found.repo, found.branch)))
+
+
+def commit_info(connection: sqlite3.Connection, found: Commit) -> pfs_pb2.CommitInfo:
+    """All about a commit."""
+    info = pfs_pb2.CommitInfo(
+        commit=commit(found),
+        origin=pfs_pb2.CommitOrigin(kind=found.origin),
+        description=found.description,
+        started=stamp(found.started),
+        error=found.error,
+        size_bytes_upper_bound=found.size,
+        child_commits=[commit(each) for each in children(connection, found.pk)],
+        direct_provenance=[commit(each) for each in commit_provenance(connection, found.pk)],
+    )
+    if found.parent is not None:
+        info.parent_commit.CopyFrom(commit(commit_by_pk(connection, found.parent)))
+    if found.finishing:
+        info.finishing.CopyFrom(stamp(found.finishing))
+    if found.finished:
+        info.finished.CopyFrom(stamp(found.finished))
+        info.details.size_bytes = found.size
+    return info
+
+
+def branch_info(connection: sqlite3.Connection, found: Branch) -> pfs_pb2.BranchInfo:
+    """All about a branch."""
+    info = pfs_pb2.BranchInfo(
+        branch=branch(found.key),
+        provenance=[branch(each.key) for each in all_provenance(connection, found.pk)],
+        subvenance=[branch(each.key) for each in all_subvenance(connection, found.pk)],
+        direct_provenance=[branch(each.key) for each in direct_provenance(connection, found.pk)],
+    )
+    if found.head is not None:
+        info.head.CopyFrom(commit(commit_by_pk(connection, found.head)))
+    if found.trigger:
+        json_format.ParseDict(json.loads(found.trigger), info.trigger)
+    return info
+
+
+def repo_info(connection: sqlite3.Connection, found: Repo) -> pfs_pb2.RepoInfo:
+    """All about a repo."""
+    size = repo_size(connection, found.pk)
+    info = pfs_pb2.RepoInfo(
+        repo=repo(found.key),
+        created=stamp(found.created),
+        description=found.description,
+        size_bytes_upper_bound=size,
+        branches=[branch(each.key) for each in repo_branches(connection, found.pk)],
+    )
+    info.details.size_bytes = size
+    return info
+
+
+def project_info(found: Project) -> pfs_pb2.ProjectInfo:
+    """All about a project."""
+    return pfs_pb2.ProjectInfo(
+        project=pfs_pb2.Project(name=found.name),
+        description=found.description,
+        created_at=stamp(found.created),
+    )
+
+
+class FileInfos:
+    """Makes the ``FileInfo`` of a commit's entries.
+
+    Args:
+        found: The commit.
+    """
+
+    def __init__(self, found: Commit) -> None:
+        self._commit = commit(found)
+        self._committed = stamp(found.finishing) if found.finishing else None
+        self._encode = FileInfoEncoder(self._commit, self._committed)
+
+    def encoded(self, found: Found) -> bytes:
+        """All about an entry, ready to be sent."""
+        entry = found.entry
+        tag = "" if found.is_dir else entry.parts[0].tag
+        return self._encode(found.path, tag, found.is_dir, entry.size, entry.hash)
+
+    def __call__(self, found: Found) -> pfs_pb2.FileInfo:
+        """All about an entry."""
+        return pfs_pb2.FileInfo(
+            file=pfs_pb2.File(
+                commit=self._commit,
+                path=found.path,
+                datum="" if found.is_dir else found.entry.parts[0].tag,
+            ),
+            file_type=pfs_pb2.DIR if found.is_dir else pfs_pb2.FILE,
+            committed=self._committed,
+            size_bytes=found.entry.size,
+            hash=found.entry.hash,
+        )

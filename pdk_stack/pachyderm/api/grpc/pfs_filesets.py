@@ -1,0 +1,61 @@
+"""PFS calls about file sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf import empty_pb2
+from python_pachyderm.proto.v2.pfs import pfs_pb2
+
+from pdk_stack.pachyderm.api.grpc import pfs_convert
+from pdk_stack.pachyderm.api.grpc.dispatch import Call
+from pdk_stack.pachyderm.api.grpc.uploads import receive
+from pdk_stack.pachyderm.core.engine import Engine
+from pdk_stack.pachyderm.core.pfs import filesets
+from pdk_stack.pachyderm.core.pfs.lookup import get_commit
+from pdk_stack.pachyderm.store.blobs import insert_locations
+
+
+class FileSetCalls:
+    """File sets."""
+
+    engine: Engine
+
+    def CreateFileSet(self, requests: Iterator[Any], call: Call) -> pfs_pb2.CreateFileSetResponse:
+        with self.engine.upload() as upload:
+            receive(self.engine, requests, upload)
+            upload.seal()
+            with self.engine.database.write() as connection:
+                insert_locations(connection, upload.pack.locations)
+                key = filesets.create(connection, upload.changes)
+        return pfs_pb2.CreateFileSetResponse(file_set_id=key)
+
+    def GetFileSet(self, request: pfs_pb2.GetFileSetRequest, call: Call) -> pfs_pb2.CreateFileSetResponse:
+        with self.engine.database.write() as connection:
+            commit = get_commit(connection, pfs_convert.read_commit(request.commit))
+            return pfs_pb2.CreateFileSetResponse(file_set_id=filesets.of_commit(connection, commit))
+
+    def AddFileSet(self, request: pfs_pb2.AddFileSetRequest, call: Call) -> empty_pb2.Empty:
+        ref = pfs_convert.read_commit(request.commit)
+        call.may_write(ref.repo)
+        with self.engine.change() as change:
+            filesets.add_to_commit(change, ref, request.file_set_id)
+        return empty_pb2.Empty()
+
+    def RenewFileSet(self, request: pfs_pb2.RenewFileSetRequest, call: Call) -> empty_pb2.Empty:
+        with self.engine.database.write() as connection:
+            filesets.renew(connection, request.file_set_id, request.ttl_seconds)
+        return empty_pb2.Empty()
+
+    def ComposeFileSet(self, request: pfs_pb2.ComposeFileSetRequest, call: Call) -> pfs_pb2.CreateFileSetResponse:
+        with self.engine.database.write() as connection:
+            key = filesets.compose(connection, list(request.file_set_ids), request.ttl_seconds)
+        return pfs_pb2.CreateFileSetResponse(file_set_id=key)
+
+    def ShardFileSet(self, request: pfs_pb2.ShardFileSetRequest, call: Call) -> pfs_pb2.ShardFileSetResponse:
+        with self.engine.read() as connection:
+            found = filesets.shards(connection, request.file_set_id)
+        return pfs_pb2.ShardFileSetResponse(
+            shards=[pfs_pb2.PathRange(lower=lower, upper=upper) for lower, upper in found]
+        )

@@ -1,0 +1,190 @@
+"""PPS calls about jobs."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+from google.protobuf import empty_pb2
+from python_pachyderm.proto.v2.pfs import pfs_pb2
+from python_pachyderm.proto.v2.pps import pps_pb2
+
+from pdk_stack.pachyderm.api.grpc import pfs_convert, pps_convert
+from pdk_stack.pachyderm.api.grpc.dispatch import Call
+from pdk_stack.pachyderm.api.grpc.filters import MessageFilter
+from pdk_stack.pachyderm.api.grpc.pps_convert import job_of_message, project_of
+from pdk_stack.pachyderm.api.grpc.transactions import Transactions
+from pdk_stack.pachyderm.core.engine import Engine
+from pdk_stack.pachyderm.core.pfs.change import Change
+from pdk_stack.pachyderm.core.pfs.lookup import get_commit
+from pdk_stack.pachyderm.core.pps import jobs, pipelines
+from pdk_stack.pachyderm.core.pps.context import Context
+from pdk_stack.pachyderm.core.pps.jobs import FROM_JOBS, Job, job_of
+from pdk_stack.pachyderm.errors import Fault, NotFound
+
+
+class JobCalls:
+    """Jobs."""
+
+    context: Context
+    transactions: Transactions
+
+    @property
+    def _engine(self) -> Engine:
+        return self.context.engine
+
+    def InspectJob(self, request: pps_pb2.InspectJobRequest, call: Call) -> pps_pb2.JobInfo:
+        with self._engine.read() as connection:
+            found = job_of_message(connection, request.job)
+            if not request.wait or found.is_over:
+                return pps_convert.job_info(connection, found, request.details, self.context.running)
+        self._wait(found, call)
+        with self._engine.read() as connection:
+            return pps_convert.job_info(
+                connection, job_of_message(connection, request.job), request.details, self.context.running
+            )
+
+    def _wait(self, job: Job, call: Call) -> None:
+        def probe(connection: sqlite3.Connection) -> bool | None:
+            return True if jobs.job_by_pk(connection, job.pk).is_over else None
+
+        self._engine.wait_for(probe, call.active)
+
+    def _of_set(self, connection: sqlite3.Connection, set_id: str) -> list[Job]:
+        rows = connection.execute(f"{FROM_JOBS} WHERE jobs.id = ? ORDER BY jobs.pk", (set_id,))
+        return [job_of(row) for row in rows]
+
+    def InspectJobSet(self, request: pps_pb2.InspectJobSetRequest, call: Call) -> Iterator[pps_pb2.JobInfo]:
+        set_id = request.job_set.id
+        with self._engine.read() as connection:
+            members = self._of_set(connection, set_id)
+            if not members:
+                known = connection.execute("SELECT 1 FROM commits WHERE id = ?", (set_id,)).fetchone()
+                if known is None:
+                    raise NotFound(f"no commits found for commitset {set_id}")
+        for job in members:
+            if request.wait and not job.is_over:
+                self._wait(job, call)
+            with self._engine.read() as connection:
+                info = pps_convert.job_info(
+                    connection, jobs.job_by_pk(connection, job.pk), request.details, self.context.running
+                )
+            yield info
+
+    def ListJob(self, request: pps_pb2.ListJobRequest, call: Call) -> Iterator[pps_pb2.JobInfo]:
+        fits = MessageFilter(request.jqFilter, request.projects)
+        with self._engine.read() as connection:
+            versions = self._versions(connection, request)
+            wanted = self._input_filter(connection, request.input_commit)
+            order = "ASC" if request.reverse else "DESC"
+            marker = request.paginationMarker.ToNanoseconds() if request.HasField("paginationMarker") else 0
+            sent = 0
+            for row in connection.execute(f"{FROM_JOBS} ORDER BY jobs.pk {order}"):
+                job = job_of(row)
+                if job.version < versions.get(job.pipeline_pk, job.version + 1):
+                    continue
+                if wanted is not None and job.output not in wanted:
+                    continue
+                if marker and (job.created <= marker if request.reverse else job.created >= marker):
+                    continue
+                info = pps_convert.job_info(connection, job, request.details, self.context.running)
+                if not fits(info):
+                    continue
+                yield info
+                sent += 1
+                if request.number and sent >= request.number:
+                    return
+
+    def _versions(self, connection: sqlite3.Connection, request: pps_pb2.ListJobRequest) -> dict[int, int]:
+        """The oldest version whose jobs are wanted, by the pipeline's key."""
+        name = request.pipeline.name
+        if name:
+            pipelines.get_pipeline(connection, project_of(request.pipeline), name)
+        found = {}
+        # Newest version first: the last one that is seen is the oldest.
+        for each in pipelines.list_pipelines(
+            connection, [project_of(request.pipeline)] if name else (), request.history, name
+        ):
+            found[each.pk] = each.version
+        return found
+
+    def _input_filter(self, connection: sqlite3.Connection, inputs: Sequence[pfs_pb2.Commit]) -> set[int] | None:
+        """Output commits that were made directly from all of the given commits."""
+        found: set[int] | None = None
+        for each in inputs:
+            commit = get_commit(connection, pfs_convert.read_commit(each))
+            rows = connection.execute("SELECT commit_pk FROM commit_provenance WHERE upstream = ?", (commit.pk,))
+            outputs = {row["commit_pk"] for row in rows}
+            found = outputs if found is None else found & outputs
+        return found
+
+    def ListJobSet(self, request: pps_pb2.ListJobSetRequest, call: Call) -> Iterator[pps_pb2.JobSetInfo]:
+        if request.number < 0:
+            raise Fault("number must be non-negative")
+        fits = MessageFilter(request.jqFilter, request.projects)
+        marker = request.paginationMarker.ToNanoseconds() if request.HasField("paginationMarker") else 0
+        with self._engine.read() as connection:
+            order = "ASC" if request.reverse else "DESC"
+            rows = connection.execute(
+                f"SELECT id, MAX(created) AS newest FROM jobs GROUP BY id ORDER BY MAX(pk) {order}"
+            ).fetchall()
+            sent = 0
+            for row in rows:
+                if marker and (row["newest"] <= marker if request.reverse else row["newest"] >= marker):
+                    continue
+                members = [
+                    pps_convert.job_info(connection, job, request.details, self.context.running)
+                    for job in self._of_set(connection, row["id"])
+                ]
+                kept = [info for info in members if fits(info)]
+                if not kept:
+                    continue
+                yield pps_pb2.JobSetInfo(job_set=pps_pb2.JobSet(id=row["id"]), jobs=kept)
+                sent += 1
+                if request.number and sent >= request.number:
+                    return
+
+    def SubscribeJob(self, request: pps_pb2.SubscribeJobRequest, call: Call) -> Iterator[pps_pb2.JobInfo]:
+        with self._engine.read() as connection:
+            pipeline = pipelines.get_pipeline(connection, project_of(request.pipeline), request.pipeline.name)
+        sent: dict[int, tuple[int, int]] = {}
+
+        def probe(connection: sqlite3.Connection) -> list[Job] | None:
+            rows = connection.execute(f"{FROM_JOBS} WHERE jobs.pipeline = ? ORDER BY jobs.pk", (pipeline.pk,))
+            fresh = [job for job in map(job_of, rows) if sent.get(job.pk) != (job.state, job.processed)]
+            return fresh or None
+
+        while (fresh := self._engine.wait_for(probe, call.active)) is not None:
+            for job in fresh:
+                sent[job.pk] = (job.state, job.processed)
+                with self._engine.read() as connection:
+                    info = pps_convert.job_info(connection, job, request.details, self.context.running)
+                yield info
+
+    def StopJob(self, request: pps_pb2.StopJobRequest, call: Call) -> empty_pb2.Empty:
+        self.transactions.run(call, "stop_job", request)
+        return empty_pb2.Empty()
+
+    def do_stop_job(self, change: Change, request: pps_pb2.StopJobRequest) -> None:
+        """StopJob inside a change."""
+        found = job_of_message(change.connection, request.job)
+        jobs.end(change, found, pps_pb2.JOB_KILLED, request.reason or "job stopped")
+
+    def UpdateJobState(self, request: pps_pb2.UpdateJobStateRequest, call: Call) -> empty_pb2.Empty:
+        self.transactions.run(call, "update_job_state", request)
+        return empty_pb2.Empty()
+
+    def do_update_job_state(self, change: Change, request: pps_pb2.UpdateJobStateRequest) -> None:
+        """UpdateJobState inside a change."""
+        found = job_of_message(change.connection, request.job)
+        if request.state in jobs.TERMINAL:
+            jobs.end(change, found, request.state, request.reason)
+        else:
+            jobs.set_state(change.connection, found.pk, request.state, request.reason)
+
+    def DeleteJob(self, request: pps_pb2.DeleteJobRequest, call: Call) -> empty_pb2.Empty:
+        with self._engine.change() as change:
+            found = job_of_message(change.connection, request.job)
+            jobs.end(change, found, pps_pb2.JOB_KILLED, "job deleted")
+            change.connection.execute("DELETE FROM jobs WHERE pk = ?", (found.pk,))
+        return empty_pb2.Empty()

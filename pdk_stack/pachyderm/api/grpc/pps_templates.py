@@ -1,0 +1,55 @@
+"""The PPS call that makes pipeline specs out of a Jsonnet template (``src/internal/pachtmpl``)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from google.protobuf import json_format
+from python_pachyderm.proto.v2.pps import pps_pb2
+
+from pdk_stack.pachyderm.api.grpc.dispatch import Call
+from pdk_stack.pachyderm.errors import Fault
+
+
+class TemplateCalls:
+    """Templates."""
+
+    def RenderTemplate(self, request: pps_pb2.RenderTemplateRequest, call: Call) -> pps_pb2.RenderTemplateResponse:
+        text = render(request.template, dict(request.args))
+        content = json.loads(text)
+        if not isinstance(content, dict | list):
+            raise Fault(f"not a json object or list: {text.strip()}")
+        found = content if isinstance(content, list) else [content]
+        return pps_pb2.RenderTemplateResponse(json=text, specs=[_spec(each) for each in found])
+
+
+def _spec(content: Any) -> pps_pb2.CreatePipelineRequest:
+    try:
+        return json_format.ParseDict(content, pps_pb2.CreatePipelineRequest())
+    except json_format.ParseError as error:
+        raise Fault(f"the template gives no pipeline spec: {error}") from error
+
+
+def render(template: str, arguments: dict[str, str]) -> str:
+    """Evaluate a template: a function of its arguments, or a value.
+
+    Args:
+        template: The template's text.
+        arguments: What the function is called with.
+
+    Raises:
+        Fault: It cannot be evaluated.
+    """
+    # Few clients send templates; the others need not wait for the library.
+    import _jsonnet
+
+    try:
+        return str(_jsonnet.evaluate_snippet("main", template, tla_vars=arguments, import_callback=_refuse))
+    except RuntimeError as error:
+        raise Fault(f"template err: {str(error).strip()}") from error
+
+
+def _refuse(folder: str, path: str) -> tuple[str, bytes]:
+    """Templates are other people's text: they may not read files of this machine."""
+    raise RuntimeError(f"imports are not done by the embedded Pachyderm: {path}")

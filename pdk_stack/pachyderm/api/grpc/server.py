@@ -1,0 +1,168 @@
+"""The gRPC server: all services on one loopback port."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+from google.protobuf import empty_pb2
+from grpc_health.v1 import health_pb2
+from python_pachyderm.proto.v2.admin import admin_pb2
+from python_pachyderm.proto.v2.auth import auth_pb2
+from python_pachyderm.proto.v2.debug import debug_pb2
+from python_pachyderm.proto.v2.enterprise import enterprise_pb2
+from python_pachyderm.proto.v2.identity import identity_pb2
+from python_pachyderm.proto.v2.license import license_pb2
+from python_pachyderm.proto.v2.pfs import pfs_pb2
+from python_pachyderm.proto.v2.pps import pps_pb2
+from python_pachyderm.proto.v2.transaction import transaction_pb2
+from python_pachyderm.proto.v2.version.versionpb import version_pb2
+
+from pdk_shared.errors import StackError
+from pdk_stack.pachyderm.api.grpc import admin, codec
+from pdk_stack.pachyderm.api.grpc.access import Gate
+from pdk_stack.pachyderm.api.grpc.dispatch import Call, Codecs, UnknownCalls, handlers
+from pdk_stack.pachyderm.api.grpc.later_releases import NewerCalls, newer_handlers
+from pdk_stack.pachyderm.api.grpc.pfs_commits import CommitCalls
+from pdk_stack.pachyderm.api.grpc.pfs_files import FileCalls
+from pdk_stack.pachyderm.api.grpc.pfs_filesets import FileSetCalls
+from pdk_stack.pachyderm.api.grpc.pfs_repos import RepoCalls
+from pdk_stack.pachyderm.api.grpc.pps_datums import DatumCalls
+from pdk_stack.pachyderm.api.grpc.pps_jobs import JobCalls
+from pdk_stack.pachyderm.api.grpc.pps_logs import LogCalls
+from pdk_stack.pachyderm.api.grpc.pps_pipelines import PipelineCalls
+from pdk_stack.pachyderm.api.grpc.pps_secrets import SecretCalls
+from pdk_stack.pachyderm.api.grpc.pps_templates import TemplateCalls
+from pdk_stack.pachyderm.api.grpc.transactions import TransactionCalls, Transactions
+from pdk_stack.pachyderm.core.engine import Engine
+from pdk_stack.pachyderm.core.pfs import repos
+from pdk_stack.pachyderm.core.pps import pipelines
+from pdk_stack.pachyderm.core.pps.context import Context
+from pdk_stack.pachyderm.errors import Fault
+
+# Clients send messages of 19 MiB (python_pachyderm.service.GRPC_CHANNEL_OPTIONS allows 20).
+MAX_MESSAGE = 21 << 20
+# A call that waits or follows holds its thread.
+THREADS = 192
+
+
+class PfsCalls(RepoCalls, CommitCalls, FileCalls, FileSetCalls):
+    """All PFS calls.
+
+    Args:
+        engine: The store.
+        transactions: Runs what may be part of a transaction.
+    """
+
+    def __init__(self, engine: Engine, transactions: Transactions) -> None:
+        self.engine = engine
+        self.transactions = transactions
+
+    def DeleteAll(self, request: empty_pb2.Empty, call: Call) -> empty_pb2.Empty:
+        with self.engine.change() as change:
+            connection = change.connection
+            if pipelines.list_pipelines(connection):
+                raise Fault("cannot delete all repos while there are pipelines; delete the pipelines first")
+            for each in repos.list_repos(connection, "", []):
+                repos.delete_repo(connection, each.key, force=True)
+            connection.execute("DELETE FROM projects")
+            repos.ensure_default_project(connection)
+        return empty_pb2.Empty()
+
+
+class PpsCalls(PipelineCalls, JobCalls, DatumCalls, LogCalls, SecretCalls, TemplateCalls):
+    """All PPS calls.
+
+    Args:
+        context: What the workers share.
+        transactions: Runs what may be part of a transaction.
+    """
+
+    def __init__(self, context: Context, transactions: Transactions) -> None:
+        self.context = context
+        self.transactions = transactions
+
+
+Service = tuple[Any, object, Codecs | None]
+
+
+def service_table(
+    pfs: PfsCalls, pps: PpsCalls, transactions: Transactions, gate: Gate | None, cluster_id: str
+) -> list[Service]:
+    """All services: descriptor, the object that does its calls, and codecs of its hot calls."""
+    fast: Codecs = {
+        "ModifyFile": (codec.decode_modify, None),
+        "CreateFileSet": (codec.decode_modify, None),
+        "GetFile": (None, codec.encode_bytes_value),
+        "GetFileTAR": (None, codec.encode_bytes_value),
+        # These give encoded messages already.
+        **{name: (None, bytes) for name in ("ListFile", "WalkFile", "GlobFile")},
+    }
+
+    def api(module: Any, name: str = "API") -> Any:
+        return module.DESCRIPTOR.services_by_name[name]
+
+    return [
+        (api(pfs_pb2), pfs, fast),
+        (api(pps_pb2), pps, None),
+        (api(transaction_pb2), TransactionCalls(transactions), None),
+        (api(admin_pb2), admin.AdminCalls(cluster_id), None),
+        (api(version_pb2), admin.VersionCalls(), None),
+        (api(auth_pb2), admin.AuthCalls(gate), None),
+        (api(identity_pb2), admin.IdentityCalls(), None),
+        (api(license_pb2), admin.LicenseCalls(), None),
+        (api(enterprise_pb2), admin.EnterpriseCalls(), None),
+        (api(debug_pb2, "Debug"), object(), None),
+        (api(health_pb2, "Health"), admin.HealthCalls(), None),
+    ]
+
+
+def build_server(context: Context, gate: Gate, port: int) -> tuple[grpc.Server, int]:
+    """A server that is not started yet.
+
+    Args:
+        context: Everything behind the protocol.
+        gate: Checks tokens.
+        port: Where to listen on loopback; 0 lets the system choose.
+
+    Returns:
+        The server and its port.
+
+    Raises:
+        StackError: The port is taken.
+    """
+    engine = context.engine
+    transactions = Transactions(engine)
+    pfs, pps = PfsCalls(engine, transactions), PpsCalls(context, transactions)
+    for owner in (pfs, pps):
+        for name in dir(owner):
+            if name.startswith("do_"):
+                transactions.operations[name[len("do_") :]] = getattr(owner, name)
+    server = grpc.server(
+        ThreadPoolExecutor(THREADS, thread_name_prefix="grpc"),
+        options=[
+            ("grpc.max_receive_message_length", MAX_MESSAGE),
+            ("grpc.max_send_message_length", MAX_MESSAGE),
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+    services = service_table(pfs, pps, transactions, gate, engine.cluster_id)
+    server.add_generic_rpc_handlers(tuple(newer_handlers(NewerCalls(pps), gate)))
+    for service, implementation, codecs in services:
+        server.add_generic_rpc_handlers((handlers(service, implementation, gate, codecs),))
+    server.add_generic_rpc_handlers((UnknownCalls(),))
+    try:
+        bound = server.add_insecure_port(f"{context.host}:{port}")
+    except RuntimeError as error:
+        bound = 0
+        reason = str(error)
+    else:
+        reason = "the port is in use"
+    if bound == 0:
+        raise StackError(
+            f"Pachyderm cannot listen on port {port}: {reason}.",
+            where=f"{context.host}:{port}",
+            fix="Choose another port, or stop what uses it.",
+        )
+    return server, bound

@@ -1,0 +1,171 @@
+"""Pachyderm's transactions: requests are collected, tried, and in the end done all at once.
+
+A call with a transaction's id in its metadata is appended to the transaction and tried together with the
+earlier ones in a change that is taken back. All commits of a transaction have the transaction's id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf import empty_pb2
+from python_pachyderm.proto.v2.pfs import pfs_pb2
+from python_pachyderm.proto.v2.transaction import transaction_pb2
+
+from pdk_stack.pachyderm.api.grpc import pfs_convert
+from pdk_stack.pachyderm.api.grpc.dispatch import Call
+from pdk_stack.pachyderm.core.engine import Engine
+from pdk_stack.pachyderm.core.pfs.change import Change
+from pdk_stack.pachyderm.errors import NotFound
+from pdk_stack.pachyderm.names import new_id
+from pdk_stack.pachyderm.store.database import now_ns
+
+Operation = Callable[[Change, Any], Any]
+
+
+class _TakeBack(Exception):
+    """Ends a change that was only a trial."""
+
+
+class Transactions:
+    """Runs operations at once, or in their client's transaction.
+
+    Args:
+        engine: The store.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.operations: dict[str, Operation] = {}
+
+    def run(self, call: Call, name: str, request: Any) -> Any:
+        """Do an operation, or append it to the call's transaction.
+
+        Args:
+            call: The call.
+            name: The operation's field in ``TransactionRequest``.
+            request: Its request.
+
+        Raises:
+            NotFound: The call names a transaction that does not exist.
+        """
+        if not call.transaction:
+            with self.engine.change() as change:
+                return self.operations[name](change, request)
+        info = self._load(call.transaction)
+        info.requests.add(**{name: request})
+        responses = self._try(info)
+        with self.engine.database.write() as connection:
+            cursor = connection.execute(
+                "UPDATE transactions SET requests = ? WHERE id = ?",
+                (info.SerializeToString(), call.transaction),
+            )
+            if cursor.rowcount != 1:
+                raise NotFound(f"transaction {call.transaction} not found")
+        return responses[-1]
+
+    def _load(self, transaction_id: str) -> transaction_pb2.TransactionInfo:
+        with self.engine.read() as connection:
+            row = connection.execute("SELECT requests FROM transactions WHERE id = ?", (transaction_id,)).fetchone()
+        if row is None:
+            raise NotFound(f"transaction {transaction_id} not found")
+        return transaction_pb2.TransactionInfo.FromString(bytes(row[0]))
+
+    def _perform(self, change: Change, info: transaction_pb2.TransactionInfo) -> list[Any]:
+        responses = []
+        for request in info.requests:
+            for field, value in request.ListFields():
+                responses.append(self.operations[field.name](change, value))
+        return responses
+
+    def _try(self, info: transaction_pb2.TransactionInfo) -> list[Any]:
+        responses: list[Any] = []
+        try:
+            with self.engine.change(info.transaction.id) as change:
+                responses = self._perform(change, info)
+                self.engine.settle(change)
+                raise _TakeBack
+        except _TakeBack:
+            return responses
+
+    def _do(self, info: transaction_pb2.TransactionInfo, forget: bool) -> transaction_pb2.TransactionInfo:
+        with self.engine.change(info.transaction.id) as change:
+            responses = self._perform(change, info)
+            if forget:
+                change.connection.execute("DELETE FROM transactions WHERE id = ?", (info.transaction.id,))
+        for each in responses:
+            answer = info.responses.add()
+            if isinstance(each, pfs_pb2.Commit):
+                answer.commit.CopyFrom(each)
+        info.version = len(info.requests)
+        return info
+
+
+class TransactionCalls:
+    """The transaction service.
+
+    Args:
+        transactions: Runs the operations.
+    """
+
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
+
+    @property
+    def _engine(self) -> Engine:
+        return self._transactions.engine
+
+    def StartTransaction(
+        self, request: transaction_pb2.StartTransactionRequest, call: Call
+    ) -> transaction_pb2.Transaction:
+        started = now_ns()
+        info = transaction_pb2.TransactionInfo(
+            transaction=transaction_pb2.Transaction(id=new_id()), started=pfs_convert.stamp(started)
+        )
+        with self._engine.database.write() as connection:
+            connection.execute(
+                "INSERT INTO transactions VALUES (?, ?, ?)",
+                (info.transaction.id, info.SerializeToString(), started),
+            )
+        return info.transaction
+
+    def InspectTransaction(
+        self, request: transaction_pb2.InspectTransactionRequest, call: Call
+    ) -> transaction_pb2.TransactionInfo:
+        return self._transactions._load(request.transaction.id)
+
+    def ListTransaction(
+        self, request: transaction_pb2.ListTransactionRequest, call: Call
+    ) -> transaction_pb2.TransactionInfos:
+        with self._engine.read() as connection:
+            rows = connection.execute("SELECT requests FROM transactions ORDER BY started").fetchall()
+        infos = [transaction_pb2.TransactionInfo.FromString(bytes(row[0])) for row in rows]
+        return transaction_pb2.TransactionInfos(transaction_info=infos)
+
+    def FinishTransaction(
+        self, request: transaction_pb2.FinishTransactionRequest, call: Call
+    ) -> transaction_pb2.TransactionInfo:
+        return self._transactions._do(self._transactions._load(request.transaction.id), forget=True)
+
+    def BatchTransaction(
+        self, request: transaction_pb2.BatchTransactionRequest, call: Call
+    ) -> transaction_pb2.TransactionInfo:
+        info = transaction_pb2.TransactionInfo(
+            transaction=transaction_pb2.Transaction(id=new_id()),
+            requests=request.requests,
+            started=pfs_convert.stamp(now_ns()),
+        )
+        return self._transactions._do(info, forget=False)
+
+    def DeleteTransaction(self, request: transaction_pb2.DeleteTransactionRequest, call: Call) -> empty_pb2.Empty:
+        with self._engine.database.write() as connection:
+            cursor = connection.execute("DELETE FROM transactions WHERE id = ?", (request.transaction.id,))
+            if cursor.rowcount != 1:
+                raise NotFound(f"transaction {request.transaction.id} not found")
+        return empty_pb2.Empty()
+
+    def DeleteAll(self, request: transaction_pb2.DeleteAllRequest, call: Call) -> empty_pb2.Empty:
+        with self._engine.database.write() as connection:
+            connection.execute("DELETE FROM transactions")
+        return empty_pb2.Empty()

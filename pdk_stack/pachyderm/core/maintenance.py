@@ -1,0 +1,53 @@
+"""Keeping the store small, in the background."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from pdk_stack.pachyderm.core.engine import Engine
+from pdk_stack.pachyderm.core.pfs import filesets
+from pdk_stack.pachyderm.store import garbage
+
+log = logging.getLogger("pdk_stack.pachyderm.core.maintenance")
+
+INTERVAL_S = 60.0
+WAIT_S = 5.0
+
+
+class Maintenance:
+    """Forgets old file sets, and collects garbage some time after something was removed.
+
+    Args:
+        engine: The store.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="maintenance", daemon=True)
+
+    def start(self) -> None:
+        """Clear left-overs of a killed daemon, and begin."""
+        with self._engine.read() as connection:
+            left = garbage.remove_unknown_packs(connection, self._engine.blobs)
+        if left:
+            log.info("removed %d packs of requests that never ended", left)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._stopping.set()
+        self._thread.join(2 * WAIT_S)
+
+    def _loop(self) -> None:
+        while not self._stopping.wait(INTERVAL_S):
+            try:
+                with self._engine.database.write() as connection:
+                    filesets.drop_expired(connection)
+                with self._engine.read() as connection:
+                    due = garbage.is_due(connection)
+                if due:
+                    garbage.collect(self._engine.database, self._engine.blobs, WAIT_S)
+            except Exception:
+                log.exception("collecting garbage failed")

@@ -1,0 +1,182 @@
+"""Commit sets: all commits of one id, over all repos, with those that they were made from."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from pdk_stack.pachyderm.core.pfs import commits as commit_ops
+from pdk_stack.pachyderm.core.pfs.change import Change
+from pdk_stack.pachyderm.core.pfs.lookup import children
+from pdk_stack.pachyderm.core.pfs.types import FROM_COMMITS, ORIGIN_AUTO, ORIGIN_USER, Commit, commit_of
+from pdk_stack.pachyderm.errors import Fault, NotFound
+
+
+def commits_of_set(connection: sqlite3.Connection, set_id: str) -> list[Commit]:
+    """The commits that carry a set's id, in order of creation.
+
+    Raises:
+        NotFound: There are none.
+    """
+    rows = connection.execute(f"{FROM_COMMITS} WHERE commits.id = ? ORDER BY commits.pk", (set_id,))
+    found = [commit_of(row) for row in rows]
+    if not found:
+        raise NotFound(f"no commits found for commitset {set_id}")
+    return found
+
+
+def set_with_aliases(connection: sqlite3.Connection, set_id: str) -> list[Commit]:
+    """A set's commits and those of earlier sets in their provenance, each after what it was made from.
+
+    Raises:
+        NotFound: There are no commits of that id.
+    """
+    commits_of_set(connection, set_id)
+    rows = connection.execute(
+        f"""WITH RECURSIVE reach(pk) AS (
+                SELECT pk FROM commits WHERE id = ?
+                UNION SELECT upstream FROM commit_provenance JOIN reach ON commit_pk = reach.pk)
+            {FROM_COMMITS} WHERE commits.pk IN (SELECT pk FROM reach)
+            ORDER BY commits.id = ?, commits.pk""",
+        (set_id, set_id),
+    )
+    found = [commit_of(row) for row in rows]
+    # Of every repo only one commit belongs to the set: its own, or else the newest that it was made from.
+    chosen: dict[int, Commit] = {}
+    for commit in found:
+        if commit.repo_pk not in chosen or chosen[commit.repo_pk].id != set_id:
+            chosen[commit.repo_pk] = commit
+    kept = {commit.pk for commit in chosen.values()}
+    return [commit for commit in found if commit.pk in kept]
+
+
+def list_sets(connection: sqlite3.Connection, project: str = "") -> list[str]:
+    """Ids of all commit sets, newest first; with a project, those that touch it."""
+    where = "WHERE repos.project = ?" if project else ""
+    rows = connection.execute(
+        "SELECT commits.id, MAX(commits.pk) AS newest FROM commits JOIN repos ON repos.id = commits.repo"
+        f" {where} GROUP BY commits.id ORDER BY newest DESC",
+        (project,) if project else (),
+    )
+    return [row["id"] for row in rows]
+
+
+def subvenant_sets(connection: sqlite3.Connection, members: Sequence[Commit]) -> list[str]:
+    """Ids of other sets whose commits were made from these."""
+    keys = ",".join(str(commit.pk) for commit in members)
+    rows = connection.execute(
+        f"""WITH RECURSIVE reach(pk) AS (
+                SELECT commit_pk FROM commit_provenance WHERE upstream IN ({keys})
+                UNION SELECT commit_pk FROM commit_provenance JOIN reach ON upstream = reach.pk)
+            SELECT DISTINCT id FROM commits WHERE pk IN (SELECT pk FROM reach) AND id != ? ORDER BY pk""",
+        (members[0].id,),
+    )
+    return [row["id"] for row in rows]
+
+
+def squash(change: Change, set_id: str) -> None:
+    """Remove a set; its commits' children keep the data.
+
+    Raises:
+        NotFound: There is no such set.
+        Fault: Another set was made from it, it is a branch's newest, or a child is still open.
+    """
+    connection = change.connection
+    members = commits_of_set(connection, set_id)
+    following = subvenant_sets(connection, members)
+    if following:
+        raise Fault(
+            f'commit set "{set_id}" cannot be squashed because it has subvenant commit sets: {", ".join(following)}'
+        )
+    for commit in members:
+        if commit.repo.type == "spec":
+            raise Fault(f"cannot squash commit {commit} because it updated a pipeline")
+        young = children(connection, commit.pk)
+        if not young:
+            raise _without_children(commit)
+        still_open = [child for child in young if child.is_open]
+        if still_open:
+            raise Fault(f"cannot squash until child commit {still_open[0]} is finished")
+    for commit in members:
+        _remove(change, commit)
+
+
+def drop(change: Change, set_id: str) -> None:
+    """Remove a set with its data; only a set that nothing was made from.
+
+    Raises:
+        NotFound: There is no such set.
+        Fault: It has children or subvenant sets.
+    """
+    connection = change.connection
+    members = commits_of_set(connection, set_id)
+    following = subvenant_sets(connection, members)
+    if following:
+        raise Fault(
+            f'commit set "{set_id}" cannot be dropped because it has subvenant commit sets: {", ".join(following)}'
+        )
+    for commit in members:
+        if commit.repo.type == "spec":
+            raise Fault(f"cannot drop commit {commit} because it updated a pipeline")
+        young = children(connection, commit.pk)
+        if young:
+            raise Fault(f"cannot drop a commit that has children: {commit}")
+    for commit in members:
+        _remove(change, commit)
+
+
+def remove_commit(change: Change, commit: Commit, *, recursive: bool, drop: bool) -> None:
+    """Squash or drop one commit with what was made from it (Pachyderm 2.8 and newer).
+
+    Args:
+        change: The change in progress.
+        commit: The commit.
+        recursive: Also those that were made from it; else they are a reason to refuse.
+        drop: Whether its data goes too, and not to its children.
+
+    Raises:
+        Fault: It is not allowed.
+    """
+    connection = change.connection
+    rows = connection.execute(
+        f"""WITH RECURSIVE reach(pk) AS (
+                SELECT ? UNION SELECT commit_pk FROM commit_provenance JOIN reach ON upstream = reach.pk)
+            {FROM_COMMITS} WHERE commits.pk IN (SELECT pk FROM reach) ORDER BY commits.pk DESC""",
+        (commit.pk,),
+    )
+    doomed = [commit_of(row) for row in rows]
+    what = "drop" if drop else "squash"
+    if len(doomed) > 1 and not recursive:
+        raise Fault(f"cannot {what} commit ({commit}) with subvenance without recursive")
+    for each in doomed:
+        young = children(connection, each.pk)
+        if drop and young:
+            raise Fault(f"cannot drop a commit that has children: {each}")
+        if not drop and each.repo.type == "spec" and each.origin == ORIGIN_USER:
+            raise Fault(f"cannot squash commit {each} because it updated a pipeline")
+        if not drop and not young:
+            raise _without_children(each)
+    for each in doomed:
+        _remove(change, each)
+
+
+def _without_children(commit: Commit) -> Fault:
+    return Fault(
+        "cannot squash a commit that has no children as that would cause data loss, use the drop operation "
+        f"instead: {commit}"
+    )
+
+
+def _remove(change: Change, commit: Commit) -> None:
+    connection = change.connection
+    rows = connection.execute("SELECT id FROM branches WHERE head = ?", (commit.pk,)).fetchall()
+    heads = [int(row["id"]) for row in rows]
+    connection.execute("UPDATE commits SET parent = ? WHERE parent = ?", (commit.parent, commit.pk))
+    connection.execute("DELETE FROM commits WHERE pk = ?", (commit.pk,))
+    for branch in heads:
+        if commit.parent is not None:
+            connection.execute("UPDATE branches SET head = ? WHERE id = ?", (commit.parent, branch))
+            continue
+        empty = commit_ops.insert_commit(change, commit.repo_pk, commit.branch, parent=None, origin=ORIGIN_AUTO)
+        commit_ops.finish(change, empty)
+        connection.execute("UPDATE branches SET head = ? WHERE id = ?", (empty.pk, branch))

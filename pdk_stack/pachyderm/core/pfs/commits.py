@@ -1,0 +1,305 @@
+"""Starting, finishing and listing commits."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+
+from pdk_stack.pachyderm.core.pfs.change import Change
+from pdk_stack.pachyderm.core.pfs.lookup import (
+    commit_by_pk,
+    direct_provenance,
+    find_branch,
+    get_commit,
+    get_repo,
+)
+from pdk_stack.pachyderm.core.pfs.trees import base_tree, staged_changes
+from pdk_stack.pachyderm.core.pfs.types import (
+    FROM_COMMITS,
+    ORIGIN_USER,
+    SPEC_REPO,
+    Branch,
+    BranchKey,
+    Commit,
+    CommitRef,
+    RepoKey,
+    commit_of,
+)
+from pdk_stack.pachyderm.errors import Fault, NotFound
+from pdk_stack.pachyderm.names import check_branch_name, is_commit_id
+from pdk_stack.pachyderm.store import tree_edits as edits
+from pdk_stack.pachyderm.store.database import now_ns
+from pdk_stack.pachyderm.store.nodes import StoredNodes
+from pdk_stack.pachyderm.store.tree import Tree
+
+
+def insert_commit(
+    change: Change,
+    repo_pk: int,
+    branch: str,
+    *,
+    parent: int | None,
+    origin: int,
+    description: str = "",
+    upstream: Iterable[int] = (),
+) -> Commit:
+    """Add an open commit of this change's set.
+
+    Raises:
+        Fault: The repo has a commit in this set already.
+    """
+    connection = change.connection
+    try:
+        cursor = connection.execute(
+            "INSERT INTO commits (repo, id, branch, origin, description, parent, started) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (repo_pk, change.set_id, branch, origin, description, parent, now_ns()),
+        )
+    except sqlite3.IntegrityError as error:
+        name = connection.execute("SELECT name FROM repos WHERE id = ?", (repo_pk,)).fetchone()["name"]
+        raise Fault(
+            f"inconsistent dependencies: cannot create commit from {change.set_id}; repo ({name}) already "
+            "has a commit in this transaction"
+        ) from error
+    pk = int(cursor.lastrowid or 0)
+    connection.executemany(
+        "INSERT OR IGNORE INTO commit_provenance (commit_pk, upstream) VALUES (?, ?)",
+        [(pk, each) for each in upstream if each != pk],
+    )
+    change.created.append(pk)
+    return commit_by_pk(connection, pk)
+
+
+def set_head(change: Change, branch: int, commit: int | None) -> None:
+    """Move a branch's head, and note that what follows from it is to be propagated."""
+    change.connection.execute("UPDATE branches SET head = ? WHERE id = ?", (commit, branch))
+    change.touch(branch)
+
+
+def insert_branch(connection: sqlite3.Connection, key: BranchKey) -> Branch:
+    """Add a branch without head or provenance."""
+    check_branch_name(key.name)
+    repo = get_repo(connection, key.repo)
+    connection.execute("INSERT INTO branches (repo, name, created) VALUES (?, ?, ?)", (repo.pk, key.name, now_ns()))
+    branch = find_branch(connection, key)
+    assert branch is not None
+    return branch
+
+
+def check_writable(connection: sqlite3.Connection, branch: Branch) -> None:
+    """Refuse to start a commit on a branch that a pipeline or provenance fills; a spout's follows its spec alone.
+
+    Raises:
+        Fault: The branch has provenance.
+    """
+    upstream = direct_provenance(connection, branch.pk)
+    if upstream and not (len(upstream) == 1 and upstream[0].key.repo.type == SPEC_REPO):
+        raise Fault(f"cannot start a commit on an output branch: {branch.key}")
+
+
+def start_commit(change: Change, key: BranchKey, parent: CommitRef | None = None, description: str = "") -> Commit:
+    """Start a commit on a branch, which is created where it is missing.
+
+    Args:
+        change: The change in progress.
+        key: The branch.
+        parent: Whose data to start from; the branch's head when None.
+        description: Free text.
+
+    Raises:
+        NotFound: The repo or the parent does not exist.
+        Fault: The branch has provenance, or the parent is still open.
+    """
+    connection = change.connection
+    repo = get_repo(connection, key.repo)
+    branch = find_branch(connection, key)
+    if branch is None:
+        branch = insert_branch(connection, key)
+    else:
+        check_writable(connection, branch)
+    parent_pk = branch.head
+    if parent is not None and (parent.id or parent.branch):
+        parent_pk = get_commit(connection, parent).pk
+    if parent_pk is not None:
+        previous = commit_by_pk(connection, parent_pk)
+        if previous.is_open:
+            raise Fault(f"parent commit {previous} has not been finished")
+    commit = insert_commit(change, repo.pk, key.name, parent=parent_pk, origin=ORIGIN_USER, description=description)
+    set_head(change, branch.pk, commit.pk)
+    return commit
+
+
+def stage(change: Change, commit: Commit, changes: Sequence[edits.Change]) -> None:
+    """Write changes to an open commit."""
+    change.connection.executemany(
+        "INSERT INTO staged (commit_pk, change) VALUES (?, ?)",
+        [(commit.pk, edits.dump_change(each)) for each in changes],
+    )
+
+
+def finish(
+    change: Change,
+    commit: Commit,
+    *,
+    changes: Sequence[edits.Change] = (),
+    error: str = "",
+    description: str = "",
+) -> Commit:
+    """Close a commit: apply its changes, validate the tree, make it readable.
+
+    Args:
+        change: The change in progress.
+        commit: An open commit.
+        changes: Changes on top of those staged.
+        error: Why the commit failed; its data is then its parent's.
+        description: Replaces the commit's description where given.
+
+    Raises:
+        Fault: The commit is finished already.
+    """
+    connection = change.connection
+    if not commit.is_open:
+        raise Fault(f"commit {commit} has already finished")
+    # A commit may end before its parent does, e.g. that of a stopped job.
+    fresh: dict[bytes, bytes] = {}
+    base = base_tree(connection, commit, fresh)
+    tree, size = base, 0
+    nodes = StoredNodes(connection, fresh)
+    if not error:
+        editor = edits.TreeEditor(nodes, base)
+        editor.apply(staged_changes(connection, commit.pk))
+        editor.apply(changes)
+        result = editor.finish()
+        error = result.problem
+        fresh.update(result.nodes)
+        tree, size = result.root.node, result.root.size
+    else:
+        root = Tree(nodes, base).root()
+        size = root.entry.size if root else 0
+    connection.executemany("INSERT OR IGNORE INTO nodes (hash, data) VALUES (?, ?)", list(fresh.items()))
+    moment = now_ns()
+    connection.execute(
+        "UPDATE commits SET finishing = ?, finished = ?, error = ?, tree = ?, size = ?,"
+        " description = CASE WHEN ? != '' THEN ? ELSE description END WHERE pk = ?",
+        (moment, moment, error, tree, size, description, description, commit.pk),
+    )
+    connection.execute("DELETE FROM staged WHERE commit_pk = ?", (commit.pk,))
+    change.finished.append(commit.pk)
+    return commit_by_pk(connection, commit.pk)
+
+
+def open_for_writing(change: Change, ref: CommitRef) -> tuple[Commit, bool]:
+    """The commit that a file modification writes to.
+
+    A branch whose head is open gives that commit; a branch with a finished head, or a new branch, gives a
+    commit of its own, which the caller finishes.
+
+    Returns:
+        The commit, and whether the caller has to finish it.
+
+    Raises:
+        NotFound: The repo, branch or commit does not exist.
+        Fault: The commit is finished, or the branch has provenance.
+    """
+    connection = change.connection
+    name = ref.branch
+    if ref.id:
+        try:
+            commit = get_commit(connection, ref)
+        except NotFound:
+            if "@" in ref.id or not _is_plain_name(ref.id):
+                raise
+            name = ref.id
+        else:
+            if not _is_plain_name(ref.id) or find_branch(connection, BranchKey(ref.repo, ref.id)) is None:
+                if not commit.is_open:
+                    raise Fault(f"commit {commit} has already finished")
+                return commit, False
+            name = ref.id
+    get_repo(connection, ref.repo)
+    branch = find_branch(connection, BranchKey(ref.repo, name))
+    if branch is not None and branch.head is not None:
+        head = commit_by_pk(connection, branch.head)
+        if head.is_open:
+            return head, False
+    return start_commit(change, BranchKey(ref.repo, name)), True
+
+
+def _is_plain_name(text: str) -> bool:
+    return not is_commit_id(text) and not any(character in text for character in "^~.")
+
+
+def finish_by_client(
+    change: Change, ref: CommitRef, *, description: str, error: str, force: bool, is_output: bool
+) -> None:
+    """Finish a commit for a client.
+
+    Args:
+        change: The change in progress.
+        ref: Which commit.
+        description: Replaces the commit's description where given.
+        error: Why the commit failed, if it did.
+        force: Also finish commits without provenance checks.
+        is_output: Whether the commit belongs to a pipeline.
+
+    Raises:
+        NotFound: There is no such commit.
+        Fault: It is finished already, or it belongs to a pipeline.
+    """
+    commit = get_commit(change.connection, ref)
+    if not commit.is_open:
+        raise Fault(f"commit {commit} has already finished")
+    if is_output and not force:
+        raise Fault("cannot finish a pipeline output or meta commit, use 'stop job' instead")
+    finish(change, commit, error=error, description=description)
+
+
+def list_commits(
+    connection: sqlite3.Connection,
+    repo: RepoKey,
+    *,
+    upto: CommitRef | None = None,
+    after: CommitRef | None = None,
+    number: int = 0,
+    reverse: bool = False,
+    everything: bool = False,
+    origin: int = 0,
+) -> Iterator[Commit]:
+    """A repo's commits, newest first.
+
+    Args:
+        connection: Where they are read.
+        repo: The repo.
+        upto: Only this commit and its ancestors.
+        after: Only descendants of this commit, itself excluded.
+        number: How many at most; all when 0.
+        reverse: Oldest first.
+        everything: Whatever their origin.
+        origin: Only those of this origin kind, unless ``everything``.
+
+    Raises:
+        NotFound: The repo or one of the named commits does not exist.
+        Fault: ``after`` without ``upto``.
+    """
+    found = get_repo(connection, repo)
+    if after is not None and upto is None:
+        raise Fault("cannot use `from` commit without `to` commit")
+    start = after_pk = None
+    if upto is not None:
+        start = get_commit(connection, upto).pk
+    if after is not None:
+        after_pk = get_commit(connection, after).pk
+    if start is not None:
+        source = f"""WITH RECURSIVE line(pk) AS (
+                SELECT {start} UNION ALL
+                SELECT commits.parent FROM commits JOIN line ON commits.pk = line.pk
+                WHERE commits.parent IS NOT NULL AND commits.parent IS NOT {after_pk or -1})
+            {FROM_COMMITS} WHERE commits.pk IN (SELECT pk FROM line) AND commits.repo = ?
+            AND commits.pk != {after_pk or -1}"""
+    else:
+        source = f"{FROM_COMMITS} WHERE commits.repo = ?"
+    if not everything and origin:
+        source += f" AND commits.origin = {int(origin)}"
+    source += " ORDER BY commits.pk" + ("" if reverse else " DESC")
+    if number:
+        source += f" LIMIT {int(number)}"
+    return (commit_of(row) for row in connection.execute(source, (found.pk,)))

@@ -1,0 +1,55 @@
+"""Commits' file trees: of a finished commit as it is kept, of an open one as it would be now."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from pdk_stack.pachyderm.core.pfs.lookup import commit_by_pk
+from pdk_stack.pachyderm.core.pfs.types import Commit
+from pdk_stack.pachyderm.store import tree_edits as edits
+from pdk_stack.pachyderm.store.nodes import StoredNodes
+from pdk_stack.pachyderm.store.tree import Tree
+
+
+def staged_changes(connection: sqlite3.Connection, commit: int) -> Iterator[edits.Change]:
+    """The changes written to an open commit so far."""
+    rows = connection.execute("SELECT change FROM staged WHERE commit_pk = ? ORDER BY seq", (commit,))
+    return (edits.load_change(row[0]) for row in rows)
+
+
+def base_tree(connection: sqlite3.Connection, commit: Commit, fresh: dict[bytes, bytes]) -> bytes | None:
+    """The tree that a commit starts from: that of its nearest ancestor without an error.
+
+    Args:
+        connection: Where it is read.
+        commit: The commit.
+        fresh: Gets the nodes of open ancestors, which are stored nowhere.
+    """
+    pk = commit.parent
+    while pk is not None:
+        parent = commit_by_pk(connection, pk)
+        if parent.finished and not parent.error:
+            return parent.tree
+        if parent.is_open:
+            return _open_tree(connection, parent, fresh)
+        pk = parent.parent
+    return None
+
+
+def _open_tree(connection: sqlite3.Connection, commit: Commit, fresh: dict[bytes, bytes]) -> bytes:
+    base = base_tree(connection, commit, fresh)
+    editor = edits.TreeEditor(StoredNodes(connection, fresh), base)
+    editor.apply(staged_changes(connection, commit.pk))
+    result = editor.finish()
+    fresh.update(result.nodes)
+    return result.root.node
+
+
+def tree_of(connection: sqlite3.Connection, commit: Commit) -> Tree:
+    """A commit's file tree; of an open commit, its parent's with the changes written so far."""
+    if not commit.is_open:
+        return Tree(StoredNodes(connection), commit.tree)
+    fresh: dict[bytes, bytes] = {}
+    key = _open_tree(connection, commit, fresh)
+    return Tree(StoredNodes(connection, fresh), key)

@@ -1,0 +1,159 @@
+"""Names of things in PFS, and rows of the database as objects."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from pdk_stack.pachyderm.names import DEFAULT_PROJECT
+
+USER_REPO, META_REPO, SPEC_REPO = "user", "meta", "spec"
+
+# The name by which file sets are read like commits.
+FILESETS_REPO = "__filesets__"
+
+# pfs.proto: OriginKind
+ORIGIN_USER, ORIGIN_AUTO, ORIGIN_FSCK = 1, 2, 3
+# pfs.proto: CommitState
+STATE_STARTED, STATE_READY, STATE_FINISHING, STATE_FINISHED = 1, 2, 3, 4
+
+
+@dataclass(frozen=True, order=True)
+class RepoKey:
+    """A repo's full name."""
+
+    project: str
+    name: str
+    type: str = USER_REPO
+
+    def __str__(self) -> str:
+        suffix = "" if self.type == USER_REPO else f".{self.type}"
+        return f"{self.project}/{self.name}{suffix}"
+
+
+@dataclass(frozen=True, order=True)
+class BranchKey:
+    """A branch's full name."""
+
+    repo: RepoKey
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.name}"
+
+
+@dataclass(frozen=True)
+class CommitRef:
+    """How a client names a commit: by branch, by id, or by id with an ancestry suffix.
+
+    Attributes:
+        repo: The repo.
+        branch: A branch name, or empty.
+        id: A commit id or branch name, with or without ``^``, ``~n``, ``.n``; or empty.
+    """
+
+    repo: RepoKey
+    branch: str = ""
+    id: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.id or self.branch}"
+
+
+@dataclass(frozen=True)
+class Repo:
+    """A repo."""
+
+    pk: int
+    key: RepoKey
+    description: str
+    created: int
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A branch.
+
+    Attributes:
+        head: The head commit's key in the database, or None.
+        trigger: The trigger as JSON, or empty.
+    """
+
+    pk: int
+    key: BranchKey
+    head: int | None
+    trigger: str
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit; times are nanoseconds since the epoch, 0 where the event has not happened."""
+
+    pk: int
+    repo_pk: int
+    repo: RepoKey
+    id: str
+    branch: str
+    origin: int
+    description: str
+    parent: int | None
+    started: int
+    finishing: int
+    finished: int
+    error: str
+    tree: bytes | None
+    size: int
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be written."""
+        return self.finishing == 0
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.id}"
+
+
+COMMIT_COLUMNS = """
+    commits.pk, commits.repo AS repo_pk, repos.project, repos.name AS repo_name, repos.type AS repo_type,
+    commits.id, commits.branch, commits.origin, commits.description, commits.parent, commits.started,
+    commits.finishing, commits.finished, commits.error, commits.tree, commits.size
+"""
+FROM_COMMITS = f"SELECT {COMMIT_COLUMNS} FROM commits JOIN repos ON repos.id = commits.repo"
+
+
+def commit_of(row: sqlite3.Row) -> Commit:
+    """A row of :data:`FROM_COMMITS` as an object."""
+    return Commit(
+        pk=row["pk"],
+        repo_pk=row["repo_pk"],
+        repo=RepoKey(row["project"], row["repo_name"], row["repo_type"]),
+        id=row["id"],
+        branch=row["branch"],
+        origin=row["origin"],
+        description=row["description"],
+        parent=row["parent"],
+        started=row["started"],
+        finishing=row["finishing"],
+        finished=row["finished"],
+        error=row["error"],
+        tree=row["tree"],
+        size=row["size"],
+    )
+
+
+FROM_BRANCHES = """
+    SELECT branches.id, repos.project, repos.name AS repo_name, repos.type AS repo_type, branches.name,
+           branches.head, branches.trigger
+    FROM branches JOIN repos ON repos.id = branches.repo
+"""
+
+
+def branch_of(row: sqlite3.Row) -> Branch:
+    """A row of :data:`FROM_BRANCHES` as an object."""
+    repo = RepoKey(row["project"], row["repo_name"], row["repo_type"])
+    return Branch(row["id"], BranchKey(repo, row["name"]), row["head"], row["trigger"])
+
+
+def repo_key(project: str, name: str, kind: str = "") -> RepoKey:
+    """A repo's name with Pachyderm's defaults filled in."""
+    return RepoKey(project or DEFAULT_PROJECT, name, kind or USER_REPO)

@@ -1,0 +1,90 @@
+"""Receiving a stream of file modifications and making them one atomic change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pdk_stack.pachyderm.errors import Fault
+from pdk_stack.pachyderm.names import DEFAULT_TAG, check_path, clean_path
+from pdk_stack.pachyderm.store.blobs import PackWriter
+from pdk_stack.pachyderm.store.tree_edits import Add, Change, Copy, Delete
+
+COPY_CHUNK = 1 << 20
+
+
+class Upload:
+    """Collects modifications; content goes to a pack at once, so memory does not grow with file sizes.
+
+    Args:
+        pack: Receives the content.
+    """
+
+    def __init__(self, pack: PackWriter) -> None:
+        self.pack = pack
+        self.changes: list[Change] = []
+        self._open: tuple[str, str] | None = None
+
+    def add(self, path: str, data: bytes | memoryview | None, tag: str = "") -> None:
+        """Append bytes to a file; a call without data makes the file exist.
+
+        Raises:
+            Fault: Pachyderm refuses the path.
+        """
+        key = (path, tag)
+        if self._open != key:
+            self.close()
+            check_path(path)
+            if clean_path(path) == "/":
+                raise Fault("cannot put a file at the root directory")
+            self.pack.begin()
+            self._open = key
+        if data:
+            self.pack.write(data)
+
+    def close(self) -> None:
+        """End the file that is being written."""
+        if self._open is None:
+            return
+        path, tag = self._open
+        self._open = None
+        digest, size = self.pack.end()
+        self.changes.append(Add(clean_path(path), tag or DEFAULT_TAG, (digest,) if size else (), size))
+
+    def delete(self, path: str, tag: str = "") -> None:
+        """Remove a file, or with a trailing slash a directory.
+
+        Raises:
+            Fault: Pachyderm refuses the path.
+        """
+        self.close()
+        check_path(path)
+        cleaned = clean_path(path)
+        if path.endswith("/") and cleaned != "/":
+            cleaned += "/"
+        self.changes.append(Delete(cleaned, None if cleaned.endswith("/") and not tag else tag or DEFAULT_TAG))
+
+    def copy(self, path: str, tag: str, append: bool, source_tree: bytes, source_path: str) -> None:
+        """Copy a file or directory of some commit.
+
+        Raises:
+            Fault: Pachyderm refuses the path.
+        """
+        self.close()
+        check_path(path)
+        self.changes.append(Copy(clean_path(path), tag or DEFAULT_TAG, append, source_tree, clean_path(source_path)))
+
+    def add_local(self, path: str, source: Path, tag: str) -> int:
+        """Append a local file's content; its size in bytes."""
+        self.add(path, None, tag)
+        total = 0
+        with source.open("rb", buffering=0) as handle:
+            while chunk := handle.read(COPY_CHUNK):
+                self.add(path, chunk, tag)
+                total += len(chunk)
+        self.close()
+        return total
+
+    def seal(self) -> None:
+        """Make the content durable."""
+        self.close()
+        self.pack.seal()

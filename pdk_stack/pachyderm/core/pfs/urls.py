@@ -1,0 +1,59 @@
+"""Files that the server fetches itself, from URLs (``putFileURL`` of ``src/server/pfs/server/url.go``)."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+
+from pdk_stack.pachyderm.core.pfs.objectstore import ObjectStore, open_store, parse_url
+from pdk_stack.pachyderm.core.pfs.upload import COPY_CHUNK, Upload
+from pdk_stack.pachyderm.errors import Fault
+
+TIMEOUT_S = 60.0
+
+
+def add_url(upload: Upload, path: str, url: str, tag: str = "", recursive: bool = False) -> None:
+    """Append what a URL gives.
+
+    Args:
+        upload: Takes the content.
+        path: The file; with ``recursive`` the directory.
+        url: ``http://``, ``https://``, ``s3://``, ``gs://`` or ``minio://``.
+        tag: Whose part of the file.
+        recursive: Take every object whose key begins with the URL's; websites have none.
+
+    Raises:
+        Fault: The scheme is not known, or the server refuses.
+    """
+    if url.startswith(("http://", "https://")):
+        _add_page(upload, path, url, tag)
+        return
+    place = parse_url(url)
+    store = open_store(place)
+    if not recursive:
+        _add_object(upload, store, path, place.key, tag)
+        return
+    for key in store.keys(place.key):
+        rest = key.removeprefix(place.key).lstrip("/")
+        # Keys that end in a slash are how some tools mark folders.
+        if not key.endswith("/"):
+            _add_object(upload, store, f"{path.rstrip('/')}/{rest}" if rest else path, key, tag)
+
+
+def _add_object(upload: Upload, store: ObjectStore, path: str, key: str, tag: str) -> None:
+    upload.add(path, None, tag)
+    for chunk in store.read(key):
+        upload.add(path, chunk, tag)
+
+
+def _add_page(upload: Upload, path: str, url: str, tag: str) -> None:
+    upload.add(path, None, tag)
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+            while chunk := answer.read(COPY_CHUNK):
+                upload.add(path, chunk, tag)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise Fault(f'error retrieving content from "{url}": {error.code} {error.reason}') from error
+    except OSError as error:
+        raise Fault(f'error retrieving content from "{url}": {error}') from error

@@ -1,0 +1,132 @@
+"""Datum batching: one process handles datum after datum, and asks for the next one itself.
+
+User code calls ``NextDatum`` of the worker service (``src/worker/worker.proto``) whenever it is done with a datum,
+with an error where it failed; the answer comes when the next datum lies below ``/pfs``. The official clients send
+no token to this port, so what it tells is the datum's own variables only, no credential.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+from python_pachyderm.proto.v2.worker import worker_pb2, worker_pb2_grpc
+
+from pdk_stack.pachyderm.core.pps.process import Outcome
+
+LOOPBACK = "127.0.0.1"
+POLL_S = 0.1
+# A client that lost its connection may ask again while its first question still waits.
+THREADS = 4
+STOP_S = 5.0
+
+Launch = Callable[[int, Callable[[], bool]], Outcome]
+
+
+class Batch(worker_pb2_grpc.WorkerServicer):
+    """The process of one worker, and the port at which it asks for datums.
+
+    Args:
+        launch: Runs the code to its end, given the port and what says when to kill it.
+    """
+
+    def __init__(self, launch: Launch) -> None:
+        self._launch = launch
+        self._changed = threading.Condition()
+        # What the process asks: the number of its last question, and the error that came with it.
+        self._asked = 0
+        self._error = ""
+        self._answered = 0
+        self._answer: list[str] = []
+        self._ended: Outcome | None = None
+        self._kill = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._server = grpc.server(ThreadPoolExecutor(THREADS, thread_name_prefix="batch"))
+        worker_pb2_grpc.add_WorkerServicer_to_server(self, self._server)
+        self._port = self._server.add_insecure_port(f"{LOOPBACK}:0")
+        self._server.start()
+
+    def NextDatum(
+        self, request: worker_pb2.NextDatumRequest, context: grpc.ServicerContext
+    ) -> worker_pb2.NextDatumResponse:
+        """The user code's question for the next datum."""
+        with self._changed:
+            self._asked += 1
+            number, self._error = self._asked, request.error
+            self._changed.notify_all()
+            while self._answered < number and context.is_active():
+                self._changed.wait(POLL_S)
+            return worker_pb2.NextDatumResponse(env=self._answer)
+
+    def next(self, variables: Mapping[str, str], stop: Callable[[], bool], limit: float) -> Outcome:
+        """Let the process handle the datum that lies below ``/pfs`` now.
+
+        Args:
+            variables: The datum's variables.
+            stop: Says when to kill the process.
+            limit: Seconds that the datum may take; no limit when 0.
+        """
+        if self._thread is None:
+            self._start()
+        failed = self._until_asked(stop, 0.0)
+        if failed is None:
+            with self._changed:
+                self._answered = self._asked
+                self._answer = [f"{name}={value}" for name, value in variables.items()]
+                self._error = ""
+                self._changed.notify_all()
+            failed = self._until_asked(stop, limit)
+        if failed is None and self._error:
+            failed = Outcome(1, problem=self._error)
+        if failed is not None:
+            # As on a cluster, code that failed is started anew for the next datum.
+            self._stop()
+        return failed or Outcome(0)
+
+    def _start(self) -> None:
+        self._kill.clear()
+        self._ended = None
+        self._answered = self._asked
+
+        def run() -> None:
+            outcome = self._launch(self._port, self._kill.is_set)
+            with self._changed:
+                self._ended = outcome
+                self._changed.notify_all()
+
+        self._thread = threading.Thread(target=run, name="batch", daemon=True)
+        self._thread.start()
+
+    def _until_asked(self, stop: Callable[[], bool], limit: float) -> Outcome | None:
+        """Wait for the process's next question; how it failed where none comes."""
+        deadline = time.monotonic() + limit if limit else None
+        with self._changed:
+            while self._asked == self._answered:
+                if self._ended is not None:
+                    return self._ended if self._ended.problem else _early(self._ended)
+                if stop():
+                    return Outcome(-9, cancelled=True)
+                if deadline is not None and time.monotonic() > deadline:
+                    return Outcome(-9, timed_out=True)
+                self._changed.wait(POLL_S)
+        return None
+
+    def _stop(self) -> None:
+        self._kill.set()
+        if self._thread is not None:
+            self._thread.join(STOP_S)
+            self._thread = None
+
+    def close(self) -> None:
+        """End the process and the port."""
+        self._stop()
+        self._server.stop(0)
+
+
+def _early(outcome: Outcome) -> Outcome:
+    if outcome.code == 0:
+        return Outcome(0, problem="user code exited prematurely")
+    return outcome

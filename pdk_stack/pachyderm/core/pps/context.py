@@ -1,0 +1,50 @@
+"""What all workers of a daemon share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pdk_stack.pachyderm.core.engine import Engine
+from pdk_stack.pachyderm.core.pps.images import Images
+from pdk_stack.pachyderm.core.pps.logs import LogStore
+from pdk_stack.pachyderm.core.pps.running import Running
+from pdk_stack.pachyderm.core.pps.sandbox import Sandbox
+from pdk_stack.pachyderm.core.pps.secrets import Secrets
+from pdk_stack.pachyderm.core.tokens import Tokens
+
+
+@dataclass
+class Context:
+    """What all workers of a daemon share.
+
+    Attributes:
+        engine: The store.
+        logs: Where log lines go.
+        secrets: Where secrets come from.
+        images: What can be run.
+        sandbox: How ``/pfs`` is made.
+        work: The folder of running datums.
+        worker_environment: Variables for every worker.
+        host: Where this daemon listens.
+        grpc_port: Its gRPC port; known once it listens.
+        s3_port: Its S3 gateway's port.
+        tokens: Gives workers their tokens.
+        namespace: The namespace of the pipelines' pods and secrets.
+        running: The datums that are being processed.
+    """
+
+    engine: Engine
+    logs: LogStore
+    secrets: Secrets
+    images: Images
+    sandbox: Sandbox
+    work: Path
+    worker_environment: Mapping[str, str] = field(default_factory=dict)
+    host: str = "127.0.0.1"
+    grpc_port: int = 0
+    s3_port: int = 0
+    tokens: Tokens = field(default_factory=lambda: Tokens(""))
+    namespace: str = "default"
+    running: Running = field(default_factory=Running)

@@ -1,0 +1,174 @@
+"""Datums: the pieces of work that a pipeline's input makes out of its commits.
+
+``src/server/worker/datum`` of Pachyderm: one datum per match of a glob; cross, union, join and group combine
+them. A datum's id depends on where its files lie, its hash also on what they hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import product
+
+from python_pachyderm.proto.v2.pps import pps_pb2
+
+from pdk_stack.pachyderm.core.pfs.globs import compile_glob, glob_tree
+from pdk_stack.pachyderm.core.pfs.lookup import get_commit
+from pdk_stack.pachyderm.core.pfs.trees import tree_of
+from pdk_stack.pachyderm.core.pfs.types import Commit, CommitRef
+from pdk_stack.pachyderm.core.pps.inputs import Leaf, branch_of
+from pdk_stack.pachyderm.store.tree import Found
+
+CRON_GLOB = "/*"
+
+
+@dataclass(frozen=True)
+class DatumInput:
+    """One input of a datum.
+
+    Attributes:
+        leaf: The input of the spec.
+        commit: The commit that it reads.
+        found: The file or directory that matched.
+        join_on: Value of its ``join_on``, or empty.
+        group_by: Value of its ``group_by``, or empty.
+    """
+
+    leaf: Leaf
+    commit: Commit
+    found: Found
+    join_on: str = ""
+    group_by: str = ""
+
+    @property
+    def path(self) -> str:
+        """Where it lies, without a directory's slash."""
+        return self.found.path.rstrip("/") or "/"
+
+
+@dataclass(frozen=True)
+class Datum:
+    """A datum.
+
+    Attributes:
+        inputs: What it reads.
+        id: 64 hexadecimal digits, from names and paths.
+        hash: 64 hexadecimal digits, from the id, the contents and the pipeline's salt.
+    """
+
+    inputs: tuple[DatumInput, ...]
+    id: str
+    hash: str
+
+
+def datum_id(inputs: Iterable[DatumInput]) -> str:
+    """A datum's id (``common.DatumID``)."""
+    digest = hashlib.blake2b(digest_size=32)
+    for each in inputs:
+        branch = branch_of(each.leaf)
+        for text in (each.leaf.name, branch.repo.name, branch.name, each.path):
+            data = text.encode()
+            digest.update(data)
+            digest.update(len(data).to_bytes(8, "big"))
+    return digest.hexdigest()
+
+
+def datum_hash(inputs: Iterable[DatumInput], identity: str, salt: str) -> str:
+    """A datum's hash (``common.HashDatum``)."""
+    digest = hashlib.blake2b(identity.encode(), digest_size=32)
+    for each in inputs:
+        digest.update(each.found.entry.hash)
+    digest.update(salt.encode())
+    return digest.hexdigest()
+
+
+def make_datums(connection: sqlite3.Connection, message: pps_pb2.Input, commit_set: str, salt: str = "") -> list[Datum]:
+    """The datums of an input.
+
+    Args:
+        connection: Where files are read.
+        message: The input.
+        commit_set: Id of the commits to read; the branches' heads when empty.
+        salt: The pipeline's salt.
+    """
+    found = []
+    seen: set[str] = set()
+    for inputs in _combine(connection, message, commit_set):
+        identity = datum_id(inputs)
+        # A union may give the same datum twice; it is processed once.
+        if identity in seen:
+            continue
+        seen.add(identity)
+        found.append(Datum(tuple(inputs), identity, datum_hash(inputs, identity, salt)))
+    return found
+
+
+def _combine(connection: sqlite3.Connection, message: pps_pb2.Input, commit_set: str) -> list[list[DatumInput]]:
+    if message.HasField("pfs"):
+        return _matches(connection, message.pfs, message.pfs.glob, commit_set)
+    if message.HasField("cron"):
+        return _matches(connection, message.cron, CRON_GLOB, commit_set)
+    if message.union:
+        return [each for part in message.union for each in _combine(connection, part, commit_set)]
+    if message.cross:
+        parts = [_combine(connection, part, commit_set) for part in message.cross]
+        return [[one for group in combination for one in group] for combination in product(*parts)]
+    if message.join:
+        return _join([_combine(connection, part, commit_set) for part in message.join])
+    if message.group:
+        return _group([_combine(connection, part, commit_set) for part in message.group])
+    return []
+
+
+def _matches(connection: sqlite3.Connection, leaf: Leaf, pattern: str, commit_set: str) -> list[list[DatumInput]]:
+    branch = branch_of(leaf)
+    commit = get_commit(connection, CommitRef(branch.repo, id=commit_set or branch.name))
+    glob = compile_glob(pattern)
+    join_on = leaf.join_on if isinstance(leaf, pps_pb2.PFSInput) else ""
+    group_by = leaf.group_by if isinstance(leaf, pps_pb2.PFSInput) else ""
+    return [
+        [
+            DatumInput(
+                leaf,
+                commit,
+                found,
+                glob.expand(found.path, join_on) if join_on else "",
+                glob.expand(found.path, group_by) if group_by else "",
+            )
+        ]
+        for found in glob_tree(tree_of(connection, commit), pattern)
+    ]
+
+
+def _join(parts: list[list[list[DatumInput]]]) -> list[list[DatumInput]]:
+    """Combinations of datums, one of each part, that agree in ``join_on``."""
+    by_key: dict[str, list[list[list[DatumInput]]]] = {}
+    for position, part in enumerate(parts):
+        for inputs in part:
+            by_key.setdefault(inputs[0].join_on, [[] for _ in parts])[position].append(inputs)
+    joined = []
+    for key in sorted(by_key):
+        groups = by_key[key]
+        missing = any(not group for group in groups)
+        kept = []
+        for group in groups:
+            # An outer join keeps a datum whose partners are missing.
+            if missing and group and not any(getattr(each[0].leaf, "outer_join", False) for each in group):
+                continue
+            if group:
+                kept.append(group)
+        if not kept:
+            continue
+        joined += [[one for each in combination for one in each] for combination in product(*kept)]
+    return joined
+
+
+def _group(parts: list[list[list[DatumInput]]]) -> list[list[DatumInput]]:
+    """All inputs that agree in ``group_by``, together."""
+    by_key: dict[str, list[DatumInput]] = {}
+    for part in parts:
+        for inputs in part:
+            by_key.setdefault(inputs[0].group_by, []).extend(inputs)
+    return [by_key[key] for key in sorted(by_key)]

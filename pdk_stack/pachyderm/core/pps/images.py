@@ -1,0 +1,88 @@
+"""Which local folder and programs stand for a container image."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pdk_shared.errors import StackError
+
+# Base images whose programs any machine has: their commands run in the host's shell.
+HOST_IMAGES = ("alpine", "bash", "busybox", "debian", "python", "ubuntu")
+
+
+@dataclass(frozen=True)
+class Image:
+    """What stands for an image.
+
+    Attributes:
+        name: The image as the spec names it.
+        workdir: The folder that its code lies in, or empty.
+        path: Folders that come first in ``PATH``.
+    """
+
+    name: str
+    workdir: str
+    path: tuple[str, ...]
+
+
+class Images:
+    """The images that can be run.
+
+    Args:
+        known: Image by the last part of its repository's name.
+    """
+
+    def __init__(self, known: Mapping[str, Image] | None = None) -> None:
+        here = (str(Path(sys.executable).parent),)
+        self._known = {name: Image(name, "", here) for name in HOST_IMAGES}
+        self._known.update(known or {})
+
+    @staticmethod
+    def load(path: Path | None) -> Images:
+        """Read the images file: ``{name: {"workdir": …, "path": […]}}``.
+
+        Raises:
+            StackError: It cannot be read.
+        """
+        if path is None:
+            return Images()
+        try:
+            content = json.loads(path.read_text())
+            known = {
+                name: Image(name, entry.get("workdir", ""), tuple(entry.get("path", ())))
+                for name, entry in content.items()
+            }
+        except (OSError, ValueError, AttributeError) as error:
+            raise StackError(f"The images file cannot be read: {error}", where=str(path)) from error
+        return Images(known)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all images that can be run."""
+        return sorted(self._known)
+
+    def find(self, image: str) -> Image | None:
+        """What stands for an image, whatever its registry, tag and digest."""
+        return self._known.get(short_name(image))
+
+    def why_not(self, image: str) -> str:
+        """Why an image cannot be run."""
+        return (
+            f"image {image} cannot be pulled: the embedded Pachyderm runs code of this machine, and knows "
+            f"the images {', '.join(self.names)}"
+        )
+
+
+def short_name(image: str) -> str:
+    """The last part of an image's repository: ``registry:5000/team/name:tag@sha256:…`` gives ``name``."""
+    return image.split("@", 1)[0].rsplit("/", 1)[-1].split(":", 1)[0]
+
+
+def search_path(image: Image) -> str:
+    """``PATH`` inside an image."""
+    return os.pathsep.join([*image.path, os.environ.get("PATH", os.defpath)])

@@ -1,0 +1,40 @@
+"""Walking over a pipeline's input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from python_pachyderm.proto.v2.pps import pps_pb2
+
+from pdk_stack.pachyderm.core.pfs.types import SPEC_REPO, BranchKey, RepoKey, repo_key
+
+Leaf: TypeAlias = pps_pb2.PFSInput | pps_pb2.CronInput
+
+
+def leaves(message: pps_pb2.Input) -> Iterator[Leaf]:
+    """The PFS and cron inputs in an input, in order."""
+    if message.HasField("pfs"):
+        yield message.pfs
+    if message.HasField("cron"):
+        yield message.cron
+    for group in (message.join, message.group, message.cross, message.union):
+        for each in group:
+            yield from leaves(each)
+
+
+def branch_of(leaf: Leaf) -> BranchKey:
+    """The branch that an input reads."""
+    if isinstance(leaf, pps_pb2.CronInput):
+        return BranchKey(repo_key(leaf.project, leaf.repo), "master")
+    return BranchKey(repo_key(leaf.project, leaf.repo, leaf.repo_type), leaf.branch)
+
+
+def input_branches(message: pps_pb2.Input) -> list[BranchKey]:
+    """The branches that an input reads, each once."""
+    return list(dict.fromkeys(branch_of(leaf) for leaf in leaves(message)))
+
+
+def spec_branch(project: str, pipeline: str) -> BranchKey:
+    """The branch that holds a pipeline's spec."""
+    return BranchKey(RepoKey(project, pipeline, SPEC_REPO), "master")

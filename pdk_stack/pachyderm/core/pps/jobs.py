@@ -1,0 +1,211 @@
+"""Jobs: rows, states, and closing what belongs to them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass, field
+
+from python_pachyderm.proto.v2.pps import pps_pb2
+
+from pdk_stack.pachyderm.core.pfs import commits
+from pdk_stack.pachyderm.core.pfs.change import Change
+from pdk_stack.pachyderm.core.pfs.lookup import commit_by_pk
+from pdk_stack.pachyderm.core.pfs.types import FROM_COMMITS, META_REPO, Commit, commit_of
+from pdk_stack.pachyderm.errors import NotFound
+from pdk_stack.pachyderm.store.database import now_ns
+
+TERMINAL = frozenset({pps_pb2.JOB_SUCCESS, pps_pb2.JOB_FAILURE, pps_pb2.JOB_KILLED, pps_pb2.JOB_UNRUNNABLE})
+TERMINAL_SQL = ",".join(str(int(state)) for state in sorted(TERMINAL))
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What processing cost: seconds and bytes."""
+
+    download_s: float = 0.0
+    process_s: float = 0.0
+    upload_s: float = 0.0
+    download_bytes: int = 0
+    upload_bytes: int = 0
+
+    def __add__(self, other: Stats) -> Stats:
+        return Stats(
+            self.download_s + other.download_s,
+            self.process_s + other.process_s,
+            self.upload_s + other.upload_s,
+            self.download_bytes + other.download_bytes,
+            self.upload_bytes + other.upload_bytes,
+        )
+
+    def dump(self) -> str:
+        """As text, for the database."""
+        values = [self.download_s, self.process_s, self.upload_s, self.download_bytes, self.upload_bytes]
+        return json.dumps(values)
+
+    @staticmethod
+    def load(text: str) -> Stats:
+        """The reverse of :meth:`dump`."""
+        return Stats(*json.loads(text)) if text else Stats()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job; times are nanoseconds since the epoch, 0 where the event has not happened."""
+
+    pk: int
+    pipeline_pk: int
+    project: str
+    pipeline: str
+    id: str
+    version: int
+    output: int | None
+    state: int
+    reason: str
+    created: int
+    started: int
+    finished: int
+    restart: int
+    processed: int
+    skipped: int
+    failed: int
+    recovered: int
+    total: int
+    stats: Stats = field(default_factory=Stats)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has reached its last state."""
+        return self.state in TERMINAL
+
+    def __str__(self) -> str:
+        return f"{self.project}/{self.pipeline}@{self.id}"
+
+
+FROM_JOBS = """
+    SELECT jobs.*, pipelines.project, pipelines.name AS pipeline_name
+    FROM jobs JOIN pipelines ON pipelines.id = jobs.pipeline
+"""
+
+
+def job_of(row: sqlite3.Row) -> Job:
+    """A row of :data:`FROM_JOBS` as an object."""
+    return Job(
+        pk=row["pk"],
+        pipeline_pk=row["pipeline"],
+        project=row["project"],
+        pipeline=row["pipeline_name"],
+        id=row["id"],
+        version=row["version"],
+        output=row["output"],
+        state=row["state"],
+        reason=row["reason"],
+        created=row["created"],
+        started=row["started"],
+        finished=row["finished"],
+        restart=row["restart"],
+        processed=row["processed"],
+        skipped=row["skipped"],
+        failed=row["failed"],
+        recovered=row["recovered"],
+        total=row["total"],
+        stats=Stats.load(row["stats"]),
+    )
+
+
+def find_job(connection: sqlite3.Connection, project: str, pipeline: str, job_id: str) -> Job | None:
+    """A job, or None."""
+    row = connection.execute(
+        f"{FROM_JOBS} WHERE pipelines.project = ? AND pipelines.name = ? AND jobs.id = ?",
+        (project, pipeline, job_id),
+    ).fetchone()
+    return None if row is None else job_of(row)
+
+
+def get_job(connection: sqlite3.Connection, project: str, pipeline: str, job_id: str) -> Job:
+    """A job.
+
+    Raises:
+        NotFound: There is none.
+    """
+    found = find_job(connection, project, pipeline, job_id)
+    if found is None:
+        raise NotFound(f"jobs {project}/{pipeline}@{job_id} not found")
+    return found
+
+
+def job_by_pk(connection: sqlite3.Connection, pk: int) -> Job:
+    """A job by its key in the database.
+
+    Raises:
+        NotFound: It was deleted meanwhile.
+    """
+    row = connection.execute(f"{FROM_JOBS} WHERE jobs.pk = ?", (pk,)).fetchone()
+    if row is None:
+        raise NotFound("job was deleted meanwhile")
+    return job_of(row)
+
+
+def open_jobs(connection: sqlite3.Connection) -> list[Job]:
+    """Jobs that are not over, oldest first."""
+    rows = connection.execute(f"{FROM_JOBS} WHERE jobs.state NOT IN ({TERMINAL_SQL}) ORDER BY jobs.pk")
+    return [job_of(row) for row in rows]
+
+
+def create(change: Change, pipeline_pk: int, version: int, output: Commit) -> None:
+    """Create the job that fills an output commit, once."""
+    change.connection.execute(
+        "INSERT OR IGNORE INTO jobs (pipeline, id, version, output, state, created) VALUES (?, ?, ?, ?, ?, ?)",
+        (pipeline_pk, output.id, version, output.pk, int(pps_pb2.JOB_CREATED), now_ns()),
+    )
+
+
+def set_state(connection: sqlite3.Connection, job: int, state: int, reason: str = "") -> bool:
+    """Move a job on; a job that is over stays so.
+
+    Returns:
+        Whether it moved.
+    """
+    moment = now_ns()
+    started = moment if state == pps_pb2.JOB_RUNNING else 0
+    finished = moment if state in TERMINAL else 0
+    cursor = connection.execute(
+        "UPDATE jobs SET state = ?, reason = ?, finished = ?,"
+        " started = CASE WHEN started = 0 THEN ? ELSE started END"
+        f" WHERE pk = ? AND state NOT IN ({TERMINAL_SQL})",
+        (int(state), reason, finished, started, job),
+    )
+    return cursor.rowcount == 1
+
+
+def meta_commit(connection: sqlite3.Connection, output: Commit) -> Commit | None:
+    """The commit that records an output commit's datums."""
+    row = connection.execute(
+        f"{FROM_COMMITS} WHERE repos.project = ? AND repos.name = ? AND repos.type = ? AND commits.id = ?",
+        (output.repo.project, output.repo.name, META_REPO, output.id),
+    ).fetchone()
+    return None if row is None else commit_of(row)
+
+
+def end(change: Change, job: Job, state: int, reason: str) -> bool:
+    """End a job without output: its commits are closed with the reason as their error.
+
+    Returns:
+        Whether it was still open.
+    """
+    connection = change.connection
+    if not set_state(connection, job.pk, state, reason):
+        return False
+    if job.output is not None:
+        output = commit_by_pk(connection, job.output)
+        for commit in (output, meta_commit(connection, output)):
+            if commit is not None and commit.is_open:
+                commits.finish(change, commit, error=reason)
+    return True
+
+
+def kill_all(change: Change, pipeline_pk: int, reason: str) -> None:
+    """Kill a pipeline's open jobs."""
+    for job in open_jobs(change.connection):
+        if job.pipeline_pk == pipeline_pk:
+            end(change, job, pps_pb2.JOB_KILLED, reason)

@@ -1,0 +1,146 @@
+"""Running a job's datums in its workers, and taking in what they write."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import SimpleQueue
+
+from python_pachyderm.proto.v2.pps import pps_pb2
+
+from pdk_stack.pachyderm.core.pfs.upload import Upload
+from pdk_stack.pachyderm.core.pps import records
+from pdk_stack.pachyderm.core.pps.datums import Datum
+from pdk_stack.pachyderm.core.pps.environment import Setting
+from pdk_stack.pachyderm.core.pps.jobs import Job, Stats
+from pdk_stack.pachyderm.core.pps.worker import Result, Worker
+from pdk_stack.pachyderm.errors import Fault
+
+MAX_WORKERS = 16
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job did not succeed.
+
+    Attributes:
+        state: The state that it ends in.
+        reason: The reason that is shown.
+    """
+
+    state: int
+    reason: str
+
+
+class Processing:
+    """The work on one job's datums.
+
+    Args:
+        setting: What the code runs in.
+        job: The job.
+        upload: Takes the output.
+        cancelled: When set, the work ends.
+
+    Attributes:
+        upload: The output, under the datums' ids.
+        meta: The files of the meta repo.
+    """
+
+    def __init__(self, setting: Setting, job: Job, upload: Upload, cancelled: threading.Event) -> None:
+        self._setting = setting
+        self._engine = setting.context.engine
+        self._job = job
+        self._cancelled = cancelled
+        self._collecting = threading.Lock()
+        self._failed: list[Datum] = []
+        self.upload = upload
+        self.meta = Upload(upload.pack)
+
+    def discard(self) -> None:
+        """Forget the output."""
+        self.upload.pack.discard()
+
+    def run(self, datums: list[Datum]) -> Failure | None:
+        """Process datums; why the job ends without success, or None."""
+        details = self._setting.pipeline.details
+        limit = details.job_timeout.ToNanoseconds() / 1e9
+        number = max(1, min(MAX_WORKERS, int(details.parallelism_spec.constant or 1), len(datums) or 1))
+        idle: SimpleQueue[Worker] = SimpleQueue()
+        folder = self._setting.context.work / str(self._job.pk)
+        workers = [Worker(self._setting, self._job, n, folder / str(n), self._cancelled) for n in range(number)]
+        for worker in workers:
+            idle.put(worker)
+
+        def one(datum: Datum) -> None:
+            if self._cancelled.is_set() or self._failed:
+                return
+            worker = idle.get()
+            try:
+                self._process(worker, datum)
+            finally:
+                idle.put(worker)
+
+        with _time_limit(limit, self._cancelled) as expired:
+            try:
+                with ThreadPoolExecutor(number, thread_name_prefix=f"job-{self._job.id[:8]}") as pool:
+                    for _ in pool.map(one, datums):
+                        pass
+            finally:
+                for worker in workers:
+                    worker.close()
+        if expired.is_set():
+            self._cancelled.clear()
+            return Failure(pps_pb2.JOB_KILLED, "job timed out")
+        if self._failed:
+            return Failure(pps_pb2.JOB_FAILURE, f"datum {self._failed[0].id} failed")
+        return None
+
+    def _process(self, worker: Worker, datum: Datum) -> None:
+        result = worker.process(self._job, datum)
+        if self._cancelled.is_set():
+            return
+        if result.state == pps_pb2.SUCCESS:
+            result = self._collect(worker, datum, result)
+        if result.state == pps_pb2.FAILED:
+            self._failed.append(datum)
+        else:
+            with self._collecting:
+                path, content = records.meta_file(self._job, datum, result)
+                self.meta.add(path, content, datum.id)
+                self.meta.close()
+        records.record(self._engine, self._job, datum, result)
+
+    def _collect(self, worker: Worker, datum: Datum, result: Result) -> Result:
+        started = time.monotonic()
+        with self._collecting:
+            try:
+                size = worker.space.collect(self.upload, datum.id)
+            except Fault as error:
+                worker.log(f"errored uploading output: {error.what}")
+                return Result(pps_pb2.FAILED, result.stats, error.what)
+        result.stats += Stats(upload_s=time.monotonic() - started, upload_bytes=size)
+        return result
+
+
+@contextmanager
+def _time_limit(seconds: float, cancelled: threading.Event) -> Iterator[threading.Event]:
+    """Cancels what runs too long; the given event says whether that happened."""
+    expired = threading.Event()
+
+    def expire() -> None:
+        expired.set()
+        cancelled.set()
+
+    timer = threading.Timer(seconds, expire) if seconds else None
+    if timer is not None:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield expired
+    finally:
+        if timer is not None:
+            timer.cancel()

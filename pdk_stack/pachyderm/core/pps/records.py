@@ -1,0 +1,127 @@
+"""What is recorded of a job's datums: which there were, what became of them, and the meta repo's files."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+
+from google.protobuf import json_format
+from python_pachyderm.proto.v2.pps import pps_pb2
+
+from pdk_stack.pachyderm.core.engine import Engine
+from pdk_stack.pachyderm.core.pfs.lookup import ancestors, commit_by_pk
+from pdk_stack.pachyderm.core.pps.datums import Datum
+from pdk_stack.pachyderm.core.pps.jobs import Job, Stats
+from pdk_stack.pachyderm.core.pps.worker import Result
+
+INHERITED = (int(pps_pb2.SUCCESS), int(pps_pb2.SKIPPED))
+_COUNTER = {int(pps_pb2.SUCCESS): "processed", int(pps_pb2.RECOVERED): "recovered"}
+
+
+def base_hashes(connection: sqlite3.Connection, job: Job) -> dict[str, str] | None:
+    """Hash by id of the datums whose output the new commit starts with; None where that is not known."""
+    if job.output is None:
+        return None
+    output = commit_by_pk(connection, job.output)
+    for commit in ancestors(connection, output)[1:]:
+        if commit.error or not commit.finished:
+            continue
+        row = connection.execute(
+            "SELECT pk FROM jobs WHERE output = ? AND state = ?",
+            (commit.pk, int(pps_pb2.JOB_SUCCESS)),
+        ).fetchone()
+        if row is None:
+            return None
+        rows = connection.execute(
+            "SELECT id, hash FROM datums WHERE job = ? AND state IN (?, ?)", (row["pk"], *INHERITED)
+        )
+        return {each["id"]: each["hash"] for each in rows}
+    return {}
+
+
+def write_datums(connection: sqlite3.Connection, job: Job, datums: Iterable[Datum], kept: set[str]) -> None:
+    """Record a job's datums before they are processed.
+
+    Args:
+        connection: The change's connection.
+        job: The job.
+        datums: All its datums.
+        kept: Ids of those that are skipped.
+    """
+    connection.execute("DELETE FROM datums WHERE job = ?", (job.pk,))
+    connection.executemany(
+        "INSERT INTO datums (job, position, id, hash, state, inputs) VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            (
+                job.pk,
+                position,
+                datum.id,
+                datum.hash,
+                int(pps_pb2.SKIPPED if datum.id in kept else pps_pb2.STARTING),
+                json.dumps([[each.commit.pk, each.found.path] for each in datum.inputs]),
+            )
+            for position, datum in enumerate(datums)
+        ),
+    )
+    connection.execute(
+        "UPDATE jobs SET total = (SELECT COUNT(*) FROM datums WHERE job = jobs.pk), skipped = ? WHERE pk = ?",
+        (len(kept), job.pk),
+    )
+
+
+def record(engine: Engine, job: Job, datum: Datum, result: Result) -> None:
+    """Record what became of a datum, and count it in its job."""
+    counter = _COUNTER.get(result.state, "failed")
+    with engine.change() as change:
+        connection = change.connection
+        connection.execute(
+            "UPDATE datums SET state = ?, stats = ? WHERE job = ? AND id = ?",
+            (result.state, result.stats.dump(), job.pk, datum.id),
+        )
+        row = connection.execute("SELECT stats FROM jobs WHERE pk = ?", (job.pk,)).fetchone()
+        if row is None:
+            return
+        connection.execute(
+            f"UPDATE jobs SET {counter} = {counter} + 1, stats = ? WHERE pk = ?",
+            ((Stats.load(row["stats"]) + result.stats).dump(), job.pk),
+        )
+
+
+def meta_file(job: Job, datum: Datum, result: Result) -> tuple[str, bytes]:
+    """Path and content of a datum's file in the meta repo (``Datum.uploadMetaFile``, message ``datum.Meta``)."""
+    stats = pps_pb2.ProcessStats(download_bytes=result.stats.download_bytes, upload_bytes=result.stats.upload_bytes)
+    for name in ("download", "process", "upload"):
+        seconds = getattr(result.stats, f"{name}_s")
+        getattr(stats, f"{name}_time").FromNanoseconds(int(seconds * 1e9))
+    content = {
+        "job": {"pipeline": {"name": job.pipeline, "project": {"name": job.project}}, "id": job.id},
+        "inputs": [
+            {
+                "fileInfo": {
+                    "file": {
+                        "commit": {
+                            "repo": {
+                                "name": each.commit.repo.name,
+                                "type": each.commit.repo.type,
+                                "project": {"name": each.commit.repo.project},
+                            },
+                            "id": each.commit.id,
+                        },
+                        "path": each.found.path,
+                    },
+                    "fileType": "DIR" if each.found.is_dir else "FILE",
+                    "sizeBytes": str(each.found.entry.size),
+                },
+                "name": each.leaf.name,
+                "joinOn": each.join_on,
+                "groupBy": each.group_by,
+            }
+            for each in datum.inputs
+        ],
+        "hash": datum.hash,
+        "stats": json_format.MessageToDict(stats),
+        "state": {int(pps_pb2.SUCCESS): "PROCESSED", int(pps_pb2.RECOVERED): "RECOVERED"}.get(result.state, "FAILED"),
+        "reason": result.reason,
+    }
+    return f"/meta/{datum.id}/meta", json.dumps(content).encode()

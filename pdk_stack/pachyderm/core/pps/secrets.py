@@ -1,0 +1,225 @@
+"""Secrets of pipelines: Kubernetes Secrets where a cluster is given, else a table of our own."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from pdk_stack.pachyderm.errors import AlreadyExists, Fault, NotFound
+from pdk_stack.pachyderm.store.database import Database, now_ns
+
+# Marks the secrets that people made through Pachyderm (src/server/pps/server).
+SOURCE_LABEL = "secret-source"
+SOURCE_VALUE = "pachyderm-user"
+TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A secret.
+
+    Attributes:
+        created: When, in nanoseconds since the epoch.
+        data: Values by key.
+    """
+
+    name: str
+    type: str
+    created: int
+    data: Mapping[str, bytes] = field(repr=False)
+
+
+def parse_manifest(manifest: bytes) -> dict[str, Any]:
+    """A Secret's manifest as clients send it.
+
+    Raises:
+        Fault: It is not the JSON of a Secret with a name.
+    """
+    try:
+        content = json.loads(manifest)
+        name = content["metadata"]["name"]
+        for value in (content.get("data") or {}).values():
+            base64.b64decode(value, validate=True)
+    except (ValueError, KeyError, TypeError) as error:
+        raise Fault(f"failed to unmarshal secret: {error!r}") from error
+    if not name:
+        raise Fault("secret must have a name")
+    content["metadata"]["labels"] = {**(content["metadata"].get("labels") or {}), SOURCE_LABEL: SOURCE_VALUE}
+    return dict(content)
+
+
+class Secrets(Protocol):
+    """Where secrets are kept."""
+
+    def find(self, name: str) -> Secret | None:
+        """A secret, or None."""
+
+    def create(self, manifest: bytes) -> None:
+        """Keep a secret; raises AlreadyExists or Fault."""
+
+    def delete(self, name: str) -> None:
+        """Remove a secret; raises NotFound."""
+
+    def list(self) -> list[Secret]:
+        """The secrets that were made through Pachyderm."""
+
+
+class LocalSecrets:
+    """Secrets in our own database.
+
+    Args:
+        database: The database.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @staticmethod
+    def _secret(row: sqlite3.Row) -> Secret:
+        data = {key: base64.b64decode(value) for key, value in json.loads(row["data"]).items()}
+        return Secret(row["name"], row["type"], row["created"], data)
+
+    def find(self, name: str) -> Secret | None:
+        """A secret, or None."""
+        with self._database.read() as connection:
+            row = connection.execute("SELECT * FROM secrets WHERE name = ?", (name,)).fetchone()
+            return None if row is None else self._secret(row)
+
+    def create(self, manifest: bytes) -> None:
+        """Keep a secret.
+
+        Raises:
+            AlreadyExists: There is one of that name.
+            Fault: The manifest cannot be read.
+        """
+        content = parse_manifest(manifest)
+        name = content["metadata"]["name"]
+        data = dict(content.get("data") or {})
+        for key, text in (content.get("stringData") or {}).items():
+            data[key] = base64.b64encode(text.encode()).decode()
+        try:
+            with self._database.write() as connection:
+                connection.execute(
+                    "INSERT INTO secrets VALUES (?, ?, ?, ?, ?)",
+                    (
+                        name,
+                        content.get("type") or "Opaque",
+                        json.dumps(data),
+                        json.dumps(content["metadata"]["labels"]),
+                        now_ns(),
+                    ),
+                )
+        except sqlite3.IntegrityError as error:
+            raise AlreadyExists(f'failed to create secret: secrets "{name}" already exists') from error
+
+    def delete(self, name: str) -> None:
+        """Remove a secret.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        with self._database.write() as connection:
+            if connection.execute("DELETE FROM secrets WHERE name = ?", (name,)).rowcount != 1:
+                raise NotFound(f'failed to delete secret: secrets "{name}" not found')
+
+    def list(self) -> list[Secret]:
+        """All secrets, by name."""
+        with self._database.read() as connection:
+            return [self._secret(row) for row in connection.execute("SELECT * FROM secrets ORDER BY name")]
+
+
+class ClusterSecrets:
+    """Secrets in a namespace of a Kubernetes cluster.
+
+    Args:
+        kubeconfig: The kubeconfig of the cluster.
+        namespace: The namespace.
+    """
+
+    def __init__(self, kubeconfig: Path, namespace: str) -> None:
+        self._kubeconfig = kubeconfig
+        self._namespace = namespace
+        self._api: Any = None
+
+    def _core(self) -> Any:
+        if self._api is None:
+            # Imported here: it takes a good part of a second, and only pipelines with secrets need it.
+            from kubernetes import client, config
+
+            api_client = config.new_client_from_config(config_file=str(self._kubeconfig))
+            api_client.configuration.retries = 0
+            self._api = client.CoreV1Api(api_client)
+        return self._api
+
+    def _call(self, what: str, method: str, *args: Any) -> Any:
+        from kubernetes.client.exceptions import ApiException
+
+        try:
+            return getattr(self._core(), method)(*args, _request_timeout=TIMEOUT_S)
+        except ApiException as error:
+            if error.status == 404:
+                raise NotFound(f"failed to {what}: {_reason(error)}") from error
+            if error.status == 409:
+                raise AlreadyExists(f"failed to {what}: {_reason(error)}") from error
+            raise Fault(f"failed to {what}: {_reason(error)}") from error
+        except Exception as error:
+            raise Fault(f"failed to {what}: the Kubernetes API does not answer: {error}") from error
+
+    @staticmethod
+    def _secret(item: Any) -> Secret:
+        moment: datetime | None = item.metadata.creation_timestamp
+        data = {key: base64.b64decode(value) for key, value in (item.data or {}).items()}
+        created = int(moment.timestamp()) * 1_000_000_000 if moment else 0
+        return Secret(item.metadata.name, item.type or "Opaque", created, data)
+
+    def find(self, name: str) -> Secret | None:
+        """A secret, or None.
+
+        Raises:
+            Fault: The cluster does not answer.
+        """
+        try:
+            item = self._call("read secret", "read_namespaced_secret", name, self._namespace)
+        except NotFound:
+            return None
+        return self._secret(item)
+
+    def create(self, manifest: bytes) -> None:
+        """Create a secret.
+
+        Raises:
+            AlreadyExists: There is one of that name.
+            Fault: The manifest cannot be read, or the cluster refuses it.
+        """
+        content = parse_manifest(manifest)
+        self._call("create secret", "create_namespaced_secret", self._namespace, content)
+
+    def delete(self, name: str) -> None:
+        """Delete a secret.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        self._call("delete secret", "delete_namespaced_secret", name, self._namespace)
+
+    def list(self) -> list[Secret]:
+        """The secrets that were made through Pachyderm."""
+        answer = self._call("list secrets", "list_namespaced_secret", self._namespace)
+        return [
+            self._secret(item)
+            for item in answer.items
+            if (item.metadata.labels or {}).get(SOURCE_LABEL) == SOURCE_VALUE
+        ]
+
+
+def _reason(error: Any) -> str:
+    try:
+        return str(json.loads(error.body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return str(error.reason)

@@ -1,0 +1,224 @@
+"""One worker of a job: lay out a datum below ``/pfs``, run the code, again where it fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from python_pachyderm.proto.v2.pps import pps_pb2
+
+from pdk_stack.pachyderm.core.pps.batch import Batch
+from pdk_stack.pachyderm.core.pps.datums import Datum
+from pdk_stack.pachyderm.core.pps.environment import Setting, datum_environment, worker_environment
+from pdk_stack.pachyderm.core.pps.jobs import Job, Stats
+from pdk_stack.pachyderm.core.pps.process import Outcome, run_command
+from pdk_stack.pachyderm.core.pps.workspace import Workspace
+from pdk_stack.pachyderm.errors import Fault, NotFound
+
+STOPPED = "job stopped"
+
+
+@dataclass
+class Result:
+    """What came of a datum.
+
+    Attributes:
+        state: A ``DatumState``.
+        stats: What it cost.
+        reason: Why it failed, or empty.
+    """
+
+    state: int
+    stats: Stats = field(default_factory=Stats)
+    reason: str = ""
+
+
+class Worker:
+    """Processes datums of a job, one after another.
+
+    Args:
+        setting: What the code runs in.
+        job: The job; None for code that belongs to none, as a spout's.
+        index: The worker's number.
+        folder: A folder of this worker alone.
+        cancelled: When set, what runs is ended.
+    """
+
+    def __init__(self, setting: Setting, job: Job | None, index: int, folder: Path, cancelled: threading.Event) -> None:
+        self._setting = setting
+        self._context = setting.context
+        self._pipeline = setting.pipeline
+        self._transform = setting.pipeline.details.transform
+        self._job = job
+        self._cancelled = cancelled
+        self._datum: Datum | None = None
+        self._batch: Batch | None = None
+        self.name = setting.worker_name(index)
+        self.space = Workspace(folder)
+
+    def close(self) -> None:
+        """End what still runs and remove all folders."""
+        if self._batch is not None:
+            self._batch.close()
+            self._batch = None
+        self.space.clear()
+
+    def log(self, message: str, user: bool = False) -> None:
+        """Write a log line of the present datum."""
+        datum = self._datum
+        self._context.logs.write(
+            self._pipeline.pk,
+            message,
+            job=self._job.id if self._job else "",
+            datum=datum.id if datum else "",
+            worker=self.name,
+            user=user,
+            data=tuple(each.path for each in datum.inputs) if datum else (),
+        )
+
+    def process(self, job: Job, datum: Datum) -> Result:
+        """Run the code on a datum; where it succeeds, its output lies in the workspace."""
+        self._datum = datum
+        tries = max(1, int(self._pipeline.details.datum_tries))
+        result = Result(pps_pb2.FAILED)
+        recovered = False
+        for attempt in range(1, tries + 1):
+            with self._context.running.datum(job.pk, self.name, datum) as active:
+
+                def stop() -> bool:
+                    return self._cancelled.is_set() or active.cancelled.is_set()
+
+                result = self._try(datum, result.stats, stop)
+                if self._cancelled.is_set():
+                    return replace(result, state=pps_pb2.FAILED, reason=STOPPED)
+                if result.state == pps_pb2.SUCCESS:
+                    return result
+                if self._transform.err_cmd:
+                    recovered = self._handle_error(datum)
+            if attempt < tries:
+                self.log(f"failed processing datum: {result.reason}, retrying ({attempt} of {tries} attempts)")
+        return replace(result, state=pps_pb2.RECOVERED) if recovered else result
+
+    def _try(self, datum: Datum, stats: Stats, stop: Callable[[], bool]) -> Result:
+        started = time.monotonic()
+        variables = self._variables(datum)
+        try:
+            size = self.space.lay_out(self._context.engine, datum, variables)
+        except Fault as error:
+            self.log(f"errored downloading data: {error.what}")
+            return Result(pps_pb2.FAILED, stats, error.what)
+        loaded = time.monotonic()
+        stats += Stats(download_s=loaded - started, download_bytes=size)
+        self.log("beginning to run user code")
+        if self._transform.datum_batching:
+            outcome = self._run_in_batch(variables, stop)
+        else:
+            outcome = self.run(list(self._transform.cmd), list(self._transform.stdin), stop, variables)
+        took = time.monotonic() - loaded
+        stats += Stats(process_s=took)
+        reason = self.why(outcome)
+        if reason:
+            self.log(f"errored running user code after {took:.3f}s: {reason}")
+            return Result(pps_pb2.FAILED, stats, reason)
+        self.log(f"finished running user code after {took:.3f}s")
+        return Result(pps_pb2.SUCCESS, stats)
+
+    def _handle_error(self, datum: Datum) -> bool:
+        """Run the code for failures; whether it succeeds, and with it the datum counts as recovered."""
+        self.log("beginning to run user error handling code")
+        command, stdin = list(self._transform.err_cmd), list(self._transform.err_stdin)
+        outcome = self.run(command, stdin, self._cancelled.is_set, self._variables(datum))
+        return not self.why(outcome)
+
+    def _variables(self, datum: Datum) -> dict[str, str]:
+        root = "/pfs" if self._context.sandbox.has_namespace else str(self.space.pfs)
+        return datum_environment(datum, self._job.id if self._job else "", root)
+
+    @property
+    def _limit(self) -> float:
+        return float(self._pipeline.details.datum_timeout.ToNanoseconds() / 1e9)
+
+    def why(self, outcome: Outcome) -> str:
+        """Why a command failed, or empty."""
+        if outcome.problem:
+            return outcome.problem
+        if outcome.timed_out:
+            return f"datum timed out after {self._pipeline.details.datum_timeout.ToSeconds()}s"
+        if outcome.cancelled:
+            return "context canceled"
+        if outcome.code == 0 or outcome.code in self._transform.accept_return_code:
+            return ""
+        if outcome.code < 0:
+            return f"signal: {signal.Signals(-outcome.code).name}"
+        return f"exit status {outcome.code}"
+
+    def _run_in_batch(self, variables: dict[str, str], stop: Callable[[], bool]) -> Outcome:
+        if self._batch is None:
+            command, stdin = list(self._transform.cmd), list(self._transform.stdin)
+            self._batch = Batch(
+                lambda port, ended: self.run(command, stdin, ended, {}, worker_port=port, limited=False)
+            )
+        return self._batch.next(variables, stop, self._limit)
+
+    def run(
+        self,
+        command: list[str],
+        stdin: list[str],
+        stop: Callable[[], bool],
+        variables: dict[str, str],
+        *,
+        worker_port: int = 0,
+        limited: bool = True,
+    ) -> Outcome:
+        """Run a command where the workspace is ``/pfs``.
+
+        Args:
+            command: Program and arguments.
+            stdin: Lines that it reads.
+            stop: Says when it is to be killed.
+            variables: Variables besides the worker's own.
+            worker_port: Where the worker answers ``NextDatum``.
+            limited: Whether the datum's time limit counts.
+        """
+        image = self._setting.image
+        workdir = self._transform.working_dir
+        if image.workdir:
+            workdir = os.path.join(image.workdir, workdir) if workdir else image.workdir
+        if workdir and not Path(workdir).is_dir():
+            return Outcome(127, problem=f"working directory {workdir} does not exist")
+        space = self.space
+        try:
+            mounts = self._secret_mounts()
+            wrapped = self._context.sandbox.wrap(space.root, space.pfs, workdir, command, mounts)
+        except Fault as error:
+            return Outcome(127, problem=error.what)
+        return run_command(
+            wrapped,
+            {**worker_environment(self._setting, self.name, worker_port), **variables},
+            stdin,
+            space.root,
+            lambda line: self.log(line, user=True),
+            stop,
+            self._limit if limited else 0.0,
+        )
+
+    def _secret_mounts(self) -> dict[str, Path]:
+        """Folders with secrets' values, by the path at which the code finds them."""
+        mounts: dict[str, Path] = {}
+        for position, each in enumerate(self._transform.secrets):
+            if not each.mount_path:
+                continue
+            found = self._context.secrets.find(each.name)
+            if found is None:
+                raise NotFound(f"missing Kubernetes secret {each.name}")
+            folder = self.space.root / "secrets" / str(position)
+            folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+            for key, value in found.data.items():
+                (folder / key).write_bytes(value)
+            mounts[each.mount_path] = folder
+        return mounts

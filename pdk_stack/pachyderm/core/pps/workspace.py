@@ -1,0 +1,112 @@
+"""A worker's folders: laying a datum's files out below ``/pfs``, and taking what the code wrote."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from pdk_stack.pachyderm.core.engine import Engine
+from pdk_stack.pachyderm.core.pfs.trees import tree_of
+from pdk_stack.pachyderm.core.pfs.upload import Upload
+from pdk_stack.pachyderm.core.pps.datums import Datum, DatumInput
+from pdk_stack.pachyderm.errors import Fault
+from pdk_stack.pachyderm.store.blobs import BlobReader
+from pdk_stack.pachyderm.store.tree import Found
+
+
+class Workspace:
+    """The folders of one worker.
+
+    Args:
+        root: A folder of this worker alone.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.pfs = root / "pfs"
+        self.out = self.pfs / "out"
+
+    def clear(self) -> None:
+        """Remove everything."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def renew(self) -> None:
+        """Begin afresh. ``pfs`` itself stays: running code may have it mounted."""
+        self.pfs.mkdir(parents=True, exist_ok=True)
+        for each in os.scandir(self.pfs):
+            if each.is_dir(follow_symlinks=False):
+                shutil.rmtree(each.path, ignore_errors=True)
+            else:
+                os.unlink(each.path)
+        self.out.mkdir()
+
+    def lay_out(self, engine: Engine, datum: Datum, variables: Mapping[str, str]) -> int:
+        """Write a datum's inputs and its ``.env`` below ``pfs``; the inputs' size in bytes."""
+        self.renew()
+        (self.pfs / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+        total = 0
+        with engine.read() as connection, engine.blobs.reader(connection) as content:
+            for each in datum.inputs:
+                folder = self.pfs / each.leaf.name
+                folder.mkdir(exist_ok=True)
+                if getattr(each.leaf, "s3", False):
+                    continue
+                for found in tree_of(connection, each.commit).walk(each.found):
+                    target = Path(f"{folder}{found.path}")
+                    if found.is_dir:
+                        target.mkdir(parents=True, exist_ok=True)
+                        continue
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    total += _write(content, each, found, target)
+        return total
+
+    def collect(self, upload: Upload, tag: str) -> int:
+        """Take what the code wrote into the job's upload; its size in bytes.
+
+        Args:
+            upload: Takes the files.
+            tag: The datum's id, by which its files are known.
+
+        Raises:
+            Fault: A file has a name that Pachyderm refuses, or is neither file nor folder.
+        """
+        return self._collect(self.out, "", upload, tag, ())
+
+    def _collect(self, folder: Path, place: str, upload: Upload, tag: str, above: tuple[str, ...]) -> int:
+        real = os.path.realpath(folder)
+        if real in above:
+            raise Fault(f"links form a loop in output: {place}")
+        total = 0
+        for name in sorted(os.listdir(folder)):
+            path = f"{place}/{name}"
+            source = self._resolve(folder / name)
+            mode = source.stat().st_mode
+            if stat.S_ISDIR(mode):
+                total += self._collect(source, path, upload, tag, (*above, real))
+            elif stat.S_ISREG(mode):
+                total += upload.add_local(path, source, tag)
+            else:
+                raise Fault(f"not a regular file: {path}")
+        return total
+
+    def _resolve(self, source: Path) -> Path:
+        """Where a link that points into ``/pfs`` really leads."""
+        if source.is_symlink():
+            target = os.readlink(source)
+            if target.startswith("/pfs/"):
+                return self._resolve(self.pfs / target[len("/pfs/") :])
+        if not source.exists():
+            raise Fault(f"broken link in output: {source.name}")
+        return source
+
+
+def _write(content: BlobReader, each: DatumInput, found: Found, target: Path) -> int:
+    with target.open("wb") as handle:
+        if getattr(each.leaf, "empty_files", False):
+            return 0
+        for chunk in content.read(found.entry.blobs):
+            handle.write(chunk)
+    return found.entry.size

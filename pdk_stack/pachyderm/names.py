@@ -1,0 +1,98 @@
+"""Rules for names and paths, with Pachyderm's words for those that it refuses.
+
+Paths: ``src/internal/storage/paths.go``; names: ``src/internal/ancestry`` and the servers' checks.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from pdk_stack.pachyderm.errors import Fault
+
+DEFAULT_PROJECT = "default"
+DEFAULT_TAG = "default"
+MAX_PROJECT_NAME = 51
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]+")
+_COMMIT_ID = re.compile(r"[0-9a-f]{12}4[0-9a-f]{19}")
+_PRINTABLE = re.compile(r"[ -~]+")
+_GLOB_CHARACTER = re.compile(r"[*?\[\]{}!()@+^]")
+
+
+def new_id() -> str:
+    """A new commit set id: a UUID version 4 without dashes."""
+    return uuid.uuid4().hex
+
+
+def is_commit_id(text: str) -> bool:
+    """Whether the text has the form of a commit id."""
+    return _COMMIT_ID.fullmatch(text) is not None
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that Pachyderm refuses.
+
+    Raises:
+        Fault: It holds other characters than letters, digits, underscores and dashes.
+    """
+    if not _NAME.fullmatch(name):
+        raise Fault(f"name ({name}) invalid: only alphanumeric characters, underscores, and dashes are allowed")
+
+
+def check_project_name(name: str) -> None:
+    """Refuse a project name: see :func:`check_name`; besides, its length and first character count.
+
+    Raises:
+        Fault: The name is not allowed.
+    """
+    check_name(name)
+    if len(name) > MAX_PROJECT_NAME:
+        raise Fault(
+            f"project name {name!r} is {len(name) - MAX_PROJECT_NAME} characters longer than the {MAX_PROJECT_NAME} max"
+        )
+    if name[0] in "_-":
+        raise Fault("project names must start with an alphanumeric character")
+
+
+def check_branch_name(name: str) -> None:
+    """Refuse a branch name: see :func:`check_name`; a commit id cannot name a branch.
+
+    Raises:
+        Fault: The name is not allowed.
+    """
+    check_name(name)
+    if is_commit_id(name):
+        raise Fault(f"branch name cannot be a UUID V4: {name}")
+
+
+def clean_path(path: str) -> str:
+    """The path as Go's ``path.Clean`` writes it, absolute and without a trailing slash.
+
+    ``""`` and ``"."`` become ``"/"``.
+    """
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part in ("", "."):
+            continue
+        if part == "..":
+            if parts:
+                parts.pop()
+            continue
+        parts.append(part)
+    return "/" + "/".join(parts)
+
+
+def check_path(path: str) -> None:
+    """Refuse a path that Pachyderm refuses to write.
+
+    Raises:
+        Fault: It has a character outside printable ASCII, a globbing character, or a relative part.
+    """
+    if not _PRINTABLE.fullmatch(path):
+        raise Fault(f"path ({path}) invalid: only printable ASCII characters allowed")
+    globbing = _GLOB_CHARACTER.search(path)
+    if globbing:
+        raise Fault(f"path ({path}) invalid: globbing character ({globbing[0]}) not allowed in path")
+    if any(part in (".", "..") for part in path.split("/")):
+        raise Fault(f"path ({path}) invalid: relative file paths are not allowed")

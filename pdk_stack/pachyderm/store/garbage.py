@@ -1,0 +1,140 @@
+"""Removing what no commit needs any more: directory nodes, blobs, packs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pdk_stack.pachyderm.store.blobs import BlobReader, BlobStore, insert_locations
+from pdk_stack.pachyderm.store.database import Database
+from pdk_stack.pachyderm.store.nodes import StoredNodes, decode
+from pdk_stack.pachyderm.store.tree_edits import Add, Copy, Graft, load_change
+
+log = logging.getLogger("pdk_stack.pachyderm.garbage")
+
+# A pack is written anew when at least this share of it is dead.
+DEAD_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What was removed.
+
+    Attributes:
+        nodes: Directory nodes.
+        blobs: Blobs.
+        bytes: What the packs on disk became smaller by.
+    """
+
+    nodes: int
+    blobs: int
+    bytes: int
+
+
+def is_due(connection: sqlite3.Connection) -> bool:
+    """Whether commits were removed since the last collection."""
+    return connection.execute("SELECT 1 FROM meta WHERE key = 'garbage'").fetchone() is not None
+
+
+def collect(database: Database, blobs: BlobStore, timeout: float) -> Collected | None:
+    """Remove what no commit needs.
+
+    Args:
+        database: The database.
+        blobs: The blobs; nobody may use them meanwhile.
+        timeout: Seconds to wait for that at most.
+
+    Returns:
+        What was removed; None where the blobs were in use all the time.
+    """
+    with blobs.alone(timeout) as free:
+        if not free:
+            return None
+        before = _disk_use(blobs)
+        with database.write() as connection:
+            live_nodes, live_blobs = _reachable(connection)
+            nodes = _delete_others(connection, "nodes", live_nodes)
+            dead = _delete_others(connection, "blobs", live_blobs)
+            connection.execute("DELETE FROM meta WHERE key = 'garbage'")
+            _compact(connection, blobs)
+        # Only now, with the new places committed, may the old packs go.
+        with database.read() as connection:
+            remove_unknown_packs(connection, blobs)
+        found = Collected(nodes, dead, before - _disk_use(blobs))
+    log.info("removed %d directories, %d blobs, %d bytes", found.nodes, found.blobs, found.bytes)
+    return found
+
+
+def remove_unknown_packs(connection: sqlite3.Connection, blobs: BlobStore) -> int:
+    """Remove packs that no row refers to: left-overs of requests that never ended; how many."""
+    known = {row["pack"] for row in connection.execute("SELECT DISTINCT pack FROM blobs")}
+    removed = 0
+    for pack in list(blobs.packs()):
+        if pack not in known:
+            blobs.path(pack).unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+def _disk_use(blobs: BlobStore) -> int:
+    return sum(blobs.path(pack).stat().st_size for pack in blobs.packs())
+
+
+def _reachable(connection: sqlite3.Connection) -> tuple[set[bytes], set[bytes]]:
+    rows = connection.execute("SELECT DISTINCT tree FROM commits WHERE tree IS NOT NULL")
+    pending = [bytes(row["tree"]) for row in rows]
+    pending += [bytes(row["tree"]) for row in connection.execute("SELECT tree FROM filesets")]
+    live_blobs: set[bytes] = set()
+    for row in connection.execute("SELECT change FROM staged UNION ALL SELECT change FROM fileset_changes"):
+        change = load_change(row["change"])
+        if isinstance(change, Add):
+            live_blobs.update(change.blobs)
+        elif isinstance(change, Copy | Graft):
+            pending.append(change.source_tree)
+    nodes = StoredNodes(connection)
+    live_nodes: set[bytes] = set()
+    while pending:
+        key = pending.pop()
+        if key in live_nodes:
+            continue
+        live_nodes.add(key)
+        for entry in decode(nodes.node(key)):
+            if entry.is_dir:
+                pending.append(entry.node)
+            else:
+                live_blobs.update(entry.blobs)
+    return live_nodes, live_blobs
+
+
+def _delete_others(connection: sqlite3.Connection, table: str, live: Iterable[bytes]) -> int:
+    connection.execute("CREATE TEMP TABLE live (hash BLOB PRIMARY KEY) WITHOUT ROWID")
+    try:
+        connection.executemany("INSERT INTO live VALUES (?)", ((key,) for key in live))
+        return connection.execute(f"DELETE FROM {table} WHERE hash NOT IN (SELECT hash FROM live)").rowcount
+    finally:
+        connection.execute("DROP TABLE live")
+
+
+def _compact(connection: sqlite3.Connection, blobs: BlobStore) -> None:
+    rows = connection.execute("SELECT pack, SUM(size) AS used FROM blobs GROUP BY pack").fetchall()
+    for row in rows:
+        size = os.stat(blobs.path(row["pack"])).st_size
+        if size - row["used"] < DEAD_SHARE * size:
+            continue
+        writer = blobs.writer(lambda digest: False)
+        reader = BlobReader(blobs, connection)
+        hashes = connection.execute("SELECT hash FROM blobs WHERE pack = ? ORDER BY start", (row["pack"],)).fetchall()
+        try:
+            for each in hashes:
+                writer.begin()
+                for chunk in reader.read((bytes(each["hash"]),)):
+                    writer.write(chunk)
+                writer.end()
+            writer.seal()
+        finally:
+            reader.close()
+        connection.execute("DELETE FROM blobs WHERE pack = ?", (row["pack"],))
+        insert_locations(connection, writer.locations)

@@ -1,0 +1,112 @@
+"""Reading a file tree: look-up, children, walk in Pachyderm's order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pdk_stack.pachyderm.names import clean_path
+from pdk_stack.pachyderm.store.nodes import Entry, NodeReader, decode, encode
+
+EMPTY_DATA, EMPTY_ROOT = encode([])
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An entry with its place.
+
+    Attributes:
+        path: Absolute; a directory's ends in a slash.
+        entry: What lies there.
+    """
+
+    path: str
+    entry: Entry
+
+    @property
+    def is_dir(self) -> bool:
+        """Whether it is a directory."""
+        return self.entry.is_dir
+
+
+class Tree:
+    """A file tree.
+
+    Args:
+        nodes: Where its nodes are read.
+        root: The root's node; None for an empty tree.
+    """
+
+    def __init__(self, nodes: NodeReader, root: bytes | None) -> None:
+        self._nodes = nodes
+        self.key = root
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds nothing at all."""
+        return self.key is None or self.key == EMPTY_ROOT.node
+
+    def root(self) -> Found | None:
+        """The root directory, or None where the tree is empty."""
+        if self.key is None or self.is_empty:
+            return None
+        entries = decode(self._nodes.node(self.key))
+        _, entry = encode(entries)
+        return Found("/", entry)
+
+    def find(self, path: str) -> Found | None:
+        """What lies at a path; a file is preferred unless the path ends in a slash."""
+        wants_dir = path.endswith("/")
+        parts = [part for part in clean_path(path).split("/") if part]
+        if not parts:
+            return self.root()
+        key = self.key
+        if key is None:
+            return None
+        for part in parts[:-1]:
+            entry = self._entry(key, part + "/")
+            if entry is None:
+                return None
+            key = entry.node
+        prefix = "/" + "/".join(parts)
+        if not wants_dir:
+            entry = self._entry(key, parts[-1])
+            if entry is not None:
+                return Found(prefix, entry)
+        entry = self._entry(key, parts[-1] + "/")
+        return None if entry is None else Found(prefix + "/", entry)
+
+    def _entry(self, key: bytes, name: str) -> Entry | None:
+        data = self._nodes.node(key)
+        wanted = f"{name}\t".encode()
+        if data.startswith(wanted):
+            start = 0
+        else:
+            start = data.find(b"\n" + wanted) + 1
+            if start == 0:
+                return None
+        return next(decode(data[start : data.index(b"\n", start) + 1]))
+
+    def children(self, folder: Found) -> Iterator[Found]:
+        """The direct children of a directory."""
+        for entry in decode(self._nodes.node(folder.entry.node)):
+            yield Found(folder.path + entry.name, entry)
+
+    def walk(self, start: Found) -> Iterator[Found]:
+        """An entry and all below it, in order, each directory before its content."""
+        yield start
+        if not start.is_dir:
+            return
+        pending = [self.children(start)]
+        while pending:
+            found = next(pending[-1], None)
+            if found is None:
+                pending.pop()
+                continue
+            yield found
+            if found.is_dir:
+                pending.append(self.children(found))
+
+    def files(self, start: Found) -> Iterator[Found]:
+        """The files among :meth:`walk`."""
+        return (found for found in self.walk(start) if not found.is_dir)

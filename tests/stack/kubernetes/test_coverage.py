@@ -1,0 +1,38 @@
+"""The generated page is current, and the kubectl commands that it names work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pdk_stack.kubernetes.coverage import page
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "coverage-kubernetes.md"
+
+
+def test_the_page_is_current() -> None:
+    assert PAGE.read_text() == page(), "python -m pdk_stack.kubernetes.coverage > docs/coverage-kubernetes.md"
+
+
+def test_commands_that_no_other_test_runs(api: Any, kubectl: Callable[..., str]) -> None:
+    assert "inferenceservices" in kubectl("api-resources")
+    assert "serving.kserve.io/v1beta1" in kubectl("api-versions")
+    assert "Server Version: v1.32" in kubectl("version")
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "replaced"}, "data": {"a": "1"}}
+    kubectl("create", "-f", "-", text=json.dumps(config))
+    kubectl("replace", "-f", "-", text=json.dumps({**config, "data": {"a": "2"}}))
+    assert kubectl("get", "configmap", "replaced", "-o", "jsonpath={.data.a}") == "2"
+    assert "replaced" in kubectl("get", "configmaps", "--field-selector", "metadata.name=replaced")
+    kubectl("annotate", "configmap", "replaced", "note=x")
+    # A watch until its time is over.
+    assert "replaced" in kubectl("get", "configmap", "replaced", "-w", "--request-timeout=2s")
+    assert 'a: "2"' in kubectl("get", "configmap", "replaced", "-o", "yaml")
+    kubectl("apply", "--dry-run=server", "-f", "-", text=json.dumps({**config, "metadata": {"name": "never"}}))
+
+
+def test_port_forward_and_exec_are_refused_by_name(api: Any, kubectl: Callable[..., str]) -> None:
+    # Through the raw API: kubectl looks for the pod first, and there is none without a model.
+    told = kubectl("get", "--raw", "/api/v1/namespaces/models/pods/x/exec?command=ls", code=1)
+    assert "does not offer pods/exec" in told
