@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pdk_nb.pages import gallery
-from tests.test_pages import run  # noqa: F401 (executed notebooks, as a fixture)
+from tests.lab.test_pages import run  # noqa: F401 (executed notebooks, as a fixture)
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext

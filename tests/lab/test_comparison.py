@@ -15,7 +15,7 @@ from pdk_nb.settings import Settings
 from pdk_nb.widgets import PredictionPanel
 from pdk_shared.errors import DeploymentError
 from tests.support.serving_tools import BLUE, RED, model_folder
-from tests.test_serving import cluster, deployment  # noqa: F401 (a fixture of this file too)
+from tests.lab.test_serving import cluster, deployment  # noqa: F401 (a fixture of this file too)
 
 
 def test_there_is_nothing_to_compare_with(cluster: Settings) -> None:  # noqa: F811

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests import test_doctor, test_doctor_images
+from tests.lab import test_doctor, test_doctor_images
 from tests.support.doctor_codes import COMPOSED, every_code, provoked_in
 
 MODULES = (test_doctor, test_doctor_images)

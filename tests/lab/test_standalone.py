@@ -15,7 +15,7 @@ from pdk_nb.labels import LabelRule
 from pdk_nb.names import Names
 from pdk_nb.stages.experiment import CONTEXT_MODULES
 from pdk_shared.errors import DataError, UsageError
-from tests.test_sample_data import ROOT
+from tests.lab.test_sample_data import ROOT
 
 
 @pytest.fixture
