@@ -6,13 +6,11 @@ are first used. The methods are the chapters' functions: what each does stands t
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb import settings as settings_module
+from pdk_nb import session
 from pdk_nb.names import Names
-from pdk_shared.checkout import find_checkout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,68 +23,58 @@ if TYPE_CHECKING:
     from pdk_nb.chapters.data import Arrival
     from pdk_nb.chapters.prediction import Evaluation
     from pdk_nb.chapters.training import Trail
+    from pdk_nb.display.drawings import Drawing
+    from pdk_nb.display.tables import Note, Table
     from pdk_nb.doctor import Report
-    from pdk_nb.drawings import Drawing
     from pdk_nb.lineage import Chain
-    from pdk_nb.report import Note, Table
-    from pdk_nb.serving.predictions import Prediction
+    from pdk_nb.panel import PredictionPanel
+    from pdk_nb.platforms.serving.predictions import Prediction
+    from pdk_nb.session import Session
     from pdk_nb.settings import Settings
-    from pdk_nb.widgets import PredictionPanel
 
 
 def connect(kubeconfig: str = "", namespace: str = "default", participant: str = "", names: Names | None = None) -> Lab:
-    """Read the settings of a cluster.
-
-    Args:
-        kubeconfig: Path; ``KUBECONFIG`` or ``~/.kube/config`` when empty.
-        namespace: Namespace of the ConfigMap ``pdk-config``.
-        participant: Whose things these are, where many people share the cluster; ``PDK_PARTICIPANT`` when empty.
-        names: Other names altogether.
-
-    Raises:
-        UsageError: The participant's name cannot be used.
-        SettingsError: There is no kubeconfig or no ``pdk-config``.
-        ServiceUnreachable: The cluster does not answer.
-    """
-    names = names or Names.chosen(participant)
-    return Lab(settings_module.load(kubeconfig or None, namespace), names)
+    """Read the settings of a cluster; arguments and errors as of :func:`pdk_nb.session.connect`."""
+    return Lab(session.connect(kubeconfig, namespace, participant, names))
 
 
 class Lab:
-    """Settings, names and clients of one walkthrough.
+    """What the notebooks call: the lessons, the journey of a commit and the panel, over one session.
 
     Args:
-        settings: The cluster's settings.
-        names: What the lab calls its things.
+        session: Settings, names and clients.
     """
 
-    def __init__(self, settings: Settings, names: Names) -> None:
-        self.settings = settings
-        self.names = names
+    def __init__(self, session: Session) -> None:
+        self.session = session
 
     def __repr__(self) -> str:
         return f"Lab on {self.settings.kubeconfig or 'this pod'}: project {self.names.project}"
 
-    @cached_property
+    @property
+    def settings(self) -> Settings:
+        """The cluster's settings."""
+        return self.session.settings
+
+    @property
+    def names(self) -> Names:
+        """What the lab calls its things."""
+        return self.session.names
+
+    @property
     def checkout(self) -> Path:
         """The lab's own files."""
-        return find_checkout()
+        return self.session.checkout
 
-    @cached_property
+    @property
     def pachyderm(self) -> python_pachyderm.Client:
         """Client of Pachyderm."""
-        from pdk_nb import mldm
+        return self.session.pachyderm
 
-        return mldm.connect(self.settings)
-
-    @cached_property
+    @property
     def determined(self) -> Determined:
         """Client of Determined."""
-        from pdk_nb import mlde
-
-        known = self.settings
-        known.require("mlde_host", "mlde_port")
-        return mlde.connect(known.master_url, known.det_user, known.det_password.reveal())
+        return self.session.determined
 
     def start(self, notebook: str) -> Note:
         """See that a notebook has what it needs; says which earlier one has to run first.
@@ -96,7 +84,7 @@ class Lab:
         """
         from pdk_nb import checks
 
-        return checks.before(self, notebook)
+        return checks.before(self.session, notebook)
 
     # 00 environment
 
@@ -104,19 +92,19 @@ class Lab:
         """Every setting: value, source, where it is used."""
         from pdk_nb.chapters import environment
 
-        return environment.settings_table(self)
+        return environment.settings_table(self.session)
 
     def preflight(self) -> Table:
         """Reach each platform and name its version."""
         from pdk_nb.chapters import environment
 
-        return environment.preflight(self)
+        return environment.preflight(self.session)
 
     def doctor(self, *only: str) -> Report:
         """Everything that the lab needs on the cluster: what is wrong, why it matters, and what mends it."""
         from pdk_nb.chapters import environment
 
-        return environment.examine(self, only)
+        return environment.examine(self.session, only)
 
     # 01 project and pipelines
 
@@ -124,26 +112,26 @@ class Lab:
         """Project, repo, workspace and storage access; what is there stays."""
         from pdk_nb.chapters import setup
 
-        return setup.create_projects(self)
+        return setup.create_projects(self.session)
 
     def create_pipelines(self, classes: str = "", source: str = "", small: bool = False, **choices: Any) -> Table:
         """Render both pipeline specs and create or update the pipelines; the classes stand in the train pipeline's."""
         from pdk_nb.chapters import setup
 
-        return setup.create_pipelines(self, classes, source, small, **choices)
+        return setup.create_pipelines(self.session, classes, source, small, **choices)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names that the train pipeline learns, in the order of the model's outputs."""
         from pdk_nb.chapters import setup
 
-        return setup.classes(self)
+        return setup.classes(self.session)
 
     def draw_flow(self, commit: str = "") -> Drawing:
         """The way from the data repo to the service, with states."""
         from pdk_nb.chapters import flow
 
-        return flow.draw(self, commit)
+        return flow.draw(self.session, commit)
 
     # 02 data
 
@@ -151,25 +139,25 @@ class Lab:
         """Pictures of a folder or a zip file, looked at one by one; a few of them when ``small``."""
         from pdk_nb.chapters import data
 
-        return data.open_photos(self, source, arrival, self.classes, data.SMALL if small else 0)
+        return data.open_photos(self.session, source, arrival, self.classes, data.SMALL if small else 0)
 
     def commit(self, arrival: Arrival, folder: str = "") -> str:
         """Commit pictures; the same pictures again make no new commit."""
         from pdk_nb.chapters import data
 
-        return data.commit(self, arrival, folder)
+        return data.commit(self.session, arrival, folder)
 
     def latest_commit(self) -> str:
         """The id that ties everything: the newest commit of the data repo."""
         from pdk_nb.chapters import data
 
-        return data.latest_commit(self)
+        return data.latest_commit(self.session)
 
     def committed(self, commit: str = "") -> list[tuple[str, int]]:
         """Path and class index of every picture of a commit."""
         from pdk_nb.chapters import data
 
-        return data.committed(self, commit or self.latest_commit(), self.classes)
+        return data.committed(self.session, commit or self.latest_commit(), self.classes)
 
     # 03 training
 
@@ -177,29 +165,29 @@ class Lab:
         """Watch the train job and its experiment until the job ends."""
         from pdk_nb.chapters import training
 
-        return training.follow(self, commit or self.latest_commit(), timeout)
+        return training.follow(self.session, commit or self.latest_commit(), timeout)
 
     def training_log(self, lines: int = 15, commit: str = "") -> str:
         """The end of the trial's log."""
         from pdk_nb.chapters import training
 
-        return training.log_tail(self, commit or self.latest_commit(), lines)
+        return training.log_tail(self.session, commit or self.latest_commit(), lines)
 
     def trail(self, commit: str = "") -> Trail:
         """Commit, job, experiment, checkpoint, model version and service of one id."""
         from pdk_nb.chapters import training
 
-        return training.trail(self, commit or self.latest_commit())
+        return training.trail(self.session, commit or self.latest_commit())
 
     def timeline(self, commit: str = "") -> Drawing:
         """When the jobs and the experiment of a commit ran."""
         from pdk_nb.chapters import flow
 
-        return flow.timeline(self, commit or self.latest_commit()).draw()
+        return flow.timeline(self.session, commit or self.latest_commit()).draw()
 
     def model_version(self, commit: str = "") -> ModelVersion | None:
         """The registered version of a commit, as Determined's client has it."""
-        from pdk_nb import mlde
+        from pdk_nb.platforms import mlde
 
         return mlde.version_for_commit(self.determined, self.names.model, commit or self.latest_commit())
 
@@ -209,79 +197,79 @@ class Lab:
         """Wait until the deploy job has ended."""
         from pdk_nb.chapters import deployment
 
-        deployment.follow(self, commit or self.latest_commit(), timeout)
+        deployment.follow(self.session, commit or self.latest_commit(), timeout)
 
     def deploy_log(self, lines: int = 25, commit: str = "") -> str:
         """What the deploy job printed."""
         from pdk_nb.chapters import deployment
 
-        return deployment.log_tail(self, commit or self.latest_commit(), lines)
+        return deployment.log_tail(self.session, commit or self.latest_commit(), lines)
 
     def archive_table(self, commit: str = "") -> Table:
         """What lies in the model archive."""
         from pdk_nb.chapters import deployment
 
-        return deployment.archive_table(self, commit or self.latest_commit())
+        return deployment.archive_table(self.session, commit or self.latest_commit())
 
     def services_table(self) -> Table:
         """InferenceServices as ``kubectl get`` prints them."""
         from pdk_nb.chapters import deployment
 
-        return deployment.services_table(self)
+        return deployment.services_table(self.session)
 
     def wait_service(self, commit: str = "", timeout: float = 300.0) -> Note:
         """Wait until the service serves the model of a commit."""
         from pdk_nb.chapters import deployment
 
-        return deployment.wait_service(self, commit or self.latest_commit(), timeout)
+        return deployment.wait_service(self.session, commit or self.latest_commit(), timeout)
 
     # 05 predictions
 
     def sample(self, name: str) -> Path:
         """A file of ``sample-data``."""
-        return self.checkout / "sample-data" / name
+        return self.session.sample(name)
 
     def show_request(self, picture: str | Path) -> Any:
         """A picture and the JSON that it becomes."""
         from pdk_nb.chapters import prediction
 
-        return prediction.show_request(self, Path(picture))
+        return prediction.show_request(self.session, Path(picture))
 
     def samples(self, source: str = "") -> list[Path]:
         """A few pictures that training never learns from."""
         from pdk_nb.chapters import prediction
 
-        return prediction.samples(self, source)
+        return prediction.samples(self.session, source)
 
     def predict_json(self, *files: str | Path, judge: bool = True) -> Table:
         """Send request files as they are, like the setup guide's curl."""
         from pdk_nb.chapters import prediction
 
-        return prediction.predict_json(self, [Path(file) for file in files], judge=judge)
+        return prediction.predict_json(self.session, [Path(file) for file in files], judge=judge)
 
     def predict_pictures(self, pictures: list[Path]) -> Table:
         """Predict pictures and compare each answer with the picture's name."""
         from pdk_nb.chapters import prediction
 
-        return prediction.predict_pictures(self, pictures)
+        return prediction.predict_pictures(self.session, pictures)
 
     def curl(self, file: str = "cat.json") -> str:
         """The same prediction as a shell command."""
         from pdk_nb.chapters import prediction
 
-        return prediction.curl(self, file)
+        return prediction.curl(self.session, file)
 
     def panel(self, samples: Sequence[Path] = ()) -> PredictionPanel:
         """Upload pictures and see their classes; the gallery holds the given samples, or the lab's own."""
-        from pdk_nb.widgets import PredictionPanel
+        from pdk_nb.panel import PredictionPanel
 
-        return PredictionPanel(self, samples)
+        return PredictionPanel(self.session, samples)
 
     def ask(self, pictures: list[Path]) -> list[tuple[Path, Prediction]]:
         """Pictures with the service's answers, as data."""
         from pdk_nb.chapters import prediction
 
-        return prediction.ask(self, pictures)
+        return prediction.ask(self.session, pictures)
 
     def lineage(self, id: str = "", prediction: Prediction | None = None) -> Chain:
         """From an answer, or any id, back to the very pictures and code, and forward to the service.
@@ -292,7 +280,7 @@ class Lab:
         """
         from pdk_nb import lineage
 
-        return lineage.trace(self, id, prediction=prediction)
+        return lineage.trace(self.session, id, prediction=prediction)
 
     # 06 second arrival
 
@@ -306,7 +294,7 @@ class Lab:
         """Ask the service for every picture and count what is right."""
         from pdk_nb.chapters import prediction
 
-        return prediction.evaluate(self, pictures, title)
+        return prediction.evaluate(self.session, pictures, title)
 
     def compare(self, *evaluations: Evaluation) -> Table:
         """Versions side by side."""
@@ -318,37 +306,37 @@ class Lab:
         """Roll back, or forward, to the model of a commit."""
         from pdk_nb.chapters import deployment
 
-        return deployment.serve_version(self, commit, timeout)
+        return deployment.serve_version(self.session, commit, timeout)
 
     def canary(self, commit: str, percent: int, timeout: float = 300.0) -> Note:
         """Give the model of a commit a share of the traffic; the rest stays where it is."""
         from pdk_nb.chapters import deployment
 
-        return deployment.canary(self, commit, percent, timeout)
+        return deployment.canary(self.session, commit, percent, timeout)
 
     def promote(self) -> Note:
         """Give the canary all of the traffic."""
         from pdk_nb.chapters import deployment
 
-        return deployment.promote(self)
+        return deployment.promote(self.session)
 
     def traffic_table(self) -> Table:
         """Which model version gets how much of the traffic."""
         from pdk_nb.chapters import deployment
 
-        return deployment.traffic_table(self)
+        return deployment.traffic_table(self.session)
 
     def who_answers(self, picture: Path, requests: int = 40) -> Table:
         """Ask the same thing again and again, and count which version answered."""
         from pdk_nb.chapters import prediction
 
-        return prediction.who_answers(self, picture, requests)
+        return prediction.who_answers(self.session, picture, requests)
 
     def served_commit(self) -> str:
         """The commit whose model answers now."""
         from pdk_nb.chapters import deployment
 
-        return deployment.served_commit(self)
+        return deployment.served_commit(self.session)
 
     # 99 clean up
 
@@ -356,13 +344,13 @@ class Lab:
         """What the lab made on the cluster, downstream first."""
         from pdk_nb.chapters import cleanup
 
-        return cleanup.make_plan(self)
+        return cleanup.make_plan(self.session)
 
     def clean_up(self, plan: Plan) -> Table:
         """Delete what a plan lists."""
         from pdk_nb.chapters import cleanup
 
-        return cleanup.apply(self, plan)
+        return cleanup.apply(self.session, plan)
 
     def check(self, name: str, answer: Any = ..., **facts: Any) -> None:
         """Look at the cluster and say whether a notebook's goal is met, or whether an exercise's answer is right.
@@ -378,15 +366,15 @@ class Lab:
         from pdk_nb import checks, exercises
 
         if name in exercises.EXERCISES:
-            exercises.check(self, name, answer)
+            exercises.check(self.session, name, answer)
         else:
-            checks.check(self, name, **facts)
+            checks.check(self.session, name, **facts)
 
     def recap(self) -> Note:
         """The newest commit's id with everything that it ties so far."""
         from pdk_nb.chapters import flow
 
-        return flow.recap(self)
+        return flow.recap(self.session)
 
     def hint(self, exercise: str) -> Note:
         """A hint for an exercise."""

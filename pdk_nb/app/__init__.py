@@ -6,8 +6,9 @@ import os
 
 from IPython.display import display
 
-from pdk_nb.lab import connect
-from pdk_nb.report import Note
+from pdk_nb.display.tables import Note
+from pdk_nb.panel import PredictionPanel
+from pdk_nb.session import connect
 from pdk_shared.errors import PdkError
 
 # The namespace of the ConfigMap pdk-config; KUBECONFIG and PDK_PARTICIPANT say the rest.
@@ -17,6 +18,6 @@ NAMESPACE_VARIABLE = "PDK_CONFIG_NAMESPACE"
 def show() -> None:
     """Show the panel, or why there is none; this is all that the app's notebook calls."""
     try:
-        display(connect(namespace=os.environ.get(NAMESPACE_VARIABLE, "default")).panel())
+        display(PredictionPanel(connect(namespace=os.environ.get(NAMESPACE_VARIABLE, "default"))))
     except PdkError as error:
         display(Note("wrong", error.what, error.fix))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pdk_nb.runner import quiet_profile
+from pdk_nb.run.runner import quiet_profile
 from pdk_shared.errors import PdkError, UsageError
 
 LOOPBACK = "127.0.0.1"

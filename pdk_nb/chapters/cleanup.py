@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 
 import grpc
 
-from pdk_nb import mlde, mldm, serving, storage
 from pdk_nb.chapters import comparison, deployment
-from pdk_nb.report import Table
+from pdk_nb.display.tables import Table
+from pdk_nb.platforms import mlde, mldm, serving, storage
 from pdk_shared.errors import DeploymentError, PdkError
 
 if TYPE_CHECKING:
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 STOP_SECONDS = 60.0
 
@@ -64,25 +64,25 @@ class Plan:
         return self.table()._repr_html_() + "".join(f"<p>Note: {html.escape(note)}</p>" for note in self.notes)
 
 
-def make_plan(lab: Lab) -> Plan:
+def make_plan(session: Session) -> Plan:
     """Look for everything that carries the lab's names, and for nothing else.
 
     The order is the way back: what uses a thing goes before the thing.
     """
-    names, steps = lab.names, []
-    if deployment.service(lab) is not None:
-        steps.append(Step("InferenceService", names.service, lambda: serving.delete(lab.settings, names.service)))
-    if comparison.is_there(lab):
-        beside = comparison.beside_name(lab)
-        steps.append(Step("InferenceService", beside, lambda: serving.delete(lab.settings, beside)))
-    steps += _pachyderm_steps(lab)
-    steps += _determined_steps(lab)
-    stored, notes = _storage_steps(lab)
+    names, steps = session.names, []
+    if deployment.service(session) is not None:
+        steps.append(Step("InferenceService", names.service, lambda: serving.delete(session.settings, names.service)))
+    if comparison.is_there(session):
+        beside = comparison.beside_name(session)
+        steps.append(Step("InferenceService", beside, lambda: serving.delete(session.settings, beside)))
+    steps += _pachyderm_steps(session)
+    steps += _determined_steps(session)
+    stored, notes = _storage_steps(session)
     return Plan(tuple(steps + stored), notes)
 
 
-def _pachyderm_steps(lab: Lab) -> list[Step]:
-    names, client = lab.names, lab.pachyderm
+def _pachyderm_steps(session: Session) -> list[Step]:
+    names, client = session.names, session.pachyderm
     if not any(info.project.name == names.project for info in client.list_project()):
         return []
     steps = []
@@ -112,13 +112,13 @@ def _pachyderm_steps(lab: Lab) -> list[Step]:
     return steps
 
 
-def _determined_steps(lab: Lab) -> list[Step]:
-    names, client = lab.names, lab.determined
+def _determined_steps(session: Session) -> list[Step]:
+    names, client = session.names, session.determined
     steps = []
     model = mlde.find_model(client, names.model)
     if model is not None:
         steps.append(Step("Model and its versions", names.model, model.delete))
-    labelled = [each for each in client.list_experiments(labels=[names.train_pipeline]) if _is_ours(lab, each)]
+    labelled = [each for each in client.list_experiments(labels=[names.train_pipeline]) if _is_ours(session, each)]
     for experiment in labelled:
         steps.append(
             Step(
@@ -127,12 +127,12 @@ def _determined_steps(lab: Lab) -> list[Step]:
                 partial(_delete_experiment, experiment),
             )
         )
-    return steps + _workspace_steps(lab, len(labelled))
+    return steps + _workspace_steps(session, len(labelled))
 
 
-def _is_ours(lab: Lab, experiment: Any) -> bool:
+def _is_ours(session: Session, experiment: Any) -> bool:
     """Whether an experiment carries the labels that the train stage gives: repo, job and pipeline."""
-    return {lab.names.data_repo, lab.names.train_pipeline} <= set(experiment.labels or ())
+    return {session.names.data_repo, session.names.train_pipeline} <= set(experiment.labels or ())
 
 
 def _delete_experiment(experiment: Any) -> None:
@@ -168,10 +168,10 @@ def _wait(condition: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-def _workspace_steps(lab: Lab, experiments: int) -> list[Step]:
+def _workspace_steps(session: Session, experiments: int) -> list[Step]:
     """Determined's project and workspace, when nothing of others is in them."""
-    names, http = lab.names, mlde.session(lab.determined)
-    workspace = next((each for each in lab.determined.list_workspaces() if each.name == names.workspace), None)
+    names, http = session.names, mlde.session(session.determined)
+    workspace = next((each for each in session.determined.list_workspaces() if each.name == names.workspace), None)
     if workspace is None:
         return []
     projects = workspace.list_projects()
@@ -196,9 +196,9 @@ def _workspace_steps(lab: Lab, experiments: int) -> list[Step]:
     return steps
 
 
-def _storage_steps(lab: Lab) -> tuple[list[Step], tuple[str, ...]]:
+def _storage_steps(session: Session) -> tuple[list[Step], tuple[str, ...]]:
     """The model's files in the cluster's bucket; the deploy stage of clouds puts them there."""
-    known, prefix = lab.settings, f"{lab.names.model}/"
+    known, prefix = session.settings, f"{session.names.model}/"
     if not known.kserve_model_bucket_name:
         return [], ()
     try:
@@ -218,7 +218,7 @@ def _storage_steps(lab: Lab) -> tuple[list[Step], tuple[str, ...]]:
     return [Step(f"{len(keys)} model file(s)", f"{store.uri}{prefix}", delete)] if keys else [], ()
 
 
-def apply(lab: Lab, plan: Plan) -> Table:
+def apply(session: Session, plan: Plan) -> Table:
     """Delete what the plan lists, in its order.
 
     Raises:

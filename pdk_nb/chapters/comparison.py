@@ -11,17 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pdk_nb import serving
-from pdk_nb.cluster import resolve
-from pdk_nb.serving import predictions
-from pdk_nb.serving.objects import find, need
-from pdk_nb.serving.predictions import Endpoint
-from pdk_nb.serving.spec import deployment_of, recorded_version
-from pdk_nb.serving.status import read_status
+from pdk_nb.platforms import serving
+from pdk_nb.platforms.cluster import resolve
+from pdk_nb.platforms.serving import predictions
+from pdk_nb.platforms.serving.objects import find, need
+from pdk_nb.platforms.serving.predictions import Endpoint
+from pdk_nb.platforms.serving.spec import deployment_of, recorded_version
+from pdk_nb.platforms.serving.status import read_status
 from pdk_shared.errors import DeploymentError
 
 if TYPE_CHECKING:
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 PREVIOUS = "previous"
 
@@ -52,25 +52,25 @@ class Rival:
         return f"{number} ({self.version[:12]}…), {state}"
 
 
-def beside_name(lab: Lab) -> str:
+def beside_name(session: Session) -> str:
     """Name of the second service."""
-    return f"{lab.names.service}-compare"
+    return f"{session.names.service}-compare"
 
 
-def rivals(lab: Lab) -> list[Rival]:
+def rivals(session: Session) -> list[Rival]:
     """Versions that the one in service can be compared with, the newest first.
 
     Raises:
         DeploymentError: There is no service.
     """
-    status = serving.service_status(lab.settings, lab.names.service)
+    status = serving.service_status(session.settings, session.names.service)
     found = []
     if status.previous_url:
-        main = serving.endpoint(lab.settings, lab.names.service)
+        main = serving.endpoint(session.settings, session.names.service)
         host = predictions.host_of(status.previous_url)
         found.append(Rival(PREVIOUS, None, replace(main, host=host, version=""), status.previous_percent or 0))
-    running = _running(lab)
-    for record in reversed(serving.revisions(lab.settings, lab.names.service)):
+    running = _running(session)
+    for record in reversed(serving.revisions(session.settings, session.names.service)):
         if not record["current"]:
             version = str(record["version"])
             target = running if running is not None and running.version == version else None
@@ -78,27 +78,27 @@ def rivals(lab: Lab) -> list[Rival]:
     return found
 
 
-def is_there(lab: Lab) -> bool:
+def is_there(session: Session) -> bool:
     """Whether there is a second service, ready or not."""
-    return find(resolve(lab.settings), beside_name(lab)) is not None
+    return find(resolve(session.settings), beside_name(session)) is not None
 
 
-def _running(lab: Lab) -> Endpoint | None:
+def _running(session: Session) -> Endpoint | None:
     """Where the second service answers; None when there is none, or it is not ready."""
     try:
-        status = serving.service_status(lab.settings, beside_name(lab))
+        status = serving.service_status(session.settings, beside_name(session))
     except DeploymentError:
         return None
-    return serving.endpoint(lab.settings, status.name) if status.ready else None
+    return serving.endpoint(session.settings, status.name) if status.ready else None
 
 
 def serve_beside(
-    lab: Lab, version: str, timeout: float = 300.0, progress: Callable[[str], None] | None = None
+    session: Session, version: str, timeout: float = 300.0, progress: Callable[[str], None] | None = None
 ) -> Endpoint:
     """Serve a version beside the service in use, which keeps all of its traffic.
 
     Args:
-        lab: The lab.
+        session: The session.
         version: A version that the service has served.
         timeout: Seconds to wait until it answers.
         progress: Told each new state, one line.
@@ -106,13 +106,13 @@ def serve_beside(
     Raises:
         DeploymentError: The service has never served it, or the second service does not become ready.
     """
-    service = need(resolve(lab.settings), lab.names.service)
+    service = need(resolve(session.settings), session.names.service)
     record = recorded_version(service, version)
     status, predictor = read_status(service), service["spec"]["predictor"]
     resources = (predictor.get("model") or predictor.get("pytorch") or {}).get("resources") or {}
     target = deployment_of(
         record,
-        beside_name(lab),
+        beside_name(session),
         protocol=status.protocol,
         service_account=predictor.get("serviceAccountName", ""),
         requests=resources.get("requests", {}),
@@ -120,9 +120,9 @@ def serve_beside(
         tolerations=predictor.get("tolerations", ()),
         max_request_size=status.max_request_size,
     )
-    applied = serving.apply(lab.settings, target)
+    applied = serving.apply(session.settings, target)
     serving.wait_ready(
-        lab.settings,
+        session.settings,
         target.name,
         timeout,
         version=target.version,
@@ -130,13 +130,13 @@ def serve_beside(
         poll=0.25,
         progress=progress,
     )
-    return serving.endpoint(lab.settings, target.name)
+    return serving.endpoint(session.settings, target.name)
 
 
-def end(lab: Lab) -> bool:
+def end(session: Session) -> bool:
     """Remove the second service.
 
     Returns:
         Whether there was one.
     """
-    return serving.delete(lab.settings, beside_name(lab))
+    return serving.delete(session.settings, beside_name(session))

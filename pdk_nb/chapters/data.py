@@ -10,15 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb import mldm, plots
+from pdk_nb.display import charts
+from pdk_nb.display.progress import Progress
+from pdk_nb.display.tables import Note, Table
 from pdk_nb.labels import LabelRule, infer_classes
-from pdk_nb.live import Progress
 from pdk_nb.photos import Photo, PhotoSet, ignored, load_image, scan
-from pdk_nb.report import Note, Table
+from pdk_nb.platforms import mldm
 from pdk_shared.errors import DataError
 
 if TYPE_CHECKING:
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 SAMPLE_ZIP = "dataset-dog-cat.zip"
 # Pictures of each class in a small lab.
@@ -43,11 +44,11 @@ class Arrival:
         """A grid of some of the pictures, the same ones every time."""
         some = list(self.photos.photos)
         random.Random(seed).shuffle(some)
-        return plots.photo_grid([(load_image(photo.path), photo.class_name) for photo in some[:count]])
+        return charts.photo_grid([(load_image(photo.path), photo.class_name) for photo in some[:count]])
 
     def histogram(self) -> Any:
         """How many pictures each class has."""
-        return plots.histogram(self.photos.counts(), f"pictures in {self.name}")
+        return charts.histogram(self.photos.counts(), f"pictures in {self.name}")
 
     def skipped(self) -> Table | Note:
         """Files that will not be used, each with the reason; and names that have to change."""
@@ -66,11 +67,13 @@ class Arrival:
         return {self.photos.renames.get(photo.name, photo.name): photo.path for photo in self.photos.photos}
 
 
-def open_photos(lab: Lab, source: str, arrival: str, classes: Sequence[str], limit: int = 0, seed: int = 1) -> Arrival:
+def open_photos(
+    session: Session, source: str, arrival: str, classes: Sequence[str], limit: int = 0, seed: int = 1
+) -> Arrival:
     """Look at the pictures of a folder or zip file.
 
     Args:
-        lab: The lab.
+        session: The session.
         source: Folder or zip file; the sample data when empty.
         arrival: Which arrival it is; a zip file may hold several as top folders.
         classes: Class names in the order of the model's outputs.
@@ -82,7 +85,7 @@ def open_photos(lab: Lab, source: str, arrival: str, classes: Sequence[str], lim
     """
     rule = LabelRule(tuple(classes))
     with Progress(f"Looking at the pictures of {arrival}", unit="files") as progress:
-        photos = scan(folder_of(lab, source, arrival), rule, progress.step)
+        photos = scan(folder_of(session, source, arrival), rule, progress.step)
         progress.end(f"Looked at {len(photos.photos) + len(photos.skipped)} files of {arrival}.")
     if not photos.photos:
         _say_which_classes(photos)
@@ -93,9 +96,9 @@ def open_photos(lab: Lab, source: str, arrival: str, classes: Sequence[str], lim
     return Arrival(arrival, photos)
 
 
-def folder_of(lab: Lab, source: str, arrival: str) -> Path:
+def folder_of(session: Session, source: str, arrival: str) -> Path:
     """The folder of pictures that a source means; a zip file is unpacked."""
-    path = Path(source).expanduser() if source else lab.sample(SAMPLE_ZIP)
+    path = Path(source).expanduser() if source else session.sample(SAMPLE_ZIP)
     if path.suffix.lower() != ".zip":
         return path
     folder = unpack(path)
@@ -181,22 +184,22 @@ def unpack(archive: Path) -> Path:
     return target
 
 
-def commit(lab: Lab, arrival: Arrival, folder: str = "") -> str:
+def commit(session: Session, arrival: Arrival, folder: str = "") -> str:
     """Commit an arrival into a folder of the data repo.
 
     Args:
-        lab: The lab.
+        session: The session.
         arrival: The pictures.
         folder: Folder in the repo; the next free ``dataN`` when empty.
 
     Returns:
         The id of the commit; of the present one when the same pictures are already there.
     """
-    names, client = lab.names, lab.pachyderm
+    names, client = session.names, session.pachyderm
     wanted = arrival.files()
     same = mldm.find_same(client, names.project, names.data_repo, wanted)
     if same:
-        head = latest_commit(lab)
+        head = latest_commit(session)
         print(f"These {len(wanted)} pictures are already in /{same}; no new commit. The newest one is {head}.")
         return head
     target = folder or mldm.next_folder(client, names.project, names.data_repo)
@@ -212,14 +215,14 @@ def commit(lab: Lab, arrival: Arrival, folder: str = "") -> str:
     return id
 
 
-def latest_commit(lab: Lab) -> str:
+def latest_commit(session: Session) -> str:
     """Id of the newest commit of the data repo that holds pictures.
 
     Raises:
         DataError: There is none yet.
     """
-    names = lab.names
-    head = mldm.head(lab.pachyderm, names.project, names.data_repo)
+    names = session.names
+    head = mldm.head(session.pachyderm, names.project, names.data_repo)
     if not head:
         raise DataError(
             "The data repo has no commit yet.",
@@ -229,8 +232,8 @@ def latest_commit(lab: Lab) -> str:
     return head
 
 
-def committed(lab: Lab, commit: str, classes: Sequence[str]) -> list[tuple[str, int]]:
+def committed(session: Session, commit: str, classes: Sequence[str]) -> list[tuple[str, int]]:
     """Path and class index of every picture of a commit, as training sees them."""
     rule = LabelRule(tuple(classes))
-    paths = mldm.files(lab.pachyderm, mldm.commit_of(lab.names.project, lab.names.data_repo, id=commit))
+    paths = mldm.files(session.pachyderm, mldm.commit_of(session.names.project, session.names.data_repo, id=commit))
     return [(path, label) for path in paths if ignored(path) is None and (label := rule.label(path)) is not None]

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pdk_nb import doctor
+from pdk_nb.display.tables import Table
 from pdk_nb.doctor import Report
-from pdk_nb.report import Table
 
 if TYPE_CHECKING:
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 # Those of the doctor's findings that notebook 00 opens with, and what they are about.
 PREFLIGHT = {
@@ -25,10 +25,10 @@ PREFLIGHT = {
 }
 
 
-def settings_table(lab: Lab) -> Table:
+def settings_table(session: Session) -> Table:
     """Every setting with its value (secrets masked), its source and where it is used."""
     rows = []
-    for entry in lab.settings.entries:
+    for entry in session.settings.entries:
         state = entry.source if entry.value or not entry.required else "missing"
         if not entry.value and not entry.required:
             state = "not set"
@@ -36,10 +36,10 @@ def settings_table(lab: Lab) -> Table:
     return Table(("Variable", "Value", "From", "Used for"), rows)
 
 
-def preflight(lab: Lab) -> Table:
+def preflight(session: Session) -> Table:
     """Reach each platform; one row each with its version or with what to do."""
     groups = {id.split(".")[0] for id in PREFLIGHT}
-    found = {each.id: each for each in examine(lab, groups)}
+    found = {each.id: each for each in examine(session, groups)}
     rows = []
     for id, title in PREFLIGHT.items():
         # Without the platform's own finding, the group's says what stopped it.
@@ -51,7 +51,7 @@ def preflight(lab: Lab) -> Table:
     return Table(("Platform", "State", "Version or what to do", "Where"), rows)
 
 
-def examine(lab: Lab, only: Iterable[str] = ()) -> Report:
+def examine(session: Session, only: Iterable[str] = ()) -> Report:
     """The doctor's findings: all of them, or those of some groups."""
-    known = lab.settings
-    return doctor.examine(doctor.Context(known.kubeconfig or "", known.namespace, lab.names, known), only)
+    known = session.settings
+    return doctor.examine(doctor.Context(known.kubeconfig or "", known.namespace, session.names, known), only)

@@ -6,17 +6,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pdk_nb import mlde, mldm, serving
-from pdk_nb.drawings import Bar, Drawing, Edge, Graph, Node, Timeline
-from pdk_nb.mldm import Job
-from pdk_nb.report import Note
-from pdk_nb.serving.status import ServiceStatus
+from pdk_nb.display.drawings import Bar, Drawing, Edge, Graph, Node, Timeline
+from pdk_nb.display.tables import Note
+from pdk_nb.platforms import mlde, mldm, serving
+from pdk_nb.platforms.mldm import Job
+from pdk_nb.platforms.serving.status import ServiceStatus
 from pdk_shared.errors import DeploymentError
 
 if TYPE_CHECKING:
     from determined.common.experimental.model import ModelVersion
 
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 LANES = ("Pachyderm", "Determined", "KServe")
 JOB_STATES = {"SUCCESS": "done", "FAILURE": "failed", "KILLED": "failed", "UNRUNNABLE": "failed"}
@@ -56,10 +56,10 @@ class Flow:
     service: ServiceStatus | None = None
 
 
-def service(lab: Lab) -> ServiceStatus | None:
+def service(session: Session) -> ServiceStatus | None:
     """The lab's service, or None while there is none."""
     try:
-        return serving.service_status(lab.settings, lab.names.service)
+        return serving.service_status(session.settings, session.names.service)
     except DeploymentError:
         return None
 
@@ -70,21 +70,21 @@ def metric_of(version: ModelVersion) -> str:
     return f"{metric['name']} {float(metric['value']):.3f}" if metric else ""
 
 
-def look(lab: Lab, commit: str = "") -> Flow:
+def look(session: Session, commit: str = "") -> Flow:
     """Ask the platforms where a commit's way stands.
 
     Args:
-        lab: The lab.
+        session: The session.
         commit: The commit; the newest one when empty.
     """
-    names, client = lab.names, lab.pachyderm
+    names, client = session.names, session.pachyderm
     repo = names.data_repo if names.data_repo in mldm.repos(client, names.project) else ""
     pipelines = mldm.pipelines(client, names.project)
     commit = commit or (mldm.head(client, names.project, names.data_repo) if repo else "")
     if not commit:
-        return Flow(names.project, "", repo, pipelines, service=service(lab))
-    experiment = mlde.experiment_for_job(lab.determined, commit)
-    version = mlde.version_for_commit(lab.determined, names.model, commit)
+        return Flow(names.project, "", repo, pipelines, service=service(session))
+    experiment = mlde.experiment_for_job(session.determined, commit)
+    version = mlde.version_for_commit(session.determined, names.model, commit)
     return Flow(
         names.project,
         commit,
@@ -92,22 +92,22 @@ def look(lab: Lab, commit: str = "") -> Flow:
         pipelines,
         train=mldm.job(client, names.project, names.train_pipeline, commit),
         experiment=experiment.id if experiment else 0,
-        progress=mlde.progress(lab.determined, experiment.id) if experiment else None,
+        progress=mlde.progress(session.determined, experiment.id) if experiment else None,
         version=int(version.model_version) if version else 0,
         accuracy=metric_of(version) if version else "",
         deploy=mldm.job(client, names.project, names.deploy_pipeline, commit),
-        service=service(lab),
+        service=service(session),
     )
 
 
-def draw(lab: Lab, commit: str = "") -> Drawing:
+def draw(session: Session, commit: str = "") -> Drawing:
     """The graph of a commit's way, or of the empty way when there is no commit."""
-    return graph(lab, look(lab, commit)).draw()
+    return graph(session, look(session, commit)).draw()
 
 
-def graph(lab: Lab, flow: Flow) -> Graph:
+def graph(session: Session, flow: Flow) -> Graph:
     """Project, repo, pipelines, experiment, model and service, each with its state."""
-    names = lab.names
+    names = session.names
     short = f"{flow.commit[:8]}…" if flow.commit else ""
     nodes = [
         Node(
@@ -131,7 +131,7 @@ def graph(lab: Lab, flow: Flow) -> Graph:
             1,
         ),
         _pipeline("deploy", "deploy pipeline", names.deploy_pipeline, flow, flow.deploy, 4),
-        _service(lab, flow),
+        _service(session, flow),
     ]
     states = {node.key: node.state for node in nodes}
     way = [node.key for node in nodes]
@@ -166,8 +166,8 @@ def _experiment(flow: Flow) -> Node:
     return Node("experiment", "experiment", f"experiment {flow.experiment}", state, said, 2, 1)
 
 
-def _service(lab: Lab, flow: Flow) -> Node:
-    found, name = flow.service, lab.names.service
+def _service(session: Session, flow: Flow) -> Node:
+    found, name = flow.service, session.names.service
     if found is None:
         return Node("service", "service", name, "waiting", "not there yet", 5, 2)
     if not found.ready:
@@ -177,9 +177,9 @@ def _service(lab: Lab, flow: Flow) -> Node:
     return Node("service", "service", name, "done", f"ready, {found.version[:8]}…", 5, 2)
 
 
-def recap(lab: Lab) -> Note:
+def recap(session: Session) -> Note:
     """The newest commit's id with everything that it ties so far."""
-    flow = look(lab)
+    flow = look(session)
     if not flow.commit:
         return Note("the id", "There is none yet: it comes with the first commit of pictures.")
     tied = [f"commit in {flow.repo}"]
@@ -192,27 +192,27 @@ def recap(lab: Lab) -> Note:
     return Note("the id", f"{flow.commit} ties: {' · '.join(tied)}")
 
 
-def timeline(lab: Lab, commit: str) -> Timeline:
+def timeline(session: Session, commit: str) -> Timeline:
     """When a commit's jobs and its experiment ran."""
-    names, client = lab.names, lab.pachyderm
+    names, client = session.names, session.pachyderm
     bars = []
     finished = mldm.commit_finished(client, mldm.commit_of(names.project, names.data_repo, id=commit))
     if finished:
         bars.append(Bar("commit", finished, moment=True))
     train = mldm.job(client, names.project, names.train_pipeline, commit)
     bars += _job_bar("train job", train)
-    experiment = mlde.experiment_for_job(lab.determined, commit)
+    experiment = mlde.experiment_for_job(session.determined, commit)
     if experiment is not None:
-        start, end, state = mlde.experiment_times(lab.determined, experiment.id)
+        start, end, state = mlde.experiment_times(session.determined, experiment.id)
         shown = {"COMPLETED": "done", "ERROR": "failed", "CANCELED": "failed"}.get(state, "running")
         if start:
             bars.append(Bar(f"experiment {experiment.id}", start, end or None, shown))
-    version = mlde.version_for_commit(lab.determined, names.model, commit)
+    version = mlde.version_for_commit(session.determined, names.model, commit)
     reported = getattr(version.checkpoint, "report_time", None) if version and version.checkpoint else None
     if reported:
         bars.append(Bar("best checkpoint", mlde.moment(reported), moment=True))
     deploy = mldm.job(client, names.project, names.deploy_pipeline, commit)
-    bars += [*_job_bar("deploy job", deploy), *_ready_bar(service(lab), commit, deploy)]
+    bars += [*_job_bar("deploy job", deploy), *_ready_bar(service(session), commit, deploy)]
     return Timeline(bars, f"The way of commit {commit[:12]}…", time.time())
 
 

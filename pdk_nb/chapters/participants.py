@@ -9,69 +9,73 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from pdk_nb import mlde, mldm, serving
 from pdk_nb.chapters import cleanup, deployment
 from pdk_nb.chapters.setup import PROJECT_DESCRIPTION
+from pdk_nb.display.tables import Table
 from pdk_nb.names import Names, participant_of
-from pdk_nb.report import Table
+from pdk_nb.platforms import mlde, mldm, serving
 
 if TYPE_CHECKING:
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 
-def find(lab: Lab) -> list[str]:
+def find(session: Session) -> list[str]:
     """Everybody who has things of the lab on the cluster, in the order of the alphabet."""
-    found = set(_in_pachyderm(lab)) | set(_in_determined(lab)) | set(_in_kserve(lab))
+    found = set(_in_pachyderm(session)) | set(_in_determined(session)) | set(_in_kserve(session))
     return sorted(found - {""})
 
 
-def _in_pachyderm(lab: Lab) -> Iterable[str]:
-    for info in lab.pachyderm.list_project():
+def _in_pachyderm(session: Session) -> Iterable[str]:
+    for info in session.pachyderm.list_project():
         name = participant_of("project", info.project.name)
         repo = Names.for_participant(name).data_repo
-        if name and (info.description == PROJECT_DESCRIPTION or repo in mldm.repos(lab.pachyderm, info.project.name)):
+        if name and (
+            info.description == PROJECT_DESCRIPTION or repo in mldm.repos(session.pachyderm, info.project.name)
+        ):
             yield name
 
 
-def _in_determined(lab: Lab) -> Iterable[str]:
-    for workspace in lab.determined.list_workspaces():
+def _in_determined(session: Session) -> Iterable[str]:
+    for workspace in session.determined.list_workspaces():
         name = participant_of("workspace", str(workspace.name))
         if name and Names.for_participant(name).experiment_project in {p.name for p in workspace.list_projects()}:
             yield name
-    for model in lab.determined.list_models():
+    for model in session.determined.list_models():
         name = participant_of("model", model.name)
         # The train stage writes its pipeline into the model's metadata.
         if name and (model.metadata or {}).get("pipeline") == Names.for_participant(name).train_pipeline:
             yield name
 
 
-def _in_kserve(lab: Lab) -> Iterable[str]:
-    for row in serving.status_table(lab.settings):
+def _in_kserve(session: Session) -> Iterable[str]:
+    for row in serving.status_table(session.settings):
         name = participant_of("service", row["NAME"])
-        status = serving.service_status(lab.settings, row["NAME"]) if name else None
+        status = serving.service_status(session.settings, row["NAME"]) if name else None
         if status and status.annotations.get("pdk-lab/model") == Names.for_participant(name).model:
             yield name
 
 
-def of(lab: Lab, participant: str) -> Lab:
-    """The lab of one participant on the same cluster, over the same connections."""
-    other = type(lab)(lab.settings, Names.for_participant(participant))
-    other.__dict__.update({name: lab.__dict__[name] for name in ("pachyderm", "determined") if name in lab.__dict__})
+def of(session: Session, participant: str) -> Session:
+    """The session of one participant on the same cluster, over the same connections."""
+    other = type(session)(session.settings, Names.for_participant(participant))
+    other.__dict__.update(
+        {name: session.__dict__[name] for name in ("pachyderm", "determined") if name in session.__dict__}
+    )
     return other
 
 
-def table(lab: Lab, participants: Iterable[str]) -> Table:
+def table(session: Session, participants: Iterable[str]) -> Table:
     """How far each of them is, station by station."""
     columns = ("Participant", "Commit", "Train pipeline", "Deploy pipeline", "Versions", "Service")
-    return Table(columns, [_row(of(lab, each)) for each in participants])
+    return Table(columns, [_row(of(session, each)) for each in participants])
 
 
-def _row(lab: Lab) -> tuple[str, ...]:
-    names = lab.names
-    head = mldm.head(lab.pachyderm, names.project, names.data_repo)
-    states = mldm.pipelines(lab.pachyderm, names.project)
-    model = mlde.find_model(lab.determined, names.model)
-    service = deployment.service(lab)
+def _row(session: Session) -> tuple[str, ...]:
+    names = session.names
+    head = mldm.head(session.pachyderm, names.project, names.data_repo)
+    states = mldm.pipelines(session.pachyderm, names.project)
+    model = mlde.find_model(session.determined, names.model)
+    service = deployment.service(session)
     return (
         names.participant,
         head[:8] or "-",
@@ -81,13 +85,15 @@ def _row(lab: Lab) -> tuple[str, ...]:
     )
 
 
-def plans(lab: Lab, participants: Iterable[str]) -> dict[str, cleanup.Plan]:
+def plans(session: Session, participants: Iterable[str]) -> dict[str, cleanup.Plan]:
     """What the clean-up of each of them would delete; those who have nothing are left out."""
-    found = {each: cleanup.make_plan(of(lab, each)) for each in participants}
+    found = {each: cleanup.make_plan(of(session, each)) for each in participants}
     return {each: plan for each, plan in found.items() if plan}
 
 
-def clean(lab: Lab, chosen: dict[str, cleanup.Plan], progress: Callable[[str], None] = lambda line: None) -> None:
+def clean(
+    session: Session, chosen: dict[str, cleanup.Plan], progress: Callable[[str], None] = lambda line: None
+) -> None:
     """Delete what the plans list, one participant after the other.
 
     Raises:
@@ -95,4 +101,4 @@ def clean(lab: Lab, chosen: dict[str, cleanup.Plan], progress: Callable[[str], N
     """
     for participant, plan in chosen.items():
         progress(f"{participant}: {len(plan.steps)} thing(s)")
-        cleanup.apply(of(lab, participant), plan)
+        cleanup.apply(of(session, participant), plan)

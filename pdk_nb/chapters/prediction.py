@@ -11,18 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pdk_nb import plots, serving
+from pdk_nb.display import charts
+from pdk_nb.display.progress import Progress
+from pdk_nb.display.tables import Markup, Table
+from pdk_nb.headless import record
 from pdk_nb.labels import LabelRule, split
-from pdk_nb.live import Progress
 from pdk_nb.photos import IMAGE_SUFFIXES, from_request, thumbnail, to_request
-from pdk_nb.record import record
-from pdk_nb.report import Markup, Table
+from pdk_nb.platforms import serving
 from pdk_shared.errors import DataError
 
 if TYPE_CHECKING:
     from pdk_nb.chapters.data import Arrival
-    from pdk_nb.lab import Lab
-    from pdk_nb.serving.predictions import Prediction
+    from pdk_nb.platforms.serving.predictions import Prediction
+    from pdk_nb.session import Session
 
 # Pictures of one request; a request has a size limit, a folder has none.
 BATCH = 4
@@ -40,7 +41,7 @@ def remember(image: str, expected: str, label: str) -> None:
     record("prediction", image=image, expected=expected, label=label, correct=(label == expected) if expected else None)
 
 
-def show_request(lab: Lab, picture: Path) -> Markup:
+def show_request(session: Session, picture: Path) -> Markup:
     """A picture beside the JSON that the service gets for it."""
     text = json.dumps(to_request([picture]))
     shown = f"{text[:56]}\n   … {len(text):,} characters …\n{text[-32:]}"
@@ -54,18 +55,19 @@ def show_request(lab: Lab, picture: Path) -> Markup:
     return Markup(content, f"{picture.name} and the {len(text):,} characters of JSON that are sent for it:\n{shown}")
 
 
-def samples(lab: Lab, source: str) -> list[Path]:
+def samples(session: Session, source: str) -> list[Path]:
     """A few pictures to predict that training never learns from.
 
     Args:
-        lab: The lab.
+        session: The session.
         source: Folder or zip file that the model was trained from; the lab's own six pictures when empty.
     """
     from pdk_nb.chapters.data import open_photos
+    from pdk_nb.chapters.setup import classes
 
     if not source:
-        return pictures_in(lab.sample("pred"))
-    arrival = open_photos(lab, source, "data1", lab.classes)
+        return pictures_in(session.sample("pred"))
+    arrival = open_photos(session, source, "data1", classes(session))
     rule, chosen = arrival.photos.rule, []
     held = hold_out([arrival])
     for name in rule.classes:
@@ -73,19 +75,19 @@ def samples(lab: Lab, source: str) -> list[Path]:
     return chosen
 
 
-def predict_json(lab: Lab, files: Sequence[Path], *, judge: bool = True) -> Table:
+def predict_json(session: Session, files: Sequence[Path], *, judge: bool = True) -> Table:
     """Send request files as they are and show the bare answers, as curl does.
 
     Args:
-        lab: The lab.
+        session: The session.
         files: Request files; names that do not exist are looked for in ``sample-data``.
         judge: Whether the answers count; a model that learned from other pictures need not know the lab's.
     """
-    target = serving.endpoint(lab.settings, lab.names.service)
-    classes = served_classes(lab)
+    target = serving.endpoint(session.settings, session.names.service)
+    classes = served_classes(session)
     rows = []
     for file in files:
-        path = file if file.exists() else lab.sample(str(file))
+        path = file if file.exists() else session.sample(str(file))
         request = json.loads(path.read_text())
         from_request(request)
         answer = serving.predict(target, images=request, detail=False)[0]
@@ -98,12 +100,12 @@ def predict_json(lab: Lab, files: Sequence[Path], *, judge: bool = True) -> Tabl
     )
 
 
-def served_classes(lab: Lab) -> tuple[str, ...]:
+def served_classes(session: Session) -> tuple[str, ...]:
     """Class names of the served model, in the order of its outputs."""
-    from pdk_nb import mlde
+    from pdk_nb.platforms import mlde
 
-    commit = serving.service_status(lab.settings, lab.names.service).version
-    version = mlde.version_for_commit(lab.determined, lab.names.model, commit) if commit else None
+    commit = serving.service_status(session.settings, session.names.service).version
+    version = mlde.version_for_commit(session.determined, session.names.model, commit) if commit else None
     classes = (version.metadata or {}).get("classes") if version is not None else None
     return tuple(classes) if classes else ("dog", "cat")
 
@@ -120,11 +122,11 @@ def pictures_in(folder: Path) -> list[Path]:
     return found
 
 
-def predict_pictures(lab: Lab, pictures: Sequence[Path]) -> Table:
+def predict_pictures(session: Session, pictures: Sequence[Path]) -> Table:
     """Predict pictures and compare each answer with the picture's name."""
-    classes = served_classes(lab)
+    classes = served_classes(session)
     rows = []
-    for picture, answer in ask(lab, pictures):
+    for picture, answer in ask(session, pictures):
         expected = expected_label(f"{picture.parent.name}/{picture.name}", classes)
         verdict = "" if not expected else ("right" if answer.label == expected else "WRONG")
         rows.append((picture.name, answer.label or answer.error, f"{answer.score or 0:.0%}", expected, verdict))
@@ -132,22 +134,22 @@ def predict_pictures(lab: Lab, pictures: Sequence[Path]) -> Table:
     return Table(("Picture", "Predicted", "Probability", "Should be", "Verdict"), rows)
 
 
-def ask(lab: Lab, pictures: Sequence[Path]) -> list[tuple[Path, Prediction]]:
+def ask(session: Session, pictures: Sequence[Path]) -> list[tuple[Path, Prediction]]:
     """Every picture with the service's answer."""
-    target = serving.endpoint(lab.settings, lab.names.service)
+    target = serving.endpoint(session.settings, session.names.service)
     answers: list[tuple[Path, Prediction]] = []
-    with Progress(f"Asking {lab.names.service}", len(pictures), "pictures") as progress:
+    with Progress(f"Asking {session.names.service}", len(pictures), "pictures") as progress:
         for start in range(0, len(pictures), BATCH):
             batch = list(pictures[start : start + BATCH])
             answers += zip(batch, serving.predict(target, images=batch), strict=True)
             progress.step(len(answers))
-        progress.end(f"{lab.names.service} answered for {len(pictures)} picture(s) in {progress.seconds:.1f} s.")
+        progress.end(f"{session.names.service} answered for {len(pictures)} picture(s) in {progress.seconds:.1f} s.")
     return answers
 
 
-def who_answers(lab: Lab, picture: Path, requests: int) -> Table:
+def who_answers(session: Session, picture: Path, requests: int) -> Table:
     """Ask the same thing again and again, and count which version answered."""
-    target = serving.endpoint(lab.settings, lab.names.service)
+    target = serving.endpoint(session.settings, session.names.service)
     with Progress("Asking who answers", requests, "requests") as progress:
         counts: Counter[str] = Counter()
         for done in range(1, requests + 1):
@@ -158,9 +160,11 @@ def who_answers(lab: Lab, picture: Path, requests: int) -> Table:
     return Table(("Model version", "Answers", "Share"), rows)
 
 
-def curl(lab: Lab, file: str) -> str:
+def curl(session: Session, file: str) -> str:
     """The setup guide's curl line with this cluster's values."""
-    return serving.curl_command(lab.settings, lab.names.service, str(lab.sample(file).relative_to(lab.checkout)))
+    return serving.curl_command(
+        session.settings, session.names.service, str(session.sample(file).relative_to(session.checkout))
+    )
 
 
 @dataclass(frozen=True)
@@ -210,12 +214,12 @@ def hold_out(arrivals: Sequence[Arrival]) -> list[Path]:
     return [by_path[path] for path in ordered[:HOLD_OUT]]
 
 
-def evaluate(lab: Lab, pictures: Sequence[Path], title: str) -> Evaluation:
+def evaluate(session: Session, pictures: Sequence[Path], title: str) -> Evaluation:
     """Ask the service for every picture and count."""
-    commit = serving.service_status(lab.settings, lab.names.service).version
-    classes = served_classes(lab)
+    commit = serving.service_status(session.settings, session.names.service).version
+    classes = served_classes(session)
     counts: Counter[tuple[str, str]] = Counter()
-    for picture, answer in ask(lab, pictures):
+    for picture, answer in ask(session, pictures):
         # The folder above counts as well: some collections keep each class in its own.
         true = expected_label(f"{picture.parent.name}/{picture.name}", classes)
         if true:
@@ -227,7 +231,7 @@ def compare(evaluations: Sequence[Evaluation]) -> Table:
     """Versions side by side, with their confusion matrices."""
     from IPython.display import display
 
-    display(plots.confusion({each.title: each.counts for each in evaluations}, evaluations[0].classes))
+    display(charts.confusion({each.title: each.counts for each in evaluations}, evaluations[0].classes))
     rows = []
     for each in evaluations:
         recalls = []

@@ -6,12 +6,13 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb import mlde, mldm, serving, specs
+from pdk_nb import specs
+from pdk_nb.display.tables import Table
 from pdk_nb.labels import LabelRule, choose_classes, parse_classes
-from pdk_nb.report import Table
+from pdk_nb.platforms import mlde, mldm, serving
 
 if TYPE_CHECKING:
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 CLASSES_FLAG = "--classes"
 
@@ -19,9 +20,9 @@ CLASSES_FLAG = "--classes"
 PROJECT_DESCRIPTION = "PDK Lab"
 
 
-def create_projects(lab: Lab) -> Table:
+def create_projects(session: Session) -> Table:
     """Create what is absent on each platform."""
-    names, client = lab.names, lab.pachyderm
+    names, client = session.names, session.pachyderm
     rows: list[tuple[str, str, str]] = [
         ("Pachyderm project", names.project, mldm.ensure_project(client, names.project, PROJECT_DESCRIPTION)),
         (
@@ -30,16 +31,16 @@ def create_projects(lab: Lab) -> Table:
             mldm.ensure_repo(client, names.project, names.data_repo, "Pictures that models are trained with"),
         ),
     ]
-    rows += _determined_project(lab)
-    made = serving.ensure_service_account(lab.settings)
-    in_cloud = lab.settings.kserve_model_bucket_name and not lab.settings.minio_url
+    rows += _determined_project(session)
+    made = serving.ensure_service_account(session.settings)
+    in_cloud = session.settings.kserve_model_bucket_name and not session.settings.minio_url
     account = "default" if in_cloud else specs.SERVICE_ACCOUNT
     rows.append(("Service account that reads models", account, "created" if made else "unchanged"))
     return Table(("What", "Name", "Outcome"), rows)
 
 
-def _determined_project(lab: Lab) -> list[tuple[str, str, str]]:
-    names, client = lab.names, lab.determined
+def _determined_project(session: Session) -> list[tuple[str, str, str]]:
+    names, client = session.names, session.determined
     workspaces = {each.name for each in client.list_workspaces()}
     workspace = mlde.ensure_workspace(client, names.workspace)
     projects = {each.name for each in workspace.list_projects()}
@@ -55,12 +56,12 @@ def _determined_project(lab: Lab) -> list[tuple[str, str, str]]:
 
 
 def rendered(
-    lab: Lab, classes: Sequence[str] = (), small: bool = False, **choices: Any
+    session: Session, classes: Sequence[str] = (), small: bool = False, **choices: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Both specs, rendered for this cluster; empty choices leave the cluster's own values in force.
 
     Args:
-        lab: The lab.
+        session: The session.
         classes: Class names; the experiment's own when empty.
         small: Whether to train a smaller net for fewer batches.
         choices: Fields of :class:`pdk_nb.specs.PipelineParams`.
@@ -69,14 +70,16 @@ def rendered(
     own = () if tuple(classes) in ((), LabelRule().classes) else (CLASSES_FLAG, ",".join(classes))
     profile = ("--profile", "small") if small else ()
     train_args = (*choices.pop("train_args", ()), *own, *profile)
-    return specs.render_for(lab.settings, lab.names, train_args=train_args, **choices)
+    return specs.render_for(session.settings, session.names, train_args=train_args, **choices)
 
 
-def create_pipelines(lab: Lab, classes: str = "", source: str = "", small: bool = False, **choices: Any) -> Table:
+def create_pipelines(
+    session: Session, classes: str = "", source: str = "", small: bool = False, **choices: Any
+) -> Table:
     """Create both pipelines, or update those whose spec has changed.
 
     Args:
-        lab: The lab.
+        session: The session.
         classes: Class names, separated by commas, in the order of the model's outputs; read from ``source`` when empty.
         source: Folder or zip file of the pictures that will be committed; dogs and cats when empty.
         small: Whether to train a smaller net for fewer batches.
@@ -89,21 +92,21 @@ def create_pipelines(lab: Lab, classes: str = "", source: str = "", small: bool 
 
     chosen = choose_classes(classes, names_in(source) if source and not classes else ())
     rows = []
-    for spec in rendered(lab, chosen, small, **choices):
+    for spec in rendered(session, chosen, small, **choices):
         name = spec["pipeline"]["name"]
-        outcome = mldm.ensure_pipeline(lab.pachyderm, spec)
+        outcome = mldm.ensure_pipeline(session.pachyderm, spec)
         rows.append((name, spec["input"]["pfs"]["repo"], spec["transform"]["image"], outcome))
     return Table(
         ("Pipeline", "Starts with a commit in", "Image", "Outcome"), rows, caption=f"Classes: {', '.join(chosen)}"
     )
 
 
-def classes(lab: Lab) -> tuple[str, ...]:
+def classes(session: Session) -> tuple[str, ...]:
     """Class names that the train pipeline learns, in the order of the model's outputs.
 
     They stand in the pipeline's own command, so that every notebook and every person sees the same ones.
     """
-    words = shlex.split(mldm.pipeline_command(lab.pachyderm, lab.names.project, lab.names.train_pipeline))
+    words = shlex.split(mldm.pipeline_command(session.pachyderm, session.names.project, session.names.train_pipeline))
     for word, value in zip(words, words[1:], strict=False):
         if word == CLASSES_FLAG:
             return parse_classes(value)

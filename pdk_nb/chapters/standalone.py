@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from pdk_nb import mlde, photos
+from pdk_nb import photos
 from pdk_nb.chapters.data import folder_of
 from pdk_nb.labels import LabelRule
+from pdk_nb.platforms import mlde
 from pdk_nb.stages import experiment
 from pdk_shared.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 __all__ = ["search_over", "write"]
 
@@ -30,11 +31,11 @@ MAX_PICTURE_BYTES = 90 * 1000 * 1000
 LEARNING_RATE = (-4.0, -1.5)
 
 
-def write(lab: Lab, folder: Path, source: str = "", trials: int = 8, profile: str = "auto") -> dict[str, Any]:
+def write(session: Session, folder: Path, source: str = "", trials: int = 8, profile: str = "auto") -> dict[str, Any]:
     """Write the code, the pictures, ``const.yaml`` (one trial) and ``search.yaml`` (over the learning rate).
 
     Args:
-        lab: The lab; its cluster says which resource pool and which workspace.
+        session: The session; its cluster says which resource pool and which workspace.
         folder: A folder that does not exist yet.
         source: Folder or zip file with the pictures; the first arrival of the sample data when empty.
         trials: How many learning rates are tried.
@@ -50,11 +51,11 @@ def write(lab: Lab, folder: Path, source: str = "", trials: int = 8, profile: st
     """
     if folder.exists():
         raise UsageError("There is something already.", where=str(folder), fix="Name a folder that does not exist.")
-    home = lab.checkout / "examples" / "dog-cat" / "experiment"
+    home = session.checkout / "examples" / "dog-cat" / "experiment"
     config = experiment.read_yaml(home / "const.yaml")
-    pool = mlde.choose_pool(mlde.pools(lab.determined), lab.settings.resource_pool)
+    pool = mlde.choose_pool(mlde.pools(session.determined), session.settings.resource_pool)
     config, _ = experiment.with_profile(config, home, profile, pool)
-    names = lab.names
+    names = session.names
     config = experiment.merge(
         config,
         {
@@ -65,8 +66,8 @@ def write(lab: Lab, folder: Path, source: str = "", trials: int = 8, profile: st
     )
     config["data"] = {"local_dir": PICTURES, "classes": config["data"]["classes"]}
     experiment.check(config, pool, "const.yaml")
-    mlde.check_project(lab.determined, names.workspace, names.experiment_project)
-    found = photos.scan(folder_of(lab, source, "data1"), LabelRule(tuple(config["data"]["classes"])))
+    mlde.check_project(session.determined, names.workspace, names.experiment_project)
+    found = photos.scan(folder_of(session, source, "data1"), LabelRule(tuple(config["data"]["classes"])))
     found.check()
     size = sum(each.size for each in found.photos)
     if size > MAX_PICTURE_BYTES:

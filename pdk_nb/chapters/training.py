@@ -7,16 +7,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb import mlde, mldm, plots
 from pdk_nb.chapters import flow
 from pdk_nb.chapters.flow import metric_of
-from pdk_nb.live import Area, Lines, Progress
-from pdk_nb.mldm import Job
-from pdk_nb.report import Table
+from pdk_nb.display import charts
+from pdk_nb.display.progress import Area, Lines, Progress
+from pdk_nb.display.tables import Table
+from pdk_nb.platforms import mlde, mldm
+from pdk_nb.platforms.mldm import Job
 from pdk_shared.errors import TrainingError
 
 if TYPE_CHECKING:
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 REDRAW_S = 1.0
 CURVE_S = 2.5
@@ -86,19 +87,19 @@ class Trail:
         return str(self.table())
 
 
-def trail(lab: Lab, commit: str) -> Trail:
+def trail(session: Session, commit: str) -> Trail:
     """Follow one id through the platforms, as far as it goes now."""
     from pdk_nb.chapters.deployment import served_commit
 
-    names = lab.names
-    train = mldm.job(lab.pachyderm, names.project, names.train_pipeline, commit)
-    deploy = mldm.job(lab.pachyderm, names.project, names.deploy_pipeline, commit)
-    found: dict[str, Any] = {"train": train, "deploy": deploy, "serving": served_commit(lab)}
-    experiment = mlde.experiment_for_job(lab.determined, commit)
+    names = session.names
+    train = mldm.job(session.pachyderm, names.project, names.train_pipeline, commit)
+    deploy = mldm.job(session.pachyderm, names.project, names.deploy_pipeline, commit)
+    found: dict[str, Any] = {"train": train, "deploy": deploy, "serving": served_commit(session)}
+    experiment = mlde.experiment_for_job(session.determined, commit)
     if experiment is not None:
         found["experiment"] = experiment.id
-        found["trial"] = mlde.progress(lab.determined, experiment.id).trial
-    version = mlde.version_for_commit(lab.determined, names.model, commit)
+        found["trial"] = mlde.progress(session.determined, experiment.id).trial
+    version = mlde.version_for_commit(session.determined, names.model, commit)
     if version is not None:
         found["version"] = version.model_version
         found["checkpoint"] = version.checkpoint.uuid if version.checkpoint else ""
@@ -107,28 +108,28 @@ def trail(lab: Lab, commit: str) -> Trail:
     return Trail(commit, **found)
 
 
-def follow(lab: Lab, commit: str, timeout: float) -> Trail:
+def follow(session: Session, commit: str, timeout: float) -> Trail:
     """Watch a train job until it ends: what is waited for, graph, curve and log, all updated in place.
 
     Raises:
         TrainingError: The job failed or did not end in time.
     """
-    names = lab.names
+    names = session.names
     with Progress(f"Waiting for the train job of {commit[:12]}…") as progress:
-        watcher = _Watcher(lab, commit, progress)
+        watcher = _Watcher(session, commit, progress)
         job = mldm.wait_job(
-            lab.pachyderm, names.project, names.train_pipeline, commit, timeout=timeout, progress=watcher.look
+            session.pachyderm, names.project, names.train_pipeline, commit, timeout=timeout, progress=watcher.look
         )
         watcher.draw()
         progress.end(f"The train job succeeded after {job.seconds:.0f} s.")
-    return trail(lab, commit)
+    return trail(session, commit)
 
 
 class _Watcher:
     """Draws a job and its experiment while they run; the last pictures stay in the notebook."""
 
-    def __init__(self, lab: Lab, commit: str, progress: Progress) -> None:
-        self.lab = lab
+    def __init__(self, session: Session, commit: str, progress: Progress) -> None:
+        self.session = session
         self.commit = commit
         self.progress = progress
         self.drawn_at = 0.0
@@ -143,19 +144,19 @@ class _Watcher:
 
     def draw(self) -> None:
         """Bring everything that is shown up to date."""
-        now = flow.look(self.lab, self.commit)
+        now = flow.look(self.session, self.commit)
         self.progress.say(*self._said(now))
-        self.graph.show(flow.graph(self.lab, now).draw())
+        self.graph.show(flow.graph(self.session, now).draw())
         if now.progress is not None and now.progress.trial:
             trial = now.progress.trial
-            points = points_of(self.lab, trial)
+            points = points_of(self.session, trial)
             # Drawing takes a quarter of a second of a core that the trial needs as well.
             due = now.progress.finished or time.monotonic() - self.curve_at > CURVE_S
             if len(points) != self.points and due:
                 self.points = len(points)
                 self.curve_at = time.monotonic()
-                self.curve.show(plots.curve(points, f"experiment {now.experiment}, trial {trial}"))
-            lines = mlde.tail_logs(self.lab.determined, trial, LOG_LINES)
+                self.curve.show(charts.curve(points, f"experiment {now.experiment}, trial {trial}"))
+            lines = mlde.tail_logs(self.session.determined, trial, LOG_LINES)
             self.log.show(Lines(f"log of trial {trial}", [LOG_HEAD.sub(r"\1 ", line) for line in lines]))
         self.drawn_at = time.monotonic()
 
@@ -173,28 +174,28 @@ class _Watcher:
         return f"experiment {now.experiment}: {now.progress.batches} batches, {share:.0%}", share
 
 
-def points_of(lab: Lab, trial: int) -> list[tuple[int, str, float]]:
+def points_of(session: Session, trial: int) -> list[tuple[int, str, float]]:
     """Loss and accuracy of a trial: batches, name of the metric, value."""
     points = []
-    for point in mlde.metrics(lab.determined, trial):
+    for point in mlde.metrics(session.determined, trial):
         for name in CURVES.get(point.group, ()):
             if isinstance(point.values.get(name), (int, float)):
                 points.append((point.batches, f"{point.group} {name}", float(point.values[name])))
     return points
 
 
-def log_tail(lab: Lab, commit: str, lines: int) -> str:
+def log_tail(session: Session, commit: str, lines: int) -> str:
     """The end of the trial's log.
 
     Raises:
         TrainingError: The commit has no experiment.
     """
-    experiment = mlde.experiment_for_job(lab.determined, commit)
+    experiment = mlde.experiment_for_job(session.determined, commit)
     if experiment is None:
         raise TrainingError(
             "No experiment belongs to this commit yet.",
             where=commit,
-            fix=f"pachctl logs --project {lab.names.project} --pipeline {lab.names.train_pipeline}",
+            fix=f"pachctl logs --project {session.names.project} --pipeline {session.names.train_pipeline}",
         )
-    trial = mlde.progress(lab.determined, experiment.id).trial
-    return "\n".join(mlde.tail_logs(lab.determined, trial, lines))
+    trial = mlde.progress(session.determined, experiment.id).trial
+    return "\n".join(mlde.tail_logs(session.determined, trial, lines))

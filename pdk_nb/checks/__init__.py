@@ -20,12 +20,12 @@ from pdk_nb.checks.prediction import check_predictions
 from pdk_nb.checks.setup import check_setup
 from pdk_nb.checks.start import before
 from pdk_nb.checks.training import check_training
-from pdk_nb.record import is_headless, record
-from pdk_nb.report import Note
+from pdk_nb.display.tables import Note
+from pdk_nb.headless import is_headless, record
 from pdk_shared.errors import CheckFailed, PdkError
 
 if TYPE_CHECKING:
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 __all__ = ["CHECKS", "before", "check"]
 
@@ -41,11 +41,11 @@ CHECKS: dict[str, Callable[..., Findings]] = {
 }
 
 
-def check(lab: Lab, notebook: str, **facts: Any) -> None:
+def check(session: Session, notebook: str, **facts: Any) -> None:
     """Show a notebook's findings; raise when one is not ok and nobody is there to read it.
 
     Args:
-        lab: The lab.
+        session: The session.
         notebook: Number of the notebook, e.g. ``03``.
         facts: What the notebook measured and its check judges, e.g. ``min_accuracy``.
 
@@ -59,7 +59,7 @@ def check(lab: Lab, notebook: str, **facts: Any) -> None:
         raise PdkError(f"There is no check {notebook}.", fix=f"Use one of: {', '.join(CHECKS)}")
     found = []
     try:
-        for note in CHECKS[notebook](lab, **facts):
+        for note in CHECKS[notebook](session, **facts):
             found.append(note)
     except PdkError as error:
         found.append(Note("wrong", error.what, error.fix))

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pdk_nb import mlde
 from pdk_nb.checks.deployment import check_deployment
 from pdk_nb.checks.findings import Findings, expect
+from pdk_nb.platforms import mlde
 
 if TYPE_CHECKING:
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 
-def check_second_arrival(lab: Lab) -> Findings:
+def check_second_arrival(session: Session) -> Findings:
     """06: the model has two versions, and the service answers with the newest commit's."""
-    model = mlde.find_model(lab.determined, lab.names.model)
+    model = mlde.find_model(session.determined, session.names.model)
     count = len(mlde.versions(model)) if model is not None else 0
     yield expect(
         count >= 2,
-        f"Model {lab.names.model} has {count} versions.",
-        f"Model {lab.names.model} has {count} version(s); the second arrival makes another.",
+        f"Model {session.names.model} has {count} versions.",
+        f"Model {session.names.model} has {count} version(s); the second arrival makes another.",
         "Commit the second arrival.",
         state="not yet",
     )
-    yield from check_deployment(lab)
+    yield from check_deployment(session)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pdk_nb.chapters import cleanup
 from pdk_nb.checks.findings import Findings, expect
 
 if TYPE_CHECKING:
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 
-def check_clean(lab: Lab) -> Findings:
+def check_clean(session: Session) -> Findings:
     """99: nothing that carries the lab's names is left."""
-    plan = lab.clean_up_plan()
+    plan = cleanup.make_plan(session)
     yield expect(
         not plan,
         "Nothing of the lab is left on the cluster.",

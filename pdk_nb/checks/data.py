@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pdk_nb import mldm
+from pdk_nb.chapters.data import latest_commit
 from pdk_nb.checks.findings import Findings, expect
 from pdk_nb.photos import ignored
+from pdk_nb.platforms import mldm
 
 if TYPE_CHECKING:
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 
-def check_data(lab: Lab, minimum: int = 2) -> Findings:
+def check_data(session: Session, minimum: int = 2) -> Findings:
     """02: the newest commit holds pictures of every class and nothing else."""
-    commit = lab.latest_commit()
-    paths = mldm.files(lab.pachyderm, mldm.commit_of(lab.names.project, lab.names.data_repo, id=commit))
+    commit = latest_commit(session)
+    paths = mldm.files(session.pachyderm, mldm.commit_of(session.names.project, session.names.data_repo, id=commit))
     strange = [path for path in paths if ignored(path)]
     yield expect(
         len(paths) - len(strange) >= 2 * minimum,

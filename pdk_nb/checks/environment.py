@@ -8,17 +8,17 @@ from pdk_nb.chapters import environment
 from pdk_nb.checks.findings import Findings, expect
 
 if TYPE_CHECKING:
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 
-def check_environment(lab: Lab) -> Findings:
+def check_environment(session: Session) -> Findings:
     """00: every required setting is there and every platform answers."""
-    missing = lab.settings.missing
+    missing = session.settings.missing
     yield expect(
         not missing,
-        f"All required values are in {lab.settings.namespace}/pdk-config and the pipeline secret.",
+        f"All required values are in {session.settings.namespace}/pdk-config and the pipeline secret.",
         f"Values are missing: {', '.join(missing)}.",
-        f"kubectl -n {lab.settings.namespace} edit configmap pdk-config",
+        f"kubectl -n {session.settings.namespace} edit configmap pdk-config",
     )
-    for row in environment.preflight(lab).rows:
+    for row in environment.preflight(session).rows:
         yield expect(row[1] == "ok", f"{row[0]}: {row[2]}", f"{row[0]}: {row[2]}", f"Look at {row[3]}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pdk_nb.report import Note
+from pdk_nb.display.tables import Note
 
 Findings = Iterator[Note]
 

@@ -6,27 +6,29 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pdk_nb import serving
 from pdk_nb.chapters import prediction
 from pdk_nb.checks.findings import Findings, expect
+from pdk_nb.platforms import serving
 
 if TYPE_CHECKING:
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 
-def check_predictions(lab: Lab, pictures: list[Path] | None = None, judge: bool = True, min_right: int = 5) -> Findings:
+def check_predictions(
+    session: Session, pictures: list[Path] | None = None, judge: bool = True, min_right: int = 5
+) -> Findings:
     """05: the service answers; for the lab's own pets cat.json is a cat (1), dog.json a dog (0).
 
     Args:
-        lab: The lab.
+        session: The session.
         pictures: Pictures that training never learned from; the lab's own six when None.
         judge: Whether the answers count: a model that learned from other pictures need not know drawn pets, and one
             that has seen few pictures guesses.
         min_right: How many of the pictures have to be right.
     """
-    target = serving.endpoint(lab.settings, lab.names.service)
+    target = serving.endpoint(session.settings, session.names.service)
     for name, index in (("cat.json", 1), ("dog.json", 0)):
-        request = json.loads(lab.sample(name).read_text())
+        request = json.loads(session.sample(name).read_text())
         answer = serving.predict(target, images=request, detail=False)[0]
         if not judge:
             yield expect(
@@ -42,8 +44,8 @@ def check_predictions(lab: Lab, pictures: list[Path] | None = None, judge: bool 
             f"{name} is class {answer.index}, not {index}.",
             "Train with more pictures; a model that has seen few guesses.",
         )
-    classes = prediction.served_classes(lab)
-    answers = prediction.ask(lab, prediction.samples(lab, "") if pictures is None else pictures)
+    classes = prediction.served_classes(session)
+    answers = prediction.ask(session, prediction.samples(session, "") if pictures is None else pictures)
     right = sum(
         answer.label == prediction.expected_label(f"{path.parent.name}/{path.name}", classes)
         for path, answer in answers

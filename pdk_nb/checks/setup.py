@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pdk_nb import mlde, mldm
 from pdk_nb.checks.findings import Findings, expect
-from pdk_nb.report import Note
+from pdk_nb.display.tables import Note
+from pdk_nb.platforms import mlde, mldm
 
 if TYPE_CHECKING:
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 
-def check_setup(lab: Lab) -> Findings:
+def check_setup(session: Session) -> Findings:
     """01: project, repo and both pipelines exist, and none of the pipelines has failed."""
-    names = lab.names
-    present = mldm.repos(lab.pachyderm, names.project)
+    names = session.names
+    present = mldm.repos(session.pachyderm, names.project)
     yield expect(
         names.data_repo in present,
         f"Repo {names.project}/{names.data_repo} is there.",
@@ -23,7 +23,7 @@ def check_setup(lab: Lab) -> Findings:
         "Run the cell with lab.create_projects().",
         state="not yet",
     )
-    pipelines = mldm.pipelines(lab.pachyderm, names.project)
+    pipelines = mldm.pipelines(session.pachyderm, names.project)
     for name in (names.train_pipeline, names.deploy_pipeline):
         state, reason = pipelines.get(name, ("missing", ""))
         if state == "missing":
@@ -35,5 +35,5 @@ def check_setup(lab: Lab) -> Findings:
             f"Pipeline {name} is {state.lower()}: {reason}",
             f"pachctl inspect pipeline {name} --project {names.project}",
         )
-    mlde.check_project(lab.determined, names.workspace, names.experiment_project)
+    mlde.check_project(session.determined, names.workspace, names.experiment_project)
     yield Note("ok", f"Determined has {names.workspace}/{names.experiment_project}.")

@@ -5,47 +5,48 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pdk_nb import mlde, mldm
 from pdk_nb.chapters import flow
-from pdk_nb.report import Note
+from pdk_nb.chapters.data import latest_commit
+from pdk_nb.display.tables import Note
+from pdk_nb.platforms import mlde, mldm
 from pdk_shared.errors import PdkError
 
 if TYPE_CHECKING:
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 
-def _has_settings(lab: Lab) -> str:
-    missing = lab.settings.missing
+def _has_settings(session: Session) -> str:
+    missing = session.settings.missing
     return f"the settings {', '.join(missing)} are missing" if missing else ""
 
 
-def _has_pipelines(lab: Lab) -> str:
-    names = lab.names
-    present = mldm.pipelines(lab.pachyderm, names.project)
+def _has_pipelines(session: Session) -> str:
+    names = session.names
+    present = mldm.pipelines(session.pachyderm, names.project)
     absent = [name for name in (names.train_pipeline, names.deploy_pipeline) if name not in present]
     return f"there is no pipeline {' and no '.join(absent)}" if absent else ""
 
 
-def _has_commit(lab: Lab) -> str:
-    head = mldm.head(lab.pachyderm, lab.names.project, lab.names.data_repo)
+def _has_commit(session: Session) -> str:
+    head = mldm.head(session.pachyderm, session.names.project, session.names.data_repo)
     return "" if head else "nothing has been committed yet"
 
 
-def _has_version(lab: Lab) -> str:
-    commit = lab.latest_commit()
-    found = mlde.version_for_commit(lab.determined, lab.names.model, commit)
+def _has_version(session: Session) -> str:
+    commit = latest_commit(session)
+    found = mlde.version_for_commit(session.determined, session.names.model, commit)
     return "" if found is not None else f"there is no model version of commit {commit[:12]}…"
 
 
-def _has_service(lab: Lab) -> str:
-    found = flow.service(lab)
+def _has_service(session: Session) -> str:
+    found = flow.service(session)
     if found is None:
-        return f"there is no service {lab.names.service}"
-    return "" if found.ready else f"the service {lab.names.service} is not ready"
+        return f"there is no service {session.names.service}"
+    return "" if found.ready else f"the service {session.names.service} is not ready"
 
 
 # What each notebook leaves behind, and how to see that it is not there.
-LEFT: tuple[tuple[str, Callable[[Lab], str]], ...] = (
+LEFT: tuple[tuple[str, Callable[[Session], str]], ...] = (
     ("00", _has_settings),
     ("01", _has_pipelines),
     ("02", _has_commit),
@@ -56,11 +57,11 @@ LEFT: tuple[tuple[str, Callable[[Lab], str]], ...] = (
 FREE = ("00", "99")
 
 
-def before(lab: Lab, notebook: str) -> Note:
+def before(session: Session, notebook: str) -> Note:
     """See that what a notebook needs is there.
 
     Args:
-        lab: The lab.
+        session: The session.
         notebook: Number of the notebook that is about to run.
 
     Returns:
@@ -72,7 +73,7 @@ def before(lab: Lab, notebook: str) -> Note:
     for number, missing in LEFT if notebook not in FREE else ():
         if number >= notebook:
             break
-        reason = missing(lab)
+        reason = missing(session)
         if reason:
             raise PdkError(
                 f"Notebook {notebook} cannot start: {reason}.",

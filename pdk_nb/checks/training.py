@@ -4,31 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb import mlde
+from pdk_nb.chapters.data import latest_commit
+from pdk_nb.chapters.training import trail
 from pdk_nb.checks.findings import Findings, expect
-from pdk_nb.report import Note
+from pdk_nb.display.tables import Note
+from pdk_nb.platforms import mlde
 
 if TYPE_CHECKING:
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 
-def check_training(lab: Lab, min_accuracy: float = 0.0) -> Findings:
+def check_training(session: Session, min_accuracy: float = 0.0) -> Findings:
     """03: the newest commit has a finished job and a model version of its name, good enough."""
-    commit = lab.latest_commit()
-    trail = lab.trail(commit)
+    commit = latest_commit(session)
+    found = trail(session, commit)
     fix = "Run notebook 03: it waits for the train job."
     yield expect(
-        trail.train is not None and trail.train.state == "SUCCESS",
+        found.train is not None and found.train.state == "SUCCESS",
         f"The train job of {commit} succeeded.",
-        f"The train job of {commit} is {trail.train.state.lower() if trail.train else 'not there'}.",
+        f"The train job of {commit} is {found.train.state.lower() if found.train else 'not there'}.",
         fix,
         state="not yet",
     )
-    version = mlde.version_for_commit(lab.determined, lab.names.model, commit)
+    version = mlde.version_for_commit(session.determined, session.names.model, commit)
     if version is None:
-        yield Note("not yet", f"Model {lab.names.model} has no version named {commit}.", fix)
+        yield Note("not yet", f"Model {session.names.model} has no version named {commit}.", fix)
         return
-    yield Note("ok", f"Model {lab.names.model} has version {version.model_version}, named like the commit.")
+    yield Note("ok", f"Model {session.names.model} has version {version.model_version}, named like the commit.")
     accuracy = validation_accuracy(version)
     if accuracy is None:
         yield Note("wrong", "The checkpoint has no validation accuracy.", "Look at the experiment's log.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, lab_of, say
+from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say, session_of
 
 
 def register(commands: Subparsers, options: Options) -> None:
@@ -27,7 +27,7 @@ def command_app(args: argparse.Namespace) -> int:
     from pdk_nb.names import PARTICIPANT_VARIABLE
 
     # Whatever is wrong with the cluster's settings is said here rather than in the page.
-    lab = lab_of(args)
+    session = session_of(args)
 
     def announce(address: str) -> None:
         print(address, flush=True)
@@ -36,7 +36,7 @@ def command_app(args: argparse.Namespace) -> int:
     kernel = {
         "KUBECONFIG": kubeconfig_of(args),
         NAMESPACE_VARIABLE: args.namespace,
-        PARTICIPANT_VARIABLE: lab.names.participant,
+        PARTICIPANT_VARIABLE: session.names.participant,
     }
     serve(kernel, port=args.port, theme=args.theme, open_browser=not args.no_browser, announce=announce)
     say("The app has ended.")

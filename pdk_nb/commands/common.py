@@ -12,7 +12,7 @@ from pdk_nb.commands import plugin
 from pdk_shared.errors import UsageError
 
 if TYPE_CHECKING:
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 else:
@@ -75,9 +75,9 @@ def kubeconfig_of(args: argparse.Namespace) -> str:
     return kubeconfig_path(chosen) or ""
 
 
-def lab_of(args: argparse.Namespace) -> Lab:
-    """The lab on the cluster and with the names that the command line says."""
-    from pdk_nb.lab import connect
+def session_of(args: argparse.Namespace) -> Session:
+    """A session on the cluster and with the names that the command line says."""
+    from pdk_nb.session import connect
 
     return connect(kubeconfig_of(args), args.namespace, args.participant)
 

@@ -7,8 +7,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from pdk_nb.arguments import pairs_of
 from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
-from pdk_nb.pairs import pairs_of
 from pdk_shared.errors import UsageError
 
 

@@ -6,7 +6,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from pdk_nb.commands.common import Options, Subparsers, lab_of, say
+from pdk_nb.commands.common import Options, Subparsers, say, session_of
 from pdk_shared.errors import UsageError
 
 
@@ -30,7 +30,7 @@ def command_experiment(args: argparse.Namespace) -> int:
 
     if args.trials < 1:
         raise UsageError(f"A search of {args.trials} trials finds nothing.", where="--trials")
-    standalone.write(lab_of(args), args.folder, args.pictures, args.trials, args.profile)
+    standalone.write(session_of(args), args.folder, args.pictures, args.trials, args.profile)
     print(args.folder)
     say(
         f"Next: cd {shlex.quote(str(args.folder))}\n"

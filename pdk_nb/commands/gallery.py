@@ -18,7 +18,7 @@ def register(commands: Subparsers, options: Options) -> None:
 
 def command_gallery(args: argparse.Namespace) -> int:
     """``pdk-nb gallery``."""
-    from pdk_nb.pages import gallery
+    from pdk_nb.run.pages import gallery
 
     index = gallery(Path(args.run), Path(args.out))
     say(f"Open it in a browser: {index}")

@@ -6,8 +6,8 @@ import argparse
 import json
 from dataclasses import asdict
 
+from pdk_nb.arguments import pairs_of
 from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
-from pdk_nb.pairs import pairs_of
 from pdk_shared.errors import PdkError, UsageError
 
 
@@ -68,13 +68,13 @@ def _registry(args: argparse.Namespace) -> str:
 
 def command_build(args: argparse.Namespace) -> int:
     """``pdk-nb images build``."""
-    from pdk_nb import images
+    from pdk_nb import container_images
     from pdk_shared.checkout import find_checkout
 
     stages, arguments = _stages(args), pairs_of(args.build_arg, "--build-arg")
-    built = images.build(
+    built = container_images.build(
         find_checkout(),
-        images.find_engine(args.engine),
+        container_images.find_engine(args.engine),
         _registry(args),
         stages=stages,
         base_image=args.base_image,
@@ -90,19 +90,19 @@ def command_build(args: argparse.Namespace) -> int:
 
 def command_push(args: argparse.Namespace) -> int:
     """``pdk-nb images push``."""
-    from pdk_nb import images
+    from pdk_nb import container_images
     from pdk_shared.checkout import find_checkout
 
     stages = _stages(args)
-    known = {each.stage: each for each in images.built_images(find_checkout())}
+    known = {each.stage: each for each in container_images.built_images(find_checkout())}
     missing = [stage for stage in stages if stage not in known]
     if missing:
         raise UsageError(f"Nothing was built for {', '.join(missing)} yet.", fix=f"pdk-nb images build {missing[0]}")
-    engine = images.find_engine(args.engine)
-    pushed = images.push([known[stage] for stage in stages], engine, flags=args.engine_flag, progress=say)
+    engine = container_images.find_engine(args.engine)
+    pushed = container_images.push([known[stage] for stage in stages], engine, flags=args.engine_flag, progress=say)
     for each in pushed:
         print(json.dumps(asdict(each)) if args.json else each.image)
-    for path in images.record(pushed):
+    for path in container_images.record(pushed):
         say(f"Wrote {path}")
     say("Next: pdk-nb specs diff, then notebook 01 updates the pipelines (or: pachctl update pipeline -f FILE)")
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from pdk_nb.commands.common import Options, Subparsers, lab_of, say
+from pdk_nb.commands.common import Options, Subparsers, say, session_of
 
 
 def register(commands: Subparsers, options: Options) -> None:
@@ -33,7 +33,7 @@ def command_lineage(args: argparse.Namespace) -> int:
     """``pdk-nb lineage``; the exit code is 1 when a link is missing."""
     from pdk_nb import lineage
 
-    chain = lineage.trace(lab_of(args), args.id, service=args.service)
+    chain = lineage.trace(session_of(args), args.id, service=args.service)
     if args.json:
         print(json.dumps(chain.as_dict(), indent=2))
     elif args.svg:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from pdk_nb.commands.common import Options, Subparsers, deletion_flags, lab_of, may_delete, say
+from pdk_nb.commands.common import Options, Subparsers, deletion_flags, may_delete, say, session_of
 from pdk_nb.names import Names
 
 
@@ -27,8 +27,8 @@ def command_list(args: argparse.Namespace) -> int:
     """``pdk-nb participants list``."""
     from pdk_nb.chapters import participants
 
-    lab = lab_of(args)
-    found = participants.table(lab, participants.find(lab))
+    session = session_of(args)
+    found = participants.table(session, participants.find(session))
     if args.json:
         columns = [column.lower().replace(" ", "_") for column in found.columns]
         print(json.dumps([dict(zip(columns, row, strict=True)) for row in found.rows]))
@@ -45,8 +45,8 @@ def command_clean(args: argparse.Namespace) -> int:
 
     for name in args.names:
         Names.for_participant(name)
-    lab = lab_of(args)
-    plans = participants.plans(lab, args.names or participants.find(lab))
+    session = session_of(args)
+    plans = participants.plans(session, args.names or participants.find(session))
     if not plans:
         say("Nothing of a participant is on the cluster.")
         return 0
@@ -54,6 +54,6 @@ def command_clean(args: argparse.Namespace) -> int:
         print(f"{name}\n{plan}\n")
     if not may_delete(args, "participants clean"):
         return 0 if args.dry_run else 1
-    participants.clean(lab, plans, progress=say)
+    participants.clean(session, plans, progress=say)
     say("Done.")
     return 0

@@ -30,7 +30,8 @@ def register(commands: Subparsers, options: Options) -> None:
 
 def command_predict(args: argparse.Namespace) -> int:
     """``pdk-nb predict``."""
-    from pdk_nb import serving, settings
+    from pdk_nb import settings
+    from pdk_nb.platforms import serving
 
     known = settings.load(kubeconfig_of(args), args.namespace)
     service = args.service or Names.chosen(args.participant).service

@@ -81,7 +81,8 @@ def command_diff(args: argparse.Namespace) -> int:
 
 
 def _diff(args: argparse.Namespace) -> int:
-    from pdk_nb import mldm, settings, specs
+    from pdk_nb import settings, specs
+    from pdk_nb.platforms import mldm
     from pdk_nb.specs.diff import unified
 
     known = settings.load(kubeconfig_of(args), args.namespace)

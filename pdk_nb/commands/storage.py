@@ -9,7 +9,7 @@ from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
 from pdk_shared.errors import UsageError
 
 if TYPE_CHECKING:
-    from pdk_nb.storage import ModelStore
+    from pdk_nb.platforms.storage import ModelStore
 
 
 def register(commands: Subparsers, options: Options) -> None:
@@ -33,7 +33,8 @@ def register(commands: Subparsers, options: Options) -> None:
 
 
 def _store(args: argparse.Namespace) -> ModelStore:
-    from pdk_nb import settings, storage
+    from pdk_nb import settings
+    from pdk_nb.platforms import storage
 
     if args.bucket:
         scheme, separator, _ = args.bucket.partition("://")
@@ -52,7 +53,7 @@ def _store(args: argparse.Namespace) -> ModelStore:
 
 def command_prepare(args: argparse.Namespace) -> int:
     """``pdk-nb storage prepare``."""
-    from pdk_nb import storage
+    from pdk_nb.platforms import storage
 
     store = _store(args)
     storage.probe(store, args.model)
@@ -65,7 +66,7 @@ def command_prepare(args: argparse.Namespace) -> int:
 
 def command_list(args: argparse.Namespace) -> int:
     """``pdk-nb storage list``."""
-    from pdk_nb import storage
+    from pdk_nb.platforms import storage
 
     store = _store(args)
     found = storage.versions(store, args.model)

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb.commands.common import Options, Subparsers, lab_of, say
+from pdk_nb.commands.common import Options, Subparsers, say, session_of
 from pdk_shared.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def command_tensorboard(args: argparse.Namespace) -> int:
     """``pdk-nb tensorboard``."""
     if not 0 <= args.port < 65536:
         raise UsageError(f"'{args.port}' is not a TCP port.", where="--port")
-    client = lab_of(args).determined
+    client = session_of(args).determined
     folders = {f"experiment-{number}": event_folder(client, number) for number in args.experiment}
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -67,7 +67,7 @@ def event_folder(client: Determined, number: int) -> Path:
     """
     from determined.common.api import errors
 
-    from pdk_nb import mlde
+    from pdk_nb.platforms import mlde
 
     where = f"experiment {number}"
     session = mlde.session(client)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pdk_nb.arguments import pairs_of
 from pdk_nb.commands import plugin
 from pdk_nb.commands.common import (
     Options,
     Subparsers,
     deletion_flags,
     kubeconfig_of,
-    lab_of,
     may_delete,
     say,
+    session_of,
 )
 from pdk_nb.names import Names
-from pdk_nb.pairs import pairs_of
 from pdk_shared.errors import UsageError
 
 # Parameters of notebooks that name files.
@@ -49,7 +49,7 @@ def register(commands: Subparsers, options: Options) -> None:
 
 def command_run(args: argparse.Namespace) -> int:
     """``pdk-nb run``."""
-    from pdk_nb.runner import run
+    from pdk_nb.run.runner import run
     from pdk_shared.checkout import find_checkout
 
     if args.with_stack and args.kubeconfig:
@@ -93,14 +93,16 @@ def command_run(args: argparse.Namespace) -> int:
 
 def command_reset(args: argparse.Namespace) -> int:
     """``pdk-nb reset``."""
-    lab = lab_of(args)
-    plan = lab.clean_up_plan()
+    from pdk_nb.chapters import cleanup
+
+    session = session_of(args)
+    plan = cleanup.make_plan(session)
     if not plan:
         say(str(plan))
         return 0
     print(plan)
     if not may_delete(args, "reset"):
         return 0 if args.dry_run else 1
-    lab.clean_up(plan)
+    cleanup.apply(session, plan)
     say("Done.")
     return 0

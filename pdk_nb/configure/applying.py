@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pdk_nb import manifests
+from pdk_nb.configure import manifests
 from pdk_nb.configure.plan import REQUEST_TIMEOUT_S, Plan
 from pdk_shared.errors import PdkError
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdk_nb import discovery, manifests
+from pdk_nb.configure import discovery, manifests
 from pdk_nb.settings import (
     CONFIG_MAP,
     KEYS,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pdk_nb import source, specs
+from pdk_nb import specs
 from pdk_nb.doctor.context import Context
 from pdk_nb.doctor.finding import Finding, Findings, State
+from pdk_nb.stages import source
 from pdk_shared.errors import PdkError
 
 PLACEHOLDER = "your-org"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import python_pachyderm
     from determined.experimental import Determined
 
-    from pdk_nb.discovery import Discovery
+    from pdk_nb.configure.discovery import Discovery
 
 T = TypeVar("T")
 TIMEOUT_S = 5.0
@@ -81,7 +81,7 @@ class Context:
     @property
     def discovery(self) -> Discovery:
         """What the cluster's Services say."""
-        from pdk_nb.discovery import Discovery
+        from pdk_nb.configure.discovery import Discovery
 
         return self._once("discovery", lambda: Discovery(self.api))
 
@@ -91,7 +91,7 @@ class Context:
         return self._once("pachyderm", self._pachyderm)
 
     def _pachyderm(self) -> python_pachyderm.Client:
-        from pdk_nb import mldm
+        from pdk_nb.platforms import mldm
 
         known = self.settings
         known.require("mldm_host", "mldm_port")
@@ -105,7 +105,7 @@ class Context:
         return self._once("determined", self._determined)
 
     def _determined(self) -> Determined:
-        from pdk_nb import mlde
+        from pdk_nb.platforms import mlde
 
         known = self.settings
         known.require("mlde_host", "mlde_port")

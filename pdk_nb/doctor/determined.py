@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from pdk_nb import mlde
 from pdk_nb.doctor.context import PROBE, TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
+from pdk_nb.platforms import mlde
 from pdk_shared.errors import PdkError, ServiceUnreachable
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from pdk_nb.report import STATE_COLOURS, Note
+from pdk_nb.display.tables import STATE_COLOURS, Note
 
 State = Literal["ok", "warning", "broken", "unknown"]
 # In the order of how much they matter.

@@ -6,10 +6,11 @@ experience counts: pods that wait for an image, pipelines that crash, jobs that 
 
 from __future__ import annotations
 
-from pdk_nb import mldm, specs
+from pdk_nb import specs
 from pdk_nb.doctor.context import TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
 from pdk_nb.doctor.registry import PLATFORM, CannotAsk, Image, Registry
+from pdk_nb.platforms import mldm
 from pdk_shared.errors import PdkError
 
 # The registry of the example's own description: nobody's (RFC 2606).

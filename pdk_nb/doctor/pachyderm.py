@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pdk_nb import mldm
 from pdk_nb.doctor.context import Context
 from pdk_nb.doctor.finding import Finding, Findings
+from pdk_nb.platforms import mldm
 from pdk_shared.errors import PdkError
 
 FAILED = ("FAILURE", "CRASHING")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pdk_nb.configure.manifests import WORKER_ACCOUNT, WORKER_RULES
 from pdk_nb.doctor.context import TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
-from pdk_nb.manifests import WORKER_ACCOUNT, WORKER_RULES
 
 
 @dataclass(frozen=True)

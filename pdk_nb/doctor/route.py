@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from pdk_nb import mlde
 from pdk_nb.doctor.context import Context
 from pdk_nb.doctor.finding import Finding, Findings
+from pdk_nb.platforms import mlde
 from pdk_shared.errors import PdkError
 
 WHY = "The worker only sees file names; the trial opens a connection to Pachyderm and reads the commit."

@@ -5,11 +5,12 @@ from __future__ import annotations
 import socket
 from urllib.parse import urlsplit
 
-from pdk_nb import specs, storage
+from pdk_nb import specs
 from pdk_nb.configure import MINIO_FLAGS
+from pdk_nb.configure.manifests import GATEWAY_ACCOUNT, GATEWAY_SECRET, UNCHECKED_KEY
 from pdk_nb.doctor.context import PROBE, TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
-from pdk_nb.manifests import GATEWAY_ACCOUNT, GATEWAY_SECRET, UNCHECKED_KEY
+from pdk_nb.platforms import storage
 from pdk_shared.errors import PdkError, ServiceUnreachable
 
 ENDPOINT_NOTE = "serving.kserve.io/s3-endpoint"

@@ -9,10 +9,11 @@ from __future__ import annotations
 import importlib.metadata
 import re
 
-from pdk_nb import __version__, mldm
+from pdk_nb import __version__
 from pdk_nb.doctor.context import TIMEOUT_S, Context
 from pdk_nb.doctor.determined import master_info
 from pdk_nb.doctor.finding import Finding, Findings
+from pdk_nb.platforms import mldm
 from pdk_shared.errors import PdkError
 
 MIN_PACHYDERM, MIN_KUBERNETES = (2, 5), (1, 19)

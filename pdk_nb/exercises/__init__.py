@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pdk_nb.display.tables import Note
 from pdk_nb.exercises.catalogue import EXERCISES, Exercise
-from pdk_nb.record import is_headless
-from pdk_nb.report import Note
+from pdk_nb.headless import is_headless
 from pdk_shared.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 __all__ = ["EXERCISES", "Exercise", "check", "find", "hint", "judge", "solution"]
 
@@ -30,14 +30,14 @@ def find(name: str) -> Exercise:
     return EXERCISES[name]
 
 
-def judge(lab: Lab, name: str, answer: Any) -> Note:
+def judge(session: Session, name: str, answer: Any) -> Note:
     """Whether an answer is right, in one note: ``not yet`` (not tried), ``wrong`` or ``ok``."""
     exercise = find(name)
     if answer is ... or answer is None or answer == "":
         return Note(
             "not yet", f"Exercise {name}: not tried yet.", f'Put your answer in place of the dots; lab.hint("{name}").'
         )
-    right = exercise.expected(lab)
+    right = exercise.expected(session)
     if _same(answer, right):
         return Note("ok", f"Exercise {name}: {answer!r} is right. {exercise.why}")
     return Note("wrong", f"Exercise {name}: {answer!r} is not it.", f'lab.hint("{name}"), or lab.solution("{name}").')
@@ -49,7 +49,7 @@ def _same(answer: Any, right: Any) -> bool:
     return not isinstance(answer, bool) and bool(answer == right)
 
 
-def check(lab: Lab, name: str, answer: Any) -> None:
+def check(session: Session, name: str, answer: Any) -> None:
     """Show the judgement; exercises are optional, so that only a wrong answer ends a headless run.
 
     Raises:
@@ -57,7 +57,7 @@ def check(lab: Lab, name: str, answer: Any) -> None:
     """
     from IPython.display import display
 
-    note = judge(lab, name, answer)
+    note = judge(session, name, answer)
     display(note)
     if note.state == "wrong" and is_headless():
         raise CheckFailed(note.text, where=f"exercise {name}", fix=note.fix)

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb import mldm
-from pdk_nb.archive import INDEX_FILE
+from pdk_nb import lineage
+from pdk_nb.chapters import data, deployment, prediction, setup
 from pdk_nb.labels import split
+from pdk_nb.packaging.archive import INDEX_FILE
+from pdk_nb.platforms import mlde, mldm
 
 if TYPE_CHECKING:
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Exercise:
     question: str
     hint: str
     solution: str
-    expected: Callable[[Lab], Any]
+    expected: Callable[[Session], Any]
     why: str
 
     @property
@@ -40,36 +42,37 @@ class Exercise:
         return self.name[:2]
 
 
-def _ingress_key(lab: Lab) -> str:
-    port = str(lab.settings.kserve_ingress_port)
-    return next(each.key for each in lab.settings.entries if "ingress" in each.key and each.value == port)
+def _ingress_key(session: Session) -> str:
+    port = str(session.settings.kserve_ingress_port)
+    return next(each.key for each in session.settings.entries if "ingress" in each.key and each.value == port)
 
 
-def _deploy_input(lab: Lab) -> str:
-    return mldm.pipeline_input(lab.pachyderm, lab.names.project, lab.names.deploy_pipeline)
+def _deploy_input(session: Session) -> str:
+    return mldm.pipeline_input(session.pachyderm, session.names.project, session.names.deploy_pipeline)
 
 
-def _held_out(lab: Lab) -> int:
-    return len(split(lab.committed())[1])
+def _held_out(session: Session) -> int:
+    return len(split(data.committed(session, data.latest_commit(session), setup.classes(session)))[1])
 
 
-def _best_batches(lab: Lab) -> int:
-    version = lab.model_version()
+def _best_batches(session: Session) -> int:
+    version = mlde.version_for_commit(session.determined, session.names.model, data.latest_commit(session))
     checkpoint = version.checkpoint if version is not None else None
     return int((checkpoint.metadata or {})["steps_completed"]) if checkpoint is not None else 0
 
 
-def _index_file(lab: Lab) -> str:
+def _index_file(session: Session) -> str:
+    table = deployment.archive_table(session, data.latest_commit(session))
     # A machine that may not read the bucket of models has no rows.
-    return next((row[0] for row in lab.archive_table().rows if row[0] == INDEX_FILE), INDEX_FILE)
+    return next((row[0] for row in table.rows if row[0] == INDEX_FILE), INDEX_FILE)
 
 
-def _least_sure(lab: Lab) -> str:
-    return min(lab.ask(lab.samples()), key=lambda pair: pair[1].score)[0].name
+def _least_sure(session: Session) -> str:
+    return min(prediction.ask(session, prediction.samples(session, "")), key=lambda pair: pair[1].score)[0].name
 
 
-def _code(lab: Lab) -> str:
-    station = lab.lineage().station("code")
+def _code(session: Session) -> str:
+    station = lineage.trace(session).station("code")
     return station.id if station is not None else ""
 
 

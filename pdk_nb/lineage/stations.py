@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb import mlde, mldm, serving
 from pdk_nb.labels import LabelRule, split
 from pdk_nb.lineage.chain import Link, Station
+from pdk_nb.platforms import mlde, mldm, serving
 from pdk_shared.errors import PdkError
 
 if TYPE_CHECKING:
     from determined.common.experimental.model import ModelVersion
 
-    from pdk_nb.lab import Lab
+    from pdk_nb.session import Session
 
 METADATA = "the model version's metadata, by the train stage"
 ANNOTATIONS = "the service's annotations, by the deploy stage"
@@ -36,17 +36,17 @@ class Builder:
         self.links.append(Link(start, end, written, missing))
 
 
-def add_data(lab: Lab, builder: Builder, id: str, lineage: Mapping[str, Any]) -> None:
+def add_data(session: Session, builder: Builder, id: str, lineage: Mapping[str, Any]) -> None:
     """The commit and its files, with how training divides them."""
-    names = lab.names
+    names = session.names
     project = str(lineage.get("project") or names.project)
     repo = str(lineage.get("repo") or names.data_repo)
     commit = str(lineage.get("commit") or id)
     reference = mldm.commit_of(project, repo, id=commit)
     classes = tuple(lineage.get("classes") or ())
     try:
-        finished = mldm.commit_finished(lab.pachyderm, reference)
-        sizes = mldm.files(lab.pachyderm, reference)
+        finished = mldm.commit_finished(session.pachyderm, reference)
+        sizes = mldm.files(session.pachyderm, reference)
     except PdkError as error:
         builder.add("files", "", missing=f"The files cannot be listed: {error.what}")
         builder.add("commit", commit, f"{project}/{repo}", {"project": project, "repo": repo}, error.what)
@@ -66,12 +66,14 @@ def add_data(lab: Lab, builder: Builder, id: str, lineage: Mapping[str, Any]) ->
     builder.link("files", "commit", "Pachyderm: a commit never changes")
 
 
-def add_training(lab: Lab, builder: Builder, id: str, lineage: Mapping[str, Any], version: ModelVersion | None) -> None:
+def add_training(
+    session: Session, builder: Builder, id: str, lineage: Mapping[str, Any], version: ModelVersion | None
+) -> None:
     """Job, experiment, code, checkpoint, and the version that training went on from."""
-    names = lab.names
+    names = session.names
     pipeline = str(lineage.get("pipeline") or names.train_pipeline)
     project = str(lineage.get("project") or names.project)
-    job = mldm.job(lab.pachyderm, project, pipeline, str(lineage.get("job") or id))
+    job = mldm.job(session.pachyderm, project, pipeline, str(lineage.get("job") or id))
     builder.add(
         "train job",
         job.id if job else "",
@@ -80,7 +82,7 @@ def add_training(lab: Lab, builder: Builder, id: str, lineage: Mapping[str, Any]
         "" if job else f"Pachyderm has no job of {pipeline} with this id.",
     )
     builder.link("commit", "train job", "Pachyderm: commit and job have one id", "" if job else "There is no such job.")
-    experiment = mlde.experiment_for_job(lab.determined, id, pipeline)
+    experiment = mlde.experiment_for_job(session.determined, id, pipeline)
     number = experiment.id if experiment is not None else 0
     claimed = int(lineage.get("experiment") or 0)
     lost = "" if number else "Determined has no experiment with this job's label."
@@ -159,7 +161,7 @@ def add_registry(
 
 
 def add_serving(
-    lab: Lab,
+    session: Session,
     builder: Builder,
     id: str,
     service: str,
@@ -168,8 +170,8 @@ def add_serving(
     checkpoint: str,
 ) -> None:
     """The deploy job and the service: whether it serves the version now, or has before."""
-    names = lab.names
-    job = mldm.job(lab.pachyderm, names.project, names.deploy_pipeline, id)
+    names = session.names
+    job = mldm.job(session.pachyderm, names.project, names.deploy_pipeline, id)
     lost = "" if job else f"Pachyderm has no job of {names.deploy_pipeline} with this id."
     builder.add(
         "deploy job",

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import yaml
 
 from pdk_nb import __version__
-from pdk_nb.pairs import parse_pairs
+from pdk_nb.arguments import parse_pairs
 from pdk_nb.settings import Settings
 from pdk_shared.errors import SpecError
 

@@ -22,15 +22,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb import archive, storage, torchserve_config
-from pdk_nb.serving.spec import Deployment
+from pdk_nb.packaging import archive, torchserve_config
+from pdk_nb.platforms import storage
+from pdk_nb.platforms.serving.spec import Deployment
 from pdk_nb.stages import pfs_root
 from pdk_nb.stages.deploy_options import Options, parse_arguments
 from pdk_nb.stages.model_info import FILE_NAME, ModelInfo
 from pdk_shared.errors import DeploymentError, PdkError, SettingsError
 
 if TYPE_CHECKING:
-    from pdk_nb.storage import ModelStore
+    from pdk_nb.platforms.storage import ModelStore
 
 __all__ = ["main", "run"]
 
@@ -143,7 +144,7 @@ def _open_store(options: Options) -> ModelStore:
 
 
 def _connect(options: Options) -> Any:
-    from pdk_nb import serving
+    from pdk_nb.platforms import serving
 
     namespace = os.environ.get("KSERVE_NAMESPACE") or "models"
     return serving.connect(kubeconfig=options.k8s_config_file or None, namespace=namespace)
@@ -153,7 +154,7 @@ def _fetch_checkpoint(info: ModelInfo, target: Path) -> ModelInfo:
     """Bring the checkpoint of the registered version; the returned info names it."""
     from dataclasses import replace
 
-    from pdk_nb import mlde
+    from pdk_nb.platforms import mlde
 
     client = mlde.connect(_environment("DET_MASTER"), _environment("DET_USER"), os.environ.get("DET_PASSWORD", ""))
     model = mlde.find_model(client, info.name)
@@ -224,7 +225,7 @@ def _serving_mode() -> Any:
 
 def _export(folder: Path, info: ModelInfo) -> tuple[Path, int]:
     """The checkpoint's model as TorchScript, and the side of its input in pixels."""
-    from pdk_nb.torchscript import export, load_model
+    from pdk_nb.packaging.torchscript import export, load_model
 
     code = folder / "checkpoint" / "code"
     if not code.is_dir():
@@ -270,7 +271,7 @@ def _pack(folder: Path, script: Path, size: int, info: ModelInfo, options: Optio
 
 
 def _serve(log: Log, cluster: Any, options: Options, info: ModelInfo, uri: str) -> str:
-    from pdk_nb import serving
+    from pdk_nb.platforms import serving
 
     default_size = torchserve_config.DEFAULT_MAX_BYTES
     applied = serving.apply(

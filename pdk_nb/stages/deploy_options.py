@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pdk_nb import torchserve_config
-from pdk_nb.pairs import parse_pairs
-from pdk_nb.serving.spec import check_service_name
+from pdk_nb.arguments import parse_pairs
+from pdk_nb.packaging import torchserve_config
+from pdk_nb.platforms.serving.spec import check_service_name
 from pdk_shared.errors import UsageError
 
 __all__ = ["Options", "parse_arguments"]

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 import pdk_nb
-from pdk_nb.mlde import Pool
+from pdk_nb.platforms.mlde import Pool
 from pdk_shared.errors import SettingsError, SpecError
 
 __all__ = [

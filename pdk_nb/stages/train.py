@@ -23,9 +23,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb import mlde, source
 from pdk_nb.labels import LabelRule, parse_classes
-from pdk_nb.stages import experiment, pfs_root
+from pdk_nb.platforms import mlde
+from pdk_nb.stages import experiment, pfs_root, source
 from pdk_nb.stages.model_info import FILE_NAME, ModelInfo
 from pdk_shared.errors import DataError, PdkError, SettingsError, TrainingError, UsageError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pdk_nb.pages import gallery
+from pdk_nb.run.pages import gallery
 from tests.lab.test_pages import run  # noqa: F401 (executed notebooks, as a fixture)
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from pdk_nb import lab as pdk
-from pdk_nb import mlde, mldm, serving
+from pdk_nb.platforms import mlde, mldm, serving
 from pdk_shared.errors import DataError, DeploymentError, SettingsError, SpecError, TrainingError
 
 # Pulling an image for the first time takes its time on a cluster.

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from pdk_nb import exercises, mlde
+from pdk_nb import exercises
 from pdk_nb.lab import connect
-from pdk_nb.runner import NotebookResult, execute, find_notebooks, parameters_of
+from pdk_nb.platforms import mlde
+from pdk_nb.run.runner import NotebookResult, execute, find_notebooks, parameters_of
 from pdk_shared.errors import PdkError
 from tests.e2e.conftest import ROOT, pdk_nb
 from tests.support.secret_search import found_in, found_in_files

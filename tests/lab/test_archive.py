@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pdk_nb import archive, torchserve_config
+from pdk_nb.packaging import archive, torchserve_config
 from pdk_shared.errors import DeploymentError, UsageError
 from tests.support.serving_tools import HANDLER, PREPROCESS, model_folder, save_script
 

@@ -54,7 +54,7 @@ def test_small_and_files_reach_the_notebooks(tmp_path: Path, monkeypatch: pytest
         given.update(options)
         return SimpleNamespace(status="passed")
 
-    monkeypatch.setattr("pdk_nb.runner.run", run)
+    monkeypatch.setattr("pdk_nb.run.runner.run", run)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pictures").mkdir()
     (tmp_path / "config").write_text("apiVersion: v1")

@@ -6,37 +6,37 @@ from pathlib import Path
 
 import pytest
 
-from pdk_nb import serving
 from pdk_nb.chapters import comparison
 from pdk_nb.chapters.comparison import PREVIOUS
-from pdk_nb.lab import Lab
 from pdk_nb.names import Names
+from pdk_nb.panel import PredictionPanel
+from pdk_nb.platforms import serving
+from pdk_nb.session import Session
 from pdk_nb.settings import Settings
-from pdk_nb.widgets import PredictionPanel
 from pdk_shared.errors import DeploymentError
-from tests.support.serving_tools import BLUE, RED, model_folder
 from tests.lab.test_serving import cluster, deployment  # noqa: F401 (a fixture of this file too)
+from tests.support.serving_tools import BLUE, RED, model_folder
 
 
 def test_there_is_nothing_to_compare_with(cluster: Settings) -> None:  # noqa: F811
-    lab = Lab(cluster, Names(service="alone"))
+    session = Session(cluster, Names(service="alone"))
     with pytest.raises(DeploymentError, match="no such InferenceService"):
-        comparison.rivals(lab)
+        comparison.rivals(session)
     serving.apply(cluster, deployment(name="alone"))
-    assert comparison.rivals(lab) == []
-    panel = PredictionPanel(lab)
+    assert comparison.rivals(session) == []
+    panel = PredictionPanel(session)
     panel.versions.look.click()
     assert "one version only" in panel.status.value
     with pytest.raises(DeploymentError, match="cannot be compared with"):
         panel.compare("v1")
-    assert not comparison.end(lab)
+    assert not comparison.end(session)
     serving.delete(cluster, "alone")
 
 
 @pytest.mark.slow
 def test_two_versions_side_by_side(cluster: Settings, tmp_path: Path) -> None:  # noqa: F811
     """The second model calls everything the other way round, so that its answers tell which one was asked."""
-    lab = Lab(cluster, Names(service="pets"))
+    session = Session(cluster, Names(service="pets"))
     for version, sign in (("v1", 1.0), ("v2", -1.0)):
         folder = model_folder(tmp_path / "dogs-and-cats" / version, version, sign=sign)
         done = serving.apply(cluster, deployment(version, f"{folder.as_uri()}/", "pets"))
@@ -45,7 +45,7 @@ def test_two_versions_side_by_side(cluster: Settings, tmp_path: Path) -> None:  
     red, blue = tmp_path / "cat.1.png", tmp_path / "dog.1.png"
     red.write_bytes(RED)
     blue.write_bytes(BLUE)
-    panel = PredictionPanel(lab)
+    panel = PredictionPanel(session)
     panel.submit(red)
     assert panel.pictures[0].right is False
     panel.compare("v1")
@@ -58,17 +58,17 @@ def test_two_versions_side_by_side(cluster: Settings, tmp_path: Path) -> None:  
     assert [each.percent for each in serving.traffic(cluster, "pets")] == [100]
     panel.submit(red, blue)
     assert panel.view.text == "The two versions disagree on 2 of 2 pictures."
-    rival = comparison.rivals(lab)[0]
+    rival = comparison.rivals(session)[0]
     assert rival.version == "v1"
     assert rival.endpoint is not None
     panel.end_comparison()
     assert panel.compared.value == ""
-    assert not comparison.is_there(lab)
+    assert not comparison.is_there(session)
 
     # While the traffic is split, the previous revision is asked at its own address.
     done = serving.canary(cluster, "pets", "v1", 10)
     serving.wait_ready(cluster, "pets", 120, version="v1", after=done.previous_revision)
-    previous = comparison.rivals(lab)[0]
+    previous = comparison.rivals(session)[0]
     assert (previous.version, previous.percent) == (PREVIOUS, 90)
     assert previous.endpoint is not None
     assert {serving.predict(previous.endpoint, images=[RED])[0].version for _ in range(8)} == {"v2"}

@@ -11,8 +11,10 @@ import kubernetes
 import pytest
 import yaml
 
-from pdk_nb import configure, manifests, serving
+from pdk_nb import configure
 from pdk_nb.cli import main
+from pdk_nb.configure import manifests
+from pdk_nb.platforms import serving
 from pdk_nb.settings import KEYS, load
 from pdk_shared.errors import UsageError
 from tests.support.doctor_tools import broken, findings
@@ -261,7 +263,7 @@ def test_the_files_are_as_rendered_and_the_api_takes_them_strictly(cluster: tupl
     _, client = cluster
     kubernetes.client.CoreV1Api(client).create_namespace({"metadata": {"name": "models"}})
     for name, content in manifests.templates().items():
-        assert (TEMPLATES / name).read_text() == content, f"{name}: python -m pdk_nb.manifests docs/cluster"
+        assert (TEMPLATES / name).read_text() == content, f"{name}: python -m pdk_nb.configure.manifests docs/cluster"
         for each in yaml.safe_load_all(content):
             assert configure.put(client, each) == "created", name
     for each in yaml.safe_load_all((TEMPLATES / "worker-rbac.yaml").read_text()):
@@ -272,7 +274,7 @@ def test_the_files_are_as_rendered_and_the_api_takes_them_strictly(cluster: tupl
 
 
 def test_the_workers_role_is_enough_to_deploy_and_for_nothing_else(cluster: tuple[str, Any], tmp_path: Path) -> None:
-    from pdk_nb import serving
+    from pdk_nb.platforms import serving
     from pdk_shared.errors import ServiceUnreachable
 
     kubeconfig, client = cluster

@@ -31,7 +31,7 @@ from kubernetes.client import (
     V1ServiceStatus,
 )
 
-from pdk_nb.discovery import Discovery
+from pdk_nb.configure.discovery import Discovery
 
 MASTER = "determined-master-service-pachyderm"
 

@@ -19,11 +19,12 @@ from typing import Any
 import kubernetes
 import pytest
 
-from pdk_nb import doctor, mlde, mldm, serving, storage
+from pdk_nb import doctor
 from pdk_nb import lab as pdk
 from pdk_nb.cli import main
 from pdk_nb.doctor import kserve, route
 from pdk_nb.names import Names
+from pdk_nb.platforms import mlde, mldm, serving, storage
 from pdk_nb.settings import Settings, load
 from pdk_shared.errors import UsageError
 from tests.support.doctor_codes import provokes

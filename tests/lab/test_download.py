@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pdk_nb.widgets.download import fetch_picture, public_addresses
+from pdk_nb.panel.download import fetch_picture, public_addresses
 from pdk_shared.errors import DataError
 from tests.support.serving_tools import RED
 

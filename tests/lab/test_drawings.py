@@ -6,9 +6,9 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from pdk_nb.drawings import Bar, Drawing, Edge, Graph, Node, Timeline
-from pdk_nb.drawings.graph import BOX_WIDTH
-from pdk_nb.drawings.svg import COLOURS, SIGNS, shorten
+from pdk_nb.display.drawings import Bar, Drawing, Edge, Graph, Node, Timeline
+from pdk_nb.display.drawings.graph import BOX_WIDTH
+from pdk_nb.display.drawings.svg import COLOURS, SIGNS, shorten
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -8,44 +8,53 @@ from typing import Any
 import pytest
 
 from pdk_nb import exercises
+from pdk_nb.chapters import data, deployment, setup
 from pdk_nb.exercises.__main__ import insert
-from pdk_nb.record import HEADLESS_VARIABLE
+from pdk_nb.headless import HEADLESS_VARIABLE
 from pdk_shared.checkout import find_checkout
 from pdk_shared.errors import CheckFailed, UsageError
 
-# lab.committed() for an exercise that needs nothing else of the cluster.
-LAB: Any = SimpleNamespace(
-    committed=lambda: [(f"/data1/{n}.{i}.jpg", k) for k, n in enumerate("ab") for i in range(50)]
-)
+PICTURES = [(f"/data1/{name}.{number}.jpg", label) for label, name in enumerate("ab") for number in range(50)]
+# What a learner calls, for an exercise that needs nothing else of the cluster.
+LAB: Any = SimpleNamespace(committed=lambda: PICTURES)
+SESSION: Any = SimpleNamespace()
+
+
+@pytest.fixture(autouse=True)
+def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster whose newest commit holds a hundred pictures, and an archive with one file."""
+    archive = SimpleNamespace(rows=[["index_to_name.json", "20 bytes", "class names by index"]])
+    monkeypatch.setattr(data, "latest_commit", lambda session: "1" * 32)
+    monkeypatch.setattr(data, "committed", lambda session, commit, classes: PICTURES)
+    monkeypatch.setattr(setup, "classes", lambda session: ("a", "b"))
+    monkeypatch.setattr(deployment, "archive_table", lambda session, commit: archive)
 
 
 def test_no_answer_is_no_mistake() -> None:
     for untouched in (..., None, ""):
-        note = exercises.judge(LAB, "02-hold-out", untouched)
+        note = exercises.judge(SESSION, "02-hold-out", untouched)
         assert (note.state, "lab.hint" in note.fix) == ("not yet", True)
 
 
 def test_a_solution_is_right_and_another_answer_is_not() -> None:
     space: dict[str, Any] = {"lab": LAB}
     exec(exercises.find("02-hold-out").solution, space)
-    note = exercises.judge(LAB, "02-hold-out", space["answer"])
+    note = exercises.judge(SESSION, "02-hold-out", space["answer"])
     assert note.state == "ok"
     assert "stays on its side" in note.text
     for wrong in (space["answer"] + 1, str(space["answer"]), True):
-        assert exercises.judge(LAB, "02-hold-out", wrong).state == "wrong"
+        assert exercises.judge(SESSION, "02-hold-out", wrong).state == "wrong"
 
 
-def test_names_are_compared_without_case_and_blanks(monkeypatch: pytest.MonkeyPatch) -> None:
-    archive = SimpleNamespace(rows=[["index_to_name.json", "20 bytes", "class names by index"]])
-    lab: Any = SimpleNamespace(archive_table=lambda: archive)
-    assert exercises.judge(lab, "04-names", " Index_to_name.json ").state == "ok"
+def test_names_are_compared_without_case_and_blanks() -> None:
+    assert exercises.judge(SESSION, "04-names", " Index_to_name.json ").state == "ok"
 
 
 def test_only_a_wrong_answer_ends_a_headless_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(HEADLESS_VARIABLE, "1")
-    exercises.check(LAB, "02-hold-out", ...)
+    exercises.check(SESSION, "02-hold-out", ...)
     with pytest.raises(CheckFailed, match="is not it"):
-        exercises.check(LAB, "02-hold-out", -1)
+        exercises.check(SESSION, "02-hold-out", -1)
 
 
 def test_hints_and_solutions_are_told_by_name() -> None:

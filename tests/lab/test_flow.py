@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from pdk_nb.chapters import flow
-from pdk_nb.mlde import Progress
-from pdk_nb.mldm import Job
 from pdk_nb.names import Names
+from pdk_nb.platforms.mlde import Progress
+from pdk_nb.platforms.mldm import Job
 
 LAB: Any = SimpleNamespace(names=Names())
 ID = "ab" * 16

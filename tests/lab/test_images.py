@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from pdk_nb import cli, images, specs
-from pdk_nb.images import building
-from pdk_nb.images.engines import _bytes
+from pdk_nb import cli, container_images, specs
+from pdk_nb.container_images import building
+from pdk_nb.container_images.engines import _bytes
 from pdk_shared.errors import ImageError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +48,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Programs called docker, podman and buildah; the file notes their calls."""
     log, folder = tmp_path / "calls", tmp_path / "bin"
     folder.mkdir()
-    for name in images.ENGINES:
+    for name in container_images.ENGINES:
         program = folder / name
         program.write_text(TOOL.format(python=sys.executable, log=str(log), digest=DIGEST))
         program.chmod(0o755)
@@ -76,7 +76,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", images.ENGINES)
+@pytest.mark.parametrize("name", container_images.ENGINES)
 def test_each_tool_builds_and_pushes(name: str, calls: Path, checkout: Path, capsys: Any) -> None:
     where = ["--engine", name, "--json"]
     words = ["images", "build", "--registry", f"{REGISTRY}/", "--base-image", "localhost/base:1", *where]
@@ -118,11 +118,11 @@ def test_one_stage_alone(calls: Path, checkout: Path, capsys: Any) -> None:
 def test_a_tag_is_never_used_twice(checkout: Path) -> None:
     revision = building.revision_of(checkout)
     assert len(revision) == 40
-    tag = images.unique_tag(revision, 0)
+    tag = container_images.unique_tag(revision, 0)
     assert tag.endswith(f"-19700101-000000-{revision[:8]}")
-    assert images.unique_tag(revision, 1) != tag
+    assert container_images.unique_tag(revision, 1) != tag
     (checkout / "images" / "train" / "train.py").write_text("changed")
-    assert images.unique_tag(building.revision_of(checkout), 0) == f"{tag}-dirty"
+    assert container_images.unique_tag(building.revision_of(checkout), 0) == f"{tag}-dirty"
     assert building.revision_of(Path("/")) == "unknown"
 
 
@@ -131,7 +131,7 @@ def test_a_tag_is_never_used_twice(checkout: Path) -> None:
 )
 def test_a_registry_is_checked_before_the_build(registry: str, calls: Path, checkout: Path) -> None:
     with pytest.raises(UsageError, match="not the address"):
-        images.build(checkout, images.find_engine("podman"), registry, progress=lambda line: None)
+        container_images.build(checkout, container_images.find_engine("podman"), registry, progress=lambda line: None)
     assert not noted(calls, "--file")
 
 
@@ -144,7 +144,7 @@ def test_a_failed_build_shows_why(calls: Path, checkout: Path, monkeypatch: pyte
     monkeypatch.setenv("TOOL_FAILS", "--file")
     assert cli.main(["images", "build", "train", "--registry", REGISTRY]) == 1
     assert "the tool says no" in capsys.readouterr().err
-    assert images.built_images(checkout) == []
+    assert container_images.built_images(checkout) == []
 
 
 def test_no_registry_is_named(calls: Path, checkout: Path, tmp_path: Path, capsys: Any) -> None:
@@ -153,18 +153,18 @@ def test_no_registry_is_named(calls: Path, checkout: Path, tmp_path: Path, capsy
 
 
 def test_the_first_tool_that_answers_is_taken(calls: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert images.find_engine().name == "docker"
+    assert container_images.find_engine().name == "docker"
     # Docker without its daemon, and docker without buildx.
     for missing in ("{{.Server.Version}}", "buildx"):
         monkeypatch.setenv("TOOL_FAILS", missing)
-        assert images.find_engine().name == "podman"
+        assert container_images.find_engine().name == "podman"
         with pytest.raises(ImageError, match="buildx"):
-            images.find_engine("docker")
+            container_images.find_engine("docker")
     with pytest.raises(UsageError, match="nerdctl"):
-        images.find_engine("nerdctl")
+        container_images.find_engine("nerdctl")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ImageError, match="no container tool"):
-        images.find_engine()
+        container_images.find_engine()
 
 
 @pytest.fixture
@@ -179,12 +179,12 @@ def ecr(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def test_amazons_registry_is_logged_in_to_and_given_its_repositories(calls: Path, checkout: Path, ecr: Any) -> None:
-    registry = images.ecr_registry(f"{ECR}/lab")
+    registry = container_images.ecr_registry(f"{ECR}/lab")
     assert registry is not None
     assert (registry.account, registry.region) == ("123456789012", "us-east-2")
-    built = [images.Built(stage, f"{ECR}/lab/pdk-lab-{stage}:1", "r", 0) for stage in specs.STAGES]
+    built = [container_images.Built(stage, f"{ECR}/lab/pdk-lab-{stage}:1", "r", 0) for stage in specs.STAGES]
     said: list[str] = []
-    pushed = images.push(built, images.find_engine("podman"), progress=said.append)
+    pushed = container_images.push(built, container_images.find_engine("podman"), progress=said.append)
     assert [each.image for each in pushed] == [f"{ECR}/lab/pdk-lab-{stage}@{DIGEST}" for stage in specs.STAGES]
     made = {each["repositoryName"]: each["imageTagMutability"] for each in ecr.describe_repositories()["repositories"]}
     assert made == {"lab/pdk-lab-train": "IMMUTABLE", "lab/pdk-lab-deploy": "IMMUTABLE"}
@@ -204,7 +204,7 @@ def test_amazons_refusal_says_what_is_needed(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
-    registry = images.ecr_registry(ECR)
+    registry = container_images.ecr_registry(ECR)
     assert registry is not None
     for call in (registry.credentials, lambda: registry.ensure_repository(f"{ECR}/lab/x")):
         with pytest.raises(ImageError, match="redentials") as raised:
@@ -214,7 +214,7 @@ def test_amazons_refusal_says_what_is_needed(monkeypatch: pytest.MonkeyPatch, tm
 
 @pytest.mark.parametrize("registry", [REGISTRY, "us-central1-docker.pkg.dev/p/r", f"{ECR}.evil.example.com/lab"])
 def test_other_registries_are_not_amazons(registry: str) -> None:
-    assert images.ecr_registry(registry) is None
+    assert container_images.ecr_registry(registry) is None
 
 
 @pytest.mark.parametrize(("text", "size"), [("123", 123), ("1.5 GB", 1_500_000_000), ("340 MB", 340_000_000), ("", 0)])

@@ -11,9 +11,9 @@ import pytest
 
 from pdk_nb import lineage
 from pdk_nb.lineage import tracing as module
-from pdk_nb.mldm import Job
 from pdk_nb.names import Names
-from pdk_nb.serving.predictions import Prediction
+from pdk_nb.platforms.mldm import Job
+from pdk_nb.platforms.serving.predictions import Prediction
 from pdk_shared.errors import DataError, DeploymentError, UsageError
 
 OLD, NEW = "1" * 32, "2" * 32

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pdk_nb import mldm
+from pdk_nb.platforms import mldm
 from pdk_nb.settings import Secret, Settings
 from pdk_shared.errors import DataError, ServiceUnreachable, SpecError, TrainingError
 from tests.support.processes import ServiceProcess

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from pdk_nb import lab as pdk
-from pdk_nb import mlde, mldm, serving
 from pdk_nb.chapters import participants, setup
 from pdk_nb.cli import main
 from pdk_nb.names import PARTICIPANT_VARIABLE, Names, participant_of
-from pdk_nb.serving.spec import check_service_name
+from pdk_nb.platforms import mlde, mldm, serving
+from pdk_nb.platforms.serving.spec import check_service_name
 from pdk_shared.errors import UsageError
 
 LONGEST = "participant-no-9"

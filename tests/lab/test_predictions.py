@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pdk_nb import serving
-from pdk_nb.serving.predictions import Endpoint, curl_command, parse, send
+from pdk_nb.platforms import serving
+from pdk_nb.platforms.serving.predictions import Endpoint, curl_command, parse, send
 from pdk_shared.errors import PredictionError
 from tests.support.serving_tools import RED
 

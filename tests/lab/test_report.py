@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pdk_nb.report import Note, Table
+from pdk_nb.display.tables import Note, Table
 
 
 def test_a_table_lines_up_as_text() -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import kubernetes
 import pytest
 
-from pdk_nb import serving
-from pdk_nb.serving.status import read_status
+from pdk_nb.platforms import serving
+from pdk_nb.platforms.serving.status import read_status
 from pdk_nb.settings import Secret, Settings, from_maps
 from pdk_shared.errors import DeploymentError, PredictionError, ServiceUnreachable, UsageError
 from tests.support.processes import ServiceProcess

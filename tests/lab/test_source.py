@@ -2,7 +2,7 @@ import subprocess
 
 import pytest
 
-from pdk_nb import source
+from pdk_nb.stages import source
 from pdk_shared.errors import SourceError
 
 

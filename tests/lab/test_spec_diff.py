@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 from google.protobuf import json_format
 
-from pdk_nb import cli, mldm, specs
+from pdk_nb import cli, specs
 from pdk_nb import settings as settings_module
+from pdk_nb.platforms import mldm
 from pdk_nb.settings import Secret, Settings, from_maps
 from pdk_nb.specs.diff import normal_form, running, unified
 from tests.support.processes import ServiceProcess

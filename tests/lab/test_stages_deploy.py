@@ -19,9 +19,11 @@ import pytest
 import torch
 import yaml
 
-from pdk_nb import archive, mlde, serving, specs, torchscript, torchserve_config
+from pdk_nb import specs
 from pdk_nb.cli import main
 from pdk_nb.names import Names
+from pdk_nb.packaging import archive, torchscript, torchserve_config
+from pdk_nb.platforms import mlde, serving
 from pdk_nb.settings import Settings, from_maps, load
 from pdk_nb.stages import deploy, deploy_options
 from pdk_nb.stages.model_info import ModelInfo

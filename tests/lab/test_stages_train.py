@@ -15,7 +15,8 @@ import pytest
 import python_pachyderm
 import yaml
 
-from pdk_nb import archive, mlde
+from pdk_nb.packaging import archive
+from pdk_nb.platforms import mlde
 from pdk_nb.stages import deploy, deploy_options
 from pdk_nb.stages.model_info import ModelInfo
 from pdk_shared.errors import ServiceUnreachable, SettingsError

@@ -3,7 +3,7 @@ from argparse import Namespace
 import pytest
 import yaml
 
-from pdk_nb.mlde import Pool, choose_pool
+from pdk_nb.platforms.mlde import Pool, choose_pool
 from pdk_nb.stages import experiment, train
 from pdk_nb.stages.experiment import PachydermBlock
 from pdk_shared.errors import DataError, SettingsError, SpecError

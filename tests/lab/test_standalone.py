@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from pdk_nb import mlde
 from pdk_nb.chapters import standalone
 from pdk_nb.labels import LabelRule
 from pdk_nb.names import Names
+from pdk_nb.platforms import mlde
 from pdk_nb.stages.experiment import CONTEXT_MODULES
 from pdk_shared.errors import DataError, UsageError
 from tests.lab.test_sample_data import ROOT

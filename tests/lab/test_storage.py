@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from pdk_nb import cli, exercises, mldm, settings, storage
+from pdk_nb import cli, exercises, settings
 from pdk_nb.chapters import deployment
 from pdk_nb.names import Names
+from pdk_nb.platforms import mldm, storage
 from pdk_shared.errors import DeploymentError, UsageError
 from tests.support.object_stores import google_storage, signed_s3
 

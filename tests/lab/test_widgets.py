@@ -18,16 +18,17 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pdk_nb import serving
-from pdk_nb.lab import Lab
 from pdk_nb.names import Names
-from pdk_nb.serving.predictions import Endpoint
+from pdk_nb.panel import PredictionPanel
+from pdk_nb.panel.answer import curl_for
+from pdk_nb.panel.asking import GROUP, prepare
+from pdk_nb.panel.styles import SHEET
+from pdk_nb.platforms import serving
+from pdk_nb.platforms.serving.predictions import Endpoint
+from pdk_nb.session import Session
 from pdk_nb.settings import from_maps
-from pdk_nb.widgets import PredictionPanel
-from pdk_nb.widgets.answer import curl_for
-from pdk_nb.widgets.asking import GROUP, prepare
-from pdk_nb.widgets.styles import SHEET
 from pdk_shared.errors import DataError, PdkError, PredictionError
+from tests.support.command_line import ROOT
 from tests.support.serving_tools import BLUE, RED, picture
 
 CLASSES = ("car", "bus", "bicycle")
@@ -73,7 +74,7 @@ def target() -> Iterator[Endpoint]:
 @pytest.fixture
 def panel(target: Endpoint, monkeypatch: pytest.MonkeyPatch) -> PredictionPanel:
     monkeypatch.setattr(serving, "endpoint", lambda where, name="": target)
-    return PredictionPanel(Lab(from_maps({}), Names(service="traffic")))
+    return PredictionPanel(Session(from_maps({}), Names(service="traffic")))
 
 
 class Browser:
@@ -187,7 +188,7 @@ def test_folders_tell_classes_too(panel: PredictionPanel, tmp_path: Path) -> Non
     panel.submit(*own)
     assert [each.expected for each in panel.pictures] == ["bus", "car"]
     # Both are called the same, so that the gallery says the folders.
-    assert [each["name"] for each in PredictionPanel(panel.lab, own).upload.gallery] == ["bus/1.png", "car/1.png"]
+    assert [each["name"] for each in PredictionPanel(panel.session, own).upload.gallery] == ["bus/1.png", "car/1.png"]
 
 
 def test_a_sample_goes_the_same_way(panel: PredictionPanel, browser: Browser) -> None:
@@ -270,7 +271,7 @@ def test_the_curl_line_gives_the_same_answer(panel: PredictionPanel, target: End
     starter = write(bin_folder, "pdk-nb", f'#!/bin/sh\nexec {sys.executable} -m pdk_nb.cli "$@"\n'.encode())
     starter.chmod(0o700)
     environment = {**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}"}
-    environment["PYTHONPATH"] = str(Path(serving.__file__).parents[1])
+    environment["PYTHONPATH"] = str(ROOT)
     line = ["sh", "-c", curl_for(name, target)]
     done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
     assert json.loads(done.stdout)["predictions"][0]["label"] == "bus", done.stderr

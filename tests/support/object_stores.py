@@ -30,7 +30,7 @@ class SignedS3:
 
     @property
     def options(self) -> dict[str, str]:
-        """As :class:`pdk_nb.storage.S3Store` takes them."""
+        """As :class:`pdk_nb.platforms.storage.S3Store` takes them."""
         return {"endpoint": self.endpoint, "access_key": self.access_key, "secret_key": self.secret_key}
 
 

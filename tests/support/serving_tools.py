@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from pdk_nb import archive, torchserve_config
+from pdk_nb.packaging import archive, torchserve_config
 
 HANDLER = Path(__file__).resolve().parents[2] / "examples" / "dog-cat" / "handler" / "dog_cat_handler.py"
 SIZE = 8

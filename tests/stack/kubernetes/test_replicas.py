@@ -17,7 +17,7 @@ import kubernetes
 import psutil
 import pytest
 
-from pdk_nb.pairs import parse_pairs
+from pdk_nb.arguments import parse_pairs
 from pdk_stack import seed
 from pdk_stack.kubernetes.core.inference import replica as replica_module
 from pdk_stack.kubernetes.core.inference import resources

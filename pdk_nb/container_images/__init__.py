@@ -1,0 +1,21 @@
+"""The two stages' images: built, pushed and written into the pipeline specs, by whichever container tool is there."""
+
+from pdk_nb.container_images.building import Built, build, built_images, unique_tag
+from pdk_nb.container_images.engines import ENGINES, Engine, find_engine
+from pdk_nb.container_images.pushing import Pushed, push, record
+from pdk_nb.container_images.registries import EcrRegistry, ecr_registry
+
+__all__ = [
+    "ENGINES",
+    "Built",
+    "EcrRegistry",
+    "Engine",
+    "Pushed",
+    "build",
+    "built_images",
+    "ecr_registry",
+    "find_engine",
+    "push",
+    "record",
+    "unique_tag",
+]

@@ -1,0 +1,148 @@
+"""Building: what an image is called and labelled, and the list of what was built."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pdk_nb import __version__
+from pdk_nb.container_images.engines import Engine, Progress
+from pdk_nb.specs import STAGES
+from pdk_shared.errors import ImageError, UsageError
+
+# As container tools read names: a first part without a dot or a port is no host, but a folder on Docker Hub.
+REGISTRY = re.compile(r"(localhost|[a-z0-9-]+(\.[a-z0-9-]+)+)(:\d+)?(/[a-z0-9._-]+)*|[a-z0-9-]+:\d+(/[a-z0-9._-]+)*")
+# What was built last on this machine; below the checkout, and ignored by git.
+BUILT_FILE = Path("build") / "images.json"
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image on this machine.
+
+    Attributes:
+        stage: ``train`` or ``deploy``.
+        image: Its full name with tag.
+        revision: Commit of the lab's code that it holds.
+        size: Bytes, unpacked; 0 when unknown.
+    """
+
+    stage: str
+    image: str
+    revision: str
+    size: int
+
+
+def _git(checkout: Path, *words: str) -> str:
+    try:
+        done = subprocess.run(["git", *words], cwd=checkout, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def revision_of(checkout: Path) -> str:
+    """The commit of the checkout, with ``-dirty`` when files are changed; ``unknown`` without history."""
+    revision = _git(checkout, "rev-parse", "HEAD")
+    if not revision:
+        return "unknown"
+    return f"{revision}-dirty" if _git(checkout, "status", "--porcelain") else revision
+
+
+def unique_tag(revision: str, now: float | None = None) -> str:
+    """A tag that no build has had: nodes keep an image by its tag, and would go on running the old one.
+
+    Args:
+        revision: As :func:`revision_of` gives it.
+        now: Seconds since the epoch; the clock's when None.
+    """
+    moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
+    commit, _, state = revision.partition("-")
+    return "-".join(filter(None, (__version__, moment, commit[:8], state)))
+
+
+def build(
+    checkout: Path,
+    engine: Engine,
+    registry: str,
+    *,
+    stages: Sequence[str] = STAGES,
+    base_image: str = "",
+    arguments: Mapping[str, str] | None = None,
+    flags: Sequence[str] = (),
+    progress: Progress,
+) -> list[Built]:
+    """Build the stages' images for a registry.
+
+    Args:
+        checkout: The lab's checkout.
+        engine: Container tool.
+        registry: Registry with its folder, e.g. ``registry_uri`` of pdk-config.
+        stages: Which images.
+        base_image: What they stand on; the Dockerfile's own when empty.
+        arguments: Further build arguments.
+        flags: Further flags of the tool.
+        progress: Called with one line per step.
+
+    Raises:
+        UsageError: The registry's name cannot be one.
+        ImageError: A build failed.
+    """
+    registry = registry.rstrip("/")
+    if not REGISTRY.fullmatch(registry):
+        raise UsageError(
+            f"'{registry}' is not the address of a registry.",
+            where="--registry, or registry_uri of pdk-config",
+            fix="Give host and folder without a scheme, in small letters: registry.example.com/pdk, docker.io/ada. "
+            "The embedded stack has no registry: it runs the images' code as it is.",
+        )
+    revision = revision_of(checkout)
+    tag = unique_tag(revision)
+    if revision.endswith("-dirty"):
+        progress("The checkout has changes that are not committed; the tag says so.")
+    given = {"VERSION": __version__, "REVISION": revision, **(arguments or {})}
+    source = _git(checkout, "remote", "get-url", "origin")
+    if source.startswith("https://") and "@" not in source:
+        given["SOURCE"] = source
+    if base_image:
+        given["BASE_IMAGE"] = base_image
+    results = []
+    for stage in stages:
+        image = f"{registry}/pdk-lab-{stage}:{tag}"
+        progress(f"Building {image} with {engine.name} ...")
+        started = time.monotonic()
+        dockerfile = checkout / "images" / stage / "Dockerfile"
+        engine.build(checkout, dockerfile, image, arguments=given, flags=flags, progress=progress)
+        results.append(Built(stage, image, revision, engine.size(image)))
+        progress(f"Built in {time.monotonic() - started:.0f} s: {results[-1].size / 1e6:.0f} MB")
+        _record(checkout, results[-1])
+    return results
+
+
+def _record(checkout: Path, built: Built) -> None:
+    target = checkout / BUILT_FILE
+    known = {each.stage: asdict(each) for each in built_images(checkout)}
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps({**known, built.stage: asdict(built)}, indent=2) + "\n")
+
+
+def built_images(checkout: Path) -> list[Built]:
+    """What was built last on this machine, by stage; empty before the first build.
+
+    Raises:
+        ImageError: The list cannot be read.
+    """
+    target = checkout / BUILT_FILE
+    if not target.is_file():
+        return []
+    try:
+        return [Built(**each) for each in json.loads(target.read_text()).values()]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ImageError(
+            f"The list of built images cannot be read: {error}", where=str(target), fix="pdk-nb images build"
+        ) from error

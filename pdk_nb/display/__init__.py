@@ -1,0 +1,1 @@
+"""What people see: tables, notes, charts, drawings, and cells that change while they run."""

@@ -1,0 +1,183 @@
+"""Things that change in a notebook while a cell runs, and stay as they were at its end.
+
+Everything here is plain output that is updated in place, no widget: a saved notebook keeps the last state, in every
+viewer. Outside a notebook a line is printed at the end.
+"""
+
+from __future__ import annotations
+
+import html
+import time
+from types import TracebackType
+from typing import Any
+
+from pdk_nb.display.tables import Note
+
+REDRAW_S = 0.2
+BAR_COLOUR = "#2b8fd0"
+
+
+def in_notebook() -> bool:
+    """Whether outputs can be updated in place."""
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    return shell is not None and shell.has_trait("kernel")
+
+
+class Area:
+    """One place in a cell's output; showing something there replaces what was there."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+        self._shown = ""
+
+    def show(self, thing: Any) -> None:
+        """Show a thing, unless it says the same as what is there."""
+        from IPython.display import display
+
+        said = _content(thing)
+        if said == self._shown:
+            return
+        self._shown = said
+        if self._handle is None:
+            self._handle = display(thing, display_id=True)
+        else:
+            self._handle.update(thing)
+
+
+def _content(thing: Any) -> str:
+    """What a thing shows, so that the same is not sent twice."""
+    for method in ("_repr_html_", "_repr_mimebundle_"):
+        if hasattr(thing, method) and not hasattr(thing, "savefig"):
+            return str(getattr(thing, method)())
+    return str(getattr(thing, "description", thing))
+
+
+class Lines:
+    """The last lines of a text in a box of fixed height.
+
+    Args:
+        title: What they are.
+        lines: The lines.
+    """
+
+    def __init__(self, title: str, lines: list[str]) -> None:
+        self.title = title
+        self.lines = lines
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.title}:", *self.lines])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        content = html.escape("\n".join(self.lines)) or "nothing yet"
+        style = (
+            "max-height:14em;overflow:auto;margin:0.2em 0 0.6em;padding:0.5em 0.8em;font-size:0.85em;line-height:1.45;"
+            "border:1px solid #8884;border-radius:6px;white-space:pre"
+        )
+        return f'<div><b>{html.escape(self.title)}</b><pre style="{style}">{content}</pre></div>'
+
+
+class Bar:
+    """A bar with what is waited for.
+
+    Args:
+        title: What is waited for.
+        share: How much is done, 0 to 1; None when nobody can know.
+        said: How far it is, in words.
+    """
+
+    def __init__(self, title: str, share: float | None, said: str) -> None:
+        self.title = title
+        self.share = None if share is None else min(1.0, max(0.0, share))
+        self.said = said
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.said}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        share = self.share
+        value = "" if share is None else f' aria-valuenow="{100 * share:.0f}"'
+        width = "100%;opacity:0.35" if share is None else f"{100 * share:.1f}%"
+        return (
+            '<div style="margin:0.3em 0;max-width:46em">'
+            f"<span>{html.escape(self.title)} &ensp;<span style='opacity:0.75'>{html.escape(self.said)}</span></span>"
+            f'<div role="progressbar" aria-label="{html.escape(self.title)}"{value} aria-valuemin="0" '
+            'aria-valuemax="100" style="height:6px;border-radius:3px;background:#8883;margin-top:4px;overflow:hidden">'
+            f'<div style="height:100%;border-radius:3px;background:{BAR_COLOUR};width:{width}"></div></div></div>'
+        )
+
+
+class Progress:
+    """Progress of one piece of work, with what it waits for; it ends as one sentence.
+
+    A context manager: when the work ends with an error, the last state stays, marked as stopped.
+
+    Args:
+        title: What is waited for.
+        total: How much there is; 0 when nobody can know.
+        unit: What is counted.
+    """
+
+    def __init__(self, title: str, total: int = 0, unit: str = "") -> None:
+        self.title = title
+        self.total = total
+        self.unit = unit
+        self.said = ""
+        self.done = 0
+        self.started = time.monotonic()
+        self._area = Area()
+        self._drawn = 0.0
+        self._ended = False
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._ended:
+            return
+        if kind is not None:
+            self._finish(Note("wrong", f"{self.title}: stopped after {self.seconds:.0f} s. {self.said}".rstrip()))
+        else:
+            self.end(f"{self.title}: done after {self.seconds:.0f} s.")
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self.started
+
+    def step(self, done: int, total: int = 0) -> None:
+        """Tell how much is done, where things are counted."""
+        self.done, self.total = done, total or self.total
+        self.say(f"{done} of {self.total} {self.unit}".rstrip(), done / self.total if self.total else None)
+
+    def say(self, said: str, share: float | None = None) -> None:
+        """Tell in words how far it is.
+
+        Args:
+            said: What happens now.
+            share: How much is done, 0 to 1; None when nobody can know.
+        """
+        changed = said != self.said
+        self.said = said
+        now = time.monotonic()
+        if in_notebook() and now - self._drawn > (REDRAW_S if changed else 1.0):
+            self._drawn = now
+            self._area.show(Bar(self.title, share, f"{said} · {self.seconds:.0f} s"))
+
+    def end(self, text: str, state: str = "ok") -> None:
+        """Replace the bar by one sentence."""
+        self._finish(Note(state, text))
+
+    def _finish(self, note: Note) -> None:
+        self._ended = True
+        if in_notebook():
+            self._area.show(note)
+        else:
+            print(note)

@@ -1,0 +1,97 @@
+"""One picture's answer: what the model says, how sure it is, and what travelled."""
+
+from __future__ import annotations
+
+import shlex
+
+from pdk_nb.panel.asking import Asked, answer_text, request_text
+from pdk_nb.panel.styles import Html, escape
+from pdk_nb.platforms.serving import predictions
+from pdk_nb.platforms.serving.predictions import Endpoint, Prediction
+from pdk_shared.errors import PdkError
+
+
+def said(error: PdkError) -> str:
+    """An error as HTML: what happened, where, what to do."""
+    where = f'<br><span class="pdk-fix">Where: {escape(error.where)}</span>' if error.where else ""
+    fix = f'<br><span class="pdk-fix">What to do: {escape(error.fix)}</span>' if error.fix else ""
+    return f'<p class="pdk-said pdk-wrong"><b class="pdk-bad">Error</b>{escape(error.what)}{where}{fix}</p>'
+
+
+def version_name(answer: Prediction) -> str:
+    """Model and version of an answer, in words."""
+    number = f" version {answer.number}" if answer.number else ""
+    commit = f", commit {answer.version[:12]}…" if answer.version else ""
+    return f"{answer.model or 'the model'}{number}{commit}"
+
+
+def verdict(asked: Asked) -> str:
+    """Whether the answer is what the picture's name tells, in a word and a colour; empty when it tells nothing."""
+    if asked.right is None:
+        return ""
+    if asked.right:
+        return '<small class="pdk-good">✓ right</small>'
+    return f'<small class="pdk-bad">✗ its name says {escape(asked.expected)}</small>'
+
+
+def label_of(answer: Prediction) -> str:
+    """The class that was chosen; its index when the model gives no names."""
+    return answer.label or f"class {answer.index}"
+
+
+def headline(asked: Asked, answer: Prediction) -> str:
+    """The class in large letters, how sure the model is, and whether it is right."""
+    share = f"{answer.score:.1%}" if answer.scores else ""
+    return f'<p class="pdk-verdict"><b>{escape(label_of(answer))}</b> {share} {verdict(asked)}</p>'
+
+
+def bars(answer: Prediction) -> str:
+    """Probabilities as bars, each with its class and number in text."""
+    rows = []
+    for name, score in answer.scores.items():
+        best = ' class="pdk-best"' if name == answer.label else ""
+        fill = f'<span class="pdk-fill" style="width:{score:.1%}"></span>'
+        rows.append(
+            f"<li{best}><span>{escape(name)}</span>"
+            f'<span class="pdk-track" aria-hidden="true">{fill}</span>'
+            f'<span class="pdk-percent">{score:.1%}</span></li>'
+        )
+    return f'<ul class="pdk-bars" aria-label="Probabilities">{"".join(rows)}</ul>' if rows else ""
+
+
+def curl_for(name: str, target: Endpoint) -> str:
+    """The shell line that asks about this very file."""
+    return f"pdk-nb img2json {shlex.quote(name)} | {predictions.curl_command(target, '-')}"
+
+
+def details(asked: Asked, answer: Prediction, target: Endpoint) -> str:
+    """Request, answer and curl line, folded away."""
+    request = request_text(target, asked.instance or {"data": ""})
+    together = "" if asked.alone else " (other pictures travelled in the same request)"
+    return (
+        "<details><summary>What was sent, what came back, and the same with curl</summary>"
+        f"<h4>POST {escape(target.url)} (Host: {escape(target.host)}){together}</h4>"
+        f'<pre tabindex="0">{escape(request)}</pre>'
+        f'<h4>The answer for this picture</h4><pre tabindex="0">{escape(answer_text(answer.raw))}</pre>'
+        f'<h4>From the folder of the picture</h4><pre tabindex="0">{escape(curl_for(asked.name, target))}</pre>'
+        "</details>"
+    )
+
+
+def answer_view(asked: Asked, target: Endpoint) -> Html:
+    """One picture with its answer, or the reason why there is none."""
+    answer = asked.answer
+    if answer is None:
+        error = asked.error or PdkError(f"{asked.name} has not been asked.")
+        return Html(said(error), str(error))
+    share = f"{answer.score:.1%}" if answer.scores else ""
+    width, height = asked.size
+    content = (
+        '<div class="pdk-card pdk-answer">'
+        f'<figure><img src="{asked.picture}" alt="{escape(asked.name)}, the picture that was sent">'
+        f"<figcaption>{escape(asked.name)}, {width} × {height} pixels</figcaption></figure><div>"
+        f"{headline(asked, answer)}{bars(answer)}"
+        f'<p class="pdk-facts">{escape(version_name(answer))}; answered in {1000 * answer.seconds:.0f} ms</p>'
+        f"{details(asked, answer, target)}</div></div>"
+    )
+    return Html(content, f"{asked.name}: {label_of(answer)} {share} by {version_name(answer)}")

@@ -1,0 +1,169 @@
+"""Two versions side by side, for one picture or many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+
+from pdk_nb.chapters import comparison
+from pdk_nb.chapters.comparison import Rival
+from pdk_nb.panel.answer import bars, headline, label_of, said, version_name
+from pdk_nb.panel.asking import Asked
+from pdk_nb.panel.batch import matrix, tally
+from pdk_nb.panel.styles import Html, escape
+from pdk_nb.platforms.serving.predictions import Endpoint
+from pdk_shared.errors import DeploymentError
+
+if TYPE_CHECKING:
+    from pdk_nb.session import Session
+
+NOBODY = "no other version"
+
+
+class RivalChoice:
+    """The control that chooses, starts and stops the other version.
+
+    Args:
+        session: The session.
+        changed: Called when another endpoint, or none, is to be compared with.
+        work: Runs a longer action with the panel's status and error handling.
+    """
+
+    def __init__(
+        self, session: Session, changed: Callable[[], None], work: Callable[[Callable[[], None]], None]
+    ) -> None:
+        self.session = session
+        self.endpoint: Endpoint | None = None
+        self._filling = False
+        self.say: Callable[[str], None] = lambda line: None
+        self._changed, self._work = changed, work
+        self.choice = ipywidgets.Dropdown(
+            options=[(NOBODY, "")],
+            description="Compare with",
+            tooltip="Another version of the model, side by side with the one in service",
+        )
+        self.choice.observe(self._chosen, names="value")
+        self.look = ipywidgets.Button(description="Look for versions", tooltip="Versions that the service has served")
+        self.look.on_click(lambda _: self._work(self.refresh))
+        self.stop = ipywidgets.Button(description="End the comparison", tooltip="Removes the second service")
+        self.stop.on_click(lambda _: self._work(self.end))
+        self.stop.layout.display = "none"
+        self.widget = ipywidgets.HBox([self.choice, self.look, self.stop])
+        self.widget.add_class("pdk-compare-choice")
+
+    def refresh(self) -> None:
+        """Look again which versions there are; says so when there is no other."""
+        found = self._fill()
+        if not found:
+            self.say("The service has served one version only; there is nothing to compare with yet.")
+        else:
+            self.say(f"{len(found)} other version(s) can be compared with.")
+
+    def _fill(self) -> list[Rival]:
+        found = comparison.rivals(self.session)
+        kept = self.choice.value
+        options = [(NOBODY, ""), *((rival.title, rival.version) for rival in found)]
+        if tuple(options) != tuple(self.choice.options):
+            # New options alone choose nothing, whatever the dropdown makes of them meanwhile.
+            self._filling = True
+            self.choice.options = options
+            self.choice.value = kept if kept in [version for _, version in options] else ""
+            self._filling = False
+        running = any(rival.endpoint and rival.version != comparison.PREVIOUS for rival in found)
+        self.stop.layout.display = "" if running else "none"
+        return found
+
+    def _chosen(self, change: dict[str, Any]) -> None:
+        if not self._filling:
+            self._work(self._switch)
+
+    def _switch(self) -> None:
+        """Make the chosen version answer, starting it where needed."""
+        version = str(self.choice.value)
+        self.endpoint = None
+        if version:
+            rival = next((each for each in comparison.rivals(self.session) if each.version == version), None)
+            if rival is None:
+                raise DeploymentError(f"{version} cannot be compared with any more.", fix="Look for versions again.")
+            self.endpoint = rival.endpoint or comparison.serve_beside(
+                self.session, version, progress=lambda line: self.say(f"Starting {version[:12]}…: {line}")
+            )
+            self._fill()
+        self._changed()
+
+    def select(self, version: str) -> None:
+        """Choose a version from the kernel, as a person does.
+
+        Raises:
+            DeploymentError: The service has never served it.
+        """
+        self._fill()
+        if version not in [value for _, value in self.choice.options]:
+            raise DeploymentError(
+                f"{version or 'Nothing'} cannot be compared with.",
+                where=self.session.names.service,
+                fix="Give a version that the service has served, and not the one in service.",
+            )
+        self.choice.value = version
+
+    def end(self) -> None:
+        """Stop comparing and remove the second service."""
+        removed = comparison.end(self.session)
+        self.choice.value = ""
+        self._fill()
+        self.say("The second service is gone." if removed else "There was no second service.")
+
+
+def compare_view(ours: Sequence[Asked], theirs: Sequence[Asked]) -> Html:
+    """The same pictures as two versions see them.
+
+    Args:
+        ours: Answers of the service.
+        theirs: Answers of the other version, in the same order.
+    """
+    columns = []
+    for title, pictures in (("In service", ours), ("Compared with", theirs)):
+        name = next((version_name(each.answer) for each in pictures if each.answer), "no answer")
+        body = _single(pictures[0]) if len(pictures) == 1 else f"<p>{escape(tally(pictures))}</p>{matrix(pictures)}"
+        columns.append(f'<div class="pdk-card"><h4>{title}</h4><p class="pdk-facts">{escape(name)}</p>{body}</div>')
+    both = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.answer and b.answer]
+    differ = [(a, b) for a, b in both if label_of(a.answer) != label_of(b.answer)]  # type: ignore[arg-type]
+    words = _agreement(len(both), len(differ))
+    sheet = "".join(_pair(a, b) for a, b in differ[:60])
+    content = (
+        f'<p class="pdk-said"><b>Side by side</b>{escape(words)}</p><div class="pdk-versions">{"".join(columns)}</div>'
+        + (f'<div class="pdk-sheet">{sheet}</div>' if sheet else "")
+    )
+    return Html(content, words)
+
+
+def _agreement(both: int, differ: int) -> str:
+    if not both:
+        return "There is no picture that both answered."
+    if both == 1:
+        return "The two versions disagree." if differ else "Both versions say the same."
+    return (
+        f"The two versions disagree on {differ} of {both} pictures."
+        if differ
+        else f"They agree on all {both} pictures."
+    )
+
+
+def _single(asked: Asked) -> str:
+    if asked.answer is None:
+        return said(asked.error) if asked.error else ""
+    return headline(asked, asked.answer) + bars(asked.answer)
+
+
+def _pair(ours: Asked, theirs: Asked) -> str:
+    def line(title: str, each: Asked) -> str:
+        assert each.answer is not None
+        mark = "" if each.right is None else (" ✓" if each.right else " ✗")
+        return f"<div>{title}: <b>{escape(label_of(each.answer))}</b>{mark}</div>"
+
+    return (
+        f'<figure><img src="{ours.picture}" alt="{escape(ours.name)}">{line("in service", ours)}{line("other", theirs)}'
+        f"<figcaption>{escape(ours.name)}</figcaption></figure>"
+    )

@@ -1,0 +1,186 @@
+"""The prediction panel: pictures in, answers out. A thin view over the functions that the notebooks use as well.
+
+``panel.submit(path)`` sets the upload from the kernel and so runs exactly what a person's upload runs; the result is
+shown with ``display`` as well, because a saved notebook keeps no widgets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+from IPython.display import display
+
+from pdk_nb.chapters.prediction import pictures_in, remember
+from pdk_nb.panel.answer import answer_view, said
+from pdk_nb.panel.asking import SHOWN_SIDE, SHOWN_SIDE_OF_MANY, Asked, ask, prepare
+from pdk_nb.panel.batch import batch_view, tally
+from pdk_nb.panel.compare import RivalChoice, compare_view
+from pdk_nb.panel.styles import Html, escape
+from pdk_nb.panel.upload import PictureUpload, entry_of
+from pdk_nb.platforms import serving
+from pdk_nb.platforms.serving.predictions import Endpoint
+from pdk_shared.errors import PdkError, PredictionError
+
+if TYPE_CHECKING:
+    from pdk_nb.platforms.serving.predictions import Prediction
+    from pdk_nb.session import Session
+
+WELCOME = "Upload a picture, or choose a sample."
+
+
+class PredictionPanel:
+    """Upload, answers, comparison.
+
+    Args:
+        session: The session.
+        samples: Pictures of the gallery; the lab's own when empty.
+
+    Attributes:
+        pictures: What was asked last, each with its answer or the reason why there is none.
+        error: What went wrong last; None when nothing did.
+        view: What the panel shows; None before the first picture.
+    """
+
+    def __init__(self, session: Session, samples: Sequence[Path] = ()) -> None:
+        self.session = session
+        self.pictures: list[Asked] = []
+        self.error: PdkError | None = None
+        self.view: Html | None = None
+        folder = session.sample("pred")
+        gallery = list(samples) or (pictures_in(folder) if folder.is_dir() else [])
+        self.upload = PictureUpload(gallery, self._refused)
+        self.upload.observe(self._uploaded, names="value")
+        self.status = ipywidgets.HTML()
+        self.status.add_class("pdk-status")
+        self.answer = ipywidgets.HTML()
+        self.answer.add_class("pdk-result")
+        self.versions = RivalChoice(session, self._show_comparison, self._work)
+        self.versions.say = self._say
+        self.compared = ipywidgets.HTML()
+        self.compared.add_class("pdk-comparison")
+        self.widget = ipywidgets.VBox([self.upload, self.status, self.answer, self.versions.widget, self.compared])
+        self.widget.add_class("pdk-panel")
+        self._target: Endpoint | None = None
+        self._say(WELCOME)
+
+    @property
+    def last(self) -> Prediction | None:
+        """The newest answer; None before the first."""
+        return next((each.answer for each in reversed(self.pictures) if each.answer), None)
+
+    def _ipython_display_(self) -> None:
+        display(self.widget)
+
+    def submit(self, *pictures: str | Path) -> None:
+        """Upload pictures from the kernel, as a person does in the browser; then show what came of it.
+
+        Args:
+            pictures: Paths; what does not exist is looked for in ``sample-data``.
+
+        Raises:
+            PdkError: A picture was refused, or the service failed.
+        """
+        paths = [path if path.exists() else self.session.sample(str(path)) for path in map(Path, pictures)]
+        self.upload.value = tuple(entry_of(path) for path in paths)
+        self._shown()
+
+    def compare(self, version: str) -> None:
+        """Compare the last pictures with another version, as a person does with the panel's choice.
+
+        Args:
+            version: A version that the service has served; it is started beside the service where needed.
+
+        Raises:
+            PdkError: There is no such version, or it does not start.
+        """
+        self.versions.select(version)
+        self._shown()
+
+    def end_comparison(self) -> None:
+        """Remove the second service that a comparison started."""
+        self._work(self.versions.end)
+        if self.error:
+            raise self.error
+
+    def _shown(self) -> None:
+        if self.error:
+            raise self.error
+        if self.view is not None:
+            display(self.view)
+
+    def _say(self, line: str, state: str = "") -> None:
+        self.status.value = f'<div class="pdk-view"><p class="pdk-said {state}">{escape(line)}</p></div>'
+
+    def _refused(self, error: PdkError) -> None:
+        self.error = error
+        self.status.value = f'<div class="pdk-view">{said(error)}</div>'
+
+    def _work(self, action: Callable[[], None]) -> None:
+        """Run something that takes a while: the controls wait, and whatever goes wrong is said in the panel."""
+        self.error = None
+        self.upload.busy = True
+        try:
+            action()
+        except PdkError as error:
+            self._refused(error)
+        except Exception as error:  # a callback's traceback would be lost; the person at the panel has to see it
+            self._refused(PredictionError(f"{type(error).__name__}: {error}", fix="This is a fault of the panel."))
+        finally:
+            self.upload.busy = False
+
+    def _uploaded(self, change: dict[str, Any]) -> None:
+        files = list(change["new"] or ())
+        if files:
+            # An upload that stays in the widget would keep its memory until the next one.
+            self.upload.value = ()
+            self._work(lambda: self._predict(files))
+
+    def _predict(self, files: Sequence[Mapping[str, Any]]) -> None:
+        what = files[0]["name"] if len(files) == 1 else f"{len(files)} pictures"
+        self._say(f"Asking the service about {what} …")
+        target = self._target = serving.endpoint(self.session.settings, self.session.names.service)
+        side = SHOWN_SIDE if len(files) == 1 else SHOWN_SIDE_OF_MANY
+        prepared = []
+        for number, file in enumerate(files, 1):
+            name, folder = str(file["name"]), str(file.get("folder", ""))
+            prepared.append(prepare(name, bytes(file["content"]), target, shown_side=side, folder=folder))
+            if len(files) > 1:
+                self._say(f"Preparing pictures: {number} of {len(files)}")
+        self.pictures = ask(target, prepared, lambda done: self._say(f"Answered: {done} of {len(files)}"))
+        for each in self.pictures:
+            if each.answer:
+                remember(each.name, each.expected, each.answer.label)
+        self._show()
+        if self.versions.endpoint is not None:
+            self._show_comparison()
+        self.error = next((each.error for each in self.pictures if each.error), None)
+
+    def _show(self) -> None:
+        assert self._target is not None
+        single = len(self.pictures) == 1
+        self.view = answer_view(self.pictures[0], self._target) if single else batch_view(self.pictures)
+        self.answer.value = f'<div class="pdk-view">{self.view.content}</div>'
+        if single and self.pictures[0].answer:
+            self._say(self.view.text, "pdk-ok")
+        elif single:
+            self._say("There is no answer.", "pdk-wrong")
+        else:
+            self._say(f"{tally(self.pictures)}.", "" if any(each.error for each in self.pictures) else "pdk-ok")
+
+    def _show_comparison(self) -> None:
+        """Ask the other version about the same pictures and show both."""
+        target = self.versions.endpoint
+        if target is None:
+            self.compared.value = ""
+            self._say("Nothing is compared any more.")
+            return
+        if not self.pictures:
+            self._say("The other version is ready. Upload a picture, or choose a sample.", "pdk-ok")
+            return
+        theirs = ask(target, self.pictures)
+        self.view = compare_view(self.pictures, theirs)
+        self.compared.value = f'<div class="pdk-view">{self.view.content}</div>'
+        self._say(self.view.text, "pdk-ok")

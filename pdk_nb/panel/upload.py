@@ -1,0 +1,175 @@
+"""Where pictures come in: files, drag and drop, the camera, an address, or a sample.
+
+The browser's side is ``upload.js``. Files travel in chunks that the kernel asks for one by one: a message never comes
+near the limit of Jupyter's websocket (10 MiB unless it is raised), beyond which a plain upload is lost without a word.
+However a picture comes, it ends up in ``value``, in the form of ipywidgets' ``FileUpload``; setting ``value`` from the
+kernel is therefore the same as an upload by hand.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from pdk_nb.panel import styles
+from pdk_nb.panel.download import MAX_PICTURE_BYTES, fetch_picture
+from pdk_nb.photos import thumbnail
+from pdk_shared.errors import DataError, PdkError
+
+MAX_PICTURES = 100
+
+
+def entry(name: str, content: bytes | bytearray, kind: str = "", folder: str = "") -> dict[str, Any]:
+    """One uploaded file, as ipywidgets' ``FileUpload`` describes it, and the folder that it lay in.
+
+    Args:
+        name: The file's name.
+        content: Its bytes.
+        kind: Its media type; guessed from the name when empty.
+        folder: Name of the folder around it, which may tell the class; empty when unknown.
+    """
+    return {
+        "name": name,
+        "folder": folder,
+        "type": kind or mimetypes.guess_type(name)[0] or "application/octet-stream",
+        "size": len(content),
+        "content": memoryview(content),
+        "last_modified": datetime.now(timezone.utc),
+    }
+
+
+def entry_of(path: Path) -> dict[str, Any]:
+    """A file of this machine as an upload."""
+    return entry(path.name, path.read_bytes(), folder=path.parent.name)
+
+
+@dataclass
+class Transfer:
+    """Files on their way from the browser.
+
+    Attributes:
+        key: The browser's name for this transfer.
+        files: Name, media type and size of each file that was accepted.
+        places: Where each of them stands in the browser's list.
+        received: What has come of each file.
+        refusal: Why other files were not accepted; None when all were.
+    """
+
+    key: str
+    files: list[tuple[str, str, int]] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    received: list[bytearray] = field(default_factory=list)
+    refusal: PdkError | None = None
+
+    @property
+    def current(self) -> int | None:
+        """The first file that is not complete."""
+        pairs = zip(self.files, self.received, strict=True)
+        return next((n for n, (file, got) in enumerate(pairs) if len(got) < file[2]), None)
+
+
+class PictureUpload(anywidget.AnyWidget):
+    """The control that takes pictures.
+
+    Args:
+        samples: Pictures of the gallery.
+        refused: Told why something was not taken.
+    """
+
+    _esm = Path(__file__).with_name("upload.js")
+    _css = styles.SHEET
+
+    value = traitlets.Tuple(help="Uploaded files, as ipywidgets' FileUpload gives them.")
+    gallery: traitlets.List[dict[str, str]] = traitlets.List(help="Name and thumbnail of each sample.").tag(sync=True)
+    limit_mb = traitlets.Int(MAX_PICTURE_BYTES >> 20).tag(sync=True)
+    busy = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(self, samples: Sequence[Path], refused: Callable[[PdkError], None]) -> None:
+        plain = Counter(path.name for path in samples)
+        # Two folders may hold pictures of the same name.
+        named = {path.name if plain[path.name] == 1 else f"{path.parent.name}/{path.name}": path for path in samples}
+        super().__init__(gallery=[{"name": name, "picture": thumbnail(path)} for name, path in named.items()])
+        self._samples = named
+        self._refused = refused
+        self._transfer: Transfer | None = None
+        self.on_msg(self._receive)
+        self.add_class("pdk-upload-widget")
+
+    def _receive(self, _: Any, content: dict[str, Any], buffers: Sequence[memoryview]) -> None:
+        try:
+            kind = content.get("kind")
+            if kind == "begin":
+                self._begin(str(content["key"]), content["files"])
+            elif kind == "chunk":
+                self._chunk(str(content["key"]), bytes(buffers[0]))
+            elif kind == "samples":
+                chosen = [self._samples[name] for name in content["names"]]
+                self.value = tuple(entry_of(path) for path in chosen)
+            elif kind == "address":
+                name, picture = fetch_picture(str(content["address"]))
+                self.value = (entry(name, picture),)
+        except PdkError as error:
+            self._refused(error)
+        except OSError as error:
+            self._refused(DataError(f"The sample cannot be read: {error}"))
+
+    def _begin(self, key: str, files: Sequence[dict[str, Any]]) -> None:
+        """Look at names and sizes before anything is sent."""
+        transfer = Transfer(key)
+        refused = []
+        for place, file in enumerate(files):
+            name, size = str(file["name"]), int(file["size"])
+            if size > MAX_PICTURE_BYTES:
+                refused.append(f"{name} has {size / 2**20:.0f} MB; at most {self.limit_mb} MB are taken")
+            elif not size:
+                refused.append(f"{name} is empty")
+            elif len(transfer.files) >= MAX_PICTURES:
+                refused.append(f"{name} is one too many; {MAX_PICTURES} are taken at a time")
+            else:
+                transfer.files.append((name, str(file.get("type", "")), size))
+                transfer.places.append(place)
+                transfer.received.append(bytearray())
+        if refused:
+            more = f" (and {len(refused) - 3} more)" if len(refused) > 3 else ""
+            words = "; ".join(refused[:3]) + more + "."
+            transfer.refusal = DataError(words, fix="Choose smaller or fewer pictures.")
+        self._transfer = transfer
+        self._go_on(transfer)
+
+    def _chunk(self, key: str, content: bytes) -> None:
+        transfer = self._transfer
+        if transfer is None or transfer.key != key or transfer.current is None:
+            # A newer transfer has taken its place.
+            return
+        number = transfer.current
+        got, size = transfer.received[number], transfer.files[number][2]
+        if not content or len(got) + len(content) > size:
+            self._transfer = None
+            self.send({"kind": "done", "key": key})
+            raise DataError(f"{transfer.files[number][0]} changed while it was sent.", fix="Upload it again.")
+        got += content
+        self._go_on(transfer)
+
+    def _go_on(self, transfer: Transfer) -> None:
+        """Ask for the next chunk, or hand over what has come."""
+        number = transfer.current
+        if number is not None:
+            offset = len(transfer.received[number])
+            self.send({"kind": "next", "key": transfer.key, "place": transfer.places[number], "offset": offset})
+            return
+        self._transfer = None
+        self.send({"kind": "done", "key": transfer.key})
+        if transfer.files:
+            pairs = zip(transfer.files, transfer.received, strict=True)
+            self.value = tuple(entry(name, got, kind) for (name, kind, _), got in pairs)
+        if transfer.refusal is not None:
+            # Last, so that the others' answers do not wipe it away.
+            self._refused(transfer.refusal)

@@ -1,0 +1,1 @@
+"""Pachyderm, Determined, KServe, Kubernetes and object stores, each through its official client."""

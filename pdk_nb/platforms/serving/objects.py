@@ -1,0 +1,144 @@
+"""InferenceService objects through the Kubernetes API: read, patch with care, try again after a conflict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pdk_nb.platforms.cluster import REQUEST_TIMEOUT_S, Cluster, Where, api_errors, covers, resolve
+from pdk_nb.platforms.serving.status import read_status
+from pdk_shared.errors import DeploymentError
+
+__all__ = [
+    "GROUP",
+    "PLURAL",
+    "VERSION",
+    "Applied",
+    "change",
+    "create",
+    "find",
+    "need",
+    "patch",
+    "until_settled",
+    "where_text",
+]
+
+GROUP, VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
+CONFLICT_RETRIES = 8
+# Changing these alone makes no new revision.
+SHARE_FIELDS = {"canaryTrafficPercent"}
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What a change of a service did.
+
+    Attributes:
+        name: The service.
+        action: ``created``, ``updated`` or ``unchanged``.
+        previous_revision: Latest revision before, to be handed to ``wait_ready``; empty when no new one is made.
+    """
+
+    name: str
+    action: str
+    previous_revision: str = ""
+
+
+def where_text(cluster: Cluster, name: str) -> str:
+    """A service, as errors name it."""
+    return f"InferenceService {cluster.namespace}/{name}"
+
+
+def find(cluster: Cluster, name: str) -> dict[str, Any] | None:
+    """The object; None only when the API says 404."""
+    import kubernetes
+
+    with api_errors(cluster, where_text(cluster, name)):
+        try:
+            found: dict[str, Any] = cluster.custom.get_namespaced_custom_object(
+                GROUP, VERSION, cluster.namespace, PLURAL, name, _request_timeout=REQUEST_TIMEOUT_S
+            )
+            return found
+        except kubernetes.client.ApiException as error:
+            if error.status != 404:
+                raise
+            return None
+
+
+def need(cluster: Cluster, name: str) -> dict[str, Any]:
+    """The object.
+
+    Raises:
+        DeploymentError: There is none.
+    """
+    found = find(cluster, name)
+    if found is None:
+        raise DeploymentError(
+            "There is no such InferenceService.",
+            where=f"{cluster.namespace}/{name}",
+            fix=f"kubectl -n {cluster.namespace} get inferenceservices  lists those that there are; "
+            "the deploy pipeline's job makes it.",
+        )
+    return found
+
+
+def create(cluster: Cluster, body: dict[str, Any]) -> Applied:
+    """Create a service."""
+    name = body["metadata"]["name"]
+    with api_errors(cluster, where_text(cluster, name)):
+        cluster.custom.create_namespaced_custom_object(
+            GROUP, VERSION, cluster.namespace, PLURAL, body, _request_timeout=REQUEST_TIMEOUT_S
+        )
+    return Applied(name, "created")
+
+
+def patch(cluster: Cluster, current: dict[str, Any], metadata: dict[str, Any], spec: dict[str, Any]) -> Applied:
+    """Merge fields into a service, unless it was changed since it was read."""
+    name = current["metadata"]["name"]
+    if covers(current, {"metadata": metadata, "spec": spec}):
+        return Applied(name, "unchanged")
+    body = {"metadata": {**metadata, "resourceVersion": current["metadata"]["resourceVersion"]}, "spec": spec}
+    with api_errors(cluster, where_text(cluster, name)):
+        cluster.custom.patch_namespaced_custom_object(
+            GROUP, VERSION, cluster.namespace, PLURAL, name, body, _request_timeout=REQUEST_TIMEOUT_S
+        )
+    only_shares = not metadata and set(spec["predictor"]) <= SHARE_FIELDS
+    return Applied(name, "updated", "" if only_shares else read_status(current).latest_created)
+
+
+def until_settled(cluster: Cluster, name: str, step: Callable[[], Applied]) -> Applied:
+    """Do a change again as long as somebody else is faster.
+
+    Raises:
+        DeploymentError: Others keep changing the service.
+    """
+    import kubernetes
+
+    for attempt in range(CONFLICT_RETRIES):
+        try:
+            return step()
+        except kubernetes.client.ApiException:
+            time.sleep(0.1 * (attempt + 1))
+    raise DeploymentError("Others keep changing the InferenceService.", where=where_text(cluster, name))
+
+
+def change(where: Where, name: str, make: Callable[[dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]]) -> Applied:
+    """Patch an existing service.
+
+    Args:
+        where: Settings or connection.
+        name: The service.
+        make: Gives metadata and spec to merge for the object as it is now.
+
+    Raises:
+        DeploymentError: There is no such service, or others keep changing it.
+    """
+    cluster = resolve(where)
+
+    def step() -> Applied:
+        current = need(cluster, name)
+        return patch(cluster, current, *make(current))
+
+    return until_settled(cluster, name, step)

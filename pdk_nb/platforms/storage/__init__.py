@@ -1,0 +1,25 @@
+"""Where models are kept for KServe: one API over ``gs://``, ``s3://`` and a pipeline's own output folder.
+
+Each model version has a prefix of its own, ``<model>/<version>/``, and the URI that KServe gets ends with ``/``:
+KServe 0.12 to 0.14 puts archives into the wrong folder otherwise, and ``dogs-and-cats`` would also match
+``dogs-and-cats-2``. Old versions stay, so that a roll-back is a change of one address.
+"""
+
+from pdk_nb.platforms.storage.models import delete_version, make_folders, probe, upload_model, versions
+from pdk_nb.platforms.storage.places import models_of
+from pdk_nb.platforms.storage.stores import FolderStore, GcsStore, ModelStore, S3Store, gateway_bucket, open_store
+
+__all__ = [
+    "FolderStore",
+    "GcsStore",
+    "ModelStore",
+    "S3Store",
+    "delete_version",
+    "gateway_bucket",
+    "make_folders",
+    "models_of",
+    "open_store",
+    "probe",
+    "upload_model",
+    "versions",
+]

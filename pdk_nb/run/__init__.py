@@ -1,0 +1,1 @@
+"""Headless runs of the notebooks, and the pages made of them."""

@@ -1,0 +1,168 @@
+"""Pages of executed notebooks that ask nothing from outside: each by itself, and together as a gallery."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pdk_nb.headless import score
+from pdk_shared.errors import UsageError
+
+__all__ = ["IMAGES", "gallery", "page", "write_page"]
+
+# Folder beside the notebooks with the pictures that their text shows.
+IMAGES = "images"
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.55 system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif; max-width: 62em;
+  margin: 0 auto; padding: 2em 1.2em; color: #222; background: #fff; }
+h1 { line-height: 1.2; } a { color: #0b62a4; }
+ul.gallery { list-style: none; padding: 0; display: grid; gap: 1em;
+  grid-template-columns: repeat(auto-fill, minmax(18em, 1fr)); }
+ul.gallery li { border: 1px solid #8886; border-radius: 10px; padding: 1em 1.1em; }
+ul.gallery h2 { font-size: 1.05em; margin: 0 0 .4em; } .faint { opacity: .75; font-size: .92em; }
+img { max-width: 100%; height: auto; }
+@media (prefers-color-scheme: dark) { body { color: #ddd; background: #16181b; } a { color: #6db7f2; } }
+"""
+PANEL = "<p><i>In JupyterLab an interactive panel stands here.</i></p>"
+NAVIGATION = "padding:0.6em 1.2em;font:15px system-ui,sans-serif;display:flex;gap:1.5em;border-bottom:1px solid #8884"
+
+
+def title_of(notebook: Any) -> str:
+    """A notebook's first heading."""
+    for cell in notebook.cells:
+        found = re.match(r"# (.+)", cell.source) if cell.cell_type == "markdown" else None
+        if found:
+            return found.group(1).strip()
+    return "Notebook"
+
+
+def promise_of(notebook: Any) -> str:
+    """The bold sentence below a notebook's first heading; empty when there is none."""
+    found = re.search(r"^\*\*(.+)\*\*$", notebook.cells[0].source, re.M) if notebook.cells else None
+    return found.group(1) if found else ""
+
+
+def page(executed: Path, navigation: str = "") -> str:
+    """An executed notebook as HTML.
+
+    The usual page's scripts and fonts would come from elsewhere; a notebook without widgets needs none of them.
+
+    Args:
+        executed: The notebook.
+        navigation: HTML that stands above it.
+    """
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        notebook = nbformat.read(str(executed), as_version=4)
+        notebook.metadata.pop("widgets", None)
+        described = [output for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
+        for output in described:
+            if output["data"].pop("application/vnd.jupyter.widget-view+json", None):
+                output["data"] = {"text/html": PANEL}
+        exporter = HTMLExporter(
+            template_name="lab", require_js_url="", mathjax_url="", language_code="en", embed_images=True
+        )
+        resources = {"metadata": {"name": title_of(notebook), "path": str(executed.parent)}}
+        content, _ = exporter.from_notebook_node(notebook, resources)
+    # The lab template asks a CDN for mermaid; no notebook of ours uses it.
+    content = re.sub(r'<script type="module">.*?mermaid.*?</script>', "", content, flags=re.S)
+    content = re.sub(r'<script[^>]+src="https?://[^"]*"[^>]*></script>', "", content)
+    content = _with_alternatives(content, described)
+    return re.sub(r"(<body[^>]*>)", lambda found: found.group(1) + navigation, content, count=1)
+
+
+def _with_alternatives(content: str, outputs: list[Any]) -> str:
+    """Give pictures the descriptions that their outputs hold; the exporter puts a set phrase there."""
+    texts = [
+        str(each["metadata"]["image/png"].get("alt") or "")
+        for each in outputs
+        if "image/png" in each["data"] and isinstance(each.get("metadata", {}).get("image/png"), Mapping)
+    ]
+    waiting = iter(texts)
+    return re.sub(
+        r'alt="No description has been provided for this image"',
+        lambda found: f'alt="{html.escape(next(waiting, "") or "picture")}"',
+        content,
+    )
+
+
+def write_page(executed: Path) -> Path:
+    """Write the page of an executed notebook beside it."""
+    target = executed.with_suffix(".html")
+    target.write_text(page(executed))
+    return target
+
+
+def gallery(run: Path, out: Path) -> Path:
+    """All executed notebooks of a run as pages with an index.
+
+    Args:
+        run: Folder of a run.
+        out: Folder for the pages; made if absent.
+
+    Returns:
+        The index.
+
+    Raises:
+        UsageError: There is no run in that folder.
+    """
+    import nbformat
+
+    notebooks = sorted(run.glob("[0-9][0-9]-*.ipynb"))
+    if not notebooks:
+        raise UsageError("There are no executed notebooks.", where=str(run), fix="pdk-nb run, then pdk-nb gallery")
+    out.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for place, path in enumerate(notebooks):
+        around = [notebooks[place - 1] if place else None, notebooks[place + 1] if path != notebooks[-1] else None]
+        (out / f"{path.stem}.html").write_text(page(path, _navigation(*around)))
+        notebook = nbformat.read(str(path), as_version=4)
+        entries.append((path.stem, title_of(notebook), promise_of(notebook)))
+    index = out / "index.html"
+    index.write_text(_index(entries, _summary(run)))
+    return index
+
+
+def _navigation(before: Path | None, after: Path | None) -> str:
+    links = ['<a href="index.html">All notebooks</a>']
+    if before is not None:
+        links.append(f'<a href="{before.stem}.html">← {before.stem}</a>')
+    if after is not None:
+        links.append(f'<a href="{after.stem}.html">{after.stem} →</a>')
+    return f'<nav aria-label="Notebooks" style="{NAVIGATION}">{"".join(links)}</nav>'
+
+
+def _summary(run: Path) -> dict[str, Any]:
+    path = run / "summary.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def _index(entries: list[tuple[str, str, str]], summary: Mapping[str, Any]) -> str:
+    seconds = {each["name"]: each["seconds"] for each in summary.get("notebooks", [])}
+    items = []
+    for stem, title, promise in entries:
+        took = f'<p class="faint">{seconds[stem]:.0f} s</p>' if stem in seconds else ""
+        items.append(
+            f'<li><h2><a href="{stem}.html">{html.escape(title)}</a></h2><p>{html.escape(promise)}</p>{took}</li>'
+        )
+    said = ""
+    if summary:
+        said = f"The run {summary['status']} in {summary['seconds']:.0f} s"
+        first = summary.get("seconds_to_first_prediction")
+        said += f", the first prediction came after {first:.0f} s" if first is not None else ""
+        said += f"; {score(summary['predictions'])} predictions are right."
+    return (
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>PDK Lab: the walkthrough</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'
+        "<h1>PDK Lab: the walkthrough</h1><p>Pachyderm, Determined and KServe from Jupyter notebooks, as they ran."
+        f' {html.escape(said)}</p><ul class="gallery">{"".join(items)}</ul></body></html>'
+    )

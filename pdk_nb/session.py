@@ -1,0 +1,92 @@
+"""One session on a cluster: settings, names and the platforms' clients. The one thing that is handed around.
+
+A session knows no lesson and no widget. Clients are made when they are first used.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pdk_nb import settings as settings_module
+from pdk_nb.names import Names
+from pdk_shared.checkout import find_checkout
+
+if TYPE_CHECKING:
+    import python_pachyderm
+    from determined.experimental import Determined
+
+    from pdk_nb.settings import Settings
+
+__all__ = ["Session", "connect"]
+
+
+def connect(
+    kubeconfig: str = "", namespace: str = "default", participant: str = "", names: Names | None = None
+) -> Session:
+    """Read the settings of a cluster.
+
+    Args:
+        kubeconfig: Path; ``KUBECONFIG`` or ``~/.kube/config`` when empty.
+        namespace: Namespace of the ConfigMap ``pdk-config``.
+        participant: Whose things these are, where many people share the cluster; ``PDK_PARTICIPANT`` when empty.
+        names: Other names altogether.
+
+    Raises:
+        UsageError: The participant's name cannot be used.
+        SettingsError: There is no kubeconfig or no ``pdk-config``.
+        ServiceUnreachable: The cluster does not answer.
+    """
+    names = names or Names.chosen(participant)
+    return Session(settings_module.load(kubeconfig or None, namespace), names)
+
+
+class Session:
+    """Settings, names and clients of one walkthrough.
+
+    Args:
+        settings: The cluster's settings.
+        names: What the lab calls its things.
+    """
+
+    def __init__(self, settings: Settings, names: Names) -> None:
+        self.settings = settings
+        self.names = names
+
+    @cached_property
+    def checkout(self) -> Path:
+        """The folder of the lab's own files.
+
+        Raises:
+            UsageError: The lab runs outside its checkout.
+        """
+        return find_checkout()
+
+    def sample(self, name: str) -> Path:
+        """A file of ``sample-data``."""
+        return self.checkout / "sample-data" / name
+
+    @cached_property
+    def pachyderm(self) -> python_pachyderm.Client:
+        """Client of Pachyderm.
+
+        Raises:
+            SettingsError: ``pdk-config`` does not say where Pachyderm is.
+        """
+        from pdk_nb.platforms import mldm
+
+        return mldm.connect(self.settings)
+
+    @cached_property
+    def determined(self) -> Determined:
+        """Client of Determined.
+
+        Raises:
+            SettingsError: ``pdk-config`` does not say where Determined is.
+        """
+        from pdk_nb.platforms import mlde
+
+        known = self.settings
+        known.require("mlde_host", "mlde_port")
+        return mlde.connect(known.master_url, known.det_user, known.det_password.reveal())
