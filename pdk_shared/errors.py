@@ -6,6 +6,7 @@
       + UsageError           the command line or a notebook parameter is wrong
       + SettingsError        pdk-config, pipeline-secret or the kubeconfig is missing or incomplete
       + ServiceUnreachable   a platform does not answer, or refuses the credentials
+      + NotFound             a platform does not have what was asked for
       + DataError            pictures, labels or file names cannot be used
       + SpecError            a pipeline spec or an experiment config is wrong
       + ImageError           an image cannot be built or pushed
@@ -24,6 +25,7 @@ __all__ = [
     "DataError",
     "DeploymentError",
     "ImageError",
+    "NotFound",
     "PdkError",
     "PredictionError",
     "ServiceUnreachable",
@@ -78,6 +80,10 @@ class SettingsError(PdkError):
 
 class ServiceUnreachable(PdkError):
     """A platform does not answer, or refuses the credentials."""
+
+
+class NotFound(PdkError):
+    """A platform does not have what was asked for."""
 
 
 class DataError(PdkError):

@@ -19,13 +19,12 @@ def examine(context: Context) -> Findings:
     try:
         context.reach(known.mldm_host, known.mldm_port)
         version = mldm.version(mldm.open_client(known))
-    except Exception as error:  # gRPC, sockets and the client each have errors of their own
-        what = error.what if isinstance(error, PdkError) else f"Pachyderm does not answer: {mldm.reason(error)}"
+    except PdkError as error:
         found = context.discovery.pachyderm()
         fix = "kubectl get services --all-namespaces | grep pach"
         if found and (found.host, found.port) != (known.mldm_host, known.mldm_port):
             fix = context.set_values(mldm_host=found.host, mldm_port=found.port)
-        yield Finding("pachyderm.reach", "broken", what, where, why, fix)
+        yield Finding("pachyderm.reach", "broken", error.what, where, why, fix)
         return
     yield Finding("pachyderm.reach", "ok", f"Pachyderm {version} answers.", where)
     try:

@@ -15,8 +15,9 @@ from google.protobuf import json_format
 from pdk_nb import cli, specs
 from pdk_nb import settings as settings_module
 from pdk_nb.platforms import mldm
+from pdk_nb.platforms.mldm import normal_form, running_spec
 from pdk_nb.settings import Secret, Settings, from_maps
-from pdk_nb.specs.diff import normal_form, running, unified
+from pdk_nb.specs.diff import unified
 from tests.support.processes import ServiceProcess
 
 PROJECT = "pdk-dogs-and-cats"
@@ -65,7 +66,7 @@ def test_every_kind_of_change_is_shown(settings: Settings, rendered: Any, kept: 
     train = rendered[0]
     info = present(settings, train)
     if kept:
-        info.details_json = json.dumps(json_format.MessageToDict(running(info)))
+        info.details_json = json.dumps(json_format.MessageToDict(running_spec(info)))
     else:
         info.details_json = ""
     edited = copy.deepcopy(train)
@@ -95,10 +96,10 @@ def test_a_pipeline_that_is_not_there_is_all_new(rendered: Any) -> None:
 
 def test_a_spec_that_cannot_be_read_back_is_taken_from_the_details(settings: Settings, rendered: Any) -> None:
     info = present(settings, rendered[0])
-    expected = normal_form(running(info))
+    expected = normal_form(running_spec(info))
     for text in ("no JSON", "[]", '{"other": 1}'):
         info.details_json = text
-        assert normal_form(running(info)) == expected
+        assert normal_form(running_spec(info)) == expected
 
 
 def test_the_command_answers_as_diff_does(

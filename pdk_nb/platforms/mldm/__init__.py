@@ -1,0 +1,69 @@
+"""Pachyderm (MLDM): projects, repos, commits, pipelines, jobs and logs, through ``python-pachyderm``.
+
+The calling convention of :mod:`pdk_nb.platforms` holds. Every call names the project: the client's short forms (tuples)
+can only mean the project ``default``.
+"""
+
+from pdk_nb.platforms.mldm._commits import (
+    commit_files,
+    commit_finished,
+    commit_of,
+    commits,
+    files,
+    find_same,
+    head,
+    next_folder,
+    read_file,
+)
+from pdk_nb.platforms.mldm._connection import connect, open_client, version
+from pdk_nb.platforms.mldm._errors import api_errors, reason
+from pdk_nb.platforms.mldm._jobs import JOB_STATES, Job, job, jobs, last_success, wait_job
+from pdk_nb.platforms.mldm._logs import log_lines
+from pdk_nb.platforms.mldm._pipelines import (
+    PipelineState,
+    ensure_pipeline,
+    images,
+    pipeline_command,
+    pipeline_info,
+    pipeline_input,
+    pipelines,
+)
+from pdk_nb.platforms.mldm._repos import Outcome, ensure_project, ensure_repo, repos
+from pdk_nb.platforms.mldm._specs import normal_form, running_spec
+
+__all__ = [
+    "JOB_STATES",
+    "Job",
+    "Outcome",
+    "PipelineState",
+    "api_errors",
+    "commit_files",
+    "commit_finished",
+    "commit_of",
+    "commits",
+    "connect",
+    "ensure_pipeline",
+    "ensure_project",
+    "ensure_repo",
+    "files",
+    "find_same",
+    "head",
+    "images",
+    "job",
+    "jobs",
+    "last_success",
+    "log_lines",
+    "next_folder",
+    "normal_form",
+    "open_client",
+    "pipeline_command",
+    "pipeline_info",
+    "pipeline_input",
+    "pipelines",
+    "read_file",
+    "reason",
+    "repos",
+    "running_spec",
+    "version",
+    "wait_job",
+]

@@ -1,0 +1,49 @@
+"""Errors of Pachyderm's client as errors of the lab."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+
+from pdk_shared.errors import NotFound, PdkError, ServiceUnreachable
+
+ADDRESS_FIX = "Compare mldm_host and mldm_port in pdk-config, and pac_token in pipeline-secret, with the cluster."
+UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAUTHENTICATED)
+# Some calls answer with status UNKNOWN for what does not exist; only their text tells.
+MISSING_TEXTS = ("not found", "does not contain")
+
+
+@contextmanager
+def api_errors(where: str, refusal: str = "", kind: type[PdkError] | None = None, fix: str = "") -> Iterator[None]:
+    """Raise an error of the lab in place of one of the client.
+
+    Args:
+        where: The object or address that is asked for.
+        refusal: What a refusal of the server means here.
+        kind: The error for a refusal. Without it, what is missing raises :class:`NotFound`.
+        fix: What to do after a refusal.
+
+    Raises:
+        ServiceUnreachable: Pachyderm does not answer, or refuses the token.
+        NotFound: There is no such thing, and no ``kind`` is given.
+    """
+    try:
+        yield
+    except (grpc.RpcError, ConnectionError) as error:
+        text = reason(error)
+        code = error.code() if isinstance(error, grpc.RpcError) and callable(getattr(error, "code", None)) else None
+        if kind is not None and code not in UNREACHABLE:
+            raise kind(f"{refusal}: {text}", where=where, fix=fix) from error
+        if code == grpc.StatusCode.NOT_FOUND or any(part in text for part in MISSING_TEXTS):
+            raise NotFound(f"Pachyderm has no such thing: {text}", where=where) from error
+        raise ServiceUnreachable(
+            f"Pachyderm does not answer as it should: {text}", where=where, fix=ADDRESS_FIX
+        ) from error
+
+
+def reason(error: Exception) -> str:
+    """The server's own text of an error."""
+    details = getattr(error, "details", None)
+    return str(details() if callable(details) else error)

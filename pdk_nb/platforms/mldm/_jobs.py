@@ -1,0 +1,134 @@
+"""Pachyderm's jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timezone
+
+import python_pachyderm
+from python_pachyderm.proto.v2.pps import pps_pb2
+
+from pdk_nb.platforms.mldm._errors import api_errors
+from pdk_nb.platforms.mldm._logs import log_lines
+from pdk_nb.platforms.waiting import wait
+from pdk_shared.errors import NotFound, TrainingError
+
+ENDED = frozenset({"FAILURE", "SUCCESS", "KILLED", "UNRUNNABLE"})
+JOB_STATES = {value: name.removeprefix("JOB_") for name, value in pps_pb2.JobState.items()}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of one pipeline.
+
+    Attributes:
+        id: The job's id, which is the commit set's id everywhere.
+        state: ``CREATED``, ``STARTING``, ``RUNNING``, ``FINISHING``, ``SUCCESS``, ``FAILURE``, ``KILLED`` …
+        reason: Why it failed or waits; empty when there is nothing to say.
+        seconds: How long it has run, or ran.
+        started: When it began, in seconds since the epoch; 0 before.
+        finished: When it ended; 0 before.
+    """
+
+    id: str
+    pipeline: str
+    state: str
+    reason: str
+    seconds: float
+    started: float = 0.0
+    finished: float = 0.0
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state in ENDED
+
+
+def job(client: python_pachyderm.Client, project: str, pipeline: str, id: str) -> Job | None:
+    """A job by its id, which is its commit's; None while it does not exist."""
+    info = None
+    with contextlib.suppress(NotFound), api_errors(f"{project}/{pipeline}@{id}"):
+        info = next(iter(client.inspect_job(id, pipeline, project_name=project)))
+    if info is None:
+        return None
+    started = info.started.ToDatetime(timezone.utc).timestamp() if info.HasField("started") else 0.0
+    finished = info.finished.ToDatetime(timezone.utc).timestamp() if info.HasField("finished") else 0.0
+    seconds = max(0.0, (finished or time.time()) - started) if started else 0.0
+    return Job(id, pipeline, JOB_STATES.get(info.state, str(info.state)), info.reason, seconds, started, finished)
+
+
+def _list(client: python_pachyderm.Client, project: str, pipeline: str) -> list[pps_pb2.JobInfo]:
+    with api_errors(f"pipeline {project}/{pipeline}"):
+        return list(client.list_job(pipeline, project_name=project))
+
+
+def jobs(client: python_pachyderm.Client, project: str, pipeline: str) -> list[str]:
+    """Ids of a pipeline's jobs, newest first."""
+    return [info.job.id for info in _list(client, project, pipeline)]
+
+
+def last_success(client: python_pachyderm.Client, project: str, pipeline: str) -> str:
+    """Id of the newest job whose own code has run and succeeded; empty when none has.
+
+    A job over an empty commit succeeds without starting any code.
+    """
+    succeeded = (
+        info for info in _list(client, project, pipeline) if info.state == pps_pb2.JOB_SUCCESS and info.data_processed
+    )
+    return next((str(info.job.id) for info in succeeded), "")
+
+
+def wait_job(
+    client: python_pachyderm.Client,
+    project: str,
+    pipeline: str,
+    id: str,
+    *,
+    timeout: float,
+    interval: float = 0.3,
+    progress: Callable[[Job | None], None] | None = None,
+) -> Job:
+    """Wait until a job has ended.
+
+    Args:
+        client: A client.
+        project: The pipeline's project.
+        pipeline: The pipeline.
+        id: The job.
+        timeout: Seconds.
+        interval: Seconds between two looks.
+        progress: Called at every look; with None while the job does not exist.
+
+    Raises:
+        TrainingError: It failed, or did not end in time; the message has the end of its log.
+    """
+    where = f"{project}/{pipeline}@{id}"
+
+    def late(found: Job | None) -> TrainingError:
+        state = found.state if found else "not created"
+        return TrainingError(
+            f"The job did not end within {timeout:.0f} s; it is {state}. {found.reason if found else ''}".strip(),
+            where=where,
+            fix=f"pachctl logs --project {project} --pipeline {pipeline}",
+        )
+
+    found = wait(
+        lambda: job(client, project, pipeline, id),
+        lambda found: found is not None and found.ended,
+        timeout=timeout,
+        reason=late,
+        interval=interval,
+        progress=progress,
+    )
+    assert found is not None
+    if found.state != "SUCCESS":
+        tail = "\n".join(log_lines(client, project, pipeline, id)[-15:])
+        raise TrainingError(
+            f"The job ended as {found.state}: {found.reason}\n{tail}".rstrip(),
+            where=where,
+            fix="Fix what the log names, then commit again or update the pipeline with --reprocess.",
+        )
+    return found
