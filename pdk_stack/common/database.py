@@ -87,9 +87,7 @@ class Database:
         StackError: Another release wrote the file.
     """
 
-    def __init__(
-        self, path: Path, schema: Schema, *, survives_power_loss: bool = True, log_pages: int = 1000
-    ) -> None:
+    def __init__(self, path: Path, schema: Schema, *, survives_power_loss: bool = True, log_pages: int = 1000) -> None:
         self.path = path
         self.bell = Bell()
         self.lock = threading.RLock()

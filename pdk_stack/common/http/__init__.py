@@ -1,0 +1,1 @@
+"""HTTP, once for all ports: uvicorn serves, Starlette frames, ``limits`` says what each port grants."""

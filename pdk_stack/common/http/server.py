@@ -1,0 +1,162 @@
+"""The one HTTP server of the stack: uvicorn on a loopback socket, in a thread of its own.
+
+What every port has: deadlines for heads and bodies, limits on sizes and connections (``limits``), authentication before
+the body (``exchange``), TLS handshakes beside each other and not in the accept loop, and a pause before the next accept
+when descriptors run out (asyncio's ``ACCEPT_RETRY_DELAY``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from pathlib import Path
+
+import anyio
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from pdk_shared.errors import StackError
+from pdk_stack.common.http.guard import Guards
+from pdk_stack.common.http.limits import Limits
+from pdk_stack.common.polling import poll
+from pdk_stack.common.service import LOOPBACK
+
+__all__ = ["Server", "listen"]
+
+BACKLOG = 256
+#: Clients of a server that was killed may hold its port for a moment.
+BIND_SECONDS = 3.0
+#: How long a stop lets answers under way end by themselves; longer than the longest wait between two looks at ``gone``.
+STOP_SECONDS = 2.0
+
+
+class Server:
+    """Answers HTTP on one loopback port.
+
+    Args:
+        name: Service and listener, for the log.
+        port: The port; 0 lets the system choose.
+        limits: What the port grants.
+        certificate: PEM file of the TLS certificate; plain HTTP when None.
+        key: PEM file of its key.
+
+    Attributes:
+        port: The port that it has.
+        closing: Whether it is about to stop; answers that wait look at it.
+
+    Raises:
+        StackError: The port is taken.
+    """
+
+    def __init__(
+        self, name: str, port: int, limits: Limits, certificate: Path | None = None, key: Path | None = None
+    ) -> None:
+        self.name = name
+        self.limits = limits
+        self._tls = (certificate, key)
+        self._socket = listen(name, port)
+        self.port = int(self._socket.getsockname()[1])
+        self._closing = threading.Event()
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def closing(self) -> bool:
+        """Whether the server is about to stop."""
+        return self._closing.is_set()
+
+    def start(self, app: ASGIApp) -> None:
+        """Answer; connections that came since the port was bound have been queued by the socket."""
+        guards = Guards(self.limits, HttpToolsProtocol)
+        certificate, key = self._tls
+        config = uvicorn.Config(
+            self._called(app, guards),
+            interface="asgi3",
+            http=guards,  # type: ignore[arg-type]
+            ws="none",
+            lifespan="off",
+            loop="asyncio",
+            proxy_headers=False,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            backlog=BACKLOG,
+            limit_concurrency=self.limits.connections,
+            timeout_keep_alive=self.limits.keep_alive_seconds,
+            ssl_certfile=str(certificate) if certificate else None,
+            ssl_keyfile=str(key) if key else None,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name=self.name, daemon=True)
+        self._thread.start()
+
+    def _called(self, app: ASGIApp, guards: Guards) -> ASGIApp:
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            limiter = anyio.to_thread.current_default_thread_limiter()
+            if limiter.total_tokens != self.limits.threads:
+                limiter.total_tokens = self.limits.threads
+            guards.call_began(scope["client"])
+            try:
+                await app(scope, receive, send)
+            except (ConnectionError, asyncio.CancelledError):
+                raise
+            except Exception:
+                # uvicorn breaks the connection; the cause is in the log once, here.
+                logging.getLogger(f"pdk_stack.{self.name}").exception("%s %s", scope["method"], scope["path"])
+                raise
+            finally:
+                guards.call_ended(scope["client"])
+
+        return application
+
+    def stop(self) -> None:
+        """Stop answering; who reads an endless answer is cut off."""
+        self._closing.set()
+        if self._server is None or self._thread is None:
+            self._socket.close()
+            return
+        # It calls every answer that is cut off here an error.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        self._server.should_exit = True
+        self._thread.join(STOP_SECONDS)
+        self._server.force_exit = True
+        self._thread.join(STOP_SECONDS)
+
+
+def listen(name: str, port: int) -> socket.socket:
+    """A listening socket on loopback.
+
+    Args:
+        name: Service and listener, for the error.
+        port: The port; 0 lets the system choose.
+
+    Raises:
+        StackError: The port is taken.
+    """
+
+    failure: list[OSError] = []
+
+    def bind() -> socket.socket | None:
+        listening = socket.socket()
+        # A later start may use the same port while old connections are closing.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((LOOPBACK, port))
+            listening.listen(BACKLOG)
+        except OSError as error:
+            listening.close()
+            failure.append(error)
+            return None
+        return listening
+
+    found = poll(bind, BIND_SECONDS if port else 0, 0.1)
+    if found is not None:
+        return found
+    raise StackError(
+        f"Port {port} of {name} cannot be used: {failure[-1]}",
+        where=f"{LOOPBACK}:{port}",
+        fix=f"Leave --{name.rsplit('.', 1)[-1]}-port out to use a free port, or stop the other program.",
+    )

@@ -1,0 +1,201 @@
+"""The one HTTP way: order of authentication and body, limits, deadlines, streams, TLS."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from starlette.responses import Response
+
+from pdk_shared.errors import StackError
+from pdk_stack.common.errors import Code, Refusal
+from pdk_stack.common.http.exchange import Exchange, endpoint, stream
+from pdk_stack.common.http.limits import Limits
+from pdk_stack.common.http.server import Server
+
+LIMITS = Limits(head_seconds=0.6, body_seconds=0.6, body_bytes=3 << 20, connections=40, threads=8)
+TOKEN = {"authorization": "Bearer right"}
+
+
+class Application:
+    """Answers with what it was asked; notes what happened."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.left = threading.Event()
+
+    def authenticate(self, exchange: Exchange) -> None:
+        if exchange.headers.get("authorization") != "Bearer right":
+            raise Refusal("who are you?", Code.UNAUTHENTICATED)
+        exchange.user = "somebody"
+
+    def answer(self, exchange: Exchange) -> Response:
+        self.calls.append(exchange.path)
+        if exchange.path == "/stream":
+            return stream(self.endless(exchange), headers={"content-type": "text/plain"})
+        if exchange.path == "/broken":
+            return stream(self.broken())
+        if exchange.path == "/wait":
+            while not exchange.gone():
+                time.sleep(0.01)
+            self.left.set()
+        size = sum(len(piece) for piece in exchange.pieces())
+        return Response(json.dumps({"path": exchange.path, "query": exchange.query, "bytes": size}))
+
+    def endless(self, exchange: Exchange) -> Iterator[bytes]:
+        try:
+            while not exchange.gone():
+                yield b"more "
+                time.sleep(0.01)
+        finally:
+            self.left.set()
+
+    def broken(self) -> Iterator[bytes]:
+        yield b"half"
+        raise ValueError("the rest is lost")
+
+    def refuse(self, exchange: Exchange, error: Exception) -> Response:
+        return Response(str(error), error.http_status if isinstance(error, Refusal) else 500)
+
+
+@pytest.fixture(params=[None, 65536], ids=["whole bodies", "bodies read ahead"])
+def served(request: pytest.FixtureRequest) -> Iterator[tuple[Server, Application]]:
+    limits = Limits(**{**vars(LIMITS), "body_ahead": request.param})
+    app, server = Application(), Server("test.http", 0, limits)
+    server.start(endpoint(app.authenticate, app.answer, app.refuse, limits, server.closing))
+    yield server, app
+    server.stop()
+
+
+def client(server: Server, **options: Any) -> httpx.Client:
+    return httpx.Client(base_url=f"http://127.0.0.1:{server.port}", headers=TOKEN, timeout=10, **options)
+
+
+def connect(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=5)
+
+
+def test_a_call_sees_path_and_query_as_they_were_sent(served: tuple[Server, Application]) -> None:
+    with client(served[0]) as http:
+        got = http.post("/a%2Fb?c=%20d", content=b"x" * 300_000).json()
+    assert got == {"path": "/a%2Fb", "query": "c=%20d", "bytes": 300_000}
+
+
+def test_many_requests_share_a_connection(served: tuple[Server, Application]) -> None:
+    with client(served[0], limits=httpx.Limits(max_connections=1)) as http:
+        assert [http.post("/x", content=b"y" * size).json()["bytes"] for size in (0, 1, 70_000, 5)] == [0, 1, 70_000, 5]
+
+
+def test_without_a_token_no_body_is_read(served: tuple[Server, Application]) -> None:
+    server, app = served
+    with connect(server) as raw:
+        raw.sendall(b"POST /x HTTP/1.1\r\nhost: h\r\ncontent-length: 2000000000\r\n\r\n")
+        # Not one byte of the body is sent, and the answer is there long before the body's deadline.
+        assert raw.recv(100).startswith(b"HTTP/1.1 401")
+    assert not app.calls
+
+
+def test_a_refused_body_leaves_the_connection_usable(served: tuple[Server, Application]) -> None:
+    with client(served[0], limits=httpx.Limits(max_connections=1)) as http:
+        assert http.post("/x", content=b"y" * 100_000, headers={"authorization": "no"}).status_code == 401
+        assert http.post("/x", content=b"z").json()["bytes"] == 1
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_too_large_a_body_is_refused(served: tuple[Server, Application], chunked: bool) -> None:
+    content: Any = (b"x" * 65536 for _ in range(60)) if chunked else b"x" * (4 << 20)
+    with client(served[0]) as http:
+        # The server closes before the client has sent all; not every client reads the answer then.
+        with contextlib.suppress(httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
+            assert http.post("/x", content=content).status_code == 413
+        assert http.get("/still").status_code == 200
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /x HTTP/1.1\r\nhost: h\r\n"])
+def test_a_silent_client_is_sent_away(served: tuple[Server, Application], sent: bytes) -> None:
+    with connect(served[0]) as raw:
+        raw.sendall(sent)
+        assert raw.recv(100).startswith(b"HTTP/1.1 408")
+        assert raw.recv(100) == b""
+
+
+def test_a_half_sent_body_is_given_up(served: tuple[Server, Application]) -> None:
+    with connect(served[0]) as raw:
+        raw.sendall(b"POST /x HTTP/1.1\r\nauthorization: Bearer right\r\ncontent-length: 500000\r\n\r\nabc")
+        assert raw.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def test_a_second_half_sent_head_is_given_up(served: tuple[Server, Application]) -> None:
+    with connect(served[0]) as raw:
+        raw.sendall(b"GET /x HTTP/1.1\r\nauthorization: Bearer right\r\n\r\n")
+        got = b""
+        while not got.endswith(b"}"):
+            got += raw.recv(1000)
+        assert got.startswith(b"HTTP/1.1 200")
+        raw.sendall(b"GET /x HT")
+        assert raw.recv(1000).startswith(b"HTTP/1.1 408")
+
+
+def test_an_endless_head_is_refused(served: tuple[Server, Application]) -> None:
+    with connect(served[0]) as raw:
+        raw.sendall(b"GET /x HTTP/1.1\r\nx: " + b"y" * 200_000)
+        assert raw.recv(100).startswith(b"HTTP/1.1 431")
+
+
+def test_silent_clients_keep_nobody_waiting(served: tuple[Server, Application]) -> None:
+    silent = [connect(served[0]) for _ in range(30)]
+    try:
+        with client(served[0]) as http:
+            assert http.get("/x").status_code == 200
+    finally:
+        for each in silent:
+            each.close()
+
+
+def test_a_call_notices_that_its_client_left(served: tuple[Server, Application]) -> None:
+    server, app = served
+    with connect(server) as raw:
+        raw.sendall(b"GET /wait HTTP/1.1\r\nauthorization: Bearer right\r\n\r\n")
+        time.sleep(0.1)
+    assert app.left.wait(3)
+
+
+def test_a_stream_ends_when_its_reader_leaves(served: tuple[Server, Application]) -> None:
+    server, app = served
+    with client(server) as http, http.stream("GET", "/stream") as reply:
+        assert next(reply.iter_raw()).startswith(b"more")
+    assert app.left.wait(3)
+
+
+def test_a_broken_stream_does_not_look_whole(served: tuple[Server, Application]) -> None:
+    with client(served[0]) as http, pytest.raises(httpx.RemoteProtocolError):
+        http.get("/broken")
+
+
+def test_streams_end_with_the_server() -> None:
+    app, server = Application(), Server("test.http", 0, LIMITS)
+    server.start(endpoint(app.authenticate, app.answer, app.refuse, LIMITS, server.closing))
+    with client(server) as http, http.stream("GET", "/stream") as reply:
+        pieces = reply.iter_raw()
+        next(pieces)
+        started = time.monotonic()
+        server.stop()
+        assert time.monotonic() - started < 4
+        assert app.left.wait(1)
+
+
+def test_a_taken_port_is_named() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(StackError, match=f"Port {port} of test.http") as caught:
+            Server("test.http", port, LIMITS)
+    assert "--http-port" in str(caught.value)
