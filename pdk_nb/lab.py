@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pdk_nb.chapters.data import Arrival
     from pdk_nb.chapters.prediction import Evaluation
     from pdk_nb.chapters.training import Trail
-    from pdk_nb.display.drawings import Drawing
+    from pdk_nb.display.diagrams import Drawing
     from pdk_nb.display.tables import Note, Table
     from pdk_nb.doctor import Report
     from pdk_nb.lineage import Chain

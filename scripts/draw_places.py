@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pdk_nb.display.drawings import Drawing, Edge, Graph, Node
+from pdk_nb.display.diagrams import Drawing, Edge, Graph, Node
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks" / "images"
 LANES = ("Pachyderm", "Determined", "KServe")

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pdk_nb.display.drawings import Bar, Drawing, Edge, Graph, Node, Timeline
+from pdk_nb.display.diagrams import Drawing, Edge, Graph, Node, Timeline, TimelineBar
 from pdk_nb.display.tables import Note
 from pdk_nb.platforms import mlde, mldm, serving
 from pdk_nb.platforms.mldm import Job
@@ -198,7 +198,7 @@ def timeline(session: Session, commit: str) -> Timeline:
     bars = []
     finished = mldm.commit_finished(client, mldm.commit_of(names.project, names.data_repo, id=commit))
     if finished:
-        bars.append(Bar("commit", finished, moment=True))
+        bars.append(TimelineBar("commit", finished, moment=True))
     train = mldm.job(client, names.project, names.train_pipeline, commit)
     bars += _job_bar("train job", train)
     experiment = mlde.experiment_for_job(session.determined, commit)
@@ -206,25 +206,25 @@ def timeline(session: Session, commit: str) -> Timeline:
         start, end, state = mlde.experiment_times(session.determined, experiment.id)
         shown = {"COMPLETED": "done", "ERROR": "failed", "CANCELED": "failed"}.get(state, "running")
         if start:
-            bars.append(Bar(f"experiment {experiment.id}", start, end or None, shown))
+            bars.append(TimelineBar(f"experiment {experiment.id}", start, end or None, shown))
     version = mlde.version_for_commit(session.determined, names.model, commit)
     reported = getattr(version.checkpoint, "report_time", None) if version and version.checkpoint else None
     if reported:
-        bars.append(Bar("best checkpoint", mlde.moment(reported), moment=True))
+        bars.append(TimelineBar("best checkpoint", mlde.moment(reported), moment=True))
     deploy = mldm.job(client, names.project, names.deploy_pipeline, commit)
     bars += [*_job_bar("deploy job", deploy), *_ready_bar(service(session), commit, deploy)]
     return Timeline(bars, f"The way of commit {commit[:12]}…", time.time())
 
 
-def _ready_bar(found: ServiceStatus | None, commit: str, deploy: Job | None) -> list[Bar]:
+def _ready_bar(found: ServiceStatus | None, commit: str, deploy: Job | None) -> list[TimelineBar]:
     """The moment when the service was ready with a commit's model; a roll back long after belongs to another story."""
     if found is None or not found.ready or found.version != commit or found.changed is None or deploy is None:
         return []
     ready = found.changed.timestamp()
-    return [Bar("service ready", ready, moment=True)] if 0 <= ready - deploy.started < READY_S else []
+    return [TimelineBar("service ready", ready, moment=True)] if 0 <= ready - deploy.started < READY_S else []
 
 
-def _job_bar(name: str, job: Job | None) -> list[Bar]:
+def _job_bar(name: str, job: Job | None) -> list[TimelineBar]:
     if job is None or not job.started:
         return []
-    return [Bar(name, job.started, job.finished or None, JOB_STATES.get(job.state, "running"))]
+    return [TimelineBar(name, job.started, job.finished or None, JOB_STATES.get(job.state, "running"))]

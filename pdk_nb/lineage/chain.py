@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdk_nb.display.drawings import Drawing, Edge, Graph, Node
+from pdk_nb.display.diagrams import Drawing, Edge, Graph, Node
 from pdk_nb.display.tables import Table
 
 # From the data to the answer: kind of station, its place in the picture (column, row).

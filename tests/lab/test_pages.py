@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from pdk_nb.display.drawings import Graph, Node
+from pdk_nb.display.diagrams import Graph, Node
 from pdk_nb.run.pages import gallery, page
 from pdk_shared.errors import UsageError
 

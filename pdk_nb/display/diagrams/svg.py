@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+State = Literal["done", "running", "failed", "missing", "waiting"]
 # Okabe and Ito's palette ("Color Universal Design", 2008), a little lighter so that it is clear on dark pages too.
-COLOURS = {
+COLOURS: dict[State, str] = {
     "done": "#009e73",
     "running": "#2b8fd0",
     "failed": "#d55e00",
@@ -15,7 +16,7 @@ COLOURS = {
     "waiting": "#8a8a8a",
 }
 # The state's sign, within a circle of radius 7: colour is never the only difference.
-SIGNS = {
+SIGNS: dict[State, str] = {
     "done": "M-3.4 0.2L-1 2.8L3.6 -2.6",
     "running": "M-2 -3.4L3.4 0L-2 3.4Z",
     "failed": "M-2.8 -2.8L2.8 2.8M-2.8 2.8L2.8 -2.8",
@@ -85,7 +86,7 @@ def text(
     )
 
 
-def badge(x: float, y: float, state: str) -> str:
+def badge(x: float, y: float, state: State) -> str:
     """The sign of a state in a filled circle."""
     colour, sign = COLOURS[state], SIGNS[state]
     fill = "#fff" if state == "running" else "none"

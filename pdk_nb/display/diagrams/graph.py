@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pdk_nb.display.drawings.svg import COLOURS, Drawing, badge, shorten, text
+from pdk_nb.display.diagrams.svg import COLOURS, Drawing, State, badge, shorten, text
 
 BOX_WIDTH, BOX_HEIGHT, LOW_BOX_HEIGHT = 152.0, 58.0, 32.0
 GAP_X, GAP_Y = 22.0, 20.0
@@ -31,7 +31,7 @@ class Node:
     key: str
     kind: str
     name: str
-    state: str = "waiting"
+    state: State = "waiting"
     note: str = ""
     column: int = 0
     row: int = 0
@@ -44,7 +44,7 @@ class Edge:
 
     start: str
     end: str
-    state: str = "waiting"
+    state: State = "waiting"
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def box(place: tuple[float, float], node: Node, tall: float) -> str:
     return f"<g>{''.join(parts)}</g>"
 
 
-def arrow(start: tuple[float, float], end: tuple[float, float], state: str, tall: float) -> str:
+def arrow(start: tuple[float, float], end: tuple[float, float], state: State, tall: float) -> str:
     """An arrow from one box to another: sideways where it can, else downward or upward."""
     colour = "currentColor" if state == "waiting" else COLOURS[state]
     opacity = ' opacity="0.5"' if state == "waiting" else ""

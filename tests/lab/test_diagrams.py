@@ -6,9 +6,9 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from pdk_nb.display.drawings import Bar, Drawing, Edge, Graph, Node, Timeline
-from pdk_nb.display.drawings.graph import BOX_WIDTH
-from pdk_nb.display.drawings.svg import COLOURS, SIGNS, shorten
+from pdk_nb.display.diagrams import Drawing, Edge, Graph, Node, Timeline, TimelineBar
+from pdk_nb.display.diagrams.graph import BOX_WIDTH
+from pdk_nb.display.diagrams.svg import COLOURS, SIGNS, shorten
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -65,7 +65,11 @@ def test_in_a_page_it_takes_the_pages_colours_and_asks_nothing_from_outside() ->
 
 
 def test_a_timeline_has_a_bar_for_each_thing_to_scale() -> None:
-    bars = [Bar("commit", 100.0, moment=True), Bar("job", 100.0, 120.0), Bar("service", 120.0, None, "running")]
+    bars = [
+        TimelineBar("commit", 100.0, moment=True),
+        TimelineBar("job", 100.0, 120.0),
+        TimelineBar("service", 120.0, None, "running"),
+    ]
     line = Timeline(bars, "The way", now=130.0)
     assert "job from 0 s to 20 s" in line.description()
     assert "service from 20 s to 30 s" in line.description()

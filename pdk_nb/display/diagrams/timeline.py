@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pdk_nb.display.drawings.svg import COLOURS, Drawing, badge, shorten, text
+from pdk_nb.display.diagrams.svg import COLOURS, Drawing, State, badge, shorten, text
 
 LABEL_WIDTH, PLOT_WIDTH = 190.0, 560.0
 ROW_HEIGHT, MARGIN = 26.0, 10.0
@@ -14,7 +14,7 @@ STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 
 
 @dataclass(frozen=True)
-class Bar:
+class TimelineBar:
     """One line of a timeline.
 
     Attributes:
@@ -28,7 +28,7 @@ class Bar:
     name: str
     start: float
     end: float | None = None
-    state: str = "done"
+    state: State = "done"
     moment: bool = False
 
 
@@ -42,11 +42,11 @@ class Timeline:
         now: The present in seconds since the epoch, where running bars end.
     """
 
-    bars: Sequence[Bar]
+    bars: Sequence[TimelineBar]
     title: str = ""
     now: float = 0.0
 
-    def _end(self, bar: Bar) -> float:
+    def _end(self, bar: TimelineBar) -> float:
         if bar.moment:
             return bar.start
         return max(bar.start, self.now if bar.end is None else bar.end)

@@ -1,0 +1,9 @@
+"""Graphs and timelines as SVG: sharp at every size, offline, and in the colors of the page that they stand on."""
+
+from __future__ import annotations
+
+from pdk_nb.display.diagrams.graph import Edge, Graph, Node
+from pdk_nb.display.diagrams.svg import Drawing, State
+from pdk_nb.display.diagrams.timeline import Timeline, TimelineBar
+
+__all__ = ["Drawing", "Edge", "Graph", "Node", "State", "Timeline", "TimelineBar"]

@@ -1,0 +1,175 @@
+"""Shows a journey while its jobs run: what is waited for, the graph, the curve and the log, all updated in place."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+from pdk_nb.display import charts
+from pdk_nb.display.progress import Area, Lines, Progress
+from pdk_nb.journey.graph import graph
+from pdk_nb.journey.model import Experiment, Journey
+from pdk_nb.journey.reading import read
+from pdk_nb.platforms import mlde, mldm
+from pdk_nb.platforms.mldm import Job
+
+if TYPE_CHECKING:
+    from pdk_nb.session import Session
+
+__all__ = ["curve_points", "follow_deployment", "follow_training"]
+
+REDRAW_S = 1.0
+CURVE_S = 2.5
+LOG_LINES = 8
+# What the master puts before a trial's words: time, container, rank, level, process.
+LOG_HEAD = re.compile(r"^\[\S+T(\d\d:\d\d:\d\d)\S*\][^|]*\|\| (?:\w+: )?(?:\[\d+\] )?")
+CURVES = {"training": ("loss",), "validation": ("accuracy",)}
+
+
+def follow_training(session: Session, commit: str, timeout: float) -> Journey:
+    """Watch the train job of a commit until it ends; the last pictures stay in the notebook.
+
+    Args:
+        session: The session.
+        commit: The commit's id.
+        timeout: Seconds to wait.
+
+    Returns:
+        The journey at the end of the job.
+
+    Raises:
+        TrainingError: The job failed or did not end in time.
+    """
+    names = session.names
+    with Progress(f"Waiting for the train job of {commit[:12]}…") as progress:
+        watch = _TrainingWatch(session, commit, progress)
+        job = mldm.wait_job(
+            session.pachyderm, names.project, names.train_pipeline, commit, timeout=timeout, progress=watch.look
+        )
+        journey = watch.draw()
+        progress.end(f"The train job succeeded after {job.seconds:.0f} s.")
+    return journey
+
+
+def follow_deployment(session: Session, commit: str, timeout: float) -> None:
+    """Watch the deploy job of a commit until it ends; the graph takes color meanwhile.
+
+    Args:
+        session: The session.
+        commit: The commit's id.
+        timeout: Seconds to wait.
+
+    Raises:
+        TrainingError: The job failed or did not end in time.
+    """
+    names = session.names
+    with Progress(f"Waiting for the deploy job of {commit[:12]}…") as progress:
+        watch = _DeploymentWatch(session, commit, progress)
+        job = mldm.wait_job(
+            session.pachyderm, names.project, names.deploy_pipeline, commit, timeout=timeout, progress=watch.look
+        )
+        watch.draw()
+        progress.end(f"The deploy job succeeded after {job.seconds:.0f} s.")
+
+
+class _Watch:
+    """Draws a journey again and again, but not more often than a reader can follow."""
+
+    def __init__(self, session: Session, commit: str, progress: Progress) -> None:
+        self.session = session
+        self.commit = commit
+        self.progress = progress
+        self.drawn_at = 0.0
+        self.graph = Area()
+
+    def look(self, job: Job | None) -> None:
+        """Called at each look at the job: now and then, draws the whole journey."""
+        if time.monotonic() - self.drawn_at > REDRAW_S:
+            self.draw()
+
+    def draw(self) -> Journey:
+        """Bring everything that is shown up to date."""
+        journey = read(self.session, self.commit)
+        self.tell(journey)
+        self.graph.show(graph(journey).draw())
+        self.draw_more(journey)
+        self.drawn_at = time.monotonic()
+        return journey
+
+    def tell(self, journey: Journey) -> None:
+        """Say above the graph how far the journey is."""
+
+    def draw_more(self, journey: Journey) -> None:
+        """Show further things below the graph."""
+
+
+class _DeploymentWatch(_Watch):
+    def look(self, job: Job | None) -> None:
+        """Tell the job's state at every look."""
+        self.progress.say(f"the job is {job.state.lower()}" if job else "the train job's output is not there yet")
+        super().look(job)
+
+
+class _TrainingWatch(_Watch):
+    def __init__(self, session: Session, commit: str, progress: Progress) -> None:
+        super().__init__(session, commit, progress)
+        self.points = -1
+        self.curve_at = 0.0
+        self.curve, self.log = Area(), Area()
+
+    def tell(self, journey: Journey) -> None:
+        """Tell the experiment's progress."""
+        self.progress.say(*_training_step(journey))
+
+    def draw_more(self, journey: Journey) -> None:
+        """Bring the curve and the log up to date."""
+        found = journey.experiment
+        if found is not None and found.progress.trial:
+            self._draw_curve(found)
+            trial = found.progress.trial
+            lines = mlde.tail_logs(self.session.determined, trial, LOG_LINES)
+            self.log.show(Lines(f"log of trial {trial}", [LOG_HEAD.sub(r"\1 ", line) for line in lines]))
+
+    def _draw_curve(self, experiment: Experiment) -> None:
+        trial = experiment.progress.trial
+        points = curve_points(self.session, trial)
+        # Drawing takes a quarter of a second of a core that the trial needs as well.
+        due = experiment.progress.finished or time.monotonic() - self.curve_at > CURVE_S
+        if len(points) != self.points and due:
+            self.points = len(points)
+            self.curve_at = time.monotonic()
+            self.curve.show(charts.curve(points, f"experiment {experiment.id}, trial {trial}"))
+
+
+def _training_step(journey: Journey) -> tuple[str, float | None]:
+    """What happens now, in words, and how much of it is done (0 to 1; None when nobody can know)."""
+    if journey.train.job is None:
+        return "no job yet", None
+    found = journey.experiment
+    if found is None:
+        return f"job {journey.train.job.state.lower()}, it fetches and checks the code", None
+    now = found.progress
+    if now.state == "COMPLETED":
+        return "the experiment is done; its best checkpoint is being registered", None
+    if not now.batches:
+        return f"experiment {found.id} is {now.state.lower()}: the trial starts", None
+    return f"experiment {found.id}: {now.batches} batches, {now.fraction:.0%}", now.fraction
+
+
+def curve_points(session: Session, trial: int) -> list[tuple[int, str, float]]:
+    """Loss and accuracy of a trial.
+
+    Args:
+        session: The session.
+        trial: Determined's number.
+
+    Returns:
+        Batches, name of the metric, value; in the order of batches.
+    """
+    points = []
+    for point in mlde.metrics(session.determined, trial):
+        for name in CURVES.get(point.group, ()):
+            if isinstance(point.values.get(name), (int, float)):
+                points.append((point.batches, f"{point.group} {name}", float(point.values[name])))
+    return points
