@@ -337,7 +337,7 @@ def _wait(client: Determined, number: int, config: Mapping[str, Any], timeout_mi
         log.info("experiment %d: %s%s%s (%.0f s)", number, now.state, batches, metric, time.monotonic() - started)
 
     with _cancel_when_told_to_stop(client, number):
-        end = mlde.wait(client, number, timeout=timeout_min * 60 or None, on_progress=tell)
+        end = mlde.wait_experiment(client, number, timeout=timeout_min * 60 or None, progress=tell)
     lines = _trial_log(client, end.trial)
     for line in lines:
         if "pdk.data" in line or "pdk.trial" in line:

@@ -307,7 +307,7 @@ def test_a_stopped_job_cancels_its_experiment(world, first):
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 143, output
-    assert mlde.wait(world.client, found.id, timeout=60).state == "CANCELED"
+    assert mlde.wait_experiment(world.client, found.id, timeout=60).state == "CANCELED"
 
 
 def test_models_are_found_by_their_exact_name(world, first):

@@ -1,0 +1,60 @@
+"""Determined (MLDE): workspaces, pools, experiments, metrics, logs, checkpoints and the model registry.
+
+Thin functions over the official client. Where the client's own lookups are loose (names match by substring) or slow
+(waiting polls every five seconds), these are exact and quick. The calling convention of :mod:`pdk_nb.platforms` holds.
+"""
+
+from pdk_nb.platforms.mlde._checkpoints import best_checkpoint, download
+from pdk_nb.platforms.mlde._connection import check_login, connect, session
+from pdk_nb.platforms.mlde._errors import api_errors
+from pdk_nb.platforms.mlde._experiments import (
+    TERMINAL,
+    Progress,
+    Times,
+    create_experiment,
+    experiment_for_job,
+    experiment_path,
+    experiment_times,
+    experiments_for_job,
+    moment,
+    progress,
+)
+from pdk_nb.platforms.mlde._pools import Pool, choose_pool, pools
+from pdk_nb.platforms.mlde._projects import check_project, ensure_project, ensure_workspace
+from pdk_nb.platforms.mlde._registry import ensure_model, find_model, register, version_for_commit, versions
+from pdk_nb.platforms.mlde._reports import MetricPoint, metrics, tail_logs
+from pdk_nb.platforms.mlde._waiting import wait_experiment
+
+__all__ = [
+    "best_checkpoint",
+    "download",
+    "check_login",
+    "connect",
+    "session",
+    "api_errors",
+    "TERMINAL",
+    "Progress",
+    "Times",
+    "create_experiment",
+    "experiment_for_job",
+    "experiment_path",
+    "experiment_times",
+    "experiments_for_job",
+    "moment",
+    "progress",
+    "Pool",
+    "choose_pool",
+    "pools",
+    "check_project",
+    "ensure_project",
+    "ensure_workspace",
+    "ensure_model",
+    "find_model",
+    "register",
+    "version_for_commit",
+    "versions",
+    "MetricPoint",
+    "metrics",
+    "tail_logs",
+    "wait_experiment",
+]

@@ -1,0 +1,83 @@
+"""Connecting to Determined's master."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pdk_nb.platforms.mlde._errors import api_errors, client_errors
+from pdk_shared.errors import ServiceUnreachable
+
+if TYPE_CHECKING:
+    from determined.common.experimental.determined import Determined
+
+
+@contextmanager
+def _login_errors(master: str, user: str) -> Iterator[None]:
+    errors = client_errors()
+    fix = "check mlde_host and mlde_port in pdk-config, and that this machine reaches them"
+    with api_errors(master, fix=fix):
+        try:
+            yield
+        except (errors.UnauthenticatedException, errors.ForbiddenException) as error:
+            raise ServiceUnreachable(
+                f"Determined refuses the log-in of {user!r}",
+                where=master,
+                fix="check det_user and det_password in pipeline-secret",
+            ) from error
+        except ValueError as error:
+            raise ServiceUnreachable(f"Determined does not answer: {error}", where=master, fix=fix) from error
+
+
+def connect(master: str, user: str, password: str) -> Determined:
+    """Log in.
+
+    Args:
+        master: ``host:port`` or a URL.
+        user: User name.
+        password: Password.
+
+    Raises:
+        ServiceUnreachable: Nobody answers there, or the log-in is refused.
+    """
+    if not master:
+        raise ServiceUnreachable(
+            "the address of Determined is not known", fix="set DET_MASTER, or mlde_host in pdk-config"
+        )
+    with warnings.catch_warnings():
+        # The client warns of its own deprecated classes while it is imported.
+        warnings.simplefilter("ignore")
+        from determined.common.experimental.determined import Determined
+    with _login_errors(master, user):
+        client = Determined(master=master, user=user, password=password)
+        client.whoami()
+    return client
+
+
+def check_login(master: str, user: str, password: str) -> None:
+    """Log in anew: the client itself takes a token that it has kept, and then never looks at the password.
+
+    Args:
+        master: ``host:port`` or a URL.
+        user: User name.
+        password: Password.
+
+    Raises:
+        ServiceUnreachable: The log-in is refused, or nobody answers.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        from determined.common.api import authentication
+    errors = client_errors()
+    with _login_errors(master, user):
+        try:
+            authentication.login(master, user, password)
+        except errors.APIException as error:
+            raise errors.ForbiddenException(str(error)) from error
+
+
+def session(client: Determined) -> Any:
+    """The client's HTTP session, for calls that have no method of their own."""
+    return client._session

@@ -1,0 +1,78 @@
+"""Determined's model registry."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from pdk_nb.platforms.mlde._connection import session
+from pdk_nb.platforms.mlde._errors import api_errors
+from pdk_shared.errors import NotFound
+
+if TYPE_CHECKING:
+    from determined.common.experimental.checkpoint._checkpoint import Checkpoint
+    from determined.common.experimental.determined import Determined
+    from determined.common.experimental.model import Model, ModelVersion
+
+
+def find_model(client: Determined, name: str) -> Model | None:
+    """The registry model of exactly that name, or None. (The client's own list matches substrings.)"""
+    from determined.common.api import bindings
+    from determined.common.experimental.model import Model
+
+    where = f"model {name}"
+    # A number or an unusual name in the path would be looked up as an id: quote it, and compare what comes back.
+    with contextlib.suppress(NotFound), api_errors(where):
+        found = bindings.get_GetModel(session(client), modelName=name).model
+        if found.name == name:
+            return Model._from_bindings(found, session(client))
+    with api_errors(where):
+        return next((model for model in client.list_models(name=name) if model.name == name), None)
+
+
+def ensure_model(client: Determined, name: str, *, labels: list[str], metadata: dict[str, Any]) -> Model:
+    """The registry model of exactly that name, created if absent."""
+    found = find_model(client, name)
+    if found is not None:
+        return found
+    with api_errors(f"model {name}"):
+        return client.create_model(name, labels=labels, metadata=metadata)
+
+
+@api_errors()
+def versions(model: Model) -> list[ModelVersion]:
+    """All versions, newest first."""
+    return sorted(model.list_versions(), key=lambda version: version.model_version, reverse=True)
+
+
+def version_for_commit(client: Determined, model: str | Model, commit_id: str) -> ModelVersion | None:
+    """The version that is named after a commit: the newest, should several be."""
+    found = find_model(client, model) if isinstance(model, str) else model
+    if found is None:
+        return None
+    return next((version for version in versions(found) if version.name == commit_id), None)
+
+
+@api_errors()
+def register(
+    model: Model, checkpoint: Checkpoint, *, name: str, notes: str, metadata: dict[str, Any], comment: str = ""
+) -> ModelVersion:
+    """Register a checkpoint under a name, with metadata. A version with that name and checkpoint is only completed."""
+    from determined.common.api import bindings
+
+    version = next(
+        (
+            v
+            for v in versions(model)
+            if v.checkpoint and v.checkpoint.uuid == checkpoint.uuid and v.name in (name, "", None)
+        ),
+        None,
+    )
+    if version is None:
+        version = model.register_version(checkpoint.uuid)
+    body = bindings.v1PatchModelVersion(name=name, notes=notes, metadata=metadata, comment=comment)
+    bindings.patch_PatchModelVersion(
+        version._session, body=body, modelName=model.name, modelVersionNum=version.model_version
+    )
+    version.reload()
+    return version
