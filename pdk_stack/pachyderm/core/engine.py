@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from pdk_stack.common.database import Database
 from pdk_stack.pachyderm.core.pfs import branches, commits, repos, triggers
 from pdk_stack.pachyderm.core.pfs.change import Change
 from pdk_stack.pachyderm.core.pfs.lookup import find_by_pk, get_commit
@@ -26,7 +27,7 @@ from pdk_stack.pachyderm.core.pfs.upload import Upload
 from pdk_stack.pachyderm.errors import Fault
 from pdk_stack.pachyderm.names import new_id
 from pdk_stack.pachyderm.store.blobs import BlobStore, insert_locations, known_in
-from pdk_stack.pachyderm.store.database import Database
+from pdk_stack.pachyderm.store.schema import SCHEMA
 from pdk_stack.pachyderm.store.tree_edits import Change as FileChange
 
 log = logging.getLogger("pdk_stack.pachyderm")
@@ -45,7 +46,7 @@ class Engine:
 
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
-        self.database = Database(state_dir / "pachyderm.db")
+        self.database = Database(state_dir / "pachyderm.db", SCHEMA)
         self.blobs = BlobStore(state_dir / "blobs")
         # Runs at the end of every change, before it is committed: PPS creates its jobs here.
         self.at_change_end: list[Callable[[Change], None]] = []

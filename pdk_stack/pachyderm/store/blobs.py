@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from pdk_stack.pachyderm.errors import Fault, StorageFull
+from pdk_stack.common.errors import Refusal, StorageFull
+from pdk_stack.pachyderm.errors import Fault
 
 HASH_SIZE = 32
 READ_CHUNK = 2 << 20
@@ -269,7 +270,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _storage_fault(error: OSError) -> Fault:
+def _storage_fault(error: OSError) -> Refusal:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageFull(f"no space left on the device that holds the store: {error}")
     return Fault(f"cannot write to storage: {error}")

@@ -8,8 +8,8 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pdk_stack.common.database import Database
 from pdk_stack.pachyderm.store.blobs import BlobReader, BlobStore, insert_locations
-from pdk_stack.pachyderm.store.database import Database
 from pdk_stack.pachyderm.store.nodes import StoredNodes, decode
 from pdk_stack.pachyderm.store.tree_edits import Add, Copy, Graft, load_change
 

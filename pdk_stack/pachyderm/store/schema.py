@@ -7,7 +7,7 @@ commits share what they have in common; a commit keeps its whole tree, and dropp
 
 from __future__ import annotations
 
-VERSION = 2
+from pdk_stack.common.database import Schema
 
 # What version 2 added.
 _FILESETS = """
@@ -25,11 +25,7 @@ CREATE TRIGGER fileset_gone AFTER DELETE ON filesets BEGIN
 END;
 """
 
-# What turns a database of a version into one of the next.
-MIGRATIONS = {1: _FILESETS}
-
-SCHEMA = (
-    """
+_TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE projects (
@@ -163,5 +159,4 @@ CREATE TABLE secrets (
 CREATE TABLE transactions (id TEXT PRIMARY KEY, requests BLOB NOT NULL, started INTEGER NOT NULL)
     WITHOUT ROWID;
 """
-    + _FILESETS
-)
+SCHEMA = Schema(version=2, script=_TABLES + _FILESETS, migrations={1: _FILESETS})

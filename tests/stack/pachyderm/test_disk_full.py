@@ -14,7 +14,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from pdk_stack.pachyderm.core.engine import Engine
-from pdk_stack.pachyderm.errors import Fault, StorageFull
+from pdk_stack.common.errors import StorageFull
 from pdk_stack.pachyderm.core.pfs import repos, files
 from pdk_stack.pachyderm.core.pfs.check import check
 from pdk_stack.pachyderm.core.pfs.lookup import get_commit

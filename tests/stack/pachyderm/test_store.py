@@ -22,7 +22,7 @@ from pdk_stack.pachyderm.names import clean_path
 from pdk_stack.pachyderm.store import garbage
 from pdk_stack.pachyderm.store import tree_edits as edits
 from pdk_stack.pachyderm.store.nodes import StoredNodes
-from pdk_stack.pachyderm.store.schema import VERSION
+from pdk_stack.pachyderm.store.schema import SCHEMA
 from pdk_stack.pachyderm.store.tree import Tree
 
 REPO = RepoKey("default", "data")
@@ -300,7 +300,7 @@ def test_a_state_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> 
         )
     engine = Engine(tmp_path)
     with engine.database.write() as connection:
-        assert connection.execute("PRAGMA user_version").fetchone()[0] == VERSION
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA.version
         commit = get_commit(connection, CommitRef(REPO, branch="master"))
         key = filesets.of_commit(connection, commit)
         found = files.walk_file(connection, filesets.as_commit(connection, key), "/")

@@ -13,9 +13,10 @@ from typing import Any
 import grpc
 from google.protobuf import descriptor_pb2, symbol_database
 
+from pdk_stack.common.errors import Refusal
 from pdk_stack.pachyderm.api.grpc.access import Gate, Identity
 from pdk_stack.pachyderm.core.pfs.types import RepoKey
-from pdk_stack.pachyderm.errors import Fault, Unimplemented
+from pdk_stack.pachyderm.errors import Unimplemented
 
 log = logging.getLogger("pdk_stack.pachyderm.api.grpc")
 
@@ -60,9 +61,9 @@ class Call:
 
 
 def _abort(context: grpc.ServicerContext, path: str, error: Exception) -> None:
-    if isinstance(error, Fault):
-        code = grpc.StatusCode[error.code]
-        text = error.what
+    if isinstance(error, Refusal):
+        code = grpc.StatusCode[error.code.name]
+        text = error.message
     else:
         log.exception("%s failed", path)
         code, text = grpc.StatusCode.UNKNOWN, f"{type(error).__name__}: {error}"
@@ -78,7 +79,7 @@ def unary(path: str, gate: Gate, method: Callable[[Any, Call], Any]) -> Callable
             call.identity = gate.check(path, call.metadata)
             return method(request, call)
         except Exception as error:
-            if not context.is_active() and not isinstance(error, Fault):
+            if not context.is_active() and not isinstance(error, Refusal):
                 log.info("%s ended with its client: %s", path, error)
             return _abort(context, path, error)
 

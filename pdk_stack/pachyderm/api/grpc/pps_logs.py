@@ -13,7 +13,7 @@ from pdk_stack.pachyderm.core.pps import jobs, pipelines
 from pdk_stack.pachyderm.core.pps.context import Context
 from pdk_stack.pachyderm.core.pps.logs import DAEMON, Filter, Line
 from pdk_stack.pachyderm.errors import Fault
-from pdk_stack.pachyderm.store.database import now_ns
+from pdk_stack.pachyderm.store.clock import now_ns
 
 
 class LogCalls:

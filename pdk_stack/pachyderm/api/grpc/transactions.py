@@ -19,7 +19,7 @@ from pdk_stack.pachyderm.core.engine import Engine
 from pdk_stack.pachyderm.core.pfs.change import Change
 from pdk_stack.pachyderm.errors import NotFound
 from pdk_stack.pachyderm.names import new_id
-from pdk_stack.pachyderm.store.database import now_ns
+from pdk_stack.pachyderm.store.clock import now_ns
 
 Operation = Callable[[Change, Any], Any]
 

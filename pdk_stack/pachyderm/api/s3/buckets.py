@@ -16,7 +16,7 @@ from pdk_stack.pachyderm.core.pfs.lookup import commit_by_pk, find_branch, get_c
 from pdk_stack.pachyderm.core.pfs.types import BranchKey, Commit, CommitRef, RepoKey
 from pdk_stack.pachyderm.errors import NotFound
 from pdk_stack.pachyderm.names import DEFAULT_PROJECT, is_commit_id
-from pdk_stack.pachyderm.store.database import now_ns
+from pdk_stack.pachyderm.store.clock import now_ns
 from pdk_stack.pachyderm.store.tree import Found, Tree
 
 

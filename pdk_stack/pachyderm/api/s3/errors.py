@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from pdk_shared.errors import PdkError
+from pdk_stack.common.errors import Refusal
 
 
-class S3Error(PdkError):
+class S3Error(Refusal):
     """A refused request.
 
     Args:
         status: HTTP status.
-        code: S3's error code.
+        reason: S3's error code, such as ``NoSuchKey``.
         message: What happened.
     """
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    http_status = 400
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(message)
-        self.status = status
-        self.code = code
+        self.http_status = status
+        self.reason = reason
 
 
 def no_such_bucket(name: str) -> S3Error:

@@ -86,8 +86,8 @@ def empty(code: int, headers: Sequence[tuple[str, str]] = ()) -> Reply:
 def error(problem: S3Error) -> Reply:
     """An answer that says what is wrong."""
     return xml(
-        problem.status,
-        f"<Error><Code>{problem.code}</Code><Message>{escape(problem.what)}</Message></Error>",
+        problem.http_status,
+        f"<Error><Code>{problem.reason}</Code><Message>{escape(problem.message)}</Message></Error>",
     )
 
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from cheroot import wsgi
 
 from pdk_shared.errors import StackError
+from pdk_stack.common.errors import Refusal
 from pdk_stack.pachyderm.api.s3 import replies
 from pdk_stack.pachyderm.api.s3.buckets import BranchBuckets, Buckets
 from pdk_stack.pachyderm.api.s3.errors import S3Error
@@ -19,7 +20,6 @@ from pdk_stack.pachyderm.api.s3.replies import Request
 from pdk_stack.pachyderm.api.s3.sigv4 import verify
 from pdk_stack.pachyderm.api.s3.writing import Writing
 from pdk_stack.pachyderm.core.engine import Engine
-from pdk_stack.pachyderm.errors import Fault
 
 log = logging.getLogger("pdk_stack.pachyderm.api.s3")
 
@@ -87,8 +87,8 @@ class Gateway:
             reply = (self._reading if reads else self._writing).answer(request)
         except S3Error as error:
             reply = replies.error(error)
-        except Fault as error:
-            reply = replies.error(S3Error(500, "InternalError", error.what))
+        except Refusal as error:
+            reply = replies.error(S3Error(500, "InternalError", error.message))
         except Exception as error:
             log.exception("%s %s failed", request.method, request.raw_path)
             reply = replies.error(S3Error(500, "InternalError", f"{type(error).__name__}: {error}"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+from pdk_stack.common.errors import Refusal
 from pdk_stack.pachyderm.api.s3.bodies import CHUNK, read_body
 from pdk_stack.pachyderm.api.s3.buckets import Bucket, Buckets, open_bucket
 from pdk_stack.pachyderm.api.s3.errors import S3Error, no_such_bucket, no_such_key, not_implemented
@@ -20,8 +21,7 @@ from pdk_stack.pachyderm.core.pfs import branches, repos
 from pdk_stack.pachyderm.core.pfs.lookup import find_branch, find_repo
 from pdk_stack.pachyderm.core.pfs.trees import tree_of
 from pdk_stack.pachyderm.core.pfs.upload import Upload
-from pdk_stack.pachyderm.errors import Fault
-from pdk_stack.pachyderm.store.database import now_ns
+from pdk_stack.pachyderm.store.clock import now_ns
 
 MAX_DOCUMENT = 4 << 20
 MAX_PART_NUMBER = 10_000
@@ -113,8 +113,8 @@ class Writing:
     def _commit(self, bucket: Bucket, upload: Upload) -> None:
         try:
             self._engine.modify(bucket.target, upload)
-        except Fault as error:
-            if "output branch" in error.what:
+        except Refusal as error:
+            if "output branch" in error.message:
                 raise S3Error(
                     400, "WriteToOutputBranch", "A pipeline's output cannot be written through the gateway."
                 ) from error

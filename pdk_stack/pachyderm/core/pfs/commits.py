@@ -28,7 +28,7 @@ from pdk_stack.pachyderm.core.pfs.types import (
 from pdk_stack.pachyderm.errors import Fault, NotFound
 from pdk_stack.pachyderm.names import check_branch_name, is_commit_id
 from pdk_stack.pachyderm.store import tree_edits as edits
-from pdk_stack.pachyderm.store.database import now_ns
+from pdk_stack.pachyderm.store.clock import now_ns
 from pdk_stack.pachyderm.store.nodes import StoredNodes
 from pdk_stack.pachyderm.store.tree import Tree
 

@@ -16,7 +16,7 @@ from pdk_stack.pachyderm.core.pfs.types import FILESETS_REPO, ORIGIN_USER, Commi
 from pdk_stack.pachyderm.errors import Fault, NotFound
 from pdk_stack.pachyderm.names import DEFAULT_PROJECT, new_id
 from pdk_stack.pachyderm.store import tree_edits as edits
-from pdk_stack.pachyderm.store.database import now_ns
+from pdk_stack.pachyderm.store.clock import now_ns
 from pdk_stack.pachyderm.store.nodes import StoredNodes
 from pdk_stack.pachyderm.store.tree import Tree
 

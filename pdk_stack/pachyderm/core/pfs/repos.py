@@ -10,7 +10,7 @@ from pdk_stack.pachyderm.core.pfs.lookup import all_subvenance, find_repo, get_r
 from pdk_stack.pachyderm.core.pfs.types import FILESETS_REPO, FROM_BRANCHES, Branch, Repo, RepoKey, branch_of
 from pdk_stack.pachyderm.errors import AlreadyExists, FailedPrecondition, Fault, NotFound
 from pdk_stack.pachyderm.names import DEFAULT_PROJECT, check_name, check_project_name
-from pdk_stack.pachyderm.store.database import now_ns
+from pdk_stack.pachyderm.store.clock import now_ns
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from python_pachyderm.proto.v2.pps import pps_pb2
 
+from pdk_stack.common.errors import Refusal
 from pdk_stack.pachyderm.core.egress import send
 from pdk_stack.pachyderm.core.pfs import commits
 from pdk_stack.pachyderm.core.pfs.lookup import commit_by_pk, commit_provenance
@@ -68,7 +69,7 @@ class JobRun:
             # Its pipeline, job or commit may have been deleted under it: then nobody asks any more.
             if self._still_open():
                 log.exception("job %s failed", self._job)
-                reason = error.what if isinstance(error, Fault) else f"{type(error).__name__}: {error}"
+                reason = error.message if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
                 self._end(pps_pb2.JOB_FAILURE, reason)
         finally:
             shutil.rmtree(self._context.work / str(self._job.pk), ignore_errors=True)
@@ -155,9 +156,9 @@ class JobRun:
         while not self.cancelled.is_set():
             try:
                 found = secret_environment(self._context, self._pipeline.details.transform)
-            except Fault as error:
-                if error.what != complained:
-                    complained = error.what
+            except Refusal as error:
+                if error.message != complained:
+                    complained = error.message
                     self._set_pipeline(pps_pb2.PIPELINE_CRASHING, complained)
                 self.cancelled.wait(RETRY_S)
                 continue
@@ -265,8 +266,8 @@ class JobRun:
                 sent = send(self._engine, output, "/", url)
             except NotFound:
                 sent = 0  # an empty commit
-            except Fault as error:
-                self._log(f"error processing egress: {error.what}, retrying in {pause:g}s")
+            except Refusal as error:
+                self._log(f"error processing egress: {error.message}, retrying in {pause:g}s")
                 self.cancelled.wait(pause)
                 pause = min(2 * pause, MAX_PAUSE_S)
                 continue

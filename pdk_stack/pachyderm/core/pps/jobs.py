@@ -13,7 +13,7 @@ from pdk_stack.pachyderm.core.pfs.change import Change
 from pdk_stack.pachyderm.core.pfs.lookup import commit_by_pk
 from pdk_stack.pachyderm.core.pfs.types import FROM_COMMITS, META_REPO, Commit, commit_of
 from pdk_stack.pachyderm.errors import NotFound
-from pdk_stack.pachyderm.store.database import now_ns
+from pdk_stack.pachyderm.store.clock import now_ns
 
 TERMINAL = frozenset({pps_pb2.JOB_SUCCESS, pps_pb2.JOB_FAILURE, pps_pb2.JOB_KILLED, pps_pb2.JOB_UNRUNNABLE})
 TERMINAL_SQL = ",".join(str(int(state)) for state in sorted(TERMINAL))

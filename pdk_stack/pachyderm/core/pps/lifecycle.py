@@ -17,7 +17,7 @@ from pdk_stack.pachyderm.core.pps.inputs import branch_of, input_branches, leave
 from pdk_stack.pachyderm.core.pps.pipelines import Pipeline, find_pipeline, pipeline_by_pk
 from pdk_stack.pachyderm.core.pps.specs import complete, details_of, validate
 from pdk_stack.pachyderm.errors import AlreadyExists, Fault, NotFound
-from pdk_stack.pachyderm.store.database import now_ns
+from pdk_stack.pachyderm.store.clock import now_ns
 
 
 def create(change: Change, request: pps_pb2.CreatePipelineRequest, user_spec: str = "") -> Pipeline:

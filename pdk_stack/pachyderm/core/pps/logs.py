@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pdk_stack.pachyderm.store.database import Bell, now_ns
+from pdk_stack.common.database import Bell
+from pdk_stack.pachyderm.store.clock import now_ns
 
 log = logging.getLogger("pdk_stack.pachyderm.logs")
 

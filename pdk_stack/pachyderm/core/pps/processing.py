@@ -12,13 +12,13 @@ from queue import SimpleQueue
 
 from python_pachyderm.proto.v2.pps import pps_pb2
 
+from pdk_stack.common.errors import Refusal
 from pdk_stack.pachyderm.core.pfs.upload import Upload
 from pdk_stack.pachyderm.core.pps import records
 from pdk_stack.pachyderm.core.pps.datums import Datum
 from pdk_stack.pachyderm.core.pps.environment import Setting
 from pdk_stack.pachyderm.core.pps.jobs import Job, Stats
 from pdk_stack.pachyderm.core.pps.worker import Result, Worker
-from pdk_stack.pachyderm.errors import Fault
 
 MAX_WORKERS = 16
 
@@ -119,9 +119,9 @@ class Processing:
         with self._collecting:
             try:
                 size = worker.space.collect(self.upload, datum.id)
-            except Fault as error:
-                worker.log(f"errored uploading output: {error.what}")
-                return Result(pps_pb2.FAILED, result.stats, error.what)
+            except Refusal as error:
+                worker.log(f"errored uploading output: {error.message}")
+                return Result(pps_pb2.FAILED, result.stats, error.message)
         result.stats += Stats(upload_s=time.monotonic() - started, upload_bytes=size)
         return result
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pdk_stack.pachyderm.core.pps.datums import Datum
-from pdk_stack.pachyderm.store.database import now_ns
+from pdk_stack.pachyderm.store.clock import now_ns
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from pdk_stack.common.database import Database
 from pdk_stack.pachyderm.errors import AlreadyExists, Fault, NotFound
-from pdk_stack.pachyderm.store.database import Database, now_ns
+from pdk_stack.pachyderm.store.clock import now_ns
 
 # Marks the secrets that people made through Pachyderm (src/server/pps/server).
 SOURCE_LABEL = "secret-source"

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 
 from python_pachyderm.proto.v2.pps import pps_pb2
 
+from pdk_stack.common.errors import Refusal
 from pdk_stack.pachyderm.core.pps.context import Context
 from pdk_stack.pachyderm.core.pps.datums import Datum
 from pdk_stack.pachyderm.core.pps.environment import Setting, datum_environment, secret_environment
@@ -20,7 +21,6 @@ from pdk_stack.pachyderm.core.pps.forward import forward
 from pdk_stack.pachyderm.core.pps.jobs import TERMINAL_SQL, Job
 from pdk_stack.pachyderm.core.pps.pipelines import Pipeline
 from pdk_stack.pachyderm.core.pps.worker import Worker
-from pdk_stack.pachyderm.errors import Fault
 
 log = logging.getLogger("pdk_stack.pachyderm.serving")
 
@@ -105,9 +105,9 @@ class Spout:
             assert image is not None, "the scheduler starts only what can run"
             try:
                 setting = Setting(context, pipeline, image, secret_environment(context, pipeline.details.transform))
-            except Fault as error:
-                if error.what != complained:
-                    complained = error.what
+            except Refusal as error:
+                if error.message != complained:
+                    complained = error.message
                     context.logs.write(pipeline.pk, complained, master=True)
                 self._stopped.wait(POLL_S)
                 continue
@@ -116,8 +116,8 @@ class Spout:
             try:
                 with _opened(setting, pipeline.details.spout.service):
                     _keep_running(worker, pipeline, self._stopped.is_set, {}, self._stopped)
-            except Fault as error:
-                worker.log(error.what)
+            except Refusal as error:
+                worker.log(error.message)
                 self._stopped.wait(RESTART_S)
             except Exception:
                 log.exception("spout %s failed", pipeline)

@@ -13,6 +13,7 @@ from collections import Counter
 from google.protobuf.message import Message
 from python_pachyderm.proto.v2.pps import pps_pb2
 
+from pdk_stack.common.errors import Refusal
 from pdk_stack.pachyderm.core.cron import parse_cron
 from pdk_stack.pachyderm.core.pfs.globs import compile_glob
 from pdk_stack.pachyderm.core.pfs.objectstore import parse_url
@@ -94,8 +95,8 @@ def validate(spec: pps_pb2.CreatePipelineRequest) -> None:
         raise Fault("invalid pipeline spec: request.Pipeline.Name cannot be empty")
     try:
         check_name(name)
-    except Fault as error:
-        raise Fault(f"invalid pipeline name: {error.what}") from error
+    except Refusal as error:
+        raise Fault(f"invalid pipeline name: {error.message}") from error
     if not name[0].isalnum():
         raise Fault("pipeline names must start with an alphanumeric character")
     if len(name) > MAX_NAME:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from python_pachyderm.proto.v2.pps import pps_pb2
 
+from pdk_stack.common.errors import Refusal
 from pdk_stack.pachyderm.core.pps.batch import Batch
 from pdk_stack.pachyderm.core.pps.datums import Datum
 from pdk_stack.pachyderm.core.pps.environment import Setting, datum_environment, worker_environment
 from pdk_stack.pachyderm.core.pps.jobs import Job, Stats
 from pdk_stack.pachyderm.core.pps.process import Outcome, run_command
 from pdk_stack.pachyderm.core.pps.workspace import Workspace
-from pdk_stack.pachyderm.errors import Fault, NotFound
+from pdk_stack.pachyderm.errors import NotFound
 
 STOPPED = "job stopped"
 
@@ -109,9 +110,9 @@ class Worker:
         variables = self._variables(datum)
         try:
             size = self.space.lay_out(self._context.engine, datum, variables)
-        except Fault as error:
-            self.log(f"errored downloading data: {error.what}")
-            return Result(pps_pb2.FAILED, stats, error.what)
+        except Refusal as error:
+            self.log(f"errored downloading data: {error.message}")
+            return Result(pps_pb2.FAILED, stats, error.message)
         loaded = time.monotonic()
         stats += Stats(download_s=loaded - started, download_bytes=size)
         self.log("beginning to run user code")
@@ -195,8 +196,8 @@ class Worker:
         try:
             mounts = self._secret_mounts()
             wrapped = self._context.sandbox.wrap(space.root, space.pfs, workdir, command, mounts)
-        except Fault as error:
-            return Outcome(127, problem=error.what)
+        except Refusal as error:
+            return Outcome(127, problem=error.message)
         return run_command(
             wrapped,
             {**worker_environment(self._setting, self.name, worker_port), **variables},
