@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from pdk_nb import lineage
-from pdk_nb.lineage import tracing as module
+from pdk_nb.journey import lineage
+from pdk_nb.journey import reading as module
 from pdk_nb.names import Names
+from pdk_nb.platforms.mlde import Progress
 from pdk_nb.platforms.mldm import Job
 from pdk_nb.platforms.serving.predictions import Prediction
+from pdk_nb.platforms.serving.spec import HISTORY
 from pdk_shared.errors import DataError, DeploymentError, UsageError
 
 OLD, NEW = "1" * 32, "2" * 32
@@ -57,13 +59,14 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     def service_status(settings: Any, name: str) -> Any:
         if not known.served:
             raise DeploymentError("There is no such InferenceService.")
+        served = [{"version": each, "number": 7, "uri": f"s3://m/{each}/"} for each in known.history]
         return SimpleNamespace(
             version=known.served,
             model="dogs-and-cats",
             url="http://x",
             storage_uri="s3://m/",
             latest_ready="r2",
-            annotations=known.annotations,
+            annotations={HISTORY: json.dumps(served), **known.annotations},
         )
 
     def commit_finished(client: Any, commit: Any) -> float:
@@ -79,11 +82,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         }
         return SimpleNamespace(id=known.versions[id].model_version, config=config) if id in known.experiments else None
 
-    def revisions(settings: Any, name: str) -> list[dict[str, Any]]:
-        return [{"version": each, "number": 7, "uri": f"s3://m/{each}/"} for each in known.history]
-
     monkeypatch.setattr(module.serving, "service_status", service_status)
-    monkeypatch.setattr(module.serving, "revisions", revisions)
     monkeypatch.setattr(module.mldm, "commit_finished", commit_finished)
     monkeypatch.setattr(module.mldm, "commits", lambda *given: list(known.commits))
     monkeypatch.setattr(
@@ -95,6 +94,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         module.mldm, "job", lambda client, project, pipeline, id: Job(id, pipeline, "SUCCESS", "", 20.0)
     )
     monkeypatch.setattr(module.mlde, "experiment_for_job", experiment)
+    monkeypatch.setattr(module.mldm, "pipelines", lambda client, project: {})
+    monkeypatch.setattr(module.mlde, "progress", lambda client, id: Progress("COMPLETED", 1.0, id))
     monkeypatch.setattr(module.mlde, "find_model", lambda client, name: name)
     monkeypatch.setattr(module.mlde, "versions", lambda model: list(known.versions.values()))
     return known
@@ -187,13 +188,13 @@ def test_it_is_plain_data_without_secrets(world: World) -> None:
 
 @pytest.mark.parametrize("wanted", [NEW, NEW[:6], "2", f"{UUID[:-1]}2", NEW.upper()])
 def test_an_id_may_be_that_of_any_station(world: World, wanted: str) -> None:
-    assert lineage.resolve(LAB, wanted) == NEW
+    assert module.resolve(LAB, wanted) == NEW
 
 
 @pytest.mark.parametrize("wanted", ["3", "abcdef", "11", "222"])
 def test_unknown_ids_are_refused_with_those_that_are_known(world: World, wanted: str) -> None:
     with pytest.raises(UsageError, match="Nothing of the lab") as caught:
-        lineage.resolve(LAB, wanted)
+        module.resolve(LAB, wanted)
     assert NEW in caught.value.fix
 
 
@@ -201,7 +202,7 @@ def test_a_prefix_of_two_things_is_refused(world: World) -> None:
     other = f"{NEW[:8]}{'3' * 24}"
     world.commits = (NEW, other)
     with pytest.raises(UsageError, match="More than one"):
-        lineage.resolve(LAB, NEW[:8])
+        module.resolve(LAB, NEW[:8])
 
 
 def test_without_a_service_there_has_to_be_an_id(world: World) -> None:

@@ -32,6 +32,8 @@ class Progress:
         trial: First trial's id; 0 before it exists.
         batches: Batches that it has processed.
         metric: Name and value of the latest validation's searcher metric, when there is one.
+        started: When it began, in seconds since the epoch; 0 before.
+        ended: When it ended; 0 before.
     """
 
     state: str
@@ -39,6 +41,8 @@ class Progress:
     trial: int = 0
     batches: int = 0
     metric: tuple[str, float] | None = None
+    started: float = 0.0
+    ended: float = 0.0
 
     @property
     def finished(self) -> bool:
@@ -100,14 +104,16 @@ def progress(client: Determined, experiment_id: int) -> Progress:
     experiment, config = reply["experiment"], reply.get("config") or {}
     name = str((config.get("searcher") or {}).get("metric") or "")
     state = str(experiment["state"]).removeprefix("STATE_")
+    started, ended = moment(experiment.get("startTime")), moment(experiment.get("endTime"))
     trials = http.get(f"/api/v1/experiments/{experiment_id}/trials").json().get("trials") or []
     if not trials:
-        return Progress(state, float(experiment.get("progress") or 0.0))
+        return Progress(state, float(experiment.get("progress") or 0.0), started=started, ended=ended)
     trial = trials[0]
     values = (((trial.get("latestValidation") or {}).get("metrics") or {}).get("avgMetrics")) or {}
     metric = (name, float(values[name])) if name in values else None
     done = 1.0 if state == "COMPLETED" else float(experiment.get("progress") or 0.0)
-    return Progress(state, done, int(trial["id"]), int(trial.get("totalBatchesProcessed") or 0), metric)
+    batches = int(trial.get("totalBatchesProcessed") or 0)
+    return Progress(state, done, int(trial["id"]), batches, metric, started, ended)
 
 
 @api_errors()
