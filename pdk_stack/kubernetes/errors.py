@@ -7,23 +7,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from pdk_stack.common.errors import Refusal
 
-class ApiError(Exception):
+
+class StatusError(Refusal):
     """An error that a Kubernetes client understands.
 
     Args:
-        code: HTTP status code.
+        http_status: HTTP status code.
         reason: Machine-readable reason, as apimachinery names it.
         message: Text for people.
         details: ``details`` of the Status object.
     """
 
-    def __init__(self, code: int, reason: str, message: str, details: dict[str, Any] | None = None) -> None:
+    def __init__(self, http_status: int, reason: str, message: str, details: dict[str, Any] | None = None) -> None:
         super().__init__(message)
-        self.code = code
+        self._http_status = http_status
         self.reason = reason
-        self.message = message
         self.details = details
+
+    @property
+    def http_status(self) -> int:
+        """The HTTP status of the answer."""
+        return self._http_status
 
     def status(self) -> dict[str, Any]:
         """The Status object of this error."""
@@ -34,7 +40,7 @@ class ApiError(Exception):
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,
-            "code": self.code,
+            "code": self.http_status,
         }
         if self.details:
             body["details"] = self.details
@@ -45,56 +51,56 @@ def _details(group: str, plural: str, name: str) -> dict[str, Any]:
     return {"name": name, **({"group": group} if group else {}), "kind": plural}
 
 
-def _resource(group: str, plural: str) -> str:
-    return f"{plural}.{group}" if group else plural
+def _named(group: str, plural: str, name: str) -> str:
+    return f'{plural}.{group} "{name}"' if group else f'{plural} "{name}"'
 
 
-def not_found(group: str, plural: str, name: str) -> ApiError:
+def not_found(group: str, plural: str, name: str) -> StatusError:
     """The named object does not exist."""
-    message = f'{_resource(group, plural)} "{name}" not found'
-    return ApiError(404, "NotFound", message, _details(group, plural, name))
+    return StatusError(404, "NotFound", f"{_named(group, plural, name)} not found", _details(group, plural, name))
 
 
-def already_exists(group: str, plural: str, name: str) -> ApiError:
+def already_exists(group: str, plural: str, name: str) -> StatusError:
     """An object of that name exists."""
-    message = f'{_resource(group, plural)} "{name}" already exists'
-    return ApiError(409, "AlreadyExists", message, _details(group, plural, name))
+    message = f"{_named(group, plural, name)} already exists"
+    return StatusError(409, "AlreadyExists", message, _details(group, plural, name))
 
 
-def conflict(group: str, plural: str, name: str, why: str) -> ApiError:
+def conflict(group: str, plural: str, name: str, why: str) -> StatusError:
     """The object was changed by somebody else."""
-    message = f'Operation cannot be fulfilled on {_resource(group, plural)} "{name}": {why}'
-    return ApiError(409, "Conflict", message, _details(group, plural, name))
+    message = f"Operation cannot be fulfilled on {_named(group, plural, name)}: {why}"
+    return StatusError(409, "Conflict", message, _details(group, plural, name))
 
 
-def invalid(group: str, plural: str, name: str, field: str, why: str) -> ApiError:
+def invalid(group: str, plural: str, name: str, field: str, why: str) -> StatusError:
     """A field has a value that is not allowed."""
-    details = _details(group, plural, name)
-    details["causes"] = [{"reason": "FieldValueInvalid", "message": why, "field": field}]
-    message = f'{_resource(group, plural)} "{name}" is invalid: {field}: {why}'
-    return ApiError(422, "Invalid", message, details)
+    return invalid_fields(group, plural, name, [(field, why)])
 
 
-def invalid_fields(group: str, plural: str, name: str, wrong: list[tuple[str, str]]) -> ApiError:
+def invalid_fields(group: str, plural: str, name: str, wrong: list[tuple[str, str]]) -> StatusError:
     """Several fields have values that are not allowed."""
     details = _details(group, plural, name)
     details["causes"] = [{"reason": "FieldValueInvalid", "message": why, "field": field} for field, why in wrong]
     listed = "; ".join(f"{field}: {why}" for field, why in wrong)
-    message = f'{_resource(group, plural)} "{name}" is invalid: {listed if len(wrong) == 1 else "[" + listed + "]"}'
-    return ApiError(422, "Invalid", message, details)
+    message = f"{_named(group, plural, name)} is invalid: {listed if len(wrong) == 1 else f'[{listed}]'}"
+    return StatusError(422, "Invalid", message, details)
 
 
-def bad_request(message: str) -> ApiError:
+def bad_request(message: str) -> StatusError:
     """The request cannot be understood."""
-    return ApiError(400, "BadRequest", message)
+    return StatusError(400, "BadRequest", message)
 
 
-def no_resource(call: str) -> ApiError:
+def no_resource(call: str) -> StatusError:
     """There is no such resource here; the call is named, so that nobody has to guess."""
-    message = f"the server could not find the requested resource ({call})"
-    return ApiError(404, "NotFound", message, {})
+    return StatusError(404, "NotFound", f"the server could not find the requested resource ({call})")
 
 
-def not_implemented(call: str) -> ApiError:
+def not_implemented(call: str) -> StatusError:
     """Kubernetes has this call; the embedded API does not."""
-    return ApiError(501, "NotImplemented", f"the embedded Kubernetes API does not offer {call}")
+    return StatusError(501, "NotImplemented", f"the embedded Kubernetes API does not offer {call}")
+
+
+def internal(error: Exception) -> StatusError:
+    """Something went wrong that is not the client's doing."""
+    return StatusError(500, "InternalError", f"Internal error occurred: {error}")

@@ -18,7 +18,7 @@ from pdk_stack.kubernetes.api.replies import reply
 from pdk_stack.kubernetes.api.resources import Resources
 from pdk_stack.kubernetes.api.reviews import review
 from pdk_stack.kubernetes.core.rbac import Action, Authorizer, User
-from pdk_stack.kubernetes.errors import ApiError, bad_request, no_resource, not_implemented
+from pdk_stack.kubernetes.errors import StatusError, bad_request, no_resource, not_implemented
 from pdk_stack.kubernetes.store.objects import ObjectStore
 from pdk_stack.kubernetes.store.registry import Registry
 
@@ -67,11 +67,11 @@ class Application:
             body = _body(request)
             user = self._authenticate(request)
             response = self._route(request, body, user)
-        except ApiError as error:
-            response = reply(error.status(), error.code)
+        except StatusError as error:
+            response = reply(error.status(), error.http_status)
         except Exception as error:  # the wire needs an answer whatever happens; the log has the cause
             log.exception("%s %s failed", request.method, request.path)
-            failure = ApiError(500, "InternalError", f"Internal error occurred: {error}")
+            failure = StatusError(500, "InternalError", f"Internal error occurred: {error}")
             response = reply(failure.status(), 500)
         log.debug("%s %s %s", request.method, request.full_path, response.status_code)
         return response(environ, start_response)
@@ -80,7 +80,7 @@ class Application:
         """The user of a request; every path but the health checks needs a token.
 
         Raises:
-            ApiError: 401 without a known token, 403 for an impersonation that is not allowed.
+            StatusError: 401 without a known token, 403 for an impersonation that is not allowed.
         """
         if request.path in ("/healthz", "/livez", "/readyz"):
             return User("system:anonymous")
@@ -98,7 +98,7 @@ class Application:
             for known, user in self._tokens.items():
                 if hmac.compare_digest(known.encode(), token.strip().encode()):
                     return user
-        raise ApiError(401, "Unauthorized", "Unauthorized")
+        raise StatusError(401, "Unauthorized", "Unauthorized")
 
     def _route(self, request: Request, body: Any, user: User) -> Response:
         parts = [part for part in request.path.strip("/").split("/") if part]

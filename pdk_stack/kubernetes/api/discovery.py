@@ -45,7 +45,7 @@ def api_group(registry: Registry, group: str) -> dict[str, Any]:
     """``GET /apis/<group>``.
 
     Raises:
-        ApiError: 404 when there is no such group.
+        StatusError: 404 when there is no such group.
     """
     versions = registry.groups().get(group)
     if not versions:
@@ -64,7 +64,7 @@ def resource_list(registry: Registry, group: str, version: str) -> dict[str, Any
     """``GET /api/v1`` and ``GET /apis/<group>/<version>``.
 
     Raises:
-        ApiError: 404 when there is no such version.
+        StatusError: 404 when there is no such version.
     """
     kinds = registry.groups().get(group, {}).get(version)
     if kinds is None:
@@ -161,7 +161,7 @@ def openapi_document(registry: Registry, group: str, version: str) -> dict[str, 
     to apply.
 
     Raises:
-        ApiError: 404 when there is no such version.
+        StatusError: 404 when there is no such version.
     """
     kinds = registry.groups().get(group, {}).get(version)
     if kinds is None:

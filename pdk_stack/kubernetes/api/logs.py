@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 
 from pdk_stack.kubernetes.api.calls import ResourceCall
 from pdk_stack.kubernetes.core.container_logs import follow, lines_of, previous_path, start_of
-from pdk_stack.kubernetes.errors import ApiError, bad_request, invalid
+from pdk_stack.kubernetes.errors import StatusError, bad_request, invalid
 from pdk_stack.kubernetes.store.columns import Object, path_values
 from pdk_stack.kubernetes.store.objects import ObjectStore
 from pdk_stack.kubernetes.store.workload_kinds import PODS
@@ -40,7 +40,7 @@ def pod_log(store: ObjectStore, logs: PodLogs, call: ResourceCall) -> Response:
     """The answer to ``GET .../pods/<name>/log``.
 
     Raises:
-        ApiError: 404 without such a pod; 400 without such a container, before it has started, and without a previous
+        StatusError: 404 without such a pod; 400 without such a container, before it has started, and without a previous
             one; 422 for options that contradict one another.
     """
     pod = store.get(PODS, call.namespace, call.name)
@@ -96,7 +96,7 @@ def _since(call: ResourceCall) -> float | None:
     """Seconds of the epoch from which lines are wanted.
 
     Raises:
-        ApiError: 422 when it is given in two ways, 400 when it cannot be read.
+        StatusError: 422 when it is given in two ways, 400 when it cannot be read.
     """
     seconds, text = _number(call, "sinceSeconds"), call.query.get("sinceTime")
     if seconds is not None and text:
@@ -116,5 +116,5 @@ def _is(store: ObjectStore, call: ResourceCall, uid: str) -> bool:
     """Whether the same pod is still there."""
     try:
         return not store.ended and bool(store.get(PODS, call.namespace, call.name)["metadata"]["uid"] == uid)
-    except ApiError:
+    except StatusError:
         return False

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import timestamp
 
 MAGIC = b"k8s\x00"
@@ -138,7 +138,7 @@ def decode(body: bytes) -> dict[str, Any]:
     """Decode an enveloped object.
 
     Raises:
-        ApiError: 415 when the envelope or the kind is not known here; the kind is named.
+        StatusError: 415 when the envelope or the kind is not known here; the kind is named.
     """
     if not body.startswith(MAGIC):
         raise _unsupported("a body without the Kubernetes envelope")
@@ -153,8 +153,8 @@ def decode(body: bytes) -> dict[str, Any]:
     return {"apiVersion": api_version, "kind": kind, **obj}
 
 
-def _unsupported(what: str) -> ApiError:
-    return ApiError(
+def _unsupported(what: str) -> StatusError:
+    return StatusError(
         415,
         "UnsupportedMediaType",
         f"the embedded API does not offer {what}, or not as protobuf (kubectl apply -f sends JSON)",

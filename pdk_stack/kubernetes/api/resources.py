@@ -15,7 +15,7 @@ from pdk_stack.kubernetes.api.watches import watch
 from pdk_stack.kubernetes.core.admission import admit
 from pdk_stack.kubernetes.core.managed_fields import apply, track
 from pdk_stack.kubernetes.core.patches import json_patch, merge_patch, strategic_merge_patch
-from pdk_stack.kubernetes.errors import ApiError, bad_request, invalid_fields, no_resource, not_implemented
+from pdk_stack.kubernetes.errors import StatusError, bad_request, invalid_fields, no_resource, not_implemented
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kind import Kind
 from pdk_stack.kubernetes.store.kinds import NAMESPACES
@@ -40,7 +40,7 @@ class Resources:
         """Answer one call.
 
         Raises:
-            ApiError: As the Kubernetes API would.
+            StatusError: As the Kubernetes API would.
         """
         if call.kind is PODS and call.subresource == "log" and call.method == "GET":
             return pod_log(self._store, self._pods.log, call)
@@ -60,7 +60,7 @@ class Resources:
         handler = handlers.get(call.method)
         if handler is None:
             message = "the server does not allow this method on the requested resource"
-            raise ApiError(405, "MethodNotAllowed", message)
+            raise StatusError(405, "MethodNotAllowed", message)
         return handler(call)
 
     def _object(self, call: ResourceCall, obj: Object, code: int = 200) -> Response:
@@ -128,7 +128,7 @@ class Resources:
         """The object without fields that its kind does not have.
 
         Raises:
-            ApiError: 400 for such fields when the client wants to know, 422 for values that do not fit.
+            StatusError: 400 for such fields when the client wants to know, 422 for values that do not fit.
         """
         if call.kind.schema is None or call.subresource:
             return obj, []
@@ -189,8 +189,8 @@ class Resources:
                     subresource=call.subresource,
                     dry_run=call.dry_run,
                 )
-            except ApiError as error:
-                if error.code != 409 or named_version or attempt == PATCH_ATTEMPTS - 1:
+            except StatusError as error:
+                if error.http_status != 409 or named_version or attempt == PATCH_ATTEMPTS - 1:
                     raise
                 continue
             return warned(self._object(call, stored), warnings)
@@ -211,7 +211,7 @@ class Resources:
         ]
         if not call.kind.custom:
             known.append("application/strategic-merge-patch+json")
-        raise ApiError(
+        raise StatusError(
             415,
             "UnsupportedMediaType",
             "the body of the request was in an unknown format - accepted media types include: " + ", ".join(known),
@@ -231,8 +231,8 @@ class Resources:
         current: Object | None
         try:
             current = self._store.get(call.kind, call.namespace, call.name)
-        except ApiError as error:
-            if error.code != 404:
+        except StatusError as error:
+            if error.http_status != 404:
                 raise
             current = None
         # The framework field of a service moves before ownership is noted, as the webhook does it.
@@ -317,8 +317,8 @@ class Resources:
         """Delete one of many; their owners and controllers may be quicker."""
         try:
             self._store.delete(kind, namespace, name, options)
-        except ApiError as error:
-            if error.code != 404:
+        except StatusError as error:
+            if error.http_status != 404:
                 raise
 
 

@@ -18,7 +18,7 @@ def review(authorizer: Authorizer, user: User, resource: str, body: Any) -> dict
         body: The review.
 
     Raises:
-        ApiError: 501 for other reviews, 403 for questions about others that the user may not ask.
+        StatusError: 501 for other reviews, 403 for questions about others that the user may not ask.
     """
     spec = (body or {}).get("spec") or {}
     if resource == "selfsubjectreviews":

@@ -13,7 +13,7 @@ from pdk_stack.kubernetes.api.calls import ResourceCall
 from pdk_stack.kubernetes.api.replies import typed
 from pdk_stack.kubernetes.api.tables import table, wants_table
 from pdk_stack.kubernetes.core.selectors import field_selector
-from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.objects import ObjectStore
 
@@ -68,7 +68,7 @@ def _events(store: ObjectStore, call: ResourceCall) -> Iterator[bytes]:
         with store.changed:
             try:
                 changes = store.changes(call.kind, call.namespace, position)
-            except ApiError as error:
+            except StatusError as error:
                 yield json.dumps({"type": "ERROR", "object": error.status()}).encode() + b"\n"
                 return
             if not changes:

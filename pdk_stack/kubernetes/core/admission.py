@@ -9,7 +9,7 @@ from typing import Any
 
 from pdk_stack.kubernetes.core.custom_kinds import check_definition
 from pdk_stack.kubernetes.core.inference.resources import fill_in
-from pdk_stack.kubernetes.errors import ApiError, invalid
+from pdk_stack.kubernetes.errors import StatusError, invalid
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kind import Kind
 from pdk_stack.kubernetes.store.kinds import CUSTOM_RESOURCE_DEFINITIONS, INFERENCE_SERVICES, NAMESPACES, SECRETS
@@ -24,7 +24,7 @@ def admit(kind: Kind, obj: Object) -> None:
     """Check and complete an object in place.
 
     Raises:
-        ApiError: 422 when a field is not allowed.
+        StatusError: 422 when a field is not allowed.
     """
     name = obj["metadata"].get("name") or ""
     if name and not OBJECT_NAME.fullmatch(name):
@@ -91,4 +91,4 @@ def _check_replicas(predictor: dict[str, Any], name: str) -> None:
         why = "'MinReplicas' cannot be greater than MaxReplicas"
     if why:
         webhook = "inferenceservice.kserve-webhook-server.validator"
-        raise ApiError(403, "Forbidden", f'admission webhook "{webhook}" denied the request: {why}')
+        raise StatusError(403, "Forbidden", f'admission webhook "{webhook}" denied the request: {why}')

@@ -12,7 +12,7 @@ from pdk_stack.kubernetes.core.admission import admit
 from pdk_stack.kubernetes.core.custom_kinds import inference_service_definition
 from pdk_stack.kubernetes.core.inference.resources import capacity
 from pdk_stack.kubernetes.core.rbac import ACCOUNT_PREFIX, MASTERS
-from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kind import Kind
 from pdk_stack.kubernetes.store.kinds import (
@@ -119,7 +119,7 @@ def create_system_objects(store: ObjectStore, ingress_port: int) -> None:
         },
         "status": {"loadBalancer": {"ingress": [{"ip": LOOPBACK}]}},
     }
-    with contextlib.suppress(ApiError):
+    with contextlib.suppress(StatusError):
         store.delete(SERVICES, "istio-system", "istio-ingressgateway")
     store.create(SERVICES, "istio-system", gateway)
 
@@ -166,7 +166,7 @@ def _ensure(store: ObjectStore, kind: Kind, namespace: str | None, obj: Object) 
     obj = {"apiVersion": kind.api_version, "kind": kind.kind, **obj}
     try:
         store.create(kind, namespace, obj)
-    except ApiError as error:
+    except StatusError as error:
         # Its namespace may not be there yet.
-        if error.code not in (403, 404, 409):
+        if error.http_status not in (403, 404, 409):
             raise

@@ -9,7 +9,7 @@ import contextlib
 import queue
 import threading
 
-from pdk_stack.kubernetes.errors import ApiError, invalid
+from pdk_stack.kubernetes.errors import StatusError, invalid
 from pdk_stack.kubernetes.store.columns import Object, printer_columns, timestamp
 from pdk_stack.kubernetes.store.kind import Kind
 from pdk_stack.kubernetes.store.kinds import (
@@ -28,7 +28,7 @@ def check_definition(definition: Object) -> None:
     """Check and complete a definition in place.
 
     Raises:
-        ApiError: 422 when its name or versions do not fit.
+        StatusError: 422 when its name or versions do not fit.
     """
     kind = CUSTOM_RESOURCE_DEFINITIONS
     name, spec = definition["metadata"].get("name", ""), definition.get("spec") or {}
@@ -147,7 +147,7 @@ class Collector:
                 kind = self._registry.named(group, plural)
                 if kind:
                     # It may be gone already.
-                    with contextlib.suppress(ApiError):
+                    with contextlib.suppress(StatusError):
                         self._store.delete(kind, namespace, name)
 
     def _forget(self, spec: Object) -> None:
@@ -157,6 +157,6 @@ class Collector:
         if kind is None or (group, plural) in BUILT_IN:
             return
         for obj in self._store.select(kind)[0]:
-            with contextlib.suppress(ApiError):
+            with contextlib.suppress(StatusError):
                 self._store.delete(kind, obj["metadata"].get("namespace"), obj["metadata"]["name"])
         self._registry.replace(group, plural, [])

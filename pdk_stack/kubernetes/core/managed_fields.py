@@ -12,7 +12,7 @@ from collections import defaultdict
 from typing import Any
 
 from pdk_stack.kubernetes.core.patches import MERGE_KEYS, merge_patch, strategic_merge_patch
-from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import Object, timestamp
 from pdk_stack.kubernetes.store.kind import Kind
 
@@ -164,7 +164,7 @@ def apply(kind: Kind, current: Object | None, wanted: Object, manager: str, *, f
         The object to store.
 
     Raises:
-        ApiError: 409 naming each field in conflict and its owner.
+        StatusError: 409 naming each field in conflict and its owner.
     """
     asked = owned_paths(kind, wanted)
     mine = (manager, "Apply", "")
@@ -228,7 +228,7 @@ def _text(path: Path) -> str:
     return text
 
 
-def _conflict(kind: Kind, conflicts: dict[tuple[str, str], list[Path]]) -> ApiError:
+def _conflict(kind: Kind, conflicts: dict[tuple[str, str], list[Path]]) -> StatusError:
     causes = []
     lines = []
     for (manager, _), paths in conflicts.items():
@@ -241,4 +241,4 @@ def _conflict(kind: Kind, conflicts: dict[tuple[str, str], list[Path]]) -> ApiEr
             lines.append(f"conflicts {who}:\n" + "\n".join(f"- {_text(path)}" for path in paths))
     count = f"{len(causes)} conflict{'s' if len(causes) != 1 else ''}"
     message = f"Apply failed with {count}: " + "\n".join(lines)
-    return ApiError(409, "Conflict", message, {"causes": causes})
+    return StatusError(409, "Conflict", message, {"causes": causes})

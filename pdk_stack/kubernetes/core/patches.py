@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from pdk_stack.kubernetes.errors import ApiError, bad_request
+from pdk_stack.kubernetes.errors import StatusError, bad_request
 
 # Lists that strategic merge joins by a key (patchMergeKey in k8s.io/api's types).
 MERGE_KEYS = {
@@ -78,7 +78,7 @@ def json_patch(document: Any, operations: Any) -> Any:
     """Apply an RFC 6902 JSON patch; the document stays as it is.
 
     Raises:
-        ApiError: An operation is unknown (400), or its path or test does not fit (422).
+        StatusError: An operation is unknown (400), or its path or test does not fit (422).
     """
     if not isinstance(operations, list):
         raise bad_request("error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch")
@@ -87,7 +87,7 @@ def json_patch(document: Any, operations: Any) -> Any:
         try:
             result = _apply_operation(result, operation)
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise ApiError(422, "Invalid", REJECTED) from error
+            raise StatusError(422, "Invalid", REJECTED) from error
     return result
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 from pdk_stack.kubernetes.store.objects import ObjectStore
@@ -74,7 +74,7 @@ class Authorizer:
         """Refuse what nothing allows.
 
         Raises:
-            ApiError: 403, with the text of the real API.
+            StatusError: 403, with the text of the real API.
         """
         if self.allowed(user, action):
             return
@@ -86,7 +86,7 @@ class Authorizer:
             f'in API group "{action.group}" {place}'
         )
         details: dict[str, Any] = {"name": action.name, "group": action.group, "kind": action.resource}
-        raise ApiError(403, "Forbidden", message, {key: value for key, value in details.items() if value})
+        raise StatusError(403, "Forbidden", message, {key: value for key, value in details.items() if value})
 
     def rules(self, user: User, namespace: str) -> list[dict[str, Any]]:
         """All rules that hold for a user in a namespace."""
@@ -111,7 +111,7 @@ class Authorizer:
             role = self._store.get(
                 ROLES if in_namespace else CLUSTER_ROLES, namespace if in_namespace else None, reference.get("name", "")
             )
-        except ApiError:
+        except StatusError:
             # A binding may come before its role.
             return
         bound = binding["metadata"]["name"] + (f"/{namespace}" if namespace else "")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pdk_stack.kubernetes.core.inference.resources import quantity
-from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kind import Kind
 from pdk_stack.kubernetes.store.objects import Change, ObjectStore
@@ -104,7 +104,7 @@ class Volumes:
 
     def _released(self, claim: Object) -> None:
         name = (claim.get("spec") or {}).get("volumeName")
-        with contextlib.suppress(ApiError):
+        with contextlib.suppress(StatusError):
             volume = self._store.get(PERSISTENT_VOLUMES, None, name or "")
             if PROVISIONED in (volume["metadata"].get("annotations") or {}):
                 shutil.rmtree(self._folder / volume["metadata"]["name"], ignore_errors=True)
@@ -127,7 +127,7 @@ class Volumes:
         name, _, inner = uri.removeprefix(SCHEME).partition("/")
         try:
             claim = self._store.get(PERSISTENT_VOLUME_CLAIMS, namespace, name)
-        except ApiError as error:
+        except StatusError as error:
             raise VolumeError(error.message) from error
         if (claim.get("status") or {}).get("phase") != "Bound":
             raise VolumeError(f'persistentvolumeclaim "{name}" is not bound to a volume')

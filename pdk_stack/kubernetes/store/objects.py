@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pdk_stack.kubernetes.errors import ApiError, already_exists, bad_request, conflict, invalid, not_found
+from pdk_stack.kubernetes.errors import StatusError, already_exists, bad_request, conflict, invalid, not_found
 from pdk_stack.kubernetes.store.columns import Object, timestamp
 from pdk_stack.kubernetes.store.kind import Kind
 from pdk_stack.kubernetes.store.kinds import NAMESPACES
@@ -132,7 +132,7 @@ class ObjectStore:
         """One object.
 
         Raises:
-            ApiError: 404 when it does not exist.
+            StatusError: 404 when it does not exist.
         """
         with self.changed:
             found = self._objects.get(self._key(kind, namespace, name))
@@ -159,7 +159,7 @@ class ObjectStore:
         """Store a new object.
 
         Raises:
-            ApiError: It exists (409), its namespace does not (404), or it has no name (422).
+            StatusError: It exists (409), its namespace does not (404), or it has no name (422).
         """
         with self.changed:
             meta = obj.setdefault("metadata", {})
@@ -198,7 +198,7 @@ class ObjectStore:
         if found is None:
             raise not_found("", "namespaces", namespace)
         if found["metadata"].get("deletionTimestamp"):
-            raise ApiError(403, "Forbidden", f"namespace {namespace} is being terminated")
+            raise StatusError(403, "Forbidden", f"namespace {namespace} is being terminated")
 
     def update(
         self,
@@ -213,7 +213,7 @@ class ObjectStore:
         """Replace an object, or its status.
 
         Raises:
-            ApiError: It does not exist (404), was changed meanwhile (409), or lacks its version (422).
+            StatusError: It does not exist (404), was changed meanwhile (409), or lacks its version (422).
         """
         with self.changed:
             key = self._key(kind, namespace, name)
@@ -278,7 +278,7 @@ class ObjectStore:
             The object, and whether it is gone.
 
         Raises:
-            ApiError: It does not exist (404), or a precondition fails (409).
+            StatusError: It does not exist (404), or a precondition fails (409).
         """
         with self.changed:
             obj = self.get(kind, namespace, name)
@@ -323,12 +323,12 @@ class ObjectStore:
         """The kind's changes after a version, oldest first.
 
         Raises:
-            ApiError: 410 when that version is too old to know what came after it.
+            StatusError: 410 when that version is too old to know what came after it.
         """
         with self.changed:
             if after < self._first_known:
                 message = f"too old resource version: {after} ({self._first_known})"
-                raise ApiError(410, "Expired", message)
+                raise StatusError(410, "Expired", message)
             return [
                 change
                 for change in self._history

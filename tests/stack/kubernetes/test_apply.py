@@ -10,7 +10,7 @@ import kubernetes
 import pytest
 
 from pdk_stack.kubernetes.core import managed_fields
-from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.kinds import CONFIG_MAPS, SERVICE_ACCOUNTS
 from pdk_stack.kubernetes.store.schemas import INFERENCE_SERVICE, Findings, check, complete
 from tests.stack.kubernetes.serving import KIND, manifest
@@ -36,7 +36,7 @@ def test_what_a_manager_wants_no_more_is_taken_away() -> None:
 def test_a_conflict_names_fields_and_owners_and_force_takes_over() -> None:
     before = config_map(a="1")
     managed_fields.track(CONFIG_MAPS, None, before, "kubectl-create")
-    with pytest.raises(ApiError) as caught:
+    with pytest.raises(StatusError) as caught:
         managed_fields.apply(CONFIG_MAPS, before, config_map(a="2"), "pipeline", force=False)
     assert caught.value.message == 'Apply failed with 1 conflict: conflict with "kubectl-create" using v1: .data.a'
     taken = managed_fields.apply(CONFIG_MAPS, before, config_map(a="2"), "pipeline", force=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pdk_stack.kubernetes.core.inference.credentials import storage_environment
-from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.kinds import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from pdk_stack.kubernetes.store.objects import ObjectStore
 
@@ -38,7 +38,7 @@ def test_keys_and_endpoint_of_s3(store: ObjectStore, tmp_path: Path) -> None:
     assert found["AWS_ENDPOINT_URL"] == "http://127.0.0.1:30600"
     # Another account's keys are nobody else's.
     assert storage_environment(store, "models", {}, tmp_path) == {}
-    with pytest.raises(ApiError, match="not found"):
+    with pytest.raises(StatusError, match="not found"):
         storage_environment(store, "models", {"serviceAccountName": "absent"}, tmp_path)
 
 

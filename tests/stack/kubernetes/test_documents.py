@@ -7,7 +7,7 @@ import pytest
 from pdk_stack.kubernetes.api.protobuf import decode
 from pdk_stack.kubernetes.core.patches import json_patch, merge_patch, strategic_merge_patch
 from pdk_stack.kubernetes.core.selectors import field_selector, label_selector
-from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import path_values
 from pdk_stack.kubernetes.store.kinds import CONFIG_MAPS, INFERENCE_SERVICES
 
@@ -52,9 +52,9 @@ def test_json_patch_adds_replaces_moves_and_tests() -> None:
     ],
 )
 def test_json_patch_that_does_not_fit_is_refused(operation: dict[str, object]) -> None:
-    with pytest.raises(ApiError) as caught:
+    with pytest.raises(StatusError) as caught:
         json_patch({"a": [1]}, [operation])
-    assert caught.value.code == 422
+    assert caught.value.http_status == 422
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_label_selectors(selector: str, matches: bool) -> None:
 def test_field_selectors() -> None:
     event = {"metadata": {"name": "e"}, "involvedObject": {"name": "dog-cat"}}
     assert field_selector("involvedObject.name=dog-cat,metadata.name!=x", CONFIG_MAPS)(event)
-    with pytest.raises(ApiError, match="field label not supported"):
+    with pytest.raises(StatusError, match="field label not supported"):
         field_selector("spec.x=1", INFERENCE_SERVICES)
 
 
@@ -90,6 +90,6 @@ def test_printer_columns_read_filters_and_indexes() -> None:
 def test_protobuf_of_an_unknown_kind_is_refused_by_name() -> None:
     type_meta = b"\x0a\x02v1\x12\x04Blob"
     envelope = b"k8s\x00\x0a" + bytes([len(type_meta)]) + type_meta
-    with pytest.raises(ApiError, match="Blob of v1") as caught:
+    with pytest.raises(StatusError, match="Blob of v1") as caught:
         decode(envelope)
-    assert caught.value.code == 415
+    assert caught.value.http_status == 415

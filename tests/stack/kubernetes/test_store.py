@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.kinds import CONFIG_MAPS, INFERENCE_SERVICES, NAMESPACES
 from pdk_stack.kubernetes.store.objects import ObjectStore
 
@@ -35,9 +35,9 @@ def test_a_stale_write_is_a_conflict_and_changes_nothing(store: ObjectStore) -> 
     old = store.create(CONFIG_MAPS, "default", {"metadata": {"name": "a"}, "data": {"k": "1"}})
     store.update(CONFIG_MAPS, "default", "a", {"metadata": {}, "data": {"k": "2"}})
     old["data"]["k"] = "3"
-    with pytest.raises(ApiError, match="has been modified") as caught:
+    with pytest.raises(StatusError, match="has been modified") as caught:
         store.update(CONFIG_MAPS, "default", "a", old)
-    assert caught.value.code == 409
+    assert caught.value.http_status == 409
     assert store.get(CONFIG_MAPS, "default", "a")["data"] == {"k": "2"}
 
 
@@ -60,15 +60,15 @@ def test_generation_counts_spec_changes_and_status_is_a_subresource(store: Objec
 
 def test_a_custom_object_needs_its_version_for_a_replacement(store: ObjectStore) -> None:
     store.create(INFERENCE_SERVICES, "default", service(a=1))
-    with pytest.raises(ApiError, match="must be specified for an update") as caught:
+    with pytest.raises(StatusError, match="must be specified for an update") as caught:
         store.update(INFERENCE_SERVICES, "default", "dog-cat", service(a=2))
-    assert caught.value.code == 422
+    assert caught.value.http_status == 422
 
 
 def test_missing_things_are_named(store: ObjectStore) -> None:
-    with pytest.raises(ApiError, match='configmaps "nope" not found'):
+    with pytest.raises(StatusError, match='configmaps "nope" not found'):
         store.get(CONFIG_MAPS, "default", "nope")
-    with pytest.raises(ApiError, match='namespaces "nowhere" not found'):
+    with pytest.raises(StatusError, match='namespaces "nowhere" not found'):
         store.create(CONFIG_MAPS, "nowhere", {"metadata": {"name": "a"}})
 
 
@@ -79,7 +79,7 @@ def test_finalizers_hold_an_object_until_they_are_gone(store: ObjectStore) -> No
     assert held["metadata"]["deletionTimestamp"]
     held["metadata"]["finalizers"] = []
     store.update(CONFIG_MAPS, "default", "a", held)
-    with pytest.raises(ApiError, match="not found"):
+    with pytest.raises(StatusError, match="not found"):
         store.get(CONFIG_MAPS, "default", "a")
 
 
@@ -98,6 +98,6 @@ def test_a_restart_keeps_objects_and_versions_and_refuses_older_watches(store: O
     again = ObjectStore(tmp_path / "objects.sqlite")
     assert again.get(CONFIG_MAPS, "default", "a") == made
     assert again.version == int(made["metadata"]["resourceVersion"])
-    with pytest.raises(ApiError, match="too old") as caught:
+    with pytest.raises(StatusError, match="too old") as caught:
         again.changes(CONFIG_MAPS, None, 1000)
-    assert caught.value.code == 410
+    assert caught.value.http_status == 410

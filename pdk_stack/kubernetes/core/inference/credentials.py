@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pdk_stack.common.service import write_private
-from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.kinds import SECRETS, SERVICE_ACCOUNTS
 from pdk_stack.kubernetes.store.objects import ObjectStore
 
@@ -31,12 +31,12 @@ def storage_environment(store: ObjectStore, namespace: str, predictor: dict[str,
         folder: Where key files may be put; it goes with the revision.
 
     Raises:
-        ApiError: The named service account does not exist.
+        StatusError: The named service account does not exist.
     """
     account = predictor.get("serviceAccountName") or "default"
     try:
         found = store.get(SERVICE_ACCOUNTS, namespace, account)
-    except ApiError:
+    except StatusError:
         if predictor.get("serviceAccountName"):
             raise
         return {}
@@ -44,7 +44,7 @@ def storage_environment(store: ObjectStore, namespace: str, predictor: dict[str,
     for reference in found.get("secrets") or []:
         try:
             secret = store.get(SECRETS, namespace, reference.get("name", ""))
-        except ApiError:
+        except StatusError:
             # KServe skips secrets that are not there as well.
             continue
         data = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}

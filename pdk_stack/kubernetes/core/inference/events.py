@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import Object, timestamp
 from pdk_stack.kubernetes.store.kind import Kind
 from pdk_stack.kubernetes.store.kinds import EVENTS
@@ -39,10 +39,10 @@ def record_event(
         event["lastTimestamp"] = timestamp()
         store.update(EVENTS, meta["namespace"], name, event)
         return
-    except ApiError as error:
-        if error.code not in (404, 409):
+    except StatusError as error:
+        if error.http_status not in (404, 409):
             raise
-        if error.code == 409:
+        if error.http_status == 409:
             return
     event = {
         "metadata": {"name": name},
@@ -63,7 +63,7 @@ def record_event(
     }
     try:
         store.create(EVENTS, meta["namespace"], event)
-    except ApiError as error:
+    except StatusError as error:
         # The namespace may be going away with the service.
-        if error.code not in (403, 404, 409):
+        if error.http_status not in (403, 404, 409):
             raise

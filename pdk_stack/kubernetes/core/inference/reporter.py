@@ -9,7 +9,7 @@ from pdk_stack.kubernetes.core.inference.replica import PodState, Replica, Troub
 from pdk_stack.kubernetes.core.inference.revision import revision_key
 from pdk_stack.kubernetes.core.inference.status import Failure, Phase, Traffic, service_status
 from pdk_stack.kubernetes.core.inference.workloads import CONTAINER, NODE, Workload
-from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kinds import INFERENCE_SERVICES
 from pdk_stack.kubernetes.store.objects import ObjectStore
@@ -38,7 +38,7 @@ class Reporter:
         """The service as it is now; None when it is gone."""
         try:
             return self._store.get(INFERENCE_SERVICES, self._namespace, self._name)
-        except ApiError:
+        except StatusError:
             return None
 
     def event(self, service: Object, kind: str, reason: str, message: str) -> None:
@@ -114,6 +114,6 @@ class Reporter:
             try:
                 self._store.update(INFERENCE_SERVICES, self._namespace, self._name, current, subresource="status")
                 return
-            except ApiError as error:
-                if error.code == 404:
+            except StatusError as error:
+                if error.http_status == 404:
                     return

@@ -23,7 +23,7 @@ from pdk_stack.kubernetes.core.inference.rollout import Rollout
 from pdk_stack.kubernetes.core.inference.routes import Routes, Target
 from pdk_stack.kubernetes.core.inference.status import Failure, Phase, Traffic
 from pdk_stack.kubernetes.core.volumes import SCHEME, VolumeError, Volumes
-from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.objects import ObjectStore
 
@@ -238,7 +238,7 @@ class ServiceWorker:
             if revision is not None:
                 self._retire(revision, wait=False)
             raise
-        except (ModelServerError, ApiError, OSError) as error:
+        except (ModelServerError, StatusError, OSError) as error:
             self._failed(service, key, revision, name, error)
             return
         finally:
@@ -298,7 +298,7 @@ class ServiceWorker:
     def _failed(self, service: Object, key: str, revision: Revision | None, name: str, error: Exception) -> None:
         log.warning("%s failed: %s", name, error)
         reason = getattr(error, "reason", Reason.MODEL_LOAD_FAILED)
-        # An ApiError has Kubernetes' reason.
+        # An StatusError has Kubernetes' reason.
         reason = reason if isinstance(reason, Reason) else Reason.MODEL_LOAD_FAILED
         failure = Failure(reason, str(error)[:1000], getattr(error, "exit_code", 1))
         self.rollout.save(

@@ -13,7 +13,7 @@ from typing import Any
 
 from pdk_stack.kubernetes.core.inference.replica import PodState, Trouble
 from pdk_stack.kubernetes.core.inference.resources import FILLED_IN, asked, container_of
-from pdk_stack.kubernetes.errors import ApiError
+from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import Object, timestamp
 from pdk_stack.kubernetes.store.kind import Kind
 from pdk_stack.kubernetes.store.kinds import INFERENCE_SERVICES
@@ -119,8 +119,8 @@ class Workload:
     def _delete(self, kind: Kind, name: str) -> None:
         try:
             self._store.delete(kind, self._namespace, name)
-        except ApiError as error:
-            if error.code != 404:
+        except StatusError as error:
+            if error.http_status != 404:
                 raise
 
     def _labels(self) -> dict[str, str]:
@@ -156,24 +156,24 @@ class Workload:
         for _ in range(5):
             try:
                 old = self._store.get(kind, self._namespace, name)
-            except ApiError:
+            except StatusError:
                 metadata = {"name": name, "labels": self._labels(), "annotations": notes, "ownerReferences": [owner]}
                 new: Object = {"metadata": {**metadata, "generation": 1}, "spec": spec}
                 new["status"] = _observed(status, new, {})
                 try:
                     return self._store.create(kind, self._namespace, new)
-                except ApiError as error:
-                    if error.code == 409:
+                except StatusError as error:
+                    if error.http_status == 409:
                         continue
-                    if error.code in (403, 404):
+                    if error.http_status in (403, 404):
                         return None
                     raise
             new = {**old, "metadata": {**old["metadata"], "annotations": notes}, "spec": spec}
             new["status"] = _observed(status, new, old)
             try:
                 return self._store.update(kind, self._namespace, name, new)
-            except ApiError as error:
-                if error.code not in (404, 409):
+            except StatusError as error:
+                if error.http_status not in (404, 409):
                     raise
         return None
 
