@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ingress import write_model
-from pdk_stack.kubernetes.core.inference.torchserve import TorchServe
+from pdk_stack.kubernetes.core.inference.servers.torchserve import TorchServe
 from tests.support.processes import ServiceProcess
 
 TARGET_S = 1.5

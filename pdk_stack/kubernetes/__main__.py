@@ -18,7 +18,7 @@ from pdk_stack.kubernetes.api.ingress.routing import Ingress
 from pdk_stack.kubernetes.api.ingress.server import Server
 from pdk_stack.kubernetes.core.bootstrap import WORKER, create_system_objects
 from pdk_stack.kubernetes.core.custom_kinds import Collector
-from pdk_stack.kubernetes.core.inference.controller import InferenceController
+from pdk_stack.kubernetes.core.inference.reconciler.controller import InferenceController
 from pdk_stack.kubernetes.core.rbac import MASTERS, User
 from pdk_stack.kubernetes.core.tls import ensure_certificates, write_kubeconfig
 from pdk_stack.kubernetes.core.volumes import Volumes

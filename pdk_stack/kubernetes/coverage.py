@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pdk_stack.kubernetes.api.application import REFUSED_SUBRESOURCES
-from pdk_stack.kubernetes.api.discovery import VERSION, subresources
+from pdk_stack.kubernetes.api.discovery import subresources
 from pdk_stack.kubernetes.api.protobuf import MESSAGES
 from pdk_stack.kubernetes.core.inference.failures import Reason
 from pdk_stack.kubernetes.core.inference.resources import FILLED_IN
-from pdk_stack.kubernetes.core.inference.runtimes import RUNTIMES
+from pdk_stack.kubernetes.core.inference.servers.runtimes import RUNTIMES
+from pdk_stack.kubernetes.core.version import VERSION
 from pdk_stack.kubernetes.store.kinds import KINDS, SERVICES
 from pdk_stack.kubernetes.store.schemas import EXTENSION, FRAMEWORK, FRAMEWORKS, POD
 from pdk_stack.kubernetes.store.workload_kinds import (

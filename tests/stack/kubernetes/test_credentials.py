@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pdk_stack.kubernetes.core.inference.credentials import storage_environment
+from pdk_stack.kubernetes.core.inference.revisions.credentials import storage_environment
 from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.kinds import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from pdk_stack.kubernetes.store.objects import ObjectStore

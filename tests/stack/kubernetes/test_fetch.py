@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from pdk_stack.kubernetes.core.inference.fetch import is_absent
+from pdk_stack.kubernetes.core.inference.revisions import fetch as fetch_module
 
 FILES = {"pets/1/config/config.properties": b"a=b", "pets/1/model-store/pets.mar": b"archive"}
 
@@ -51,7 +51,16 @@ def emulator() -> Iterator[str]:
 
 
 def fetch(uri: str, target: Path, emulator: str) -> tuple[int, list[dict[str, object]]]:
-    command = [sys.executable, "-W", "ignore", "-m", "pdk_stack.kubernetes.core.inference.fetch", uri, str(target), "0"]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "pdk_stack.kubernetes.core.inference.revisions.fetch",
+        uri,
+        str(target),
+        "0",
+    ]
     environment = {"STORAGE_EMULATOR_HOST": emulator, "PATH": "", "HOME": str(target), "NO_GCE_CHECK": "true"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -77,4 +86,4 @@ def test_google_storage(emulator: str, tmp_path: Path) -> None:
     ],
 )
 def test_what_may_still_come(error: Exception, absent: bool) -> None:
-    assert is_absent(error) is absent
+    assert fetch_module.is_absent(error) is absent

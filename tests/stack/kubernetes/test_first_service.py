@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pdk_stack.kubernetes.core.inference.revision import warm_up_body
+from pdk_stack.kubernetes.core.inference.revisions.revision import warm_up_body
 from pdk_stack.kubernetes.store.schemas import Findings, check, complete
 from tests.stack.kubernetes.serving import wait_for
 from tests.support.processes import ServiceProcess

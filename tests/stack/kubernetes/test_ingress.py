@@ -21,13 +21,13 @@ from pdk_stack.common.service import LOOPBACK
 from pdk_stack.kubernetes.api.ingress import routing as ingress_module
 from pdk_stack.kubernetes.api.ingress.routing import Ingress
 from pdk_stack.kubernetes.api.ingress.server import Answer, Body, Server
+from pdk_stack.kubernetes.core.inference.dataplane.http_messages import Head
+from pdk_stack.kubernetes.core.inference.dataplane.upstream import Upstream
 from pdk_stack.kubernetes.core.inference.failures import ModelServerError
-from pdk_stack.kubernetes.core.inference.http_messages import Head
 from pdk_stack.kubernetes.core.inference.node import Node
-from pdk_stack.kubernetes.core.inference.replica import Replica
-from pdk_stack.kubernetes.core.inference.revision import Limits, Revision
-from pdk_stack.kubernetes.core.inference.routes import Routes, Target
-from pdk_stack.kubernetes.core.inference.upstream import Upstream
+from pdk_stack.kubernetes.core.inference.reconciler.routes import Routes, Target
+from pdk_stack.kubernetes.core.inference.revisions.replica import Replica
+from pdk_stack.kubernetes.core.inference.revisions.revision import Limits, Revision
 
 HOST = "echo.models.example.com"
 PREDICT = "/v1/models/echo:predict"

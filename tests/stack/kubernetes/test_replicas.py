@@ -19,11 +19,11 @@ import pytest
 
 from pdk_nb.arguments import parse_pairs
 from pdk_stack import seed
-from pdk_stack.kubernetes.core.inference import replica as replica_module
 from pdk_stack.kubernetes.core.inference import resources
 from pdk_stack.kubernetes.core.inference.node import Node
-from pdk_stack.kubernetes.core.inference.scaling import Bounds, Scaler, target_of, window_of
-from pdk_stack.kubernetes.core.inference.workloads import Workload
+from pdk_stack.kubernetes.core.inference.reconciler.workloads import Workload
+from pdk_stack.kubernetes.core.inference.revisions import replica as replica_module
+from pdk_stack.kubernetes.core.inference.revisions.scaling import Bounds, Scaler, target_of, window_of
 from pdk_stack.kubernetes.store.kinds import INFERENCE_SERVICES, NAMESPACES
 from pdk_stack.kubernetes.store.objects import ObjectStore
 from pdk_stack.kubernetes.store.workload_kinds import DEPLOYMENTS

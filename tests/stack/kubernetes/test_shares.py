@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pdk_stack.kubernetes.core.inference.revision import revision_key
-from pdk_stack.kubernetes.core.inference.rollout import Rollout
-from pdk_stack.kubernetes.core.inference.status import Share
+from pdk_stack.kubernetes.core.inference.reconciler.rollout import Rollout
+from pdk_stack.kubernetes.core.inference.reconciler.status import Share
+from pdk_stack.kubernetes.core.inference.revisions.template import revision_key
 from tests.stack.kubernetes.serving import manifest
 
 

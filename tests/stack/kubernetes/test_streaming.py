@@ -17,8 +17,8 @@ import pytest
 from pdk_stack.common.service import LOOPBACK
 from pdk_stack.kubernetes.api.ingress import routing as ingress_module
 from pdk_stack.kubernetes.api.ingress.server import Answer, Body, Server
-from pdk_stack.kubernetes.core.inference.http_messages import Head
-from pdk_stack.kubernetes.core.inference.routes import Target
+from pdk_stack.kubernetes.core.inference.dataplane.http_messages import Head
+from pdk_stack.kubernetes.core.inference.reconciler.routes import Target
 from tests.stack.kubernetes.serving import wait_for
 from tests.stack.kubernetes.test_ingress import BIG, HOST, PREDICT, Stand
 

@@ -12,12 +12,18 @@ from typing import Any
 
 from pdk_stack.kubernetes.api.ingress.metrics import Metrics
 from pdk_stack.kubernetes.api.ingress.server import Answer, Body
+from pdk_stack.kubernetes.core.inference.dataplane.http_messages import Head, WireError
+from pdk_stack.kubernetes.core.inference.dataplane.upstream import (
+    SMALL_BYTES,
+    Interrupted,
+    Pieces,
+    Streamed,
+    Unanswered,
+)
 from pdk_stack.kubernetes.core.inference.failures import ModelServerError
-from pdk_stack.kubernetes.core.inference.http_messages import Head, WireError
-from pdk_stack.kubernetes.core.inference.replica import Replica
-from pdk_stack.kubernetes.core.inference.revision import Revision
-from pdk_stack.kubernetes.core.inference.routes import Entry, Routes
-from pdk_stack.kubernetes.core.inference.upstream import SMALL_BYTES, Interrupted, Pieces, Streamed, Unanswered
+from pdk_stack.kubernetes.core.inference.reconciler.routes import Entry, Routes
+from pdk_stack.kubernetes.core.inference.revisions.replica import Replica
+from pdk_stack.kubernetes.core.inference.revisions.revision import Revision
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from pdk_stack.kubernetes.core.inference.http_messages import (
+from pdk_stack.kubernetes.core.inference.dataplane.http_messages import (
     LAST_CHUNK,
     PIECE_BYTES,
     Head,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pdk_stack.kubernetes.core.inference.events import record_event
-from pdk_stack.kubernetes.core.inference.replica import PodState, Replica, Trouble
-from pdk_stack.kubernetes.core.inference.revision import revision_key
-from pdk_stack.kubernetes.core.inference.status import Failure, Phase, Traffic, service_status
-from pdk_stack.kubernetes.core.inference.workloads import CONTAINER, NODE, Workload
+from pdk_stack.kubernetes.core.inference.reconciler.events import record_event
+from pdk_stack.kubernetes.core.inference.reconciler.status import Failure, Phase, Traffic, service_status
+from pdk_stack.kubernetes.core.inference.reconciler.workloads import CONTAINER, NODE, Workload
+from pdk_stack.kubernetes.core.inference.revisions.replica import PodState, Replica, Trouble
+from pdk_stack.kubernetes.core.inference.revisions.template import revision_key
 from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kinds import INFERENCE_SERVICES

@@ -22,8 +22,8 @@ from typing import Any
 from pdk_stack.common.service import LOOPBACK
 from pdk_stack.kubernetes.core.container_logs import keep_times, rotate
 from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reason, Superseded, reason_of
-from pdk_stack.kubernetes.core.inference.model_folder import ModelFolder
 from pdk_stack.kubernetes.core.inference.resources import guard_memory
+from pdk_stack.kubernetes.core.inference.servers.model_folder import ModelFolder
 
 POLL_S = 0.05
 PYTHON_ERROR = re.compile(r"(?!java\.|org\.|io\.)[\w.]+(Error|Exception)\b(:|$)")

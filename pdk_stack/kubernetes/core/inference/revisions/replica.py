@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from pdk_stack.kubernetes.core.inference.dataplane.upstream import Upstream
 from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reason, Superseded
-from pdk_stack.kubernetes.core.inference.model_server import ModelServer
 from pdk_stack.kubernetes.core.inference.node import Node
-from pdk_stack.kubernetes.core.inference.upstream import Upstream
+from pdk_stack.kubernetes.core.inference.servers.model_server import ModelServer
 
 log = logging.getLogger(__name__)
 

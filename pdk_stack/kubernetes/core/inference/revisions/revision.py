@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import hashlib
 import io
 import json
 import os
@@ -19,17 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from pdk_stack.kubernetes.core.container_logs import keep_times
-from pdk_stack.kubernetes.core.inference.custom_predictor import MOUNT, STORAGE_URI, plain_environment
+from pdk_stack.kubernetes.core.inference.dataplane.payload_logger import PayloadLogger, sink_problem
 from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reason, Superseded
-from pdk_stack.kubernetes.core.inference.model_server import end_group
 from pdk_stack.kubernetes.core.inference.node import Node
-from pdk_stack.kubernetes.core.inference.payload_logger import PayloadLogger, sink_problem
-from pdk_stack.kubernetes.core.inference.replica import PodState, Replica, Trouble
-from pdk_stack.kubernetes.core.inference.replicas import DRAIN_SECONDS, Replicas
 from pdk_stack.kubernetes.core.inference.resources import custom_container, memory_limit, requests_of
-from pdk_stack.kubernetes.core.inference.runtimes import check_predictor, model_server
-from pdk_stack.kubernetes.core.inference.scaling import DEFAULT_TARGETS, Bounds, Scaler, target_of, window_of
-from pdk_stack.kubernetes.core.inference.workloads import INITIALIZER, own_notes, pod_name
+from pdk_stack.kubernetes.core.inference.revisions.replica import PodState, Replica, Trouble
+from pdk_stack.kubernetes.core.inference.revisions.replicas import DRAIN_SECONDS, Replicas
+from pdk_stack.kubernetes.core.inference.revisions.scaling import DEFAULT_TARGETS, Bounds, Scaler, target_of, window_of
+from pdk_stack.kubernetes.core.inference.revisions.template import INITIALIZER, pod_name, revision_key
+from pdk_stack.kubernetes.core.inference.servers.custom_predictor import MOUNT, STORAGE_URI, plain_environment
+from pdk_stack.kubernetes.core.inference.servers.model_server import end_group
+from pdk_stack.kubernetes.core.inference.servers.runtimes import check_predictor, model_server
 from pdk_stack.kubernetes.store.columns import Object
 
 FETCH_SECONDS = 180.0
@@ -52,29 +51,6 @@ def warm_up_body(protocol: str = "v1") -> bytes:
     if protocol == "v1":
         return json.dumps({"instances": [{"data": text}]}).encode()
     return json.dumps({"inputs": [{"name": "picture", "shape": [1], "datatype": "BYTES", "data": [text]}]}).encode()
-
-
-# Parts of the predictor that say how a revision is used, not what it is: changing them loads nothing anew.
-USE_FIELDS = {
-    "canaryTrafficPercent",
-    "minReplicas",
-    "maxReplicas",
-    "scaleTarget",
-    "containerConcurrency",
-    "timeout",
-}
-
-
-def revision_key(service: Object) -> str:
-    """What makes a new revision: spec, annotations and labels, as in Knative's revision template.
-
-    Annotations count because ``pach_id`` is how a new model version at the same place is rolled out.
-    """
-    meta = service["metadata"]
-    notes = own_notes(service)
-    predictor = {key: value for key, value in service["spec"]["predictor"].items() if key not in USE_FIELDS}
-    text = json.dumps([{**service["spec"], "predictor": predictor}, notes, meta.get("labels") or {}], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -237,7 +213,7 @@ class Revision:
         """
         target = self.folder / MOUNT.lstrip("/")
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-W", "ignore", "-m", "pdk_stack.kubernetes.core.inference.fetch"]
+        command = [sys.executable, "-W", "ignore", "-m", "pdk_stack.kubernetes.core.inference.revisions.fetch"]
         command += [source, str(target), str(FETCH_SECONDS)]
         written = self.folder / f"{INITIALIZER}.log"
         with written.open("wb") as sink:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pdk_stack.common.service import LOOPBACK
-from pdk_stack.kubernetes.core.inference.http_messages import LAST_CHUNK, Head, Wire, WireError, chunk
+from pdk_stack.kubernetes.core.inference.dataplane.http_messages import LAST_CHUNK, Head, Wire, WireError, chunk
 
 MAX_ANSWER_BYTES = 1 << 30
 # Bodies up to here are read whole and passed on at once, which is quicker; longer ones as they come.

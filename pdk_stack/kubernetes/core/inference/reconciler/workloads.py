@@ -7,12 +7,17 @@ They tell what the model server's process does, so that ``kubectl get deploy,rs,
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from pdk_stack.kubernetes.core.inference.replica import PodState, Trouble
-from pdk_stack.kubernetes.core.inference.resources import FILLED_IN, asked, container_of
+from pdk_stack.kubernetes.core.inference.resources import asked, container_of
+from pdk_stack.kubernetes.core.inference.revisions.replica import PodState, Trouble
+from pdk_stack.kubernetes.core.inference.revisions.template import (
+    CONTAINER,
+    INITIALIZER,
+    own_notes,
+    replica_set_name,
+)
 from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import Object, timestamp
 from pdk_stack.kubernetes.store.kind import Kind
@@ -20,31 +25,8 @@ from pdk_stack.kubernetes.store.kinds import INFERENCE_SERVICES
 from pdk_stack.kubernetes.store.objects import ObjectStore
 from pdk_stack.kubernetes.store.workload_kinds import DEPLOYMENTS, PODS, REPLICA_SETS
 
-CONTAINER, INITIALIZER = "kserve-container", "storage-initializer"
 NODE = "embedded"
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 IMAGES = {CONTAINER: "pytorch/torchserve-kfs:embedded", INITIALIZER: "kserve/storage-initializer:embedded"}
-
-
-def own_notes(service: Object) -> dict[str, str]:
-    """A service's annotations without those that tools keep for themselves."""
-    given = service["metadata"].get("annotations") or {}
-    return {key: value for key, value in given.items() if key not in (LAST_APPLIED, FILLED_IN)}
-
-
-def replica_set_name(service: Object, revision: str) -> str:
-    """The name of a revision's ReplicaSet."""
-    return f"{revision}-deployment-{_digest(service, revision)[:9]}"
-
-
-def pod_name(service: Object, revision: str, number: int) -> str:
-    """The name of a revision's pod; the same number always gives the same name."""
-    return f"{replica_set_name(service, revision)}-{_digest(service, revision, number)[:5]}"
-
-
-def _digest(service: Object, revision: str, *more: int) -> str:
-    text = "/".join(map(str, (service["metadata"]["uid"], revision, *more)))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Workload:

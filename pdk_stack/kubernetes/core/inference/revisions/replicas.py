@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Superseded
-from pdk_stack.kubernetes.core.inference.replica import PodState, Replica
+from pdk_stack.kubernetes.core.inference.revisions.replica import PodState, Replica
 
 DRAIN_SECONDS = 30.0
 START_SECONDS = 180.0

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from pdk_stack.common.service import LOOPBACK, free_port
 from pdk_stack.kubernetes.core.inference.failures import ModelServerError
-from pdk_stack.kubernetes.core.inference.model_folder import ModelFolder
-from pdk_stack.kubernetes.core.inference.model_server import ArchiveServer, request
+from pdk_stack.kubernetes.core.inference.servers.model_folder import ModelFolder
+from pdk_stack.kubernetes.core.inference.servers.model_server import ArchiveServer, request
 
 # One small heap is enough for the front end: the models live in the Python workers.
 JVM_FLAGS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pdk_stack.common.service import write_private
-from pdk_stack.kubernetes.core.inference.status import Share
+from pdk_stack.kubernetes.core.inference.reconciler.status import Share
 
 
 @dataclasses.dataclass

@@ -12,16 +12,17 @@ import threading
 import time
 from pathlib import Path
 
-from pdk_stack.kubernetes.core.inference.credentials import storage_environment
-from pdk_stack.kubernetes.core.inference.custom_predictor import MOUNT
 from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reason, Superseded
 from pdk_stack.kubernetes.core.inference.node import Node
-from pdk_stack.kubernetes.core.inference.replica import Replica, Trouble
-from pdk_stack.kubernetes.core.inference.reporter import Reporter
-from pdk_stack.kubernetes.core.inference.revision import Revision, revision_key
-from pdk_stack.kubernetes.core.inference.rollout import Rollout
-from pdk_stack.kubernetes.core.inference.routes import Routes, Target
-from pdk_stack.kubernetes.core.inference.status import Failure, Phase, Traffic
+from pdk_stack.kubernetes.core.inference.reconciler.reporter import Reporter
+from pdk_stack.kubernetes.core.inference.reconciler.rollout import Rollout
+from pdk_stack.kubernetes.core.inference.reconciler.routes import Routes, Target
+from pdk_stack.kubernetes.core.inference.reconciler.status import Failure, Phase, Traffic
+from pdk_stack.kubernetes.core.inference.revisions.credentials import storage_environment
+from pdk_stack.kubernetes.core.inference.revisions.replica import Replica, Trouble
+from pdk_stack.kubernetes.core.inference.revisions.revision import Revision
+from pdk_stack.kubernetes.core.inference.revisions.template import revision_key
+from pdk_stack.kubernetes.core.inference.servers.custom_predictor import MOUNT
 from pdk_stack.kubernetes.core.volumes import SCHEME, VolumeError, Volumes
 from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import Object

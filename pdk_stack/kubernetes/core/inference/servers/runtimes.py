@@ -9,12 +9,16 @@ from typing import Any
 
 import pdk_stack
 from pdk_stack.common.service import LOOPBACK, free_port
-from pdk_stack.kubernetes.core.inference.custom_predictor import CustomServer, check_container, plain_environment
 from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reason
-from pdk_stack.kubernetes.core.inference.model_folder import ModelFolder
-from pdk_stack.kubernetes.core.inference.model_server import ArchiveServer, ModelServer, request
 from pdk_stack.kubernetes.core.inference.resources import custom_container
-from pdk_stack.kubernetes.core.inference.torchserve import TorchServe, java_executable
+from pdk_stack.kubernetes.core.inference.servers.custom_predictor import (
+    CustomServer,
+    check_container,
+    plain_environment,
+)
+from pdk_stack.kubernetes.core.inference.servers.model_folder import ModelFolder
+from pdk_stack.kubernetes.core.inference.servers.model_server import ArchiveServer, ModelServer, request
+from pdk_stack.kubernetes.core.inference.servers.torchserve import TorchServe, java_executable
 
 TORCHSERVE = "kserve-torchserve"
 PYTHON = "kserve-python"
@@ -39,7 +43,7 @@ class PythonServer(ArchiveServer):
             )
         name, archive = next(iter(model.archives.items()))
         self.inference_port = free_port()
-        program = [sys.executable, "-W", "ignore", "-m", "pdk_stack.kubernetes.core.inference.mar_server"]
+        program = [sys.executable, "-W", "ignore", "-m", "pdk_stack.kubernetes.core.inference.servers.mar_server"]
         return [*program, name, str(archive), str(scratch / "model"), str(self.inference_port), self.protocol]
 
     def _process_environment(self, scratch: Path) -> dict[str, str]:

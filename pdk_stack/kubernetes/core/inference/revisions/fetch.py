@@ -1,7 +1,7 @@
 """The storage initialiser: KServe's own downloader in a process of its own, until the model is there.
 
-Run as ``python -m pdk_stack.kubernetes.core.inference.fetch URI TARGET DEADLINE``. A process of its own, because the
-downloader reads its credentials from the environment. It tries again while the model is not there, as a pod that
+Run as ``python -m <this module> URI TARGET SECONDS``. A process of its own, because the downloader reads its
+credentials from the environment. It tries again while the model is not there, as a pod that
 crashes and restarts does: a pipeline that keeps the model in its own output commit creates the service before that
 commit is finished. Each failed try prints one line of JSON for the controller: the reason, and whether the model is
 merely not there, which may pass.

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pdk_stack.kubernetes.core.inference.node import Node
-from pdk_stack.kubernetes.core.inference.revision import PODS_FOLDER, revision_key
-from pdk_stack.kubernetes.core.inference.routes import Routes
-from pdk_stack.kubernetes.core.inference.status import mark_changed
-from pdk_stack.kubernetes.core.inference.worker import ServiceWorker
+from pdk_stack.kubernetes.core.inference.reconciler.routes import Routes
+from pdk_stack.kubernetes.core.inference.reconciler.status import mark_changed
+from pdk_stack.kubernetes.core.inference.reconciler.worker import ServiceWorker
+from pdk_stack.kubernetes.core.inference.revisions.revision import PODS_FOLDER
+from pdk_stack.kubernetes.core.inference.revisions.template import revision_key
 from pdk_stack.kubernetes.core.volumes import Volumes
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kinds import INFERENCE_SERVICES

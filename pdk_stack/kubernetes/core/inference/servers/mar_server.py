@@ -1,7 +1,7 @@
 """KServe's Python model server with a TorchServe archive: the same handler and answers, without Java.
 
-Run as ``python -m pdk_stack.kubernetes.core.inference.mar_server NAME ARCHIVE FOLDER PORT PROTOCOL``. TorchServe's
-Python loader and its KServe envelopes do the work that its worker process would do; KServe's server speaks HTTP.
+Run as ``python -m <this module> NAME ARCHIVE FOLDER PORT PROTOCOL``. TorchServe's Python loader and KServe envelopes
+do the work that its worker process would do; KServe's server speaks HTTP.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pdk_stack.kubernetes.core.inference.revision import Revision
-from pdk_stack.kubernetes.core.inference.status import DOMAIN, host
+from pdk_stack.kubernetes.core.inference.reconciler.status import DOMAIN, host
+from pdk_stack.kubernetes.core.inference.revisions.revision import Revision
 
 HOST = re.compile(
     rf"(?P<service>[a-z0-9-]+)\.(?P<namespace>[a-z0-9-]+)(\.{re.escape(DOMAIN)}|(\.svc(\.cluster\.local)?)?)"

@@ -17,7 +17,7 @@ from typing import Any
 
 from pdk_stack.common.service import LOOPBACK, free_port
 from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reason
-from pdk_stack.kubernetes.core.inference.model_server import ModelServer, accepts, request
+from pdk_stack.kubernetes.core.inference.servers.model_server import ModelServer, accepts, request
 
 MOUNT = "/mnt/models"
 STORAGE_URI = "STORAGE_URI"

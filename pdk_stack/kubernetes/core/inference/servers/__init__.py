@@ -1,0 +1,1 @@
+"""Model servers: local processes that serve the models of one revision."""
