@@ -27,14 +27,15 @@ def test_the_conda_environment_lists_nothing_of_its_own() -> None:
     python, pip, through_pip = content["dependencies"]
     assert re.fullmatch(r"python=3\.\d+", python)
     assert pip == "pip"
-    assert through_pip == {"pip": ["-c constraints.txt", "-e .[all,dev]"]}
+    assert through_pip == {"pip": ["-c constraints.txt", "-e .[all,dev]", "-e ./pdk_stack"]}
 
 
 def test_containers_and_binder_use_the_same_environment() -> None:
     container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
     assert container["postCreateCommand"] == "make setup"
     assert "python:3.11" in container["image"]
-    assert (ROOT / "binder" / "requirements.txt").read_text().splitlines() == ["-c ../constraints.txt", ".[all]"]
+    installed = (ROOT / "binder" / "requirements.txt").read_text().splitlines()
+    assert installed == ["-c ../constraints.txt", ".[all]", "./pdk_stack"]
     assert (ROOT / "binder" / "runtime.txt").read_text().strip() == "python-3.11"
     start = ROOT / "binder" / "start"
     assert os.access(start, os.X_OK)
@@ -49,9 +50,14 @@ def test_every_constraint_is_one_exact_version() -> None:
 
 def test_the_pins_that_matter_are_the_same_in_both_files() -> None:
     constraints = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
-    project = (ROOT / "pyproject.toml").read_text()
-    for name, version in re.findall(r'"([a-z-]+)(?:\[[a-z]+\])?==([0-9.]+)"', project):
-        assert constraints[name] == version, name
+    versions = set()
+    for folder in (ROOT, ROOT / "pdk_stack"):
+        project = (folder / "pyproject.toml").read_text()
+        versions.add(re.findall(r'^version = "(.+)"', project, re.M)[0])
+        for name, version in re.findall(r'"([a-z-]+)(?:\[[a-z]+\])?==([0-9.]+)"', project):
+            # The two distributions of this repository are released together.
+            assert (version in versions) if name == "pdk-lab" else constraints[name] == version, name
+    assert len(versions) == 1
     # kserve 0.13.1 cannot create objects with 37.
     assert 35 <= int(constraints["kubernetes"].split(".")[0]) < 37
 
