@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -89,31 +88,22 @@ class Engine:
         with self.database.read() as connection:
             yield connection
 
-    def wait_for(
-        self,
-        probe: Callable[[sqlite3.Connection], T | None],
-        active: Callable[[], bool],
-        timeout: float | None = None,
-    ) -> T | None:
+    def wait_for(self, probe: Callable[[sqlite3.Connection], T | None], active: Callable[[], bool]) -> T | None:
         """Wait until a probe finds something.
 
         Args:
             probe: Looks at a snapshot; anything but None ends the wait.
             active: False ends the wait, e.g. when the client is gone.
-            timeout: Seconds to wait at most.
 
         Returns:
             What the probe found, or None.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             seen = self.database.bell.count
             with self.read() as connection:
                 found = probe(connection)
-            if found is not None:
+            if found is not None or not active():
                 return found
-            if not active() or (deadline is not None and time.monotonic() > deadline):
-                return None
             self.database.bell.wait(seen, WAIT_SLICE_S)
 
     def wait_commit(self, ref: CommitRef, state: int, active: Callable[[], bool]) -> Commit:

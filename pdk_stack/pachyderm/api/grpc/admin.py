@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Iterator
 
 from google.protobuf import empty_pb2
@@ -15,6 +14,7 @@ from python_pachyderm.proto.v2.identity import identity_pb2
 from python_pachyderm.proto.v2.license import license_pb2
 from python_pachyderm.proto.v2.version.versionpb import version_pb2
 
+from pdk_stack.common.polling import poll
 from pdk_stack.pachyderm.api.grpc.access import AUTH_OFF, Gate
 from pdk_stack.pachyderm.api.grpc.dispatch import Call
 from pdk_stack.pachyderm.core.tokens import Tokens
@@ -26,7 +26,6 @@ WATCH_S = 1.0
 VERSION = version_pb2.Version(
     major=2, minor=8, micro=2, additional="-pdk-lab", platform=platform.machine(), go_version="none"
 )
-
 
 VERSION_TEXT = f"{VERSION.major}.{VERSION.minor}.{VERSION.micro}{VERSION.additional}"
 
@@ -61,8 +60,7 @@ class HealthCalls:
     def Watch(self, request: health_pb2.HealthCheckRequest, call: Call) -> Iterator[health_pb2.HealthCheckResponse]:
         # A server that answers serves; when it no longer does, the connection ends with it.
         yield self.Check(request, call)
-        while call.active():
-            time.sleep(WATCH_S)
+        poll(lambda: not call.active(), None, WATCH_S)
 
 
 class AuthCalls:

@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
+from pdk_stack.common.service import LOOPBACK
 from pdk_stack.pachyderm.api.grpc import pfs_convert
 from pdk_stack.pachyderm.core.pfs.lookup import commit_by_pk
 from pdk_stack.pachyderm.core.pfs.trees import tree_of
@@ -22,8 +23,6 @@ from pdk_stack.pachyderm.core.pps.running import Active, Running
 from pdk_stack.pachyderm.errors import NotFound
 from pdk_stack.pachyderm.names import DEFAULT_PROJECT
 
-# Where a service's code listens.
-LOOPBACK = "127.0.0.1"
 # Fields of a pipeline's details that a job's details repeat.
 _SHARED = (
     "transform",

@@ -8,16 +8,16 @@ no token to this port, so what it tells is the datum's own variables only, no cr
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 from python_pachyderm.proto.v2.worker import worker_pb2, worker_pb2_grpc
 
+from pdk_stack.common.polling import Deadline
+from pdk_stack.common.service import LOOPBACK
 from pdk_stack.pachyderm.core.pps.process import Outcome
 
-LOOPBACK = "127.0.0.1"
 POLL_S = 0.1
 # A client that lost its connection may ask again while its first question still waits.
 THREADS = 4
@@ -102,14 +102,14 @@ class Batch(worker_pb2_grpc.WorkerServicer):
 
     def _until_asked(self, stop: Callable[[], bool], limit: float) -> Outcome | None:
         """Wait for the process's next question; how it failed where none comes."""
-        deadline = time.monotonic() + limit if limit else None
+        deadline = Deadline(limit or None)
         with self._changed:
             while self._asked == self._answered:
                 if self._ended is not None:
                     return self._ended if self._ended.problem else _early(self._ended)
                 if stop():
                     return Outcome(-9, cancelled=True)
-                if deadline is not None and time.monotonic() > deadline:
+                if deadline.over:
                     return Outcome(-9, timed_out=True)
                 self._changed.wait(POLL_S)
         return None

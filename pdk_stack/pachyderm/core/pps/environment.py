@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from python_pachyderm.proto.v2.pps import pps_pb2
 
+from pdk_stack.common.errors import Refusal
+from pdk_stack.common.polling import poll
 from pdk_stack.pachyderm.core.pps.context import Context
 from pdk_stack.pachyderm.core.pps.datums import Datum
 from pdk_stack.pachyderm.core.pps.images import Image, search_path
@@ -15,6 +19,7 @@ from pdk_stack.pachyderm.errors import NotFound
 
 # Some clients want any credentials, also where the gateway asks for none.
 NO_CREDENTIALS = "default"
+SECRETS_POLL_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,36 @@ def secret_environment(context: Context, transform: pps_pb2.Transform) -> dict[s
             raise NotFound(f"Kubernetes secret {each.name} missing key {each.key}")
         variables[each.env_var] = found.data[each.key].decode(errors="replace")
     return variables
+
+
+def wait_for_secrets(
+    context: Context, transform: pps_pb2.Transform, stop: threading.Event, complain: Callable[[str], None]
+) -> dict[str, str] | None:
+    """The variables from secrets, once all of them are there.
+
+    Args:
+        context: What all workers share.
+        transform: Names the secrets.
+        stop: Ends the wait.
+        complain: Is told what is missing, each time that this changes.
+
+    Returns:
+        The variables, or None when the wait was ended.
+    """
+    told = ""
+
+    def ask() -> tuple[dict[str, str]] | None:
+        nonlocal told
+        try:
+            return (secret_environment(context, transform),)
+        except Refusal as error:
+            if error.message != told:
+                told = error.message
+                complain(told)
+            return None
+
+    found = poll(ask, None, SECRETS_POLL_S, stop)
+    return found[0] if found else None
 
 
 def worker_environment(setting: Setting, worker: str, worker_port: int = 0) -> dict[str, str]:

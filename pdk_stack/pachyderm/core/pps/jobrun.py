@@ -19,7 +19,7 @@ from pdk_stack.pachyderm.core.pfs.types import SPEC_REPO, Commit
 from pdk_stack.pachyderm.core.pps import jobs, pipelines, records
 from pdk_stack.pachyderm.core.pps.context import Context
 from pdk_stack.pachyderm.core.pps.datums import Datum, make_datums
-from pdk_stack.pachyderm.core.pps.environment import Setting, secret_environment
+from pdk_stack.pachyderm.core.pps.environment import Setting, wait_for_secrets
 from pdk_stack.pachyderm.core.pps.inputs import branch_of, leaves
 from pdk_stack.pachyderm.core.pps.job_gateway import job_gateway
 from pdk_stack.pachyderm.core.pps.jobs import Job
@@ -152,20 +152,18 @@ class JobRun:
 
     def _wait_secrets(self) -> dict[str, str] | None:
         """The variables from secrets; a missing one is said in the pipeline's reason, and waited for."""
-        complained = ""
-        while not self.cancelled.is_set():
-            try:
-                found = secret_environment(self._context, self._pipeline.details.transform)
-            except Refusal as error:
-                if error.message != complained:
-                    complained = error.message
-                    self._set_pipeline(pps_pb2.PIPELINE_CRASHING, complained)
-                self.cancelled.wait(RETRY_S)
-                continue
-            if complained:
-                self._set_pipeline(pipelines.resting_state(self._pipeline.details), "")
-            return found
-        return None
+        complained = False
+
+        def complain(reason: str) -> None:
+            nonlocal complained
+            complained = True
+            self._set_pipeline(pps_pb2.PIPELINE_CRASHING, reason)
+
+        details = self._pipeline.details
+        found = wait_for_secrets(self._context, details.transform, self.cancelled, complain)
+        if complained and found is not None:
+            self._set_pipeline(pipelines.resting_state(details), "")
+        return found
 
     def _set_pipeline(self, state: int, reason: str) -> None:
         with self._engine.change() as change:

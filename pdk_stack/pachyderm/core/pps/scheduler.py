@@ -8,10 +8,11 @@ import threading
 
 from python_pachyderm.proto.v2.pps import pps_pb2
 
+from pdk_stack.common.processes import kill_noted
 from pdk_stack.pachyderm.core.pps import jobs, pipelines
 from pdk_stack.pachyderm.core.pps.context import Context
 from pdk_stack.pachyderm.core.pps.jobrun import JobRun
-from pdk_stack.pachyderm.core.pps.process import kill_leftovers
+from pdk_stack.pachyderm.core.pps.process import PROCESS_NOTE
 from pdk_stack.pachyderm.core.pps.serving import Spout
 from pdk_stack.pachyderm.errors import NotFound
 
@@ -41,7 +42,7 @@ class Scheduler:
         """Clear what a killed daemon left, and begin; its open jobs run again from their start."""
         context = self._context
         context.work.mkdir(parents=True, exist_ok=True)
-        left = kill_leftovers(context.work)
+        left = sum(kill_noted(note) for note in context.work.glob(f"*/*/{PROCESS_NOTE}"))
         if left:
             log.info("killed %d processes of the last run", left)
         shutil.rmtree(context.work, ignore_errors=True)

@@ -16,7 +16,7 @@ from python_pachyderm.proto.v2.pps import pps_pb2
 from pdk_stack.common.errors import Refusal
 from pdk_stack.pachyderm.core.pps.context import Context
 from pdk_stack.pachyderm.core.pps.datums import Datum
-from pdk_stack.pachyderm.core.pps.environment import Setting, datum_environment, secret_environment
+from pdk_stack.pachyderm.core.pps.environment import Setting, datum_environment, wait_for_secrets
 from pdk_stack.pachyderm.core.pps.forward import forward
 from pdk_stack.pachyderm.core.pps.jobs import TERMINAL_SQL, Job
 from pdk_stack.pachyderm.core.pps.pipelines import Pipeline
@@ -25,7 +25,6 @@ from pdk_stack.pachyderm.core.pps.worker import Worker
 log = logging.getLogger("pdk_stack.pachyderm.serving")
 
 RESTART_S = 1.0
-POLL_S = 0.5
 
 
 def serve(setting: Setting, job: Job, datum: Datum, cancelled: threading.Event) -> None:
@@ -98,19 +97,18 @@ class Spout:
 
     def _run(self) -> None:
         context, pipeline = self._context, self.pipeline
-        complained = ""
         folder = context.work / f"spout-{pipeline.pk}-{pipeline.version}" / "0"
+
+        def complain(reason: str) -> None:
+            context.logs.write(pipeline.pk, reason, master=True)
+
         while not self._stopped.is_set():
             image = context.images.find(pipeline.details.transform.image)
             assert image is not None, "the scheduler starts only what can run"
-            try:
-                setting = Setting(context, pipeline, image, secret_environment(context, pipeline.details.transform))
-            except Refusal as error:
-                if error.message != complained:
-                    complained = error.message
-                    context.logs.write(pipeline.pk, complained, master=True)
-                self._stopped.wait(POLL_S)
-                continue
+            secrets = wait_for_secrets(context, pipeline.details.transform, self._stopped, complain)
+            if secrets is None:
+                return
+            setting = Setting(context, pipeline, image, secrets)
             worker = Worker(setting, None, 0, folder, self._stopped)
             worker.space.renew()
             try:
@@ -118,9 +116,8 @@ class Spout:
                     _keep_running(worker, pipeline, self._stopped.is_set, {}, self._stopped)
             except Refusal as error:
                 worker.log(error.message)
-                self._stopped.wait(RESTART_S)
             except Exception:
                 log.exception("spout %s failed", pipeline)
-                self._stopped.wait(RESTART_S)
             finally:
                 worker.close()
+            self._stopped.wait(RESTART_S)
