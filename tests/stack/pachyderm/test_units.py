@@ -93,6 +93,7 @@ def test_file_infos_are_encoded_as_the_library_does(
         ("0 9-17/4 * * mon-fri", "2024-01-06T10:00:00", "2024-01-08T09:00:00"),
         ("30 2 29 feb *", "2024-03-01T00:00:00", "2028-02-29T02:30:00"),
         ("0 0 13 * 5", "2024-01-01T00:00:00", "2024-01-05T00:00:00"),
+        ("0 0 ? * 7", "2024-01-01T00:00:00", "2024-01-07T00:00:00"),
     ],
 )
 def test_schedules(spec: str, after: str, expected: str) -> None:
@@ -102,7 +103,9 @@ def test_schedules(spec: str, after: str, expected: str) -> None:
     assert parse_cron(spec).after(moment(after)) == moment(expected)
 
 
-@pytest.mark.parametrize("spec", ["", "* * * *", "61 * * * *", "@every", "@every x", "a * * * *", "*/0 * * * *"])
+@pytest.mark.parametrize(
+    "spec", ["", "* * * *", "61 * * * *", "@every", "@every x", "a * * * *", "*/0 * * * *", "0 0 L * *", "0 0 * * 5#2"]
+)
 def test_schedules_that_cannot_be_read(spec: str) -> None:
     with pytest.raises(Fault):
         parse_cron(spec)
