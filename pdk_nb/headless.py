@@ -1,4 +1,4 @@
-"""What a headless run writes down while its notebooks run: checks and predictions, one line of JSON each.
+"""The event log of a headless run: checks and predictions of its notebooks, one line of JSON each.
 
 The runner names the file in ``PDK_RUN_RECORD``; without it nothing is written and nothing else changes.
 """
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-RECORD_VARIABLE = "PDK_RUN_RECORD"
+EVENT_LOG_VARIABLE = "PDK_RUN_RECORD"
 HEADLESS_VARIABLE = "PDK_HEADLESS"
 
 
@@ -21,21 +21,21 @@ def is_headless() -> bool:
     return os.environ.get(HEADLESS_VARIABLE, "") not in ("", "0")
 
 
-def record(kind: str, **values: Any) -> None:
-    """Write one line of the run's record.
+def log_event(kind: str, **values: Any) -> None:
+    """Append one event to the log, if the run keeps one.
 
     Args:
         kind: ``check`` or ``prediction``.
-        values: What to remember; must be JSON.
+        values: What happened; must be JSON.
     """
-    target = os.environ.get(RECORD_VARIABLE)
+    target = os.environ.get(EVENT_LOG_VARIABLE)
     if target:
         with Path(target).open("a") as sink:
             sink.write(json.dumps({"kind": kind, "time": time.time(), **values}) + "\n")
 
 
-def read_record(path: Path) -> list[dict[str, Any]]:
-    """All lines of a record; none when the run wrote none."""
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """All events of a log; none when there is no log."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]

@@ -26,11 +26,11 @@ def register(commands: Subparsers, options: Options) -> None:
 
 def command_experiment(args: argparse.Namespace) -> int:
     """``pdk-nb experiment``."""
-    from pdk_nb.chapters import standalone
+    from pdk_nb import standalone_experiment
 
     if args.trials < 1:
         raise UsageError(f"A search of {args.trials} trials finds nothing.", where="--trials")
-    standalone.write(session_of(args), args.folder, args.pictures, args.trials, args.profile)
+    standalone_experiment.write(session_of(args), args.folder, args.pictures, args.trials, args.profile)
     print(args.folder)
     say(
         f"Next: cd {shlex.quote(str(args.folder))}\n"

@@ -18,9 +18,9 @@ def register(commands: Subparsers, options: Options) -> None:
 
 def command_gallery(args: argparse.Namespace) -> int:
     """``pdk-nb gallery``."""
-    from pdk_nb.run.pages import gallery
+    from pdk_nb.run.html_export import export_gallery
 
-    index = gallery(Path(args.run), Path(args.out))
+    index = export_gallery(Path(args.run), Path(args.out))
     say(f"Open it in a browser: {index}")
     print(index)
     return 0

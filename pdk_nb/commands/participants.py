@@ -25,7 +25,7 @@ def register(commands: Subparsers, options: Options) -> None:
 
 def command_list(args: argparse.Namespace) -> int:
     """``pdk-nb participants list``."""
-    from pdk_nb.chapters import participants
+    from pdk_nb import participants
 
     session = session_of(args)
     found = participants.table(session, participants.find(session))
@@ -41,7 +41,7 @@ def command_list(args: argparse.Namespace) -> int:
 
 def command_clean(args: argparse.Namespace) -> int:
     """``pdk-nb participants clean``."""
-    from pdk_nb.chapters import participants
+    from pdk_nb import participants
 
     for name in args.names:
         Names.for_participant(name)

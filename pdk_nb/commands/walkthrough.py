@@ -93,16 +93,16 @@ def command_run(args: argparse.Namespace) -> int:
 
 def command_reset(args: argparse.Namespace) -> int:
     """``pdk-nb reset``."""
-    from pdk_nb.chapters import cleanup
+    from pdk_nb.lessons import n99_clean_up
 
     session = session_of(args)
-    plan = cleanup.make_plan(session)
+    plan = n99_clean_up.make_plan(session)
     if not plan:
         say(str(plan))
         return 0
     print(plan)
     if not may_delete(args, "reset"):
         return 0 if args.dry_run else 1
-    cleanup.apply(session, plan)
+    n99_clean_up.apply(session, plan)
     say("Done.")
     return 0

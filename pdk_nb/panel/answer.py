@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 
-from pdk_nb.panel.asking import Asked, answer_text, request_text
+from pdk_nb.panel.picture_results import PictureResult, answer_text, request_text
 from pdk_nb.panel.styles import Html, escape
 from pdk_nb.platforms.serving import predictions
 from pdk_nb.platforms.serving.predictions import Endpoint, Prediction
 from pdk_shared.errors import PdkError
 
 
-def said(error: PdkError) -> str:
+def error_html(error: PdkError) -> str:
     """An error as HTML: what happened, where, what to do."""
     where = f'<br><span class="pdk-fix">Where: {escape(error.where)}</span>' if error.where else ""
     fix = f'<br><span class="pdk-fix">What to do: {escape(error.fix)}</span>' if error.fix else ""
@@ -25,13 +25,13 @@ def version_name(answer: Prediction) -> str:
     return f"{answer.model or 'the model'}{number}{commit}"
 
 
-def verdict(asked: Asked) -> str:
+def verdict(result: PictureResult) -> str:
     """Whether the answer is what the picture's name tells, in a word and a colour; empty when it tells nothing."""
-    if asked.right is None:
+    if result.right is None:
         return ""
-    if asked.right:
+    if result.right:
         return '<small class="pdk-good">✓ right</small>'
-    return f'<small class="pdk-bad">✗ its name says {escape(asked.expected)}</small>'
+    return f'<small class="pdk-bad">✗ its name says {escape(result.expected)}</small>'
 
 
 def label_of(answer: Prediction) -> str:
@@ -39,10 +39,10 @@ def label_of(answer: Prediction) -> str:
     return answer.label or f"class {answer.index}"
 
 
-def headline(asked: Asked, answer: Prediction) -> str:
+def headline(result: PictureResult, answer: Prediction) -> str:
     """The class in large letters, how sure the model is, and whether it is right."""
     share = f"{answer.score:.1%}" if answer.scores else ""
-    return f'<p class="pdk-verdict"><b>{escape(label_of(answer))}</b> {share} {verdict(asked)}</p>'
+    return f'<p class="pdk-verdict"><b>{escape(label_of(answer))}</b> {share} {verdict(result)}</p>'
 
 
 def bars(answer: Prediction) -> str:
@@ -64,34 +64,34 @@ def curl_for(name: str, target: Endpoint) -> str:
     return f"pdk-nb img2json {shlex.quote(name)} | {predictions.curl_command(target, '-')}"
 
 
-def details(asked: Asked, answer: Prediction, target: Endpoint) -> str:
+def details(result: PictureResult, answer: Prediction, target: Endpoint) -> str:
     """Request, answer and curl line, folded away."""
-    request = request_text(target, asked.instance or {"data": ""})
-    together = "" if asked.alone else " (other pictures travelled in the same request)"
+    request = request_text(target, result.instance or {"data": ""})
+    together = "" if result.alone else " (other pictures travelled in the same request)"
     return (
         "<details><summary>What was sent, what came back, and the same with curl</summary>"
         f"<h4>POST {escape(target.url)} (Host: {escape(target.host)}){together}</h4>"
         f'<pre tabindex="0">{escape(request)}</pre>'
         f'<h4>The answer for this picture</h4><pre tabindex="0">{escape(answer_text(answer.raw))}</pre>'
-        f'<h4>From the folder of the picture</h4><pre tabindex="0">{escape(curl_for(asked.name, target))}</pre>'
+        f'<h4>From the folder of the picture</h4><pre tabindex="0">{escape(curl_for(result.name, target))}</pre>'
         "</details>"
     )
 
 
-def answer_view(asked: Asked, target: Endpoint) -> Html:
+def answer_view(result: PictureResult, target: Endpoint) -> Html:
     """One picture with its answer, or the reason why there is none."""
-    answer = asked.answer
+    answer = result.answer
     if answer is None:
-        error = asked.error or PdkError(f"{asked.name} has not been asked.")
-        return Html(said(error), str(error))
+        error = result.error or PdkError(f"{result.name} has not been asked.")
+        return Html(error_html(error), str(error))
     share = f"{answer.score:.1%}" if answer.scores else ""
-    width, height = asked.size
+    width, height = result.size
     content = (
         '<div class="pdk-card pdk-answer">'
-        f'<figure><img src="{asked.picture}" alt="{escape(asked.name)}, the picture that was sent">'
-        f"<figcaption>{escape(asked.name)}, {width} × {height} pixels</figcaption></figure><div>"
-        f"{headline(asked, answer)}{bars(answer)}"
+        f'<figure><img src="{result.picture}" alt="{escape(result.name)}, the picture that was sent">'
+        f"<figcaption>{escape(result.name)}, {width} × {height} pixels</figcaption></figure><div>"
+        f"{headline(result, answer)}{bars(answer)}"
         f'<p class="pdk-facts">{escape(version_name(answer))}; answered in {1000 * answer.seconds:.0f} ms</p>'
-        f"{details(asked, answer, target)}</div></div>"
+        f"{details(result, answer, target)}</div></div>"
     )
-    return Html(content, f"{asked.name}: {label_of(answer)} {share} by {version_name(answer)}")
+    return Html(content, f"{result.name}: {label_of(answer)} {share} by {version_name(answer)}")

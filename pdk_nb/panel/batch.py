@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pdk_nb.panel.answer import label_of, said, version_name
-from pdk_nb.panel.asking import Asked
+from pdk_nb.panel.answer import error_html, label_of, version_name
+from pdk_nb.panel.picture_results import PictureResult
 from pdk_nb.panel.styles import Html, escape
 
 
-def matrix(pictures: Sequence[Asked], title: str = "") -> str:
+def matrix(pictures: Sequence[PictureResult], title: str = "") -> str:
     """True classes against answers as a table; empty when no name tells a class."""
     counts: Counter[tuple[str, str]] = Counter()
     classes: list[str] = []
@@ -39,8 +39,8 @@ def matrix(pictures: Sequence[Asked], title: str = "") -> str:
     )
 
 
-def tally(pictures: Sequence[Asked]) -> str:
-    """How many are right, in words."""
+def tally(pictures: Sequence[PictureResult]) -> str:
+    """How many are right, in a sentence."""
     known = [each for each in pictures if each.right is not None]
     answered = sum(each.answer is not None for each in pictures)
     text = f"{answered} of {len(pictures)} pictures answered"
@@ -51,7 +51,7 @@ def tally(pictures: Sequence[Asked]) -> str:
     return text + (f"; the names of {silent} tell no class" if silent else "")
 
 
-def _figure(each: Asked) -> str:
+def _figure(each: PictureResult) -> str:
     if each.answer is None:
         error = each.error.what if each.error else "not asked"
         return (
@@ -74,15 +74,15 @@ def _figure(each: Asked) -> str:
     )
 
 
-def batch_view(pictures: Sequence[Asked]) -> Html:
+def batch_view(pictures: Sequence[PictureResult]) -> Html:
     """All pictures of one upload."""
     versions = sorted({version_name(each.answer) for each in pictures if each.answer})
     errors = {str(each.error): each.error for each in pictures if each.error is not None}
-    told = "".join(said(error) for error in list(errors.values())[:3])
-    words = f"{tally(pictures)}. {'; '.join(versions)}"
+    messages = "".join(error_html(error) for error in list(errors.values())[:3])
+    summary = f"{tally(pictures)}. {'; '.join(versions)}"
     content = (
-        f'{told}<div class="pdk-card"><p><b>{escape(tally(pictures))}</b></p>'
+        f'{messages}<div class="pdk-card"><p><b>{escape(tally(pictures))}</b></p>'
         f'<p class="pdk-facts">{escape("; ".join(versions))}</p>{matrix(pictures)}'
         f'<div class="pdk-sheet">{"".join(_figure(each) for each in pictures)}</div></div>'
     )
-    return Html(content, "\n".join([words, *errors]))
+    return Html(content, "\n".join([summary, *errors]))

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from pdk_nb.chapters import comparison
-from pdk_nb.chapters.comparison import Rival
-from pdk_nb.panel.answer import bars, headline, label_of, said, version_name
-from pdk_nb.panel.asking import Asked
+from pdk_nb import version_comparison
+from pdk_nb.panel.answer import bars, error_html, headline, label_of, version_name
 from pdk_nb.panel.batch import matrix, tally
+from pdk_nb.panel.picture_results import PictureResult
 from pdk_nb.panel.styles import Html, escape
 from pdk_nb.platforms.serving.predictions import Endpoint
+from pdk_nb.version_comparison import Candidate
 from pdk_shared.errors import DeploymentError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NOBODY = "no other version"
 
 
-class RivalChoice:
+class VersionChoice:
     """The control that chooses, starts and stops the other version.
 
     Args:
@@ -61,17 +61,17 @@ class RivalChoice:
         else:
             self.say(f"{len(found)} other version(s) can be compared with.")
 
-    def _fill(self) -> list[Rival]:
-        found = comparison.rivals(self.session)
+    def _fill(self) -> list[Candidate]:
+        found = version_comparison.candidates(self.session)
         kept = self.choice.value
-        options = [(NOBODY, ""), *((rival.title, rival.version) for rival in found)]
+        options = [(NOBODY, ""), *((candidate.title, candidate.version) for candidate in found)]
         if tuple(options) != tuple(self.choice.options):
             # New options alone choose nothing, whatever the dropdown makes of them meanwhile.
             self._filling = True
             self.choice.options = options
             self.choice.value = kept if kept in [version for _, version in options] else ""
             self._filling = False
-        running = any(rival.endpoint and rival.version != comparison.PREVIOUS for rival in found)
+        running = any(candidate.endpoint and candidate.version != version_comparison.PREVIOUS for candidate in found)
         self.stop.layout.display = "" if running else "none"
         return found
 
@@ -84,10 +84,12 @@ class RivalChoice:
         version = str(self.choice.value)
         self.endpoint = None
         if version:
-            rival = next((each for each in comparison.rivals(self.session) if each.version == version), None)
-            if rival is None:
+            candidate = next(
+                (each for each in version_comparison.candidates(self.session) if each.version == version), None
+            )
+            if candidate is None:
                 raise DeploymentError(f"{version} cannot be compared with any more.", fix="Look for versions again.")
-            self.endpoint = rival.endpoint or comparison.serve_beside(
+            self.endpoint = candidate.endpoint or version_comparison.start(
                 self.session, version, progress=lambda line: self.say(f"Starting {version[:12]}…: {line}")
             )
             self._fill()
@@ -110,13 +112,13 @@ class RivalChoice:
 
     def end(self) -> None:
         """Stop comparing and remove the second service."""
-        removed = comparison.end(self.session)
+        removed = version_comparison.stop(self.session)
         self.choice.value = ""
         self._fill()
         self.say("The second service is gone." if removed else "There was no second service.")
 
 
-def compare_view(ours: Sequence[Asked], theirs: Sequence[Asked]) -> Html:
+def compare_view(ours: Sequence[PictureResult], theirs: Sequence[PictureResult]) -> Html:
     """The same pictures as two versions see them.
 
     Args:
@@ -130,13 +132,14 @@ def compare_view(ours: Sequence[Asked], theirs: Sequence[Asked]) -> Html:
         columns.append(f'<div class="pdk-card"><h4>{title}</h4><p class="pdk-facts">{escape(name)}</p>{body}</div>')
     both = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.answer and b.answer]
     differ = [(a, b) for a, b in both if label_of(a.answer) != label_of(b.answer)]  # type: ignore[arg-type]
-    words = _agreement(len(both), len(differ))
+    summary = _agreement(len(both), len(differ))
     sheet = "".join(_pair(a, b) for a, b in differ[:60])
     content = (
-        f'<p class="pdk-said"><b>Side by side</b>{escape(words)}</p><div class="pdk-versions">{"".join(columns)}</div>'
+        f'<p class="pdk-said"><b>Side by side</b>{escape(summary)}</p>'
+        f'<div class="pdk-versions">{"".join(columns)}</div>'
         + (f'<div class="pdk-sheet">{sheet}</div>' if sheet else "")
     )
-    return Html(content, words)
+    return Html(content, summary)
 
 
 def _agreement(both: int, differ: int) -> str:
@@ -151,14 +154,14 @@ def _agreement(both: int, differ: int) -> str:
     )
 
 
-def _single(asked: Asked) -> str:
-    if asked.answer is None:
-        return said(asked.error) if asked.error else ""
-    return headline(asked, asked.answer) + bars(asked.answer)
+def _single(result: PictureResult) -> str:
+    if result.answer is None:
+        return error_html(result.error) if result.error else ""
+    return headline(result, result.answer) + bars(result.answer)
 
 
-def _pair(ours: Asked, theirs: Asked) -> str:
-    def line(title: str, each: Asked) -> str:
+def _pair(ours: PictureResult, theirs: PictureResult) -> str:
+    def line(title: str, each: PictureResult) -> str:
         assert each.answer is not None
         mark = "" if each.right is None else (" ✓" if each.right else " ✗")
         return f"<div>{title}: <b>{escape(label_of(each.answer))}</b>{mark}</div>"

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 from IPython.display import display
 
-from pdk_nb.chapters.prediction import pictures_in, remember
-from pdk_nb.panel.answer import answer_view, said
-from pdk_nb.panel.asking import SHOWN_SIDE, SHOWN_SIDE_OF_MANY, Asked, ask, prepare
+from pdk_nb.lessons.n05_prediction import log_prediction
+from pdk_nb.panel.answer import answer_view, error_html
 from pdk_nb.panel.batch import batch_view, tally
-from pdk_nb.panel.compare import RivalChoice, compare_view
+from pdk_nb.panel.compare import VersionChoice, compare_view
+from pdk_nb.panel.picture_results import SHOWN_SIDE, SHOWN_SIDE_OF_MANY, PictureResult, ask, prepare
 from pdk_nb.panel.styles import Html, escape
 from pdk_nb.panel.upload import PictureUpload, entry_of
+from pdk_nb.picture_sources import pictures_in
 from pdk_nb.platforms import serving
 from pdk_nb.platforms.serving.predictions import Endpoint
 from pdk_shared.errors import PdkError, PredictionError
@@ -46,7 +47,7 @@ class PredictionPanel:
 
     def __init__(self, session: Session, samples: Sequence[Path] = ()) -> None:
         self.session = session
-        self.pictures: list[Asked] = []
+        self.pictures: list[PictureResult] = []
         self.error: PdkError | None = None
         self.view: Html | None = None
         folder = session.sample("pred")
@@ -57,7 +58,7 @@ class PredictionPanel:
         self.status.add_class("pdk-status")
         self.answer = ipywidgets.HTML()
         self.answer.add_class("pdk-result")
-        self.versions = RivalChoice(session, self._show_comparison, self._work)
+        self.versions = VersionChoice(session, self._show_comparison, self._work)
         self.versions.say = self._say
         self.compared = ipywidgets.HTML()
         self.compared.add_class("pdk-comparison")
@@ -116,7 +117,7 @@ class PredictionPanel:
 
     def _refused(self, error: PdkError) -> None:
         self.error = error
-        self.status.value = f'<div class="pdk-view">{said(error)}</div>'
+        self.status.value = f'<div class="pdk-view">{error_html(error)}</div>'
 
     def _work(self, action: Callable[[], None]) -> None:
         """Run something that takes a while: the controls wait, and whatever goes wrong is said in the panel."""
@@ -152,7 +153,7 @@ class PredictionPanel:
         self.pictures = ask(target, prepared, lambda done: self._say(f"Answered: {done} of {len(files)}"))
         for each in self.pictures:
             if each.answer:
-                remember(each.name, each.expected, each.answer.label)
+                log_prediction(each.name, each.expected, each.answer.label)
         self._show()
         if self.versions.endpoint is not None:
             self._show_comparison()

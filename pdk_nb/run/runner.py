@@ -22,12 +22,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pdk_nb.headless import HEADLESS_VARIABLE, RECORD_VARIABLE, read_record, score
+from pdk_nb.headless import EVENT_LOG_VARIABLE, HEADLESS_VARIABLE, read_events, score
 from pdk_nb.names import PARTICIPANT_VARIABLE
-from pdk_nb.run.pages import IMAGES, write_page
+from pdk_nb.run.html_export import IMAGES, export_html
 from pdk_shared.errors import UsageError
 
 KERNEL = "python3"
+EVENT_LOG = "record.jsonl"
 PARTICIPANT_PARAMETER = "participant"
 CELL_SECONDS = 900
 KERNEL_START_SECONDS = 120
@@ -178,7 +179,6 @@ def run(
     notebooks = find_notebooks(notebooks_dir, first, only)
     given = check_parameters(notebooks, parameters or {})
     folder = new_run_folder(out_dir)
-    record = folder / "record.jsonl"
     copy_images(notebooks_dir, folder)
     results = [NotebookResult(path.stem) for path in notebooks]
     started_at, started = time.time(), time.monotonic()
@@ -199,12 +199,12 @@ def run(
                 {
                     "KUBECONFIG": kubeconfig,
                     PARTICIPANT_VARIABLE: participant,
-                    RECORD_VARIABLE: str(record),
+                    EVENT_LOG_VARIABLE: str(folder / EVENT_LOG),
                     "IPYTHONDIR": profile.name,
                 },
             )
-            said = len([check for check in result.checks if check["state"] == "ok"])
-            progress(f"[{result.name}] {result.status} in {result.seconds:.1f} s, {said} check(s) ok")
+            fine = sum(check["state"] == "ok" for check in result.checks)
+            progress(f"[{result.name}] {result.status} in {result.seconds:.1f} s, {fine} check(s) ok")
             if result.status != "passed":
                 break
         else:
@@ -216,7 +216,7 @@ def run(
         outcome = _result(folder, status, finished, started_at, results)
         (folder / "summary.json").write_text(json.dumps(outcome.summary(), indent=1) + "\n")
         _point_latest(folder)
-        _tell(outcome, progress)
+        _print_outcome(outcome, progress)
     return outcome
 
 
@@ -255,8 +255,8 @@ def execute(
     from papermill.exceptions import PapermillExecutionError
 
     target = folder / notebook.name
-    record = Path(environment[RECORD_VARIABLE])
-    before = len(read_record(record))
+    events = Path(environment[EVENT_LOG_VARIABLE])
+    before = len(read_events(events))
     started = time.monotonic()
     try:
         with _environment({**environment, HEADLESS_VARIABLE: "1"}), warnings.catch_warnings():
@@ -276,21 +276,21 @@ def execute(
             )
         result.error = incomplete_cell(target)
     except PapermillExecutionError as error:
-        words = re.sub(r"\x1b\[[0-9;]*m", "", f"{error.ename}: {error.evalue}")
-        result.error = f"{notebook.name}, {failed_cell(target)}: {words}"
+        message = re.sub(r"\x1b\[[0-9;]*m", "", f"{error.ename}: {error.evalue}")
+        result.error = f"{notebook.name}, {failed_cell(target)}: {message}"
     except Exception as error:  # a dead kernel, a time-out, a broken file: the run must still be written down
         result.error = f"{notebook.name}: {type(error).__name__}: {error}"
     result.seconds = round(time.monotonic() - started, 2)
     result.checks = [
         {key: line[key] for key in ("notebook", "state", "text", "fix")}
-        for line in read_record(record)[before:]
+        for line in read_events(events)[before:]
         if line["kind"] == "check"
     ]
     if not result.error and not result.checks:
         result.error = f"{notebook.name} ended without its closing check."
     result.status = "failed" if result.error else "passed"
     if target.exists():
-        write_page(target)
+        export_html(target)
 
 
 @contextmanager
@@ -345,7 +345,7 @@ def cell_name(executed: Path, index: int) -> str:
 
 
 def _result(folder: Path, status: str, seconds: float, started_at: float, notebooks: list[NotebookResult]) -> RunResult:
-    lines = [line for line in read_record(folder / "record.jsonl") if line["kind"] == "prediction"]
+    lines = [line for line in read_events(folder / EVENT_LOG) if line["kind"] == "prediction"]
     predictions = [{key: line[key] for key in ("image", "expected", "label", "correct")} for line in lines]
     first = round(lines[0]["time"] - started_at, 2) if lines else None
     return RunResult(folder.name, status, round(seconds, 2), first, notebooks, predictions, versions(), folder)
@@ -370,7 +370,7 @@ def _point_latest(folder: Path) -> None:
         link.symlink_to(folder.name)
 
 
-def _tell(outcome: RunResult, progress: Callable[[str], None]) -> None:
+def _print_outcome(outcome: RunResult, progress: Callable[[str], None]) -> None:
     if outcome.predictions:
         progress("")
         progress(f"{'PICTURE':<28} {'SHOULD BE':<10} {'PREDICTED':<10}")

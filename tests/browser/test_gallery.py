@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pdk_nb.run.pages import gallery
+from pdk_nb.run.html_export import export_gallery
 from tests.lab.test_pages import run  # noqa: F401 (executed notebooks, as a fixture)
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def test_every_page_opens_from_the_index(context: BrowserContext, run: Path, tmp_path: Path) -> None:  # noqa: F811
-    index = gallery(run, tmp_path / "gallery")
+    index = export_gallery(run, tmp_path / "gallery")
     page = context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))

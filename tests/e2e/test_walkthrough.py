@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from pdk_nb import exercises
 from pdk_nb.lab import connect
+from pdk_nb.lessons import EXERCISES, find_exercise
 from pdk_nb.platforms import mlde
 from pdk_nb.run.runner import NotebookResult, execute, find_notebooks, parameters_of
 from pdk_shared.errors import PdkError
@@ -97,11 +97,11 @@ def test_the_lineage_leads_from_the_service_to_the_pictures_and_follows_a_roll_b
     assert ElementTree.fromstring(picture.stdout).get("role") == "img"
 
 
-@pytest.mark.parametrize("name", exercises.EXERCISES)
+@pytest.mark.parametrize("name", EXERCISES)
 def test_the_solution_of_each_exercise_is_right(name: str, stack: dict[str, str]) -> None:
     space: dict[str, Any] = {"lab": connect(stack["kubeconfig"])}
-    exec(exercises.find(name).solution, space)
-    note = exercises.judge(space["lab"], name, space["answer"])
+    exec(find_exercise(name).solution, space)
+    note = find_exercise(name).judge(space["lab"].session, space["answer"])
     assert note.state == "ok", note
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from pdk_nb.chapters import comparison
-from pdk_nb.chapters.comparison import PREVIOUS
+from pdk_nb import version_comparison
 from pdk_nb.names import Names
 from pdk_nb.panel import PredictionPanel
 from pdk_nb.platforms import serving
 from pdk_nb.session import Session
 from pdk_nb.settings import Settings
+from pdk_nb.version_comparison import PREVIOUS
 from pdk_shared.errors import DeploymentError
 from tests.lab.test_serving import cluster, deployment  # noqa: F401 (a fixture of this file too)
 from tests.support.serving_tools import BLUE, RED, model_folder
@@ -21,15 +21,15 @@ from tests.support.serving_tools import BLUE, RED, model_folder
 def test_there_is_nothing_to_compare_with(cluster: Settings) -> None:  # noqa: F811
     session = Session(cluster, Names(service="alone"))
     with pytest.raises(DeploymentError, match="no such InferenceService"):
-        comparison.rivals(session)
+        version_comparison.candidates(session)
     serving.apply(cluster, deployment(name="alone"))
-    assert comparison.rivals(session) == []
+    assert version_comparison.candidates(session) == []
     panel = PredictionPanel(session)
     panel.versions.look.click()
     assert "one version only" in panel.status.value
     with pytest.raises(DeploymentError, match="cannot be compared with"):
         panel.compare("v1")
-    assert not comparison.end(session)
+    assert not version_comparison.stop(session)
     serving.delete(cluster, "alone")
 
 
@@ -58,17 +58,17 @@ def test_two_versions_side_by_side(cluster: Settings, tmp_path: Path) -> None:  
     assert [each.percent for each in serving.traffic(cluster, "pets")] == [100]
     panel.submit(red, blue)
     assert panel.view.text == "The two versions disagree on 2 of 2 pictures."
-    rival = comparison.rivals(session)[0]
-    assert rival.version == "v1"
-    assert rival.endpoint is not None
+    candidate = version_comparison.candidates(session)[0]
+    assert candidate.version == "v1"
+    assert candidate.endpoint is not None
     panel.end_comparison()
     assert panel.compared.value == ""
-    assert not comparison.is_there(session)
+    assert not version_comparison.exists(session)
 
     # While the traffic is split, the previous revision is asked at its own address.
     done = serving.canary(cluster, "pets", "v1", 10)
     serving.wait_ready(cluster, "pets", 120, version="v1", after=done.previous_revision)
-    previous = comparison.rivals(session)[0]
+    previous = version_comparison.candidates(session)[0]
     assert (previous.version, previous.percent) == (PREVIOUS, 90)
     assert previous.endpoint is not None
     assert {serving.predict(previous.endpoint, images=[RED])[0].version for _ in range(8)} == {"v2"}

@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from pdk_nb.exercises import EXERCISES
+from pdk_nb.lessons import EXERCISES, LESSONS
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -31,8 +31,8 @@ def code_cells(notebook: Any) -> list[Any]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_all_chapters_are_there() -> None:
-    assert [path.name[:2] for path in NOTEBOOKS] == ["00", "01", "02", "03", "04", "05", "06", "99"]
+def test_all_lessons_are_there() -> None:
+    assert [path.name[:2] for path in NOTEBOOKS] == ["00", "01", "02", "03", "04", "05", "06", "99"] == list(LESSONS)
 
 
 def test_it_opens_with_a_title_a_promise_and_what_it_takes(notebook: Any) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from pdk_nb.chapters import data, setup
 from pdk_nb.labels import choose_classes
+from pdk_nb.lessons import n01_pipelines, n02_data
 from pdk_nb.names import Names
+from pdk_nb.picture_sources import names_in
 from pdk_shared.errors import DataError
 from tests.support.shapes import CLASSES, draw, write_shapes
 
@@ -25,11 +26,11 @@ LAB: Any = SimpleNamespace(names=Names(), sample=lambda name: Path("nowhere") / 
 
 
 def test_classes_are_read_from_folders_or_a_zip_file(shapes: Path, tmp_path: Path) -> None:
-    assert choose_classes("", data.names_in(str(shapes))) == CLASSES
+    assert choose_classes("", names_in(str(shapes))) == CLASSES
     with zipfile.ZipFile(tmp_path / "shapes.zip", "w") as bundle:
         for path in sorted(shapes.rglob("*.png")):
             bundle.write(path, path.relative_to(shapes))
-    assert choose_classes("", data.names_in(str(tmp_path / "shapes.zip"))) == CLASSES
+    assert choose_classes("", names_in(str(tmp_path / "shapes.zip"))) == CLASSES
 
 
 def test_named_classes_keep_their_order_and_pets_keep_theirs() -> None:
@@ -45,27 +46,27 @@ def test_the_pipeline_carries_them_to_everybody(monkeypatch: pytest.MonkeyPatch)
     from pdk_nb.settings import from_maps
 
     lab: Any = SimpleNamespace(names=Names(), settings=from_maps({}, {}), pachyderm=None)
-    train, _ = setup.rendered(lab, ("red apple", "pear"), small=True)
+    train, _ = n01_pipelines.rendered(lab, ("red apple", "pear"), small=True)
     command = "\n".join(train["transform"]["stdin"])
     assert "--profile small" in command
-    monkeypatch.setattr(setup.mldm, "pipeline_command", lambda *given: command)
-    assert setup.classes(lab) == ("red apple", "pear")
-    monkeypatch.setattr(setup.mldm, "pipeline_command", lambda *given: "")
-    assert setup.classes(lab) == ("dog", "cat")
+    monkeypatch.setattr(n01_pipelines.mldm, "pipeline_command", lambda *given: command)
+    assert n01_pipelines.classes(lab) == ("red apple", "pear")
+    monkeypatch.setattr(n01_pipelines.mldm, "pipeline_command", lambda *given: "")
+    assert n01_pipelines.classes(lab) == ("dog", "cat")
 
 
 def test_pictures_get_their_classes_and_a_few_of_each_are_the_same_every_time(shapes: Path) -> None:
-    arrival = data.open_photos(LAB, str(shapes), "data1", CLASSES)
+    arrival = n02_data.open_photos(LAB, str(shapes), "data1", CLASSES)
     assert arrival.photos.counts() == dict.fromkeys(CLASSES, 12)
-    some = data.open_photos(LAB, str(shapes), "data1", CLASSES, limit=5)
+    some = n02_data.open_photos(LAB, str(shapes), "data1", CLASSES, limit=5)
     assert some.photos.counts() == dict.fromkeys(CLASSES, 5)
-    assert some.files() == data.open_photos(LAB, str(shapes), "data1", CLASSES, limit=5).files()
+    assert some.files() == n02_data.open_photos(LAB, str(shapes), "data1", CLASSES, limit=5).files()
     assert set(some.files()) < set(arrival.files())
 
 
 def test_pictures_of_other_classes_than_the_pipelines_are_told(shapes: Path) -> None:
     with pytest.raises(DataError, match="these show circle, square, triangle") as caught:
-        data.open_photos(LAB, str(shapes), "data1", ("dog", "cat"))
+        n02_data.open_photos(LAB, str(shapes), "data1", ("dog", "cat"))
     assert 'classes = "circle,square,triangle"' in caught.value.fix
 
 
@@ -75,5 +76,5 @@ def test_a_class_name_that_pachyderm_would_change_is_refused(tmp_path: Path) -> 
         for number in range(3):
             draw("circle", number).save(tmp_path / name / f"{number}.png")
     with pytest.raises(DataError, match="would be no grün any more") as caught:
-        data.open_photos(LAB, str(tmp_path), "data1", ("grün", "rot"))
+        n02_data.open_photos(LAB, str(tmp_path), "data1", ("grün", "rot"))
     assert "plain letters" in caught.value.fix

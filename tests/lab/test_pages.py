@@ -12,7 +12,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from pdk_nb.display.diagrams import Graph, Node
-from pdk_nb.run.pages import gallery, page
+from pdk_nb.run.html_export import export_gallery, notebook_html
 from pdk_shared.errors import UsageError
 
 # The smallest PNG: one transparent pixel.
@@ -58,7 +58,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_page_has_a_title_descriptions_and_its_pictures_inside(run: Path) -> None:
-    content = page(run / "00-first.ipynb")
+    content = notebook_html(run / "00-first.ipynb")
     assert "<title>00 · The first</title>" in content
     assert 'alt="curves of &quot;trial&quot; 1"' in content
     assert 'aria-label="Project: repo pets: waiting"' in content
@@ -72,7 +72,7 @@ def test_a_page_has_a_title_descriptions_and_its_pictures_inside(run: Path) -> N
 
 
 def test_the_gallery_links_its_pages_and_nothing_else(run: Path, tmp_path: Path) -> None:
-    index = gallery(run, tmp_path / "gallery")
+    index = export_gallery(run, tmp_path / "gallery")
     pages = {each.name: each.read_text() for each in index.parent.glob("*.html")}
     assert set(pages) == {"index.html", "00-first.html", "01-second.html"}
     for name, content in pages.items():
@@ -88,4 +88,4 @@ def test_the_gallery_links_its_pages_and_nothing_else(run: Path, tmp_path: Path)
 
 def test_no_run_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no executed notebooks"):
-        gallery(tmp_path, tmp_path / "gallery")
+        export_gallery(tmp_path, tmp_path / "gallery")

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from pdk_nb import lab as pdk
-from pdk_nb.chapters import participants, setup
+from pdk_nb import participants
 from pdk_nb.cli import main
+from pdk_nb.lessons import n01_pipelines
 from pdk_nb.names import PARTICIPANT_VARIABLE, Names, participant_of
 from pdk_nb.platforms import mlde, mldm, serving
 from pdk_nb.platforms.serving.spec import check_service_name
@@ -129,7 +130,7 @@ def test_one_persons_reset_touches_nobody_else(
     assert things(bob) == before["bob"]
     assert things(other) == before[""]
     # The specs that Bob's pipelines run with are his alone.
-    train, deploy = setup.rendered(bob)
+    train, deploy = n01_pipelines.rendered(bob)
     command = train["transform"]["stdin"][-1]
     assert "--workspace 'bob PDK Demos' --experiment-project bob-pdk-dogs-and-cats" in command
     assert "--deployment-name bob-dog-cat" in deploy["transform"]["stdin"][-1]

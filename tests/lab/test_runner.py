@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from pdk_nb.run.runner import check_parameters, find_notebooks, run
 from pdk_shared.errors import UsageError
 
-CHECK = 'from pdk_nb.headless import record\nrecord("check", notebook="{n}", state="ok", text="fine", fix="")'
+CHECK = 'from pdk_nb.headless import log_event\nlog_event("check", notebook="{n}", state="ok", text="fine", fix="")'
 
 
 def write(folder: Path, name: str, *cells: str, parameters: str = "") -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pdk_nb.chapters import standalone
+from pdk_nb import standalone_experiment
 from pdk_nb.labels import LabelRule
 from pdk_nb.names import Names
 from pdk_nb.platforms import mlde
@@ -36,7 +36,7 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_the_folder_holds_code_pictures_and_two_configurations(lab: Any, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "tuning"
-    written = standalone.write(lab, folder, trials=5)
+    written = standalone_experiment.write(lab, folder, trials=5)
     const, search = (yaml.safe_load((folder / name).read_text()) for name in ("const.yaml", "search.yaml"))
     assert const == written
     assert const["data"] == {"local_dir": "pictures", "classes": ["dog", "cat"]}
@@ -59,14 +59,14 @@ def test_the_folder_holds_code_pictures_and_two_configurations(lab: Any, tmp_pat
 def test_what_is_there_stays(lab: Any, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("notes")
     with pytest.raises(UsageError, match="something already"):
-        standalone.write(lab, tmp_path)
+        standalone_experiment.write(lab, tmp_path)
     assert (tmp_path / "mine").read_text() == "notes"
 
 
 def test_too_many_pictures_are_refused_before_anything_is_written(
     lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(standalone, "MAX_PICTURE_BYTES", 100_000)
+    monkeypatch.setattr(standalone_experiment, "MAX_PICTURE_BYTES", 100_000)
     with pytest.raises(DataError, match="takes 95 MB of code"):
-        standalone.write(lab, tmp_path / "tuning")
+        standalone_experiment.write(lab, tmp_path / "tuning")
     assert list(tmp_path.iterdir()) == []

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pdk_nb import cli, exercises, settings
-from pdk_nb.chapters import deployment
+from pdk_nb import cli, journey, settings
+from pdk_nb.lessons import find_exercise, n04_deployment
 from pdk_nb.names import Names
 from pdk_nb.platforms import mldm, storage
 from pdk_shared.errors import DeploymentError, UsageError
@@ -197,20 +197,24 @@ def test_an_archive_in_a_bucket_that_this_machine_cannot_read(
     """People's laptops have neither a cloud's credentials nor the names inside the cluster; the notebook goes on."""
     served = SimpleNamespace(version="v1", storage_uri="s3://models/dogs-and-cats/v1/")
     monkeypatch.setattr(mldm, "files", lambda *given: [])
-    monkeypatch.setattr(deployment, "service", lambda lab: served)
+    monkeypatch.setattr(journey, "read_service", lambda session: served)
     address = "s3://models/dogs-and-cats/v1/model-store/dogs-and-cats.mar"
 
-    def table(**config: str) -> Any:
+    def session(**config: str) -> Any:
         known = settings.from_maps({"kserve_model_bucket_name": "models", **config}, keys)
-        return deployment.archive_table(SimpleNamespace(names=Names(), pachyderm=None, settings=known), "v1")
+        return SimpleNamespace(names=Names(), pachyderm=None, settings=known)
+
+    def table(**config: str) -> Any:
+        return n04_deployment.archive_table(session(**config), "v1")
 
     keys = {"minio_access_key": s3["access_key"], "minio_secret_key": "another"}
     refused = table(minio_url=s3["endpoint"])
     assert (refused.rows, refused.caption.startswith(f"{address} cannot be read from here.")) == ([], True)
     assert "SignatureDoesNotMatch" in refused.caption or "403" in refused.caption
     assert "cannot be read from here" in table(minio_url="http://minio.nowhere.invalid:9000").caption
-    lab: Any = SimpleNamespace(archive_table=lambda: refused)
-    assert exercises.judge(lab, "04-names", "index_to_name.json").state == "ok"
+    monkeypatch.setattr(n04_deployment, "latest_commit", lambda session: "v1")
+    judged = find_exercise("04-names").judge(session(minio_url=s3["endpoint"]), "index_to_name.json")
+    assert judged.state == "ok"
     # With the pipelines' keys it is read, and what is not there is an error.
     keys["minio_secret_key"] = s3["secret_key"]
     with pytest.raises(DeploymentError, match="not where the service looks"):

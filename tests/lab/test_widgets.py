@@ -21,9 +21,10 @@ from PIL import Image
 from pdk_nb.names import Names
 from pdk_nb.panel import PredictionPanel
 from pdk_nb.panel.answer import curl_for
-from pdk_nb.panel.asking import GROUP, prepare
+from pdk_nb.panel.picture_results import prepare
 from pdk_nb.panel.styles import SHEET
 from pdk_nb.platforms import serving
+from pdk_nb.platforms.serving.batches import BATCH_SIZE
 from pdk_nb.platforms.serving.predictions import Endpoint
 from pdk_nb.session import Session
 from pdk_nb.settings import from_maps
@@ -201,16 +202,20 @@ def test_a_sample_goes_the_same_way(panel: PredictionPanel, browser: Browser) ->
 
 def test_many_pictures_make_a_sheet_and_a_matrix(panel: PredictionPanel, browser: Browser) -> None:
     green = picture((0, 255, 0))
-    files = [(f"bus.{number}.png", green) for number in range(GROUP)]
+    files = [(f"bus.{number}.png", green) for number in range(BATCH_SIZE)]
     files += [("car.1.png", RED), ("car.2.png", BLUE), ("unnamed.png", RED), ("bus.9.png", b"no picture")]
     browser.upload_files(*files)
-    assert [len(each["instances"]) for each in Eyes.requests] == [GROUP, 3]
+    assert [len(each["instances"]) for each in Eyes.requests] == [BATCH_SIZE, 3]
     assert panel.answer.value.count("<figure") == len(files)
     assert "11 of 12 pictures answered; 9 of 10 right (90%); the names of 1 tell no class" in panel.status.value
     assert "bus.9.png: the picture cannot be decoded" in panel.answer.value
     table = panel.answer.value.partition('<table class="pdk-matrix">')[2].partition("</table>")[0]
     rows = [row.split("</td>")[:-1] for row in table.split("<tr>")[2:]]
-    assert [[int(cell.rpartition(">")[2]) for cell in row] for row in rows] == [[1, 0, 1], [0, GROUP, 0], [0, 0, 0]]
+    assert [[int(cell.rpartition(">")[2]) for cell in row] for row in rows] == [
+        [1, 0, 1],
+        [0, BATCH_SIZE, 0],
+        [0, 0, 0],
+    ]
     assert isinstance(panel.error, PdkError)
 
 
@@ -219,7 +224,7 @@ def test_a_service_that_fails_says_so_for_every_picture(panel: PredictionPanel, 
     with pytest.raises(PredictionError, match="503"):
         panel.submit(write(tmp_path, "car.1.png", RED))
     assert "What to do:" in panel.answer.value
-    files = [write(tmp_path, f"car.{number}.png", RED) for number in range(GROUP + 1)]
+    files = [write(tmp_path, f"car.{number}.png", RED) for number in range(BATCH_SIZE + 1)]
     Eyes.requests.clear()
     with pytest.raises(PredictionError, match="503"):
         panel.submit(*files)

@@ -1,34 +1,30 @@
-"""Asking a service about uploaded pictures: each gets an answer or a reason of its own."""
+"""Uploaded pictures and what a service answers: each gets an answer or a reason of its own."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image
 
-from pdk_nb.chapters.prediction import expected_label
+from pdk_nb.lessons.n05_prediction import expected_label
 from pdk_nb.panel.download import MAX_PICTURE_BYTES
 from pdk_nb.photos import thumbnail, to_request
-from pdk_nb.platforms import serving
 from pdk_nb.platforms.serving import predictions
+from pdk_nb.platforms.serving.batches import BODY_BYTES, predict_in_batches
 from pdk_nb.platforms.serving.predictions import Endpoint, Prediction
 from pdk_shared.errors import DataError, PdkError, PredictionError
 
-# Pictures of one request: few enough that the first answers come soon, and that a slow model stays within its time.
-GROUP = 8
 SHOWN_SIDE = 480
 SHOWN_SIDE_OF_MANY = 200
-# The other fields of a request's body.
-ROOM = 400
 
 
 @dataclass(frozen=True)
-class Asked:
+class PictureResult:
     """One picture and what became of it.
 
     Attributes:
@@ -63,7 +59,9 @@ class Asked:
         return self.answer.label == self.expected if self.answer and self.expected else None
 
 
-def prepare(name: str, content: bytes, target: Endpoint, *, shown_side: int = SHOWN_SIDE, folder: str = "") -> Asked:
+def prepare(
+    name: str, content: bytes, target: Endpoint, *, shown_side: int = SHOWN_SIDE, folder: str = ""
+) -> PictureResult:
     """Make a picture ready to be sent: decoded, upright, and no larger than the service takes.
 
     Args:
@@ -80,12 +78,12 @@ def prepare(name: str, content: bytes, target: Endpoint, *, shown_side: int = SH
                 fix="Choose a smaller picture.",
             )
         # Decodes a large picture once; everything after this works with what is sent.
-        instance = to_request([content], max_bytes=target.max_bytes - ROOM)["instances"][0]
+        instance = to_request([content], max_bytes=target.max_bytes - BODY_BYTES)["instances"][0]
         with Image.open(io.BytesIO(content)) as stored:
             size = stored.size
-        return Asked(name, folder, size, thumbnail(base64.b64decode(instance["data"]), shown_side), instance)
+        return PictureResult(name, folder, size, thumbnail(base64.b64decode(instance["data"]), shown_side), instance)
     except PdkError as error:
-        return Asked(name, error=_named(name, error))
+        return PictureResult(name, error=_named(name, error))
 
 
 def _named(name: str, error: PdkError) -> PdkError:
@@ -94,7 +92,9 @@ def _named(name: str, error: PdkError) -> PdkError:
     return PredictionError(what, where=error.where, fix=error.fix)
 
 
-def ask(target: Endpoint, pictures: Sequence[Asked], progress: Callable[[int], None] | None = None) -> list[Asked]:
+def ask(
+    target: Endpoint, pictures: Sequence[PictureResult], progress: Callable[[int], None] | None = None
+) -> list[PictureResult]:
     """Ask about every picture that can be sent.
 
     Args:
@@ -107,48 +107,29 @@ def ask(target: Endpoint, pictures: Sequence[Asked], progress: Callable[[int], N
         carry its error.
     """
     results = list(pictures)
-    failed: PdkError | None = None
-    done = sum(each.instance is None for each in pictures)
-    for group in _groups(pictures, target.max_bytes - ROOM):
-        if failed is None:
-            try:
-                request = {"instances": [pictures[place].instance for place in group]}
-                answers = serving.predict(target, images=request)
-                for place, answer in zip(group, answers, strict=True):
-                    results[place] = _with_answer(pictures[place], answer, alone=len(group) == 1)
-            except PdkError as error:
-                failed = error
-        if failed is not None:
-            for place in group:
-                results[place] = replace(pictures[place], answer=None, error=failed)
-        done += len(group)
+    waiting = [place for place, each in enumerate(pictures) if each.instance is not None]
+    done = len(pictures) - len(waiting)
+    try:
+        for answers in predict_in_batches(target, [pictures[place].instance or {} for place in waiting]):
+            for answer in answers:
+                place = waiting.pop(0)
+                results[place] = _with_answer(pictures[place], answer, alone=len(answers) == 1)
+            done += len(answers)
+            if progress:
+                progress(done)
+    except PdkError as error:
+        for place in waiting:
+            results[place] = replace(pictures[place], answer=None, error=error)
         if progress:
-            progress(done)
+            progress(len(pictures))
     return results
 
 
-def _with_answer(picture: Asked, answer: Prediction, *, alone: bool) -> Asked:
+def _with_answer(picture: PictureResult, answer: Prediction, *, alone: bool) -> PictureResult:
     if answer.error:
         error = PredictionError(f"{picture.name}: {answer.error}", fix="The predictor's log says more.")
         return replace(picture, answer=None, error=error)
     return replace(picture, answer=answer, error=None, alone=alone)
-
-
-def _groups(pictures: Sequence[Asked], limit: int) -> Iterator[list[int]]:
-    """Places of pictures that travel in one request."""
-    group: list[int] = []
-    size = 0
-    for place, picture in enumerate(pictures):
-        if picture.instance is None:
-            continue
-        weight = len(picture.instance["data"]) + ROOM
-        if group and (len(group) == GROUP or size + weight > limit):
-            yield group
-            group, size = [], 0
-        group.append(place)
-        size += weight
-    if group:
-        yield group
 
 
 def request_text(target: Endpoint, instance: dict[str, str]) -> str:

@@ -1,57 +1,31 @@
-"""Chapter 04: from the registered model to a service that answers."""
+"""Lesson 04: from the registered model to a service that answers."""
 
 from __future__ import annotations
 
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pdk_nb.chapters import flow
-from pdk_nb.chapters.flow import service
-from pdk_nb.display.progress import Area, Progress
+from pdk_nb import journey
+from pdk_nb.display.progress import Progress
 from pdk_nb.display.tables import Note, Table
+from pdk_nb.journey import latest_commit
+from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
 from pdk_nb.packaging import archive
 from pdk_nb.platforms import mldm, serving, storage
-from pdk_nb.platforms.mldm import Job
 from pdk_shared.errors import DeploymentError
 
 if TYPE_CHECKING:
     from pdk_nb.session import Session
 
-REDRAW_S = 1.0
 ARCHIVE_COLUMNS = ("File", "Size", "What it is")
 COLUMNS = ("Name", "Url", "Ready", "Prev", "Latest", "PrevRolledoutRevision", "LatestReadyRevision", "Age")
 
 
 def served_commit(session: Session) -> str:
     """The commit whose model answers now; empty while none does."""
-    found = service(session)
+    found = journey.read_service(session)
     return found.version if found and found.ready else ""
-
-
-def follow(session: Session, commit: str, timeout: float) -> None:
-    """Wait until the deploy job of a commit has ended; the graph takes colour meanwhile.
-
-    Raises:
-        TrainingError: It failed or did not end in time.
-    """
-    names, graph, drawn_at = session.names, Area(), 0.0
-
-    with Progress(f"Waiting for the deploy job of {commit[:12]}…") as progress:
-
-        def look(job: Job | None) -> None:
-            nonlocal drawn_at
-            progress.say(f"the job is {job.state.lower()}" if job else "the train job's output is not there yet")
-            if time.monotonic() - drawn_at > REDRAW_S:
-                graph.show(flow.draw(session, commit))
-                drawn_at = time.monotonic()
-
-        job = mldm.wait_job(
-            session.pachyderm, names.project, names.deploy_pipeline, commit, timeout=timeout, progress=look
-        )
-        graph.show(flow.draw(session, commit))
-        progress.end(f"The deploy job succeeded after {job.seconds:.0f} s.")
 
 
 def log_tail(session: Session, commit: str, lines: int) -> str:
@@ -96,7 +70,7 @@ def archive_table(session: Session, commit: str) -> Table:
 
 def _in_bucket(session: Session, commit: str) -> tuple[str, str]:
     """Where the archive lies that the service reads: bucket with its scheme, and key."""
-    found = service(session)
+    found = journey.read_service(session)
     if found is None or found.version != commit:
         raise DeploymentError(
             "No archive is known for this commit.", where=commit, fix="Run notebook 04 after its deploy job has ended."
@@ -120,58 +94,62 @@ def wait_service(session: Session, commit: str, timeout: float) -> Note:
     Raises:
         DeploymentError: It failed or was not ready in time; the message has the reasons.
     """
-    with _waiting(session, commit) as progress:
+    with loading_progress(session, commit) as progress:
         status = serving.wait_ready(
-            session.settings, session.names.service, timeout, version=commit, poll=0.25, progress=progress.say
+            session.settings, session.names.service, timeout, version=commit, progress=progress.say
         )
     return Note("ready", f"{status.url} answers with the model of {commit}.")
 
 
-def serve_version(session: Session, commit: str, timeout: float) -> Note:
-    """Roll back, or forward, to a version that the service has served; a canary ends with it."""
-    with _waiting(session, commit) as progress:
-        applied = serving.rollback(session.settings, session.names.service, commit)
-        _wait_changed(session, applied, commit, timeout, progress)
-        serving.promote(session.settings, session.names.service)
-        serving.wait_share(session.settings, session.names.service)
-    return Note("ready", f"{session.names.service} answers with {commit} again.")
-
-
-def canary(session: Session, commit: str, percent: int, timeout: float) -> Note:
-    """Give a version that the service knows a share of the traffic, and wait until it has it."""
-    with _waiting(session, commit) as progress:
-        applied = serving.canary(session.settings, session.names.service, commit, percent)
-        _wait_changed(session, applied, commit, timeout, progress)
-        serving.wait_share(session.settings, session.names.service, percent)
-    text = f"{percent} % of the requests go to {commit}."
-    return Note("ready", text, "lab.promote() gives it the rest; lab.serve_version(commit) goes back.")
-
-
-def promote(session: Session) -> Note:
-    """Give the canary all of the traffic."""
-    serving.promote(session.settings, session.names.service)
-    status = serving.wait_share(session.settings, session.names.service)
-    return Note("ready", f"{session.names.service} answers with {status.version} only.")
-
-
-def traffic_table(session: Session) -> Table:
-    """Which model version gets how much of the traffic."""
-    shares = serving.traffic(session.settings, session.names.service)
-    rows = [(each.version or "unknown", f"{each.percent} %", each.revision, each.tag) for each in shares]
-    return Table(("Model version", "Share", "Revision", "Tag"), rows, caption=f"Traffic of {session.names.service}")
-
-
-def _waiting(session: Session, commit: str) -> Progress:
+def loading_progress(session: Session, commit: str) -> Progress:
+    """Progress of a service that loads the model of a commit."""
     return Progress(f"{session.names.service} loads the model of {commit[:12]}…")
 
 
-def _wait_changed(session: Session, applied: serving.Applied, commit: str, timeout: float, progress: Progress) -> None:
-    serving.wait_ready(
-        session.settings,
-        session.names.service,
-        timeout,
-        version=commit,
-        after=applied.previous_revision,
-        poll=0.25,
-        progress=progress.say,
+class IndexFile(Exercise):
+    """Look into the model archive."""
+
+    name = "04-names"
+    question = "Which file of the model archive turns a class index into a name?"
+    hint = "lab.archive_table() lists them with what they are for."
+    solution = 'answer = next(row[0] for row in lab.archive_table().rows if "class names" in row[2])'
+    why = "A model's outputs are numbers; without this file nobody knows what they mean."
+
+    def expected(self, session: Session) -> str:
+        """The archive's index file; a machine that may not read the bucket of models has no rows to look at."""
+        rows = archive_table(session, latest_commit(session)).rows
+        return next((row[0] for row in rows if row[0] == archive.INDEX_FILE), archive.INDEX_FILE)
+
+
+def missing(session: Session) -> str:
+    """Why the service is not ready."""
+    found = journey.read_service(session)
+    if found is None:
+        return f"there is no service {session.names.service}"
+    return "" if found.ready else f"the service {session.names.service} is not ready"
+
+
+def check(session: Session) -> Findings:
+    """04: the service is ready with the model of the newest commit."""
+    commit = latest_commit(session)
+    found = journey.read_service(session)
+    if found is None:
+        yield Note(
+            "not yet", f"There is no InferenceService {session.names.service}.", "Run notebook 04: it waits for it."
+        )
+        return
+    yield expect(
+        found.ready,
+        f"{found.url} is ready.",
+        f"{session.names.service} is not ready: {found.summary()}",
+        f"kubectl -n {found.namespace} describe inferenceservice {found.name}",
     )
+    yield expect(
+        found.version == commit,
+        f"It serves the model of {commit}.",
+        f"It serves the model of {found.version}, not of {commit}.",
+        "Wait for the deploy job, or roll forward with lab.serve_version().",
+    )
+
+
+LESSON = Lesson("04", check, needs=("00", "01", "02", "03"), missing=missing, exercises=(IndexFile(),))

@@ -1,4 +1,4 @@
-"""Chapter 99: what the lab made, deleted downstream first; a second run finds nothing."""
+"""Lesson 99: what the lab made, deleted downstream first; a second run finds nothing."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 import grpc
 
-from pdk_nb.chapters import comparison, deployment
+from pdk_nb import journey, version_comparison
 from pdk_nb.display.tables import Table
+from pdk_nb.lessons.lesson import Findings, Lesson, expect
 from pdk_nb.platforms import mlde, mldm, serving, storage
 from pdk_shared.errors import DeploymentError, PdkError
 
@@ -70,11 +71,11 @@ def make_plan(session: Session) -> Plan:
     The order is the way back: what uses a thing goes before the thing.
     """
     names, steps = session.names, []
-    if deployment.service(session) is not None:
+    if journey.read_service(session) is not None:
         steps.append(Step("InferenceService", names.service, lambda: serving.delete(session.settings, names.service)))
-    if comparison.is_there(session):
-        beside = comparison.beside_name(session)
-        steps.append(Step("InferenceService", beside, lambda: serving.delete(session.settings, beside)))
+    if version_comparison.exists(session):
+        second = version_comparison.service_name(session)
+        steps.append(Step("InferenceService", second, lambda: serving.delete(session.settings, second)))
     steps += _pachyderm_steps(session)
     steps += _determined_steps(session)
     stored, notes = _storage_steps(session)
@@ -238,3 +239,17 @@ def apply(session: Session, plan: Plan) -> Table:
         print(f"deleted {step.kind} {step.name}")
         rows.append((step.kind, step.name, "deleted"))
     return Table(("What", "Name", "Outcome"), rows)
+
+
+def check(session: Session) -> Findings:
+    """99: nothing that carries the lab's names is left."""
+    plan = make_plan(session)
+    yield expect(
+        not plan,
+        "Nothing of the lab is left on the cluster.",
+        f"{len(plan.steps)} things are left: {', '.join(step.name for step in plan.steps[:4])}",
+        "Run the cell with lab.clean_up(plan) again.",
+    )
+
+
+LESSON = Lesson("99", check)

@@ -27,7 +27,7 @@ PREVIOUS = "previous"
 
 
 @dataclass(frozen=True)
-class Rival:
+class Candidate:
     """A version that can be compared with the one in service.
 
     Attributes:
@@ -52,12 +52,12 @@ class Rival:
         return f"{number} ({self.version[:12]}…), {state}"
 
 
-def beside_name(session: Session) -> str:
+def service_name(session: Session) -> str:
     """Name of the second service."""
     return f"{session.names.service}-compare"
 
 
-def rivals(session: Session) -> list[Rival]:
+def candidates(session: Session) -> list[Candidate]:
     """Versions that the one in service can be compared with, the newest first.
 
     Raises:
@@ -68,31 +68,31 @@ def rivals(session: Session) -> list[Rival]:
     if status.previous_url:
         main = serving.endpoint(session.settings, session.names.service)
         host = predictions.host_of(status.previous_url)
-        found.append(Rival(PREVIOUS, None, replace(main, host=host, version=""), status.previous_percent or 0))
+        found.append(Candidate(PREVIOUS, None, replace(main, host=host, version=""), status.previous_percent or 0))
     running = _running(session)
     for record in reversed(serving.revisions(session.settings, session.names.service)):
         if not record["current"]:
             version = str(record["version"])
             target = running if running is not None and running.version == version else None
-            found.append(Rival(version, record.get("number"), target))
+            found.append(Candidate(version, record.get("number"), target))
     return found
 
 
-def is_there(session: Session) -> bool:
+def exists(session: Session) -> bool:
     """Whether there is a second service, ready or not."""
-    return find(resolve(session.settings), beside_name(session)) is not None
+    return find(resolve(session.settings), service_name(session)) is not None
 
 
 def _running(session: Session) -> Endpoint | None:
     """Where the second service answers; None when there is none, or it is not ready."""
     try:
-        status = serving.service_status(session.settings, beside_name(session))
+        status = serving.service_status(session.settings, service_name(session))
     except DeploymentError:
         return None
     return serving.endpoint(session.settings, status.name) if status.ready else None
 
 
-def serve_beside(
+def start(
     session: Session, version: str, timeout: float = 300.0, progress: Callable[[str], None] | None = None
 ) -> Endpoint:
     """Serve a version beside the service in use, which keeps all of its traffic.
@@ -112,7 +112,7 @@ def serve_beside(
     resources = (predictor.get("model") or predictor.get("pytorch") or {}).get("resources") or {}
     target = deployment_of(
         record,
-        beside_name(session),
+        service_name(session),
         protocol=status.protocol,
         service_account=predictor.get("serviceAccountName", ""),
         requests=resources.get("requests", {}),
@@ -127,16 +127,15 @@ def serve_beside(
         timeout,
         version=target.version,
         after=applied.previous_revision,
-        poll=0.25,
         progress=progress,
     )
     return serving.endpoint(session.settings, target.name)
 
 
-def end(session: Session) -> bool:
+def stop(session: Session) -> bool:
     """Remove the second service.
 
     Returns:
         Whether there was one.
     """
-    return serving.delete(session.settings, beside_name(session))
+    return serving.delete(session.settings, service_name(session))

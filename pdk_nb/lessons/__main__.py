@@ -1,16 +1,16 @@
-"""Write the solutions into ``docs/instructor.md``: ``python -m pdk_nb.exercises``."""
+"""Write the exercises' solutions into ``docs/instructor.md``: ``python -m pdk_nb.lessons``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pdk_nb.exercises.catalogue import EXERCISES
+from pdk_nb.lessons import EXERCISES
 from pdk_shared.checkout import find_checkout
 
 BEGIN, END = "<!-- exercises: begin -->", "<!-- exercises: end -->"
 
 
-def page() -> str:
+def solutions() -> str:
     """All exercises with their solutions, as Markdown."""
     parts = []
     for each in EXERCISES.values():
@@ -23,7 +23,7 @@ def insert(document: str) -> str:
     """The document with its part between the two markers replaced."""
     head, _, rest = document.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n\n{page()}\n{END}{tail}"
+    return f"{head}{BEGIN}\n\n{solutions()}\n{END}{tail}"
 
 
 def main(path: Path | None = None) -> None:

@@ -1,31 +1,33 @@
-"""Chapter 02: pictures come in, are looked at, and become one commit."""
+"""Lesson 02: pictures come in, are looked at, and become one commit."""
 
 from __future__ import annotations
 
+import hashlib
 import random
-import tempfile
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdk_nb.display import charts
 from pdk_nb.display.progress import Progress
 from pdk_nb.display.tables import Note, Table
-from pdk_nb.labels import LabelRule, infer_classes
+from pdk_nb.journey import latest_commit
+from pdk_nb.labels import LabelRule, infer_classes, split
+from pdk_nb.lessons import n01_pipelines
+from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
 from pdk_nb.photos import Photo, PhotoSet, ignored, load_image, scan
+from pdk_nb.picture_sources import folder_of
 from pdk_nb.platforms import mldm
 from pdk_shared.errors import DataError
 
 if TYPE_CHECKING:
     from pdk_nb.session import Session
 
-SAMPLE_ZIP = "dataset-dog-cat.zip"
 # Pictures of each class in a small lab.
 SMALL = 40
-# A picture archive has no business growing beyond this when it is unpacked.
-MAX_UNPACKED_BYTES = 4 << 30
+# Pictures that versions are compared on, at most.
+HOLD_OUT = 60
 
 
 @dataclass(frozen=True)
@@ -96,35 +98,6 @@ def open_photos(
     return Arrival(arrival, photos)
 
 
-def folder_of(session: Session, source: str, arrival: str) -> Path:
-    """The folder of pictures that a source means; a zip file is unpacked."""
-    path = Path(source).expanduser() if source else session.sample(SAMPLE_ZIP)
-    if path.suffix.lower() != ".zip":
-        return path
-    folder = unpack(path)
-    return folder / arrival if (folder / arrival).is_dir() else folder
-
-
-def names_in(source: str) -> list[str]:
-    """Paths of the pictures in a folder or zip file, by name alone.
-
-    Raises:
-        DataError: There is no such folder, or the zip file cannot be read.
-    """
-    path = Path(source).expanduser()
-    try:
-        if path.suffix.lower() == ".zip":
-            with zipfile.ZipFile(path) as bundle:
-                found = bundle.namelist()
-        elif path.is_dir():
-            found = [each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file()]
-        else:
-            raise DataError("There is no such folder or zip file.", where=str(path))
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"The zip file cannot be read: {error}", where=str(path)) from error
-    return [name for name in found if not name.endswith("/") and ignored(name) is None]
-
-
 def _say_which_classes(photos: PhotoSet) -> None:
     """Raise with the classes that the names tell, when they are others than the pipeline's."""
     try:
@@ -160,30 +133,6 @@ def _some_of_each(photos: PhotoSet, limit: int, seed: int) -> tuple[Photo, ...]:
     return tuple(sorted(kept, key=lambda photo: photo.name))
 
 
-def unpack(archive: Path) -> Path:
-    """Unpack a zip file into a temporary folder of its own.
-
-    Raises:
-        DataError: It is no zip file, leaves its folder, or is absurdly large.
-    """
-    target = Path(tempfile.mkdtemp(prefix="pdk-photos-"))
-    try:
-        with zipfile.ZipFile(archive) as bundle:
-            total = sum(entry.file_size for entry in bundle.infolist())
-            if total > MAX_UNPACKED_BYTES:
-                raise DataError(f"The zip file would unpack to {total >> 20} MB.", where=str(archive))
-            for entry in bundle.infolist():
-                parts = PurePosixPath(entry.filename).parts
-                if ".." in parts or entry.filename.startswith("/"):
-                    raise DataError(f"The zip file has an entry outside itself: {entry.filename}", where=str(archive))
-            bundle.extractall(target)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"The zip file cannot be read: {error}", where=str(archive), fix="Name a folder of pictures or a zip file."
-        ) from error
-    return target
-
-
 def commit(session: Session, arrival: Arrival, folder: str = "") -> str:
     """Commit an arrival into a folder of the data repo.
 
@@ -215,25 +164,64 @@ def commit(session: Session, arrival: Arrival, folder: str = "") -> str:
     return id
 
 
-def latest_commit(session: Session) -> str:
-    """Id of the newest commit of the data repo that holds pictures.
-
-    Raises:
-        DataError: There is none yet.
-    """
-    names = session.names
-    head = mldm.head(session.pachyderm, names.project, names.data_repo)
-    if not head:
-        raise DataError(
-            "The data repo has no commit yet.",
-            where=f"{names.project}/{names.data_repo}",
-            fix="Run notebook 02 first: it commits pictures.",
-        )
-    return head
-
-
-def committed(session: Session, commit: str, classes: Sequence[str]) -> list[tuple[str, int]]:
+def committed(session: Session, commit: str) -> list[tuple[str, int]]:
     """Path and class index of every picture of a commit, as training sees them."""
-    rule = LabelRule(tuple(classes))
+    rule = LabelRule(n01_pipelines.classes(session))
     paths = mldm.files(session.pachyderm, mldm.commit_of(session.names.project, session.names.data_repo, id=commit))
     return [(path, label) for path in paths if ignored(path) is None and (label := rule.label(path)) is not None]
+
+
+def hold_out(arrivals: Sequence[Arrival]) -> list[Path]:
+    """Pictures that training never learns from, chosen as the experiment chooses its validation set.
+
+    The choice depends on each picture's path in the repo alone, so it is the same for every version.
+    """
+    by_path: dict[str, Path] = {}
+    for arrival in arrivals:
+        by_path |= {f"{arrival.name}/{name}": local for name, local in arrival.files().items()}
+    rule = arrivals[0].photos.rule
+    _, held = split((path, label) for path in by_path if (label := rule.label(path)) is not None)
+    ordered = sorted(held, key=lambda path: hashlib.sha256(path.encode()).hexdigest())
+    return [by_path[path] for path in ordered[:HOLD_OUT]]
+
+
+class HoldOutSize(Exercise):
+    """Count what training never sees."""
+
+    name = "02-hold-out"
+    question = "How many pictures of the newest commit will no training ever see?"
+    hint = "lab.committed() gives path and class of every picture; pdk_nb.labels.split() divides them like training."
+    solution = "from pdk_nb.labels import split\n\nanswer = len(split(lab.committed())[1])"
+    why = "A picture's path alone decides, so it stays on its side when more arrive."
+
+    def expected(self, session: Session) -> int:
+        """Pictures of the newest commit in the hold-out."""
+        return len(split(committed(session, latest_commit(session)))[1])
+
+
+def missing(session: Session) -> str:
+    """Whether a commit is missing."""
+    head = mldm.head(session.pachyderm, session.names.project, session.names.data_repo)
+    return "" if head else "nothing has been committed yet"
+
+
+def check(session: Session, minimum: int = 2) -> Findings:
+    """02: the newest commit holds pictures of every class and nothing else."""
+    commit = latest_commit(session)
+    paths = mldm.files(session.pachyderm, mldm.commit_of(session.names.project, session.names.data_repo, id=commit))
+    strange = [path for path in paths if ignored(path)]
+    yield expect(
+        len(paths) - len(strange) >= 2 * minimum,
+        f"Commit {commit} holds {len(paths)} pictures in {len({path.split('/')[1] for path in paths})} folder(s).",
+        f"Commit {commit} holds {len(paths)} files, too few to learn from.",
+        "Commit more pictures with lab.commit().",
+    )
+    yield expect(
+        not strange,
+        "Every file of it is a picture.",
+        f"{len(strange)} files are no pictures: {', '.join(strange[:3])}",
+        "Training skips them; delete them with pachctl delete file to have them out.",
+    )
+
+
+LESSON = Lesson("02", check, needs=("00", "01"), missing=missing, exercises=(HoldOutSize(),))

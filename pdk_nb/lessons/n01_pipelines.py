@@ -1,4 +1,4 @@
-"""Chapter 01: project, repo, workspace, storage access and both pipelines; a second run changes nothing."""
+"""Lesson 01: project, repo, workspace, storage access and both pipelines; a second run changes nothing."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pdk_nb import specs
-from pdk_nb.display.tables import Table
+from pdk_nb.display.tables import Note, Table
 from pdk_nb.labels import LabelRule, choose_classes, parse_classes
+from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
+from pdk_nb.picture_sources import names_in
 from pdk_nb.platforms import mlde, mldm, serving
 
 if TYPE_CHECKING:
     from pdk_nb.session import Session
 
 CLASSES_FLAG = "--classes"
-
-
 PROJECT_DESCRIPTION = "PDK Lab"
 
 
@@ -88,8 +88,6 @@ def create_pipelines(
     Raises:
         DataError: The class names cannot be used, or the pictures' names tell none.
     """
-    from pdk_nb.chapters.data import names_in
-
     chosen = choose_classes(classes, names_in(source) if source and not classes else ())
     rows = []
     for spec in rendered(session, chosen, small, **choices):
@@ -106,8 +104,62 @@ def classes(session: Session) -> tuple[str, ...]:
 
     They stand in the pipeline's own command, so that every notebook and every person sees the same ones.
     """
-    words = shlex.split(mldm.pipeline_command(session.pachyderm, session.names.project, session.names.train_pipeline))
-    for word, value in zip(words, words[1:], strict=False):
-        if word == CLASSES_FLAG:
+    arguments = shlex.split(
+        mldm.pipeline_command(session.pachyderm, session.names.project, session.names.train_pipeline)
+    )
+    for flag, value in zip(arguments, arguments[1:], strict=False):
+        if flag == CLASSES_FLAG:
             return parse_classes(value)
     return LabelRule().classes
+
+
+class DeployInput(Exercise):
+    """See how pipelines are chained."""
+
+    name = "01-input"
+    question = "Nobody calls the deploy pipeline. A commit in which repo starts it?"
+    hint = "A pipeline's output goes to a repo of its own, and that repo has the pipeline's name."
+    solution = "answer = lab.names.train_pipeline"
+    why = "A pipeline's output repo is the next pipeline's input: that is the whole chain."
+
+    def expected(self, session: Session) -> str:
+        """The repo in the deploy pipeline's own spec."""
+        return mldm.pipeline_input(session.pachyderm, session.names.project, session.names.deploy_pipeline)
+
+
+def missing(session: Session) -> str:
+    """Which of the two pipelines is not there."""
+    names = session.names
+    present = mldm.pipelines(session.pachyderm, names.project)
+    absent = [name for name in (names.train_pipeline, names.deploy_pipeline) if name not in present]
+    return f"there is no pipeline {' and no '.join(absent)}" if absent else ""
+
+
+def check(session: Session) -> Findings:
+    """01: project, repo and both pipelines exist, and none of the pipelines has failed."""
+    names = session.names
+    present = mldm.repos(session.pachyderm, names.project)
+    yield expect(
+        names.data_repo in present,
+        f"Repo {names.project}/{names.data_repo} is there.",
+        f"Repo {names.project}/{names.data_repo} is not there.",
+        "Run the cell with lab.create_projects().",
+        state="not yet",
+    )
+    pipelines = mldm.pipelines(session.pachyderm, names.project)
+    for name in (names.train_pipeline, names.deploy_pipeline):
+        state, reason = pipelines.get(name, ("missing", ""))
+        if state == "missing":
+            yield Note("not yet", f"Pipeline {name} is not there.", "Run the cell with lab.create_pipelines().")
+            continue
+        yield expect(
+            state not in ("FAILURE", "CRASHING"),
+            f"Pipeline {name} is {state.lower()}.",
+            f"Pipeline {name} is {state.lower()}: {reason}",
+            f"pachctl inspect pipeline {name} --project {names.project}",
+        )
+    mlde.check_project(session.determined, names.workspace, names.experiment_project)
+    yield Note("ok", f"Determined has {names.workspace}/{names.experiment_project}.")
+
+
+LESSON = Lesson("01", check, needs=("00",), missing=missing, exercises=(DeployInput(),))

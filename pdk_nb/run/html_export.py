@@ -1,4 +1,4 @@
-"""Pages of executed notebooks that ask nothing from outside: each by itself, and together as a gallery."""
+"""Executed notebooks as HTML that loads nothing from outside: each by itself, and together as a gallery."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from pdk_nb.headless import score
 from pdk_shared.errors import UsageError
 
-__all__ = ["IMAGES", "gallery", "page", "write_page"]
+__all__ = ["IMAGES", "export_gallery", "export_html", "notebook_html"]
 
 # Folder beside the notebooks with the pictures that their text shows.
 IMAGES = "images"
@@ -48,7 +48,7 @@ def promise_of(notebook: Any) -> str:
     return found.group(1) if found else ""
 
 
-def page(executed: Path, navigation: str = "") -> str:
+def notebook_html(executed: Path, navigation: str = "") -> str:
     """An executed notebook as HTML.
 
     The usual page's scripts and fonts would come from elsewhere; a notebook without widgets needs none of them.
@@ -95,14 +95,14 @@ def _with_alternatives(content: str, outputs: list[Any]) -> str:
     )
 
 
-def write_page(executed: Path) -> Path:
-    """Write the page of an executed notebook beside it."""
+def export_html(executed: Path) -> Path:
+    """Write an executed notebook as HTML beside it."""
     target = executed.with_suffix(".html")
-    target.write_text(page(executed))
+    target.write_text(notebook_html(executed))
     return target
 
 
-def gallery(run: Path, out: Path) -> Path:
+def export_gallery(run: Path, out: Path) -> Path:
     """All executed notebooks of a run as pages with an index.
 
     Args:
@@ -124,7 +124,7 @@ def gallery(run: Path, out: Path) -> Path:
     entries = []
     for place, path in enumerate(notebooks):
         around = [notebooks[place - 1] if place else None, notebooks[place + 1] if path != notebooks[-1] else None]
-        (out / f"{path.stem}.html").write_text(page(path, _navigation(*around)))
+        (out / f"{path.stem}.html").write_text(notebook_html(path, _navigation(*around)))
         notebook = nbformat.read(str(path), as_version=4)
         entries.append((path.stem, title_of(notebook), promise_of(notebook)))
     index = out / "index.html"
@@ -154,15 +154,15 @@ def _index(entries: list[tuple[str, str, str]], summary: Mapping[str, Any]) -> s
         items.append(
             f'<li><h2><a href="{stem}.html">{html.escape(title)}</a></h2><p>{html.escape(promise)}</p>{took}</li>'
         )
-    said = ""
+    outcome = ""
     if summary:
-        said = f"The run {summary['status']} in {summary['seconds']:.0f} s"
+        outcome = f"The run {summary['status']} in {summary['seconds']:.0f} s"
         first = summary.get("seconds_to_first_prediction")
-        said += f", the first prediction came after {first:.0f} s" if first is not None else ""
-        said += f"; {score(summary['predictions'])} predictions are right."
+        outcome += f", the first prediction came after {first:.0f} s" if first is not None else ""
+        outcome += f"; {score(summary['predictions'])} predictions are right."
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>PDK Lab: the walkthrough</title>'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'
         "<h1>PDK Lab: the walkthrough</h1><p>Pachyderm, Determined and KServe from Jupyter notebooks, as they ran."
-        f' {html.escape(said)}</p><ul class="gallery">{"".join(items)}</ul></body></html>'
+        f' {html.escape(outcome)}</p><ul class="gallery">{"".join(items)}</ul></body></html>'
     )

@@ -1,4 +1,4 @@
-"""Chapter 00: the settings of the cluster, and whether its platforms answer."""
+"""Lesson 00: the settings of the cluster, and whether its platforms answer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pdk_nb import doctor
 from pdk_nb.display.tables import Table
 from pdk_nb.doctor import Report
+from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
 
 if TYPE_CHECKING:
     from pdk_nb.session import Session
@@ -55,3 +56,40 @@ def examine(session: Session, only: Iterable[str] = ()) -> Report:
     """The doctor's findings: all of them, or those of some groups."""
     known = session.settings
     return doctor.examine(doctor.Context(known.kubeconfig or "", known.namespace, session.names, known), only)
+
+
+class IngressPort(Exercise):
+    """Find a setting in the table."""
+
+    name = "00-ingress"
+    question = "Predictions are sent to the ingress. Which key of `pdk-config` holds its port?"
+    hint = "It is one of the rows of the settings table; its variable says KSERVE."
+    solution = 'answer = next(each.key for each in lab.settings.entries if "ingress_port" in each.key)'
+    why = "One ConfigMap tells every notebook, pipeline and person the same address."
+
+    def expected(self, session: Session) -> str:
+        """The key whose value is the ingress's port."""
+        port = str(session.settings.kserve_ingress_port)
+        return next(each.key for each in session.settings.entries if "ingress" in each.key and each.value == port)
+
+
+def missing(session: Session) -> str:
+    """Which required settings are missing."""
+    absent = session.settings.missing
+    return f"the settings {', '.join(absent)} are missing" if absent else ""
+
+
+def check(session: Session) -> Findings:
+    """00: every required setting is there and every platform answers."""
+    absent, namespace = session.settings.missing, session.settings.namespace
+    yield expect(
+        not absent,
+        f"All required values are in {namespace}/pdk-config and the pipeline secret.",
+        f"Values are missing: {', '.join(absent)}.",
+        f"kubectl -n {namespace} edit configmap pdk-config",
+    )
+    for row in preflight(session).rows:
+        yield expect(row[1] == "ok", f"{row[0]}: {row[2]}", f"{row[0]}: {row[2]}", f"Look at {row[3]}.")
+
+
+LESSON = Lesson("00", check, missing=missing, exercises=(IngressPort(),))

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from pdk_nb.chapters import cleanup, deployment
-from pdk_nb.chapters.setup import PROJECT_DESCRIPTION
+from pdk_nb import journey
 from pdk_nb.display.tables import Table
+from pdk_nb.lessons import n99_clean_up as clean_up
+from pdk_nb.lessons.n01_pipelines import PROJECT_DESCRIPTION
 from pdk_nb.names import Names, participant_of
 from pdk_nb.platforms import mlde, mldm, serving
 
@@ -55,7 +56,7 @@ def _in_kserve(session: Session) -> Iterable[str]:
             yield name
 
 
-def of(session: Session, participant: str) -> Session:
+def session_of(session: Session, participant: str) -> Session:
     """The session of one participant on the same cluster, over the same connections."""
     other = type(session)(session.settings, Names.for_participant(participant))
     other.__dict__.update(
@@ -67,7 +68,7 @@ def of(session: Session, participant: str) -> Session:
 def table(session: Session, participants: Iterable[str]) -> Table:
     """How far each of them is, station by station."""
     columns = ("Participant", "Commit", "Train pipeline", "Deploy pipeline", "Versions", "Service")
-    return Table(columns, [_row(of(session, each)) for each in participants])
+    return Table(columns, [_row(session_of(session, each)) for each in participants])
 
 
 def _row(session: Session) -> tuple[str, ...]:
@@ -75,7 +76,7 @@ def _row(session: Session) -> tuple[str, ...]:
     head = mldm.head(session.pachyderm, names.project, names.data_repo)
     states = mldm.pipelines(session.pachyderm, names.project)
     model = mlde.find_model(session.determined, names.model)
-    service = deployment.service(session)
+    service = journey.read_service(session)
     return (
         names.participant,
         head[:8] or "-",
@@ -85,14 +86,14 @@ def _row(session: Session) -> tuple[str, ...]:
     )
 
 
-def plans(session: Session, participants: Iterable[str]) -> dict[str, cleanup.Plan]:
+def plans(session: Session, participants: Iterable[str]) -> dict[str, clean_up.Plan]:
     """What the clean-up of each of them would delete; those who have nothing are left out."""
-    found = {each: cleanup.make_plan(of(session, each)) for each in participants}
+    found = {each: clean_up.make_plan(session_of(session, each)) for each in participants}
     return {each: plan for each, plan in found.items() if plan}
 
 
 def clean(
-    session: Session, chosen: dict[str, cleanup.Plan], progress: Callable[[str], None] = lambda line: None
+    session: Session, chosen: dict[str, clean_up.Plan], progress: Callable[[str], None] = lambda line: None
 ) -> None:
     """Delete what the plans list, one participant after the other.
 
@@ -101,4 +102,4 @@ def clean(
     """
     for participant, plan in chosen.items():
         progress(f"{participant}: {len(plan.steps)} thing(s)")
-        cleanup.apply(of(session, participant), plan)
+        clean_up.apply(session_of(session, participant), plan)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pdk_nb import photos
-from pdk_nb.chapters.data import folder_of
 from pdk_nb.labels import LabelRule
+from pdk_nb.picture_sources import folder_of
 from pdk_nb.platforms import mlde
 from pdk_nb.stages import experiment
 from pdk_shared.errors import DataError, UsageError

@@ -1,0 +1,87 @@
+"""The lessons: one module a notebook, with what it needs, what it does, its check and its exercises.
+
+A lesson may use what an earlier one defines, never a later one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pdk_nb.display.tables import Note
+from pdk_nb.lessons import (
+    n00_environment,
+    n01_pipelines,
+    n02_data,
+    n03_training,
+    n04_deployment,
+    n05_prediction,
+    n06_second_arrival,
+    n99_clean_up,
+)
+from pdk_nb.lessons.lesson import Exercise, Lesson
+from pdk_shared.errors import PdkError, UsageError
+
+if TYPE_CHECKING:
+    from pdk_nb.session import Session
+
+__all__ = ["EXERCISES", "LESSONS", "Exercise", "Lesson", "find_exercise", "find_lesson", "start"]
+
+LESSONS: dict[str, Lesson] = {
+    module.LESSON.number: module.LESSON
+    for module in (
+        n00_environment,
+        n01_pipelines,
+        n02_data,
+        n03_training,
+        n04_deployment,
+        n05_prediction,
+        n06_second_arrival,
+        n99_clean_up,
+    )
+}
+EXERCISES: dict[str, Exercise] = {each.name: each for lesson in LESSONS.values() for each in lesson.exercises}
+
+
+def find_lesson(number: str) -> Lesson:
+    """The lesson of a notebook.
+
+    Raises:
+        PdkError: There is no lesson of that number.
+    """
+    if number not in LESSONS:
+        raise PdkError(f"There is no check {number}.", fix=f"Use one of: {', '.join(LESSONS)}")
+    return LESSONS[number]
+
+
+def find_exercise(name: str) -> Exercise:
+    """An exercise by name.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
+    if name not in EXERCISES:
+        raise UsageError(f"There is no exercise {name}.", fix=f"Use one of: {', '.join(EXERCISES)}")
+    return EXERCISES[name]
+
+
+def start(session: Session, number: str) -> Note:
+    """See that the cluster has what a notebook needs, so that a lab can be continued at any notebook.
+
+    Args:
+        session: The session.
+        number: Number of the notebook that is about to run.
+
+    Returns:
+        A note that it can start.
+
+    Raises:
+        PdkError: An earlier notebook has to run first; the text says which.
+    """
+    for needed in find_lesson(number).needs:
+        reason = LESSONS[needed].missing(session)
+        if reason:
+            raise PdkError(
+                f"Notebook {number} cannot start: {reason}.",
+                fix=f"Run notebook {needed} first: pdk-nb run --only {needed}, or open it in JupyterLab.",
+            )
+    return Note("ok", f"Notebook {number} has everything that it needs.")

@@ -1,0 +1,104 @@
+"""Lesson 03: a commit becomes a job, the job an experiment, and the experiment a model version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pdk_nb.display.tables import Note
+from pdk_nb.journey import latest_commit
+from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
+from pdk_nb.platforms import mlde, mldm
+from pdk_shared.errors import TrainingError
+
+if TYPE_CHECKING:
+    from determined.common.experimental.model import ModelVersion
+
+    from pdk_nb.session import Session
+
+
+def model_version(session: Session, commit: str) -> ModelVersion | None:
+    """The registered version of a commit, as Determined's client has it; None while there is none."""
+    return mlde.version_for_commit(session.determined, session.names.model, commit)
+
+
+def log_tail(session: Session, commit: str, lines: int) -> str:
+    """The end of the trial's log.
+
+    Raises:
+        TrainingError: The commit has no experiment.
+    """
+    experiment = mlde.experiment_for_job(session.determined, commit)
+    if experiment is None:
+        raise TrainingError(
+            "No experiment belongs to this commit yet.",
+            where=commit,
+            fix=f"pachctl logs --project {session.names.project} --pipeline {session.names.train_pipeline}",
+        )
+    trial = mlde.progress(session.determined, experiment.id).trial
+    return "\n".join(mlde.tail_logs(session.determined, trial, lines))
+
+
+class BestCheckpoint(Exercise):
+    """Read a checkpoint's metadata."""
+
+    name = "03-best"
+    question = "After how many batches was the registered checkpoint written?"
+    hint = "lab.model_version() is Determined's own object; its checkpoint has metadata."
+    solution = 'answer = lab.model_version().checkpoint.metadata["steps_completed"]'
+    why = "The best checkpoint need not be the last one."
+
+    def expected(self, session: Session) -> int:
+        """Batches of the newest commit's registered checkpoint; 0 while there is none."""
+        version = model_version(session, latest_commit(session))
+        checkpoint = version.checkpoint if version is not None else None
+        return int((checkpoint.metadata or {})["steps_completed"]) if checkpoint is not None else 0
+
+
+def missing(session: Session) -> str:
+    """Whether the newest commit has no model version."""
+    commit = latest_commit(session)
+    return "" if model_version(session, commit) is not None else f"there is no model version of commit {commit[:12]}…"
+
+
+def check(session: Session, min_accuracy: float = 0.0) -> Findings:
+    """03: the newest commit has a finished job and a model version of its name, good enough."""
+    commit = latest_commit(session)
+    job = mldm.job(session.pachyderm, session.names.project, session.names.train_pipeline, commit)
+    fix = "Run notebook 03: it waits for the train job."
+    yield expect(
+        job is not None and job.state == "SUCCESS",
+        f"The train job of {commit} succeeded.",
+        f"The train job of {commit} is {job.state.lower() if job else 'not there'}.",
+        fix,
+        state="not yet",
+    )
+    version = model_version(session, commit)
+    if version is None:
+        yield Note("not yet", f"Model {session.names.model} has no version named {commit}.", fix)
+        return
+    yield Note("ok", f"Model {session.names.model} has version {version.model_version}, named like the commit.")
+    accuracy = validation_accuracy(version)
+    if accuracy is None:
+        yield Note("wrong", "The checkpoint has no validation accuracy.", "Look at the experiment's log.")
+        return
+    yield expect(
+        accuracy >= min_accuracy,
+        f"Accuracy on the hold-out is {accuracy:.3f} (at least {min_accuracy} wanted).",
+        f"Accuracy on the hold-out is {accuracy:.3f}; at least {min_accuracy} is wanted.",
+        "Commit more pictures, or train longer (const.yaml).",
+    )
+
+
+def validation_accuracy(version: Any) -> float | None:
+    """Validation accuracy of a registered version's checkpoint."""
+    training = getattr(version.checkpoint, "training", None) if version.checkpoint else None
+    metrics = getattr(training, "validation_metrics", None) or {}
+    values = metrics.get("avgMetrics") or metrics.get("avg_metrics") or metrics
+    value = values.get("accuracy") if isinstance(values, dict) else None
+    if value is None:
+        metric = (version.metadata or {}).get("metric") or {}
+        value = metric.get("value") if metric.get("name") == "accuracy" else None
+    return float(value) if value is not None else None
+
+
+LESSON = Lesson("03", check, needs=("00", "01", "02"), missing=missing, exercises=(BestCheckpoint(),))

@@ -1,0 +1,190 @@
+"""Lesson 05: pictures become requests, and requests become classes."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pdk_nb.display.progress import Progress
+from pdk_nb.display.tables import Markup, Table
+from pdk_nb.headless import log_event
+from pdk_nb.labels import LabelRule
+from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
+from pdk_nb.lessons.n01_pipelines import classes
+from pdk_nb.lessons.n02_data import hold_out, open_photos
+from pdk_nb.photos import from_request, thumbnail, to_request
+from pdk_nb.picture_sources import pictures_in
+from pdk_nb.platforms import mlde, serving
+from pdk_nb.platforms.serving.batches import BODY_BYTES, predict_in_batches
+
+if TYPE_CHECKING:
+    from pdk_nb.platforms.serving.predictions import Prediction
+    from pdk_nb.session import Session
+
+
+def expected_label(name: str, classes: Sequence[str] = ("dog", "cat")) -> str:
+    """What a picture's name says that it shows; empty when it says nothing."""
+    index = LabelRule(tuple(classes)).label(name)
+    return "" if index is None else classes[index]
+
+
+def log_prediction(image: str, expected: str, label: str) -> None:
+    """Write a prediction into the event log of a headless run."""
+    correct = label == expected if expected else None
+    log_event("prediction", image=image, expected=expected, label=label, correct=correct)
+
+
+def show_request(picture: Path) -> Markup:
+    """A picture beside the JSON that the service gets for it."""
+    text = json.dumps(to_request([picture]))
+    shown = f"{text[:56]}\n   … {len(text):,} characters …\n{text[-32:]}"
+    name = html.escape(picture.name)
+    content = (
+        '<div style="display:flex;flex-wrap:wrap;align-items:center;gap:1.5em">'
+        f'<figure style="margin:0"><img src="{thumbnail(picture, 360)}" alt="{name}" '
+        f'style="height:180px;border-radius:6px;margin:0"><figcaption>{name}</figcaption></figure>'
+        f"<pre>{html.escape(shown)}</pre></div>"
+    )
+    return Markup(content, f"{picture.name} and the {len(text):,} characters of JSON that are sent for it:\n{shown}")
+
+
+def samples(session: Session, source: str) -> list[Path]:
+    """A few pictures to predict that training never learns from.
+
+    Args:
+        session: The session.
+        source: Folder or zip file that the model was trained from; the lab's own six pictures when empty.
+    """
+    if not source:
+        return pictures_in(session.sample("pred"))
+    arrival = open_photos(session, source, "data1", classes(session))
+    rule, chosen = arrival.photos.rule, []
+    held = hold_out([arrival])
+    for name in rule.classes:
+        chosen += [path for path in held if rule.name(f"{path.parent.name}/{path.name}") == name][:3]
+    return chosen
+
+
+def predict_json(session: Session, files: Sequence[Path], *, judge: bool = True) -> Table:
+    """Send request files as they are and show the bare answers, as curl does.
+
+    Args:
+        session: The session.
+        files: Request files; names that do not exist are looked for in ``sample-data``.
+        judge: Whether the answers count; a model that learned from other pictures need not know the lab's.
+    """
+    target = serving.endpoint(session.settings, session.names.service)
+    classes = served_classes(session)
+    rows = []
+    for file in files:
+        path = file if file.exists() else session.sample(str(file))
+        request = json.loads(path.read_text())
+        from_request(request)
+        answer = serving.predict(target, images=request, detail=False)[0]
+        label = classes[answer.index] if answer.index is not None and answer.index < len(classes) else ""
+        expected = expected_label(path.stem, classes) if judge else ""
+        rows.append((path.name, json.dumps({"predictions": [answer.index]}), label, expected))
+        log_prediction(path.name, expected, label)
+    return Table(
+        ("Request", "Answer", "Means", "Should be"), rows, caption=f"POST {target.address}  Host: {target.host}"
+    )
+
+
+def served_classes(session: Session) -> tuple[str, ...]:
+    """Class names of the served model, in the order of its outputs."""
+    commit = serving.service_status(session.settings, session.names.service).version
+    version = mlde.version_for_commit(session.determined, session.names.model, commit) if commit else None
+    classes = (version.metadata or {}).get("classes") if version is not None else None
+    return tuple(classes) if classes else ("dog", "cat")
+
+
+def predict_pictures(session: Session, pictures: Sequence[Path]) -> Table:
+    """Predict pictures and compare each answer with the picture's name."""
+    classes = served_classes(session)
+    rows = []
+    for picture, answer in ask(session, pictures):
+        expected = expected_label(f"{picture.parent.name}/{picture.name}", classes)
+        verdict = "" if not expected else ("right" if answer.label == expected else "WRONG")
+        rows.append((picture.name, answer.label or answer.error, f"{answer.score or 0:.0%}", expected, verdict))
+        log_prediction(picture.name, expected, answer.label)
+    return Table(("Picture", "Predicted", "Probability", "Should be", "Verdict"), rows)
+
+
+def ask(session: Session, pictures: Sequence[Path]) -> list[tuple[Path, Prediction]]:
+    """Every picture with the service's answer."""
+    target = serving.endpoint(session.settings, session.names.service)
+    answers: list[tuple[Path, Prediction]] = []
+    with Progress(f"Asking {session.names.service}", len(pictures), "pictures") as progress:
+        instances = (to_request([each], max_bytes=target.max_bytes - BODY_BYTES)["instances"][0] for each in pictures)
+        for batch in predict_in_batches(target, instances):
+            answers += zip(pictures[len(answers) :], batch, strict=False)
+            progress.step(len(answers))
+        progress.end(f"{session.names.service} answered for {len(pictures)} picture(s) in {progress.seconds:.1f} s.")
+    return answers
+
+
+def curl(session: Session, file: str) -> str:
+    """The setup guide's curl line with this cluster's values."""
+    return serving.curl_command(
+        session.settings, session.names.service, str(session.sample(file).relative_to(session.checkout))
+    )
+
+
+class LeastSure(Exercise):
+    """Look at probabilities, not only at classes."""
+
+    name = "05-unsure"
+    question = "Which of the six sample pictures is the model least sure about? Answer with its file name."
+    hint = "lab.ask(pictures) gives pairs of picture and answer; an answer has a score."
+    solution = "answer = min(lab.ask(lab.samples()), key=lambda pair: pair[1].score)[0].name"
+    why = "The pictures that a model is unsure about are those that a person should look at."
+
+    def expected(self, session: Session) -> str:
+        """Name of the sample picture whose answer has the lowest score."""
+        return min(ask(session, samples(session, "")), key=lambda pair: pair[1].score)[0].name
+
+
+def check(session: Session, pictures: list[Path] | None = None, judge: bool = True, min_right: int = 5) -> Findings:
+    """05: the service answers; for the lab's own pets cat.json is a cat (1), dog.json a dog (0).
+
+    Args:
+        session: The session.
+        pictures: Pictures that training never learned from; the lab's own six when None.
+        judge: Whether the answers count: a model that learned from other pictures need not know drawn pets, and one
+            that has seen few pictures guesses.
+        min_right: How many of the pictures have to be right.
+    """
+    target = serving.endpoint(session.settings, session.names.service)
+    for name, index in (("cat.json", 1), ("dog.json", 0)):
+        request = json.loads(session.sample(name).read_text())
+        answer = serving.predict(target, images=request, detail=False)[0]
+        if not judge:
+            yield expect(
+                answer.index is not None,
+                f"{name} is answered with class {answer.index}.",
+                f"{name} is not answered: {answer.error}",
+                "Look at the log of the service's pod.",
+            )
+            continue
+        yield expect(
+            answer.index == index,
+            f"{name} is class {index}.",
+            f"{name} is class {answer.index}, not {index}.",
+            "Train with more pictures; a model that has seen few guesses.",
+        )
+    classes = served_classes(session)
+    answers = ask(session, samples(session, "") if pictures is None else pictures)
+    right = sum(answer.label == expected_label(f"{path.parent.name}/{path.name}", classes) for path, answer in answers)
+    wanted = min_right if judge else 0
+    yield expect(
+        right >= wanted,
+        f"{right} of {len(answers)} sample pictures are right.",
+        f"Only {right} of {len(answers)} sample pictures are right; {wanted} are wanted.",
+        "Train with more pictures.",
+    )
+
+
+LESSON = Lesson("05", check, needs=("00", "01", "02", "03", "04"), exercises=(LeastSure(),))
