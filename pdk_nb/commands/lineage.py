@@ -31,15 +31,15 @@ def register(commands: Subparsers, options: Options) -> None:
 
 def command_lineage(args: argparse.Namespace) -> int:
     """``pdk-nb lineage``; the exit code is 1 when a link is missing."""
-    from pdk_nb import lineage
+    from pdk_nb.journey.lineage import trace
 
-    chain = lineage.trace(session_of(args), args.id, service=args.service)
+    lineage = trace(session_of(args), args.id, service=args.service)
     if args.json:
-        print(json.dumps(chain.as_dict(), indent=2))
+        print(json.dumps(lineage.as_dict(), indent=2))
     elif args.svg:
-        print(chain.draw().svg())
+        print(lineage.draw().svg())
     else:
-        print(chain.table())
-    for each in chain.missing:
+        print(lineage.table())
+    for each in lineage.missing:
         say(f"missing: {each}")
-    return 0 if chain.whole else 1
+    return 0 if lineage.whole else 1

@@ -1,4 +1,4 @@
-"""Pictures for the notebooks, with colours that people with colour blindness can tell apart."""
+"""Charts for the notebooks, with colours that people with colour blindness can tell apart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 BLUE, ORANGE, GREEN, VERMILION = "#0072b2", "#e69f00", "#009e73", "#d55e00"
 
 
-class Picture(Figure):
+class Chart(Figure):
     """A figure that belongs to no window: a notebook shows it as a picture with a description, and can update it.
 
     Attributes:
@@ -28,14 +28,14 @@ class Picture(Figure):
         return {"image/png": content, "text/plain": self.description}, {"image/png": {"alt": self.description}}
 
 
-def new_figure(width: float = 7.0, height: float = 3.2, description: str = "") -> Picture:
+def new_figure(width: float = 7.0, height: float = 3.2, description: str = "") -> Chart:
     """A figure of a size in inches."""
-    figure = Picture(figsize=(width, height), layout="constrained", facecolor="white")
+    figure = Chart(figsize=(width, height), layout="constrained", facecolor="white")
     figure.description = description
     return figure
 
 
-def photo_grid(pictures: Sequence[tuple[Any, str]], columns: int = 8) -> Picture:
+def photo_grid(pictures: Sequence[tuple[Any, str]], columns: int = 8) -> Chart:
     """Small pictures with their labels.
 
     Args:
@@ -54,7 +54,7 @@ def photo_grid(pictures: Sequence[tuple[Any, str]], columns: int = 8) -> Picture
     return figure
 
 
-def histogram(counts: Mapping[str, int], title: str) -> Picture:
+def histogram(counts: Mapping[str, int], title: str) -> Chart:
     """How many there are of each."""
     described = ", ".join(f"{name}: {count}" for name, count in counts.items())
     figure = new_figure(4.6, 0.55 + 0.45 * max(1, len(counts)), f"{title}: {described}")
@@ -68,7 +68,7 @@ def histogram(counts: Mapping[str, int], title: str) -> Picture:
     return figure
 
 
-def curve(points: Sequence[tuple[int, str, float]], title: str) -> Picture:
+def curve(points: Sequence[tuple[int, str, float]], title: str) -> Chart:
     """Metrics over batches.
 
     Args:
@@ -97,7 +97,7 @@ def curve(points: Sequence[tuple[int, str, float]], title: str) -> Picture:
     return figure
 
 
-def confusion(matrices: Mapping[str, Mapping[tuple[str, str], int]], classes: Sequence[str]) -> Picture:
+def confusion(matrices: Mapping[str, Mapping[tuple[str, str], int]], classes: Sequence[str]) -> Chart:
     """Confusion matrices side by side.
 
     Args:
@@ -124,11 +124,16 @@ def confusion(matrices: Mapping[str, Mapping[tuple[str, str], int]], classes: Se
         for row in range(len(classes)):
             for column in range(len(classes)):
                 axis.text(
-                    column, row, str(grid[row][column]), ha="center", va="center", color=ink(grid[row][column], highest)
+                    column,
+                    row,
+                    str(grid[row][column]),
+                    ha="center",
+                    va="center",
+                    color=_ink(grid[row][column], highest),
                 )
     return figure
 
 
-def ink(value: float, highest: float) -> str:
+def _ink(value: float, highest: float) -> str:
     """White on dark cells, black on light ones."""
     return "white" if value > 0.75 * highest else "black"

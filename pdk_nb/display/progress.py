@@ -11,10 +11,11 @@ import time
 from types import TracebackType
 from typing import Any
 
+from pdk_nb.display.diagrams.svg import COLOURS
 from pdk_nb.display.tables import Note
 
 REDRAW_S = 0.2
-BAR_COLOUR = "#2b8fd0"
+BAR_COLOUR = COLOURS["running"]
 
 
 def in_notebook() -> bool:
@@ -25,7 +26,7 @@ def in_notebook() -> bool:
     return shell is not None and shell.has_trait("kernel")
 
 
-class Area:
+class OutputArea:
     """One place in a cell's output; showing something there replaces what was there."""
 
     def __init__(self) -> None:
@@ -36,10 +37,10 @@ class Area:
         """Show a thing, unless it says the same as what is there."""
         from IPython.display import display
 
-        said = _content(thing)
-        if said == self._shown:
+        text = _content(thing)
+        if text == self._shown:
             return
-        self._shown = said
+        self._shown = text
         if self._handle is None:
             self._handle = display(thing, display_id=True)
         else:
@@ -54,7 +55,7 @@ def _content(thing: Any) -> str:
     return str(getattr(thing, "description", thing))
 
 
-class Lines:
+class LogLines:
     """The last lines of a text in a box of fixed height.
 
     Args:
@@ -80,22 +81,22 @@ class Lines:
         return f'<div><b>{html.escape(self.title)}</b><pre style="{style}">{content}</pre></div>'
 
 
-class Bar:
+class ProgressBar:
     """A bar with what is waited for.
 
     Args:
         title: What is waited for.
         share: How much is done, 0 to 1; None when nobody can know.
-        said: How far it is, in words.
+        text: How far it is, in words.
     """
 
-    def __init__(self, title: str, share: float | None, said: str) -> None:
+    def __init__(self, title: str, share: float | None, text: str) -> None:
         self.title = title
         self.share = None if share is None else min(1.0, max(0.0, share))
-        self.said = said
+        self.text = text
 
     def __str__(self) -> str:
-        return f"{self.title}: {self.said}"
+        return f"{self.title}: {self.text}"
 
     __repr__ = __str__
 
@@ -105,7 +106,7 @@ class Bar:
         width = "100%;opacity:0.35" if share is None else f"{100 * share:.1f}%"
         return (
             '<div style="margin:0.3em 0;max-width:46em">'
-            f"<span>{html.escape(self.title)} &ensp;<span style='opacity:0.75'>{html.escape(self.said)}</span></span>"
+            f"<span>{html.escape(self.title)} &ensp;<span style='opacity:0.75'>{html.escape(self.text)}</span></span>"
             f'<div role="progressbar" aria-label="{html.escape(self.title)}"{value} aria-valuemin="0" '
             'aria-valuemax="100" style="height:6px;border-radius:3px;background:#8883;margin-top:4px;overflow:hidden">'
             f'<div style="height:100%;border-radius:3px;background:{BAR_COLOUR};width:{width}"></div></div></div>'
@@ -127,10 +128,10 @@ class Progress:
         self.title = title
         self.total = total
         self.unit = unit
-        self.said = ""
+        self.text = ""
         self.done = 0
         self.started = time.monotonic()
-        self._area = Area()
+        self._area = OutputArea()
         self._drawn = 0.0
         self._ended = False
 
@@ -143,7 +144,7 @@ class Progress:
         if self._ended:
             return
         if kind is not None:
-            self._finish(Note("wrong", f"{self.title}: stopped after {self.seconds:.0f} s. {self.said}".rstrip()))
+            self._finish(Note("wrong", f"{self.title}: stopped after {self.seconds:.0f} s. {self.text}".rstrip()))
         else:
             self.end(f"{self.title}: done after {self.seconds:.0f} s.")
 
@@ -157,19 +158,19 @@ class Progress:
         self.done, self.total = done, total or self.total
         self.say(f"{done} of {self.total} {self.unit}".rstrip(), done / self.total if self.total else None)
 
-    def say(self, said: str, share: float | None = None) -> None:
+    def say(self, text: str, share: float | None = None) -> None:
         """Tell in words how far it is.
 
         Args:
-            said: What happens now.
+            text: What happens now.
             share: How much is done, 0 to 1; None when nobody can know.
         """
-        changed = said != self.said
-        self.said = said
+        changed = text != self.text
+        self.text = text
         now = time.monotonic()
         if in_notebook() and now - self._drawn > (REDRAW_S if changed else 1.0):
             self._drawn = now
-            self._area.show(Bar(self.title, share, f"{said} · {self.seconds:.0f} s"))
+            self._area.show(ProgressBar(self.title, share, f"{text} · {self.seconds:.0f} s"))
 
     def end(self, text: str, state: str = "ok") -> None:
         """Replace the bar by one sentence."""

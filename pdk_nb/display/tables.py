@@ -25,14 +25,14 @@ STYLE = (
 )
 
 
-def adapted(colour: str) -> str:
+def _adapted(colour: str) -> str:
     """A colour mixed with that of the text around it: darker on light pages, lighter on dark ones."""
     return f"color-mix(in srgb, {colour} 70%, currentColor)"
 
 
-def ink(colour: str) -> str:
+def _ink(colour: str) -> str:
     """Style of coloured text; browsers that cannot mix colours show the plain one."""
-    return f"color:{colour};color:{adapted(colour)}"
+    return f"color:{colour};color:{_adapted(colour)}"
 
 
 class Table:
@@ -117,9 +117,9 @@ class Note:
         colour = STATE_COLOURS.get(self.state, "#666")
         fix = f'<br><span style="opacity:0.85">What to do: {html.escape(self.fix)}</span>' if self.fix else ""
         return (
-            f'<div style="border-left:4px solid {colour};border-color:{adapted(colour)};padding:0.3em 0.8em;'
+            f'<div style="border-left:4px solid {colour};border-color:{_adapted(colour)};padding:0.3em 0.8em;'
             'margin:0.3em 0;white-space:pre-wrap">'
-            f'<b style="{ink(colour)}">{html.escape(self.state)}</b> &ensp;{html.escape(self.text)}{fix}</div>'
+            f'<b style="{_ink(colour)}">{html.escape(self.state)}</b> &ensp;{html.escape(self.text)}{fix}</div>'
         )
 
 
@@ -134,4 +134,4 @@ def _text(value: Any) -> str:
 def _cell(text: str) -> str:
     colour = STATE_COLOURS.get(text.lower())
     escaped = html.escape(text)
-    return f'<b style="{ink(colour)}">{escaped}</b>' if colour else escaped
+    return f'<b style="{_ink(colour)}">{escaped}</b>' if colour else escaped

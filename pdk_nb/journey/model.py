@@ -149,24 +149,30 @@ class Provenance:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> Provenance:
-        """Read a version's metadata; each part may be absent.
+        """Read a version's metadata; each part may be absent, and versions of other tools have parts of other forms.
 
         Args:
             metadata: As the registry keeps it.
         """
-        texts = {
-            key: str(metadata.get(key) or "")
-            for key in ("project", "repo", "commit", "pipeline", "job", "resumed_from")
-        }
-        code, metric, trial = metadata.get("code") or {}, metadata.get("metric") or {}, metadata.get("trial")
+        texts = ("project", "repo", "commit", "pipeline", "job", "resumed_from")
+        code, metric = _mapping(metadata.get("code")), _mapping(metadata.get("metric"))
+        value, classes, trial = metric.get("value"), metadata.get("classes"), metadata.get("trial")
         return cls(
-            **texts,
-            experiment=int(metadata.get("experiment") or 0),
-            trial=None if trial is None else int(trial),
+            **{key: str(metadata.get(key) or "") for key in texts},
+            experiment=_number(metadata.get("experiment")),
+            trial=None if trial is None else _number(trial),
             code=Code(**{key: str(code.get(key) or "") for key in ("url", "ref", "sha")}),
-            classes=tuple(metadata.get("classes") or ()),
-            metric=Metric(str(metric["name"]), float(metric["value"])) if metric else None,
+            classes=tuple(map(str, classes)) if isinstance(classes, list) else (),
+            metric=Metric(str(metric.get("name", "")), float(value)) if isinstance(value, (int, float)) else None,
         )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _number(value: Any) -> int:
+    return int(value) if str(value).isdigit() else 0
 
 
 @dataclass(frozen=True)

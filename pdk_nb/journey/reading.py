@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pdk_nb.journey.model import Checkpoint, Commit, Experiment, Journey, PipelineRun, Provenance, Service, Version
 from pdk_nb.platforms import mlde, mldm, serving
 from pdk_nb.platforms.serving.spec import history
-from pdk_shared.errors import DataError, DeploymentError, PdkError, UsageError
+from pdk_shared.errors import DataError, DeploymentError, UsageError
 
 if TYPE_CHECKING:
     from determined.common.experimental.model import ModelVersion
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pdk_nb.platforms.serving.status import ServiceStatus
     from pdk_nb.session import Session
 
-__all__ = ["latest_commit", "read", "read_service", "resolve", "trace"]
+__all__ = ["latest_commit", "read", "read_service", "resolve", "served_commit", "trace"]
 
 SHORTEST_PREFIX = 6
 
@@ -54,6 +54,15 @@ def read_service(session: Session, name: str = "") -> ServiceStatus | None:
         return serving.service_status(session.settings, name or session.names.service)
     except DeploymentError:
         return None
+
+
+def served_commit(session: Session) -> str:
+    """The commit whose model answers now; empty while none does.
+
+    Args:
+        session: The session.
+    """
+    return Service(session.names.service, read_service(session)).answers_with
 
 
 def read(session: Session, commit: str = "") -> Journey:
@@ -153,22 +162,21 @@ def _read(
     project = known.project or names.project
     train = known.pipeline or names.train_pipeline
     pipelines = mldm.pipelines(client, names.project)
+
+    def run(project: str, pipeline: str, job: str) -> PipelineRun:
+        state, reason = pipelines.get(pipeline, ("", ""))
+        return PipelineRun(pipeline, state, reason, mldm.job(client, project, pipeline, job) if job else None)
+
     return Journey(
         id,
         model,
-        _commit(session, project, known.repo or names.data_repo, known.commit or id, with_files),
-        PipelineRun(train, *pipelines.get(train, ("", "")), mldm.job(client, project, train, known.job or id))
-        if id
-        else PipelineRun(train, *pipelines.get(train, ("", ""))),
-        PipelineRun(
-            names.deploy_pipeline,
-            *pipelines.get(names.deploy_pipeline, ("", "")),
-            mldm.job(client, names.project, names.deploy_pipeline, id) if id else None,
-        ),
-        Service(service, status, record),
-        _experiment(session, id, train) if id else None,
-        version,
-        answer,
+        commit=_commit(session, project, known.repo or names.data_repo, known.commit or id, with_files),
+        train=run(project, train, known.job or id),
+        deploy=run(names.project, names.deploy_pipeline, id),
+        service=Service(service, status, record),
+        experiment=_experiment(session, id, train) if id else None,
+        version=version,
+        answer=answer,
     )
 
 
@@ -180,7 +188,7 @@ def _commit(session: Session, project: str, repo: str, id: str, with_files: bool
     try:
         finished = mldm.commit_finished(client, reference)
         files = mldm.files(client, reference) if with_files else None
-    except PdkError as error:
+    except DataError as error:
         return Commit(project, repo, id, lost=error.what)
     return Commit(project, repo, id, True, finished, files=files)
 

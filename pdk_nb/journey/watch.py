@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pdk_nb.display import charts
-from pdk_nb.display.progress import Area, Lines, Progress
+from pdk_nb.display.progress import LogLines, OutputArea, Progress
 from pdk_nb.journey.graph import graph
 from pdk_nb.journey.model import Experiment, Journey
 from pdk_nb.journey.reading import read
@@ -81,7 +81,7 @@ class _Watch:
         self.commit = commit
         self.progress = progress
         self.drawn_at = 0.0
-        self.graph = Area()
+        self.graph = OutputArea()
 
     def look(self, job: Job | None) -> None:
         """Called at each look at the job: now and then, draws the whole journey."""
@@ -116,7 +116,7 @@ class _TrainingWatch(_Watch):
         super().__init__(session, commit, progress)
         self.points = -1
         self.curve_at = 0.0
-        self.curve, self.log = Area(), Area()
+        self.curve, self.log = OutputArea(), OutputArea()
 
     def tell(self, journey: Journey) -> None:
         """Tell the experiment's progress."""
@@ -129,7 +129,7 @@ class _TrainingWatch(_Watch):
             self._draw_curve(found)
             trial = found.progress.trial
             lines = mlde.tail_logs(self.session.determined, trial, LOG_LINES)
-            self.log.show(Lines(f"log of trial {trial}", [LOG_HEAD.sub(r"\1 ", line) for line in lines]))
+            self.log.show(LogLines(f"log of trial {trial}", [LOG_HEAD.sub(r"\1 ", line) for line in lines]))
 
     def _draw_curve(self, experiment: Experiment) -> None:
         trial = experiment.progress.trial

@@ -179,6 +179,11 @@ def test_before_the_first_commit_the_trail_and_the_recap_say_so() -> None:
     assert "There is none yet" in recap(NOTHING).text
 
 
+def test_metadata_of_other_tools_are_no_provenance_and_no_error() -> None:
+    known = Provenance.from_metadata({"code": "main", "metric": 0.9, "classes": "dog", "experiment": None, "job": ID})
+    assert known == Provenance(job=ID)
+
+
 def counted(calls: Counter[str], name: str, answer: Any) -> Callable[..., Any]:
     def ask(*args: Any) -> Any:
         calls[name] += 1

@@ -73,9 +73,9 @@ def test_the_same_thing_is_not_sent_twice(monkeypatch: pytest.MonkeyPatch) -> No
         return Counting([])
 
     monkeypatch.setattr("IPython.display.display", display)
-    area = progress.Area()
+    area = progress.OutputArea()
     for lines in (["a"], ["a"], ["a", "b"]):
-        area.show(progress.Lines("log", lines))
+        area.show(progress.LogLines("log", lines))
     assert [each.lines for each in sent] == [["a"], ["a", "b"]]
 
 
@@ -88,4 +88,4 @@ def test_outside_a_notebook_one_line_is_printed(capsys: pytest.CaptureFixture[st
 
 
 def test_lines_are_escaped() -> None:
-    assert "&lt;b&gt;" in progress.Lines("log", ["<b>"])._repr_html_()
+    assert "&lt;b&gt;" in progress.LogLines("log", ["<b>"])._repr_html_()
