@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from pdk_nb.platforms.mlde._connection import session
@@ -48,14 +48,6 @@ class Progress:
     def finished(self) -> bool:
         """Whether the experiment has ended, whatever its end."""
         return self.state in TERMINAL
-
-
-class Times(NamedTuple):
-    """When an experiment began and ended, in seconds since the epoch (0: not yet), and its state."""
-
-    started: float
-    ended: float
-    state: str
 
 
 @api_errors()
@@ -114,18 +106,6 @@ def progress(client: Determined, experiment_id: int) -> Progress:
     done = 1.0 if state == "COMPLETED" else float(experiment.get("progress") or 0.0)
     batches = int(trial.get("totalBatchesProcessed") or 0)
     return Progress(state, done, int(trial["id"]), batches, metric, started, ended)
-
-
-@api_errors()
-def experiment_times(client: Determined, experiment_id: int) -> Times:
-    """When an experiment began and ended, in seconds since the epoch (0: not yet), and its state.
-
-    Args:
-        experiment_id: The experiment.
-    """
-    found = session(client).get(f"/api/v1/experiments/{experiment_id}").json()["experiment"]
-    state = str(found["state"]).removeprefix("STATE_")
-    return Times(moment(found.get("startTime")), moment(found.get("endTime")), state)
 
 
 def moment(time_of: str | datetime | None) -> float:
