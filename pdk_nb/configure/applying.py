@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pdk_nb.configure import manifests
 from pdk_nb.configure.plan import REQUEST_TIMEOUT_S, Plan
+from pdk_nb.platforms.cluster import Object
 from pdk_shared.errors import PdkError
 
 
@@ -22,12 +22,12 @@ def apply(client: Any, plan: Plan) -> list[tuple[str, str]]:
     return [(_name(each), put(client, each)) for each in plan.objects()]
 
 
-def _name(each: manifests.Object) -> str:
+def _name(each: Object) -> str:
     meta = each["metadata"]
     return f"{each['kind']} {meta['namespace'] + '/' if 'namespace' in meta else ''}{meta['name']}"
 
 
-def put(client: Any, each: manifests.Object) -> str:
+def put(client: Any, each: Object) -> str:
     """Create an object, or merge it into the one that is there; unknown fields are refused."""
     import kubernetes
 

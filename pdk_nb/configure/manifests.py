@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from pdk_nb.platforms.cluster import Object
+from pdk_nb.platforms.serving.account import predictor_account
 from pdk_nb.settings import KEYS, MINIO_SECRET_KEYS, SECRET_KEYS, Settings
 
-Object = dict[str, Any]
-
 WORKER_ACCOUNT = "pachyderm-worker"
-GATEWAY_ACCOUNT, GATEWAY_SECRET = "pach-deploy", "pach-kserve-creds"
-# boto3 signs requests even where nobody checks them, and needs something to sign with.
-UNCHECKED_KEY = "pachyderm-without-auth"
 RBAC_GROUP = "rbac.authorization.k8s.io"
 # What the deploy stage does, and no more: apply a service, wait for it, and tell why it does not come up.
 WORKER_RULES: tuple[dict[str, list[str]], ...] = (
@@ -52,61 +47,6 @@ def worker_rbac(models_namespace: str = "models", mldm_namespace: str = "default
         "subjects": [{"kind": "ServiceAccount", "name": WORKER_ACCOUNT, "namespace": mldm_namespace}],
     }
     return [role, binding]
-
-
-def gateway_account(endpoint: str, namespace: str = "models", key: str = "", secret_key: str = "") -> list[Object]:
-    """Service account and secret with which KServe reads models through Pachyderm's S3 gateway, or from MinIO.
-
-    KServe takes the endpoint from the secret's annotations (``pkg/credentials/s3`` of KServe 0.13) and the keys from
-    its data. With authentication on, both keys of the gateway are a Pachyderm token; without, they only have to be
-    there.
-
-    Args:
-        endpoint: ``host:port`` or URL of the gateway or of MinIO, as pods reach it.
-        namespace: Namespace of the InferenceServices.
-        key: Access key id, or Pachyderm token; empty without authentication.
-        secret_key: Secret access key; the same as the key when empty.
-    """
-    notes = {
-        "serving.kserve.io/s3-endpoint": re.sub(r"^https?://", "", endpoint).rstrip("/"),
-        "serving.kserve.io/s3-usehttps": "1" if endpoint.startswith("https://") else "0",
-        "serving.kserve.io/s3-region": "us-east-1",
-        "serving.kserve.io/s3-useanoncredential": "false",
-    }
-    key = key or UNCHECKED_KEY
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": GATEWAY_SECRET, "namespace": namespace, "annotations": notes},
-        "type": "Opaque",
-        "stringData": {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret_key or key},
-    }
-    account = {
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
-        "metadata": {"name": GATEWAY_ACCOUNT, "namespace": namespace},
-        "secrets": [{"name": GATEWAY_SECRET}],
-    }
-    return [secret, account]
-
-
-def predictors_account(settings: Settings) -> list[Object]:
-    """The account that predictors read their model as, with its secret.
-
-    None in a cloud, whose bucket lets the namespace's default account in; the account alone where MinIO's keys are not
-    known, so that a secret which somebody made stays as it is.
-
-    Args:
-        settings: The lab's settings: where models are, and the keys for it.
-    """
-    namespace = settings.kserve_model_namespace
-    if not settings.kserve_model_bucket_name:
-        return gateway_account(settings.mldm_s3_endpoint, namespace, settings.pac_token.reveal())
-    if not settings.models_in_minio:
-        return []
-    keys = (settings.minio_access_key.reveal(), settings.minio_secret_key.reveal())
-    secret, account = gateway_account(settings.minio_url, namespace, *keys)
-    return [secret, account] if all(keys) else [account]
 
 
 def config_map(values: dict[str, str], namespace: str = "default") -> Object:
@@ -162,7 +102,7 @@ def templates() -> dict[str, str]:
     secret += [f"  # {key}: ''  # {used_by}\n" for key, used_by in MINIO_SECRET_KEYS.items()]
     return {
         "worker-rbac.yaml": HEADS["worker-rbac.yaml"] + text(worker_rbac()),
-        "s3-gateway.yaml": HEADS["s3-gateway.yaml"] + text(gateway_account("pachd.default:30600")),
+        "s3-gateway.yaml": HEADS["s3-gateway.yaml"] + text(predictor_account("pachd.default:30600")),
         "pdk-config.yaml": HEADS["pdk-config.yaml"] + "".join(config),
         "pipeline-secret.yaml": HEADS["pipeline-secret.yaml"] + "".join(secret),
     }

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pdk_nb.configure import discovery, manifests
+from pdk_nb.platforms.cluster import Object
+from pdk_nb.platforms.serving.account import predictor_account_for
 from pdk_nb.settings import (
     CONFIG_MAP,
     KEYS,
@@ -78,7 +80,7 @@ class Plan:
         """Required values that nobody tells."""
         return self.settings.missing
 
-    def objects(self) -> list[manifests.Object]:
+    def objects(self) -> list[Object]:
         """Everything, secrets included: for the API and for nothing else."""
         known = self.settings
         data = {key: value.text or NONE for key, value in self.values.items() if value.text or not _required(key)}
@@ -94,7 +96,7 @@ class Plan:
             manifests.config_map(data, self.namespace),
             pipelines,
             *manifests.worker_rbac(known.kserve_model_namespace, known.mldm_namespace),
-            *manifests.predictors_account(known),
+            *predictor_account_for(known),
         ]
 
     def text(self) -> str:
@@ -109,7 +111,7 @@ class Plan:
                 parts.append(manifests.text([each]))
         return "---\n".join(parts)
 
-    def _config_text(self, each: manifests.Object) -> str:
+    def _config_text(self, each: Object) -> str:
         lines = [manifests.text([{**each, "data": None}]).replace("data: null\n", "data:")]
         for key, value in self.values.items():
             if value.text:
@@ -120,7 +122,7 @@ class Plan:
                 lines.append(f"  {key}: {NONE}  # optional: {_used_by(key)}")
         return "\n".join(lines).replace("data:\n\n", "data:\n") + "\n"
 
-    def _secret_text(self, each: manifests.Object) -> str:
+    def _secret_text(self, each: Object) -> str:
         shown = {key: value for key, value in each["stringData"].items() if key not in MASKED_SECRET_KEYS | _S3_KEYS}
         hidden = [key for key in each["stringData"] if key not in shown]
         text = manifests.text([{**each, "stringData": shown}]).replace("stringData: {}\n", "stringData:\n")

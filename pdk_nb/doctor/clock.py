@@ -8,7 +8,6 @@ from email.utils import parsedate_to_datetime
 
 from pdk_nb.doctor.context import TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
-from pdk_nb.specs import cloud_host
 from pdk_shared.errors import PdkError
 
 # Amazon refuses signatures that are older than 15 minutes (RequestTimeTooSkewed); tokens and certificates have less
@@ -81,7 +80,7 @@ def _determined(context: Context) -> str:
 def _storage(context: Context) -> str:
     """Where models are kept: signatures are checked there."""
     known = context.settings
-    host = cloud_host(known)
+    host = known.models_host
     if known.minio_url:
         return _http(known.minio_url)
     if host:

@@ -14,7 +14,7 @@ from pdk_shared.errors import PdkError, ServiceUnreachable
 
 if TYPE_CHECKING:
     import python_pachyderm
-    from determined.experimental import Determined
+    from determined.common.experimental.determined import Determined
 
     from pdk_nb.configure.discovery import Discovery
 
@@ -49,7 +49,7 @@ class Context:
                 self._made[name] = make()
             except PdkError as error:
                 self._made[name] = error
-        found = self._made[name]
+        found: T | PdkError = self._made[name]
         if isinstance(found, PdkError):
             raise found
         return found

@@ -58,7 +58,7 @@ def _project(context: Context) -> Findings:
         yield Finding("pachyderm.project", "ok", f"Repo {names.project}/{names.data_repo} is there.")
 
 
-def _pipelines(context: Context, present: dict[str, tuple[str, str]]) -> Findings:
+def _pipelines(context: Context, present: dict[str, mldm.PipelineState]) -> Findings:
     names = context.names
     for pipeline in (names.train_pipeline, names.deploy_pipeline):
         id = f"pachyderm.{'train' if pipeline == names.train_pipeline else 'deploy'}"

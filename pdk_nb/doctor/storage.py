@@ -5,12 +5,11 @@ from __future__ import annotations
 import socket
 from urllib.parse import urlsplit
 
-from pdk_nb import specs
 from pdk_nb.configure import MINIO_FLAGS
-from pdk_nb.configure.manifests import GATEWAY_ACCOUNT, GATEWAY_SECRET, UNCHECKED_KEY
 from pdk_nb.doctor.context import PROBE, TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
 from pdk_nb.platforms import storage
+from pdk_nb.platforms.serving.account import PREDICTOR_ACCOUNT, PREDICTOR_SECRET, UNCHECKED_KEY
 from pdk_shared.errors import PdkError, ServiceUnreachable
 
 ENDPOINT_NOTE = "serving.kserve.io/s3-endpoint"
@@ -30,7 +29,7 @@ def examine(context: Context) -> Findings:
 
 def _bucket(context: Context) -> Findings:
     known = context.settings
-    host, bucket = specs.cloud_host(known), known.kserve_model_bucket_name
+    host, bucket = known.models_host, known.kserve_model_bucket_name
     scheme = "gs" if host == "gcp" else "s3"
     where = f"{scheme}://{bucket}"
     why = "The deploy stage puts each model version there, and KServe reads it."
@@ -127,12 +126,12 @@ def _account(context: Context, endpoint: str) -> Findings:
 
     known = context.settings
     namespace = known.kserve_model_namespace
-    place = f"{namespace}/{GATEWAY_ACCOUNT}, {namespace}/{GATEWAY_SECRET}"
+    place = f"{namespace}/{PREDICTOR_ACCOUNT}, {namespace}/{PREDICTOR_SECRET}"
     why = "Predictors load their model as this account."
     fix = "pdk-nb config init --apply"
     try:
-        account = context.core.read_namespaced_service_account(GATEWAY_ACCOUNT, namespace, _request_timeout=TIMEOUT_S)
-        secret = context.core.read_namespaced_secret(GATEWAY_SECRET, namespace, _request_timeout=TIMEOUT_S)
+        account = context.core.read_namespaced_service_account(PREDICTOR_ACCOUNT, namespace, _request_timeout=TIMEOUT_S)
+        secret = context.core.read_namespaced_secret(PREDICTOR_SECRET, namespace, _request_timeout=TIMEOUT_S)
     except kubernetes.client.ApiException as error:
         if error.status == 404:
             yield Finding(
@@ -150,13 +149,13 @@ def _account(context: Context, endpoint: str) -> Findings:
     listed = {each.name for each in account.secrets or []}
     leads_to = (secret.metadata.annotations or {}).get(ENDPOINT_NOTE, "")
     wanted = endpoint.split("//")[-1].rstrip("/")
-    if GATEWAY_SECRET not in listed:
-        what = f"The account does not use the secret {GATEWAY_SECRET}."
+    if PREDICTOR_SECRET not in listed:
+        what = f"The account does not use the secret {PREDICTOR_SECRET}."
     elif leads_to != wanted:
         what = f"The secret leads to {leads_to or 'nothing'}; models are at {wanted}."
     elif not all((secret.data or {}).get(key) for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")):
         what = "The secret's keys are empty; S3 clients sign with them and refuse to go on."
     else:
-        yield Finding("storage.account", "ok", f"Account {GATEWAY_ACCOUNT} leads to {wanted}.", place)
+        yield Finding("storage.account", "ok", f"Account {PREDICTOR_ACCOUNT} leads to {wanted}.", place)
         return
     yield Finding("storage.account", "broken", what, place, why, fix)

@@ -1,8 +1,7 @@
-"""A connection to the Kubernetes API for the lab's own objects, with errors in plain words."""
+"""A connection to the Kubernetes API for the lab's own objects, and its client's errors as errors of the lab."""
 
 from __future__ import annotations
 
-import base64
 import functools
 import json
 from collections.abc import Iterator
@@ -11,19 +10,32 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pdk_nb.configure import manifests
 from pdk_nb.settings import Settings, api_client
-from pdk_shared.errors import DeploymentError, ServiceUnreachable
+from pdk_shared.errors import DeploymentError, NotFound, ServiceUnreachable
 
-__all__ = ["REQUEST_TIMEOUT_S", "Cluster", "api_errors", "connect", "covers", "ensure_service_account", "resolve"]
+__all__ = ["REQUEST_TIMEOUT_S", "Cluster", "Conflict", "Object", "Where", "api_errors", "connect", "covers", "resolve"]
 
+# A Kubernetes object as it stands in a manifest: the client's own classes refuse fields that they do not know.
+Object = dict[str, Any]
 # Connect, then read.
 REQUEST_TIMEOUT_S = (5.0, 30.0)
 
 
+class Conflict(DeploymentError):
+    """An object exists already, or was changed since it was read."""
+
+
 @dataclass(frozen=True)
 class Cluster:
-    """A connection to one namespace's InferenceServices."""
+    """A connection to one namespace's InferenceServices.
+
+    Attributes:
+        custom: A ``CustomObjectsApi``.
+        core: A ``CoreV1Api``.
+        namespace: Namespace of the InferenceServices.
+        server: URL of the Kubernetes API.
+        ingress: ``host:port`` that predictions go to; empty when unknown.
+    """
 
     custom: Any
     core: Any
@@ -64,6 +76,7 @@ def _connected(kubeconfig: str | None, namespace: str, ingress: str) -> Cluster:
 
 
 def resolve(where: Where) -> Cluster:
+    """The connection that settings stand for; one is kept for each kubeconfig and namespace."""
     if isinstance(where, Cluster):
         return where
     return _connected(where.kubeconfig, where.kserve_model_namespace, where.ingress)
@@ -71,20 +84,33 @@ def resolve(where: Where) -> Cluster:
 
 @contextmanager
 def api_errors(cluster: Cluster, what: str) -> Iterator[None]:
-    """Errors of the Kubernetes client in plain words; 404 and 409 are the caller's."""
+    """Raise an error of the lab in place of one of the client.
+
+    Args:
+        cluster: The connection.
+        what: The object that is asked for.
+
+    Raises:
+        NotFound: There is no such object.
+        Conflict: The object exists already, or was changed since it was read.
+        DeploymentError: The cluster refuses the object.
+        ServiceUnreachable: The cluster does not answer, or does not allow it.
+    """
     import kubernetes
     import urllib3
 
     try:
         yield
     except kubernetes.client.ApiException as error:
-        if error.status in (404, 409):
-            raise
         try:
             message = str(json.loads(error.body or "{}").get("message", ""))
         except (ValueError, AttributeError):
             message = ""
         message = message or f"{error.status} {error.reason}"
+        if error.status == 404:
+            raise NotFound(f"The cluster has no such object: {message}", where=what) from error
+        if error.status == 409:
+            raise Conflict(f"The object was changed meanwhile: {message}", where=what) from error
         if error.status in (401, 403):
             raise ServiceUnreachable(
                 f"The cluster does not allow it: {message}",
@@ -108,50 +134,3 @@ def covers(have: Any, want: Any) -> bool:
             return False
         return all(key not in have if value is None else covers(have.get(key), value) for key, value in want.items())
     return bool(have == want)
-
-
-def ensure_service_account(where: Settings) -> bool:
-    """The predictor's service account for models behind Pachyderm's S3 gateway or in MinIO, with its secret.
-
-    Args:
-        where: The lab's settings: namespace, place of the models, keys.
-
-    Returns:
-        Whether anything was created or changed; a bucket of a cloud needs no account.
-    """
-    cluster = resolve(where)
-    changed = False
-    for each in manifests.predictors_account(where):
-        if "stringData" in each:
-            # Compared with what is there, so in the form that the API gives back.
-            given = each.pop("stringData").items()
-            each["data"] = {key: base64.b64encode(text.encode()).decode() for key, text in given}
-        kind = {"Secret": "secret", "ServiceAccount": "service_account"}[each["kind"]]
-        changed = _ensure(cluster, kind, each) or changed
-    return changed
-
-
-def _ensure(cluster: Cluster, kind: str, body: dict[str, Any]) -> bool:
-    """Create a core object, or bring the given fields of an existing one up to date."""
-    import kubernetes
-
-    name, what = body["metadata"]["name"], f"{kind.replace('_', ' ')} {cluster.namespace}/{body['metadata']['name']}"
-    options = {"_request_timeout": REQUEST_TIMEOUT_S}
-    with api_errors(cluster, what):
-        try:
-            found = getattr(cluster.core, f"read_namespaced_{kind}")(name, cluster.namespace, **options)
-        except kubernetes.client.ApiException as error:
-            if error.status != 404:
-                raise
-            getattr(cluster.core, f"create_namespaced_{kind}")(cluster.namespace, body, **options)
-            return True
-        have = cluster.core.api_client.sanitize_for_serialization(found)
-        wanted = dict(body)
-        if "secrets" in wanted:
-            # Other secrets of the account stay.
-            listed = have.get("secrets") or []
-            wanted["secrets"] = listed + [each for each in wanted["secrets"] if each not in listed]
-        if covers(have, wanted):
-            return False
-        getattr(cluster.core, f"patch_namespaced_{kind}")(name, cluster.namespace, wanted, **options)
-        return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from pdk_nb.settings.keys import CONFIG_MAP, KEYS
@@ -119,6 +120,20 @@ class Settings:
         return bool(self.minio_url and self.kserve_model_bucket_name)
 
     @property
+    def models_host(self) -> str:
+        """Whose bucket models are kept in: ``gcp`` or ``aws``; empty without a bucket.
+
+        MinIO counts as ``aws``: it speaks the same protocol at another address.
+        """
+        if self.cloud_model_host or not self.kserve_model_bucket_name:
+            return self.cloud_model_host
+        if self.minio_url:
+            return "aws"
+        # Google's regions are "us-central1", Amazon's "us-east-2".
+        is_google = "pkg.dev" in self.registry_uri or "gcr.io" in self.registry_uri
+        return "gcp" if is_google or re.fullmatch(r"[a-z]+-[a-z]+\d", self.region) else "aws"
+
+    @property
     def master_url(self) -> str:
         """The Determined master's address, as this machine reaches it."""
         if self.mlde_url:
@@ -131,7 +146,7 @@ class Settings:
         return f"{self.kserve_ingress_host}:{self.kserve_ingress_port}"
 
     def require(self, *keys: str) -> None:
-        """Refuse to go on while keys are missing.
+        """Check that keys have values.
 
         Args:
             keys: Attribute names; all required ones when none is given.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -139,20 +138,6 @@ def variant_for(settings: Settings) -> Variant:
     return "cloud" if settings.kserve_model_bucket_name else "onprem"
 
 
-def cloud_host(settings: Settings) -> str:
-    """``gcp`` or ``aws``: said by pdk-config, or seen from what else it says; empty without a bucket.
-
-    MinIO counts as ``aws``: it speaks the same protocol at another address.
-    """
-    if settings.cloud_model_host or not settings.kserve_model_bucket_name:
-        return settings.cloud_model_host
-    if settings.minio_url:
-        return "aws"
-    # Google's regions are "us-central1", Amazon's "us-east-2".
-    is_google = "pkg.dev" in settings.registry_uri or "gcr.io" in settings.registry_uri
-    return "gcp" if is_google or re.fullmatch(r"[a-z]+-[a-z]+\d", settings.region) else "aws"
-
-
 def params_for(
     settings: Settings | None = None, example: str = "dog-cat", variant: Variant | None = None, **overrides: Any
 ) -> PipelineParams:
@@ -178,7 +163,7 @@ def params_for(
         # A cluster that names a repository but no ref means that repository's own default branch.
         values["git_ref"] = settings.git_ref or ("" if settings.git_url else values["git_ref"])
         values["bucket"] = settings.kserve_model_bucket_name
-        values["cloud_host"] = cloud_host(settings)
+        values["cloud_host"] = settings.models_host
         values["endpoint"] = settings.minio_url
         values["resource_pool"] = settings.resource_pool
         for kind, text in (("requests", settings.predictor_requests), ("limits", settings.predictor_limits)):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pdk_nb.names import Names
+from pdk_nb.platforms.serving.account import PREDICTOR_ACCOUNT
 from pdk_nb.settings import Settings
 from pdk_nb.specs.parameters import PipelineParams, Variant, params_for, variant_for
 from pdk_nb.specs.rules import BUCKET_SECRETS, DEPLOY_SECRETS, TRAIN_SECRETS, check
@@ -20,7 +21,7 @@ FILES: dict[str, tuple[str, str]] = {
 }
 # Where Determined's client looks for a shared_fs checkpoint inside a container.
 CONTAINER_FOLDER = "/determined_shared_fs"
-SERVICE_ACCOUNT = "pach-deploy"
+SERVICE_ACCOUNT = PREDICTOR_ACCOUNT
 
 
 def render(

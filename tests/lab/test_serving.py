@@ -196,7 +196,7 @@ def test_waiting_ends_with_reasons(cluster: Settings, name: str) -> None:
         serving.wait_ready(cluster, "never-there", 0.2)
     serving.apply(cluster, deployment(name=name))
     with pytest.raises(DeploymentError) as raised:
-        serving.wait_ready(cluster, name, 4.0, version="v1", poll=0.2, progress=said.append)
+        serving.wait_ready(cluster, name, 4.0, version="v1", interval=0.2, progress=said.append)
     assert "Not ready within 4 s" in str(raised.value)
     assert "/absent/model" in str(raised.value)
     assert said

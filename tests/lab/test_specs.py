@@ -124,7 +124,7 @@ def test_the_cluster_may_say_what_models_ask_for() -> None:
 )
 def test_the_kind_of_cloud_is_seen(config: dict[str, str], host: str) -> None:
     settings = from_maps(config)
-    assert specs.cloud_host(settings) == host
+    assert settings.models_host == host
     if host:
         _, deploy = specs.render(variant="cloud", params=specs.params_for(settings))
         assert f"--cloud-model-host {host} --cloud-model-bucket b" in deploy["transform"]["stdin"][-1]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pdk_nb.platforms.cluster import REQUEST_TIMEOUT_S, Cluster, Where, api_errors, covers, resolve
+from pdk_nb.platforms.cluster import REQUEST_TIMEOUT_S, Cluster, Conflict, Object, Where, api_errors, covers, resolve
 from pdk_nb.platforms.serving.status import read_status
-from pdk_shared.errors import DeploymentError
+from pdk_nb.platforms.waiting import wait
+from pdk_shared.errors import DeploymentError, NotFound
 
 __all__ = [
     "GROUP",
     "PLURAL",
     "VERSION",
     "Applied",
+    "Patch",
     "change",
     "create",
     "find",
@@ -26,7 +28,9 @@ __all__ = [
 ]
 
 GROUP, VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
-CONFLICT_RETRIES = 8
+CONFLICT_TIMEOUT_S = 4.0
+# Metadata and spec to merge into an object.
+Patch = tuple[dict[str, Any], dict[str, Any]]
 # Changing these alone makes no new revision.
 SHARE_FIELDS = {"canaryTrafficPercent"}
 
@@ -51,23 +55,17 @@ def where_text(cluster: Cluster, name: str) -> str:
     return f"InferenceService {cluster.namespace}/{name}"
 
 
-def find(cluster: Cluster, name: str) -> dict[str, Any] | None:
+def find(cluster: Cluster, name: str) -> Object | None:
     """The object; None only when the API says 404."""
-    import kubernetes
-
-    with api_errors(cluster, where_text(cluster, name)):
-        try:
-            found: dict[str, Any] = cluster.custom.get_namespaced_custom_object(
-                GROUP, VERSION, cluster.namespace, PLURAL, name, _request_timeout=REQUEST_TIMEOUT_S
-            )
-            return found
-        except kubernetes.client.ApiException as error:
-            if error.status != 404:
-                raise
-            return None
+    with contextlib.suppress(NotFound), api_errors(cluster, where_text(cluster, name)):
+        found: Object = cluster.custom.get_namespaced_custom_object(
+            GROUP, VERSION, cluster.namespace, PLURAL, name, _request_timeout=REQUEST_TIMEOUT_S
+        )
+        return found
+    return None
 
 
-def need(cluster: Cluster, name: str) -> dict[str, Any]:
+def need(cluster: Cluster, name: str) -> Object:
     """The object.
 
     Raises:
@@ -84,7 +82,7 @@ def need(cluster: Cluster, name: str) -> dict[str, Any]:
     return found
 
 
-def create(cluster: Cluster, body: dict[str, Any]) -> Applied:
+def create(cluster: Cluster, body: Object) -> Applied:
     """Create a service."""
     name = body["metadata"]["name"]
     with api_errors(cluster, where_text(cluster, name)):
@@ -94,7 +92,7 @@ def create(cluster: Cluster, body: dict[str, Any]) -> Applied:
     return Applied(name, "created")
 
 
-def patch(cluster: Cluster, current: dict[str, Any], metadata: dict[str, Any], spec: dict[str, Any]) -> Applied:
+def patch(cluster: Cluster, current: Object, metadata: dict[str, Any], spec: dict[str, Any]) -> Applied:
     """Merge fields into a service, unless it was changed since it was read."""
     name = current["metadata"]["name"]
     if covers(current, {"metadata": metadata, "spec": spec}):
@@ -109,22 +107,28 @@ def patch(cluster: Cluster, current: dict[str, Any], metadata: dict[str, Any], s
 
 
 def until_settled(cluster: Cluster, name: str, step: Callable[[], Applied]) -> Applied:
-    """Do a change again as long as somebody else is faster.
+    """Make a change, and make it again while somebody else changes the service at the same time.
 
     Raises:
         DeploymentError: Others keep changing the service.
     """
-    import kubernetes
 
-    for attempt in range(CONFLICT_RETRIES):
-        try:
+    def attempt() -> Applied | None:
+        with contextlib.suppress(Conflict, NotFound):
             return step()
-        except kubernetes.client.ApiException:
-            time.sleep(0.1 * (attempt + 1))
-    raise DeploymentError("Others keep changing the InferenceService.", where=where_text(cluster, name))
+        return None
+
+    applied = wait(
+        attempt,
+        lambda applied: applied is not None,
+        timeout=CONFLICT_TIMEOUT_S,
+        reason=lambda _: DeploymentError("Others keep changing the InferenceService.", where=where_text(cluster, name)),
+    )
+    assert applied is not None
+    return applied
 
 
-def change(where: Where, name: str, make: Callable[[dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]]) -> Applied:
+def change(where: Where, name: str, make: Callable[[Object], Patch]) -> Applied:
     """Patch an existing service.
 
     Args:

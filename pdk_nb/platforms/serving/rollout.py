@@ -6,19 +6,23 @@ KServe's own means are used (``canaryTrafficPercent``, the tag ``prev``), so tha
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from typing import Any
 
-from pdk_nb.platforms.cluster import REQUEST_TIMEOUT_S, Cluster, Where, resolve
-from pdk_nb.platforms.serving.objects import Applied, change, need, where_text
-from pdk_nb.platforms.serving.spec import deployment_of, history, lineage_notes, recorded_version
+from pdk_nb.platforms.cluster import REQUEST_TIMEOUT_S, Cluster, Object, Where, api_errors, resolve
+from pdk_nb.platforms.serving.objects import Applied, Patch, change, need, where_text
+from pdk_nb.platforms.serving.spec import ServedVersion, deployment_of, history, lineage_notes, recorded_version
 from pdk_nb.platforms.serving.status import ServiceStatus, read_status
-from pdk_shared.errors import DeploymentError, UsageError
+from pdk_nb.platforms.waiting import wait
+from pdk_shared.errors import DeploymentError, PdkError, UsageError
 
-__all__ = ["Share", "canary", "promote", "revisions", "rollback", "set_canary", "traffic", "wait_share"]
+__all__ = ["Revision", "Share", "canary", "promote", "revisions", "rollback", "set_canary", "traffic", "wait_share"]
 
-Change = tuple[dict[str, Any], dict[str, Any]]
+
+class Revision(ServedVersion):
+    """A version of a service's history, and whether it is the one that the service was given last."""
+
+    current: bool
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Share:
     Attributes:
         revision: The revision.
         percent: Its part, 0 to 100.
-        version: Model version that it serves; empty when nobody says (a revision without pods, scaled to zero).
+        version: Model version that it serves; empty when unknown (a revision without pods, scaled to zero).
         latest: Whether it is the latest ready revision.
         tag: ``prev`` for the one before a canary; it can be asked by itself at ``prev-<service>-predictor...``.
     """
@@ -40,7 +44,7 @@ class Share:
     tag: str = ""
 
 
-def revisions(where: Where, name: str) -> list[dict[str, Any]]:
+def revisions(where: Where, name: str) -> list[Revision]:
     """Model versions that the service has served, oldest first, each with ``current``.
 
     Raises:
@@ -78,16 +82,15 @@ def traffic(where: Where, name: str) -> list[Share]:
 
 def _versions(cluster: Cluster, name: str) -> dict[str, str]:
     """Model version by revision: Knative copies a service's annotations to its pods."""
-    import kubernetes
-
     try:
-        found = cluster.core.list_namespaced_pod(
-            cluster.namespace,
-            label_selector=f"serving.kserve.io/inferenceservice={name}",
-            _preload_content=False,
-            _request_timeout=REQUEST_TIMEOUT_S,
-        )
-    except kubernetes.client.ApiException:
+        with api_errors(cluster, f"pods in {cluster.namespace}"):
+            found = cluster.core.list_namespaced_pod(
+                cluster.namespace,
+                label_selector=f"serving.kserve.io/inferenceservice={name}",
+                _preload_content=False,
+                _request_timeout=REQUEST_TIMEOUT_S,
+            )
+    except PdkError:
         # Reading pods is often not allowed.
         return {}
     metadata = [each["metadata"] for each in json.loads(found.data).get("items", [])]
@@ -112,7 +115,7 @@ def rollback(where: Where, name: str, to: str | int | None = None) -> Applied:
         DeploymentError: There is no such service, or no such version in its history.
     """
 
-    def make(service: dict[str, Any]) -> Change:
+    def make(service: Object) -> Patch:
         metadata, spec = _serving_again(service, recorded_version(service, to))
         if service["spec"]["predictor"].get("canaryTrafficPercent") is not None:
             # Taking the share away would give the canary everything while the earlier version loads.
@@ -138,7 +141,7 @@ def canary(where: Where, name: str, to: str | int, percent: int) -> Applied:
         DeploymentError: There is no such service, no such version, or no other revision to share with.
     """
 
-    def make(service: dict[str, Any]) -> Change:
+    def make(service: Object) -> Patch:
         record, status = recorded_version(service, to), read_status(service)
         share = {"canaryTrafficPercent": _percentage(percent)}
         if record["version"] != status.version:
@@ -155,7 +158,7 @@ def canary(where: Where, name: str, to: str | int, percent: int) -> Applied:
     return change(where, name, make)
 
 
-def _serving_again(service: dict[str, Any], record: dict[str, Any]) -> Change:
+def _serving_again(service: Object, record: ServedVersion) -> Patch:
     """Metadata and spec that make a service serve a version of its history."""
     name, predictor = service["metadata"]["name"], service["spec"]["predictor"]
     kind = "model" if "model" in predictor else "pytorch"
@@ -197,7 +200,7 @@ def promote(where: Where, name: str) -> Applied:
         DeploymentError: There is no such service, or its latest revision is not ready: nothing was changed.
     """
 
-    def make(service: dict[str, Any]) -> Change:
+    def make(service: Object) -> Patch:
         status = read_status(service)
         if not status.ready:
             raise DeploymentError(
@@ -211,7 +214,7 @@ def promote(where: Where, name: str) -> Applied:
 
 
 def wait_share(
-    where: Where, name: str, percent: int = 100, timeout: float = 60.0, *, poll: float = 0.25
+    where: Where, name: str, percent: int = 100, timeout: float = 60.0, *, interval: float = 0.25
 ) -> ServiceStatus:
     """Wait until the latest revision is ready and has its share of the traffic.
 
@@ -220,22 +223,20 @@ def wait_share(
         name: The service.
         percent: The share.
         timeout: Seconds.
-        poll: Seconds between looks.
+        interval: Seconds between two looks.
 
     Raises:
         DeploymentError: There is no such service, or time ran out.
     """
     cluster = resolve(where)
-    deadline = time.monotonic() + timeout
-    while True:
-        status = read_status(need(cluster, name))
-        if status.ready and status.latest_percent == percent:
-            return status
-        if time.monotonic() >= deadline:
-            raise DeploymentError(
-                f"The latest revision does not have {percent} % of the traffic after {timeout:.0f} s: "
-                f"{status.summary()}.",
-                where=where_text(cluster, name),
-                fix=f"kubectl -n {cluster.namespace} describe inferenceservice {name}",
-            )
-        time.sleep(poll)
+    return wait(
+        lambda: read_status(need(cluster, name)),
+        lambda status: status.ready and status.latest_percent == percent,
+        timeout=timeout,
+        interval=interval,
+        reason=lambda status: DeploymentError(
+            f"The latest revision does not have {percent} % of the traffic after {timeout:.0f} s: {status.summary()}.",
+            where=where_text(cluster, name),
+            fix=f"kubectl -n {cluster.namespace} describe inferenceservice {name}",
+        ),
+    )

@@ -6,14 +6,16 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict, cast
 
+from pdk_nb.platforms.cluster import Object
 from pdk_nb.platforms.serving.status import read_status
 from pdk_shared.errors import DeploymentError, UsageError
 
 __all__ = [
     "API_VERSION",
     "Deployment",
+    "ServedVersion",
     "check_service_name",
     "deployment_of",
     "history",
@@ -29,6 +31,19 @@ API_VERSION = "serving.kserve.io/v1beta1"
 SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 HISTORY = "pdk-lab/history"
 HISTORY_LENGTH = 20
+
+
+class ServedVersion(TypedDict, total=False):
+    """A model version in a service's history: enough to serve it again. ``version`` and ``uri`` are always there."""
+
+    version: str
+    uri: str
+    number: int
+    model: str
+    experiment: int
+    checkpoint: str
+    project: str
+    repo: str
 
 
 @dataclass(frozen=True)
@@ -101,6 +116,7 @@ def lineage_notes(deployment: Deployment) -> dict[str, str]:
 
 
 def predictor_spec(deployment: Deployment) -> dict[str, Any]:
+    """The predictor of the InferenceService, with the fields that belong to the lab."""
     resources = {"requests": dict(deployment.requests), "limits": dict(deployment.limits)}
     model: dict[str, Any] = {
         "modelFormat": {"name": "pytorch"},
@@ -117,9 +133,9 @@ def predictor_spec(deployment: Deployment) -> dict[str, Any]:
     return predictor
 
 
-def record(deployment: Deployment) -> dict[str, Any]:
+def record(deployment: Deployment) -> ServedVersion:
     """What the history keeps of a deployment: enough to go back to it."""
-    record = {
+    record: dict[str, Any] = {
         "version": deployment.version,
         "number": deployment.number,
         "model": deployment.model,
@@ -129,10 +145,10 @@ def record(deployment: Deployment) -> dict[str, Any]:
         "project": deployment.project,
         "repo": deployment.repo,
     }
-    return {key: value for key, value in record.items() if value}
+    return cast("ServedVersion", {key: value for key, value in record.items() if value})
 
 
-def deployment_of(record: Mapping[str, Any], name: str, **others: Any) -> Deployment:
+def deployment_of(record: ServedVersion, name: str, **others: Any) -> Deployment:
     """What a version in the history served, as a deployment again.
 
     Args:
@@ -140,12 +156,13 @@ def deployment_of(record: Mapping[str, Any], name: str, **others: Any) -> Deploy
         name: The service that is to serve it.
         others: Further fields of :class:`Deployment`, which the history does not keep.
     """
-    fields: dict[str, Any] = {key: int(record.get(key, 0)) for key in ("number", "experiment")}
-    fields |= {key: str(record.get(key, "")) for key in ("version", "model", "checkpoint", "project", "repo")}
-    return Deployment(name=name, storage_uri=str(record["uri"]), **fields, **others)
+    values: Mapping[str, Any] = record
+    fields: dict[str, Any] = {key: int(values.get(key, 0)) for key in ("number", "experiment")}
+    fields |= {key: str(values.get(key, "")) for key in ("version", "model", "checkpoint", "project", "repo")}
+    return Deployment(name=name, storage_uri=record["uri"], **fields, **others)
 
 
-def manifest(deployment: Deployment, namespace: str) -> dict[str, Any]:
+def manifest(deployment: Deployment, namespace: str) -> Object:
     """The InferenceService as the lab creates it.
 
     Raises:
@@ -163,16 +180,26 @@ def manifest(deployment: Deployment, namespace: str) -> dict[str, Any]:
     }
 
 
-def history(service: Mapping[str, Any]) -> list[dict[str, Any]]:
+def history(service: Mapping[str, Any]) -> list[ServedVersion]:
+    """Versions that a service has served, oldest first; entries that cannot be read are left out."""
     text = (service["metadata"].get("annotations") or {}).get(HISTORY, "[]")
     try:
-        entries = json.loads(text)
+        entries: list[ServedVersion] = json.loads(text)
     except ValueError:
         return []
     return [each for each in entries if isinstance(each, dict) and each.get("version") and each.get("uri")]
 
 
-def recorded_version(service: dict[str, Any], to: str | int | None) -> dict[str, Any]:
+def recorded_version(service: Object, to: str | int | None) -> ServedVersion:
+    """The version in a service's history that a person means.
+
+    Args:
+        service: The InferenceService.
+        to: Version name, or its number in the registry; None for the version before the current one.
+
+    Raises:
+        DeploymentError: The service has never served it.
+    """
     served = history(service)
     status = read_status(service)
     if to is None:
@@ -186,15 +213,16 @@ def recorded_version(service: dict[str, Any], to: str | int | None) -> dict[str,
         if re.fullmatch(r"[0-9a-f]{32}", str(to)) and status.version and status.version in status.storage_uri:
             # Deployed before this history began: the address follows from the version, as for every version.
             uri = status.storage_uri.replace(status.version, str(to))
-            return {"version": str(to), "uri": uri, "model": status.model, **_same_origin(service)}
+            notes = service["metadata"].get("annotations") or {}
+            found = ServedVersion(version=str(to), uri=uri, model=status.model)
+            if "pdk-lab/project" in notes:
+                found["project"] = notes["pdk-lab/project"]
+            if "pdk-lab/repo" in notes:
+                found["repo"] = notes["pdk-lab/repo"]
+            return found
     known = ", ".join(f"{each['version'][:12]} (number {each.get('number', '?')})" for each in served) or "none"
     raise DeploymentError(
         "There is no earlier version to go back to." if to is None else f"The service has never served {to}.",
         where=f"{service['metadata']['namespace']}/{service['metadata']['name']}",
         fix=f"Versions in its history: {known}.",
     )
-
-
-def _same_origin(service: dict[str, Any]) -> dict[str, str]:
-    notes = service["metadata"].get("annotations") or {}
-    return {key: notes[f"pdk-lab/{key}"] for key in ("project", "repo") if f"pdk-lab/{key}" in notes}

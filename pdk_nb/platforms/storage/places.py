@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pdk_nb.platforms.storage.stores import ModelStore, open_store
-
-if TYPE_CHECKING:
-    from pdk_nb.settings import Settings
+from pdk_nb.settings import Settings
 
 
 def models_of(settings: Settings, bucket: str = "", *, endpoint: str = "") -> ModelStore:
@@ -22,16 +18,13 @@ def models_of(settings: Settings, bucket: str = "", *, endpoint: str = "") -> Mo
         endpoint: URL of another S3 than the cluster's own.
 
     Raises:
-        UsageError: The bucket's name is none.
+        UsageError: The bucket's name is invalid.
         DeploymentError: There are no credentials.
     """
-    # Late: the stages' images open their store by flags and need no specs.
-    from pdk_nb.specs import cloud_host
-
     if bucket:
         host = "gcp" if bucket.startswith("gs://") else "aws"
     else:
-        host, bucket = cloud_host(settings), settings.kserve_model_bucket_name
+        host, bucket = settings.models_host, settings.kserve_model_bucket_name
     keys = ("", "")
     if settings.models_in_minio and endpoint in ("", settings.minio_url):
         keys = (settings.minio_access_key.reveal(), settings.minio_secret_key.reveal())

@@ -110,13 +110,13 @@ class S3Store:
         )
 
     def put(self, source: Path, key: str) -> None:
-        with _provider_errors(f"{self.uri}{key}"):
+        with api_errors(f"{self.uri}{key}"):
             self._client.upload_file(str(source), self.bucket, key)
 
     def read(self, key: str) -> bytes:
         from botocore.exceptions import ClientError
 
-        with _provider_errors(f"{self.uri}{key}"):
+        with api_errors(f"{self.uri}{key}"):
             try:
                 body: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
                 return body
@@ -126,14 +126,14 @@ class S3Store:
                 raise
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        with _provider_errors(f"{self.uri}{prefix}"):
+        with api_errors(f"{self.uri}{prefix}"):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
             for page in pages:
                 for item in page.get("Contents", ()):
                     yield str(item["Key"])
 
     def delete(self, key: str) -> None:
-        with _provider_errors(f"{self.uri}{key}"):
+        with api_errors(f"{self.uri}{key}"):
             self._client.delete_object(Bucket=self.bucket, Key=key)
 
 
@@ -151,26 +151,21 @@ class GcsStore:
         with warnings.catch_warnings():
             # Google's packages announce at import which Python versions and namespaces they will drop.
             warnings.simplefilter("ignore")
-            from google.auth.credentials import AnonymousCredentials
             from google.cloud import storage
 
         self.bucket = bucket
         self.uri = f"gs://{bucket}/"
-        with _provider_errors(self.uri):
-            if os.environ.get("STORAGE_EMULATOR_HOST"):
-                client = storage.Client(project="pdk-lab", credentials=AnonymousCredentials())
-            else:
-                client = storage.Client()
-            self._bucket = client.bucket(bucket)
+        with api_errors(self.uri):
+            self._bucket = storage.Client().bucket(bucket)
 
     def put(self, source: Path, key: str) -> None:
-        with _provider_errors(f"{self.uri}{key}"):
+        with api_errors(f"{self.uri}{key}"):
             self._bucket.blob(key).upload_from_filename(str(source), timeout=TIMEOUT_S)
 
     def read(self, key: str) -> bytes:
         from google.api_core.exceptions import NotFound
 
-        with _provider_errors(f"{self.uri}{key}"):
+        with api_errors(f"{self.uri}{key}"):
             try:
                 content: bytes = self._bucket.blob(key).download_as_bytes(timeout=TIMEOUT_S)
                 return content
@@ -178,19 +173,19 @@ class GcsStore:
                 raise KeyError(key) from error
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        with _provider_errors(f"{self.uri}{prefix}"):
+        with api_errors(f"{self.uri}{prefix}"):
             yield from sorted(blob.name for blob in self._bucket.list_blobs(prefix=prefix, timeout=TIMEOUT_S))
 
     def delete(self, key: str) -> None:
         from google.api_core.exceptions import NotFound
 
-        with _provider_errors(f"{self.uri}{key}"), contextlib.suppress(NotFound):
+        with api_errors(f"{self.uri}{key}"), contextlib.suppress(NotFound):
             self._bucket.blob(key).delete(timeout=TIMEOUT_S)
 
 
 @contextlib.contextmanager
-def _provider_errors(where: str) -> Iterator[None]:
-    """Turn what a provider's client raises into one error with the provider's words."""
+def api_errors(where: str) -> Iterator[None]:
+    """Raise an error of the lab, with the provider's own text, in place of one of its client."""
     try:
         yield
     except (KeyError, DeploymentError, GeneratorExit):
@@ -227,7 +222,7 @@ def open_store(
 
     Args:
         host: ``gcp``, ``aws`` (or ``s3``), or None for the pipeline's own output.
-        bucket: Bucket name; with a scheme or a trailing slash is fine.
+        bucket: Bucket name, with or without a scheme and a trailing slash.
         output: The output folder, when host is None.
         output_uri: How KServe finds it.
         endpoint: URL of another S3 than Amazon's.
@@ -251,4 +246,4 @@ def open_store(
         return GcsStore(name)
     if host in ("aws", "s3"):
         return S3Store(name, endpoint=endpoint, access_key=keys[0], secret_key=keys[1])
-    raise UsageError(f"'{host}' is no model host; known are gcp and aws.", where="--cloud-model-host")
+    raise UsageError(f"'{host}' is not a model host; use gcp or aws.", where="--cloud-model-host")

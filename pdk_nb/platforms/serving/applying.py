@@ -1,0 +1,108 @@
+"""Creating, updating and deleting InferenceServices."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pdk_nb.platforms.cluster import REQUEST_TIMEOUT_S, Cluster, Object, Where, api_errors, resolve
+from pdk_nb.platforms.serving.objects import (
+    GROUP,
+    PLURAL,
+    VERSION,
+    Applied,
+    create,
+    find,
+    patch,
+    until_settled,
+    where_text,
+)
+from pdk_nb.platforms.serving.spec import (
+    HISTORY,
+    HISTORY_LENGTH,
+    Deployment,
+    history,
+    lineage_notes,
+    manifest,
+    predictor_spec,
+    record,
+)
+from pdk_nb.platforms.waiting import wait
+from pdk_shared.errors import DeploymentError, NotFound
+
+__all__ = ["apply", "delete"]
+
+
+def apply(where: Where, deployment: Deployment) -> Applied:
+    """Create a service, or update it in place.
+
+    Args:
+        where: Settings or connection.
+        deployment: What it should serve.
+
+    Returns:
+        What was done; applying the same again changes nothing and starts no new revision.
+
+    Raises:
+        UsageError: The deployment's name or address cannot be used.
+        DeploymentError: The cluster refuses the object, or others keep changing it.
+        ServiceUnreachable: The cluster does not answer, or does not allow it.
+    """
+    cluster = resolve(where)
+    body = manifest(deployment, cluster.namespace)
+
+    def step() -> Applied:
+        current = find(cluster, deployment.name)
+        if current is not None:
+            return _update(cluster, deployment, current)
+        try:
+            return create(cluster, body)
+        except NotFound as error:
+            raise DeploymentError(
+                f"There is no namespace {cluster.namespace}.",
+                where=where_text(cluster, deployment.name),
+                fix=f"kubectl create namespace {cluster.namespace}",
+            ) from error
+
+    return until_settled(cluster, deployment.name, step)
+
+
+def _update(cluster: Cluster, deployment: Deployment, current: Object) -> Applied:
+    predictor = predictor_spec(deployment)
+    # Older kits use the framework's own key, which newer KServe moves to "model"; two of them are refused.
+    if "pytorch" in current.get("spec", {}).get("predictor", {}):
+        predictor["pytorch"] = None
+    served = [each for each in history(current) if each["version"] != deployment.version]
+    served = [*served, record(deployment)][-HISTORY_LENGTH:]
+    notes: dict[str, Any] = {**lineage_notes(deployment), HISTORY: json.dumps(served, separators=(",", ":"))}
+    return patch(cluster, current, {"annotations": notes}, {"predictor": predictor})
+
+
+def delete(where: Where, name: str, timeout: float = 60.0) -> bool:
+    """Delete a service and wait until it is gone.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        DeploymentError: It is still there after the time.
+    """
+    cluster = resolve(where)
+    try:
+        with api_errors(cluster, where_text(cluster, name)):
+            cluster.custom.delete_namespaced_custom_object(
+                GROUP, VERSION, cluster.namespace, PLURAL, name, _request_timeout=REQUEST_TIMEOUT_S
+            )
+    except NotFound:
+        return False
+    wait(
+        lambda: find(cluster, name),
+        lambda found: found is None,
+        timeout=timeout,
+        reason=lambda _: DeploymentError(
+            f"The service is still there after {timeout:.0f} s.",
+            where=where_text(cluster, name),
+            fix="A finalizer holds it; kubectl describe shows which.",
+        ),
+    )
+    return True
