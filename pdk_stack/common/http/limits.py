@@ -44,6 +44,8 @@ PORTS: dict[str, Limits] = {
     "kubernetes.api": Limits(body_bytes=3 * MIB, threads=256),
     # The code of an experiment travels in base64: 95 MB of it (``MAX_CONTEXT_SIZE`` of the client) become 127 MB.
     "determined.master": Limits(body_bytes=160 * MIB, keep_alive_seconds=120, threads=256),
+    # Istio has no limit of its own; TorchServe's default is 6.5 MB and a model may raise it.
+    "kubernetes.ingress": Limits(body_bytes=512 * MIB, body_seconds=60.0, connections=512),
     # S3's own limit for one PUT; objects beyond a MiB go to the store while they arrive.
     "pachyderm.s3": Limits(body_bytes=5 << 30, body_ahead=MIB),
 }
