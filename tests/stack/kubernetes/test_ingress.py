@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import http.client
 import json
 import queue
@@ -17,32 +19,38 @@ from typing import Any
 
 import pytest
 
+from pdk_stack.common.http.limits import PORTS
+from pdk_stack.common.http.limits import Limits as PortLimits
 from pdk_stack.common.service import LOOPBACK
-from pdk_stack.kubernetes.api.ingress import routing as ingress_module
+from pdk_stack.kubernetes.api.ingress import server as server_module
 from pdk_stack.kubernetes.api.ingress.routing import Ingress
-from pdk_stack.kubernetes.api.ingress.server import Answer, Body, Server
-from pdk_stack.kubernetes.core.inference.dataplane.http_messages import Head
+from pdk_stack.kubernetes.api.ingress.server import Answer, RequestBody, Server
+from pdk_stack.kubernetes.core.inference.dataplane.http_connection import Head
 from pdk_stack.kubernetes.core.inference.dataplane.upstream import Upstream
 from pdk_stack.kubernetes.core.inference.failures import ModelServerError
 from pdk_stack.kubernetes.core.inference.node import Node
 from pdk_stack.kubernetes.core.inference.reconciler.routes import Routes, Target
 from pdk_stack.kubernetes.core.inference.revisions.replica import Replica
 from pdk_stack.kubernetes.core.inference.revisions.revision import Limits, Revision
+from tests.stack.kubernetes.serving import wait_for
 
 HOST = "echo.models.example.com"
 PREDICT = "/v1/models/echo:predict"
 META = {"name": "echo", "namespace": "models", "annotations": {"pach_id": "7"}}
 BIG = 200 << 20
+#: What the model servers of these tests take.
+MODEL_SERVER = PortLimits(body_bytes=1 << 30)
 
 
 class Stand:
     """An ingress, and revisions whose server says how many bytes it got."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **limits: Any) -> None:
         self.routes = Routes()
         self.folder = folder
         self.ingress = Ingress(self.routes, folder / "access.log")
-        self.front = Server((LOOPBACK, 0), self.ingress)
+        granted = dataclasses.replace(PORTS["kubernetes.ingress"], **limits)
+        self.front = Server("kubernetes.ingress", 0, granted, self.ingress)
         self.front.start()
         self.models: list[Server] = []
         self.upstreams: list[Upstream] = []
@@ -50,14 +58,14 @@ class Stand:
         self.release.set()
 
     def revision(self, name: str, answer: Callable[[Head, bytes], Answer] | None = None, **predictor: Any) -> Revision:
-        def handle(head: Head, read: Body) -> Answer:
-            body = read(BIG)
+        def handle(head: Head, read: RequestBody) -> Answer:
+            body = read.whole()
             self.release.wait(20)
             if answer:
                 return answer(head, body)
             return Answer(200, {}, json.dumps({"revision": name, "bytes": len(body), **head.headers}).encode())
 
-        server = Server((LOOPBACK, 0), handle)
+        server = Server("model", 0, MODEL_SERVER, handle)
         server.start()
         self.models.append(server)
         spec = {"predictor": {"model": {"storageUri": "/x"}, **predictor}}
@@ -105,6 +113,14 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
     made.close()
 
 
+@pytest.fixture
+def small_stand(tmp_path: Path) -> Iterator[Stand]:
+    """One that takes a megabyte."""
+    made = Stand(tmp_path, body_bytes=1 << 20)
+    yield made
+    made.close()
+
+
 def test_the_curl_of_the_guide_works_with_bodies_of_megabytes(stand: Stand, tmp_path: Path) -> None:
     curl = shutil.which("curl")
     if not curl:
@@ -131,12 +147,12 @@ def test_the_curl_of_the_guide_works_with_bodies_of_megabytes(stand: Stand, tmp_
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("expect", [False, True])
 def test_a_body_over_the_limit_gets_413_and_not_a_broken_pipe(
-    stand: Stand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chunked: bool, expect: bool
+    small_stand: Stand, tmp_path: Path, chunked: bool, expect: bool
 ) -> None:
+    stand = small_stand
     curl = shutil.which("curl")
     if not curl:
         pytest.skip("curl is not installed")
-    monkeypatch.setattr(ingress_module, "MAX_REQUEST_BYTES", 1 << 20)
     stand.serve(Target(stand.revision("echo-1")))
     large = tmp_path / "large.json"
     large.write_bytes(b"A" * (8 << 20))
@@ -213,7 +229,7 @@ def test_requests_are_counted_for_prometheus_and_logged_without_their_bodies(sta
     stand.serve(Target(stand.revision("echo-1")))
     stand.ask(b'{"secret": 1}')
     code, text, _ = stand.ask(None, "/metrics", "127.0.0.1")
-    labels = '{namespace_name="models",configuration_name="echo",revision_name="echo-1",response_code="200"}'
+    labels = '{configuration_name="echo",namespace_name="models",response_code="200",revision_name="echo-1"}'
     assert code == 200
     assert f"revision_request_count{labels} 1" in text
     assert f"revision_request_latencies_count{labels} 1" in text
@@ -225,11 +241,11 @@ def test_requests_are_counted_for_prometheus_and_logged_without_their_bodies(sta
 def test_payloads_go_to_the_sink_that_the_service_names(stand: Stand) -> None:
     events: queue.SimpleQueue[tuple[dict[str, str], bytes]] = queue.SimpleQueue()
 
-    def take(head: Head, read: Body) -> Answer:
-        events.put((head.headers, read(BIG)))
+    def take(head: Head, read: RequestBody) -> Answer:
+        events.put((head.headers, read.whole()))
         return Answer(202)
 
-    sink = Server((LOOPBACK, 0), take)
+    sink = Server("sink", 0, MODEL_SERVER, take)
     sink.start()
     logger = {"mode": "all", "url": f"http://{LOOPBACK}:{sink.port}/events"}
 
@@ -289,6 +305,75 @@ def test_what_is_not_http_is_refused(stand: Stand, message: bytes, code: int) ->
         client.sendall(message.replace(b"Host: a\r", b"Host: " + HOST.encode() + b"\r"))
         client.shutdown(socket.SHUT_WR)
         assert client.recv(1000).startswith(b"HTTP/1.1 %d " % code)
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (b"", b""),
+        (b"GET / HTTP/1.1\r\nHo", b"The head did not arrive in time."),
+        (
+            b"POST %b HTTP/1.1\r\nHost: %b\r\nContent-Length: 9\r\n\r\nabc" % (PREDICT.encode(), HOST.encode()),
+            b"3 bytes did",
+        ),
+    ],
+)
+def test_a_silent_client_does_not_hold_its_connection(tmp_path: Path, sent: bytes, told: bytes) -> None:
+    stand = Stand(tmp_path, head_seconds=0.2, body_seconds=0.2, keep_alive_seconds=0.2)
+    stand.serve(Target(stand.revision("echo-1")))
+    with socket.create_connection((LOOPBACK, stand.front.port), timeout=5) as client:
+        client.sendall(sent)
+        got = b"".join(iter(lambda: client.recv(1000), b""))
+    assert got.startswith(b"HTTP/1.1 408 ") if told else got == b""
+    assert told in got
+    stand.close()
+
+
+def test_requests_that_come_together_are_answered_in_their_order(stand: Stand) -> None:
+    stand.serve(Target(stand.revision("echo-1")))
+    with socket.create_connection((LOOPBACK, stand.front.port), timeout=5) as client:
+        head = b"POST %b HTTP/1.1\r\nHost: %b\r\nContent-Length: %d\r\n%b\r\n"
+        first = head % (PREDICT.encode(), HOST.encode(), 2, b"") + b"{}"
+        last = head % (PREDICT.encode(), HOST.encode(), 3, b"Connection: close\r\n") + b"{ }"
+        client.sendall(first + last)
+        got = b"".join(iter(lambda: client.recv(1000), b""))
+    assert [part.partition(b",")[0] for part in got.split(b'"bytes": ')[1:]] == [b"2", b"3"]
+
+
+def test_a_connection_too_many_is_told_so(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, connections=1)
+    stand.serve(Target(stand.revision("echo-1")))
+    with socket.create_connection((LOOPBACK, stand.front.port), timeout=5):
+        code, body, headers = stand.ask(None, "/v1/models")
+        assert (code, body["error"], headers["Retry-After"]) == (503, "Too many connections.", "1")
+    wait_for(lambda: stand.ask(None, "/v1/models")[0] == 200, 5)
+    stand.close()
+
+
+def test_the_listener_pauses_when_descriptors_run_out(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand.serve(Target(stand.revision("echo-1")))
+    listener, failed = stand.front._listener, threading.Event()
+
+    class Exhausted:
+        """Fails once, as accept() does without descriptors."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(listener, name)
+
+        def accept(self) -> Any:
+            if failed.is_set():
+                return listener.accept()
+            failed.set()
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(server_module, "ACCEPT_RETRY_SECONDS", 0.3)
+    monkeypatch.setattr(stand.front, "_listener", Exhausted())
+    # The accept() that is under way still takes this one.
+    assert stand.ask()[0] == 200
+    assert failed.wait(5)
+    started = time.monotonic()
+    assert stand.ask()[0] == 200
+    assert time.monotonic() - started > 0.2
 
 
 def test_what_kserve_answers_itself(stand: Stand) -> None:

@@ -15,12 +15,11 @@ from typing import Any
 import pytest
 
 from pdk_stack.common.service import LOOPBACK
-from pdk_stack.kubernetes.api.ingress import routing as ingress_module
-from pdk_stack.kubernetes.api.ingress.server import Answer, Body, Server
-from pdk_stack.kubernetes.core.inference.dataplane.http_messages import Head
+from pdk_stack.kubernetes.api.ingress.server import Answer, RequestBody, Server
+from pdk_stack.kubernetes.core.inference.dataplane.http_connection import Head
 from pdk_stack.kubernetes.core.inference.reconciler.routes import Target
 from tests.stack.kubernetes.serving import wait_for
-from tests.stack.kubernetes.test_ingress import BIG, HOST, PREDICT, Stand
+from tests.stack.kubernetes.test_ingress import BIG, HOST, MODEL_SERVER, PREDICT, Stand
 
 MEGABYTE = 1 << 20
 PIECE = b"A" * (256 << 10)
@@ -35,7 +34,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
 
 def serve(stand: Stand, handler: Any) -> None:
     """Have one revision whose server is a handler of bodies as they come."""
-    server = Server((LOOPBACK, 0), handler)
+    server = Server("model", 0, MODEL_SERVER, handler)
     server.start()
     stand.models.append(server)
     revision = stand.revision("echo-1")
@@ -44,8 +43,8 @@ def serve(stand: Stand, handler: Any) -> None:
     stand.serve(Target(revision))
 
 
-def counted(_head: Head, body: Body) -> Answer:
-    total = sum(map(len, body.pieces(1 << 30)))
+def counted(_head: Head, body: RequestBody) -> Answer:
+    total = sum(map(len, body.pieces()))
     return Answer(200, {"Content-Type": "application/json"}, json.dumps({"bytes": total}).encode())
 
 
@@ -89,11 +88,11 @@ def test_a_server_that_refuses_a_body_at_once_is_heard_at_once(stand: Stand) -> 
     assert time.monotonic() - started < 10
 
 
-def test_a_body_that_says_its_size_is_refused_before_it_is_sent(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingress_module, "MAX_REQUEST_BYTES", MEGABYTE)
+def test_a_body_that_says_its_size_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, body_bytes=MEGABYTE)
     seen = threading.Event()
 
-    def handler(_head: Head, _body: Body) -> Answer:
+    def handler(_head: Head, _body: RequestBody) -> Answer:
         seen.set()
         return Answer(200)
 
@@ -105,14 +104,15 @@ def test_a_body_that_says_its_size_is_refused_before_it_is_sent(stand: Stand, mo
         client.shutdown(socket.SHUT_WR)
         assert client.recv(1000).startswith(b"HTTP/1.1 413 ")
     assert not seen.is_set()
+    stand.close()
 
 
 def test_a_sender_that_goes_in_the_middle_ends_the_request(stand: Stand) -> None:
     ended: list[str] = []
 
-    def handler(_head: Head, body: Body) -> Answer:
+    def handler(_head: Head, body: RequestBody) -> Answer:
         try:
-            list(body.pieces(BIG))
+            list(body.pieces())
         except Exception as error:
             ended.append(str(error))
             raise
@@ -138,8 +138,8 @@ def test_an_answer_in_pieces_arrives_in_pieces(stand: Stand) -> None:
         assert release.wait(10)
         yield b"data: two\n\n"
 
-    def handler(_head: Head, body: Body) -> Answer:
-        body(BIG)
+    def handler(_head: Head, body: RequestBody) -> Answer:
+        body.whole()
         return Answer(200, {"Content-Type": "text/event-stream"}, pieces=words())
 
     serve(stand, handler)
@@ -163,8 +163,8 @@ def test_an_answer_that_breaks_off_is_no_whole_one(stand: Stand) -> None:
         yield b"half"
         raise ConnectionError("gone")
 
-    def handler(_head: Head, body: Body) -> Answer:
-        body(BIG)
+    def handler(_head: Head, body: RequestBody) -> Answer:
+        body.whole()
         return Answer(200, pieces=words())
 
     serve(stand, handler)
@@ -177,8 +177,8 @@ def test_an_answer_that_breaks_off_is_no_whole_one(stand: Stand) -> None:
 
 
 def test_an_old_client_gets_a_streamed_answer_until_the_end_of_the_connection(stand: Stand) -> None:
-    def handler(_head: Head, body: Body) -> Answer:
-        body(BIG)
+    def handler(_head: Head, body: RequestBody) -> Answer:
+        body.whole()
         return Answer(200, pieces=iter([b"a", b"b"]))
 
     serve(stand, handler)

@@ -8,11 +8,13 @@ import logging
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from pdk_stack.kubernetes.api.ingress.answers import busy, error, kept_headers, local_answer, malformed, upstream_answer
 from pdk_stack.kubernetes.api.ingress.metrics import Metrics
-from pdk_stack.kubernetes.api.ingress.server import Answer, Body
-from pdk_stack.kubernetes.core.inference.dataplane.http_messages import Head, WireError
+from pdk_stack.kubernetes.api.ingress.server import JSON, Answer, RequestBody
+from pdk_stack.kubernetes.core.inference.dataplane.http_connection import Head, WireError
 from pdk_stack.kubernetes.core.inference.dataplane.upstream import (
     SMALL_BYTES,
     Interrupted,
@@ -27,8 +29,6 @@ from pdk_stack.kubernetes.core.inference.revisions.revision import Revision
 
 log = logging.getLogger(__name__)
 
-# Istio has no limit of its own; TorchServe's default is 6.5 MB and a model may raise it.
-MAX_REQUEST_BYTES = 512 << 20
 DEATH_SECONDS = 0.2
 # Headers that belong to one connection (RFC 9110, 7.6.1), and those that the ingress writes itself.
 HOP_BY_HOP = {
@@ -45,9 +45,7 @@ HOP_BY_HOP = {
     "proxy-authorization",
     "proxy-connection",
 }
-KEPT_ANSWER_HEADERS = {"content-type": "Content-Type", "x-request-id": "X-Request-Id"}
 FORM = "application/x-www-form-urlencoded"
-JSON = {"Content-Type": "application/json"}
 
 
 class Ingress:
@@ -60,7 +58,7 @@ class Ingress:
 
     def __init__(self, routes: Routes, access_log: Path) -> None:
         self._routes = routes
-        self._metrics = Metrics()
+        self._metrics = Metrics(routes.inflight)
         self._log_lock = threading.Lock()
         self._access_log = access_log.open("a", buffering=1)
 
@@ -69,7 +67,7 @@ class Ingress:
         with self._log_lock:
             self._access_log.close()
 
-    def __call__(self, head: Head, body: Body) -> Answer:
+    def __call__(self, head: Head, body: RequestBody) -> Answer:
         """Answer one request."""
         started = time.monotonic()
         host = head.headers.get("host", "")
@@ -103,20 +101,19 @@ class Ingress:
         return answer
 
     def _without_service(self, head: Head, host: str) -> Answer:
-        if head.start[:2] == ("GET", "/metrics"):
-            text = self._metrics.text(self._routes.inflight())
-            return Answer(200, {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}, text.encode())
+        if (head.method, head.target) == ("GET", "/metrics"):
+            return Answer(200, {"Content-Type": CONTENT_TYPE_LATEST}, self._metrics.text())
         known = ", ".join(self._routes.hosts()) or "none: no InferenceService is ready"
         return error(404, f"No InferenceService has the host '{host}'. Hosts that are known: {known}")
 
-    def _answer(self, head: Head, body: Body, revision: Revision) -> Answer:
+    def _answer(self, head: Head, body: RequestBody, revision: Revision) -> Answer:
         # All before the body is read: a client that is told to come back shall not have sent it for nothing.
         places = revision.limits.waiting * max(1, revision.replicas.wanted)
         if revision.inflight > places:
             return busy(f"{revision.name} has {places} requests under way or waiting.")
-        body.check(MAX_REQUEST_BYTES)
-        path = head.start[1].split("?")[0]
-        if local := self._local_answer(head.start[0], path, revision):
+        body.check()
+        path = head.target.split("?")[0]
+        if local := local_answer(head.method, path, revision):
             return local
         try:
             revision.ensure_running()
@@ -152,38 +149,13 @@ class Ingress:
             return revision.replicas.changed.wait_for(lambda: not replica.ready, DEATH_SECONDS)
 
     @staticmethod
-    def _local_answer(method: str, path: str, revision: Revision) -> Answer | None:
-        """What KServe's wrapper around TorchServe answers itself."""
-        if method != "GET" or revision.custom:
-            return None
-        if path in ("/", "/v1/health", "/v2/health/live"):
-            return _reply(200, {"status": "alive"} if path != "/v2/health/live" else {"live": True})
-        if path == "/v2/health/ready":
-            return _reply(200, {"ready": True})
-        if path in ("/v1/models", "/v2/models"):
-            return _reply(200, {"models": revision.models})
-        for version in ("v1", "v2"):
-            name = path.removeprefix(f"/{version}/models/")
-            ready = version == "v2" and name.endswith("/ready")
-            name = name.removesuffix("/ready") if ready else name
-            if name == path or "/" in name or ":" in name:
-                continue
-            if name not in revision.models:
-                known = ", ".join(revision.models)
-                return error(404, f"Model with name {name} does not exist. Models here: {known}")
-            if version == "v1" or ready:
-                return _reply(200, {"name": name, "ready": True})
-            return _reply(200, {"name": name, "platform": "pytorch", "inputs": [], "outputs": []})
-        return None
-
-    @staticmethod
     def _forward(head: Head, path: str, body: bytes | Streamed, revision: Revision, replica: Replica) -> Answer:
         headers = {name: value for name, value in head.headers.items() if name not in HOP_BY_HOP}
         # The guide's curl sends a form type by default; TorchServe takes its envelope as JSON only.
         given = head.headers.get("content-type", "")
         headers["Content-Type"] = given if given and not given.startswith(FORM) else JSON["Content-Type"]
-        reply = replica.upstream.send(head.start[0], head.start[1], headers, body, revision.limits.seconds)
-        kept = _kept_headers(reply.headers)
+        reply = replica.upstream.send(head.method, head.target, headers, body, revision.limits.seconds)
+        kept = kept_headers(reply.headers)
         pieces = reply.content
         if isinstance(pieces, Pieces) and reply.code == 200 and not revision.payloads:
 
@@ -191,18 +163,18 @@ class Ingress:
                 pieces.close()
                 revision.replicas.give(replica)
 
-            length = {} if pieces.length is None else {"Content-Length": pieces.length}
+            length = {} if pieces.length is None else {"Content-Length": str(pieces.length)}
             type_given = {} if revision.custom else JSON
             return Answer(200, {**type_given, **kept, **length}, pieces=iter(pieces), done=done)
         content = reply.whole()
-        if revision.payloads and head.start[0] == "POST" and isinstance(body, bytes):
+        if revision.payloads and head.method == "POST" and isinstance(body, bytes):
             answer_type = reply.headers.get("content-type", "")
             revision.payloads.exchange(head.headers, body, reply.code, content, answer_type)
         if revision.custom:
             return Answer(reply.code, kept, content)
         if reply.code in (500, 503) and isinstance(body, bytes) and (why := malformed(path, body)):
             return error(400, why)
-        return _upstream_answer(reply.code, reply.headers, content, path, revision)
+        return upstream_answer(reply.code, reply.headers, content, path, revision)
 
     def _record(self, head: Head, host: str, entry: Entry | None, code: int, started: float) -> None:
         milliseconds = 1000 * (time.monotonic() - started)
@@ -210,9 +182,9 @@ class Ingress:
             self._metrics.observe(entry.namespace, entry.service, entry.revision.name, code, milliseconds)
         line = {
             "time": round(time.time(), 3),
-            "method": head.start[0],
+            "method": head.method,
             "host": host,
-            "path": head.start[1],
+            "path": head.target,
             "status": code,
             "milliseconds": round(milliseconds, 2),
             "revision": entry.revision.name if entry else None,
@@ -223,73 +195,17 @@ class Ingress:
                 self._access_log.write(json.dumps(line) + "\n")
 
 
-def malformed(path: str, body: bytes) -> str:
-    """What is wrong with a prediction's body, in the words of KServe's server; empty when nothing is.
-
-    KServe's wrapper looks before TorchServe does; TorchServe itself only says that the handler failed.
-    """
-    field = "instances" if path.endswith(":predict") else "inputs" if path.endswith("/infer") else ""
-    if not field:
-        return ""
-    try:
-        given = json.loads(body)
-    except ValueError as failure:
-        return f"Unrecognized request format: {failure}"
-    if not isinstance(given, dict) or not isinstance(given.get(field), list):
-        return f'Expected "{field}" to be a list'
-    return ""
-
-
-def _content(body: Body, *, whole: bool) -> bytes | Streamed:
+def _content(body: RequestBody, *, whole: bool) -> bytes | Streamed:
     """A request's body: small ones whole, large ones as they come, whole ones where the payload logger needs them."""
     if whole or (body.length is not None and body.length <= SMALL_BYTES):
-        return body(MAX_REQUEST_BYTES)
+        return body.whole()
     if body.length is not None:
-        return Streamed(body.pieces(MAX_REQUEST_BYTES), body.length)
+        return Streamed(body.pieces(), body.length)
     # In chunks: a small one gets a length, as some servers read no chunks.
-    pieces, first, size = body.pieces(MAX_REQUEST_BYTES), [], 0
+    pieces, first, size = body.pieces(), [], 0
     for piece in pieces:
         first.append(piece)
         size += len(piece)
         if size > SMALL_BYTES:
             return Streamed(itertools.chain(first, pieces), None)
     return b"".join(first)
-
-
-def _upstream_answer(code: int, got: dict[str, str], content: bytes, path: str, revision: Revision) -> Answer:
-    if code == 413:
-        return error(413, "The model server refuses a request of this size; shrink the picture.")
-    if code == 404 and path.startswith(("/v1/models/", "/v2/models/")):
-        known = ", ".join(revision.models)
-        return error(404, f"The model in {path} is not served here. Models here: {known}")
-    if code == 503:
-        # TorchServe says 503 both when it is busy and when the handler failed; only the first is worth a retry.
-        try:
-            told = json.loads(content)
-        except ValueError:
-            told = {}
-        if not isinstance(told, dict) or told.get("type") != "InternalServerException":
-            return busy(f"{revision.name}: {told.get('message', 'busy') if isinstance(told, dict) else 'busy'}")
-        return error(500, f"The model's handler failed: {told.get('message', 'no reason given')}")
-    # TorchServe's successful answers have no type.
-    return Answer(code, {**JSON, **_kept_headers(got)}, content)
-
-
-def _kept_headers(got: dict[str, str]) -> dict[str, str]:
-    return {KEPT_ANSWER_HEADERS[name]: value for name, value in got.items() if name in KEPT_ANSWER_HEADERS}
-
-
-def _reply(code: int, content: dict[str, Any]) -> Answer:
-    return Answer(code, dict(JSON), json.dumps(content).encode())
-
-
-def error(code: int, message: str) -> Answer:
-    """An error as KServe's servers write it."""
-    return _reply(code, {"error": message})
-
-
-def busy(message: str) -> Answer:
-    """Come back in a second."""
-    answer = error(503, message)
-    answer.headers["Retry-After"] = "1"
-    return answer

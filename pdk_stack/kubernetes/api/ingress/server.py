@@ -1,104 +1,74 @@
 """The ingress' HTTP/1.1 server: keep-alive, ``Expect: 100-continue``, bodies that stream in and out.
 
-It is in every prediction's way, so that it is a server of its own: one thread per connection and no hand-over between
-threads, which costs less than half of what a general WSGI server adds.
+It is in every prediction's way, so it is not the stack's common server (``common/http``): one thread per connection
+reads, forwards and answers, with no hand-over between an event loop and threads. ``python -m benchmarks.ingress``
+measures what that costs. h11 reads and writes the messages.
 """
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from pdk_stack.kubernetes.core.inference.dataplane.http_messages import (
-    LAST_CHUNK,
-    PIECE_BYTES,
-    Head,
-    Wire,
-    WireError,
-    check_length,
-    chunk,
-)
+import h11
+
+from pdk_stack.common.http.limits import Limits
+from pdk_stack.common.http.server import listen
+from pdk_stack.kubernetes.core.inference.dataplane.http_connection import Head, HttpConnection, WireError
 
 log = logging.getLogger(__name__)
 
-IDLE_SECONDS = 75.0
-BODY_SECONDS = 60.0
-MAX_CONNECTIONS = 512
+JSON = {"Content-Type": "application/json"}
+#: Pause before the next accept when it fails, as when descriptors run out (asyncio's ``ACCEPT_RETRY_DELAY``).
+ACCEPT_RETRY_SECONDS = 1.0
 
 
-class Body:
+class RequestBody:
     """The body of the request that is being answered; read when the handler asks for it.
 
     Args:
-        wire: The connection.
+        connection: Where it comes from.
         head: The request's head.
 
     Attributes:
         length: Its size in bytes; None when it comes in chunks.
-        expected: Whether the sender waits until it is told to go on.
-        begun: Whether reading has begun.
     """
 
-    def __init__(self, wire: Wire, head: Head) -> None:
-        self._wire = wire
-        self._head = head
-        self.length = None if "transfer-encoding" in head.headers else head.length
-        self.expected = self.length != 0 and head.headers.get("expect", "").lower() == "100-continue"
-        self.begun = False
-        self._taken = 0
-        self._ended = self.length == 0
+    def __init__(self, connection: HttpConnection, head: Head) -> None:
+        self._connection = connection
+        self.length = head.length
 
-    def __call__(self, limit: int) -> bytes:
-        """The whole body.
+    def whole(self) -> bytes:
+        """The whole body; errors are those of :meth:`pieces`."""
+        return b"".join(self.pieces())
 
-        Args:
-            limit: Largest size that is taken.
+    def pieces(self) -> Iterator[bytes]:
+        """The body as it comes.
 
         Raises:
-            WireError: It is larger (413), malformed (400) or cut off (400).
+            WireError: It is larger (413), malformed (400), cut off (400) or late (408).
             OSError: The connection broke.
         """
-        self._begin(limit)
-        content = self._wire.body(self._head, limit)
-        self._ended = True
-        return content
+        self.check()
+        if self._connection.other_waits:
+            self._connection.send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
+        yield from self._connection.body()
 
-    def pieces(self, limit: int) -> Iterator[bytes]:
-        """The body as it comes; arguments and errors are those of the whole one."""
-        self._begin(limit)
-        for piece in self._wire.pieces(self._head, limit):
-            self._taken += len(piece)
-            yield piece
-        self._ended = True
-
-    def check(self, limit: int) -> None:
+    def check(self) -> None:
         """Refuse a body that says it is too large, before it is sent.
 
         Raises:
             WireError: It is (413).
         """
-        if not self._head.chunked:
-            check_length(self._head, limit)
-
-    def _begin(self, limit: int) -> None:
-        self.check(limit)
-        self.begun = True
-        if self.expected:
-            self._wire.socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def discard(self) -> bool:
-        """Throw away what the handler left; whether that was anything."""
-        if self._ended:
-            return False
-        # Who waits to be told to go on has not sent it.
-        if self.begun or not self.expected:
-            self._wire.discard(None if self.length is None else self.length - self._taken)
-        return True
+        limit = self._connection.limits.body_bytes
+        if self.length is not None and self.length > limit:
+            raise WireError(413, f"The body has {self.length} bytes; at most {limit} are taken.")
 
 
 @dataclass
@@ -118,71 +88,74 @@ class Answer:
     pieces: Iterator[bytes] | None = None
     done: Callable[[], None] | None = None
 
-    def encoded(self, *, close: bool, without_body: bool = False, in_chunks: bool = False) -> bytes:
-        """The message's bytes; of a body that comes in pieces, only the head."""
-        lines = [f"HTTP/1.1 {self.code} {http.client.responses.get(self.code, 'Unknown')}"]
-        lines += [f"{name}: {value}" for name, value in self.headers.items()]
-        if self.pieces is None:
-            lines.append(f"Content-Length: {len(self.body)}")
-        elif in_chunks:
-            lines.append("Transfer-Encoding: chunked")
-        lines += [f"Connection: {'close' if close else 'keep-alive'}", "", ""]
-        return "\r\n".join(lines).encode("latin-1") + (b"" if without_body else self.body)
-
-    def send(self, connection: socket.socket, head: Head, *, close: bool) -> bool:
-        """Send it.
+    def send(self, connection: HttpConnection, method: str) -> None:
+        """Send it; h11 chooses between a length, chunks, and the end of the connection for old clients.
 
         Args:
             connection: Where to.
-            head: The head of the request that it answers.
-            close: Whether the connection is to end.
-
-        Returns:
-            Whether the connection goes on.
+            method: The request's method.
 
         Raises:
             OSError: The connection broke, or the pieces did.
         """
-        sized = self.pieces is None or "Content-Length" in self.headers
-        # HTTP/1.0 knows no chunks: the end of the body is the end of the connection.
-        in_chunks = not sized and head.start[2] != "HTTP/1.0"
-        close = close or not (sized or in_chunks)
-        without_body = head.start[0] == "HEAD"
-        connection.sendall(self.encoded(close=close, without_body=without_body, in_chunks=in_chunks))
-        for piece in () if without_body or self.pieces is None else self.pieces:
-            connection.sendall(chunk(piece) if in_chunks else piece)
-        if in_chunks and not without_body:
-            connection.sendall(LAST_CHUNK)
-        return not close
+        headers = dict(self.headers)
+        if self.pieces is None:
+            headers["Content-Length"] = str(len(self.body))
+        if self.close:
+            headers["Connection"] = "close"
+        head = h11.Response(
+            status_code=self.code,
+            headers=list(headers.items()),
+            reason=http.client.responses.get(self.code, "Unknown").encode(),
+        )
+        if method == "HEAD":
+            connection.send(head, h11.EndOfMessage())
+        elif self.pieces is None:
+            connection.send(head, h11.Data(data=self.body), h11.EndOfMessage())
+        else:
+            connection.send(head)
+            for piece in self.pieces:
+                connection.send(h11.Data(data=piece))
+            connection.send(h11.EndOfMessage())
 
 
-Handler = Callable[[Head, Body], Answer]
+Handler = Callable[[Head, RequestBody], Answer]
 
 
 class Server:
-    """A threaded HTTP/1.1 server.
+    """A threaded HTTP/1.1 server on a loopback port.
 
     Args:
-        address: Host and port; port 0 lets the system choose.
-        handler: Answers a request: gets its head and its body. A body that the handler leaves is thrown away, and the
-            connection ends after the answer.
+        name: Service and listener, for the log.
+        port: The port; 0 lets the system choose.
+        limits: What the port grants.
+        handler: Answers a request: gets its head and its body. When the handler leaves some of the body, the connection
+            ends after the answer.
+
+    Attributes:
+        port: The port that it has.
+
+    Raises:
+        StackError: The port is taken.
     """
 
-    def __init__(self, address: tuple[str, int], handler: Handler) -> None:
+    def __init__(self, name: str, port: int, limits: Limits, handler: Handler) -> None:
+        self._name = name
+        self._limits = limits
         self._handler = handler
-        self._listener = socket.create_server(address, backlog=256)
+        self._listener = listen(name, port)
         self.port = int(self._listener.getsockname()[1])
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
-        self._ended = False
+        self._ended = threading.Event()
 
     def start(self) -> None:
         """Serve from a thread of its own."""
-        threading.Thread(target=self._accept, name="ingress", daemon=True).start()
+        threading.Thread(target=self._accept, name=self._name, daemon=True).start()
 
     def stop(self) -> None:
         """Stop listening and end all connections."""
-        self._ended = True
+        self._ended.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -193,80 +166,65 @@ class Server:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
-        while not self._ended:
+        while not self._ended.is_set():
             try:
                 connection, _ = self._listener.accept()
             except OSError:
-                if self._ended:
-                    return
-                log.exception("A connection could not be accepted")
+                if not self._ended.is_set():
+                    log.exception("%s could not accept a connection", self._name)
+                    self._ended.wait(ACCEPT_RETRY_SECONDS)
                 continue
             with self._lock:
-                full = len(self._open) >= MAX_CONNECTIONS
+                full = len(self._open) >= self._limits.connections
                 if not full:
                     self._open.add(connection)
             if full:
-                text = b'{"error": "Too many connections."}'
-                headers = {"Content-Type": "application/json", "Retry-After": "1"}
                 with contextlib.suppress(OSError), connection:
                     connection.settimeout(1)
-                    connection.sendall(Answer(503, headers, text).encoded(close=True))
+                    answer = _refusal(503, "Too many connections.")
+                    answer.headers["Retry-After"] = "1"
+                    answer.send(HttpConnection(connection, h11.SERVER, self._limits), "")
                 continue
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
-    def _serve(self, connection: socket.socket) -> None:
+    def _serve(self, accepted: socket.socket) -> None:
         try:
-            with connection:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                wire = Wire(connection)
-                while not self._ended and self._one(wire):
+            with accepted:
+                connection = HttpConnection(accepted, h11.SERVER, self._limits)
+                while not self._ended.is_set() and self._answer_one(connection):
                     pass
         except OSError:
-            # The client has gone, or was silent for too long.
+            # The client has gone, or takes nothing.
             pass
         except Exception:
             log.exception("A request could not be answered")
         finally:
             with self._lock:
-                self._open.discard(connection)
+                self._open.discard(accepted)
 
-    def _one(self, wire: Wire) -> bool:
+    def _answer_one(self, connection: HttpConnection) -> bool:
         """Answer one request; whether the connection goes on."""
-        wire.socket.settimeout(IDLE_SECONDS)
+        answer, method = None, ""
         try:
-            head = wire.head()
+            head = connection.request()
+            if head is None:
+                return False
+            method = head.method
+            answer = self._handler(head, RequestBody(connection, head))
         except WireError as error:
-            return self._refuse(wire, error)
-        if head is None:
-            return False
-        wire.socket.settimeout(BODY_SECONDS)
+            answer = _refusal(error.code, error.message)
         try:
-            body = Body(wire, head)
-        except WireError as error:
-            return self._refuse(wire, error)
-        try:
-            answer = self._handler(head, body)
-        except WireError as error:
-            body.discard()
-            return self._refuse(wire, error)
-        try:
-            left = body.discard()
-            asked = head.headers.get("connection", "").lower()
-            close = left or answer.close or asked == "close" or (head.start[2] == "HTTP/1.0" and asked != "keep-alive")
-            return answer.send(wire.socket, head, close=close)
+            answer.close = answer.close or not connection.other_is_done
+            connection.socket.settimeout(self._limits.body_seconds)
+            answer.send(connection, method)
         finally:
             if answer.done is not None:
                 answer.done()
-
-    @staticmethod
-    def _refuse(wire: Wire, error: WireError) -> bool:
-        text = b'{"error": "' + error.message.encode("ascii", "replace").replace(b'"', b"'") + b'"}'
-        answer = Answer(error.code, {"Content-Type": "application/json"}, text)
-        wire.socket.sendall(answer.encoded(close=True))
-        with contextlib.suppress(OSError):
-            # Closing with unread bytes would reset the connection before the answer is read.
-            wire.socket.shutdown(socket.SHUT_WR)
-            wire.socket.settimeout(1.0)
-            while wire.socket.recv(PIECE_BYTES):
-                pass
+        if connection.next_message():
+            return True
+        connection.discard()
         return False
+
+
+def _refusal(code: int, message: str) -> Answer:
+    return Answer(code, dict(JSON), json.dumps({"error": message}).encode(), close=True)

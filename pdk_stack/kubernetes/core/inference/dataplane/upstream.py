@@ -8,14 +8,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pdk_stack.common.service import LOOPBACK
-from pdk_stack.kubernetes.core.inference.dataplane.http_messages import LAST_CHUNK, Head, Wire, WireError, chunk
+import h11
 
-MAX_ANSWER_BYTES = 1 << 30
+from pdk_stack.common.http.limits import Limits
+from pdk_stack.common.service import LOOPBACK
+from pdk_stack.kubernetes.core.inference.dataplane.http_connection import Head, HttpConnection, WireError
+
 # Bodies up to here are read whole and passed on at once, which is quicker; longer ones as they come.
 SMALL_BYTES = 1 << 20
-# Statuses without a body (RFC 9110, 6.4.1).
-BODILESS = {204, 304}
+CONNECT_SECONDS = 5.0
+LIMITS = Limits(body_bytes=1 << 30)
 
 
 class Unanswered(Exception):
@@ -59,8 +61,8 @@ class Streamed:
         self.begun = False
         self._pieces = pieces
 
-    def pass_on(self, wire: Wire, seconds: float) -> bool:
-        """Send the body; whether the server took all of it before it answered.
+    def pass_on(self, connection: HttpConnection, seconds: float) -> None:
+        """Send the body, as far as the server takes it before it answers.
 
         Raises:
             Interrupted: The sender failed.
@@ -69,55 +71,40 @@ class Streamed:
         self.begun = True
         while True:
             try:
-                piece = next(self._pieces, b"")
+                piece = next(self._pieces, None)
             except (WireError, OSError) as error:
                 raise Interrupted(error) from error
-            content = piece
-            if self.length is None:
-                content = chunk(piece) if piece else LAST_CHUNK
+            content = connection.encode(h11.EndOfMessage() if piece is None else h11.Data(data=piece))
             try:
-                if content and not wire.push(content, seconds):
-                    return False
+                if content and not connection.push(content, seconds):
+                    return
             except ConnectionError:
                 # A server that refuses a body may close at once; what it said before can still be read.
-                return False
-            if not piece:
-                return True
+                return
+            if piece is None:
+                return
 
 
 class Pieces:
     """The body of an answer as it comes; has to be closed.
 
     Args:
-        wire: The connection.
-        head: The answer's head.
-        finished: Called when the connection can be used again.
+        pieces: The body.
+        length: Its size as the server said it; None when nobody knows.
+        close: Called at the end; keeps the connection, if all was read.
     """
 
-    def __init__(self, wire: Wire, head: Head, finished: Callable[[], None]) -> None:
-        self.length = head.headers.get("content-length")
-        self._wire = wire
-        self._head = head
-        self._finished = finished
-        self._whole = False
+    def __init__(self, pieces: Iterator[bytes], length: int | None, close: Callable[[], None]) -> None:
+        self.length = length
+        self.close = close
+        self._pieces = pieces
 
     def __iter__(self) -> Iterator[bytes]:
-        known = self.length is not None or self._head.chunked
         try:
-            yield from (
-                self._wire.pieces(self._head, MAX_ANSWER_BYTES) if known else self._wire.until_closed(MAX_ANSWER_BYTES)
-            )
+            yield from self._pieces
         except WireError as error:
             # The answer has begun: all that is left is to end the client's connection as this one ended.
             raise ConnectionError(error.message) from error
-        self._whole = True
-
-    def close(self) -> None:
-        """Keep the connection if all was read, else end it."""
-        if self._whole:
-            self._finished()
-        else:
-            self._wire.socket.close()
 
 
 @dataclass(frozen=True)
@@ -159,7 +146,7 @@ class Upstream:
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self._idle: deque[Wire] = deque()
+        self._idle: deque[HttpConnection] = deque()
         self._closed = False
 
     def close(self) -> None:
@@ -167,7 +154,7 @@ class Upstream:
         self._closed = True
         with contextlib.suppress(IndexError):
             while True:
-                self._idle.pop().socket.close()
+                self._idle.pop().close()
 
     def send(self, method: str, target: str, headers: dict[str, str], body: bytes | Streamed, timeout: float) -> Reply:
         """One request.
@@ -183,81 +170,63 @@ class Upstream:
             Unanswered: No answer came.
             Interrupted: The body ended before its end.
         """
-        streamed = body if isinstance(body, Streamed) else None
-        size = streamed.length if streamed else len(body)  # type: ignore[arg-type]
-        lines = [f"{method} {target} HTTP/1.1", f"Host: {LOOPBACK}:{self.port}"]
-        lines.append("Transfer-Encoding: chunked" if size is None else f"Content-Length: {size}")
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        message = "\r\n".join([*lines, "", ""]).encode("latin-1")
-        if isinstance(body, bytes):
-            message += body
+        size = body.length if isinstance(body, Streamed) else len(body)
+        framing = ("Transfer-Encoding", "chunked") if size is None else ("Content-Length", str(size))
+        given = [("Host", f"{LOOPBACK}:{self.port}"), framing, *headers.items()]
+        request = h11.Request(method=method, target=target, headers=given)
         while True:
-            wire, kept = self._wire()
+            connection, kept = self._connection()
+            answered = False
             try:
-                wire.socket.settimeout(timeout)
-                wire.socket.sendall(message)
-                complete = streamed is None or streamed.pass_on(wire, timeout)
-                head = wire.head()
-                if head is None:
-                    raise ConnectionResetError("the connection was closed")
-                return self._reply(wire, head, method, complete)
+                connection.socket.settimeout(timeout)
+                if isinstance(body, Streamed):
+                    connection.send(request)
+                    body.pass_on(connection, timeout)
+                else:
+                    connection.send(request, h11.Data(data=body), h11.EndOfMessage())
+                reply = self._reply(connection, connection.response(timeout))
+                answered = True
+                return reply
             except TimeoutError as error:
-                wire.socket.close()
                 raise Unanswered(f"no answer within {timeout:.0f} s", timed_out=True) from error
             except OSError as error:
-                wire.socket.close()
                 # A kept connection may have been closed by the server before it saw the request.
-                if not kept or (streamed and streamed.begun):
+                if not kept or (isinstance(body, Streamed) and body.begun):
                     raise Unanswered(str(error)) from error
-            except Interrupted:
-                wire.socket.close()
-                raise
             except WireError as error:
-                wire.socket.close()
                 raise Unanswered(error.message) from error
+            finally:
+                if not answered:
+                    connection.close()
 
-    def _wire(self) -> tuple[Wire, bool]:
+    def _connection(self) -> tuple[HttpConnection, bool]:
         """A connection, and whether it is a kept one; kept ones that the server has closed are thrown away."""
         while True:
             try:
-                wire = self._idle.pop()
+                connection = self._idle.pop()
             except IndexError:
-                return self._connect(), False
-            if wire.is_quiet():
-                return wire, True
-            wire.socket.close()
-
-    def _connect(self) -> Wire:
+                break
+            if connection.quiet:
+                return connection, True
+            connection.close()
         try:
-            connection = socket.create_connection((LOOPBACK, self.port), timeout=5)
+            opened = socket.create_connection((LOOPBACK, self.port), timeout=CONNECT_SECONDS)
         except OSError as error:
             raise Unanswered(str(error)) from error
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return Wire(connection)
+        return HttpConnection(opened, h11.CLIENT, LIMITS), False
 
-    def _reply(self, wire: Wire, head: Head, method: str, complete: bool) -> Reply:
-        """The answer; a long one, or one of unknown length, as it comes.
+    def _reply(self, connection: HttpConnection, head: Head) -> Reply:
+        """The answer; a long one, or one of unknown length, as it comes."""
+        pieces = connection.body()
+        if head.length is not None and head.length <= SMALL_BYTES:
+            content = b"".join(pieces)
+            self._keep(connection)
+            return Reply(head.code, head.headers, content)
+        return Reply(head.code, head.headers, Pieces(pieces, head.length, lambda: self._keep(connection)))
 
-        Args:
-            wire: The connection.
-            head: The answer's head.
-            method: The request's method.
-            complete: Whether the server has taken the whole request: only then the connection can be used again.
-        """
-        code = int(head.start[1])
-        sized = "content-length" in head.headers
-        keep = complete and (sized or head.chunked) and head.headers.get("connection", "").lower() != "close"
-        if method == "HEAD" or code in BODILESS:
-            content = b""
-        elif sized and head.length <= SMALL_BYTES:
-            content = wire.body(head, MAX_ANSWER_BYTES)
+    def _keep(self, connection: HttpConnection) -> None:
+        """Keep a connection for the next request, if both sides came to the end of this one."""
+        if not self._closed and connection.next_message():
+            self._idle.append(connection)
         else:
-            return Reply(code, head.headers, Pieces(wire, head, lambda: self._keep(wire, keep)))
-        self._keep(wire, keep)
-        return Reply(code, head.headers, content)
-
-    def _keep(self, wire: Wire, keep: bool) -> None:
-        if keep and not self._closed:
-            self._idle.append(wire)
-        else:
-            wire.socket.close()
+            connection.close()

@@ -1,0 +1,102 @@
+"""Answers in the words of KServe's and TorchServe's servers, the ingress' own and those of a model server."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pdk_stack.kubernetes.api.ingress.server import JSON, Answer
+from pdk_stack.kubernetes.core.inference.revisions.revision import Revision
+
+KEPT_HEADERS = {"content-type": "Content-Type", "x-request-id": "X-Request-Id"}
+
+
+def local_answer(method: str, path: str, revision: Revision) -> Answer | None:
+    """What KServe's wrapper around TorchServe answers itself."""
+    if method != "GET" or revision.custom:
+        return None
+    if path in ("/", "/v1/health", "/v2/health/live"):
+        return _reply(200, {"status": "alive"} if path != "/v2/health/live" else {"live": True})
+    if path == "/v2/health/ready":
+        return _reply(200, {"ready": True})
+    if path in ("/v1/models", "/v2/models"):
+        return _reply(200, {"models": revision.models})
+    for version in ("v1", "v2"):
+        name = path.removeprefix(f"/{version}/models/")
+        ready = version == "v2" and name.endswith("/ready")
+        name = name.removesuffix("/ready") if ready else name
+        if name == path or "/" in name or ":" in name:
+            continue
+        if name not in revision.models:
+            known = ", ".join(revision.models)
+            return error(404, f"Model with name {name} does not exist. Models here: {known}")
+        if version == "v1" or ready:
+            return _reply(200, {"name": name, "ready": True})
+        return _reply(200, {"name": name, "platform": "pytorch", "inputs": [], "outputs": []})
+    return None
+
+
+def malformed(path: str, body: bytes) -> str:
+    """What is wrong with a prediction's body, in the words of KServe's server; empty when nothing is.
+
+    KServe's wrapper looks before TorchServe does; TorchServe itself only says that the handler failed.
+    """
+    field = "instances" if path.endswith(":predict") else "inputs" if path.endswith("/infer") else ""
+    if not field:
+        return ""
+    try:
+        given = json.loads(body)
+    except ValueError as failure:
+        return f"Unrecognized request format: {failure}"
+    if not isinstance(given, dict) or not isinstance(given.get(field), list):
+        return f'Expected "{field}" to be a list'
+    return ""
+
+
+def upstream_answer(code: int, got: dict[str, str], content: bytes, path: str, revision: Revision) -> Answer:
+    """A model server's answer for the client; its refusals say what to do.
+
+    Args:
+        code: The server's status.
+        got: Its headers by lower-case name.
+        content: Its body.
+        path: What was asked for.
+        revision: Who was asked.
+    """
+    if code == 413:
+        return error(413, "The model server refuses a request of this size; shrink the picture.")
+    if code == 404 and path.startswith(("/v1/models/", "/v2/models/")):
+        known = ", ".join(revision.models)
+        return error(404, f"The model in {path} is not served here. Models here: {known}")
+    if code == 503:
+        # TorchServe says 503 both when it is busy and when the handler failed; only the first is worth a retry.
+        try:
+            told = json.loads(content)
+        except ValueError:
+            told = {}
+        if not isinstance(told, dict) or told.get("type") != "InternalServerException":
+            return busy(f"{revision.name}: {told.get('message', 'busy') if isinstance(told, dict) else 'busy'}")
+        return error(500, f"The model's handler failed: {told.get('message', 'no reason given')}")
+    # TorchServe's successful answers have no type.
+    return Answer(code, {**JSON, **kept_headers(got)}, content)
+
+
+def kept_headers(got: dict[str, str]) -> dict[str, str]:
+    """The headers of a model server's answer that the client gets."""
+    return {KEPT_HEADERS[name]: value for name, value in got.items() if name in KEPT_HEADERS}
+
+
+def _reply(code: int, content: dict[str, Any]) -> Answer:
+    return Answer(code, dict(JSON), json.dumps(content).encode())
+
+
+def error(code: int, message: str) -> Answer:
+    """An error as KServe's servers write it."""
+    return _reply(code, {"error": message})
+
+
+def busy(message: str) -> Answer:
+    """Come back in a second."""
+    answer = error(503, message)
+    answer.headers["Retry-After"] = "1"
+    return answer
