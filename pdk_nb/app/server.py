@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pdk_nb.run.runner import quiet_profile
+from pdk_nb.run.kernels import quiet_profile
 from pdk_shared.errors import PdkError, UsageError
 
 LOOPBACK = "127.0.0.1"
 FOLDER = Path(__file__).parent
-# Pictures come in chunks of 2 MiB (widgets/upload.js).
+# Pictures come in chunks of 2 MiB (panel/upload.js).
 MAX_MESSAGE_BYTES = 16 << 20
 # Whatever a template or a notebook asks for, the browser loads it from this server only.
 CONTENT_SECURITY_POLICY = (

@@ -47,8 +47,8 @@ def preflight(session: Session) -> Table:
         finding = found.get(id) or found.get(f"{id.split('.')[0]}.all")
         if finding is not None:
             fine = finding.state == "ok"
-            words = finding.what if fine or not finding.fix else f"{finding.what} {finding.fix}"
-            rows.append((title, "ok" if fine else "wrong", words, finding.where))
+            text = finding.what if fine or not finding.fix else f"{finding.what} {finding.fix}"
+            rows.append((title, "ok" if fine else "wrong", text, finding.where))
     return Table(("Platform", "State", "Version or what to do", "Where"), rows)
 
 

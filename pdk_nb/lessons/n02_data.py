@@ -99,7 +99,7 @@ def open_photos(
 
 
 def _say_which_classes(photos: PhotoSet) -> None:
-    """Raise with the classes that the names tell, when they are others than the pipeline's."""
+    """Raise with the classes that the names tell, when the pipeline learns different ones."""
     try:
         found = infer_classes(each.name for each in photos.skipped if ignored(each.name) is None)
     except DataError:
@@ -209,17 +209,17 @@ def check(session: Session, minimum: int = 2) -> Findings:
     """02: the newest commit holds pictures of every class and nothing else."""
     commit = latest_commit(session)
     paths = mldm.files(session.pachyderm, mldm.commit_of(session.names.project, session.names.data_repo, id=commit))
-    strange = [path for path in paths if ignored(path)]
+    unusable = [path for path in paths if ignored(path)]
     yield expect(
-        len(paths) - len(strange) >= 2 * minimum,
+        len(paths) - len(unusable) >= 2 * minimum,
         f"Commit {commit} holds {len(paths)} pictures in {len({path.split('/')[1] for path in paths})} folder(s).",
         f"Commit {commit} holds {len(paths)} files, too few to learn from.",
         "Commit more pictures with lab.commit().",
     )
     yield expect(
-        not strange,
+        not unusable,
         "Every file of it is a picture.",
-        f"{len(strange)} files are no pictures: {', '.join(strange[:3])}",
+        f"{len(unusable)} files are no pictures: {', '.join(unusable[:3])}",
         "Training skips them; delete them with pachctl delete file to have them out.",
     )
 

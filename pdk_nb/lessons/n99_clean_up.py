@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import socket
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +16,7 @@ from pdk_nb import journey, version_comparison
 from pdk_nb.display.tables import Table
 from pdk_nb.lessons.lesson import Findings, Lesson, expect
 from pdk_nb.platforms import mlde, mldm, serving, storage
+from pdk_nb.platforms.waiting import wait
 from pdk_shared.errors import DeploymentError, PdkError
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ def _pachyderm_steps(session: Session) -> list[Step]:
                 lambda: client.delete_repo(names.data_repo, project_name=names.project),
             )
         )
-    others = set(repos) - {names.data_repo, names.train_pipeline, names.deploy_pipeline}
-    if not others and not set(present) - {names.train_pipeline, names.deploy_pipeline}:
+    foreign = set(repos) - {names.data_repo, names.train_pipeline, names.deploy_pipeline}
+    if not foreign and not set(present) - {names.train_pipeline, names.deploy_pipeline}:
         # Somebody else's repo or pipeline keeps the project alive.
         steps.append(Step("Pachyderm project", names.project, lambda: client.delete_project(names.project)))
     return steps
@@ -140,9 +140,10 @@ def _delete_experiment(experiment: Any) -> None:
     """End an experiment if it still runs, delete it, and wait until it is gone."""
     if not _ended(experiment):
         experiment.kill()
-        _wait(lambda: _ended(experiment))
+        _wait(lambda: _ended(experiment), f"Experiment {experiment.id} did not end")
     experiment.delete()
-    _wait(lambda: _gone(experiment))
+    # Determined deletes in the background.
+    _wait(lambda: _gone(experiment), f"Experiment {experiment.id} is still there")
 
 
 def _ended(experiment: Any) -> bool:
@@ -151,7 +152,6 @@ def _ended(experiment: Any) -> bool:
 
 
 def _gone(experiment: Any) -> bool:
-    """Determined deletes in the background."""
     from determined.common.api.errors import NotFoundException
 
     try:
@@ -161,16 +161,19 @@ def _gone(experiment: Any) -> bool:
     return False
 
 
-def _wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + STOP_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"it did not happen within {STOP_SECONDS:.0f} s")
-        time.sleep(0.2)
+def _wait(condition: Callable[[], bool], late: str) -> None:
+    wait(
+        condition,
+        bool,
+        timeout=STOP_SECONDS,
+        reason=lambda _: PdkError(
+            f"{late} within {STOP_SECONDS:.0f} s.", fix="Run the clean-up again: it goes on where it stopped."
+        ),
+    )
 
 
 def _workspace_steps(session: Session, experiments: int) -> list[Step]:
-    """Determined's project and workspace, when nothing of others is in them."""
+    """Determined's project and workspace, when they hold nothing of anybody else."""
     names, http = session.names, mlde.session(session.determined)
     workspace = next((each for each in session.determined.list_workspaces() if each.name == names.workspace), None)
     if workspace is None:
@@ -189,7 +192,7 @@ def _workspace_steps(session: Session, experiments: int) -> list[Step]:
                 lambda: http.delete(f"/api/v1/projects/{project.id}"),
             )
         )
-    # A project of others keeps the workspace alive.
+    # Somebody else's project keeps the workspace alive.
     if len(projects) == len(steps):
         steps.append(
             Step("Determined workspace", names.workspace, lambda: http.delete(f"/api/v1/workspaces/{workspace.id}"))
@@ -231,7 +234,7 @@ def apply(session: Session, plan: Plan) -> Table:
     for step in plan.steps:
         try:
             step.delete()
-        except (grpc.RpcError, OSError, RuntimeError, BadRequestException, BadResponseException) as error:
+        except (grpc.RpcError, OSError, BadRequestException, BadResponseException) as error:
             raise PdkError(
                 f"{step.kind} {step.name} cannot be deleted: {mldm.reason(error)}",
                 fix="Mend this and run the clean-up again: it goes on where it stopped.",

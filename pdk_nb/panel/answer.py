@@ -15,7 +15,7 @@ def error_html(error: PdkError) -> str:
     """An error as HTML: what happened, where, what to do."""
     where = f'<br><span class="pdk-fix">Where: {escape(error.where)}</span>' if error.where else ""
     fix = f'<br><span class="pdk-fix">What to do: {escape(error.fix)}</span>' if error.fix else ""
-    return f'<p class="pdk-said pdk-wrong"><b class="pdk-bad">Error</b>{escape(error.what)}{where}{fix}</p>'
+    return f'<p class="pdk-message pdk-wrong"><b class="pdk-bad">Error</b>{escape(error.what)}{where}{fix}</p>'
 
 
 def version_name(answer: Prediction) -> str:

@@ -135,7 +135,7 @@ def compare_view(ours: Sequence[PictureResult], theirs: Sequence[PictureResult])
     summary = _agreement(len(both), len(differ))
     sheet = "".join(_pair(a, b) for a, b in differ[:60])
     content = (
-        f'<p class="pdk-said"><b>Side by side</b>{escape(summary)}</p>'
+        f'<p class="pdk-message"><b>Side by side</b>{escape(summary)}</p>'
         f'<div class="pdk-versions">{"".join(columns)}</div>'
         + (f'<div class="pdk-sheet">{sheet}</div>' if sheet else "")
     )

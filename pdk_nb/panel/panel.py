@@ -113,7 +113,7 @@ class PredictionPanel:
             display(self.view)
 
     def _say(self, line: str, state: str = "") -> None:
-        self.status.value = f'<div class="pdk-view"><p class="pdk-said {state}">{escape(line)}</p></div>'
+        self.status.value = f'<div class="pdk-view"><p class="pdk-message {state}">{escape(line)}</p></div>'
 
     def _refused(self, error: PdkError) -> None:
         self.error = error

@@ -139,8 +139,8 @@ class PictureUpload(anywidget.AnyWidget):
                 transfer.received.append(bytearray())
         if refused:
             more = f" (and {len(refused) - 3} more)" if len(refused) > 3 else ""
-            words = "; ".join(refused[:3]) + more + "."
-            transfer.refusal = DataError(words, fix="Choose smaller or fewer pictures.")
+            message = "; ".join(refused[:3]) + more + "."
+            transfer.refusal = DataError(message, fix="Choose smaller or fewer pictures.")
         self._transfer = transfer
         self._go_on(transfer)
 
@@ -171,5 +171,5 @@ class PictureUpload(anywidget.AnyWidget):
             pairs = zip(transfer.files, transfer.received, strict=True)
             self.value = tuple(entry(name, got, kind) for (name, kind, _), got in pairs)
         if transfer.refusal is not None:
-            # Last, so that the others' answers do not wipe it away.
+            # Last, so that the other answers do not overwrite it.
             self._refused(transfer.refusal)

@@ -6,145 +6,31 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import os
-import platform
 import re
 import shutil
-import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pdk_nb.headless import EVENT_LOG_VARIABLE, HEADLESS_VARIABLE, read_events, score
+from pdk_nb.headless import EVENT_LOG_VARIABLE, HEADLESS_VARIABLE, read_events
 from pdk_nb.names import PARTICIPANT_VARIABLE
 from pdk_nb.run.html_export import IMAGES, export_html
+from pdk_nb.run.kernels import environment_variables, quiet_profile
+from pdk_nb.run.notebooks import check_parameters, failed_cell, find_notebooks, incomplete_cell, parameters_of
+from pdk_nb.run.results import NotebookResult, RunResult, collect
 from pdk_shared.errors import UsageError
+
+__all__ = ["execute", "run"]
 
 KERNEL = "python3"
 EVENT_LOG = "record.jsonl"
 PARTICIPANT_PARAMETER = "participant"
 CELL_SECONDS = 900
 KERNEL_START_SECONDS = 120
-VERSIONED = (
-    "pdk-lab",
-    "determined",
-    "kserve",
-    "kubernetes",
-    "python-pachyderm",
-    "torch",
-    "torchvision",
-    "jupyterlab",
-    "papermill",
-)
-
-
-@dataclass
-class NotebookResult:
-    """One executed notebook.
-
-    Attributes:
-        name: File name without its suffix.
-        status: ``passed``, ``failed`` or ``not run``.
-        seconds: Duration.
-        checks: Its closing checks: ``state``, ``text`` and ``fix`` of each finding.
-        error: What failed, in which cell; empty when it passed.
-    """
-
-    name: str
-    status: str = "not run"
-    seconds: float = 0.0
-    checks: list[dict[str, Any]] = field(default_factory=list)
-    error: str = ""
-
-
-@dataclass
-class RunResult:
-    """One run of the walkthrough; ``summary.json`` holds exactly this."""
-
-    id: str
-    status: str
-    seconds: float
-    seconds_to_first_prediction: float | None
-    notebooks: list[NotebookResult]
-    predictions: list[dict[str, Any]]
-    versions: dict[str, str]
-    folder: Path
-
-    def summary(self) -> dict[str, Any]:
-        """The summary as plain data."""
-        content = asdict(self)
-        content.pop("folder")
-        return content
-
-
-def find_notebooks(folder: Path, first: str | None = None, only: str | None = None) -> list[Path]:
-    """The notebooks of a folder in order.
-
-    Args:
-        folder: Folder of ``NN-name.ipynb`` files.
-        first: Number to start at.
-        only: Number of the only one to run.
-
-    Raises:
-        UsageError: There is none, or none of that number.
-    """
-    found = sorted(path for path in folder.glob("*.ipynb") if re.match(r"\d\d-", path.name))
-    if not found:
-        raise UsageError("There are no notebooks.", where=str(folder), fix="pdk-nb run --notebooks DIR")
-    numbers = [path.name[:2] for path in found]
-    for flag, wanted in (("--from", first), ("--only", only)):
-        if wanted is not None and wanted not in numbers:
-            raise UsageError(f"There is no notebook {wanted}.", where=flag, fix=f"Use one of: {', '.join(numbers)}")
-    if only:
-        return [path for path in found if path.name.startswith(only)]
-    return [path for path in found if path.name[:2] >= (first or "")]
-
-
-def parameters_of(notebook: Path) -> dict[str, Any]:
-    """The parameters that a notebook declares, as papermill reads them."""
-    import papermill
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return dict(papermill.inspect_notebook(str(notebook)))
-
-
-def check_parameters(notebooks: Sequence[Path], parameters: Mapping[str, str]) -> dict[Path, dict[str, Any]]:
-    """Which notebook gets which parameters; each value has the type of the default.
-
-    Raises:
-        UsageError: No notebook knows a parameter, or a value is not of its type.
-    """
-    declared = {path: parameters_of(path) for path in notebooks}
-    known = sorted({name for names in declared.values() for name in names})
-    for name in parameters:
-        if name not in known:
-            raise UsageError(
-                f"No notebook has a parameter '{name}'.", where=f"-p {name}=...", fix=f"Use one of: {', '.join(known)}"
-            )
-    return {
-        path: {name: _typed(name, value, names[name]) for name, value in parameters.items() if name in names}
-        for path, names in declared.items()
-    }
-
-
-def _typed(name: str, text: str, declared: Mapping[str, Any]) -> Any:
-    kind = str(declared.get("inferred_type_name") or "str")
-    try:
-        if kind == "bool":
-            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
-        if kind in ("int", "float"):
-            return int(text) if kind == "int" else float(text)
-    except (KeyError, ValueError) as error:
-        raise UsageError(f"'{text}' is not a {kind}.", where=f"-p {name}={text}") from error
-    return text
 
 
 def run(
@@ -212,21 +98,13 @@ def run(
     finally:
         # Also when somebody interrupts the run: what was done is written down.
         profile.cleanup()
-        finished = time.monotonic() - started
-        outcome = _result(folder, status, finished, started_at, results)
+        seconds = time.monotonic() - started
+        outcome = collect(folder, status, seconds, started_at, results, read_events(folder / EVENT_LOG))
         (folder / "summary.json").write_text(json.dumps(outcome.summary(), indent=1) + "\n")
         _point_latest(folder)
-        _print_outcome(outcome, progress)
+        for line in outcome.lines():
+            progress(line)
     return outcome
-
-
-def quiet_profile() -> tempfile.TemporaryDirectory[str]:
-    """An IPython folder of the run's own: nobody's start-up files, and no words of the kernel about itself."""
-    folder = tempfile.TemporaryDirectory(prefix="pdk-ipython-", ignore_cleanup_errors=True)
-    config = Path(folder.name) / "profile_default" / "ipython_kernel_config.py"
-    config.parent.mkdir()
-    config.write_text("c = get_config()\nc.IPKernelApp.log_level = 50\nc.HistoryManager.enabled = False\n")
-    return folder
 
 
 def new_run_folder(out_dir: Path) -> Path:
@@ -250,7 +128,15 @@ def copy_images(notebooks_dir: Path, folder: Path) -> None:
 def execute(
     notebook: Path, folder: Path, values: Mapping[str, Any], result: NotebookResult, environment: Mapping[str, str]
 ) -> None:
-    """Execute one notebook and fill in its result; never raises for what happens inside the notebook."""
+    """Execute one notebook; what happens inside it is never raised, but written into its result.
+
+    Args:
+        notebook: The notebook.
+        folder: The run's folder, for the executed notebook and its page.
+        values: Parameters by name.
+        result: Filled in.
+        environment: Variables for the kernel; names the event log.
+    """
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
@@ -259,7 +145,7 @@ def execute(
     before = len(read_events(events))
     started = time.monotonic()
     try:
-        with _environment({**environment, HEADLESS_VARIABLE: "1"}), warnings.catch_warnings():
+        with environment_variables({**environment, HEADLESS_VARIABLE: "1"}), warnings.catch_warnings():
             # papermill and nbclient warn about their own dependencies; nothing in it is ours to mend.
             warnings.simplefilter("ignore")
             papermill.execute_notebook(
@@ -293,98 +179,9 @@ def execute(
         export_html(target)
 
 
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Any:
-    """Set environment variables for the kernels that start meanwhile."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update({name: value for name, value in values.items() if value})
-    try:
-        yield
-    finally:
-        for name, old in before.items():
-            if old is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = old
-
-
-def incomplete_cell(executed: Path) -> str:
-    """What was not executed; papermill takes a notebook that calls ``exit()`` for a success."""
-    import nbformat
-
-    notebook = nbformat.read(str(executed), as_version=4)
-    for index, cell in enumerate(notebook.cells):
-        if cell.cell_type != "code" or not cell.source.strip():
-            continue
-        state = cell.metadata.get("papermill", {}).get("status")
-        if state != "completed":
-            return f"{executed.name}, {cell_name(executed, index)}: the cell is {state or 'not executed'}"
-    return ""
-
-
-def failed_cell(executed: Path) -> str:
-    """How to find the cell that failed; papermill's own index does not count the banners that it adds."""
-    import nbformat
-
-    notebook = nbformat.read(str(executed), as_version=4)
-    for index, cell in enumerate(notebook.cells):
-        if cell.metadata.get("papermill", {}).get("status") == "failed":
-            return cell_name(executed, index)
-    return "an unknown cell"
-
-
-def cell_name(executed: Path, index: int) -> str:
-    """How to find a cell: its id, or its position."""
-    import nbformat
-
-    try:
-        cells = nbformat.read(str(executed), as_version=4).cells
-        return f"cell '{cells[index].get('id', index)}'"
-    except (OSError, ValueError, IndexError):
-        return f"cell {index}"
-
-
-def _result(folder: Path, status: str, seconds: float, started_at: float, notebooks: list[NotebookResult]) -> RunResult:
-    lines = [line for line in read_events(folder / EVENT_LOG) if line["kind"] == "prediction"]
-    predictions = [{key: line[key] for key in ("image", "expected", "label", "correct")} for line in lines]
-    first = round(lines[0]["time"] - started_at, 2) if lines else None
-    return RunResult(folder.name, status, round(seconds, 2), first, notebooks, predictions, versions(), folder)
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the run used."""
-    found = {"python": platform.python_version(), "system": platform.platform()}
-    for name in VERSIONED:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 def _point_latest(folder: Path) -> None:
     """Let ``latest`` name the newest run."""
     link = folder.parent / "latest"
     if link.is_symlink() or not link.exists():
         link.unlink(missing_ok=True)
         link.symlink_to(folder.name)
-
-
-def _print_outcome(outcome: RunResult, progress: Callable[[str], None]) -> None:
-    if outcome.predictions:
-        progress("")
-        progress(f"{'PICTURE':<28} {'SHOULD BE':<10} {'PREDICTED':<10}")
-        for line in outcome.predictions:
-            mark = {True: "right", False: "WRONG"}.get(line["correct"], "")
-            progress(f"{line['image']:<28} {line['expected'] or '-':<10} {line['label']:<10} {mark}")
-        progress(f"{score(outcome.predictions)} predictions are right.")
-    progress("")
-    if outcome.seconds_to_first_prediction is not None:
-        progress(f"First prediction after {outcome.seconds_to_first_prediction:.0f} s, all in {outcome.seconds:.0f} s.")
-    progress(f"Notebooks: {outcome.folder}")
-    progress(f"Report:    {outcome.folder / 'summary.json'}")
-    for each in outcome.notebooks:
-        if each.error:
-            progress(f"FAILED: {each.error}")
-            progress(f"  look at: {outcome.folder / (each.name + '.html')}")
-    progress(f"The run {outcome.status}.")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pdk_nb.run.runner import find_notebooks
+from pdk_nb.run.notebooks import find_notebooks
 from tests.e2e.conftest import ROOT, pdk_nb
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]

@@ -16,7 +16,9 @@ import pytest
 from pdk_nb.lab import connect
 from pdk_nb.lessons import EXERCISES, find_exercise
 from pdk_nb.platforms import mlde
-from pdk_nb.run.runner import NotebookResult, execute, find_notebooks, parameters_of
+from pdk_nb.run.notebooks import find_notebooks, parameters_of
+from pdk_nb.run.results import NotebookResult
+from pdk_nb.run.runner import execute
 from pdk_shared.errors import PdkError
 from tests.e2e.conftest import ROOT, pdk_nb
 from tests.support.secret_search import found_in, found_in_files

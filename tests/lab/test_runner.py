@@ -9,7 +9,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from pdk_nb.run.runner import check_parameters, find_notebooks, run
+from pdk_nb.run.notebooks import check_parameters, find_notebooks
+from pdk_nb.run.runner import run
 from pdk_shared.errors import UsageError
 
 CHECK = 'from pdk_nb.headless import log_event\nlog_event("check", notebook="{n}", state="ok", text="fine", fix="")'
@@ -34,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_passing_run_is_written_down(folder: Path, tmp_path: Path) -> None:
-    predict = 'record("prediction", image="cat.jpg", expected="cat", label="cat", correct=True)'
+    predict = 'log_event("prediction", image="cat.jpg", expected="cat", label="cat", correct=True)'
     write(folder, "00-first", "import os\nassert os.environ['PDK_HEADLESS'] == '1'", CHECK.format(n="00"))
     write(folder, "01-second", CHECK.format(n="01"), predict, "print(answer)", parameters="answer: int = 1  # help")
     said: list[str] = []

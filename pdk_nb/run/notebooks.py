@@ -1,0 +1,112 @@
+"""Notebook files: which there are, which parameters they take, and what became of their cells."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pdk_shared.errors import UsageError
+
+__all__ = ["check_parameters", "failed_cell", "find_notebooks", "incomplete_cell", "parameters_of"]
+
+
+def find_notebooks(folder: Path, first: str | None = None, only: str | None = None) -> list[Path]:
+    """The notebooks of a folder in order.
+
+    Args:
+        folder: Folder of ``NN-name.ipynb`` files.
+        first: Number to start at.
+        only: Number of the only one to run.
+
+    Raises:
+        UsageError: There is none, or none of that number.
+    """
+    found = sorted(path for path in folder.glob("*.ipynb") if re.match(r"\d\d-", path.name))
+    if not found:
+        raise UsageError("There are no notebooks.", where=str(folder), fix="pdk-nb run --notebooks DIR")
+    numbers = [path.name[:2] for path in found]
+    for flag, wanted in (("--from", first), ("--only", only)):
+        if wanted is not None and wanted not in numbers:
+            raise UsageError(f"There is no notebook {wanted}.", where=flag, fix=f"Use one of: {', '.join(numbers)}")
+    if only:
+        return [path for path in found if path.name.startswith(only)]
+    return [path for path in found if path.name[:2] >= (first or "")]
+
+
+def parameters_of(notebook: Path) -> dict[str, Any]:
+    """The parameters that a notebook declares, as papermill reads them."""
+    import papermill
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return dict(papermill.inspect_notebook(str(notebook)))
+
+
+def check_parameters(notebooks: Sequence[Path], parameters: Mapping[str, str]) -> dict[Path, dict[str, Any]]:
+    """Which notebook gets which parameters; each value has the type of the default.
+
+    Raises:
+        UsageError: No notebook knows a parameter, or a value is not of its type.
+    """
+    declared = {path: parameters_of(path) for path in notebooks}
+    known = sorted({name for names in declared.values() for name in names})
+    for name in parameters:
+        if name not in known:
+            raise UsageError(
+                f"No notebook has a parameter '{name}'.", where=f"-p {name}=...", fix=f"Use one of: {', '.join(known)}"
+            )
+    return {
+        path: {name: _typed(name, value, names[name]) for name, value in parameters.items() if name in names}
+        for path, names in declared.items()
+    }
+
+
+def _typed(name: str, text: str, declared: Mapping[str, Any]) -> Any:
+    kind = str(declared.get("inferred_type_name") or "str")
+    try:
+        if kind == "bool":
+            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
+        if kind in ("int", "float"):
+            return int(text) if kind == "int" else float(text)
+    except (KeyError, ValueError) as error:
+        raise UsageError(f"'{text}' is not a {kind}.", where=f"-p {name}={text}") from error
+    return text
+
+
+def incomplete_cell(executed: Path) -> str:
+    """What was not executed; papermill takes a notebook that calls ``exit()`` for a success."""
+    import nbformat
+
+    notebook = nbformat.read(str(executed), as_version=4)
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code" or not cell.source.strip():
+            continue
+        state = cell.metadata.get("papermill", {}).get("status")
+        if state != "completed":
+            return f"{executed.name}, {cell_name(executed, index)}: the cell is {state or 'not executed'}"
+    return ""
+
+
+def failed_cell(executed: Path) -> str:
+    """How to find the cell that failed; papermill's own index does not count the banners that it adds."""
+    import nbformat
+
+    notebook = nbformat.read(str(executed), as_version=4)
+    for index, cell in enumerate(notebook.cells):
+        if cell.metadata.get("papermill", {}).get("status") == "failed":
+            return cell_name(executed, index)
+    return "an unknown cell"
+
+
+def cell_name(executed: Path, index: int) -> str:
+    """How to find a cell: its id, or its position."""
+    import nbformat
+
+    try:
+        cells = nbformat.read(str(executed), as_version=4).cells
+        return f"cell '{cells[index].get('id', index)}'"
+    except (OSError, ValueError, IndexError):
+        return f"cell {index}"
