@@ -35,13 +35,21 @@ def log_event(kind: str, **values: Any) -> None:
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
-    """All events of a log; none when there is no log."""
+    """All events of a log; none when there is no log.
+
+    Args:
+        path: The log.
+    """
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
 
 
 def score(predictions: Sequence[Mapping[str, Any]]) -> str:
-    """How many predictions are right of those whose truth is known, e.g. ``8 of 9``."""
+    """How many predictions are right of those whose truth is known, e.g. ``8 of 9``.
+
+    Args:
+        predictions: Each with ``correct``; None when nobody knows.
+    """
     judged = [bool(each["correct"]) for each in predictions if each.get("correct") is not None]
     return f"{sum(judged)} of {len(judged)}"

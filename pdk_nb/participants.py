@@ -57,7 +57,12 @@ def _in_kserve(session: Session) -> Iterable[str]:
 
 
 def session_of(session: Session, participant: str) -> Session:
-    """The session of one participant on the same cluster, over the same connections."""
+    """The session of one participant on the same cluster, over the same connections.
+
+    Args:
+        session: A session on that cluster.
+        participant: Whose names to use.
+    """
     other = type(session)(session.settings, Names.for_participant(participant))
     other.__dict__.update(
         {name: session.__dict__[name] for name in ("pachyderm", "determined") if name in session.__dict__}
@@ -66,7 +71,12 @@ def session_of(session: Session, participant: str) -> Session:
 
 
 def table(session: Session, participants: Iterable[str]) -> Table:
-    """How far each of them is, station by station."""
+    """How far each of them is, station by station.
+
+    Args:
+        session: A session on the cluster.
+        participants: Whose rows.
+    """
     columns = ("Participant", "Commit", "Train pipeline", "Deploy pipeline", "Versions", "Service")
     return Table(columns, [_row(session_of(session, each)) for each in participants])
 
@@ -87,7 +97,12 @@ def _row(session: Session) -> tuple[str, ...]:
 
 
 def plans(session: Session, participants: Iterable[str]) -> dict[str, clean_up.Plan]:
-    """What the clean-up of each of them would delete; those who have nothing are left out."""
+    """What the clean-up of each of them would delete; those who have nothing are left out.
+
+    Args:
+        session: A session on the cluster.
+        participants: Whose things.
+    """
     found = {each: clean_up.make_plan(session_of(session, each)) for each in participants}
     return {each: plan for each, plan in found.items() if plan}
 
@@ -96,6 +111,11 @@ def clean(
     session: Session, chosen: dict[str, clean_up.Plan], progress: Callable[[str], None] = lambda line: None
 ) -> None:
     """Delete what the plans list, one participant after the other.
+
+    Args:
+        session: A session on the cluster.
+        chosen: What to delete, by participant.
+        progress: Called with one line for each participant.
 
     Raises:
         PdkError: Something cannot be deleted; what comes after it is left alone.

@@ -21,7 +21,13 @@ MAX_UNPACKED_BYTES = 4 << 30
 
 
 def folder_of(session: Session, source: str, arrival: str) -> Path:
-    """The folder of pictures that a source means; a zip file is unpacked."""
+    """The folder of pictures that a source means; a zip file is unpacked.
+
+    Args:
+        session: The session.
+        source: Folder or zip file; the sample data when empty.
+        arrival: Name of a top folder that a zip file may hold, e.g. ``data1``.
+    """
     path = Path(source).expanduser() if source else session.sample(SAMPLE_ZIP)
     if path.suffix.lower() != ".zip":
         return path
@@ -31,6 +37,9 @@ def folder_of(session: Session, source: str, arrival: str) -> Path:
 
 def pictures_in(folder: Path) -> list[Path]:
     """All pictures of a folder, by name.
+
+    Args:
+        folder: Searched with everything below it.
 
     Raises:
         DataError: There is none.
@@ -43,6 +52,9 @@ def pictures_in(folder: Path) -> list[Path]:
 
 def names_in(source: str) -> list[str]:
     """Paths of the pictures in a folder or zip file, by name alone.
+
+    Args:
+        source: Folder or zip file.
 
     Raises:
         DataError: There is no such folder, or the zip file cannot be read.
@@ -63,6 +75,9 @@ def names_in(source: str) -> list[str]:
 
 def unpack(archive: Path) -> Path:
     """Unpack a zip file into a temporary folder of its own.
+
+    Args:
+        archive: A zip file.
 
     Raises:
         DataError: It is no zip file, leaves its folder, or is absurdly large.

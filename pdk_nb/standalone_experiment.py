@@ -92,7 +92,12 @@ def write(session: Session, folder: Path, source: str = "", trials: int = 8, pro
 
 
 def search_over(config: dict[str, Any], trials: int) -> dict[str, Any]:
-    """A configuration that tries several learning rates, drawn evenly over their powers of ten."""
+    """A configuration that tries several learning rates, drawn evenly over their powers of ten.
+
+    Args:
+        config: Configuration of one trial.
+        trials: How many learning rates.
+    """
     low, high = LEARNING_RATE
     return experiment.merge(
         config,

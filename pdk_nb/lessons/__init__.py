@@ -45,6 +45,9 @@ EXERCISES: dict[str, Exercise] = {each.name: each for lesson in LESSONS.values()
 def find_lesson(number: str) -> Lesson:
     """The lesson of a notebook.
 
+    Args:
+        number: Number of the notebook, e.g. ``03``.
+
     Raises:
         PdkError: There is no lesson of that number.
     """
@@ -55,6 +58,9 @@ def find_lesson(number: str) -> Lesson:
 
 def find_exercise(name: str) -> Exercise:
     """An exercise by name.
+
+    Args:
+        name: Number of its notebook and a word, e.g. ``03-best``.
 
     Raises:
         UsageError: There is none of that name.

@@ -25,7 +25,15 @@ Findings = Iterator[Note]
 
 
 def expect(condition: bool, good: str, bad: str, fix: str, *, state: str = "wrong") -> Note:
-    """``ok`` with one sentence, or another state with another sentence and what to do."""
+    """One finding of a check.
+
+    Args:
+        condition: What has to hold.
+        good: One sentence for when it does.
+        bad: One sentence for when it does not.
+        fix: What to do then.
+        state: The finding's state then: ``wrong``, or ``not yet``.
+    """
     return Note("ok", good) if condition else Note(state, bad, fix)
 
 
@@ -53,10 +61,19 @@ class Exercise(ABC):
 
     @abstractmethod
     def expected(self, session: Session) -> Any:
-        """The right answer, read from the cluster."""
+        """The right answer, read from the cluster.
+
+        Args:
+            session: The session.
+        """
 
     def judge(self, session: Session, answer: Any) -> Note:
-        """Whether an answer is right, in one note: ``not yet`` (not tried), ``wrong`` or ``ok``."""
+        """Whether an answer is right, in one note: ``not yet`` (not tried), ``wrong`` or ``ok``.
+
+        Args:
+            session: The session.
+            answer: What the learner gave; ``...``, None and an empty text mean that nothing was tried.
+        """
         name = self.name
         if answer is ... or answer is None or answer == "":
             text = f"Exercise {name}: not tried yet."
@@ -76,6 +93,10 @@ class Exercise(ABC):
 
     def check(self, session: Session, answer: Any) -> None:
         """Show the judgement; exercises are optional, so only a wrong answer ends a headless run.
+
+        Args:
+            session: The session.
+            answer: What the learner gave.
 
         Raises:
             CheckFailed: The answer is wrong, and nobody is there to read the hint.

@@ -53,7 +53,12 @@ def preflight(session: Session) -> Table:
 
 
 def examine(session: Session, only: Iterable[str] = ()) -> Report:
-    """The doctor's findings: all of them, or those of some groups."""
+    """The doctor's findings: all of them, or those of some groups.
+
+    Args:
+        session: The session.
+        only: Names of groups of findings, e.g. ``pachyderm``; all when empty.
+    """
     known = session.settings
     return doctor.examine(doctor.Context(known.kubeconfig or "", known.namespace, session.names, known), only)
 

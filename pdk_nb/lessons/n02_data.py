@@ -43,7 +43,12 @@ class Arrival:
     photos: PhotoSet
 
     def show(self, count: int = 16, seed: int = 1) -> Any:
-        """A grid of some of the pictures, the same ones every time."""
+        """A grid of some of the pictures, the same ones every time.
+
+        Args:
+            count: How many pictures.
+            seed: Which ones.
+        """
         some = list(self.photos.photos)
         random.Random(seed).shuffle(some)
         return charts.photo_grid([(load_image(photo.path), photo.class_name) for photo in some[:count]])
@@ -165,7 +170,12 @@ def commit(session: Session, arrival: Arrival, folder: str = "") -> str:
 
 
 def committed(session: Session, commit: str) -> list[tuple[str, int]]:
-    """Path and class index of every picture of a commit, as training sees them."""
+    """Path and class index of every picture of a commit, as training sees them.
+
+    Args:
+        session: The session.
+        commit: Id of a commit of the data repo.
+    """
     rule = LabelRule(n01_pipelines.classes(session))
     paths = mldm.files(session.pachyderm, mldm.commit_of(session.names.project, session.names.data_repo, id=commit))
     return [(path, label) for path in paths if ignored(path) is None and (label := rule.label(path)) is not None]
@@ -175,6 +185,9 @@ def hold_out(arrivals: Sequence[Arrival]) -> list[Path]:
     """Pictures that training never learns from, chosen as the experiment chooses its validation set.
 
     The choice depends on each picture's path in the repo alone, so it is the same for every version.
+
+    Args:
+        arrivals: What was committed, each in a folder of its name.
     """
     by_path: dict[str, Path] = {}
     for arrival in arrivals:
@@ -206,7 +219,12 @@ def missing(session: Session) -> str:
 
 
 def check(session: Session, minimum: int = 2) -> Findings:
-    """02: the newest commit holds pictures of every class and nothing else."""
+    """02: the newest commit holds pictures of every class and nothing else.
+
+    Args:
+        session: The session.
+        minimum: Pictures of each class that a training needs.
+    """
     commit = latest_commit(session)
     paths = mldm.files(session.pachyderm, mldm.commit_of(session.names.project, session.names.data_repo, id=commit))
     unusable = [path for path in paths if ignored(path)]

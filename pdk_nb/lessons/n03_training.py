@@ -17,12 +17,22 @@ if TYPE_CHECKING:
 
 
 def model_version(session: Session, commit: str) -> ModelVersion | None:
-    """The registered version of a commit, as Determined's client has it; None while there is none."""
+    """The registered version of a commit, as Determined's client has it; None while there is none.
+
+    Args:
+        session: The session.
+        commit: Id of a commit of the data repo.
+    """
     return mlde.version_for_commit(session.determined, session.names.model, commit)
 
 
 def log_tail(session: Session, commit: str, lines: int) -> str:
     """The end of the trial's log.
+
+    Args:
+        session: The session.
+        commit: Id of a commit of the data repo.
+        lines: How many.
 
     Raises:
         TrainingError: The commit has no experiment.
@@ -61,7 +71,12 @@ def missing(session: Session) -> str:
 
 
 def check(session: Session, min_accuracy: float = 0.0) -> Findings:
-    """03: the newest commit has a finished job and a model version of its name, good enough."""
+    """03: the newest commit has a finished job and a model version of its name, good enough.
+
+    Args:
+        session: The session.
+        min_accuracy: Share of the hold-out that the model has to get right, 0 to 1.
+    """
     commit = latest_commit(session)
     job = mldm.job(session.pachyderm, session.names.project, session.names.train_pipeline, commit)
     fix = "Run notebook 03: it waits for the train job."
@@ -90,7 +105,11 @@ def check(session: Session, min_accuracy: float = 0.0) -> Findings:
 
 
 def validation_accuracy(version: Any) -> float | None:
-    """Validation accuracy of a registered version's checkpoint."""
+    """Validation accuracy of a registered version's checkpoint, 0 to 1; None when it has none.
+
+    Args:
+        version: A registered version, as Determined's client has it.
+    """
     training = getattr(version.checkpoint, "training", None) if version.checkpoint else None
     metrics = getattr(training, "validation_metrics", None) or {}
     values = metrics.get("avgMetrics") or metrics.get("avg_metrics") or metrics

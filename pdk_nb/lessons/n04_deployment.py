@@ -29,7 +29,13 @@ def served_commit(session: Session) -> str:
 
 
 def log_tail(session: Session, commit: str, lines: int) -> str:
-    """What the deploy job printed."""
+    """The end of the deploy job's log.
+
+    Args:
+        session: The session.
+        commit: Id of a commit of the data repo.
+        lines: How many.
+    """
     found = mldm.log_lines(session.pachyderm, session.names.project, session.names.deploy_pipeline, commit)
     return "\n".join(found[-lines:])
 
@@ -38,6 +44,10 @@ def archive_table(session: Session, commit: str) -> Table:
     """What lies in the model archive that the deploy stage kept in its output repo or bucket.
 
     A bucket is open to the cluster's accounts and need not be to this machine: the table then has no rows, and says so.
+
+    Args:
+        session: The session.
+        commit: Id of a commit of the data repo.
 
     Raises:
         DeploymentError: There is no archive for this commit.
@@ -91,6 +101,11 @@ def services_table(session: Session) -> Table:
 def wait_service(session: Session, commit: str, timeout: float) -> Note:
     """Wait until the service is ready with the model of a commit.
 
+    Args:
+        session: The session.
+        commit: Id of a commit of the data repo.
+        timeout: Seconds to wait.
+
     Raises:
         DeploymentError: It failed or was not ready in time; the message has the reasons.
     """
@@ -102,7 +117,12 @@ def wait_service(session: Session, commit: str, timeout: float) -> Note:
 
 
 def loading_progress(session: Session, commit: str) -> Progress:
-    """Progress of a service that loads the model of a commit."""
+    """Progress of a service that loads the model of a commit.
+
+    Args:
+        session: The session.
+        commit: Id of the commit whose model is loaded.
+    """
     return Progress(f"{session.names.service} loads the model of {commit[:12]}…")
 
 

@@ -26,19 +26,34 @@ if TYPE_CHECKING:
 
 
 def expected_label(name: str, classes: Sequence[str] = ("dog", "cat")) -> str:
-    """What a picture's name says that it shows; empty when it says nothing."""
+    """The class that a picture's name tells; empty when it tells none.
+
+    Args:
+        name: File name, or path with the folder that may tell the class.
+        classes: Class names in the order of the model's outputs.
+    """
     index = LabelRule(tuple(classes)).label(name)
     return "" if index is None else classes[index]
 
 
 def log_prediction(image: str, expected: str, label: str) -> None:
-    """Write a prediction into the event log of a headless run."""
+    """Write a prediction into the event log of a headless run.
+
+    Args:
+        image: Name of the picture.
+        expected: The class that its name tells; empty when it tells none.
+        label: The class that was predicted.
+    """
     correct = label == expected if expected else None
     log_event("prediction", image=image, expected=expected, label=label, correct=correct)
 
 
 def show_request(picture: Path) -> Markup:
-    """A picture beside the JSON that the service gets for it."""
+    """A picture beside the JSON that the service gets for it.
+
+    Args:
+        picture: A picture file.
+    """
     text = json.dumps(to_request([picture]))
     shown = f"{text[:56]}\n   … {len(text):,} characters …\n{text[-32:]}"
     name = html.escape(picture.name)
@@ -102,7 +117,12 @@ def served_classes(session: Session) -> tuple[str, ...]:
 
 
 def predict_pictures(session: Session, pictures: Sequence[Path]) -> Table:
-    """Predict pictures and compare each answer with the picture's name."""
+    """Predict pictures and compare each answer with the picture's name.
+
+    Args:
+        session: The session.
+        pictures: Picture files.
+    """
     classes = served_classes(session)
     rows = []
     for picture, answer in ask(session, pictures):
@@ -114,7 +134,12 @@ def predict_pictures(session: Session, pictures: Sequence[Path]) -> Table:
 
 
 def ask(session: Session, pictures: Sequence[Path]) -> list[tuple[Path, Prediction]]:
-    """Every picture with the service's answer."""
+    """Every picture with the service's answer.
+
+    Args:
+        session: The session.
+        pictures: Picture files.
+    """
     target = serving.endpoint(session.settings, session.names.service)
     answers: list[tuple[Path, Prediction]] = []
     with Progress(f"Asking {session.names.service}", len(pictures), "pictures") as progress:
@@ -127,7 +152,12 @@ def ask(session: Session, pictures: Sequence[Path]) -> list[tuple[Path, Predicti
 
 
 def curl(session: Session, file: str) -> str:
-    """The setup guide's curl line with this cluster's values."""
+    """The setup guide's curl line with this cluster's values.
+
+    Args:
+        session: The session.
+        file: Name of a request file in ``sample-data``.
+    """
     return serving.curl_command(
         session.settings, session.names.service, str(session.sample(file).relative_to(session.checkout))
     )

@@ -56,7 +56,13 @@ class Evaluation:
 
 
 def evaluate(session: Session, pictures: Sequence[Path], title: str) -> Evaluation:
-    """Ask the service for every picture and count."""
+    """Ask the service for every picture and count.
+
+    Args:
+        session: The session.
+        pictures: Picture files whose names or folders tell the class.
+        title: What is evaluated; the beginning of the commit's id when empty.
+    """
     commit = serving.service_status(session.settings, session.names.service).version
     classes = served_classes(session)
     counts: Counter[tuple[str, str]] = Counter()
@@ -69,7 +75,11 @@ def evaluate(session: Session, pictures: Sequence[Path], title: str) -> Evaluati
 
 
 def compare(evaluations: Sequence[Evaluation]) -> Table:
-    """Versions side by side, with their confusion matrices."""
+    """Versions side by side, with their confusion matrices.
+
+    Args:
+        evaluations: Of the same pictures, one for each version.
+    """
     from IPython.display import display
 
     display(charts.confusion({each.title: each.counts for each in evaluations}, evaluations[0].classes))
@@ -85,7 +95,13 @@ def compare(evaluations: Sequence[Evaluation]) -> Table:
 
 
 def serve_version(session: Session, commit: str, timeout: float) -> Note:
-    """Roll back, or forward, to a version that the service has served; a canary ends with it."""
+    """Roll back, or forward, to a version that the service has served; a canary ends with it.
+
+    Args:
+        session: The session.
+        commit: Name of the version.
+        timeout: Seconds to wait until it answers.
+    """
     with loading_progress(session, commit) as progress:
         applied = serving.rollback(session.settings, session.names.service, commit)
         _wait_changed(session, applied, commit, timeout, progress)
@@ -95,7 +111,14 @@ def serve_version(session: Session, commit: str, timeout: float) -> Note:
 
 
 def canary(session: Session, commit: str, percent: int, timeout: float) -> Note:
-    """Give a version that the service knows a share of the traffic, and wait until it has it."""
+    """Give a version that the service knows a share of the traffic, and wait until it has it.
+
+    Args:
+        session: The session.
+        commit: Name of the version.
+        percent: Its share of the requests.
+        timeout: Seconds to wait until it answers.
+    """
     with loading_progress(session, commit) as progress:
         applied = serving.canary(session.settings, session.names.service, commit, percent)
         _wait_changed(session, applied, commit, timeout, progress)
@@ -119,7 +142,13 @@ def traffic_table(session: Session) -> Table:
 
 
 def who_answers(session: Session, picture: Path, requests: int) -> Table:
-    """Ask the same thing again and again, and count which version answered."""
+    """Ask the same thing again and again, and count which version answered.
+
+    Args:
+        session: The session.
+        picture: A picture file.
+        requests: How often to ask.
+    """
     target = serving.endpoint(session.settings, session.names.service)
     with Progress("Asking who answers", requests, "requests") as progress:
         counts: Counter[str] = Counter()

@@ -225,6 +225,10 @@ def _storage_steps(session: Session) -> tuple[list[Step], tuple[str, ...]]:
 def apply(session: Session, plan: Plan) -> Table:
     """Delete what the plan lists, in its order.
 
+    Args:
+        session: The session.
+        plan: What to delete.
+
     Raises:
         PdkError: Something cannot be deleted; what comes after it is left alone.
     """

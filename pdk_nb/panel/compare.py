@@ -98,6 +98,9 @@ class VersionChoice:
     def select(self, version: str) -> None:
         """Choose a version from the kernel, as a person does.
 
+        Args:
+            version: Name of a version that the service has served; empty for none.
+
         Raises:
             DeploymentError: The service has never served it.
         """

@@ -33,6 +33,10 @@ PIECE = 1 << 16
 def public_addresses(host: str, port: int) -> list[str]:
     """The addresses of a host, all of them public.
 
+    Args:
+        host: Name or address.
+        port: TCP port.
+
     Raises:
         DataError: The name is unknown, or one of its addresses belongs to this machine or a private network.
     """

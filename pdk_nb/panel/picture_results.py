@@ -133,7 +133,12 @@ def _with_answer(picture: PictureResult, answer: Prediction, *, alone: bool) -> 
 
 
 def request_text(target: Endpoint, instance: dict[str, str]) -> str:
-    """The body that is sent for one picture, shortened in the middle of its base64 text."""
+    """The body that is sent for one picture, shortened in the middle of its base64 text.
+
+    Args:
+        target: Where it goes.
+        instance: What is sent for the picture.
+    """
     body = predictions.body_for(target, [instance], detail=True).decode()
     data = instance["data"]
     return body.replace(data, f"{data[:32]}… {len(data):,} characters …{data[-12:]}")

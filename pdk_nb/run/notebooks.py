@@ -37,7 +37,11 @@ def find_notebooks(folder: Path, first: str | None = None, only: str | None = No
 
 
 def parameters_of(notebook: Path) -> dict[str, Any]:
-    """The parameters that a notebook declares, as papermill reads them."""
+    """The parameters that a notebook declares, as papermill reads them.
+
+    Args:
+        notebook: A notebook file.
+    """
     import papermill
 
     with warnings.catch_warnings():
@@ -47,6 +51,10 @@ def parameters_of(notebook: Path) -> dict[str, Any]:
 
 def check_parameters(notebooks: Sequence[Path], parameters: Mapping[str, str]) -> dict[Path, dict[str, Any]]:
     """Which notebook gets which parameters; each value has the type of the default.
+
+    Args:
+        notebooks: Notebook files.
+        parameters: Values by name, as text.
 
     Raises:
         UsageError: No notebook knows a parameter, or a value is not of its type.
