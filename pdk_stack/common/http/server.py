@@ -140,8 +140,8 @@ def listen(name: str, port: int) -> socket.socket:
     failure: list[OSError] = []
 
     def bind() -> socket.socket | None:
-        # With its protocol named: only then asyncio switches Nagle's algorithm off for the connections. With it, the body
-        # of an answer would wait for the acknowledgement of its head, 40 ms.
+        # With its protocol named: only then asyncio switches Nagle's algorithm off, which lets an answer's body wait
+        # 40 ms for the acknowledgement of its head.
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         # A later start may use the same port while old connections are closing.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
