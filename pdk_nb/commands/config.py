@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from pdk_nb.arguments import pairs_of
+from pdk_nb.arguments import assignments
 from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
 from pdk_shared.errors import UsageError
 
@@ -63,7 +63,7 @@ def command_init(args: argparse.Namespace) -> int:
         client,
         namespace=args.namespace,
         models_namespace=args.models_namespace,
-        chosen=pairs_of(args.values, "--set"),
+        chosen=assignments(args.values, "--set"),
         overwrite=args.overwrite,
         det_user=args.det_user,
         det_password=_secret(args.det_password_file, "Password of Determined's user"),

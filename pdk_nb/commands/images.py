@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import asdict
 
-from pdk_nb.arguments import pairs_of
+from pdk_nb.arguments import assignments
 from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
 from pdk_shared.errors import PdkError, UsageError
 
@@ -71,7 +71,7 @@ def command_build(args: argparse.Namespace) -> int:
     from pdk_nb import container_images
     from pdk_shared.checkout import find_checkout
 
-    stages, arguments = _stages(args), pairs_of(args.build_arg, "--build-arg")
+    stages, arguments = _stages(args), assignments(args.build_arg, "--build-arg")
     built = container_images.build(
         find_checkout(),
         container_images.find_engine(args.engine),

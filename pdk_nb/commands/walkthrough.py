@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pdk_nb.arguments import pairs_of
+from pdk_nb.arguments import assignments
 from pdk_nb.commands import plugin
 from pdk_nb.commands.common import (
     Options,
@@ -54,7 +54,7 @@ def command_run(args: argparse.Namespace) -> int:
 
     if args.with_stack and args.kubeconfig:
         raise UsageError("--with-stack and --kubeconfig exclude each other.", where="pdk-nb run")
-    parameters = pairs_of(args.parameters, "-p")
+    parameters = assignments(args.parameters, "-p")
     for name in PATHS:
         # Kernels run in the notebooks' folder; people mean their own.
         if parameters.get(name) and Path(parameters[name]).expanduser().exists():

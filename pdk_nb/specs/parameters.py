@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from pdk_nb import __version__
-from pdk_nb.arguments import parse_pairs
+from pdk_nb.arguments import key_values
 from pdk_nb.settings import Settings
 from pdk_shared.errors import SpecError
 
@@ -168,7 +168,7 @@ def params_for(
         values["resource_pool"] = settings.resource_pool
         for kind, text in (("requests", settings.predictor_requests), ("limits", settings.predictor_limits)):
             if text:
-                values[f"resource_{kind}"] = parse_pairs(text, f"predictor_{kind}")
+                values[f"resource_{kind}"] = key_values(text, f"predictor_{kind}")
         values["secret"] = settings.mldm_pipeline_secret
         # A path-valued bucket is Determined's folder on the nodes.
         folder = settings.mlde_bucket_name

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pdk_nb.arguments import parse_pairs
+from pdk_nb.arguments import key_values
 from pdk_nb.packaging import torchserve_config
 from pdk_nb.platforms.serving.spec import check_service_name
 from pdk_shared.errors import UsageError
@@ -96,12 +96,12 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Options:
         raise UsageError(f"--max-request-size {given.max_request_size} is out of range.")
     resources = {}
     for flag in ("--resource-requests", "--resource-limits"):
-        resources[flag] = parse_pairs(getattr(given, flag[2:].replace("-", "_")), flag)
+        resources[flag] = key_values(getattr(given, flag[2:].replace("-", "_")), flag)
         unknown = [key for key in resources[flag] if key not in RESOURCES and "/" not in key]
         if unknown:
             known = f"{', '.join(RESOURCES)} or vendor/name"
             raise UsageError(f"'{unknown[0]}' is no resource.", where=flag, fix=f"Known are {known}.")
-    tolerated = parse_pairs(given.tolerations, "--tolerations")
+    tolerated = key_values(given.tolerations, "--tolerations")
     return Options(
         deployment_name=given.deployment_name,
         wait=given.wait,

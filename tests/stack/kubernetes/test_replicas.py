@@ -17,7 +17,7 @@ import kubernetes
 import psutil
 import pytest
 
-from pdk_nb.arguments import parse_pairs
+from pdk_nb.arguments import key_values
 from pdk_stack import seed
 from pdk_stack.kubernetes.core.inference import resources
 from pdk_stack.kubernetes.core.inference.node import Node
@@ -312,7 +312,7 @@ def test_a_node_counts_as_the_scheduler_does() -> None:
 
 def test_a_laptop_holds_two_services_of_the_lab_and_an_update_of_each() -> None:
     addresses = dict.fromkeys(("pachd", "determined", "kubernetes", "ingress", "s3"), "http://127.0.0.1:1")
-    asked = parse_pairs(seed.config_values(addresses, Path("/checkout"))["predictor_requests"], "predictor_requests")
+    asked = key_values(seed.config_values(addresses, Path("/checkout"))["predictor_requests"], "predictor_requests")
     requests = {name: resources.quantity(text) for name, text in asked.items()}
     node = Node({"cpu": "2", "memory": "7Gi"})
     assert [node.place(f"models/{number}", requests) for number in range(4)] == [""] * 4
