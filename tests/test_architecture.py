@@ -18,9 +18,9 @@ SERVICES = ("pachyderm", "determined", "kubernetes")
 # The lab, from ground to roof: a module may import from its own floor and from those below.
 LAB_FLOORS = (
     {"arguments", "display", "headless", "labels", "names", "photos", "settings"},
-    {"configure", "container_images", "packaging", "platforms", "session", "specs"},
+    {"configure", "container_images", "packaging", "picture_sources", "platforms", "session", "specs"},
     {"journey"},
-    {"doctor", "lessons", "stages"},
+    {"doctor", "lessons", "participants", "stages", "standalone_experiment", "version_comparison"},
     {"lab", "panel"},
     {"app", "run"},
     {"commands"},
