@@ -17,7 +17,7 @@ from pdk_nb.platforms.mldm import Job
 if TYPE_CHECKING:
     from pdk_nb.session import Session
 
-__all__ = ["curve_points", "follow_deployment", "follow_training"]
+__all__ = ["curve_points", "follow_deployment", "follow_training", "training_step"]
 
 REDRAW_S = 1.0
 CURVE_S = 2.5
@@ -120,7 +120,7 @@ class _TrainingWatch(_Watch):
 
     def tell(self, journey: Journey) -> None:
         """Tell the experiment's progress."""
-        self.progress.say(*_training_step(journey))
+        self.progress.say(*training_step(journey))
 
     def draw_more(self, journey: Journey) -> None:
         """Bring the curve and the log up to date."""
@@ -142,8 +142,15 @@ class _TrainingWatch(_Watch):
             self.curve.show(charts.curve(points, f"experiment {experiment.id}, trial {trial}"))
 
 
-def _training_step(journey: Journey) -> tuple[str, float | None]:
-    """What happens now, in words, and how much of it is done (0 to 1; None when nobody can know)."""
+def training_step(journey: Journey) -> tuple[str, float | None]:
+    """What happens now, in words, and how much of it is done.
+
+    Args:
+        journey: A journey whose train job runs.
+
+    Returns:
+        A few words, and a share of 0 to 1; None when nobody can know the share.
+    """
     if journey.train.job is None:
         return "no job yet", None
     found = journey.experiment

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pdk_nb.journey import read, reading
+from pdk_nb.journey import read, reading, watch
 from pdk_nb.journey.graph import graph
 from pdk_nb.journey.model import (
     Checkpoint,
@@ -177,6 +177,22 @@ def test_the_trail_and_the_recap_name_what_an_id_ties() -> None:
 def test_before_the_first_commit_the_trail_and_the_recap_say_so() -> None:
     assert {state for _, _, state in Trail(COMMITTED).rows()[1:]} == {"not there yet", ""}
     assert "There is none yet" in recap(NOTHING).text
+
+
+@pytest.mark.parametrize(
+    ("progress", "text", "share"),
+    [
+        (None, "job running, it fetches and checks the code", None),
+        (Progress("QUEUED", 0.0), "experiment 4 is queued: the trial starts", None),
+        (Progress("RUNNING", 0.6, 4, 120), "experiment 4: 120 batches, 60%", 0.6),
+        (Progress("COMPLETED", 1.0, 4, 200), "the experiment is done; its best checkpoint is being registered", None),
+    ],
+)
+def test_who_waits_for_training_reads_what_happens(progress: Progress | None, text: str, share: float | None) -> None:
+    known = with_train(COMMITTED, job("RUNNING"))
+    known = replace(known, experiment=Experiment(4, progress) if progress else None)
+    assert watch.training_step(known) == (text, share)
+    assert watch.training_step(COMMITTED) == ("no job yet", None)
 
 
 def test_metadata_of_other_tools_are_no_provenance_and_no_error() -> None:
