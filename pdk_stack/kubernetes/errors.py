@@ -104,3 +104,8 @@ def not_implemented(call: str) -> StatusError:
 def internal(error: Exception) -> StatusError:
     """Something went wrong that is not the client's doing."""
     return StatusError(500, "InternalError", f"Internal error occurred: {error}")
+
+
+def storage_full(why: str) -> StatusError:
+    """There is no room for the change; etcd says ``database space exceeded`` then, and takes none either."""
+    return StatusError(507, "InsufficientStorage", f"the object could not be stored, and nothing has changed: {why}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ class ResourceCall:
     Attributes:
         name: Object name; empty for the collection.
         subresource: ``status``, ``log`` or empty.
+        gone: Whether the client has left, for answers that go on.
     """
 
     method: str
@@ -28,6 +30,7 @@ class ResourceCall:
     accept: str
     content_type: str
     user_agent: str = ""
+    gone: Callable[[], bool] = lambda: False
 
     @property
     def manager(self) -> str:

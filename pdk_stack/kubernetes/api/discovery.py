@@ -6,24 +6,13 @@ import hashlib
 import json
 from typing import Any
 
+from pdk_stack.kubernetes.core.version import VERSION
 from pdk_stack.kubernetes.errors import no_resource
 from pdk_stack.kubernetes.store.kind import Kind
 from pdk_stack.kubernetes.store.registry import Registry
 from pdk_stack.kubernetes.store.schemas import complete
 from pdk_stack.kubernetes.store.workload_kinds import PODS
 
-# The API level that clients may expect; kubectl 1.31 to 1.33 accept it without a warning.
-VERSION = {
-    "major": "1",
-    "minor": "32",
-    "gitVersion": "v1.32.4+pdklab",
-    "gitCommit": "",
-    "gitTreeState": "clean",
-    "buildDate": "2025-04-22T00:00:00Z",
-    "goVersion": "",
-    "compiler": "",
-    "platform": "embedded",
-}
 VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 STATUS_VERBS = ["get", "patch", "update"]
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"

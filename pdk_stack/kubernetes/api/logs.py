@@ -8,8 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from werkzeug.wrappers import Response
+from starlette.responses import Response
 
+from pdk_stack.common.http.exchange import stream
 from pdk_stack.kubernetes.api.calls import ResourceCall
 from pdk_stack.kubernetes.core.container_logs import follow, lines_of, previous_path, start_of
 from pdk_stack.kubernetes.errors import StatusError, bad_request, invalid
@@ -56,10 +57,10 @@ def pod_log(store: ObjectStore, logs: PodLogs, call: ResourceCall) -> Response:
     if call.flag("follow"):
         uid = pod["metadata"]["uid"]
         grown = follow(path, start, lambda: _is(store, call, uid), with_times=with_times)
-        return Response(grown, content_type=MEDIA, direct_passthrough=True)
+        return stream(grown, headers={"content-type": MEDIA})
     content = lines_of(path, start, with_times=with_times)
     limit = _number(call, "limitBytes")
-    return Response(content if limit is None else content[:limit], content_type=MEDIA)
+    return Response(content if limit is None else content[:limit], media_type=MEDIA)
 
 
 def _path(pod: Object, container: str, path: Path | None, call: ResourceCall) -> Path:
@@ -113,8 +114,9 @@ def _since(call: ResourceCall) -> float | None:
 
 
 def _is(store: ObjectStore, call: ResourceCall, uid: str) -> bool:
-    """Whether the same pod is still there."""
+    """Whether the same pod is still there, and somebody who reads its log."""
     try:
-        return not store.ended and bool(store.get(PODS, call.namespace, call.name)["metadata"]["uid"] == uid)
+        same = bool(store.get(PODS, call.namespace, call.name)["metadata"]["uid"] == uid)
     except StatusError:
         return False
+    return same and not (store.ended or call.gone())

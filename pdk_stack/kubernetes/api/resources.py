@@ -5,16 +5,16 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from werkzeug.wrappers import Response
+from starlette.responses import Response
 
 from pdk_stack.kubernetes.api.calls import ResourceCall
 from pdk_stack.kubernetes.api.logs import PodKeeper, pod_log
-from pdk_stack.kubernetes.api.replies import reply, typed, warned
+from pdk_stack.kubernetes.api.replies import list_of, reply, typed, warned
 from pdk_stack.kubernetes.api.tables import table, wants_table
 from pdk_stack.kubernetes.api.watches import watch
 from pdk_stack.kubernetes.core.admission import admit
 from pdk_stack.kubernetes.core.managed_fields import apply, track
-from pdk_stack.kubernetes.core.patches import json_patch, merge_patch, strategic_merge_patch
+from pdk_stack.kubernetes.core.patches import REJECTED, json_patch, merge_patch, strategic_merge_patch
 from pdk_stack.kubernetes.errors import StatusError, bad_request, invalid_fields, no_resource, not_implemented
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kind import Kind
@@ -87,15 +87,7 @@ class Resources:
         objects = objects[start : start + limit] if limit else objects[start:]
         if wants_table(call.accept):
             return reply(table(call.kind, objects, meta, call.query.get("includeObject", "")))
-        items = [typed(call.kind, obj) for obj in objects]
-        return reply(
-            {
-                "kind": f"{call.kind.kind}List",
-                "apiVersion": call.kind.api_version,
-                "metadata": meta,
-                "items": items,
-            }
-        )
+        return reply(list_of(call.kind, [typed(call.kind, obj) for obj in objects], **meta))
 
     def _create(self, call: ResourceCall) -> Response:
         obj, warnings = self._checked(call)
@@ -174,6 +166,8 @@ class Resources:
         for attempt in range(PATCH_ATTEMPTS):
             current = self._store.get(call.kind, call.namespace, call.name)
             new = self._patched(call, current)
+            if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
+                raise StatusError(422, "Invalid", REJECTED)
             if not named_version:
                 new["metadata"]["resourceVersion"] = current["metadata"]["resourceVersion"]
             new, warnings = self._valid(call, new)
@@ -279,14 +273,7 @@ class Resources:
         for obj in doomed:
             meta = obj["metadata"]
             self._delete_if_there(call.kind, meta.get("namespace"), meta["name"], call.body)
-        return reply(
-            {
-                "kind": f"{call.kind.kind}List",
-                "apiVersion": call.kind.api_version,
-                "metadata": {"resourceVersion": str(version)},
-                "items": doomed,
-            }
-        )
+        return reply(list_of(call.kind, doomed, resourceVersion=str(version)))
 
     def _replace_pods(self, call: ResourceCall) -> Response:
         """Delete pods: their requests end, and others take their places, as a ReplicaSet sees to it."""
@@ -302,8 +289,7 @@ class Resources:
                 raise not_implemented(text)
         if call.name:
             return self._object(call, doomed[0])
-        body = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": doomed}
-        return reply(body)
+        return reply(list_of(PODS, doomed))
 
     def _empty_namespace(self, namespace: str) -> None:
         """Deleting a namespace deletes what is in it."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
-from werkzeug.wrappers import Response
+from starlette.responses import Response
 
+from pdk_stack.common.http.exchange import stream
+from pdk_stack.common.polling import Deadline
 from pdk_stack.kubernetes.api.calls import ResourceCall
 from pdk_stack.kubernetes.api.replies import typed
 from pdk_stack.kubernetes.api.tables import table, wants_table
@@ -19,19 +20,21 @@ from pdk_stack.kubernetes.store.objects import ObjectStore
 
 # The real API's default for watches without a limit is 30 to 60 minutes.
 WATCH_SECONDS = 1800.0
-# White space before events is ignored by clients and tells us when one has gone. No line break: the Python client
-# makes an event of each line, of an empty one as well.
+# White space before events is ignored by clients and keeps what lies between them from closing a silent connection. No
+# line break: the Python client makes an event of each line, of an empty one as well.
 PING = b" "
 HEARTBEAT_SECONDS = 10.0
+# How soon a watch that waits notices that its client has left.
+LOOK_SECONDS = 1.0
 
 
 def watch(store: ObjectStore, call: ResourceCall) -> Response:
     """The answer to a watch; it goes on until its time is over or its client has gone."""
     media = "application/json" + (";as=Table;v=v1;g=meta.k8s.io" if wants_table(call.accept) else "")
-    return Response(_events(store, call), content_type=media, direct_passthrough=True)
+    return stream(events(store, call), headers={"content-type": media})
 
 
-def _events(store: ObjectStore, call: ResourceCall) -> Iterator[bytes]:
+def events(store: ObjectStore, call: ResourceCall) -> Iterator[bytes]:
     """The lines of a watch: what is there (without a version), then every change."""
     matches = call.matches()
     if call.name:
@@ -50,7 +53,7 @@ def _events(store: ObjectStore, call: ResourceCall) -> Iterator[bytes]:
             headers = False
         return json.dumps({"type": change, "object": body}).encode() + b"\n"
 
-    end = time.monotonic() + float(call.query.get("timeoutSeconds") or WATCH_SECONDS)
+    end = Deadline(float(call.query.get("timeoutSeconds") or WATCH_SECONDS))
     start = call.query.get("resourceVersion", "")
     # What the watcher has seen: an object that stops matching is gone for it.
     seen: set[str] = set()
@@ -62,19 +65,16 @@ def _events(store: ObjectStore, call: ResourceCall) -> Iterator[bytes]:
     else:
         position = int(start)
         seen = {obj["metadata"]["uid"] for obj in store.view(call.kind, call.namespace)[0] if matches(obj)}
-    # Headers leave with the first byte, and kubectl does not even end without them.
     yield PING
-    while not store.ended and (left := end - time.monotonic()) > 0:
-        with store.changed:
-            try:
-                changes = store.changes(call.kind, call.namespace, position)
-            except StatusError as error:
-                yield json.dumps({"type": "ERROR", "object": error.status()}).encode() + b"\n"
-                return
-            if not changes:
-                position = max(position, store.version)
-                store.changed.wait(min(HEARTBEAT_SECONDS, left))
-                changes = store.changes(call.kind, call.namespace, position)
+    heartbeat = Deadline(HEARTBEAT_SECONDS)
+    while not (store.ended or end.over or call.gone()):
+        # Both before the look: what comes after it is then neither missed nor waited for.
+        rung, reached = store.bell.count, store.version
+        try:
+            changes = store.changes(call.kind, call.namespace, position)
+        except StatusError as error:
+            yield json.dumps({"type": "ERROR", "object": error.status()}).encode() + b"\n"
+            return
         for change in changes:
             position = change.version
             uid = change.object["metadata"]["uid"]
@@ -87,7 +87,13 @@ def _events(store: ObjectStore, call: ResourceCall) -> Iterator[bytes]:
             else:
                 continue
             yield line(kind_of_change, change.object)
-        if not changes:
+        if changes:
+            heartbeat = Deadline(HEARTBEAT_SECONDS)
+            continue
+        position = max(position, reached)
+        store.bell.wait(rung, min(LOOK_SECONDS, heartbeat.left, end.left))
+        if heartbeat.over:
+            heartbeat = Deadline(HEARTBEAT_SECONDS)
             if call.flag("allowWatchBookmarks") and not as_table:
                 yield line("BOOKMARK", {"metadata": {"resourceVersion": str(position), "creationTimestamp": None}})
             else:

@@ -7,11 +7,11 @@ import platform
 from typing import Any
 
 from pdk_stack.common.service import LOOPBACK
-from pdk_stack.kubernetes.api.discovery import VERSION
 from pdk_stack.kubernetes.core.admission import admit
 from pdk_stack.kubernetes.core.custom_kinds import inference_service_definition
 from pdk_stack.kubernetes.core.inference.resources import capacity
 from pdk_stack.kubernetes.core.rbac import ACCOUNT_PREFIX, MASTERS
+from pdk_stack.kubernetes.core.version import VERSION
 from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kind import Kind

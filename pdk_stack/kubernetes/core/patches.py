@@ -8,6 +8,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import jsonpatch
+
 from pdk_stack.kubernetes.errors import StatusError, bad_request
 
 # Lists that strategic merge joins by a key (patchMergeKey in k8s.io/api's types).
@@ -78,60 +80,13 @@ def json_patch(document: Any, operations: Any) -> Any:
     """Apply an RFC 6902 JSON patch; the document stays as it is.
 
     Raises:
-        StatusError: An operation is unknown (400), or its path or test does not fit (422).
+        StatusError: It is no patch (400), or a path or test of it does not fit (422).
     """
     if not isinstance(operations, list):
         raise bad_request("error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch")
-    result = copy.deepcopy(document)
-    for operation in operations:
-        try:
-            result = _apply_operation(result, operation)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise StatusError(422, "Invalid", REJECTED) from error
-    return result
-
-
-def _apply_operation(document: Any, operation: dict[str, Any]) -> Any:
-    verb = operation["op"]
-    keys = _pointer(operation["path"])
-    if verb in ("move", "copy"):
-        source = _pointer(operation["from"])
-        value = copy.deepcopy(_lookup(document, source))
-        if verb == "move":
-            _change(document, source, "remove", None)
-        _change(document, keys, "add", value)
-    elif verb in ("add", "replace", "remove", "test"):
-        _change(document, keys, verb, copy.deepcopy(operation.get("value")))
-    else:
-        raise bad_request(f"unsupported JSON patch operation {verb!r}")
-    return document
-
-
-def _pointer(path: str) -> list[str]:
-    return [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:]]
-
-
-def _lookup(document: Any, keys: list[str]) -> Any:
-    for key in keys:
-        document = document[int(key)] if isinstance(document, list) else document[key]
-    return document
-
-
-def _change(document: Any, keys: list[str], verb: str, value: Any) -> None:
-    parent = _lookup(document, keys[:-1])
-    key: Any = keys[-1]
-    if isinstance(parent, list):
-        key = len(parent) if key == "-" else int(key)
-        if verb == "add":
-            parent.insert(key, value)
-            return
-    elif verb == "add":
-        parent[key] = value
-        return
-    present = parent[key]
-    if verb == "replace":
-        parent[key] = value
-    elif verb == "remove":
-        del parent[key]
-    elif present != value:
-        raise ValueError("test failed")
+    try:
+        return jsonpatch.apply_patch(document, operations)
+    except jsonpatch.InvalidJsonPatch as error:
+        raise bad_request(f"error decoding patch: {error}") from error
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError) as error:
+        raise StatusError(422, "Invalid", REJECTED) from error

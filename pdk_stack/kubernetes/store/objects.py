@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import copy
 import json
-import sqlite3
-import threading
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -16,7 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pdk_stack.kubernetes.errors import StatusError, already_exists, bad_request, conflict, invalid, not_found
+from pdk_stack.common.database import Database, Schema
+from pdk_stack.common.errors import StorageFull
+from pdk_stack.kubernetes.errors import (
+    StatusError,
+    already_exists,
+    bad_request,
+    conflict,
+    invalid,
+    not_found,
+    storage_full,
+)
 from pdk_stack.kubernetes.store.columns import Object, timestamp
 from pdk_stack.kubernetes.store.kind import Kind
 from pdk_stack.kubernetes.store.kinds import NAMESPACES
@@ -25,6 +33,17 @@ from pdk_stack.kubernetes.store.kinds import NAMESPACES
 WATCH_HISTORY = 5000
 # What belongs to the server and is kept from the stored object whatever a client sends.
 SERVER_FIELDS = ("uid", "creationTimestamp", "generation", "namespace", "name", "deletionTimestamp")
+
+# Versions begin above zero, which clients send for "any".
+SCHEMA = Schema(
+    version=1,
+    script="""
+    CREATE TABLE IF NOT EXISTS objects (grp TEXT, plural TEXT, namespace TEXT, name TEXT, version INTEGER, body TEXT,
+        PRIMARY KEY (grp, plural, namespace, name));
+    CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY CHECK (id = 1), n INTEGER);
+    INSERT OR IGNORE INTO counter VALUES (1, 1000);
+    """,
+)
 
 Key = tuple[str, str, str, str]
 
@@ -47,28 +66,20 @@ class ObjectStore:
         path: SQLite file; created when absent.
 
     Attributes:
-        changed: Notified after each change, and at the end.
+        database: Where they are kept.
+        bell: Rings after each change, and at the end.
+        version: The ``resourceVersion`` of the newest change.
         ended: Whether those who wait for changes shall stop.
     """
 
     def __init__(self, path: Path) -> None:
-        self.changed = threading.Condition(threading.RLock())
+        self.database = Database(path, SCHEMA)
+        self.bell = self.database.bell
         self.ended = False
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=FULL")
-        self._database.execute(
-            "CREATE TABLE IF NOT EXISTS objects (grp TEXT, plural TEXT, namespace TEXT, name TEXT, version INTEGER, "
-            "body TEXT, PRIMARY KEY (grp, plural, namespace, name))"
-        )
-        self._database.execute("CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY CHECK (id = 1), n INTEGER)")
-        self._database.execute("INSERT OR IGNORE INTO counter VALUES (1, 1000)")
-        self._objects: dict[Key, Object] = {}
-        for group, plural, namespace, name, body in self._database.execute(
-            "SELECT grp, plural, namespace, name, body FROM objects"
-        ):
-            self._objects[(group, plural, namespace, name)] = json.loads(body)
-        self.version = int(self._database.execute("SELECT n FROM counter").fetchone()[0])
+        with self.database.read() as connection:
+            rows = connection.execute("SELECT grp, plural, namespace, name, body FROM objects").fetchall()
+            self.version = int(connection.execute("SELECT n FROM counter").fetchone()[0])
+        self._objects: dict[Key, Object] = {(row[0], row[1], row[2], row[3]): json.loads(row[4]) for row in rows}
         self._history: deque[Change] = deque(maxlen=WATCH_HISTORY)
         # A watch cannot start before this version: what happened earlier is not remembered.
         self._first_known = self.version
@@ -77,7 +88,7 @@ class ObjectStore:
 
     def subscribe(self, listener: Callable[[Change], None]) -> None:
         """Call a listener after each change, in order; it must return quickly."""
-        with self.changed:
+        with self.database.lock:
             self._listeners.append(listener)
 
     def before_update(self, kind: Kind, hook: Callable[[Object, Object], None]) -> None:
@@ -86,45 +97,49 @@ class ObjectStore:
 
     def end(self) -> None:
         """Let those who wait for changes stop."""
-        with self.changed:
-            self.ended = True
-            self.changed.notify_all()
+        self.ended = True
+        self.bell.ring()
 
     def close(self) -> None:
         """Close the database."""
-        with self.changed:
-            self._database.close()
+        self.database.close()
 
     @staticmethod
     def _key(kind: Kind, namespace: str | None, name: str) -> Key:
         return (kind.group, kind.plural, (namespace or "") if kind.namespaced else "", name)
 
     def _commit(self, change: str, kind: Kind, key: Key, obj: Object) -> None:
-        """Write one change; the object carries its new version from here on."""
-        self.version += 1
-        obj["metadata"]["resourceVersion"] = str(self.version)
-        self._database.execute("BEGIN IMMEDIATE")
+        """Write one change; the object carries its new version from here on.
+
+        Raises:
+            StatusError: 507 when the disk is full; then nothing has changed, and nobody is told.
+        """
+        version = self.version + 1
+        obj["metadata"]["resourceVersion"] = str(version)
+        entry = Change(version, change, kind.group, kind.plural, copy.deepcopy(obj))
         try:
-            if change == "DELETED":
-                self._database.execute("DELETE FROM objects WHERE grp=? AND plural=? AND namespace=? AND name=?", key)
-            else:
-                row = (*key, self.version, json.dumps(obj))
-                self._database.execute("INSERT OR REPLACE INTO objects VALUES (?,?,?,?,?,?)", row)
-            self._database.execute("UPDATE counter SET n=?", (self.version,))
-            self._database.execute("COMMIT")
-        except sqlite3.Error:
-            self._database.execute("ROLLBACK")
-            self.version -= 1
-            raise
-        if change == "DELETED":
+            with self.database.write() as connection:
+                if change == "DELETED":
+                    connection.execute("DELETE FROM objects WHERE grp=? AND plural=? AND namespace=? AND name=?", key)
+                else:
+                    row = (*key, version, json.dumps(obj))
+                    connection.execute("INSERT OR REPLACE INTO objects VALUES (?,?,?,?,?,?)", row)
+                connection.execute("UPDATE counter SET n=?", (version,))
+                self.database.after_commit(lambda: self._committed(key, entry))
+        except StorageFull as error:
+            raise storage_full(error.message) from error
+
+    def _committed(self, key: Key, entry: Change) -> None:
+        """What is on the disk now is so in memory, too; then the listeners hear of it."""
+        self.version = entry.version
+        if entry.type == "DELETED":
             self._objects.pop(key, None)
         else:
-            self._objects[key] = copy.deepcopy(obj)
-        entry = Change(self.version, change, kind.group, kind.plural, copy.deepcopy(obj))
+            # Its own copy: listeners may keep and change what they are given.
+            self._objects[key] = copy.deepcopy(entry.object)
         if len(self._history) == WATCH_HISTORY:
             self._first_known = self._history[0].version
         self._history.append(entry)
-        self.changed.notify_all()
         for listener in self._listeners:
             listener(entry)
 
@@ -134,7 +149,7 @@ class ObjectStore:
         Raises:
             StatusError: 404 when it does not exist.
         """
-        with self.changed:
+        with self.database.lock:
             found = self._objects.get(self._key(kind, namespace, name))
             if found is None:
                 raise not_found(kind.group, kind.plural, name)
@@ -147,7 +162,7 @@ class ObjectStore:
 
     def view(self, kind: Kind, namespace: str | None = None) -> tuple[list[Object], int]:
         """The same for readers only: the objects are the store's own, which never changes one in place."""
-        with self.changed:
+        with self.database.lock:
             keys = sorted(
                 key
                 for key in self._objects
@@ -161,7 +176,7 @@ class ObjectStore:
         Raises:
             StatusError: It exists (409), its namespace does not (404), or it has no name (422).
         """
-        with self.changed:
+        with self.database.lock:
             meta = obj.setdefault("metadata", {})
             if not meta.get("name"):
                 if not meta.get("generateName"):
@@ -215,7 +230,7 @@ class ObjectStore:
         Raises:
             StatusError: It does not exist (404), was changed meanwhile (409), or lacks its version (422).
         """
-        with self.changed:
+        with self.database.lock:
             key = self._key(kind, namespace, name)
             old = self._objects.get(key)
             if old is None:
@@ -280,7 +295,7 @@ class ObjectStore:
         Raises:
             StatusError: It does not exist (404), or a precondition fails (409).
         """
-        with self.changed:
+        with self.database.lock:
             obj = self.get(kind, namespace, name)
             meta = obj["metadata"]
             wanted = ((options or {}).get("preconditions") or {}).get("uid")
@@ -298,12 +313,12 @@ class ObjectStore:
 
     def objects_in(self, namespace: str) -> list[tuple[str, str, str]]:
         """Group, plural and name of everything in a namespace."""
-        with self.changed:
+        with self.database.lock:
             return [(key[0], key[1], key[3]) for key in self._objects if key[2] == namespace]
 
     def dependents(self, uid: str) -> list[Key]:
         """Keys of the objects whose only owner is the object with this uid."""
-        with self.changed:
+        with self.database.lock:
             return [
                 key
                 for key, obj in self._objects.items()
@@ -312,7 +327,7 @@ class ObjectStore:
 
     def orphan(self, uid: str, kind_of: Callable[[str, str], Kind | None]) -> None:
         """Let the dependents of an object go on without it."""
-        with self.changed:
+        with self.database.lock:
             for key in self.dependents(uid):
                 kind, obj = kind_of(key[0], key[1]), copy.deepcopy(self._objects[key])
                 if kind:
@@ -325,7 +340,7 @@ class ObjectStore:
         Raises:
             StatusError: 410 when that version is too old to know what came after it.
         """
-        with self.changed:
+        with self.database.lock:
             if after < self._first_known:
                 message = f"too old resource version: {after} ({self._first_known})"
                 raise StatusError(410, "Expired", message)

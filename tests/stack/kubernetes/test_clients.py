@@ -134,7 +134,7 @@ def test_an_idle_watch_sends_nothing_that_looks_like_an_event(tmp_path: Path, mo
 
     def pieces(**more: str) -> Iterator[bytes]:
         call = ResourceCall("GET", CONFIG_MAPS, None, "", "", {**query, **more}, None, "application/json", "")
-        return watches.watch(store, call).iter_encoded()
+        return watches.events(store, call)
 
     assert set(itertools.islice(pieces(), 5)) == {watches.PING}
     marked = list(itertools.islice(pieces(allowWatchBookmarks="true"), 2))

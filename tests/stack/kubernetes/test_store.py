@@ -8,7 +8,7 @@ import pytest
 
 from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.kinds import CONFIG_MAPS, INFERENCE_SERVICES, NAMESPACES
-from pdk_stack.kubernetes.store.objects import ObjectStore
+from pdk_stack.kubernetes.store.objects import Change, ObjectStore
 
 
 @pytest.fixture
@@ -101,3 +101,33 @@ def test_a_restart_keeps_objects_and_versions_and_refuses_older_watches(store: O
     with pytest.raises(StatusError, match="too old") as caught:
         again.changes(CONFIG_MAPS, None, 1000)
     assert caught.value.http_status == 410
+
+
+def test_a_full_disk_refuses_the_change_and_leaves_all_as_it_was(store: ObjectStore, tmp_path: Path) -> None:
+    told: list[Change] = []
+    kept = store.create(CONFIG_MAPS, "default", {"metadata": {"name": "a"}, "data": {"k": "v"}})
+    store.subscribe(told.append)
+    version, rung = store.version, store.bell.count
+    with store.database.write() as connection:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+    rung += 1
+    large = {"k": "v" * 100_000}
+    for change in (
+        lambda: store.create(CONFIG_MAPS, "default", {"metadata": {"name": "b"}, "data": large}),
+        lambda: store.update(CONFIG_MAPS, "default", "a", {"metadata": {}, "data": large}),
+    ):
+        with pytest.raises(StatusError, match="full") as caught:
+            change()
+        assert (caught.value.http_status, caught.value.reason) == (507, "InsufficientStorage")
+    assert (store.version, store.bell.count, told) == (version, rung, [])
+    assert store.changes(CONFIG_MAPS, None, version) == []
+    assert [each["metadata"]["name"] for each in store.select(CONFIG_MAPS)[0]] == ["a"]
+    # What fits is taken, with the next version; a restart finds the same.
+    store.delete(CONFIG_MAPS, "default", "a")
+    small = store.create(CONFIG_MAPS, "default", {"metadata": {"name": "c"}})
+    assert [int(each.object["metadata"]["resourceVersion"]) for each in told] == [version + 1, version + 2]
+    assert kept["data"] == {"k": "v"}
+    store.close()
+    again = ObjectStore(tmp_path / "objects.sqlite")
+    assert (again.select(CONFIG_MAPS), again.version) == (([small], version + 2), version + 2)

@@ -1,0 +1,122 @@
+"""The daemon: object store, API, InferenceService controller and ingress of one embedded Kubernetes."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from pdk_stack.common.http.limits import PORTS
+from pdk_stack.common.http.server import Server
+from pdk_stack.common.service import LOOPBACK
+from pdk_stack.kubernetes.api.application import LIMITS, Application
+from pdk_stack.kubernetes.api.ingress.routing import Ingress
+from pdk_stack.kubernetes.api.ingress.server import Server as IngressServer
+from pdk_stack.kubernetes.core.bootstrap import WORKER, create_system_objects
+from pdk_stack.kubernetes.core.custom_kinds import Collector
+from pdk_stack.kubernetes.core.inference.reconciler.controller import InferenceController
+from pdk_stack.kubernetes.core.rbac import MASTERS, User
+from pdk_stack.kubernetes.core.tls import ensure_certificates, write_kubeconfig
+from pdk_stack.kubernetes.core.volumes import Volumes
+from pdk_stack.kubernetes.store.objects import ObjectStore
+from pdk_stack.kubernetes.store.registry import Registry
+
+ADMIN = "system:admin"
+
+
+@dataclass(frozen=True)
+class Config:
+    """How a daemon is set up.
+
+    Attributes:
+        state_dir: Everything that survives a restart.
+        api_port: Port of the Kubernetes API; 0 lets the system choose.
+        ingress_port: Port of the ingress; 0 lets the system choose.
+        admin_token: Bearer token of the administrator.
+        worker_token: Bearer token of the pipelines' service account; without one they use the administrator's.
+    """
+
+    state_dir: Path
+    api_port: int = 0
+    ingress_port: int = 0
+    admin_token: str = field(default="", repr=False)
+    worker_token: str = field(default="", repr=False)
+
+
+class Daemon:
+    """An embedded Kubernetes with KServe.
+
+    Args:
+        config: How it is set up.
+
+    Raises:
+        StackError: A port is taken, or another release wrote the state.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        state = config.state_dir
+        _end_left_overs(state / "services")
+        self._store = ObjectStore(state / "objects.sqlite")
+        self._registry = Registry()
+        self._collector = Collector(self._store, self._registry)
+        self._volumes = Volumes(self._store, state / "volumes")
+        self._controller = InferenceController(self._store, self._volumes, state / "services")
+        self._ingress = Ingress(self._controller.routes, state / "access.log")
+        self._ingress_server = IngressServer(
+            "kubernetes.ingress", config.ingress_port, PORTS["kubernetes.ingress"], self._ingress
+        )
+        self._ca, certificate, key = ensure_certificates(state / "pki")
+        self._api_server = Server("kubernetes.api", config.api_port, LIMITS, certificate, key)
+
+    def start(self) -> dict[str, str]:
+        """Begin to answer.
+
+        Returns:
+            The addresses, as the ready file has them.
+        """
+        self._ingress_server.start()
+        create_system_objects(self._store, self._ingress_server.port)
+        self._collector.start()
+        self._volumes.start()
+        # Before the API answers: services of before the restart are not ready yet.
+        self._controller.start()
+        admin, worker = self._config.admin_token, self._config.worker_token
+        tokens = {admin: User.named(ADMIN, (MASTERS,)), **({worker: User.named(WORKER)} if worker else {})}
+        Application(self._store, self._registry, tokens, self._controller.pods).serve(self._api_server)
+        state = self._config.state_dir
+        address = f"https://{LOOPBACK}:{self._api_server.port}"
+        write_kubeconfig(state / "kubeconfig", address, self._ca, "admin", admin)
+        write_kubeconfig(state / "worker-kubeconfig", address, self._ca, "pachyderm-worker", worker or admin)
+        return {
+            "kubernetes": address,
+            "ingress": f"http://{LOOPBACK}:{self._ingress_server.port}",
+            "kubeconfig": str(state / "kubeconfig"),
+        }
+
+    def stop(self) -> None:
+        """Stop answering, end model servers, close the store."""
+        # First: a request that comes now must not start a server again.
+        self._ingress_server.stop()
+        self._store.end()
+        self._collector.stop()
+        self._controller.stop()
+        self._api_server.stop()
+        self._ingress.close()
+        self._store.close()
+
+
+def _end_left_overs(folder: Path) -> None:
+    """End model servers and storage initialisers of a daemon that was killed: nobody else would."""
+    marker = str(folder)
+    left = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if any(part.startswith(marker) for part in process.cmdline()) and process.ppid() <= 1:
+                left += [process, *process.children(recursive=True)]
+    for process in left:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(left, timeout=5)
