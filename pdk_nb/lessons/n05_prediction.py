@@ -32,8 +32,7 @@ def expected_label(name: str, classes: Sequence[str] = ("dog", "cat")) -> str:
         name: File name, or path with the folder that may tell the class.
         classes: Class names in the order of the model's outputs.
     """
-    index = LabelRule(tuple(classes)).label(name)
-    return "" if index is None else classes[index]
+    return LabelRule(tuple(classes)).name(name) or ""
 
 
 def log_prediction(image: str, expected: str, label: str) -> None:
