@@ -12,7 +12,7 @@ from pdk_nb.packaging import torchserve_config
 from pdk_nb.platforms.serving.spec import check_service_name
 from pdk_shared.errors import UsageError
 
-__all__ = ["Options", "parse_arguments"]
+__all__ = ["DeployOptions", "parse_arguments"]
 
 HANDLER = "dog_cat_handler.py"
 DEFAULT_WAIT_TIMEOUT_S = 600.0
@@ -20,8 +20,26 @@ RESOURCES = ("cpu", "memory", "ephemeral-storage")
 
 
 @dataclass(frozen=True)
-class Options:
-    """The stage's command line, checked."""
+class DeployOptions:
+    """The stage's command line, checked.
+
+    Attributes:
+        deployment_name: Name of the InferenceService.
+        wait: Whether to wait until the service is READY.
+        wait_timeout: Seconds to wait.
+        cloud_model_host: ``gcp`` or ``aws``; None for the job's own output.
+        cloud_model_bucket: Bucket of models.
+        cloud_model_endpoint: URL of another S3 than Amazon's.
+        google_application_credentials: Key file of a Google service account.
+        service_account_name: Service account of the predictor.
+        k8s_config_file: A kubeconfig; the pod's own account when empty.
+        tolerations: Kubernetes tolerations of the predictor.
+        resource_requests: Resource requests of the predictor, e.g. ``{"cpu": "2"}``.
+        resource_limits: Resource limits of the predictor.
+        max_request_size: Largest prediction request in bytes.
+        protocol: ``v1`` or ``v2``.
+        handler: TorchServe handler file.
+    """
 
     deployment_name: str
     wait: bool
@@ -72,7 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> Options:
+def parse_arguments(argv: Sequence[str] | None = None) -> DeployOptions:
     """Read and check the command line, before any slow work.
 
     Raises:
@@ -91,7 +109,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Options:
     if credentials and not Path(credentials).is_file():
         raise UsageError("The Google key file does not exist.", where=credentials)
     if given.wait_timeout <= 0:
-        raise UsageError("--wait-timeout has to be more than 0 seconds.")
+        raise UsageError("--wait-timeout must be more than 0 seconds.")
     if not 1 <= given.max_request_size <= torchserve_config.LARGEST_MAX_BYTES:
         raise UsageError(f"--max-request-size {given.max_request_size} is out of range.")
     resources = {}
@@ -100,9 +118,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Options:
         unknown = [key for key in resources[flag] if key not in RESOURCES and "/" not in key]
         if unknown:
             known = f"{', '.join(RESOURCES)} or vendor/name"
-            raise UsageError(f"'{unknown[0]}' is no resource.", where=flag, fix=f"Known are {known}.")
+            raise UsageError(f"'{unknown[0]}' is no resource.", where=flag, fix=f"Use {known}.")
     tolerated = key_values(given.tolerations, "--tolerations")
-    return Options(
+    return DeployOptions(
         deployment_name=given.deployment_name,
         wait=given.wait,
         wait_timeout=given.wait_timeout,

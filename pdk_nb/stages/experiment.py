@@ -33,6 +33,7 @@ CONTEXT_MODULES = (
     "pdk_nb/__init__.py",
     "pdk_nb/labels.py",
     "pdk_nb/photos.py",
+    "pdk_nb/trial_log.py",
     "pdk_shared/__init__.py",
     "pdk_shared/errors.py",
 )

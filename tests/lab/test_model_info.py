@@ -1,8 +1,8 @@
 import pytest
 import yaml
 
-from pdk_nb.stages import pfs_root
 from pdk_nb.stages.model_info import ModelInfo
+from pdk_nb.stages.worker import pfs_root
 from pdk_shared.errors import SpecError
 
 FULL = ModelInfo(

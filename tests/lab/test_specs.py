@@ -48,8 +48,7 @@ def test_the_official_schema_accepts_them(variant: Any) -> None:
 
 @pytest.mark.parametrize("variant", ["cloud", "onprem"])
 def test_the_stages_parse_their_own_command_lines(variant: Any) -> None:
-    from pdk_nb.stages import deploy_options
-    from pdk_nb.stages import train as train_stage
+    from pdk_nb.stages import deploy_options, train_options
 
     train, spec = specs.render(variant=variant)
     words = shlex.split(spec["transform"]["stdin"][-1])
@@ -60,7 +59,7 @@ def test_the_stages_parse_their_own_command_lines(variant: Any) -> None:
     assert options.service_account_name == ("pach-deploy" if variant == "onprem" else "")
     train_words = shlex.split(train["transform"]["stdin"][-1])
     assert train_words[:3] == ["exec", "python", "train.py"]
-    given = train_stage.parser().parse_args(train_words[3:])
+    given = train_options.parse_arguments(train_words[3:])
     assert (given.repo, given.model, given.sub_dir) == (
         "dogs-and-cats-data",
         "dogs-and-cats",
@@ -193,20 +192,28 @@ STAGES_OWN = {"SERVING_MODE", "GOOGLE_APPLICATION_CREDENTIALS", "PDK_PFS_ROOT"}
 @pytest.mark.parametrize(
     ("secrets", "modules"),
     [
-        (specs.TRAIN_SECRETS, ("train", "experiment", "__init__")),
-        (specs.DEPLOY_SECRETS, ("deploy", "model_info", "__init__")),
+        (specs.TRAIN_SECRETS, ("train", "experiment", "experiment_run", "registering", "resuming", "process")),
+        (specs.DEPLOY_SECRETS, ("deploy", "checkpoint", "model_info", "packing", "process")),
     ],
 )
 def test_the_secrets_are_the_variables_that_the_code_reads(secrets: dict[str, str], modules: tuple[str, ...]) -> None:
     folder = specs.examples_folder().parent / "pdk_nb" / "stages"
     words = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|HOME")
-    read = set()
-    for module in modules:
-        tree = ast.parse((folder / f"{module}.py").read_text())
-        texts = {
-            each.value for each in ast.walk(tree) if isinstance(each, ast.Constant) and isinstance(each.value, str)
-        }
-        read |= {each for each in texts if words.fullmatch(each)}
+    stage = [ast.parse((folder / f"{module}.py").read_text()) for module in modules]
+    used = {each.attr for tree in stage for each in ast.walk(tree) if isinstance(each, ast.Attribute)}
+    # Of the worker's environment counts what the stage asks for.
+    worker = [
+        each
+        for each in ast.walk(ast.parse((folder / "worker.py").read_text()))
+        if isinstance(each, ast.FunctionDef) and each.name in {*used, "pfs_root"}
+    ]
+    texts = {
+        each.value
+        for tree in (*stage, *worker)
+        for each in ast.walk(tree)
+        if isinstance(each, ast.Constant) and isinstance(each.value, str)
+    }
+    read = {each for each in texts if words.fullmatch(each)}
     # States of an experiment and the modules' own exported names look like variables.
     read = {each for each in read if not each.startswith("STOPPING_")} - {"FILE_NAME", "CONTEXT_MODULES"}
     assert set(secrets) <= read, "a secret is mapped to a variable that nobody reads"

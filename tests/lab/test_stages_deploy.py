@@ -27,6 +27,7 @@ from pdk_nb.platforms import mlde, serving
 from pdk_nb.settings import Settings, from_maps, load
 from pdk_nb.stages import deploy, deploy_options
 from pdk_nb.stages.model_info import ModelInfo
+from pdk_nb.stages.worker import Worker
 from pdk_shared.errors import DeploymentError, SettingsError, UsageError
 from tests.support.doctor_tools import findings
 from tests.support.object_stores import REGION, SignedS3, google_storage, signed_s3
@@ -137,7 +138,7 @@ class Model:
         return self.registered.get(number)
 
 
-def options(*more: str, name: str = "dog-cat") -> deploy_options.Options:
+def options(*more: str, name: str = "dog-cat") -> deploy_options.DeployOptions:
     return deploy_options.parse_arguments(["--deployment-name", name, *more])
 
 
@@ -358,7 +359,7 @@ def test_a_checkpoint_comes_through_the_master_where_its_storage_is_closed(
 def test_missing_variables_are_named(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DET_MASTER")
     with pytest.raises(SettingsError, match="DET_MASTER"):
-        deploy.run(options())
+        deploy.run(options(), Worker.from_environment())
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import yaml
 
 from pdk_nb.packaging import archive
 from pdk_nb.platforms import mlde
-from pdk_nb.stages import deploy, deploy_options
+from pdk_nb.stages import deploy_options, packing
 from pdk_nb.stages.model_info import ModelInfo
 from pdk_shared.errors import ServiceUnreachable, SettingsError
 from tests.support.processes import ServiceProcess
@@ -234,7 +234,7 @@ def test_the_second_commit_goes_on_from_the_first_with_todays_code(world, first,
     assert "are new since the previous commit" in output
     held = output.partition("validating with ")[2].split()[0]
     assert int(held) > int(first[1].partition("validating with ")[2].split()[0])
-    assert "going on from version" in output
+    assert "resuming from version" in output
     code_again, output = world.run(commit, job="c" * 12 + "4" + "d" * 19, out="anew", no_incremental=True)
     assert code_again == 0, output
     assert ModelInfo.load(world.tmp / "anew" / "out").resumed_from == ""
@@ -257,8 +257,8 @@ def test_any_three_classes_become_a_model_that_names_them(world, first, tmp_path
     assert tuple(experiment.config["data"]["classes"]) == CLASSES
     # The deploy stage's own steps: the net as TorchScript, then the archive that names its outputs.
     shutil.copytree(out / "checkpoint", tmp_path / "work" / "checkpoint")
-    script, size = deploy._export(tmp_path / "work", info)
-    served = deploy._pack(
+    script, size = packing.export(tmp_path / "work", info)
+    served = packing.pack(
         tmp_path / "work", script, size, info, deploy_options.parse_arguments(["--deployment-name", "shapes"])
     )
     with zipfile.ZipFile(served / "model-store" / "shapes.mar") as packed:

@@ -1,11 +1,13 @@
-from argparse import Namespace
+from pathlib import Path
 
 import pytest
 import yaml
 
 from pdk_nb.platforms.mlde import Pool, choose_pool
-from pdk_nb.stages import experiment, train
+from pdk_nb.stages import experiment, train, train_options
+from pdk_nb.stages.classes import check_file_names
 from pdk_nb.stages.experiment import PachydermBlock
+from pdk_nb.stages.worker import Worker
 from pdk_shared.errors import DataError, SettingsError, SpecError
 
 CPU, GPU = Pool("default", 2, False), Pool("gpu-pool", 4, True)
@@ -122,47 +124,46 @@ def test_more_slots_than_the_pool_has_are_refused():
 
 
 def test_the_job_is_read_from_the_workers_environment():
-    job = train.Job.from_environment(ENV | {"data_COMMIT": "b" * 32, "PACH_TOKEN": "w", "PAC_TOKEN": "s3cret"})
-    assert (job.id, job.pipeline, job.project, job.commit) == ("a" * 32, "model", "pets", "b" * 32)
-    assert (job.host, job.port, job.token, job.token_from) == ("pachd.example.com", "80", "s3cret", "PAC_TOKEN")
-    assert "s3cret" not in repr(job)
+    worker = Worker(ENV | {"data_COMMIT": "b" * 32, "PACH_TOKEN": "w", "PAC_TOKEN": "s3cret"}, Path("/pfs"))
+    found = (worker.job, worker.pipeline, worker.project, worker.commit("data"))
+    assert found == ("a" * 32, "model", "pets", "b" * 32)
+    pachd = worker.pachd
+    assert (pachd.host, pachd.port, pachd.token, pachd.token_from) == ("pachd.example.com", "80", "s3cret", "PAC_TOKEN")
+    assert "s3cret" not in repr(worker) + repr(pachd)
     peer = {"PACHD_PEER_SERVICE_HOST": "10.0.0.1", "PACHD_PEER_SERVICE_PORT": "30653", "PACH_TOKEN": "w"}
     own = {k: v for k, v in ENV.items() if "LB" not in k}
-    job = train.Job.from_environment(own | peer, project="other")
-    assert (job.host, job.port, job.token_from, job.project, job.commit) == (
-        "10.0.0.1",
-        "30653",
-        "PACH_TOKEN",
-        "other",
-        "a" * 32,
-    )
+    worker = Worker(own | peer, Path("/pfs"))
+    pachd = worker.pachd
+    assert (pachd.host, pachd.port, pachd.token_from) == ("10.0.0.1", "30653", "PACH_TOKEN")
+    assert (worker.data_project("other"), worker.commit("data")) == ("other", "a" * 32)
 
 
 @pytest.mark.parametrize("missing", ["PACH_JOB_ID", "PACHD_LB_SERVICE_HOST"])
 def test_a_stage_outside_a_worker_says_what_it_lacks(missing):
     with pytest.raises(SettingsError) as caught:
-        train.Job.from_environment({k: v for k, v in ENV.items() if k != missing})
+        worker = Worker({k: v for k, v in ENV.items() if k != missing}, Path("/pfs"))
+        _ = (worker.job, worker.pachd)
     assert missing in caught.value.where
 
 
 def test_file_names_alone_can_refuse_a_commit(tmp_path):
-    train._check_names(tmp_path / "absent", ("dog", "cat"))
+    check_file_names(tmp_path / "absent", ("dog", "cat"))
     with pytest.raises(DataError, match=r"class dog, cat \(0 files"):
-        train._check_names(tmp_path, ("dog", "cat"))
+        check_file_names(tmp_path, ("dog", "cat"))
     (tmp_path / "cat.1.jpg").touch()
     with pytest.raises(DataError, match="class dog"):
-        train._check_names(tmp_path, ("dog", "cat"))
+        check_file_names(tmp_path, ("dog", "cat"))
     (tmp_path / "dog.1.jpg").touch()
-    train._check_names(tmp_path, ("dog", "cat"))
-    train._check_names(tmp_path, ())
+    check_file_names(tmp_path, ("dog", "cat"))
+    check_file_names(tmp_path, ())
 
 
 def test_the_command_line_has_the_guides_flags():
     guide = "--git-url https://git@github.com:/o/r.git --git-ref main --sub-dir s --config const.yaml"
     guide += " --repo r --model m --project p"
-    options = train.parser().parse_args(guide.split())
-    assert isinstance(options, Namespace) and options.incremental is True
-    assert train.parser().parse_args([*guide.split(), "--no-incremental"]).incremental is False
+    options = train_options.parse_arguments(guide.split())
+    assert isinstance(options, train_options.TrainOptions) and options.incremental is True
+    assert train_options.parse_arguments([*guide.split(), "--no-incremental"]).incremental is False
 
 
 def test_errors_end_the_stage_with_their_message(capsys, monkeypatch):

@@ -21,8 +21,9 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from pdk_nb import labels, photos
+from pdk_nb.trial_log import DATA_LOGGER
 
-log = logging.getLogger("pdk.data")
+log = logging.getLogger(DATA_LOGGER)
 
 # Decoded pictures are kept in memory up to this many bytes; beyond, they are decoded anew in every epoch.
 CACHE_BYTES = 1_000_000_000

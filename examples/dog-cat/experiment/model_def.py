@@ -21,11 +21,9 @@ import torch
 from determined import pytorch
 
 from pdk_nb.labels import LabelRule
+from pdk_nb.trial_log import REFUSAL, TRIAL_LOGGER
 
-log = logging.getLogger("pdk.trial")
-
-# What the train stage looks for in the log of a trial that refuses its data.
-REFUSED = "cannot train:"
+log = logging.getLogger(TRIAL_LOGGER)
 
 
 class Scores(pytorch.MetricReducer):
@@ -159,7 +157,7 @@ class DogCatModel(pytorch.PyTorchTrial):
             data.check(corpus, self.rule)
             return corpus
         except data.UnusableData as error:
-            log.error("%s %s", REFUSED, error)
+            log.error("%s %s", REFUSAL, error)
             raise det.InvalidHP(str(error)) from error
 
     def build_callbacks(self) -> dict[str, pytorch.PyTorchCallback]:

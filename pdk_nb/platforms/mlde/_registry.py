@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from pdk_nb.platforms.mlde._connection import session
 from pdk_nb.platforms.mlde._errors import api_errors
@@ -13,6 +13,53 @@ if TYPE_CHECKING:
     from determined.common.experimental.checkpoint._checkpoint import Checkpoint
     from determined.common.experimental.determined import Determined
     from determined.common.experimental.model import Model, ModelVersion
+
+
+class CodeReference(TypedDict):
+    """The experiment's code: where it came from, the ref that was asked for, and its SHA."""
+
+    url: str
+    ref: str
+    sha: str
+
+
+class MetricValue(TypedDict):
+    """A metric's name and value."""
+
+    name: str
+    value: float
+
+
+class VersionMetadata(TypedDict):
+    """What the train stage writes into a model version's metadata.
+
+    Attributes:
+        project: Pachyderm project of the data.
+        repo: Repo of the data.
+        commit: Commit of the data.
+        pipeline: The train pipeline.
+        job: Its job.
+        experiment: The experiment.
+        trial: The trial that wrote the checkpoint.
+        code: The experiment's code.
+        classes: Class names, in the order of the model's outputs.
+        metric: The metric that the checkpoint was chosen by.
+        net: The hyperparameters that the net's shape depends on.
+        resumed_from: Version that training resumed from; empty after training from scratch.
+    """
+
+    project: str
+    repo: str
+    commit: str
+    pipeline: str
+    job: str
+    experiment: int
+    trial: int
+    code: CodeReference
+    classes: list[str]
+    metric: MetricValue | None
+    net: dict[str, Any]
+    resumed_from: str
 
 
 def find_model(client: Determined, name: str) -> Model | None:
@@ -55,7 +102,7 @@ def version_for_commit(client: Determined, model: str | Model, commit_id: str) -
 
 @api_errors()
 def register(
-    model: Model, checkpoint: Checkpoint, *, name: str, notes: str, metadata: dict[str, Any], comment: str = ""
+    model: Model, checkpoint: Checkpoint, *, name: str, notes: str, metadata: VersionMetadata, comment: str = ""
 ) -> ModelVersion:
     """Register a checkpoint under a name, with metadata. A version with that name and checkpoint is only completed."""
     from determined.common.api import bindings
@@ -70,7 +117,7 @@ def register(
     )
     if version is None:
         version = model.register_version(checkpoint.uuid)
-    body = bindings.v1PatchModelVersion(name=name, notes=notes, metadata=metadata, comment=comment)
+    body = bindings.v1PatchModelVersion(name=name, notes=notes, metadata=dict(metadata), comment=comment)
     bindings.patch_PatchModelVersion(
         version._session, body=body, modelName=model.name, modelVersionNum=version.model_version
     )

@@ -1,0 +1,54 @@
+"""The checkpoint of a registered model version."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from pdk_nb.platforms import mlde
+from pdk_nb.stages.model_info import ModelInfo
+from pdk_nb.stages.worker import Login
+from pdk_shared.errors import DeploymentError
+
+__all__ = ["fetch"]
+
+
+def fetch(login: Login, info: ModelInfo, target: Path) -> ModelInfo:
+    """Download the checkpoint of the registered version.
+
+    Args:
+        login: How to log in to Determined.
+        info: The model version.
+        target: A folder that does not exist yet.
+
+    Returns:
+        The model version with its checkpoint and its number in the registry.
+
+    Raises:
+        DeploymentError: The registry has no such version.
+        PdkError: The checkpoint cannot be downloaded.
+    """
+    client = mlde.connect(login.master, login.user, login.password)
+    model = mlde.find_model(client, info.name)
+    if model is None:
+        raise DeploymentError(
+            f"The registry has no model '{info.name}'.",
+            where=login.master,
+            fix="The train pipeline's job registers it; look at its log.",
+        )
+    version = (
+        model.get_version(info.number) if info.number else mlde.version_for_commit(client, info.name, info.version)
+    )
+    if version is None or version.checkpoint is None:
+        raise DeploymentError(
+            f"The registry has no version {info.number or info.version} of '{info.name}'.",
+            where=login.master,
+            fix=f"det model list-versions {info.name}",
+        )
+    if version.name and version.name != info.version:
+        raise DeploymentError(
+            f"Version {info.number} of '{info.name}' is called '{version.name}', the commit says '{info.version}'.",
+            fix=f"det model list-versions {info.name}",
+        )
+    mlde.download(version.checkpoint, target)
+    return replace(info, checkpoint=version.checkpoint.uuid, number=info.number or version.model_version or 0)
