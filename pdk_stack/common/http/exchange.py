@@ -113,6 +113,8 @@ class Exchange:
 
     async def discard(self) -> bool:
         """Read the rest of a body that nobody wants and forget it, as far as it is worth it; whether that was all."""
+        if not self._began and self.headers.get("expect", "").lower() == "100-continue":
+            return False  # the client waits to be asked for it
         wanted = self._taken + DISCARDED_BYTES
         try:
             while not self._whole and self._taken < wanted:

@@ -102,6 +102,12 @@ def test_without_a_token_no_body_is_read(served: tuple[Server, Application]) -> 
     assert not app.calls
 
 
+def test_who_is_refused_is_not_asked_for_the_body(served: tuple[Server, Application]) -> None:
+    with connect(served[0]) as raw:
+        raw.sendall(b"POST /x HTTP/1.1\r\nhost: h\r\ncontent-length: 500000\r\nexpect: 100-continue\r\n\r\n")
+        assert raw.recv(100).startswith(b"HTTP/1.1 401")
+
+
 def test_a_refused_body_leaves_the_connection_usable(served: tuple[Server, Application]) -> None:
     with client(served[0], limits=httpx.Limits(max_connections=1)) as http:
         assert http.post("/x", content=b"y" * 100_000, headers={"authorization": "no"}).status_code == 401
