@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from pdk_shared.errors import StackError
 from pdk_stack.pachyderm.api.grpc.access import Gate
 from pdk_stack.pachyderm.api.grpc.admin import VERSION_TEXT
 from pdk_stack.pachyderm.api.grpc.server import build_server
-from pdk_stack.pachyderm.api.s3.server import Gateway
+from pdk_stack.pachyderm.api.s3.server import Gateway, serve_buckets
 from pdk_stack.pachyderm.core.engine import Engine
 from pdk_stack.pachyderm.core.maintenance import Maintenance
 from pdk_stack.pachyderm.core.pps import lifecycle
@@ -76,6 +77,7 @@ class Daemon:
             images=Images.load(config.images),
             sandbox=Sandbox(),
             work=config.state_dir / "work",
+            serve_buckets=partial(serve_buckets, engine),
             worker_environment=config.worker_environment,
             tokens=Tokens(config.root_token),
             namespace=config.namespace,
@@ -88,7 +90,7 @@ class Daemon:
         gate = Gate(self.context.tokens, engine)
         self._server, self.context.grpc_port = build_server(self.context, gate, config.grpc_port)
         accepts = (lambda key: gate.identify(key) is not None) if gate.on else None
-        self._gateway = Gateway(engine, accepts, self.context.host, config.s3_port)
+        self._gateway = Gateway(engine, accepts, config.s3_port)
         self.context.s3_port = self._gateway.port
         self._scheduler = Scheduler(self.context)
         self._ticker = Ticker(engine)

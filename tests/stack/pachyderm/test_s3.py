@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
+import requests
 from botocore import UNSIGNED
 from botocore.client import Config
 from botocore.exceptions import ClientError
 
+from pdk_stack.pachyderm.api.s3.errors import S3Error
+from pdk_stack.pachyderm.api.s3.sigv4 import verify
 from tests.stack.pachyderm.server import Server
 
 TOKEN = "sesame" * 4
 
 
-def connect(server: Server, secret: str) -> object:
+def connect(address: str, secret: str) -> object:
     return boto3.client(
         "s3",
-        endpoint_url=server.s3,
+        endpoint_url=address,
         aws_access_key_id=secret or "any",
         aws_secret_access_key=secret or "any",
         region_name="us-east-1",
-        config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
     )
 
 
@@ -47,7 +54,7 @@ def filled(request: pytest.FixtureRequest, own_server: Callable[..., Server]) ->
 
 def test_list_head_and_ranges(filled: tuple[Server, str]) -> None:
     server, commit = filled
-    s3 = connect(server, server.token)
+    s3 = connect(server.s3, server.token)
     for bucket in ("master.models.pets", f"{commit}.master.models.pets"):
         for method in (s3.list_objects, s3.list_objects_v2):
             everything = [each["Key"] for each in method(Bucket=bucket)["Contents"]]
@@ -120,7 +127,7 @@ def test_wrong_keys_are_refused(own_server: Callable[..., Server]) -> None:
 def test_writing(own_server: Callable[..., Server], token: str, tmp_path: Path) -> None:
     server = own_server(token=token)
     client = server.client()
-    s3 = connect(server, token)
+    s3 = connect(server.s3, token)
     s3.create_bucket(Bucket="master.data")
     with pytest.raises(ClientError, match="BucketAlreadyOwnedByYou"):
         s3.create_bucket(Bucket="master.data")
@@ -151,3 +158,62 @@ def test_writing(own_server: Callable[..., Server], token: str, tmp_path: Path) 
         s3.put_bucket_versioning(Bucket="master.data", VersioningConfiguration={"Status": "Enabled"})
     s3.delete_bucket(Bucket="master.data")
     assert list(client.list_repo()) == []
+
+
+def test_presigned_addresses(own_server: Callable[..., Server]) -> None:
+    server = own_server(token=TOKEN)
+    server.client().create_repo("data")
+    s3 = connect(server.s3, TOKEN)
+    s3.create_bucket(Bucket="master.data")
+    place = {"Bucket": "master.data", "Key": "with space/a~b c"}
+    put = s3.generate_presigned_url("put_object", Params=place)
+    assert requests.put(put, data=b"text", timeout=10).status_code == 200
+    get = s3.generate_presigned_url("get_object", Params=place)
+    assert requests.get(get, timeout=10).content == b"text"
+    other = requests.get(get.replace("a~b", "a~c"), timeout=10)
+    assert (other.status_code, "SignatureDoesNotMatch" in other.text) == (403, True)
+
+
+@pytest.mark.parametrize(
+    ("late", "code"),
+    [(-16, "RequestTimeTooSkewed"), (-14, ""), (0, ""), (59, ""), (61, "RequestTimeTooSkewed")],
+)
+def test_presigned_addresses_end(late: int, code: str) -> None:
+    """15 minutes of skew before their time, and none after the hour that they last."""
+    s3 = connect("http://h", TOKEN)
+    address = urlsplit(s3.generate_presigned_url("get_object", Params={"Bucket": "b", "Key": "k"}, ExpiresIn=3600))
+    now = datetime.now(timezone.utc) + timedelta(minutes=late)
+    found = ""
+    try:
+        verify("GET", address.path, address.query, {"host": "h"}, lambda key: key == TOKEN, now)
+    except S3Error as error:
+        found = error.reason
+    assert found == code
+
+
+def test_bodies_are_checked_while_they_are_read(own_server: Callable[..., Server]) -> None:
+    server = own_server()
+    client = server.client()
+    connect(server.s3, "").create_bucket(Bucket="master.data")
+    address = f"{server.s3}/master.data"
+    content = os.urandom(3 << 20)
+    wrong = requests.put(
+        f"{address}/wrong", data=content, headers={"x-amz-content-sha256": hashlib.sha256(b"").hexdigest()}, timeout=10
+    )
+    assert (wrong.status_code, "XAmzContentSHA256Mismatch" in wrong.text) == (400, True)
+    streamed = {"x-amz-content-sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "content-encoding": "aws-chunked"}
+    chunks = [content[start : start + 1_000_000] for start in range(0, len(content), 1_000_000)]
+    body = b"".join(b"%x;chunk-signature=0\r\n%b\r\n" % (len(each), each) for each in chunks)
+    ended = body + b"0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n"
+    assert requests.put(f"{address}/right", data=ended, headers=streamed, timeout=10).status_code == 200
+    cut = requests.put(f"{address}/cut", data=body[:-5000], headers=streamed, timeout=10)
+    assert (cut.status_code, "IncompleteBody" in cut.text) == (400, True)
+    assert [each.file.path for each in client.list_file(("data", "master"), "/")] == ["/right"]
+    assert client.get_file(("data", "master"), "/right").read() == content
+
+
+def test_who_is_refused_is_not_asked_for_the_body(own_server: Callable[..., Server]) -> None:
+    server = own_server(token=TOKEN)
+    with socket.create_connection(("127.0.0.1", server.ports["s3"]), timeout=10) as raw:
+        raw.sendall(b"PUT /b/k HTTP/1.1\r\nhost: h\r\ncontent-length: 5000000\r\nexpect: 100-continue\r\n\r\n")
+        assert raw.recv(100).startswith(b"HTTP/1.1 403")

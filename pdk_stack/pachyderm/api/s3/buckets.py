@@ -7,39 +7,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from pdk_stack.pachyderm.api.s3.errors import no_such_bucket
 from pdk_stack.pachyderm.core.pfs import repos
 from pdk_stack.pachyderm.core.pfs.lookup import commit_by_pk, find_branch, get_commit
-from pdk_stack.pachyderm.core.pfs.types import BranchKey, Commit, CommitRef, RepoKey
+from pdk_stack.pachyderm.core.pfs.types import BranchKey, Bucket, Commit, CommitRef, RepoKey
 from pdk_stack.pachyderm.errors import NotFound
 from pdk_stack.pachyderm.names import DEFAULT_PROJECT, is_commit_id
 from pdk_stack.pachyderm.store.clock import now_ns
 from pdk_stack.pachyderm.store.tree import Found, Tree
-
-
-@dataclass(frozen=True)
-class Bucket:
-    """A bucket.
-
-    Attributes:
-        name: Its name.
-        branch: The branch that it shows.
-        commit: The commit id that it shows, or empty for the branch's head.
-        writable: Whether objects can be put into it.
-    """
-
-    name: str
-    branch: BranchKey
-    commit: str
-    writable: bool
-
-    @property
-    def target(self) -> CommitRef:
-        """The commit that writing changes."""
-        return CommitRef(self.branch.repo, branch=self.branch.name, id=self.commit)
 
 
 class Buckets(Protocol):

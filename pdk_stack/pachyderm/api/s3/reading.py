@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack
+from collections.abc import Iterator
 from itertools import islice
 
+from starlette.responses import Response
+
+from pdk_stack.common.http.exchange import stream
 from pdk_stack.pachyderm.api.s3.buckets import Buckets, keys, open_bucket
 from pdk_stack.pachyderm.api.s3.errors import S3Error, no_such_key, not_implemented
-from pdk_stack.pachyderm.api.s3.replies import (
-    NAMESPACE,
-    Reply,
+from pdk_stack.pachyderm.api.s3.messages import (
     Request,
     element,
     empty,
     http_time,
     iso_time,
-    status_line,
+    result,
     url_encoded,
-    xml,
 )
 from pdk_stack.pachyderm.core.engine import Engine
 from pdk_stack.pachyderm.core.pfs.trees import tree_of
@@ -26,6 +26,8 @@ from pdk_stack.pachyderm.core.pfs.types import Commit
 from pdk_stack.pachyderm.store.tree import Found, Tree
 
 MAX_KEYS = 1000
+# Up to this size an object is sent at once, above it piece by piece.
+WHOLE_BYTES = 1 << 20
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 # Sub-resources of a bucket that are asked for by name; everything else in the query belongs to a listing.
 _SUBRESOURCES = (
@@ -53,7 +55,7 @@ class Reading:
         self._engine = engine
         self._buckets = buckets
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: Request) -> Response:
         """Answer a request.
 
         Raises:
@@ -67,38 +69,31 @@ class Reading:
             return self._get_object(request)
         return self._bucket(request)
 
-    def _list_buckets(self) -> Reply:
+    def _list_buckets(self) -> Response:
         with self._engine.read() as connection:
             entries = [
                 f"<Bucket>{element('Name', name)}{element('CreationDate', iso_time(created))}</Bucket>"
                 for name, created in self._buckets.names(connection)
             ]
-        return xml(
-            200,
-            f'<ListAllMyBucketsResult xmlns="{NAMESPACE}"><Owner><ID>pachyderm</ID>'
-            "<DisplayName>pachyderm</DisplayName></Owner>"
-            f"<Buckets>{''.join(entries)}</Buckets></ListAllMyBucketsResult>",
-        )
+        owner = "<Owner><ID>pachyderm</ID><DisplayName>pachyderm</DisplayName></Owner>"
+        return result("ListAllMyBucketsResult", f"{owner}<Buckets>{''.join(entries)}</Buckets>")
 
-    def _bucket(self, request: Request) -> Reply:
+    def _bucket(self, request: Request) -> Response:
         with self._engine.read() as connection:
             commit = open_bucket(connection, self._buckets.find(request.bucket))
             if request.method == "HEAD":
                 return empty(200)
             if "location" in request.query:
-                return xml(200, f'<LocationConstraint xmlns="{NAMESPACE}"></LocationConstraint>')
+                return result("LocationConstraint", "")
             if "versioning" in request.query:
-                return xml(
-                    200,
-                    f'<VersioningConfiguration xmlns="{NAMESPACE}"><Status>Enabled</Status></VersioningConfiguration>',
-                )
+                return result("VersioningConfiguration", "<Status>Enabled</Status>")
             for name in _SUBRESOURCES:
                 if name in request.query:
                     raise not_implemented(f"GET bucket {name}")
             tree = Tree(_NoNodes(), None) if commit is None else tree_of(connection, commit)
             return self._list(request, tree, commit)
 
-    def _list(self, request: Request, tree: Tree, commit: Commit | None) -> Reply:
+    def _list(self, request: Request, tree: Tree, commit: Commit | None) -> Response:
         query = request.query
         second = query.get("list-type") == "2"
         prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
@@ -148,39 +143,45 @@ class Reading:
                     f"{element('ETag', _etag(entry))}{element('Size', entry.entry.size)}"
                     "<StorageClass>STANDARD</StorageClass></Contents>"
                 )
-        return xml(200, f'<ListBucketResult xmlns="{NAMESPACE}">{"".join(parts)}</ListBucketResult>')
+        return result("ListBucketResult", "".join(parts))
 
-    def _get_object(self, request: Request) -> Reply:
+    def _get_object(self, request: Request) -> Response:
         for name in ("acl", "tagging", "torrent", "uploadId"):
             if name in request.query:
                 raise not_implemented(f"{request.method} object {name}")
-        with ExitStack() as stack:
-            connection = stack.enter_context(self._engine.read())
+        with self._engine.read() as connection:
             commit = open_bucket(connection, self._buckets.find(request.bucket))
             found = None
             if commit is not None and not request.key.endswith("/"):
                 found = tree_of(connection, commit).find(request.key)
             if commit is None or found is None or found.is_dir:
                 raise no_such_key(request.key)
-            size = found.entry.size
-            headers = [
-                ("ETag", _etag(found)),
-                ("Last-Modified", http_time(commit.finishing or commit.started)),
-                ("Accept-Ranges", "bytes"),
-                ("Content-Type", "application/octet-stream"),
-                ("x-amz-version-id", commit.id),
-            ]
-            if request.headers.get("if-none-match") == _etag(found):
-                return empty(304, headers)
-            start, length, partial = _range(request.headers.get("range", ""), size)
-            if partial:
-                headers.append(("Content-Range", f"bytes {start}-{start + length - 1}/{size}"))
-            headers.append(("Content-Length", str(length)))
-            content = stack.enter_context(self._engine.blobs.reader(connection))
-            body = content.read(found.entry.blobs, start, length) if length else []
-            # The snapshot is held until the last byte is sent.
-            held = stack.pop_all()
-            return Reply(status_line(206 if partial else 200), headers, body, held.close)
+        size = found.entry.size
+        headers = {
+            "ETag": _etag(found),
+            "Last-Modified": http_time(commit.finishing or commit.started),
+            "Accept-Ranges": "bytes",
+            "Content-Type": "application/octet-stream",
+            "x-amz-version-id": commit.id,
+        }
+        if request.header("if-none-match") == _etag(found):
+            return empty(304, headers)
+        start, length, partial = _range(request.header("range"), size)
+        if partial:
+            headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
+        headers["Content-Length"] = str(length)
+        status = 206 if partial else 200
+        if request.method == "HEAD":
+            return empty(status, headers)
+        content = self._content(found.entry.blobs, start, length)
+        return (
+            stream(content, status, headers) if length > WHOLE_BYTES else Response(b"".join(content), status, headers)
+        )
+
+    def _content(self, blobs: tuple[bytes, ...], start: int, length: int) -> Iterator[bytes]:
+        """An object's bytes, under a snapshot of their own that lasts until the last one is sent."""
+        with self._engine.read() as connection, self._engine.blobs.reader(connection) as content:
+            yield from content.read(blobs, start, length)
 
 
 class _NoNodes:

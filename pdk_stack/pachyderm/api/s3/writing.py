@@ -11,16 +11,19 @@ from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+from starlette.responses import Response
+
 from pdk_stack.common.errors import Refusal
-from pdk_stack.pachyderm.api.s3.bodies import CHUNK, read_body
-from pdk_stack.pachyderm.api.s3.buckets import Bucket, Buckets, open_bucket
+from pdk_stack.pachyderm.api.s3.bodies import read_body
+from pdk_stack.pachyderm.api.s3.buckets import Buckets, open_bucket
 from pdk_stack.pachyderm.api.s3.errors import S3Error, no_such_bucket, no_such_key, not_implemented
-from pdk_stack.pachyderm.api.s3.replies import NAMESPACE, Reply, Request, element, empty, iso_time, xml
+from pdk_stack.pachyderm.api.s3.messages import Request, element, empty, iso_time, result
 from pdk_stack.pachyderm.core.engine import Engine
 from pdk_stack.pachyderm.core.pfs import branches, repos
 from pdk_stack.pachyderm.core.pfs.lookup import find_branch, find_repo
 from pdk_stack.pachyderm.core.pfs.trees import tree_of
-from pdk_stack.pachyderm.core.pfs.upload import Upload
+from pdk_stack.pachyderm.core.pfs.types import Bucket
+from pdk_stack.pachyderm.core.pfs.upload import COPY_CHUNK, Upload
 from pdk_stack.pachyderm.store.clock import now_ns
 
 MAX_DOCUMENT = 4 << 20
@@ -41,7 +44,7 @@ class Writing:
         self._buckets = buckets
         self._parts = engine.state_dir / "s3-uploads"
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: Request) -> Response:
         """Answer a request.
 
         Raises:
@@ -69,16 +72,16 @@ class Writing:
             self._delete(bucket, [request.key])
             return empty(204)
         if request.method != "PUT" or "acl" in query or "tagging" in query:
-            raise not_implemented(f"{request.method} object {request.raw_query}".rstrip())
-        if "x-amz-copy-source" in request.headers:
-            return self._copy(request, bucket)
+            raise not_implemented(f"{request.method} object {request.exchange.query}".rstrip())
+        if source := request.header("x-amz-copy-source"):
+            return self._copy(request, bucket, source)
         return self._put(request, bucket)
 
-    def _bucket(self, request: Request, bucket: Bucket) -> Reply:
+    def _bucket(self, request: Request, bucket: Bucket) -> Response:
         if request.method == "POST" and "delete" in request.query:
             return self._delete_many(request, bucket)
         if bucket.commit or request.query or request.method not in ("PUT", "DELETE"):
-            raise not_implemented(f"{request.method} bucket {request.raw_query}".rstrip())
+            raise not_implemented(f"{request.method} bucket {request.exchange.query}".rstrip())
         key = bucket.branch
         with self._engine.change() as change:
             connection = change.connection
@@ -89,7 +92,7 @@ class Writing:
                 if find_repo(connection, key.repo) is None:
                     repos.create_repo(connection, key.repo, "", False)
                 branches.create_branch(change, key)
-                return empty(200, [("Location", f"/{bucket.name}")])
+                return empty(200, {"Location": f"/{bucket.name}"})
             if existing is None:
                 raise no_such_bucket(bucket.name)
             branches.delete_branch(connection, key, force=False)
@@ -120,23 +123,18 @@ class Writing:
                 ) from error
             raise
 
-    def _put(self, request: Request, bucket: Bucket) -> Reply:
-        return empty(200, [("ETag", self._write(bucket, request.key, read_body(request)))])
+    def _put(self, request: Request, bucket: Bucket) -> Response:
+        return empty(200, {"ETag": self._write(bucket, request.key, read_body(request))})
 
-    def _copy(self, request: Request, bucket: Bucket) -> Reply:
-        source = unquote(request.headers["x-amz-copy-source"]).lstrip("/").split("?", 1)[0]
-        name, _, key = source.partition("/")
+    def _copy(self, request: Request, bucket: Bucket, source: str) -> Response:
+        name, _, key = unquote(source).lstrip("/").split("?", 1)[0].partition("/")
         with self._engine.read() as connection, self._engine.blobs.reader(connection) as content:
             commit = open_bucket(connection, self._buckets.find(name))
             found = tree_of(connection, commit).find(key) if commit else None
             if found is None or found.is_dir:
                 raise no_such_key(key)
             etag = self._write(bucket, request.key, content.read(found.entry.blobs))
-        return xml(
-            200,
-            f'<CopyObjectResult xmlns="{NAMESPACE}">{element("ETag", etag)}'
-            f"{element('LastModified', iso_time(now_ns()))}</CopyObjectResult>",
-        )
+        return result("CopyObjectResult", element("ETag", etag) + element("LastModified", iso_time(now_ns())))
 
     def _delete(self, bucket: Bucket, keys: list[str]) -> None:
         with self._engine.upload() as upload:
@@ -144,11 +142,11 @@ class Writing:
                 upload.delete("/" + key)
             self._commit(bucket, upload)
 
-    def _delete_many(self, request: Request, bucket: Bucket) -> Reply:
+    def _delete_many(self, request: Request, bucket: Bucket) -> Response:
         keys = [node.text or "" for node in self._document(request).iter() if _local(node.tag) == "Key"]
         self._delete(bucket, keys)
         done = "".join(f"<Deleted>{element('Key', key)}</Deleted>" for key in keys)
-        return xml(200, f'<DeleteResult xmlns="{NAMESPACE}">{done}</DeleteResult>')
+        return result("DeleteResult", done)
 
     def _document(self, request: Request) -> ElementTree.Element:
         data = b""
@@ -170,16 +168,12 @@ class Writing:
             raise S3Error(404, "NoSuchUpload", f"There is no upload {upload_id}.")
         return folder
 
-    def _begin_parts(self, request: Request) -> Reply:
+    def _begin_parts(self, request: Request) -> Response:
         upload_id = secrets.token_hex(16)
         (self._parts / upload_id).mkdir(parents=True)
-        return xml(
-            200,
-            f'<InitiateMultipartUploadResult xmlns="{NAMESPACE}">{element("Bucket", request.bucket)}'
-            f"{element('Key', request.key)}{element('UploadId', upload_id)}</InitiateMultipartUploadResult>",
-        )
+        return result("InitiateMultipartUploadResult", _place(request) + element("UploadId", upload_id))
 
-    def _put_part(self, request: Request) -> Reply:
+    def _put_part(self, request: Request) -> Response:
         folder = self._folder(request)
         number = request.query.get("partNumber", "")
         if not number.isdigit() or not 1 <= int(number) <= MAX_PART_NUMBER:
@@ -195,9 +189,9 @@ class Writing:
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
-        return empty(200, [("ETag", f'"{digest.hexdigest()}"')])
+        return empty(200, {"ETag": f'"{digest.hexdigest()}"'})
 
-    def _end_parts(self, request: Request, bucket: Bucket) -> Reply:
+    def _end_parts(self, request: Request, bucket: Bucket) -> Response:
         folder = self._folder(request)
         numbers = [int(node.text or 0) for node in self._document(request).iter() if _local(node.tag) == "PartNumber"]
         parts = [folder / f"{number:05d}" for number in numbers]
@@ -205,17 +199,17 @@ class Writing:
             raise S3Error(400, "InvalidPart", "A part is missing, or the parts are not in order.")
         etag = self._write(bucket, request.key, _concatenated(parts))
         shutil.rmtree(folder, ignore_errors=True)
-        return xml(
-            200,
-            f'<CompleteMultipartUploadResult xmlns="{NAMESPACE}">{element("Bucket", request.bucket)}'
-            f"{element('Key', request.key)}{element('ETag', etag)}</CompleteMultipartUploadResult>",
-        )
+        return result("CompleteMultipartUploadResult", _place(request) + element("ETag", etag))
+
+
+def _place(request: Request) -> str:
+    return element("Bucket", request.bucket) + element("Key", request.key)
 
 
 def _concatenated(parts: list[Path]) -> Iterable[bytes]:
     for part in parts:
         with part.open("rb") as handle:
-            while chunk := handle.read(CHUNK):
+            while chunk := handle.read(COPY_CHUNK):
                 yield chunk
 
 

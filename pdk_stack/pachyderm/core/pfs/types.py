@@ -61,6 +61,28 @@ class CommitRef:
 
 
 @dataclass(frozen=True)
+class Bucket:
+    """A bucket of the S3 gateway.
+
+    Attributes:
+        name: Its name.
+        branch: The branch that it shows.
+        commit: The commit id that it shows, or empty for the branch's head.
+        writable: Whether objects can be put into it.
+    """
+
+    name: str
+    branch: BranchKey
+    commit: str
+    writable: bool
+
+    @property
+    def target(self) -> CommitRef:
+        """The commit that writing changes."""
+        return CommitRef(self.branch.repo, branch=self.branch.name, id=self.commit)
+
+
+@dataclass(frozen=True)
 class Repo:
     """A repo."""
 

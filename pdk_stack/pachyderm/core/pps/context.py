@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
+from pdk_stack.common.service import LOOPBACK
 from pdk_stack.pachyderm.core.engine import Engine
+from pdk_stack.pachyderm.core.pfs.types import Bucket
 from pdk_stack.pachyderm.core.pps.images import Images
 from pdk_stack.pachyderm.core.pps.logs import LogStore
 from pdk_stack.pachyderm.core.pps.running import Running
 from pdk_stack.pachyderm.core.pps.sandbox import Sandbox
 from pdk_stack.pachyderm.core.pps.secrets import Secrets
 from pdk_stack.pachyderm.core.tokens import Tokens
+
+#: Serves buckets, by name, to those whose token is accepted; within the block its value is the gateway's address.
+ServeBuckets: TypeAlias = Callable[[Mapping[str, Bucket], Callable[[str], bool] | None], AbstractContextManager[str]]
 
 
 @dataclass
@@ -26,6 +33,7 @@ class Context:
         images: What can be run.
         sandbox: How ``/pfs`` is made.
         work: The folder of running datums.
+        serve_buckets: Opens a job's own S3 gateway.
         worker_environment: Variables for every worker.
         host: Where this daemon listens.
         grpc_port: Its gRPC port; known once it listens.
@@ -41,8 +49,9 @@ class Context:
     images: Images
     sandbox: Sandbox
     work: Path
+    serve_buckets: ServeBuckets
     worker_environment: Mapping[str, str] = field(default_factory=dict)
-    host: str = "127.0.0.1"
+    host: str = LOOPBACK
     grpc_port: int = 0
     s3_port: int = 0
     tokens: Tokens = field(default_factory=lambda: Tokens(""))

@@ -10,10 +10,9 @@ from contextlib import contextmanager
 
 from python_pachyderm.proto.v2.pps import pps_pb2
 
-from pdk_stack.pachyderm.api.s3.buckets import Bucket, FixedBuckets
-from pdk_stack.pachyderm.api.s3.server import Gateway
 from pdk_stack.pachyderm.core.pfs.commits import stage
 from pdk_stack.pachyderm.core.pfs.lookup import commit_by_pk
+from pdk_stack.pachyderm.core.pfs.types import Bucket
 from pdk_stack.pachyderm.core.pps.context import Context
 from pdk_stack.pachyderm.core.pps.inputs import branch_of, leaves
 from pdk_stack.pachyderm.core.pps.jobs import Job
@@ -49,9 +48,5 @@ def job_gateway(context: Context, pipeline: Pipeline, job: Job) -> Iterator[str]
             stage(change, output, [Delete("/", None)])
     tokens = context.tokens
     accepts = (lambda key: tokens.pipeline(key) == pipeline.pk) if tokens.on else None
-    gateway = Gateway(context.engine, accepts, context.host, 0, FixedBuckets(buckets))
-    gateway.start()
-    try:
-        yield f"http://{context.host}:{gateway.port}"
-    finally:
-        gateway.stop()
+    with context.serve_buckets(buckets, accepts) as address:
+        yield address
