@@ -1,7 +1,7 @@
 """``pdk-config`` and what goes with it, filled from what is on the cluster.
 
-What people have written there stays; what the cluster tells is put where nothing stands; what nobody tells is marked.
-Secrets go from where they are to where they are needed, and into no text.
+Existing values stay. Empty keys get the values that are found on the cluster. Required values that are not found are
+marked ``FILL IN``. Secrets are copied on the cluster and never printed.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Address:
 
 @dataclass
 class Found:
-    """What the cluster tells about itself.
+    """What the cluster's own objects say about it.
 
     Attributes:
         values: Values for ``pdk-config`` by key.
@@ -214,7 +214,7 @@ def _load_balancer(thing: Any) -> Iterator[str]:
 
 
 def discover(client: Any, models_namespace: str = "models") -> Found:
-    """Everything that the cluster tells about the keys of ``pdk-config``.
+    """All values of ``pdk-config`` that the cluster's own objects give.
 
     Args:
         client: API client of ``kubernetes``.

@@ -13,7 +13,7 @@ from pdk_nb.settings import KEYS, MINIO_SECRET_KEYS, SECRET_KEYS, Settings
 
 WORKER_ACCOUNT = "pachyderm-worker"
 RBAC_GROUP = "rbac.authorization.k8s.io"
-# What the deploy stage does, and no more: apply a service, wait for it, and tell why it does not come up.
+# What the deploy stage does, and no more: apply a service, wait for it, and explain why it does not become ready.
 WORKER_RULES: tuple[dict[str, list[str]], ...] = (
     {
         "apiGroups": ["serving.kserve.io"],

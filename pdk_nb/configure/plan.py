@@ -34,7 +34,7 @@ class Value:
     """One value and where it comes from.
 
     Attributes:
-        text: The value; empty when nobody tells it.
+        text: The value; empty when unknown.
         source: For people.
     """
 
@@ -71,13 +71,13 @@ class Plan:
 
     @property
     def lacks_minio_keys(self) -> bool:
-        """Whether models are in MinIO and nobody tells its keys."""
+        """Whether models are in MinIO and its keys are unknown."""
         known = self.settings
         return known.models_in_minio and not (known.minio_access_key and known.minio_secret_key)
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Required values that nobody tells."""
+        """Required keys without a value."""
         return self.settings.missing
 
     def objects(self) -> list[Object]:
@@ -85,7 +85,7 @@ class Plan:
         known = self.settings
         data = {key: value.text or NONE for key, value in self.values.items() if value.text or not _required(key)}
         secret = {key: value.text for key, value in self.secret.items()}
-        # A password that nobody knows here is left as it is on the cluster.
+        # An unknown password is left as it is on the cluster.
         if not secret["det_password"]:
             del secret["det_password"]
         pipelines = manifests.pipeline_secret(secret, known.mldm_pipeline_secret, known.mldm_namespace)
@@ -186,7 +186,7 @@ def make_plan(
         namespace: Namespace of ``pdk-config``.
         models_namespace: Namespace of the InferenceServices; that of ``pdk-config``, or ``models``, when empty.
         chosen: Values that win over everything.
-        overwrite: Whether what the cluster tells wins over what stands in ``pdk-config``.
+        overwrite: Whether what is found on the cluster replaces what is in ``pdk-config``.
         det_user: Determined user for pipelines; that of the secret, or ``admin``, when empty.
         det_password: Their password; that of the secret when empty.
         pac_token: Pachyderm token; that of the secret when empty.
@@ -206,9 +206,9 @@ def make_plan(
     if models_namespace:
         wanted.setdefault("kserve_model_namespace", models_namespace)
     try:
-        standing = _config(core, namespace)
+        existing = _config(core, namespace)
         found = discovery.discover(client)
-        values = {key.name: _decide(key, wanted, standing, found, overwrite) for key in KEYS}
+        values = {key.name: _decide(key, wanted, existing, found, overwrite) for key in KEYS}
         _guess_bucket(values, found)
         plan = Plan(namespace, values)
         known = plan.settings
@@ -218,7 +218,7 @@ def make_plan(
             "det_password": (det_password, "--det-password-file"),
             "pac_token": (pac_token, "--pac-token-file"),
         }
-        plan.secret = _secret_values(known, old, given, {} if overwrite else _derived_before(standing))
+        plan.secret = _secret_values(known, old, given, {} if overwrite else _derived_before(existing))
         if known.models_in_minio:
             keys = (minio_access_key, minio_secret_key)
             plan.secret |= _minio_values(old, keys, _secret(core, known.mldm_namespace, discovery.STORAGE_SECRET))
@@ -232,16 +232,16 @@ def make_plan(
 
 
 def _decide(
-    key: Any, wanted: Mapping[str, str], standing: Mapping[str, str], found: discovery.Found, overwrite: bool
+    key: Any, wanted: Mapping[str, str], existing: Mapping[str, str], found: discovery.Found, overwrite: bool
 ) -> Value:
-    stands = next((text for name in (key.name, *key.aliases) if (text := clean(standing.get(name)))), "")
-    told = found.values.get(key.name, "")
+    current = next((text for name in (key.name, *key.aliases) if (text := clean(existing.get(name)))), "")
+    discovered = found.values.get(key.name, "")
     if key.name in wanted:
         return Value(clean(wanted[key.name]), "--set")
-    if stands and not (overwrite and told):
-        return Value(stands, "as it was")
-    if told:
-        return Value(told, found.sources[key.name])
+    if current and not (overwrite and discovered):
+        return Value(current, "as it was")
+    if discovered:
+        return Value(discovered, found.sources[key.name])
     return Value(key.default, "default") if key.default else Value("", found.missing.get(key.name, ""))
 
 
@@ -252,10 +252,10 @@ def _guess_bucket(values: dict[str, Value], found: discovery.Found) -> None:
         values["kserve_model_bucket_name"] = Value(f"{name}-repo-models", "GUESSED from the other bucket's name")
 
 
-def _derived_before(standing: Mapping[str, str]) -> dict[str, str]:
+def _derived_before(existing: Mapping[str, str]) -> dict[str, str]:
     """What followed from ``pdk-config`` as it stands: a secret that says something else was written by a person."""
     try:
-        return manifests.secret_values(from_maps(standing)) if standing else {}
+        return manifests.secret_values(from_maps(existing)) if existing else {}
     except SettingsError:
         return {}
 
@@ -285,11 +285,11 @@ def _secret_values(
 
 def _minio_values(old: Mapping[str, str], given: tuple[str, str], storage: Mapping[str, str]) -> dict[str, Value]:
     """MinIO's keys; both from one place, because keys of two places do not belong together."""
-    standing = (old.get("minio_access_key", ""), old.get("minio_secret_key", ""))
+    existing = (old.get("minio_access_key", ""), old.get("minio_secret_key", ""))
     pachyderms = (storage.get("MINIO_ID", ""), storage.get("MINIO_SECRET", ""))
     for keys, source in (
         (given, "--minio-access-key-file"),
-        (standing, "as it was"),
+        (existing, "as it was"),
         (pachyderms, f"Secret {discovery.STORAGE_SECRET}"),
     ):
         if all(keys):

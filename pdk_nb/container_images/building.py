@@ -38,9 +38,9 @@ class Built:
     size: int
 
 
-def _git(checkout: Path, *words: str) -> str:
+def _git(checkout: Path, *arguments: str) -> str:
     try:
-        done = subprocess.run(["git", *words], cwd=checkout, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(["git", *arguments], cwd=checkout, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
@@ -55,7 +55,7 @@ def revision_of(checkout: Path) -> str:
 
 
 def unique_tag(revision: str, now: float | None = None) -> str:
-    """A tag that no build has had: nodes keep an image by its tag, and would go on running the old one.
+    """A tag that no build has had: nodes cache an image by its tag, and would keep running the old one.
 
     Args:
         revision: As :func:`revision_of` gives it.

@@ -1,4 +1,4 @@
-"""Container tools: what docker, podman and buildah are told, which differs little."""
+"""Container tools: the command lines of docker, podman and buildah, which differ little."""
 
 from __future__ import annotations
 
@@ -93,28 +93,28 @@ class Engine:
             The digest under which the registry has it, ``sha256:...``.
 
         Raises:
-            ImageError: The push failed, or its digest is not told.
+            ImageError: The push failed, or the tool reports no digest.
         """
         what = f"{image} cannot be pushed"
         fix = f"{self.name} login {image.split('/')[0]}, and check that the repository exists and may be written."
         if self.name == "docker":
-            said = self._run([self.program, "push", *flags, image], what, progress, fix)
+            report = self._run([self.program, "push", *flags, image], what, progress, fix)
         else:
             with tempfile.NamedTemporaryFile(mode="r", prefix="pdk-digest-") as target:
                 self._run([self.program, "push", *flags, "--digestfile", target.name, image], what, progress, fix)
-                said = target.read()
-        found = DIGEST.findall(said)
+                report = target.read()
+        found = list(DIGEST.finditer(report))
         if not found:
-            raise ImageError("The image was pushed, but its digest was not told.", where=image)
-        return found[-1]
+            raise ImageError(f"The image was pushed, but {self.name} reports no digest.", where=image)
+        return found[-1].group()
 
     def size(self, image: str) -> int:
         """Bytes of an image on this machine; 0 when the tool does not say."""
         form = "{{.Size}}"
-        words = (
+        arguments = (
             ["images", "--format", form, image] if self.name == "buildah" else ["image", "inspect", "-f", form, image]
         )
-        done = subprocess.run([self.program, *words], capture_output=True, text=True)
+        done = subprocess.run([self.program, *arguments], capture_output=True, text=True)
         return _bytes(done.stdout.strip().splitlines()[0]) if done.returncode == 0 and done.stdout.strip() else 0
 
     def _run(self, command: Sequence[str], what: str, progress: Progress, fix: str = "") -> str:
@@ -136,7 +136,7 @@ class Engine:
 
 def _last(text: str) -> str:
     lines = text.strip().splitlines()
-    return lines[-1] if lines else "no word of why"
+    return lines[-1] if lines else "it gives no reason"
 
 
 def _bytes(text: str) -> int:
@@ -176,7 +176,7 @@ def find_engine(wanted: str = "") -> Engine:
         ImageError: None is there, or those that are there do not answer.
     """
     if wanted and wanted not in ENGINES:
-        raise UsageError(f"'{wanted}' is no container tool that the lab knows.", fix=f"Use {', '.join(ENGINES)}.")
+        raise UsageError(f"'{wanted}' is not a container tool that the lab knows.", fix=f"Use {', '.join(ENGINES)}.")
     silent = []
     for name in [wanted] if wanted else ENGINES:
         program = shutil.which(name)

@@ -1,7 +1,7 @@
-"""The doctor: looks at everything that the lab needs on a cluster and says what is wrong, why, and what mends it.
+"""The doctor: checks everything that the lab needs on a cluster and says what is wrong, why, and how to fix it.
 
-One module for each group of findings. Nothing is changed on the cluster, but for a probe object in the bucket of models
-that is deleted again. What cannot be judged from here is ``unknown``, never ``ok``.
+One module for each group of findings. Nothing on the cluster changes, except for a probe object in the bucket of models
+that is deleted again. What cannot be checked from here is ``unknown``, never ``ok``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def examine(context: Context, only: Iterable[str] = (), progress: Callable[[str]
     Args:
         context: The cluster.
         only: Groups to look at; all when empty.
-        progress: Told each group's name before it is looked at.
+        progress: Called with each group's name before its checks.
 
     Raises:
         UsageError: There is no such group.
@@ -67,17 +67,17 @@ def examine(context: Context, only: Iterable[str] = (), progress: Callable[[str]
 
 
 def _group(name: str, context: Context) -> list[Finding]:
-    """One group's findings; what stops it half-way becomes a finding, too."""
+    """One group's findings; an error that ends it early becomes a finding, too."""
     found: list[Finding] = []
     try:
         for finding in GROUPS[name](context):
             found.append(finding)
     except PdkError as error:
-        # The group that owns the cause has told it; here it only means that nothing can be seen.
+        # The group that owns the cause reports it; this group could not check anything.
         found.append(
-            Finding(f"{name}.all", "unknown", f"It cannot be judged: {error.what}", error.where, fix=error.fix)
+            Finding(f"{name}.all", "unknown", f"It cannot be checked: {error.what}", error.where, fix=error.fix)
         )
-    except Exception as error:  # a doctor that falls over helps nobody
+    except Exception as error:  # one broken check must not hide the other findings
         what = f"The examination stopped: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         found.append(
             Finding(f"{name}.all", "unknown", what, fix="Please report this with the version of the platform.")

@@ -98,4 +98,4 @@ def _http(url: str) -> str:
     try:
         return str(requests.get(url, timeout=TIMEOUT_S).headers.get("Date") or "")
     except requests.RequestException as error:
-        raise ServiceUnreachable(f"nobody answers ({type(error).__name__})", where=url) from error
+        raise ServiceUnreachable(f"no connection ({type(error).__name__})", where=url) from error

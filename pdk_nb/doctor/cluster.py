@@ -92,8 +92,8 @@ def _secret(context: Context) -> Findings:
     absent = [key for key in wanted if key not in data]
     empty = [key for key in (*NEEDED_VALUES, *minio) if key in data and not getattr(known, key)]
     if absent or empty:
-        words = [f"no key {', '.join(absent)}"] if absent else []
-        words += [f"no value for {', '.join(empty)}"] if empty else []
+        parts = [f"no key {', '.join(absent)}"] if absent else []
+        parts += [f"no value for {', '.join(empty)}"] if empty else []
         pairs = ", ".join(f'"{key}": "..."' for key in (*absent, *empty))
         fix = (
             f"kubectl -n {known.mldm_namespace} patch secret {known.mldm_pipeline_secret} --type merge "
@@ -102,14 +102,14 @@ def _secret(context: Context) -> Findings:
         if {*absent, *empty} <= {*MINIO_SECRET_KEYS}:
             # The predictors' account gets them in the same step.
             fix = f"{context.set_values()}{MINIO_FLAGS}"
-        yield Finding("cluster.secret", "broken", f"It has {' and '.join(words)}.", place, why, fix)
+        yield Finding("cluster.secret", "broken", f"It has {' and '.join(parts)}.", place, why, fix)
         return
     yield Finding("cluster.secret", "ok", f"All {len(wanted)} keys that the pipelines map are there.", place)
     if known.kserve_namespace != known.kserve_model_namespace:
         what = (
             f"Pipelines deploy into {known.kserve_namespace}, the notebooks look into {known.kserve_model_namespace}."
         )
-        why = "A service that nobody looks for seems not to be there."
+        why = "The notebooks do not see a service in another namespace."
         fix = (
             f"kubectl -n {known.mldm_namespace} patch secret {known.mldm_pipeline_secret} --type merge "
             f'-p \'{{"stringData": {{"kserve_namespace": "{known.kserve_model_namespace}"}}}}\''

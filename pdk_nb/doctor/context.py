@@ -95,7 +95,7 @@ class Context:
 
         known = self.settings
         known.require("mldm_host", "mldm_port")
-        # A name that nobody knows and a port that nobody listens at are found at once.
+        # A name that does not resolve and a closed port show at once.
         self.reach(known.mldm_host, known.mldm_port)
         return mldm.connect(known)
 
@@ -117,21 +117,21 @@ class Context:
         """Open a connection and close it.
 
         Raises:
-            ServiceUnreachable: Nobody answers there.
+            ServiceUnreachable: Nothing listens there.
         """
         try:
             with contextlib.closing(socket.create_connection((host, port), timeout=TIMEOUT_S)):
                 return
         except OSError as error:
             reason = (
-                "nobody knows this name"
+                "the name does not resolve"
                 if isinstance(error, socket.gaierror)
                 else (error.strerror or str(error)).lower()
             )
-            raise ServiceUnreachable(f"Nobody answers: {reason}.", where=f"{host}:{port}") from error
+            raise ServiceUnreachable(f"No connection: {reason}.", where=f"{host}:{port}") from error
 
     def set_values(self, **values: object) -> str:
         """The command that puts values into ``pdk-config``."""
-        words = " ".join(f"--set {key}={value}" for key, value in values.items())
+        flags = " ".join(f"--set {key}={value}" for key, value in values.items())
         place = "" if self.namespace == "default" else f" --namespace {self.namespace}"
-        return f"pdk-nb config init --apply{place} {words}"
+        return f"pdk-nb config init --apply{place} {flags}"

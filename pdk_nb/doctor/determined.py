@@ -56,7 +56,7 @@ def master_info(context: Context, address: str) -> dict[str, Any]:
         address: URL, or ``host:port``.
 
     Raises:
-        ServiceUnreachable: Nobody answers, or somebody else does.
+        ServiceUnreachable: The master does not answer, or something else does.
     """
     import requests
 

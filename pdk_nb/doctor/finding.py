@@ -1,4 +1,4 @@
-"""What the doctor says: one finding for each thing that it looks at."""
+"""What the doctor reports: one finding for each check."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STATES: tuple[State, ...] = ("broken", "unknown", "warning", "ok")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
         id: ``<group>.<name>``.
@@ -26,7 +26,7 @@ class Finding:
         what: What was seen, one sentence.
         where: Address or object.
         why: Why it matters; empty when it is ok.
-        fix: The command that mends it, or that tells more when nobody can judge it from here.
+        fix: The command that fixes it, or that shows more when it cannot be checked from here.
     """
 
     id: str
@@ -84,7 +84,7 @@ class Report(Sequence[Finding]):
         lines = []
         for each in self.findings:
             lines.append(f"{each.state:<8} {each.id:<20} {each.what}" + (f" ({each.where})" if each.where else ""))
-            lines += [f"{'':<29} {word}: {text}" for word, text in (("why", each.why), ("fix", each.fix)) if text]
+            lines += [f"{'':<29} {label}: {text}" for label, text in (("why", each.why), ("fix", each.fix)) if text]
         return "\n".join([*lines, self.summary()])
 
     __repr__ = __str__

@@ -13,7 +13,7 @@ from pdk_nb.doctor.registry import PLATFORM, CannotAsk, Image, Registry
 from pdk_nb.platforms import mldm
 from pdk_shared.errors import PdkError
 
-# The registry of the example's own description: nobody's (RFC 2606).
+# The registry of the example's own description, a reserved name (RFC 2606).
 PLACEHOLDER = "registry.example.com"
 WAITING = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName")
 WHY = "A pipeline whose image cannot be pulled never starts, and Pachyderm says little about it."
@@ -25,7 +25,7 @@ def examine(context: Context) -> Findings:
     registries: dict[str, Registry | str] = {}
     for host in dict.fromkeys(Image.parse(name).registry for _, _, name in images):
         if host == PLACEHOLDER:
-            registries[host] = "nobody has this registry"
+            registries[host] = "this registry does not exist"
             what = "pdk-config names no registry; the example's placeholder would be asked for the images."
             fix = f"{context.set_values(registry_uri='.../team')}; pdk-nb images build && pdk-nb images push"
             yield Finding("images.registry", "broken", what, host, WHY, fix)
@@ -88,7 +88,7 @@ def _judge(context: Context, id: str, pipeline: str, name: str, registry: Regist
         return Finding(
             id, "ok" if state == "ok" else "broken", what, name, "" if state == "ok" else WHY, fix * (state != "ok")
         )
-    what = f"Nobody has pulled it yet, and the registry does not tell: {reason}."
+    what = f"No pod has pulled it yet, and the registry cannot be asked: {reason}."
     ask = f"kubectl run probe --rm -i --restart=Never --image={name} -- true"
     return Finding(id, "unknown", what, name, WHY, ask)
 
@@ -122,7 +122,7 @@ def _stuck_pods(context: Context, pipeline: str) -> str:
 
 
 def _experience(context: Context, pipeline: str) -> tuple[str, str]:
-    """What Pachyderm has seen of the pipeline: ``ok`` or ``broken`` with a sentence; empty when nothing tells."""
+    """What Pachyderm has seen of the pipeline: ``ok`` or ``broken`` with a sentence; empty when unknown."""
     try:
         client, project = context.pachyderm, context.names.project
         state, reason = mldm.pipelines(client, project).get(pipeline, ("", ""))

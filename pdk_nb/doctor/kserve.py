@@ -32,7 +32,7 @@ class Trap:
 
 
 TRAPS = (
-    # kserve/kserve issue 3200; mended by pull request 4112 in 0.15.
+    # kserve/kserve issue 3200; fixed by pull request 4112 in 0.15.
     Trap(
         (0, 12, 0),
         (0, 14, 1),
@@ -76,7 +76,7 @@ def _definition(context: Context) -> Any:
 
 
 def _served(context: Context, reason: str) -> Any:
-    """Where definitions cannot be read, asking for the services themselves tells as much."""
+    """Where definitions cannot be read, listing the services themselves shows as much."""
     import kubernetes
 
     namespace = context.settings.kserve_model_namespace
@@ -168,5 +168,5 @@ def _ingress(context: Context) -> Findings:
             fix = context.set_values(kserve_ingress_host=found.host, kserve_ingress_port=found.port)
         yield Finding("kserve.ingress", "broken", what, known.ingress, why, fix)
         return
-    what = f"The ingress answers ({answer.status_code} for a host that nobody has)."
+    what = f"The ingress answers ({answer.status_code} for an unknown host)."
     yield Finding("kserve.ingress", "ok", what, known.ingress)

@@ -90,7 +90,7 @@ class Registry:
             How it answers, for people.
 
         Raises:
-            CannotAsk: Nobody answers, or it is none.
+            CannotAsk: It does not answer, or is not a registry.
         """
         answer = self._get("/v2/", "")
         if answer.status_code in (200, 401):
@@ -104,7 +104,7 @@ class Registry:
             What the registry says; None when it has no such image.
 
         Raises:
-            CannotAsk: Nobody answers, or not without a log-in that this machine does not have.
+            CannotAsk: It does not answer, or not without a log-in that this machine does not have.
         """
         path = f"/v2/{image.repository}/manifests/{image.reference}"
         answer = self._get(path, ", ".join((*INDEXES, *MANIFESTS)))
@@ -139,7 +139,7 @@ class Registry:
             raise CannotAsk(f"{self.host} does not answer: {_reason(error)}") from error
 
     def _log_in(self, challenge: str) -> None:
-        """Answer a challenge with what ``docker login`` left, or as nobody."""
+        """Answer a challenge with what ``docker login`` left, or anonymously."""
         kind, _, rest = challenge.partition(" ")
         if kind.lower() == "basic":
             if self._login:
@@ -181,5 +181,5 @@ def _stored_login(host: str) -> tuple[str, str] | None:
 def _reason(error: Exception) -> str:
     text = str(error)
     if "resolve" in text or "Name or service" in text:
-        return "nobody knows this name"
+        return "the name does not resolve"
     return "it took too long" if isinstance(error, requests.Timeout) else type(error).__name__

@@ -154,7 +154,7 @@ def _account(context: Context, endpoint: str) -> Findings:
     elif leads_to != wanted:
         what = f"The secret leads to {leads_to or 'nothing'}; models are at {wanted}."
     elif not all((secret.data or {}).get(key) for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")):
-        what = "The secret's keys are empty; S3 clients sign with them and refuse to go on."
+        what = "The secret's keys are empty; S3 clients sign with them and refuse empty ones."
     else:
         yield Finding("storage.account", "ok", f"Account {PREDICTOR_ACCOUNT} leads to {wanted}.", place)
         return

@@ -17,7 +17,7 @@ from pdk_nb.platforms import mldm
 from pdk_shared.errors import PdkError
 
 MIN_PACHYDERM, MIN_KUBERNETES = (2, 5), (1, 19)
-WHY = "A client that is too far from its server fails in the middle, with words that do not say so."
+WHY = "A client that does not match its server fails midway, with a misleading error."
 
 
 def numbers(text: str) -> tuple[int, ...]:
@@ -93,7 +93,7 @@ def _images(context: Context) -> Findings:
         return
     for stage, pipeline in (("train", names.train_pipeline), ("deploy", names.deploy_pipeline)):
         tag = present.get(pipeline, "").partition("@")[0].rpartition("/")[2].partition(":")[2]
-        # Only tags that are a version tell; a digest or a date does not.
+        # Only a tag that is a version can be compared; a digest or a date cannot.
         if re.fullmatch(r"\d+\.\d+\.\d+", tag) and tag != __version__:
             what = f"{pipeline} runs version {tag} of the lab, this is {__version__}."
             why = "Nodes keep images by tag: a rebuilt image needs a new tag to be pulled."

@@ -28,7 +28,7 @@ from typing import Any
 
 from pdk_shared.errors import DeploymentError, UsageError
 
-__all__ = ["MODEL_FILE", "ArchiveInfo", "Entry", "build", "check_model_name", "describe"]
+__all__ = ["MODEL_FILE", "ArchiveInfo", "ArchiveEntry", "build", "check_model_name", "describe"]
 
 # The archiver's own rule (model_packaging_utils.validate_inputs of torch-model-archiver 0.12).
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -42,7 +42,7 @@ ARCHIVER_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True)
-class Entry:
+class ArchiveEntry:
     """One file of an archive.
 
     Attributes:
@@ -78,7 +78,7 @@ class ArchiveInfo:
     classes: tuple[str, ...]
     image_size: int
     sha256: str
-    entries: tuple[Entry, ...]
+    entries: tuple[ArchiveEntry, ...]
 
     def rows(self) -> list[dict[str, object]]:
         """The files as rows of a table."""
@@ -186,9 +186,9 @@ def _collect(staging: Path, name: str, version: str, handler: str) -> Path:
         raise DeploymentError(f"torch-model-archiver did not run: {error}") from error
     folder = export / name
     if result.returncode or not (folder / MANIFEST).is_file():
-        said = (result.stderr or result.stdout).strip().splitlines()
+        lines = (result.stderr or result.stdout).strip().splitlines()
         raise DeploymentError(
-            f"torch-model-archiver failed (exit code {result.returncode}): {said[-1] if said else 'no output'}",
+            f"torch-model-archiver failed (exit code {result.returncode}): {lines[-1] if lines else 'no output'}",
             where=" ".join(command[2:]),
             fix="pip install torch-model-archiver" if "No module named" in result.stderr else "",
         )
@@ -262,7 +262,7 @@ def describe(mar: Path) -> ArchiveInfo:
         classes=tuple(str(index[key]) for key in sorted(index, key=int)),
         image_size=int(known.get("image_size") or 0),
         sha256=digest.hexdigest(),
-        entries=tuple(Entry(name, size, roles.get(name, "")) for name, size in sorted(sizes.items())),
+        entries=tuple(ArchiveEntry(name, size, roles.get(name, "")) for name, size in sorted(sizes.items())),
     )
 
 

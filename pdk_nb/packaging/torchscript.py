@@ -31,7 +31,7 @@ def load_model(checkpoint: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
     Raises:
         DeploymentError: The checkpoint is none of a PyTorchTrial, or its code does not run here.
     """
-    from determined.pytorch import load_trial_from_checkpoint_path
+    from determined.pytorch._load import load_trial_from_checkpoint_path
 
     try:
         # A checkpoint holds more than weights (numpy's random state), and loading it runs its code in any case: it is
@@ -87,11 +87,12 @@ def export(model: torch.nn.Module, input_shape: tuple[int, ...], target: Path, *
     with warnings.catch_warnings():
         # torch 2.12 announces TorchScript's retirement at every call; TorchServe has no other format to offer.
         warnings.simplefilter("ignore")
+        # torch gives no types for these functions.
+        jit: Any = torch.jit
         for way in ("scripted", "traced"):
             try:
-                script = torch.jit.script(model) if way == "scripted" else torch.jit.trace(model, samples[-1])
-                torch.jit.save(script, str(target))
-                saved = torch.jit.load(str(target), map_location="cpu")
+                jit.save(jit.script(model) if way == "scripted" else jit.trace(model, samples[-1]), str(target))
+                saved = jit.load(str(target), map_location="cpu")
                 with torch.inference_mode():
                     answers = [saved(each) for each in samples]
             except Exception as error:  # the compiler raises many kinds

@@ -15,7 +15,7 @@ from typing import Any
 from pdk_nb.packaging.archive import check_model_name, describe
 from pdk_shared.errors import DeploymentError, PdkError, UsageError
 
-__all__ = ["DEFAULT_MAX_BYTES", "Finding", "config_text", "lint", "lint_folder", "parse", "write"]
+__all__ = ["DEFAULT_MAX_BYTES", "Problem", "config_text", "lint", "lint_folder", "parse", "write"]
 
 MODEL_STORE = "/mnt/models/model-store"
 # The wrapper listens on 8080 (HTTP) and 8081 (gRPC) itself.
@@ -29,13 +29,13 @@ REQUIRED = ("inference_address", "management_address", "model_store", "model_sna
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Something in a configuration that will hurt.
+class Problem:
+    """A problem in a configuration.
 
     Attributes:
         key: The property.
         problem: What is wrong.
-        fix: The line that mends it.
+        fix: The line that corrects it.
         error: Whether the service cannot work with it; a warning otherwise.
     """
 
@@ -113,7 +113,7 @@ def parse(text: str) -> dict[str, str]:
     return properties
 
 
-def lint(text: str, *, archives: dict[str, str] | None = None) -> list[Finding]:
+def lint(text: str, *, archives: dict[str, str] | None = None) -> list[Problem]:
     """What is wrong with a configuration.
 
     Args:
@@ -121,11 +121,11 @@ def lint(text: str, *, archives: dict[str, str] | None = None) -> list[Finding]:
         archives: Model name by archive file name, when the archives are known.
 
     Returns:
-        Findings, errors first; none for what this module writes.
+        Problems, errors first; none for what this module writes.
     """
     properties = parse(text)
     found = [
-        Finding(key, "is missing", "See pdk_nb.packaging.torchserve_config.")
+        Problem(key, "is missing", "See pdk_nb.packaging.torchserve_config.")
         for key in REQUIRED
         if key not in properties
     ]
@@ -136,7 +136,7 @@ def lint(text: str, *, archives: dict[str, str] | None = None) -> list[Finding]:
     store = properties.get("model_store", MODEL_STORE)
     if store != MODEL_STORE:
         found.append(
-            Finding("model_store", f"is {store}; the archive lies in {MODEL_STORE}", f"model_store={MODEL_STORE}")
+            Problem("model_store", f"is {store}; the archive is in {MODEL_STORE}", f"model_store={MODEL_STORE}")
         )
     return sorted(found, key=lambda each: not each.error)
 
@@ -146,7 +146,7 @@ def _port(address: str) -> int | None:
     return int(tail) if tail.isdigit() else None
 
 
-def _lint_ports(properties: dict[str, str]) -> list[Finding]:
+def _lint_ports(properties: dict[str, str]) -> list[Problem]:
     found = []
     used: dict[int, str] = {}
     for key in (*PORTS, "grpc_inference_port", "grpc_management_port"):
@@ -155,63 +155,63 @@ def _lint_ports(properties: dict[str, str]) -> list[Finding]:
         port = _port(properties[key])
         if port is None:
             found.append(
-                Finding(key, f"has no port: {properties[key]}", f"{key}=http://0.0.0.0:{PORTS.get(key, 7070)}")
+                Problem(key, f"has no port: {properties[key]}", f"{key}=http://0.0.0.0:{PORTS.get(key, 7070)}")
             )
             continue
         if port in WRAPPER_PORTS:
-            found.append(Finding(key, f"port {port} is KServe's own", f"{key}=http://0.0.0.0:{PORTS.get(key, 7070)}"))
+            found.append(Problem(key, f"port {port} is KServe's own", f"{key}=http://0.0.0.0:{PORTS.get(key, 7070)}"))
         # Inference and management may share a port; TorchServe serves both there.
         if port in used and {used[port], key} != {"inference_address", "management_address"}:
-            found.append(Finding(key, f"port {port} is {used[port]}'s as well", ""))
+            found.append(Problem(key, f"port {port} is {used[port]}'s as well", ""))
         used.setdefault(port, key)
     return found
 
 
-def _lint_switches(properties: dict[str, str]) -> list[Finding]:
+def _lint_switches(properties: dict[str, str]) -> list[Problem]:
     found = []
     if properties.get("enable_envvars_config") != "true":
         problem = "is not true, so TorchServe does not see KServe's request format"
-        found.append(Finding("enable_envvars_config", problem, "enable_envvars_config=true"))
+        found.append(Problem("enable_envvars_config", problem, "enable_envvars_config=true"))
     if properties.get("disable_token_authorization") != "true":
         problem = "is not true: TorchServe 0.12 refuses requests without its token (HTTP 400)"
         fix = "disable_token_authorization=true"
-        found.append(Finding("disable_token_authorization", problem, fix, error=False))
+        found.append(Problem("disable_token_authorization", problem, fix, error=False))
     if properties.get("install_py_dep_per_model") == "true":
         problem = "lets an archive run pip while it loads"
-        found.append(Finding("install_py_dep_per_model", problem, "install_py_dep_per_model=false", error=False))
+        found.append(Problem("install_py_dep_per_model", problem, "install_py_dep_per_model=false", error=False))
     if "metrics_format" in properties:
-        found.append(Finding("metrics_format", "is no property of TorchServe", "metrics_mode=prometheus", error=False))
+        found.append(Problem("metrics_format", "is no property of TorchServe", "metrics_mode=prometheus", error=False))
     for key in ("max_request_size", "max_response_size"):
         value = properties.get(key)
         if value is not None and not (value.isdigit() and 0 < int(value) <= LARGEST_MAX_BYTES):
-            found.append(Finding(key, f"is {value}, which is not a number of bytes", f"{key}={DEFAULT_MAX_BYTES}"))
+            found.append(Problem(key, f"is {value}, which is not a number of bytes", f"{key}={DEFAULT_MAX_BYTES}"))
     return found
 
 
-def _lint_snapshot(text: str, archives: dict[str, str] | None) -> list[Finding]:
+def _lint_snapshot(text: str, archives: dict[str, str] | None) -> list[Problem]:
     key = "model_snapshot"
     try:
         snapshot: Any = json.loads(text)
         models: dict[str, dict[str, dict[str, Any]]] = dict(snapshot["models"])
         entries = [(model, settings) for model, versions in models.items() for settings in versions.values()]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return [Finding(key, f"cannot be read: {type(error).__name__} {error}", "Write it on one line, as JSON.")]
+        return [Problem(key, f"cannot be read: {type(error).__name__} {error}", "Write it on one line, as JSON.")]
     found = []
     if snapshot.get("modelCount") != len(models):
-        found.append(Finding(key, f"modelCount is {snapshot.get('modelCount')}, but it names {len(models)} model(s)"))
+        found.append(Problem(key, f"modelCount is {snapshot.get('modelCount')}, but it names {len(models)} model(s)"))
     if not entries:
-        found.append(Finding(key, "names no model"))
+        found.append(Problem(key, "names no model"))
     for model, settings in entries:
         mar = str(settings.get("marName", ""))
         if not mar:
-            found.append(Finding(key, f"gives no marName for {model}"))
+            found.append(Problem(key, f"gives no marName for {model}"))
         elif archives is not None and mar not in archives:
-            found.append(Finding(key, f"names {mar}; the model store has {', '.join(sorted(archives)) or 'nothing'}"))
+            found.append(Problem(key, f"names {mar}; the model store has {', '.join(sorted(archives)) or 'nothing'}"))
         elif archives is not None and archives[mar] != model:
-            found.append(Finding(key, f"calls {mar} '{model}', its manifest '{archives[mar]}'"))
+            found.append(Problem(key, f"calls {mar} '{model}', its manifest '{archives[mar]}'"))
         if settings.get("batchSize", 1) != 1:
             problem = f"batchSize {settings['batchSize']} loses requests with KServe's v1 format"
-            found.append(Finding(key, problem, "batchSize 1", error=False))
+            found.append(Problem(key, problem, "batchSize 1", error=False))
     return found
 
 
@@ -233,7 +233,7 @@ def write(folder: Path, model: str, version: str, **options: int) -> Path:
     return target
 
 
-def lint_folder(folder: Path) -> list[Finding]:
+def lint_folder(folder: Path) -> list[Problem]:
     """Check a whole model folder, as it is before the upload: configuration, archives and their agreement.
 
     Raises:
@@ -248,6 +248,6 @@ def lint_folder(folder: Path) -> list[Finding]:
         try:
             archives[mar.name] = describe(mar).name
         except PdkError as error:
-            found.append(Finding(mar.name, error.what))
+            found.append(Problem(mar.name, error.what))
             archives[mar.name] = ""
     return found + lint(config.read_text(), archives=archives)

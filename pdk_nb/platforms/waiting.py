@@ -1,4 +1,4 @@
-"""The lab's one polling loop: look until something is done, tell how it goes, and say why when time is up."""
+"""The lab's one polling loop: look until something is done, report each state, and say why when time is up."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def changes(progress: Callable[[State], object] | None) -> Callable[[State], Non
     """A callback that passes on only the states that differ from the one before; None passes on nothing."""
     last: list[State] = []
 
-    def told(state: State) -> None:
+    def report(state: State) -> None:
         if progress is not None and last != [state]:
             progress(state)
         last[:] = [state]
 
-    return told
+    return report

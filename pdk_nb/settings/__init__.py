@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pdk_nb.settings.keys import CONFIG_MAP, KEYS, MASKED_SECRET_KEYS, MINIO_SECRET_KEYS, SECRET_KEYS, Key
 from pdk_nb.settings.loading import api_client, kubeconfig_path, load
-from pdk_nb.settings.model import Entry, Secret, Settings
+from pdk_nb.settings.model import Secret, Settings, SettingsEntry
 from pdk_nb.settings.reading import clean, from_maps, without_credentials
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
     "MASKED_SECRET_KEYS",
     "MINIO_SECRET_KEYS",
     "SECRET_KEYS",
-    "Entry",
+    "SettingsEntry",
     "Key",
     "Secret",
     "Settings",

@@ -17,10 +17,10 @@ class Key:
         name: The key, and the attribute of :class:`Settings`.
         variable: The environment variable that the setup guide gives it; empty for the lab's own keys.
         used_by: Where the value is used, for people.
-        required: Whether the walkthrough cannot go on without it.
+        required: Whether the walkthrough needs it.
         kind: How the text is read.
         aliases: Other names that the platforms' guides use for the same thing.
-        default: What stands for an absent value.
+        default: The value of an absent key.
     """
 
     name: str
@@ -86,7 +86,7 @@ SECRET_KEYS: dict[str, str] = {
     "pachd_lb_service_port": "address of Pachyderm for trials",
     "kserve_namespace": "namespace of the InferenceService for pipelines",
 }
-# Only where models lie in a bucket of MinIO (``minio_url``): the deploy stage and the predictors log in with them.
+# Only where models are in a bucket of MinIO (``minio_url``): the deploy stage and the predictors log in with them.
 MINIO_SECRET_KEYS: dict[str, str] = {
     "minio_access_key": "log-in to the bucket of models, with minio_url",
     "minio_secret_key": "log-in to the bucket of models, with minio_url",

@@ -87,7 +87,7 @@ def load(kubeconfig: str | Path | None = None, namespace: str = "default") -> Se
     core = kubernetes.client.CoreV1Api(api_client(kubeconfig))
     server = core.api_client.configuration.host
     try:
-        # Without retries: a wrong address should be said at once.
+        # Without retries, a wrong address shows at once.
         core.api_client.rest_client.pool_manager.connection_pool_kw["retries"] = urllib3.Retry(0)
         config = core.read_namespaced_config_map(CONFIG_MAP, namespace, _request_timeout=REQUEST_TIMEOUT_S)
     except kubernetes.client.ApiException as error:

@@ -45,7 +45,7 @@ class Secret:
 
 
 @dataclass(frozen=True)
-class Entry:
+class SettingsEntry:
     """One row of the settings table.
 
     Attributes:
@@ -107,7 +107,7 @@ class Settings:
     kserve_namespace: str = ""
     minio_access_key: Secret = field(default_factory=Secret)
     minio_secret_key: Secret = field(default_factory=Secret)
-    entries: tuple[Entry, ...] = field(default=(), repr=False, compare=False)
+    entries: tuple[SettingsEntry, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pdk_nb.settings.keys import CONFIG_MAP, KEYS, MASKED_SECRET_KEYS, MINIO_SECRET_KEYS, SECRET_KEYS
-from pdk_nb.settings.model import Entry, Secret, Settings
+from pdk_nb.settings.model import Secret, Settings, SettingsEntry
 from pdk_shared.errors import SettingsError
 
 
@@ -90,7 +90,7 @@ def from_maps(
     asked = {**SECRET_KEYS, **(MINIO_SECRET_KEYS if in_minio else {})}
     decoded = {name: clean((secret or {}).get(name)) for name in asked}
     entries = [
-        Entry(
+        SettingsEntry(
             each.name,
             each.variable,
             without_credentials(str(values[each.name] or "")),
@@ -111,7 +111,9 @@ def from_maps(
             # Only the pipelines need them; the doctor asks for them.
             *MINIO_SECRET_KEYS,
         }
-        entries.append(Entry(name, "", shown, secret_name if decoded[name] else "missing", used_by, required=required))
+        entries.append(
+            SettingsEntry(name, "", shown, secret_name if decoded[name] else "missing", used_by, required=required)
+        )
     return Settings(
         kubeconfig=kubeconfig,
         namespace=namespace,

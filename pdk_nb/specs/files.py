@@ -12,7 +12,7 @@ from pdk_nb.specs.parameters import pipelines_folder
 from pdk_nb.specs.template import FILES, render
 from pdk_shared.errors import SpecError
 
-# In pipeline specs these maps hold names of people's own; their keys are not fields.
+# In pipeline specs these maps hold user-defined names; their keys are not fields.
 FREE_KEYS = {"env", "annotations", "labels", "nodeSelector"}
 
 
@@ -39,7 +39,7 @@ def read(path: Path) -> dict[str, Any]:
     """A spec from its file.
 
     Raises:
-        SpecError: It cannot be read, or is no pipeline spec.
+        SpecError: It cannot be read, or is not a pipeline spec.
     """
     try:
         spec = json.loads(path.read_text(encoding="utf-8"))
@@ -48,7 +48,7 @@ def read(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise SpecError(f"The pipeline spec is not JSON: {error}", where=str(path)) from error
     if not isinstance(spec, dict) or not {"pipeline", "transform", "input"} <= set(spec):
-        raise SpecError("This is no pipeline spec: it lacks pipeline, input or transform.", where=str(path))
+        raise SpecError("This is not a pipeline spec: it lacks pipeline, input or transform.", where=str(path))
     return spec
 
 

@@ -48,7 +48,7 @@ class PipelineParams:
         shared_folder: On-prem: Determined's checkpoint folder on the nodes; no mount when empty.
         service_account: Service account of the predictor.
         resource_pool: Determined's pool for the experiments; the train stage chooses when empty.
-        incremental: Whether training goes on from the last version; the stage's default when None.
+        incremental: Whether training resumes from the last version; the stage's default when None.
         train_args: Further flags of the train stage.
         deploy_args: Further flags of the deploy stage.
     """
@@ -86,7 +86,7 @@ def examples_folder() -> Path:
 
 
 def pipelines_folder(example: str) -> Path:
-    """Where an example's description and rendered specs lie."""
+    """Folder of an example's description and rendered specs."""
     return examples_folder() / example / "pipelines"
 
 
@@ -113,17 +113,17 @@ def _pushed_images(example: str) -> dict[str, str]:
         raise SpecError(
             f"The list of pushed images cannot be read: {error}",
             where=str(path),
-            fix="pdk-nb images push  writes it anew; without the file the specs name tags instead of digests.",
+            fix="pdk-nb images push  writes it again; without the file the specs name tags instead of digests.",
         ) from error
 
 
 def _images(example: str, registry: str, *, anywhere: bool) -> dict[str, str]:
-    """Image by parameter: the pushed one, if it lies in this registry, else the one tagged with the package's version.
+    """Image by parameter: the pushed one, if it is in this registry, else the one tagged with the package's version.
 
     Args:
         example: Folder name under ``examples``.
         registry: Registry with its folder; may be empty.
-        anywhere: Take a pushed image from whatever registry: nobody names another.
+        anywhere: Take a pushed image from any registry, because none is configured.
     """
     prefix = f"{registry.rstrip('/')}/" if registry else ""
     images = {f"{stage}_image": f"{prefix}pdk-lab-{stage}:{__version__}" for stage in STAGES}
@@ -177,5 +177,7 @@ def params_for(
     known = {each.name for each in fields(PipelineParams)}
     unknown = sorted((set(values) | set(overrides)) - known)
     if unknown:
-        raise SpecError(f"'{unknown[0]}' is no parameter of a pipeline.", fix=f"Known are {', '.join(sorted(known))}.")
+        raise SpecError(
+            f"'{unknown[0]}' is not a parameter of a pipeline.", fix=f"Use one of: {', '.join(sorted(known))}."
+        )
     return replace(PipelineParams(**values), **overrides)

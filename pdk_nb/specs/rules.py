@@ -23,8 +23,8 @@ def _flags_of(spec: Mapping[str, Any]) -> dict[str, str]:
     """The stage's flags, whether they stand in ``cmd`` or in a line for the shell."""
     transform = spec["transform"]
     lines = (shlex.split(line) for line in transform.get("stdin", ()))
-    words = [*transform.get("cmd", ()), *(word for line in lines for word in line)]
-    return {word: words[place + 1] for place, word in enumerate(words[:-1]) if word.startswith("--")}
+    arguments = [*transform.get("cmd", ()), *(word for line in lines for word in line)]
+    return {word: arguments[place + 1] for place, word in enumerate(arguments[:-1]) if word.startswith("--")}
 
 
 def _problems_of_one(spec: Mapping[str, Any], needed: Mapping[str, str]) -> list[str]:

@@ -39,7 +39,7 @@ def render(
     """
     params = params or params_for(example=example, variant=variant)
     if variant not in FILES:
-        raise SpecError(f"'{variant}' is no variant; known are {', '.join(FILES)}.")
+        raise SpecError(f"'{variant}' is not a variant; use one of: {', '.join(FILES)}.")
     if variant == "cloud" and not (params.cloud_host and params.bucket):
         raise SpecError(
             "The cloud variant needs a model host and a bucket.",
@@ -120,10 +120,10 @@ def _train_flags(params: PipelineParams) -> list[str]:
         "--project": params.project,
         "--resource-pool": params.resource_pool,
     }
-    words = [word for flag, value in flags.items() if value for word in (flag, value)]
+    flags_given = [word for flag, value in flags.items() if value for word in (flag, value)]
     if params.incremental is not None:
-        words.append("--incremental" if params.incremental else "--no-incremental")
-    return [*words, *params.train_args]
+        flags_given.append("--incremental" if params.incremental else "--no-incremental")
+    return [*flags_given, *params.train_args]
 
 
 def _deploy_flags(params: PipelineParams, variant: Variant) -> list[str]:

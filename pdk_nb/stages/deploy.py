@@ -121,7 +121,7 @@ def _serve(cluster: serving.Cluster, options: DeployOptions, info: ModelInfo, ur
     if not options.cloud_model_host:
         if options.wait:
             log.info(
-                "not waiting for READY: the model lies in this job's own output commit, "
+                "not waiting for READY: the model is in this job's own output commit, "
                 "which KServe can read only when the job has ended"
             )
     elif options.wait:

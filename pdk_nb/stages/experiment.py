@@ -40,7 +40,7 @@ CONTEXT_MODULES = (
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 with the floats of YAML 1.2: ``1e-4`` is a number, not a text."""
+    """YAML 1.1 with the floats of YAML 1.2: ``1e-4`` is a number, not a string."""
 
 
 _Loader.yaml_implicit_resolvers = {key: list(value) for key, value in yaml.SafeLoader.yaml_implicit_resolvers.items()}
@@ -97,7 +97,7 @@ def profile_for(folder: Path, wanted: str, pool: Pool) -> str:
     Args:
         folder: The experiment's folder.
         wanted: ``auto``, or a file name in ``profiles/`` without its suffix.
-        pool: The resource pool; ``auto`` goes by it.
+        pool: The resource pool; ``auto`` follows it.
 
     Returns:
         The profile's name, or an empty text where the experiment has none.
@@ -223,11 +223,11 @@ def build_context(folder: Path, into: Path) -> Path:
     """
     ignore = shutil.ignore_patterns("__pycache__", ".*", "*.pyc")
     shutil.copytree(folder, into, ignore=ignore)
-    # An experiment that brings modules of these names keeps its own.
-    brought = {name for name in ("pdk_nb", "pdk_shared") if (into / name).exists()}
+    # An experiment that has modules of these names keeps its own.
+    existing = {name for name in ("pdk_nb", "pdk_shared") if (into / name).exists()}
     source = Path(pdk_nb.__file__).parents[1]
     for module in CONTEXT_MODULES:
-        if module.split("/")[0] not in brought:
+        if module.split("/")[0] not in existing:
             (into / module).parent.mkdir(exist_ok=True)
             shutil.copyfile(source / module, into / module)
     return into

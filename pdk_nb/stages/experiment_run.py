@@ -119,7 +119,7 @@ def _cancelled_on_termination(client: Determined, experiment_id: int) -> Iterato
     try:
         yield
     except (Terminated, KeyboardInterrupt):
-        log.warning("told to stop: cancelling experiment %d", experiment_id)
+        log.warning("terminated: cancelling experiment %d", experiment_id)
         client.get_experiment(experiment_id).cancel()
         raise
 

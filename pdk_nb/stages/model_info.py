@@ -1,7 +1,7 @@
-"""``model-info.yaml``: what the train stage tells the deploy stage.
+"""``model-info.yaml``: what the train stage hands to the deploy stage.
 
-The first four keys (name, version, pipeline, repo) are those of the PDK examples; the others say the same things
-without guessing: the version's number in the registry, where the model comes from, what its outputs mean.
+The first four keys (name, version, pipeline, repo) are those of the PDK examples. The others spare guesses: the
+version's number in the registry, where the model comes from, what its outputs mean.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class ModelInfo:
         metric: Name and value of the metric that the checkpoint was chosen by.
         code_sha: Commit of the experiment's code, or ``sha256:...`` of a folder without history.
         git_url: Where that code came from.
-        resumed_from: Version name that training went on from; empty after a full training.
+        resumed_from: Version name that training resumed from; empty after training from scratch.
     """
 
     name: str
@@ -78,10 +78,10 @@ class ModelInfo:
 
     @classmethod
     def load(cls, path: Path) -> ModelInfo:
-        """Read a file, or the file ``model-info.yaml`` of a folder. Files with the first four keys only are fine.
+        """Read a file, or the file ``model-info.yaml`` of a folder. Files with only the first four keys are accepted.
 
         Raises:
-            SpecError: The file is missing, no YAML mapping, or lacks one of the first four keys.
+            SpecError: The file is missing, not a YAML mapping, or lacks one of the first four keys.
         """
         path = path / FILE_NAME if path.is_dir() else path
         try:

@@ -21,7 +21,7 @@ PREPROCESS = "preprocess.py"
 
 @contextmanager
 def _serving_mode() -> Iterator[None]:
-    """Tell a trial with ``SERVING_MODE=true`` that it needs neither data nor pretrained weights."""
+    """Set ``SERVING_MODE=true``: the trial then needs neither data nor pretrained weights."""
     before = os.environ.get("SERVING_MODE")
     os.environ["SERVING_MODE"] = "true"
     try:

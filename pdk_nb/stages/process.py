@@ -19,7 +19,7 @@ log = logging.getLogger("pdk")
 
 
 class Terminated(BaseException):
-    """The worker was told to stop (SIGTERM): the job was stopped, deleted, or its pod must go."""
+    """The worker received SIGTERM: the job was stopped, deleted, or its pod must go."""
 
 
 def run_stage(stage: Callable[[], object]) -> int:

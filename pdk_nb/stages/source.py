@@ -34,7 +34,7 @@ class Source:
         url: Where it came from, without credentials.
         ref: Branch, tag or commit that was asked for.
         sha: The commit, or ``sha256:<hex>`` of a folder without history.
-        notes: Things that the reader of the log should know.
+        notes: Warnings for the log.
     """
 
     folder: Path
@@ -117,7 +117,7 @@ def look_up(url: str, ref: str, timeout: float = 20.0) -> str:
         The SHA; the ref itself when it is one, and an empty text for a folder without git history.
 
     Raises:
-        SourceError: The repository or the ref does not exist, or nobody answers.
+        SourceError: The repository or the ref does not exist, or the server does not answer.
     """
     local = _local_path(url)
     if local is not None and not local.is_dir():
@@ -165,8 +165,8 @@ def _copy(local: Path, url: str, ref: str, sub_dir: str, target: Path) -> Source
     ignore = shutil.ignore_patterns(*SKIPPED_FOLDERS)
     copied = target / sub_dir.strip("/") if sub_dir.strip("/") else target
     shutil.copytree(folder, copied, ignore=ignore)
-    note = f"{local} has no git history: the folder is taken as it is" + (
-        f", --git-ref {ref} means nothing" if ref else ""
+    note = f"{local} has no git history: the folder is copied as it is" + (
+        f", and --git-ref {ref} is ignored" if ref else ""
     )
     return Source(copied, url, ref, content_hash(copied), (note,))
 

@@ -208,12 +208,12 @@ def service(core: Any, namespace: str, name: str, ip: str, port: int, port_name:
 
 @provokes("pachyderm.reach:broken")
 def test_pachyderm_elsewhere_than_pdk_config_says(stack: Stack) -> None:
-    broken(stack.found("pachyderm.reach", mldm_port=NOBODY), "Nobody answers")
+    broken(stack.found("pachyderm.reach", mldm_port=NOBODY), "No connection")
     # The cluster knows better, and the fix is the right address.
     with service(stack.core, "default", "pachyderm-proxy", "203.0.113.7", 9090, "http-port"):
         found = stack.found("pachyderm.reach", mldm_port=NOBODY)
         assert found.fix == "pdk-nb config init --apply --set mldm_host=203.0.113.7 --set mldm_port=9090"
-    broken(stack.found("pachyderm.reach", mldm_host="pachd.invalid"), "nobody knows this name")
+    broken(stack.found("pachyderm.reach", mldm_host="pachd.invalid"), "the name does not resolve")
     # Something else listens there.
     broken(stack.found("pachyderm.reach", mldm_port=stack.settings.mlde_port), "Pachyderm does not answer")
 
@@ -258,7 +258,7 @@ def test_pipelines_that_cannot_start(lab: pdk.Lab, known: Settings) -> None:
 @provokes("determined.reach:broken", "determined.login:broken")
 def test_determined_elsewhere_and_a_password_that_is_refused(stack: Stack) -> None:
     nowhere = {"mlde_port": NOBODY, "mlde_url": ""}
-    broken(stack.found("determined.reach", **nowhere), "Nobody answers")
+    broken(stack.found("determined.reach", **nowhere), "No connection")
     with service(stack.core, "default", "determined-master-service-pachyderm", "203.0.113.8", 8080, "master-port"):
         fix = stack.found("determined.reach", **nowhere).fix
         assert fix == "pdk-nb config init --apply --set mlde_host=203.0.113.8 --set mlde_port=8080"
@@ -385,7 +385,7 @@ def test_the_storage_traps_of_a_release(core: Any, known: Settings) -> None:
 def test_an_ingress_that_does_not_answer(stack: Stack) -> None:
     right = stack.settings
     found = stack.found("kserve.ingress", kserve_ingress_port=NOBODY)
-    broken(found, "Nobody answers")
+    broken(found, "No connection")
     # The gateway's own Service says where it is.
     words = " ".join(f"--set {key}={getattr(right, key)}" for key in ("kserve_ingress_host", "kserve_ingress_port"))
     assert found.fix == f"pdk-nb config init --apply {words}"
@@ -443,7 +443,7 @@ def test_who_may_see_little_is_told_what_cannot_be_seen(worker: Settings) -> Non
 def test_the_gateway_and_the_account_that_reads_it(stack: Stack, lab: pdk.Lab) -> None:
     core, known = stack.core, stack.settings
     assert states(known, "storage") == {"gateway": "ok", "account": "ok"}
-    broken(stack.found("storage.gateway", mldm_s3_endpoint=f"127.0.0.1:{NOBODY}"), "Nobody answers")
+    broken(stack.found("storage.gateway", mldm_s3_endpoint=f"127.0.0.1:{NOBODY}"), "No connection")
     broken(stack.found("storage.gateway", pac_token="wrong"), "refuses the token")
     inside = stack.findings("storage", mldm_s3_endpoint="pachd.nowhere.invalid:30600")
     assert inside["gateway"].state == "unknown"
@@ -522,7 +522,7 @@ def test_the_way_back_to_pachyderm(stack: Stack) -> None:
     assert "kubectl -n default patch secret pipeline-secret" in unset.fix
     # The trap of the old examples: without an address, clients ask their own machine.
     broken(stack.found("route.trials", mlde_host="determined.example.invalid"), "their own machine")
-    broken(stack.found("route.trials", pachd_lb_service_port=NOBODY), "Nobody answers")
+    broken(stack.found("route.trials", pachd_lb_service_port=NOBODY), "No connection")
     with service(stack.core, "default", "pachyderm-proxy", "203.0.113.7", 80, "http-port"):
         inside = {"mlde_host": "10.1.2.3", "pachd_lb_service_host": "203.0.113.7", "pachd_lb_service_port": 80}
         assert stack.found("route.trials", **inside).state == "unknown"

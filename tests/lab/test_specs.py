@@ -263,12 +263,12 @@ def test_the_commands(example: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "the deploy pipeline reads elsewhere" in capsys.readouterr().out
     deploy.write_text("{}")
     assert cli.main(["specs", "check", str(train), str(deploy)]) == 1
-    assert "no pipeline spec" in capsys.readouterr().err
+    assert "not a pipeline spec" in capsys.readouterr().err
     assert cli.main(["specs", "render", "--kubeconfig", "x"]) == 2
 
 
 def test_wrong_parameters_are_refused() -> None:
-    with pytest.raises(SpecError, match="no parameter"):
+    with pytest.raises(SpecError, match="not a parameter"):
         specs.params_for(colour="blue")
     with pytest.raises(SpecError, match="no example"):
         specs.params_for(example="absent")

@@ -40,7 +40,7 @@ def connect(master: str, user: str, password: str) -> Determined:
         password: Password.
 
     Raises:
-        ServiceUnreachable: Nobody answers there, or the log-in is refused.
+        ServiceUnreachable: The master does not answer, or refuses the log-in.
     """
     if not master:
         raise ServiceUnreachable(
@@ -65,7 +65,7 @@ def check_login(master: str, user: str, password: str) -> None:
         password: Password.
 
     Raises:
-        ServiceUnreachable: The log-in is refused, or nobody answers.
+        ServiceUnreachable: The master refuses the log-in, or does not answer.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)

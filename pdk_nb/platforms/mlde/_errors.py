@@ -26,7 +26,7 @@ def api_errors(where: str = "", refusal: str = "", kind: type[PdkError] | None =
         where: The object or address that is asked for.
         refusal: What a refusal of the master means here.
         kind: The error for a refusal. Without it, what is missing raises :class:`NotFound`.
-        fix: What to do after a refusal, or when nobody answers.
+        fix: What to do after a refusal, or when the master does not answer.
 
     Raises:
         ServiceUnreachable: Determined does not answer, or refuses the request.

@@ -11,7 +11,7 @@ from pdk_shared.errors import NotFound, PdkError, ServiceUnreachable
 
 ADDRESS_FIX = "Compare mldm_host and mldm_port in pdk-config, and pac_token in pipeline-secret, with the cluster."
 UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAUTHENTICATED)
-# Some calls answer with status UNKNOWN for what does not exist; only their text tells.
+# Some calls answer with status UNKNOWN for what does not exist; only the text shows it.
 MISSING_TEXTS = ("not found", "does not contain")
 
 

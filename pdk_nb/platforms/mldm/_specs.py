@@ -1,7 +1,7 @@
 """Pipeline specs in one form, so that a wanted one can be compared with the one that runs.
 
 An update replaces the whole spec: a field that the new one leaves out goes back to Pachyderm's default. Both sides are
-therefore brought to one form, with the defaults filled in and without what the server adds.
+therefore converted to one form, with the defaults filled in and without what the server adds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from google.protobuf import json_format
 from python_pachyderm.proto.v2.pps import pps_pb2
 
-# Orders to the server and what it makes up, not parts of a pipeline.
+# Options of the request and values that the server generates; they are not part of a pipeline.
 NOT_COMPARED = ("update", "reprocess", "salt", "spec_commit", "details_json", "dry_run")
 # ``setPipelineDefaults`` in Pachyderm's src/server/pps/server/api_server.go.
 DEFAULTS = {"output_branch": "master", "datum_tries": 3, "reprocess_spec": "until_success"}

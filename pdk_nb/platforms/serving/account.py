@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 PREDICTOR_ACCOUNT, PREDICTOR_SECRET = "pach-deploy", "pach-kserve-creds"
-# boto3 signs requests even where nobody checks them, and needs something to sign with.
+# boto3 signs requests even where the server does not check them, and needs a key to sign with.
 UNCHECKED_KEY = "pachyderm-without-auth"
 
 

@@ -21,7 +21,7 @@ def endpoint(where: Where, name: str) -> Endpoint:
 
     Raises:
         DeploymentError: There is no such service.
-        PredictionError: It has no URL yet, or nobody knows the ingress or its model.
+        PredictionError: It has no URL yet, or the ingress or its model is unknown.
     """
     cluster = resolve(where)
     status = service_status(where, name)
@@ -32,11 +32,11 @@ def endpoint(where: Where, name: str) -> Endpoint:
             fix="Wait until it is READY.",
         )
     if not cluster.ingress or not status.model:
-        lacking = "the ingress's address" if not cluster.ingress else "the service's model"
+        lacking = "The ingress's address" if not cluster.ingress else "The service's model"
         raise PredictionError(
-            f"Nobody says {lacking}.",
+            f"{lacking} is unknown.",
             where=where_text(cluster, name),
-            fix="Give pdk-config kserve_ingress_host and kserve_ingress_port, and the service the annotation "
+            fix="Set kserve_ingress_host and kserve_ingress_port in pdk-config, and the service's annotation "
             "pdk-lab/model (the deploy stage does).",
         )
     return Endpoint(

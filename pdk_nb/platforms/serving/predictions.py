@@ -1,4 +1,4 @@
-"""Prediction requests over the KServe ingress: addresses, bodies, answers, and errors in plain words.
+"""Prediction requests over the KServe ingress: addresses, bodies, answers and errors.
 
 A service is reached at the ingress's address with its own host name in the ``Host`` header; the model's name in the
 path is the registry's, not the service's. Most failed requests are one of the two mixed up, so that the errors here
@@ -173,14 +173,14 @@ def send(
 
 
 def _http_error(endpoint: Endpoint, code: int, text: str, content_type: str) -> PredictionError:
-    said = text.strip()
-    if "json" in content_type or said.startswith("{"):
+    reply = text.strip()
+    if "json" in content_type or reply.startswith("{"):
         try:
-            content = json.loads(said)
-            said = str(content.get("error") or content.get("message") or said)
+            content = json.loads(reply)
+            reply = str(content.get("error") or content.get("message") or reply)
         except (ValueError, AttributeError):
             pass
-    said = " ".join(said.split())[:300]
+    reply = " ".join(reply.split())[:300]
     if code == 404:
         what = f"404: the ingress knows no service '{endpoint.host}', or the service no model '{endpoint.model}'."
         fix = (
@@ -203,7 +203,7 @@ def _http_error(endpoint: Endpoint, code: int, text: str, content_type: str) -> 
         what = f"{code}: the service refused the request."
         fix = ""
     where = f"{endpoint.url} (Host: {endpoint.host})"
-    return PredictionError(f"{what} It says: {said}" if said else what, where=where, fix=fix)
+    return PredictionError(f"{what} It says: {reply}" if reply else what, where=where, fix=fix)
 
 
 def parse(endpoint: Endpoint, content: bytes, expected: int, seconds: float = 0.0) -> list[Prediction]:

@@ -1,4 +1,4 @@
-"""A service's state, and waiting until it serves what it was told to."""
+"""A service's state, and waiting until it serves the version that it was given."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def wait_ready(
     interval: float = 0.25,
     progress: Callable[[str], None] | None = None,
 ) -> ServiceStatus:
-    """Wait until a service serves what it was told to.
+    """Wait until a service serves the version that it was given.
 
     Args:
         where: Settings or connection.
@@ -86,14 +86,14 @@ def wait_ready(
         ServiceUnreachable: The cluster does not answer.
     """
     cluster = resolve(where)
-    tell = changes(progress)
+    report = changes(progress)
     failing_since = 0.0
 
     def done(look: _Look) -> bool:
         nonlocal failing_since
         if look.ready:
             return True
-        tell(look.line)
+        report(look.line)
         now = time.monotonic()
         failing_since = (failing_since or now) if look.failed else 0.0
         if failing_since and now - failing_since >= SETTLE_S:

@@ -52,7 +52,7 @@ class Deployment:
 
     Attributes:
         name: Name of the InferenceService.
-        storage_uri: Where the model lies; ends with ``/``.
+        storage_uri: URI of the model's folder; ends with ``/``.
         model: Registry model.
         version: Its version name: the commit and job id.
         number: Its number in the registry; 0 when unknown.

@@ -35,16 +35,16 @@ class ServiceStatus:
         previous_url: Where the revision before is asked by itself while the traffic is split; empty otherwise.
         transition: KServe's ``transitionStatus``: InProgress, UpToDate, BlockedByFailedLoad, InvalidSpec.
         model_state: State of the newest revision's model: Pending, Loading, Loaded, FailedToLoad.
-        reasons: What its conditions and model status say is missing.
+        reasons: What is missing, from its conditions and model status.
         model: Registry model (annotation).
         version: Model version (annotation ``pach_id``).
         number: Registry number (annotation); None when unknown.
-        storage_uri: Where the model lies.
+        storage_uri: URI of the model's folder.
         protocol: ``v1`` or ``v2``.
         max_request_size: Largest request in bytes; 0 for TorchServe's default.
         created: Creation time.
         annotations: All annotations.
-        changed: When it became ready, or stopped being so; None when nobody says.
+        changed: When it became ready, or stopped being ready; None when unknown.
     """
 
     name: str
@@ -126,7 +126,7 @@ def read_status(service: Mapping[str, Any]) -> ServiceStatus:
     created_revision = str(predictor.get("latestCreatedRevision") or "")
     ready_revision = str(predictor.get("latestReadyRevision") or "")
     transition = str(model_status.get("transitionStatus") or "")
-    # In raw mode there are no ready revisions; then the conditions alone tell.
+    # In raw mode there are no ready revisions; then only the conditions count.
     settled = not ready_revision or ready_revision == created_revision
     stamp = meta.get("creationTimestamp")
     changed = next((each.get("lastTransitionTime") for each in conditions if each.get("type") == "Ready"), None)

@@ -22,15 +22,15 @@ def probe(store: ModelStore, prefix: str = "") -> None:
     Raises:
         DeploymentError: It cannot be written, or reads back something else.
     """
-    word = uuid.uuid4().hex
-    key = f"{prefix.strip('/')}/.pdk-probe-{word}".lstrip("/")
+    content = uuid.uuid4().hex
+    key = f"{prefix.strip('/')}/.pdk-probe-{content}".lstrip("/")
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "probe"
-        source.write_text(word)
+        source.write_text(content)
         store.put(source, key)
     try:
-        if store.read(key) != word.encode():
-            raise DeploymentError("The model store gives back something else than was written.", where=store.uri + key)
+        if store.read(key) != content.encode():
+            raise DeploymentError("The model store returns something else than was written.", where=store.uri + key)
     except KeyError as error:
         raise DeploymentError("The model store has lost what was just written.", where=store.uri + key) from error
     finally:
