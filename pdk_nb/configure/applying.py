@@ -1,4 +1,4 @@
-"""A plan put on the cluster: objects are made, or merged into what is there."""
+"""Applying a plan: objects are created, or merged into existing ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pdk_shared.errors import PdkError
 
 
 def apply(client: Any, plan: Plan) -> list[tuple[str, str]]:
-    """Put everything of a plan on the cluster; other keys and labels of what is there stay.
+    """Create or update every object of a plan; other keys and labels of existing objects stay.
 
     Returns:
         Each object with ``created``, ``updated`` or ``unchanged``.
@@ -28,7 +28,7 @@ def _name(each: Object) -> str:
 
 
 def put(client: Any, each: Object) -> str:
-    """Create an object, or merge it into the one that is there; unknown fields are refused."""
+    """Create an object, or merge it into the existing one; unknown fields are refused."""
     import kubernetes
 
     kind = re.sub(r"(?<!^)(?=[A-Z])", "_", each["kind"]).lower()

@@ -1,4 +1,4 @@
-"""Where the platforms are, as the cluster's own Services say it; nothing here is a guess that is not marked as one.
+"""Addresses of the platforms, from the cluster's own Services; a guess is marked as one.
 
 Names and labels are those of the platforms' own installations: Pachyderm's and Determined's Helm charts, Istio's
 ingress gateway, and KServe's ConfigMap ``inferenceservice-config``.
@@ -52,11 +52,11 @@ class Found:
     missing: dict[str, str] = field(default_factory=dict)
 
     def put(self, key: str, value: str, source: str) -> None:
-        """Note one value."""
+        """Record one value."""
         self.values[key], self.sources[key] = value, source
 
     def put_address(self, system: str, address: Address) -> None:
-        """Note host, port and URL of a system."""
+        """Record host, port and URL of a system."""
         self.put(f"{system}_host", address.host, address.source)
         self.put(f"{system}_port", str(address.port), address.source)
         if system != "kserve_ingress":
@@ -64,7 +64,7 @@ class Found:
 
 
 class Discovery:
-    """Looks at a cluster.
+    """Finds the platforms of a cluster.
 
     Args:
         client: API client of ``kubernetes``.
@@ -104,7 +104,7 @@ class Discovery:
         return None
 
     def pachyderm_namespace(self) -> str:
-        """Where Pachyderm runs; empty when it is not seen."""
+        """Where Pachyderm runs; empty when it is not found."""
         names = ("pachd", "pachyderm-proxy")
         return next((each.metadata.namespace for each in self.services() if each.metadata.name in names), "")
 
@@ -149,7 +149,7 @@ class Discovery:
         return next((base64.b64decode(data[key]).decode() for key in BUCKET_KEYS if data.get(key)), "")
 
     def region(self) -> str:
-        """The region that the cloud writes on the nodes; empty on-prem."""
+        """The region in the nodes' labels; empty on-prem."""
         with contextlib.suppress(self._api.ApiException):
             for node in self._core.list_node(_request_timeout=REQUEST_TIMEOUT_S).items:
                 name = (node.metadata.labels or {}).get("topology.kubernetes.io/region")
@@ -230,7 +230,7 @@ def discover(client: Any, models_namespace: str = "models") -> Found:
             found.put_address(system, address)
         else:
             for part in ("host", "port"):
-                found.missing[f"{system}_{part}"] = "no Service of the platform's installation is seen"
+                found.missing[f"{system}_{part}"] = "no Service of the platform's installation is found"
     bucket = look.pachyderm_bucket(namespace or "default")
     if bucket:
         found.put("mldm_bucket_name", bucket, f"Secret {namespace}/{STORAGE_SECRET}")

@@ -60,7 +60,7 @@ def config_map(values: dict[str, str], namespace: str = "default") -> Object:
 
 
 def pipeline_secret(values: dict[str, str], name: str = "pipeline-secret", namespace: str = "default") -> Object:
-    """The Secret that both pipelines map to variables; every key has to be there, even when it is empty.
+    """The Secret that both pipelines map to variables; every key must exist, even when it is empty.
 
     MinIO's keys are in it only where they are known: nothing maps them elsewhere.
     """
@@ -90,7 +90,7 @@ def text(objects: list[Object]) -> str:
 
 
 def templates() -> dict[str, str]:
-    """The files of ``docs/cluster``, for those who would rather fill them by hand: text by file name."""
+    """The files of ``docs/cluster``, for filling them by hand: text by file name."""
     config = [text([{**config_map({}), "data": None}]).replace("data: null\n", "data:\n")]
     for key in KEYS:
         need = "required" if key.required else "optional"

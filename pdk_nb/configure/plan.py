@@ -1,4 +1,4 @@
-"""What ``config init`` would put on a cluster, value by value, with where each comes from."""
+"""What ``config init`` would write to a cluster: each value with its source."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Value:
 
     Attributes:
         text: The value; empty when unknown.
-        source: For people.
+        source: Where it comes from, for people.
     """
 
     text: str
@@ -44,7 +44,7 @@ class Value:
 
 @dataclass
 class Plan:
-    """What ``config init`` would put on the cluster.
+    """What ``config init`` would write to the cluster.
 
     Attributes:
         namespace: Namespace of ``pdk-config``.
@@ -81,7 +81,7 @@ class Plan:
         return self.settings.missing
 
     def objects(self) -> list[Object]:
-        """Everything, secrets included: for the API and for nothing else."""
+        """All objects, secrets included; only for the API."""
         known = self.settings
         data = {key: value.text or NONE for key, value in self.values.items() if value.text or not _required(key)}
         secret = {key: value.text for key, value in self.secret.items()}
@@ -100,7 +100,7 @@ class Plan:
         ]
 
     def text(self) -> str:
-        """The same as YAML for people: sources beside the values, and no secret."""
+        """The objects as YAML for people: each value with its source, secrets left out."""
         parts = []
         for each in self.objects():
             if each["kind"] == "ConfigMap":
@@ -179,7 +179,7 @@ def make_plan(
     minio_access_key: str = "",
     minio_secret_key: str = "",
 ) -> Plan:
-    """Look at the cluster and decide on every value.
+    """Collect every value: given, existing, found on the cluster, or a default.
 
     Args:
         client: API client of ``kubernetes``.
@@ -246,14 +246,14 @@ def _decide(
 
 
 def _guess_bucket(values: dict[str, Value], found: discovery.Found) -> None:
-    """The guides call the three buckets alike; a guess is marked as one."""
+    """Guess the bucket of models from the other bucket's name, as the guides name them; the source says so."""
     name = found.values.get("pdk_name", "")
     if name and not values["kserve_model_bucket_name"].text:
         values["kserve_model_bucket_name"] = Value(f"{name}-repo-models", "GUESSED from the other bucket's name")
 
 
 def _derived_before(existing: Mapping[str, str]) -> dict[str, str]:
-    """What followed from ``pdk-config`` as it stands: a secret that says something else was written by a person."""
+    """What follows from the existing ``pdk-config``: a secret with other values was edited by hand."""
     try:
         return manifests.secret_values(from_maps(existing)) if existing else {}
     except SettingsError:
@@ -284,7 +284,7 @@ def _secret_values(
 
 
 def _minio_values(old: Mapping[str, str], given: tuple[str, str], storage: Mapping[str, str]) -> dict[str, Value]:
-    """MinIO's keys; both from one place, because keys of two places do not belong together."""
+    """MinIO's keys, both from one source: keys of two sources do not match."""
     existing = (old.get("minio_access_key", ""), old.get("minio_secret_key", ""))
     pachyderms = (storage.get("MINIO_ID", ""), storage.get("MINIO_SECRET", ""))
     for keys, source in (

@@ -1,4 +1,4 @@
-"""The two stages' images: built, pushed and written into the pipeline specs, by whichever container tool is there."""
+"""The two stages' images: built, pushed and written into the pipeline specs, with docker, podman or buildah."""
 
 from pdk_nb.container_images.building import Built, build, built_images, unique_tag
 from pdk_nb.container_images.engines import ENGINES, Engine, find_engine

@@ -67,7 +67,7 @@ class Engine:
         self._run([*command, *flags, str(context)], f"{image} cannot be built", progress)
 
     def login(self, registry: str, user: str, password: str) -> None:
-        """Log in to a registry; the password goes through standard input, where no list of processes shows it.
+        """Log in to a registry; the password goes through standard input, which no process list shows.
 
         Raises:
             ImageError: The registry refuses.
@@ -166,7 +166,7 @@ def _answers(name: str, program: str) -> bool:
 
 
 def find_engine(wanted: str = "") -> Engine:
-    """The container tool to use: the wanted one, or the first that answers.
+    """The container tool to use: the given one, or the first that answers.
 
     Args:
         wanted: One of :data:`ENGINES`; any of them when empty.

@@ -1,4 +1,4 @@
-"""Pushing: into the registry, and into the pipeline specs by digest."""
+"""Pushing images to a registry, and recording their digests in the pipeline specs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def push(images: Sequence[Built], engine: Engine, *, flags: Sequence[str] = (), 
 
 
 def record(pushed: Sequence[Pushed], example: str = "dog-cat") -> list[Path]:
-    """Note pushed images beside an example's specs, and render the specs with them.
+    """Record pushed images beside an example's specs, and render the specs with them.
 
     Args:
         pushed: What :func:`push` gave.

@@ -18,7 +18,7 @@ class EcrRegistry:
     """An Elastic Container Registry.
 
     Attributes:
-        host: Its host name, which is what one logs in to.
+        host: Its host name, which the log-in is for.
         account: AWS account.
         region: AWS region.
     """

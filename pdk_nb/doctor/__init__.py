@@ -44,11 +44,11 @@ GROUPS: dict[str, Callable[[Context], Findings]] = {
 
 
 def examine(context: Context, only: Iterable[str] = (), progress: Callable[[str], None] = lambda line: None) -> Report:
-    """Look at everything.
+    """Check everything.
 
     Args:
         context: The cluster.
-        only: Groups to look at; all when empty.
+        only: Groups to check; all when empty.
         progress: Called with each group's name before its checks.
 
     Raises:

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 
 from pdk_nb.doctor.context import TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
-from pdk_shared.errors import PdkError
+from pdk_shared.errors import PdkError, ServiceUnreachable
 
 # Amazon refuses signatures that are older than 15 minutes (RequestTimeTooSkewed); tokens and certificates have less
 # patience at their edges.
@@ -60,17 +60,7 @@ def judge(name: str, header: str, now: float) -> Finding:
 
 
 def _kubernetes(context: Context) -> str:
-    import kubernetes
-    import urllib3
-
-    from pdk_shared.errors import ServiceUnreachable
-
-    api = kubernetes.client.VersionApi(context.api)
-    try:
-        _, _, headers = api.get_code_with_http_info(_request_timeout=TIMEOUT_S)
-    except (kubernetes.client.ApiException, urllib3.exceptions.HTTPError) as error:
-        raise ServiceUnreachable(f"the Kubernetes API does not answer: {error}") from error
-    return str(headers.get("Date") or "")
+    return context.kubernetes_version()[1]
 
 
 def _determined(context: Context) -> str:
@@ -92,8 +82,6 @@ def _storage(context: Context) -> str:
 
 def _http(url: str) -> str:
     import requests
-
-    from pdk_shared.errors import ServiceUnreachable
 
     try:
         return str(requests.get(url, timeout=TIMEOUT_S).headers.get("Date") or "")

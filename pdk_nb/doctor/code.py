@@ -27,10 +27,9 @@ def examine(context: Context) -> Findings:
     except PdkError as error:
         # A network that this machine does not reach may be open to the pods.
         offline = any(word in error.what for word in OFFLINE)
-        what = error.what[:1].upper() + error.what[1:] + "."
         ask = f"git ls-remote {source.plain_url(url)}  from a pod of the cluster"
         state: State = "unknown" if offline else "broken"
-        yield Finding("code.repository", state, what, source.plain_url(url), why, ask if offline else fix)
+        yield Finding("code.repository", state, error.what, source.plain_url(url), why, ask if offline else fix)
         return
-    what = f"{ref or 'The default branch'} is {sha[:12]}." if sha else "It is a folder without history; it is copied."
+    what = f"{ref or 'The default branch'} is {sha[:12]}." if sha else "A folder without git history; it is copied."
     yield Finding("code.repository", "ok", what, source.plain_url(url))

@@ -1,4 +1,4 @@
-"""What the groups of findings share: settings and clients, each made once, and each failure remembered."""
+"""What the groups of findings share: settings and clients, each made once; failures are cached, too."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Context:
         self._made: dict[str, Any] = {"settings": settings} if settings is not None else {}
 
     def _once(self, name: str, make: Callable[[], T]) -> T:
-        """Make something once; a failure is not tried again either."""
+        """Make something once; a failure is not retried either."""
         if name not in self._made:
             try:
                 self._made[name] = make()
@@ -56,7 +56,7 @@ class Context:
 
     @property
     def api(self) -> Any:
-        """API client of ``kubernetes``, which does not try twice."""
+        """API client of ``kubernetes``, without retries."""
         return self._once("api", self._api)
 
     def _api(self) -> Any:
@@ -72,6 +72,22 @@ class Context:
         import kubernetes
 
         return kubernetes.client.CoreV1Api(self.api)
+
+    def kubernetes_version(self) -> tuple[str, str]:
+        """Version of the Kubernetes API, and the ``Date`` header of its answer.
+
+        Raises:
+            ServiceUnreachable: It does not answer, or refuses this user.
+        """
+        import kubernetes
+        import urllib3
+
+        api = kubernetes.client.VersionApi(self.api)
+        try:
+            found, _, headers = api.get_code_with_http_info(_request_timeout=TIMEOUT_S)
+        except (kubernetes.client.ApiException, urllib3.exceptions.HTTPError) as error:
+            raise ServiceUnreachable(f"The Kubernetes API does not answer: {error}") from error
+        return str(found.git_version), str(headers.get("Date") or "")
 
     @property
     def settings(self) -> Settings:

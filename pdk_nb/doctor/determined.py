@@ -35,7 +35,7 @@ def examine(context: Context) -> Findings:
         yield Finding(
             "determined.login",
             "broken",
-            error.what[:1].upper() + error.what[1:] + ".",
+            error.what,
             f"det_user and det_password of {secret}",
             "The train stage logs in with these to start experiments; an empty password is refused by newer masters.",
             f"det -m {known.master_url} user login {known.det_user or 'admin'}  tries a password; then: kubectl -n "
@@ -49,7 +49,7 @@ def examine(context: Context) -> Findings:
 
 
 def master_info(context: Context, address: str) -> dict[str, Any]:
-    """What a master says to everybody.
+    """What a master answers without a log-in.
 
     Args:
         context: The cluster.
@@ -72,7 +72,7 @@ def master_info(context: Context, address: str) -> dict[str, Any]:
 
 
 def _pipelines_address(context: Context) -> Findings:
-    """Pipelines go by ``det_master`` of their secret, notebooks by ``pdk-config``: it has to be the same master."""
+    """Pipelines use ``det_master`` of their secret, notebooks ``pdk-config``; both must lead to the same master."""
     known = context.settings
     theirs, ours = known.det_master, f"{known.mlde_host}:{known.mlde_port}"
     place = f"det_master of {known.mldm_namespace}/{known.mldm_pipeline_secret}"
@@ -110,7 +110,7 @@ def _workspace(context: Context, client: Any) -> Findings:
             f"det workspace create '{names.workspace}'; "
             f"det project create '{names.workspace}' {names.experiment_project}"
         )
-        yield Finding("determined.workspace", "warning", f"{error.what} yet.", error.where, why, fix)
+        yield Finding("determined.workspace", "warning", f"{error.what.removesuffix('.')} yet.", error.where, why, fix)
         return
     yield Finding("determined.workspace", "ok", f"{names.workspace}/{names.experiment_project} is there.")
 
@@ -124,7 +124,7 @@ def _pool(context: Context, client: Any) -> Findings:
     except PdkError as error:
         usable = next((pool.name for pool in available), "...")
         fix = context.set_values(resource_pool=usable) if wanted else "det agent list"
-        yield Finding("determined.pool", "broken", f"{error.what}.", "resource_pool of pdk-config", why, fix)
+        yield Finding("determined.pool", "broken", error.what, "resource_pool of pdk-config", why, fix)
         return
     listed = ", ".join(f"{pool.name} ({pool.slots} slots)" for pool in available)
     yield Finding("determined.pool", "ok", f"Training uses pool {chosen.name}.", listed)

@@ -22,7 +22,7 @@ class Finding:
     Attributes:
         id: ``<group>.<name>``.
         state: ``ok``; ``warning`` (the lab works, or will after the next step); ``broken`` (something the lab needs
-            does not work); ``unknown`` (cannot be judged from here).
+            does not work); ``unknown`` (cannot be checked from here).
         what: What was seen, one sentence.
         where: Address or object.
         why: Why it matters; empty when it is ok.
@@ -67,7 +67,7 @@ class Report(Sequence[Finding]):
 
     @property
     def exit_code(self) -> int:
-        """0 when nothing is broken, else 1; warnings and what cannot be judged stay 0."""
+        """0 when nothing is broken, else 1; warnings and unknown findings keep it at 0."""
         return 1 if self.count("broken") else 0
 
     def summary(self) -> str:

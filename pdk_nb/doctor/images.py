@@ -1,6 +1,6 @@
 """The pipelines' images: the registry that they are pulled from, and what the cluster says about pulling them.
 
-The nodes pull, not this machine. So the registry is asked first; when it cannot be asked from here, the cluster's own
+The nodes pull, not this machine. The registry is asked first. When it cannot be reached from here, the cluster's own
 experience counts: pods that wait for an image, pipelines that crash, jobs that have run.
 """
 
@@ -46,7 +46,7 @@ def examine(context: Context) -> Findings:
 
 
 def _images(context: Context) -> list[tuple[str, str, str]]:
-    """Finding, pipeline and image of both stages: of the pipelines that there are, else of those to come."""
+    """Finding, pipeline and image of both stages: of the existing pipelines, else of the rendered specs."""
     names = context.names
     present = {}
     try:

@@ -1,4 +1,4 @@
-"""KServe: installed, in which version, with which traps of that version, and reached through its ingress."""
+"""KServe: whether it is installed, known faults of its version, and its ingress."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Trap:
         first: First release that has it.
         last: Last release that has it.
         what: What happens.
-        avoid: How to stay clear of it.
+        avoid: How to avoid it.
     """
 
     first: Version
@@ -121,7 +121,7 @@ def _version(context: Context) -> Findings:
 
 
 def _trap(context: Context, trap: Trap) -> Findings:
-    """The trap, and whether a service of the namespace sits in it."""
+    """The fault, and whether it affects a service of the namespace."""
     caught = [name for name, uri in _addresses(context) if uri.startswith("s3://") and not uri.endswith("/")]
     release = ".".join(map(str, trap.first)) + " to " + ".".join(map(str, trap.last))
     if caught:

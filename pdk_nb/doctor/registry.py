@@ -1,4 +1,4 @@
-"""A look into a container registry, as a node's runtime does it before it pulls.
+"""Asking a container registry for an image, as a node's runtime does before it pulls.
 
 Source: the OCI distribution specification 1.1 (``/v2/``, manifests, blobs) and Docker's token authentication
 (``WWW-Authenticate: Bearer``).
@@ -30,7 +30,7 @@ class CannotAsk(Exception):
 
 @dataclass(frozen=True)
 class Image:
-    """An image's name, taken apart.
+    """An image's name in parts.
 
     Attributes:
         registry: Host, with port where one is given.

@@ -12,7 +12,7 @@ from pdk_nb.doctor.finding import Finding, Findings
 
 @dataclass(frozen=True)
 class Right:
-    """One thing to be allowed: verb, resource (``secrets``, ``pods/log``), its API group, and where."""
+    """One permission: verb, resource (``secrets``, ``pods/log``), its API group, and namespace."""
 
     verb: str
     resource: str
@@ -100,7 +100,7 @@ def _judge(context: Context, id: str, rights: Iterable[Right], user: str, who: s
 
 
 def _allowed(context: Context, right: Right, user: str) -> bool:
-    """Ask about oneself, or about somebody else."""
+    """Whether this user, or another one, has a right."""
     import kubernetes
 
     name, _, part = right.resource.partition("/")

@@ -1,4 +1,4 @@
-"""The way back: a trial fetches its pictures from Pachyderm itself, from wherever Determined runs it."""
+"""The route from trials to Pachyderm: a trial fetches its pictures itself, from wherever Determined runs it."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import importlib.metadata
 import re
 
 from pdk_nb import __version__
-from pdk_nb.doctor.context import TIMEOUT_S, Context
+from pdk_nb.doctor.context import Context
 from pdk_nb.doctor.determined import master_info
 from pdk_nb.doctor.finding import Finding, Findings
 from pdk_nb.platforms import mldm
@@ -37,16 +37,7 @@ def examine(context: Context) -> Findings:
 
 
 def _kubernetes(context: Context) -> Finding:
-    import kubernetes
-    import urllib3
-
-    from pdk_shared.errors import ServiceUnreachable
-
-    client = importlib.metadata.version("kubernetes")
-    try:
-        server = str(kubernetes.client.VersionApi(context.api).get_code(_request_timeout=TIMEOUT_S).git_version)
-    except (kubernetes.client.ApiException, urllib3.exceptions.HTTPError) as error:
-        raise ServiceUnreachable(f"the Kubernetes API does not answer: {error}") from error
+    client, (server, _) = importlib.metadata.version("kubernetes"), context.kubernetes_version()
     return judge_minimum("kubernetes", client, server, MIN_KUBERNETES)
 
 
@@ -61,7 +52,7 @@ def _determined(context: Context) -> Finding:
 
 
 def judge_minimum(name: str, client: str, server: str, minimum: tuple[int, int]) -> Finding:
-    """A server has to be at least so new, and of the same major release as the minimum."""
+    """Check that a server is not older than the minimum, and of the same major release."""
     pair = f"client {client}, server {server}"
     found, wanted = numbers(server), ".".join(map(str, minimum))
     if not found:

@@ -1,6 +1,6 @@
 """``config.properties`` of TorchServe under KServe: written, read and linted.
 
-KServe's wrapper around TorchServe reads this very file: the addresses, and the models' names from the snapshot
+KServe's wrapper around TorchServe reads the same file: the addresses, and the models' names from the snapshot
 (``kubernetes/kserve/kserve_wrapper`` of pytorch/serve 0.12). Most services that never become ready have a port or a
 name wrong here.
 """

@@ -1,7 +1,7 @@
 """Settings: ConfigMap ``pdk-config`` and Secret ``pipeline-secret`` as one typed, masked object.
 
 The kubeconfig is the only switch: everything else that the lab needs to know (addresses, buckets,
-namespaces, credentials) stands in the cluster that it names. The keys are those of the PDK deployment guides
+namespaces, credentials) is in the cluster that it names. The keys are those of the PDK deployment guides
 for AWS, Google Cloud and on-prem, with their aliases; the lab's own keys are optional on a cluster.
 """
 

@@ -17,7 +17,7 @@ REQUEST_TIMEOUT_S = 10.0
 
 
 def kubeconfig_path(kubeconfig: str | Path | None = None) -> str | None:
-    """The kubeconfig in force: the argument, ``KUBECONFIG``, ``~/.kube/config``, or None inside a pod.
+    """The kubeconfig to use: the argument, ``KUBECONFIG``, ``~/.kube/config``, or None inside a pod.
 
     Raises:
         SettingsError: The named file does not exist, or none is named and none is found.
@@ -46,7 +46,7 @@ def kubeconfig_path(kubeconfig: str | Path | None = None) -> str | None:
 
 
 def api_client(kubeconfig: str | Path | None = None) -> Any:
-    """A ``kubernetes`` API client for the kubeconfig in force.
+    """A ``kubernetes`` API client for the kubeconfig to use.
 
     Raises:
         SettingsError: There is no kubeconfig, or it cannot be read.
@@ -107,7 +107,10 @@ def load(kubeconfig: str | Path | None = None, namespace: str = "default") -> Se
         secret = {name: base64.b64decode(text).decode() for name, text in (found.data or {}).items()}
     except kubernetes.client.ApiException as error:
         if error.status not in (403, 404):
-            raise
+            raise ServiceUnreachable(
+                f"The Kubernetes API failed: {error.status} {error.reason}",
+                where=f"Secret {secret_namespace}/{secret_name} at {server}",
+            ) from error
     return from_maps(data, secret, kubeconfig=path, namespace=namespace)
 
 

@@ -1,4 +1,4 @@
-"""Settings as one typed object, in which secrets do not show themselves."""
+"""Settings as one typed object that masks its secrets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pdk_shared.errors import SettingsError
 
 
 class Secret:
-    """A value that never shows itself: ``repr``, ``str`` and f-strings give a mask.
+    """A masked value: ``repr``, ``str`` and f-strings never show it.
 
     Args:
         value: The secret text; empty when the cluster has none.
@@ -22,7 +22,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The secret itself; hand it to a client and to nothing else."""
+        """The secret itself; only for a client."""
         return self._value
 
     def __bool__(self) -> bool:
@@ -51,7 +51,7 @@ class SettingsEntry:
     Attributes:
         key: Key in the ConfigMap or Secret.
         variable: The setup guide's environment variable.
-        value: The value as people may see it; secrets are masked.
+        value: The value for display; secrets are masked.
         source: ``pdk-config``, ``pipeline-secret``, an alias, ``default``, ``derived`` or ``missing``.
         used_by: Where the value is used.
         required: Whether the walkthrough needs it.
@@ -67,7 +67,7 @@ class SettingsEntry:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that the lab knows of the cluster. Empty text stands for an absent value; ports are 0."""
+    """Everything that the lab knows of the cluster. An absent value is an empty text, an absent port 0."""
 
     kubeconfig: str | None
     namespace: str

@@ -1,4 +1,4 @@
-"""From the contents of the two maps to settings: aliases, defaults, and what the guides' commands leave behind."""
+"""Settings from the contents of the two maps: aliases, defaults, and leftovers of the guides' commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pdk_shared.errors import SettingsError
 
 
 def without_credentials(text: str) -> str:
-    """A text as people may see it: user and password of URLs are masked."""
+    """A text for display: user and password of URLs are masked."""
     return re.sub(r"://[^/@\s]+@", "://********@", text)
 
 

@@ -1,4 +1,4 @@
-"""Specs as files: rendered, written, read back."""
+"""Reading and writing specs as files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pair of specs must agree on, whoever wrote them."""
+"""What a pair of specs must agree on, no matter who wrote them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BUCKET_SECRETS = {"AWS_ACCESS_KEY_ID": "minio_access_key", "AWS_SECRET_ACCESS_KE
 
 
 def _flags_of(spec: Mapping[str, Any]) -> dict[str, str]:
-    """The stage's flags, whether they stand in ``cmd`` or in a line for the shell."""
+    """The stage's flags, from ``cmd`` or from a line for the shell."""
     transform = spec["transform"]
     lines = (shlex.split(line) for line in transform.get("stdin", ()))
     arguments = [*transform.get("cmd", ()), *(word for line in lines for word in line)]
@@ -49,7 +49,7 @@ def _problems_of_one(spec: Mapping[str, Any], needed: Mapping[str, str]) -> list
 def check(train: Mapping[str, Any], deploy: Mapping[str, Any]) -> list[str]:
     """Contradictions between the two specs; none for what :func:`render` gives.
 
-    Specs that people edited are the usual case: a renamed repo here, a forgotten project there.
+    People edit specs by hand: they rename a repo in one and forget a project in the other.
     """
     problems = []
     pipelines = [each["pipeline"] for each in (train, deploy)]

@@ -40,7 +40,7 @@ def check_file_names(folder: Path, classes: tuple[str, ...]) -> None:
         return
     missing = ", ".join(name for index, name in enumerate(classes) if index not in found)
     raise DataError(
-        f"the commit has no picture of class {missing} ({len(names)} files by name)",
+        f"The commit has no picture of class {missing} ({len(names)} files by name).",
         where=str(folder),
         fix="name files like cat.1.jpg, or put them into folders named after their class, and commit them",
     )

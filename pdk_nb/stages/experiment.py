@@ -65,18 +65,18 @@ def read_yaml(path: Path, shown: str = "") -> dict[str, Any]:
     except OSError as error:
         there = ", ".join(sorted(p.name for p in path.parent.glob("*.y*ml"))) if path.parent.is_dir() else ""
         raise SpecError(
-            f"the configuration cannot be read: {error.strerror}",
+            f"The configuration cannot be read: {error.strerror}",
             where=shown,
             fix=f"check --config and --sub-dir; here are: {there or 'no YAML files'}",
         ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else shown
-        raise SpecError(f"the configuration is not YAML: {error.problem or error.context}", where=place) from error
+        raise SpecError(f"The configuration is not YAML: {error.problem or error.context}", where=place) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"the configuration is not YAML: {error}", where=shown) from error
+        raise SpecError(f"The configuration is not YAML: {error}", where=shown) from error
     if not isinstance(content, dict):
-        raise SpecError("the configuration is not a mapping", where=f"{shown}:1:1")
+        raise SpecError("The configuration is not a mapping.", where=f"{shown}:1:1")
     return content
 
 
@@ -112,7 +112,7 @@ def profile_for(folder: Path, wanted: str, pool: Pool) -> str:
     if wanted == "auto":
         return ""
     raise SpecError(
-        f"the experiment has no profile {wanted!r}",
+        f"The experiment has no profile {wanted!r}.",
         where="--profile",
         fix=f"choose one of: {', '.join(known) or 'none'}",
     )
@@ -200,15 +200,15 @@ def check(config: Mapping[str, Any], pool: Pool, shown: str) -> None:
     for key in ("name", "entrypoint", "searcher", "hyperparameters"):
         if not config.get(key):
             raise SpecError(
-                f"the experiment's configuration has no {key!r}", where=shown, fix=f"add {key}: to the file"
+                f"The experiment's configuration has no {key!r}.", where=shown, fix=f"add {key}: to the file"
             )
     metric = (config.get("searcher") or {}).get("metric")
     if not metric:
-        raise SpecError("the experiment's configuration has no searcher.metric", where=shown)
+        raise SpecError("The experiment's configuration has no searcher.metric.", where=shown)
     slots = int((config.get("resources") or {}).get("slots_per_trial") or 1)
     if pool.slots and slots > pool.slots:
         raise SettingsError(
-            f"the experiment wants {slots} slots per trial; the resource pool {pool.name!r} has {pool.slots}",
+            f"The experiment wants {slots} slots per trial; the resource pool {pool.name!r} has {pool.slots}.",
             where=f"{shown}: resources.slots_per_trial",
             fix="lower slots_per_trial or choose a larger pool: the experiment would wait for ever",
         )

@@ -89,7 +89,7 @@ def wait_until_completed(client: Determined, experiment_id: int, config: Mapping
         for line in lines[-LAST_LINES:]:
             log.error("trial: %s", line)
         raise TrainingError(
-            f"experiment {experiment_id} ended as {end.state}",
+            f"Experiment {experiment_id} ended as {end.state}.",
             where=mlde.experiment_path(client, experiment_id),
             fix=f"read the trial's log above, or: det experiment logs {experiment_id}",
         )

@@ -88,21 +88,21 @@ class ModelInfo:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise SpecError(
-                f"the model's description cannot be read: {error.strerror}",
+                f"The model's description cannot be read: {error.strerror}",
                 where=str(path),
                 fix="look at the train pipeline's job: it writes this file last",
             ) from error
         except yaml.YAMLError as error:
-            raise SpecError(f"the model's description is not YAML: {error}", where=str(path)) from error
+            raise SpecError(f"The model's description is not YAML: {error}", where=str(path)) from error
         if not isinstance(values, dict):
-            raise SpecError("the model's description is not a mapping", where=str(path))
+            raise SpecError("The model's description is not a mapping.", where=str(path))
         missing = [key for key in REQUIRED if not values.get(key)]
         if missing:
-            raise SpecError(f"the model's description lacks {', '.join(missing)}", where=str(path))
+            raise SpecError(f"The model's description lacks {', '.join(missing)}.", where=str(path))
         try:
             return cls._from_mapping(values)
         except (TypeError, ValueError, KeyError) as error:
-            raise SpecError(f"the model's description has a wrong value: {error}", where=str(path)) from error
+            raise SpecError(f"The model's description has a wrong value: {error}", where=str(path)) from error
 
     @classmethod
     def _from_mapping(cls, values: dict[str, Any]) -> ModelInfo:

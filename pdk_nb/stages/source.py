@@ -99,7 +99,7 @@ def fetch(url: str, ref: str, sub_dir: str, into: Path) -> Source:
     if target.exists():
         shutil.rmtree(target)
     if local is not None and not local.is_dir():
-        raise SourceError("the code's folder does not exist", where=url, fix="check --git-url")
+        raise SourceError("The code's folder does not exist.", where=url, fix="check --git-url")
     if local is not None and not _is_repository(local):
         return _copy(local, url, ref, sub_dir, target)
     return _clone(url, ref, sub_dir, target, local)
@@ -121,7 +121,7 @@ def look_up(url: str, ref: str, timeout: float = 20.0) -> str:
     """
     local = _local_path(url)
     if local is not None and not local.is_dir():
-        raise SourceError("the code's folder does not exist", where=url, fix="check git_url")
+        raise SourceError("The code's folder does not exist.", where=url, fix="check git_url")
     if local is not None and not _is_repository(local):
         return ""
     source, shown = local.as_uri() if local is not None else _clone_url(url), plain_url(url)
@@ -149,11 +149,11 @@ def _is_repository(folder: Path) -> bool:
 def _sub_folder(root: Path, sub_dir: str, url: str, ref: str) -> Path:
     folder = (root / sub_dir.strip("/")).resolve()
     if not folder.is_relative_to(root.resolve()):
-        raise SourceError(f"the sub-folder {sub_dir!r} leads out of the repository", where=url, fix="check --sub-dir")
+        raise SourceError(f"The sub-folder {sub_dir!r} leads out of the repository.", where=url, fix="check --sub-dir")
     if not folder.is_dir():
         here = ", ".join(sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")))
         raise SourceError(
-            f"the code has no folder {sub_dir!r} at {ref or 'its default branch'}",
+            f"The code has no folder {sub_dir!r} at {ref or 'its default branch'}.",
             where=url,
             fix=f"check --sub-dir; the repository holds: {here or 'no folder'}",
         )
@@ -207,7 +207,7 @@ def _explain(stderr: str, shown: str, source: str, ref: str, target: Path) -> No
     if "dubious ownership" in text:
         fix = "git config --global --add safe.directory <folder>, for the user that runs this stage"
     raise SourceError(
-        f"the code cannot be fetched: {text.splitlines()[-1] if text else 'git failed'}", where=shown, fix=fix
+        f"The code cannot be fetched: {text.splitlines()[-1] if text else 'git failed'}", where=shown, fix=fix
     )
 
 
@@ -216,7 +216,7 @@ def _no_such_ref(ref: str, shown: str, source: str, target: Path) -> SourceError
     names = re.findall(r"refs/(?:heads|tags)/(\S+?)(?:\^\{\})?$", listed, re.M)
     known = ", ".join(dict.fromkeys(names[:12])) + (", ..." if len(names) > 12 else "")
     return SourceError(
-        f"the git ref {ref!r} does not exist",
+        f"The git ref {ref!r} does not exist.",
         where=shown,
         fix=f"check --git-ref; known: {known}" if known else "check --git-ref; the repository has no branch yet",
     )
@@ -248,10 +248,10 @@ def _git(
             ["git", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout
         )
     except FileNotFoundError as error:
-        raise SourceError("git is not installed", where=shown, fix="install git") from error
+        raise SourceError("Git is not installed.", where=shown, fix="install git") from error
     except subprocess.TimeoutExpired as error:
         raise SourceError(
-            f"git did not answer within {timeout:.0f} s", where=shown, fix="check the network and --git-url"
+            f"Git did not answer within {timeout:.0f} s.", where=shown, fix="check the network and --git-url"
         ) from error
     if check and done.returncode != 0:
         lines = done.stderr.strip().splitlines()

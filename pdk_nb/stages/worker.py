@@ -115,7 +115,7 @@ class Worker:
             host, port = get("PACHD_PEER_SERVICE_HOST"), get("PACHD_PEER_SERVICE_PORT")
         if not host:
             raise SettingsError(
-                "the address of Pachyderm is not known",
+                "The address of Pachyderm is not known.",
                 where="PACHD_LB_SERVICE_HOST, PACHD_PEER_SERVICE_HOST",
                 fix="map pachd_lb_service_host and pachd_lb_service_port of pipeline-secret in the pipeline's spec",
             )

@@ -25,7 +25,7 @@ def best_checkpoint(client: Determined, experiment_id: int) -> Checkpoint:
     found: list[Checkpoint] = client.get_experiment(experiment_id).list_checkpoints()
     if not found:
         raise TrainingError(
-            f"experiment {experiment_id} has no checkpoint",
+            f"Experiment {experiment_id} has no checkpoint.",
             fix="look at the experiment's log: a trial that refuses its data ends without one",
         )
     # The server puts the best first; of equally good ones the longest trained is taken.

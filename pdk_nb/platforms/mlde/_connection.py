@@ -23,7 +23,7 @@ def _login_errors(master: str, user: str) -> Iterator[None]:
             yield
         except (errors.UnauthenticatedException, errors.ForbiddenException) as error:
             raise ServiceUnreachable(
-                f"Determined refuses the log-in of {user!r}",
+                f"Determined refuses the log-in of {user!r}.",
                 where=master,
                 fix="check det_user and det_password in pipeline-secret",
             ) from error
@@ -44,7 +44,7 @@ def connect(master: str, user: str, password: str) -> Determined:
     """
     if not master:
         raise ServiceUnreachable(
-            "the address of Determined is not known", fix="set DET_MASTER, or mlde_host in pdk-config"
+            "The address of Determined is not known.", fix="set DET_MASTER, or mlde_host in pdk-config"
         )
     with warnings.catch_warnings():
         # The client warns of its own deprecated classes while it is imported.

@@ -56,9 +56,11 @@ def choose_pool(available: list[Pool], wanted: str = "") -> Pool:
         found = next((pool for pool in available if pool.name == wanted), None)
         if found is None:
             raise SettingsError(
-                f"Determined has no resource pool {wanted!r}", where="--resource-pool", fix=f"choose one of: {names}"
+                f"Determined has no resource pool {wanted!r}.", where="--resource-pool", fix=f"choose one of: {names}"
             )
         return found
     if not available:
-        raise SettingsError("Determined has no resource pool", fix="start an agent, or ask the cluster's administrator")
+        raise SettingsError(
+            "Determined has no resource pool.", fix="start an agent, or ask the cluster's administrator"
+        )
     return next((pool for pool in available if pool.has_gpu and pool.slots), available[0])

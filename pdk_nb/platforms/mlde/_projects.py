@@ -45,7 +45,7 @@ def check_project(client: Determined, workspace: str, project: str) -> None:
     """
     if bool(workspace) != bool(project):
         raise SettingsError(
-            "an experiment needs both a workspace and a project, or neither",
+            "An experiment needs both a workspace and a project, or neither.",
             where=f"workspace: {workspace!r}, project: {project!r}",
             fix="complete the experiment's configuration, or pass --workspace and --experiment-project",
         )
@@ -54,14 +54,14 @@ def check_project(client: Determined, workspace: str, project: str) -> None:
     workspaces = {found.name: found for found in client.list_workspaces()}
     if workspace not in workspaces:
         raise SettingsError(
-            f"Determined has no workspace {workspace!r}",
+            f"Determined has no workspace {workspace!r}.",
             where=f"workspaces: {', '.join(sorted(map(str, workspaces)))}",
             fix=f"det workspace create {workspace!r}, or run notebook 01",
         )
     projects = sorted(str(found.name) for found in workspaces[workspace].list_projects())
     if project not in projects:
         raise SettingsError(
-            f"the workspace {workspace!r} has no project {project!r}",
+            f"The workspace {workspace!r} has no project {project!r}.",
             where=f"projects: {', '.join(projects) or 'none'}",
             fix=f"det project create {workspace!r} {project!r}, or run notebook 01",
         )

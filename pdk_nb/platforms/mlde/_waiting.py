@@ -41,7 +41,7 @@ def wait_experiment(
 
     def late(now: Progress) -> TrainingError:
         return TrainingError(
-            f"experiment {experiment_id} did not end within {timeout:.0f} s; it is {now.state}",
+            f"Experiment {experiment_id} did not end within {timeout:.0f} s; it is {now.state}.",
             fix="look at the experiment's log; a QUEUED one waits for a free slot in its resource pool",
         )
 

@@ -14,7 +14,7 @@ from pdk_nb.platforms.serving.objects import (
     create,
     find,
     patch,
-    until_settled,
+    retry_on_conflict,
     where_text,
 )
 from pdk_nb.platforms.serving.spec import (
@@ -64,7 +64,7 @@ def apply(where: Where, deployment: Deployment) -> Applied:
                 fix=f"kubectl create namespace {cluster.namespace}",
             ) from error
 
-    return until_settled(cluster, deployment.name, step)
+    return retry_on_conflict(cluster, deployment.name, step)
 
 
 def _update(cluster: Cluster, deployment: Deployment, current: Object) -> Applied:

@@ -23,7 +23,7 @@ __all__ = [
     "find",
     "need",
     "patch",
-    "until_settled",
+    "retry_on_conflict",
     "where_text",
 ]
 
@@ -106,7 +106,7 @@ def patch(cluster: Cluster, current: Object, metadata: dict[str, Any], spec: dic
     return Applied(name, "updated", "" if only_shares else read_status(current).latest_created)
 
 
-def until_settled(cluster: Cluster, name: str, step: Callable[[], Applied]) -> Applied:
+def retry_on_conflict(cluster: Cluster, name: str, step: Callable[[], Applied]) -> Applied:
     """Make a change, and make it again while somebody else changes the service at the same time.
 
     Raises:
@@ -145,4 +145,4 @@ def change(where: Where, name: str, make: Callable[[Object], Patch]) -> Applied:
         current = need(cluster, name)
         return patch(cluster, current, *make(current))
 
-    return until_settled(cluster, name, step)
+    return retry_on_conflict(cluster, name, step)
