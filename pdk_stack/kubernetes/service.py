@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import psutil
 
 from pdk_stack.common.http.limits import PORTS
 from pdk_stack.common.http.server import Server
@@ -58,7 +55,6 @@ class Daemon:
     def __init__(self, config: Config) -> None:
         self._config = config
         state = config.state_dir
-        _end_left_overs(state / "services")
         self._store = ObjectStore(state / "objects.sqlite")
         self._registry = Registry()
         self._collector = Collector(self._store, self._registry)
@@ -106,17 +102,3 @@ class Daemon:
         self._api_server.stop()
         self._ingress.close()
         self._store.close()
-
-
-def _end_left_overs(folder: Path) -> None:
-    """End model servers and storage initialisers of a daemon that was killed: nobody else would."""
-    marker = str(folder)
-    left = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if any(part.startswith(marker) for part in process.cmdline()) and process.ppid() <= 1:
-                left += [process, *process.children(recursive=True)]
-    for process in left:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(left, timeout=5)

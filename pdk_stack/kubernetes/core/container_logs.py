@@ -9,13 +9,14 @@ from __future__ import annotations
 import bisect
 import contextlib
 import os
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+
+from pdk_stack.common.polling import Deadline
+from pdk_stack.common.processes import ProcessGroup
 
 POLL_SECONDS = 0.1
 PIECE_BYTES = 64 << 10
@@ -40,7 +41,7 @@ def rotate(log: Path) -> None:
             path.replace(target)
 
 
-def keep_times(log: Path, process: subprocess.Popen[Any]) -> None:
+def keep_times(log: Path, process: ProcessGroup) -> None:
     """Write a log's index from a thread of its own, until its process ends.
 
     Args:
@@ -54,7 +55,7 @@ def keep_times(log: Path, process: subprocess.Popen[Any]) -> None:
         size = 0
         with content, index:
             while True:
-                ended = process.poll() is not None
+                ended = not process.running
                 grown = content.seek(0, 2)
                 if grown > size:
                     index.write(f"{grown} {time.time():.3f}\n")
@@ -149,12 +150,12 @@ def follow(log: Path, start: int, wanted: Callable[[], bool], *, with_times: boo
         wanted: Whether to go on.
         with_times: Whether each line gets its time.
     """
-    end, times, rest = time.monotonic() + FOLLOW_SECONDS, Times(log), b""
+    deadline, times, rest = Deadline(FOLLOW_SECONDS), Times(log), b""
     with log.open("rb") as content:
         position = content.seek(start)
         while True:
             # A container that was started again writes another file of this name.
-            last = not wanted() or time.monotonic() > end or not _is_same(log, content.fileno())
+            last = not wanted() or deadline.over or not _is_same(log, content.fileno())
             while piece := content.read(PIECE_BYTES):
                 if not with_times:
                     yield piece

@@ -13,7 +13,7 @@ from typing import Any
 
 import kubernetes
 
-from pdk_stack.kubernetes.core.inference.revisions.revision import warm_up_body
+from pdk_stack.kubernetes.core.inference.servers.warm_up import warm_up_body
 from tests.support.processes import ServiceProcess
 
 NAMESPACE = "models"

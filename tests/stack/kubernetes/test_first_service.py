@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from pdk_stack.kubernetes.core.inference.revisions.revision import warm_up_body
-from pdk_stack.kubernetes.store.schemas import Findings, check, complete
+from pdk_stack.kubernetes.core.inference.servers.warm_up import warm_up_body
+from pdk_stack.kubernetes.store.schemas import complete
+from pdk_stack.kubernetes.store.validation import Findings, check
 from tests.stack.kubernetes.serving import wait_for
 from tests.support.processes import ServiceProcess
 from tests.support.reference import reference_dir

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from kserve import KServeClient
 
-from pdk_stack.kubernetes.core.inference.revisions.revision import warm_up_body
+from pdk_stack.kubernetes.core.inference.servers.warm_up import warm_up_body
 from tests.support.processes import ServiceProcess
 
 pytestmark = pytest.mark.slow

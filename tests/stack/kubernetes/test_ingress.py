@@ -19,8 +19,7 @@ from typing import Any
 
 import pytest
 
-from pdk_stack.common.http.limits import PORTS
-from pdk_stack.common.http.limits import Limits as PortLimits
+from pdk_stack.common.http.limits import PORTS, Limits
 from pdk_stack.common.service import LOOPBACK
 from pdk_stack.kubernetes.api.ingress import server as server_module
 from pdk_stack.kubernetes.api.ingress.routing import Ingress
@@ -30,8 +29,9 @@ from pdk_stack.kubernetes.core.inference.dataplane.upstream import Upstream
 from pdk_stack.kubernetes.core.inference.failures import ModelServerError
 from pdk_stack.kubernetes.core.inference.node import Node
 from pdk_stack.kubernetes.core.inference.reconciler.routes import Routes, Target
+from pdk_stack.kubernetes.core.inference.revisions.limits import RequestLimits
 from pdk_stack.kubernetes.core.inference.revisions.replica import Replica
-from pdk_stack.kubernetes.core.inference.revisions.revision import Limits, Revision
+from pdk_stack.kubernetes.core.inference.revisions.revision import Revision
 from tests.stack.kubernetes.serving import wait_for
 
 HOST = "echo.models.example.com"
@@ -39,7 +39,7 @@ PREDICT = "/v1/models/echo:predict"
 META = {"name": "echo", "namespace": "models", "annotations": {"pach_id": "7"}}
 BIG = 200 << 20
 #: What the model servers of these tests take.
-MODEL_SERVER = PortLimits(body_bytes=1 << 30)
+MODEL_SERVER = Limits(body_bytes=1 << 30)
 
 
 class Stand:
@@ -168,7 +168,7 @@ def test_a_body_over_the_limit_gets_413_and_not_a_broken_pipe(
 
 def test_requests_over_the_concurrency_wait_and_those_over_the_queue_are_told_to_come_back(stand: Stand) -> None:
     revision = stand.revision("echo-1", containerConcurrency=1)
-    assert revision.limits == Limits(1, 11, 120.0)
+    assert revision.limits == RequestLimits(1, 11, 120.0)
     stand.serve(Target(revision))
     stand.release.clear()
     answers: list[tuple[int, Any, Any]] = []

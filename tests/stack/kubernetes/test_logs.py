@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from pdk_stack.common.processes import ProcessGroup
 from pdk_stack.kubernetes.core import container_logs
 from tests.stack.kubernetes.serving import NAMESPACE, wait_for
 from tests.stack.kubernetes.test_replicas import Own
@@ -61,7 +61,7 @@ def test_a_process_gets_an_index_and_a_second_one_a_new_file(tmp_path: Path) -> 
         container_logs.rotate(log)
         code = f"import time; print('{word}', flush=True); time.sleep(0.3); print('end')"
         with log.open("wb") as sink:
-            process = subprocess.Popen([sys.executable, "-c", code], stdout=sink)
+            process = ProcessGroup([sys.executable, "-c", code], os.environ, stdout=sink)
         container_logs.keep_times(log, process)
         process.wait()
         # The thread notes the end.

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from pdk_stack.kubernetes.core.inference.failures import ModelServerError
-from pdk_stack.kubernetes.core.inference.revisions.revision import warm_up_body
 from pdk_stack.kubernetes.core.inference.servers import runtimes
 from pdk_stack.kubernetes.core.inference.servers.model_folder import ModelFolder
+from pdk_stack.kubernetes.core.inference.servers.warm_up import warm_up_body
 from tests.stack.kubernetes.serving import KIND, NAMESPACE, Service
 from tests.support.processes import ServiceProcess
 

@@ -14,8 +14,7 @@ import pytest
 
 from pdk_stack.kubernetes.core import admission
 from pdk_stack.kubernetes.core.inference import resources
-from pdk_stack.kubernetes.core.inference.failures import Reason, reason_of
-from pdk_stack.kubernetes.core.inference.servers.model_server import PYTHON_ERROR
+from pdk_stack.kubernetes.core.inference.failures import PYTHON_ERROR, Reason, reason_of
 from pdk_stack.kubernetes.store.kinds import INFERENCE_SERVICES
 from tests.stack.kubernetes.serving import KIND, NAMESPACE, Service, manifest, wait_for
 from tests.support.processes import ServiceProcess

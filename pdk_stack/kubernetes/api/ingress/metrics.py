@@ -1,7 +1,7 @@
 """Counters of the ingress, for Prometheus.
 
-Names and buckets are those of Knative's queue-proxy (``knative.dev/serving/pkg/queue/stats``): a dashboard for KServe in
-serverless mode reads them.
+Names and buckets are those of Knative's queue-proxy (``knative.dev/serving/pkg/queue/stats``), which dashboards for
+KServe in serverless mode read.
 """
 
 from __future__ import annotations

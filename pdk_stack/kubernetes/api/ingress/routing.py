@@ -82,11 +82,11 @@ class Ingress:
             answer = error(failure.code, failure.message)
             answer.close = True
         except BaseException:
-            entry.revision.leave()
+            entry.revision.load.leave()
             raise
         answer.headers["X-Revision"] = entry.revision.name
         if answer.done is None:
-            entry.revision.leave()
+            entry.revision.load.leave()
             self._record(head, host, entry, answer.code, started)
             return answer
         close = answer.done
@@ -94,7 +94,7 @@ class Ingress:
         def done() -> None:
             # An answer that is passed on as it comes is under way until its end.
             close()
-            entry.revision.leave()
+            entry.revision.load.leave()
             self._record(head, host, entry, answer.code, started)
 
         answer.done = done
@@ -109,7 +109,7 @@ class Ingress:
     def _answer(self, head: Head, body: RequestBody, revision: Revision) -> Answer:
         # All before the body is read: a client that is told to come back shall not have sent it for nothing.
         places = revision.limits.waiting * max(1, revision.replicas.wanted)
-        if revision.inflight > places:
+        if revision.load.inflight > places:
             return busy(f"{revision.name} has {places} requests under way or waiting.")
         body.check()
         path = head.target.split("?")[0]

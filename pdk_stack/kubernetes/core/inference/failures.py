@@ -74,3 +74,17 @@ def reason_of(log: str, exit_code: int = 1) -> Reason:
         # Nobody else kills a model server that way: the system does, when memory runs out.
         return Reason.OOM_KILLED
     return next((reason for reason, sign in SIGNS if sign.search(log)), Reason.MODEL_LOAD_FAILED)
+
+
+PYTHON_ERROR = re.compile(r"(?!java\.|org\.|io\.)[\w.]+(Error|Exception)\b(:|$)")
+# Not a line of a stack trace, and not what Java says of the worker's end.
+ERROR = re.compile(r"(?!at |io\.netty).*(Error|Exception)")
+
+
+def last_error(log: str) -> str:
+    """The last line of a model server's log that says what went wrong; Python's own words before the front end's."""
+    lines = log.splitlines()
+    told = [line.rsplit(" - ", 1)[-1].strip() for line in lines]
+    errors = [each for each in told if PYTHON_ERROR.match(each)] or [each for each in told if ERROR.match(each)]
+    found = errors or lines[-1:] or ["no output"]
+    return found[-1][:400]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 import psutil
 
+from pdk_stack.common.polling import poll
 from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reason
 from pdk_stack.kubernetes.store.columns import Object
 
@@ -136,12 +136,12 @@ def guard_memory(pid: int, limit: int, on_exceeded: Callable[[int], None]) -> No
         on_exceeded: Told the bytes, once, when it uses more.
     """
 
+    def exceeded() -> int:
+        used = memory_of(pid)
+        return used if used > limit else 0
+
     def watch() -> None:
-        while psutil.pid_exists(pid):
-            used = memory_of(pid)
-            if used > limit:
-                on_exceeded(used)
-                return
-            time.sleep(GUARD_POLL_S)
+        if used := poll(exceeded, None, GUARD_POLL_S, stop=lambda: not psutil.pid_exists(pid)):
+            on_exceeded(used)
 
     threading.Thread(target=watch, name=f"memory-{pid}", daemon=True).start()

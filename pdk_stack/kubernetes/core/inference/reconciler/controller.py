@@ -7,12 +7,15 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from pdk_stack.common.processes import kill_noted
 from pdk_stack.kubernetes.core.inference.node import Node
 from pdk_stack.kubernetes.core.inference.reconciler.routes import Routes
 from pdk_stack.kubernetes.core.inference.reconciler.status import mark_changed
 from pdk_stack.kubernetes.core.inference.reconciler.worker import ServiceWorker
 from pdk_stack.kubernetes.core.inference.revisions.revision import PODS_FOLDER
+from pdk_stack.kubernetes.core.inference.revisions.storage_initializer import PROCESS_NOTE as FETCH_NOTE
 from pdk_stack.kubernetes.core.inference.revisions.template import revision_key
+from pdk_stack.kubernetes.core.inference.servers.model_server import PROCESS_NOTE as SERVER_NOTE
 from pdk_stack.kubernetes.core.volumes import Volumes
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kinds import INFERENCE_SERVICES
@@ -76,6 +79,10 @@ class InferenceController:
     def start(self) -> None:
         """Serve what was served before, and follow changes from here on."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Model servers and storage initialisers of a daemon that was killed: nobody else would end them.
+        for note in (f"{PODS_FOLDER}/*/{SERVER_NOTE}", FETCH_NOTE):
+            for path in self._folder.glob(f"*/*/*/{note}"):
+                kill_noted(path)
         self._store.subscribe(self._changed)
         self._store.before_update(INFERENCE_SERVICES, _not_ready_when_changed)
         threading.Thread(target=self._scale, name="autoscaler", daemon=True).start()
@@ -120,7 +127,7 @@ class InferenceController:
                 try:
                     worker.scale()
                 except Exception:  # one service's trouble must not end the others' scaling
-                    log.exception("%s/%s could not be scaled", worker.namespace, worker.name)
+                    log.exception("%s could not be scaled", worker.title)
 
     def stop(self) -> None:
         """Stop all workers and model servers."""

@@ -66,7 +66,7 @@ class Routes:
         """Requests under way by namespace, service and revision."""
         with self._lock:
             return {
-                (namespace, name, target.revision.name): target.revision.inflight
+                (namespace, name, target.revision.name): target.revision.load.inflight
                 for (namespace, name), targets in self._targets.items()
                 for target in targets
             }
@@ -100,7 +100,7 @@ class Routes:
 
     @staticmethod
     def _counted(namespace: str, service: str, target: Target) -> Entry:
-        target.revision.enter()
+        target.revision.load.enter()
         return Entry(namespace, service, target.revision)
 
 

@@ -78,6 +78,11 @@ class Traffic:
     rolled: str = ""
     previous: str = ""
 
+    @property
+    def revisions(self) -> set[str]:
+        """Names of the revisions that get traffic."""
+        return {each.revision for each in self.shares}
+
 
 def service_status(
     service: Object,

@@ -18,6 +18,8 @@ import types
 from pathlib import Path
 from typing import Any
 
+from pdk_stack.common.polling import Deadline
+
 FIRST_PAUSE_S = 0.3
 LONGEST_PAUSE_S = 3.0
 
@@ -69,7 +71,7 @@ def is_absent(error: Exception) -> bool:
 
 def main(argv: list[str]) -> int:
     """Fetch a model; 0 when it lies in the target folder."""
-    uri, target, deadline = argv[0], Path(argv[1]), time.monotonic() + float(argv[2])
+    uri, target, deadline = argv[0], Path(argv[1]), Deadline(float(argv[2]))
     pause, storage = FIRST_PAUSE_S, None
     while True:
         shutil.rmtree(target, ignore_errors=True)
@@ -84,7 +86,7 @@ def main(argv: list[str]) -> int:
         except Exception as error:  # whatever a storage client raises is a reason to tell and to try again
             reason, absent = f"{type(error).__name__}: {error}", is_absent(error)
         print(json.dumps({"reason": reason, "absent": absent}), flush=True)
-        if time.monotonic() + pause > deadline:
+        if deadline.left < pause:
             return 1
         time.sleep(pause)
         pause = min(pause * 1.5, LONGEST_PAUSE_S)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from pdk_stack.common.polling import Deadline, poll
 from pdk_stack.kubernetes.core.inference.dataplane.upstream import Upstream
 from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reason, Superseded
 from pdk_stack.kubernetes.core.inference.node import Node
@@ -24,6 +25,8 @@ LOAD_SECONDS = 120.0
 # So long a pod may wait for a place until its Deployment says that it does not get on (progressDeadlineSeconds).
 PROGRESS_SECONDS = 600.0
 BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS = 10.0, 300.0
+# So often a pod that waits for its model looks whether it is still wanted.
+FETCHED_SECONDS = 0.1
 # So long a server has to live for its earlier ends to be forgotten.
 GOOD_SECONDS = 600.0
 
@@ -153,18 +156,15 @@ class Replica:
 
     def _run(self, node: Node, key: str, requests: Mapping[str, float], fetched: threading.Event) -> None:
         try:
-            began = time.monotonic()
+            progress = Deadline(PROGRESS_SECONDS)
             while why := node.place(key, requests):
-                late = time.monotonic() - began > PROGRESS_SECONDS
-                self._enter("Unschedulable", Trouble(Reason.UNSCHEDULABLE.value, why, final=late))
+                self._enter("Unschedulable", Trouble(Reason.UNSCHEDULABLE.value, why, final=progress.over))
                 node.wait(1.0)
                 if self._stopping.is_set():
                     return
             self._enter("Fetching")
-            while not fetched.wait(0.1):
-                if self._stopping.is_set():
-                    return
-            self._keep_up()
+            if poll(lambda: fetched.wait(FETCHED_SECONDS), None, 0, self._stopping):
+                self._keep_up()
         except Exception:  # a thread without a caller
             log.exception("%s is not kept up any more", self.pod)
         finally:

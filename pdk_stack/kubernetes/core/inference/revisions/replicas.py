@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 from collections.abc import Callable, Iterable
 
+from pdk_stack.common.polling import Deadline
 from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Superseded
 from pdk_stack.kubernetes.core.inference.revisions.replica import PodState, Replica
 
@@ -76,10 +76,8 @@ class Replicas:
         return True
 
     def _drain(self, gone: list[Replica]) -> None:
-        deadline = time.monotonic() + DRAIN_SECONDS
         with self.changed:
-            while any(each.inflight for each in gone) and (left := deadline - time.monotonic()) > 0:
-                self.changed.wait(left)
+            self.changed.wait_for(lambda: not any(each.inflight for each in gone), DRAIN_SECONDS)
         stop_all(gone)
 
     def stop(self, unless: Callable[[], bool] = lambda: False) -> bool:
@@ -174,7 +172,7 @@ class Replicas:
                 return
         if not self.members:
             self.scale(count)
-        deadline = time.monotonic() + START_SECONDS
+        deadline = Deadline(START_SECONDS)
         with self.changed:
             # The end of a server that had served is no failed start; nor is what came before this request.
             starts = {each.pod: each.starts - (each.step == "Loading") for each in self.members}
@@ -188,7 +186,7 @@ class Replicas:
                     raise ModelServerError(str(failed[0].failure))
                 if all(each.step == "Unschedulable" and each.trouble.message for each in self.members):
                     raise ModelServerError(self.members[0].trouble.message)
-                if time.monotonic() > deadline:
+                if deadline.over:
                     raise ModelServerError(f"it was not there within {START_SECONDS:.0f} s")
                 for each in self.members:
                     if each.step == "Failed" and each not in failed:
@@ -207,25 +205,19 @@ class Replicas:
             The replica; None when no place became free in time.
         """
         with self.changed:
-            found = self._least_busy(limit, avoid)
-            if found is None:
-                deadline = time.monotonic() + seconds
-                while found is None and (left := deadline - time.monotonic()) > 0:
-                    self.changed.wait(left)
-                    found = self._least_busy(limit, avoid)
+            found = self.changed.wait_for(lambda: self._least_busy(limit, avoid), seconds)
             if found is not None:
                 found.inflight += 1
                 found.turn = next(self._turns)
             return found
 
     def _least_busy(self, limit: int, avoid: Iterable[Replica]) -> Replica | None:
-        found = None
-        for each in self.members:
-            if not each.ready or (limit and each.inflight >= limit) or (each in avoid and len(self.members) > 1):
-                continue
-            if found is None or (each.inflight, each.turn) < (found.inflight, found.turn):
-                found = each
-        return found
+        free = (
+            each
+            for each in self.members
+            if each.ready and not (limit and each.inflight >= limit) and not (each in avoid and len(self.members) > 1)
+        )
+        return min(free, key=lambda each: (each.inflight, each.turn), default=None)
 
     def give(self, replica: Replica) -> None:
         """Count a request out."""
@@ -236,10 +228,8 @@ class Replicas:
 
 def stop_all(replicas: list[Replica]) -> None:
     """Stop replicas side by side."""
-    threads = [threading.Thread(target=each.stop, daemon=True) for each in replicas[1:]]
+    threads = [threading.Thread(target=each.stop, daemon=True) for each in replicas]
     for thread in threads:
         thread.start()
-    for each in replicas[:1]:
-        each.stop()
     for thread in threads:
         thread.join()

@@ -2,77 +2,30 @@
 
 from __future__ import annotations
 
-import base64
-import functools
-import io
-import json
-import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from pdk_stack.kubernetes.core.container_logs import keep_times
 from pdk_stack.kubernetes.core.inference.dataplane.payload_logger import PayloadLogger, sink_problem
-from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reason, Superseded
+from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reason
 from pdk_stack.kubernetes.core.inference.node import Node
 from pdk_stack.kubernetes.core.inference.resources import custom_container, memory_limit, requests_of
+from pdk_stack.kubernetes.core.inference.revisions.limits import RequestLimits
+from pdk_stack.kubernetes.core.inference.revisions.load import Load
 from pdk_stack.kubernetes.core.inference.revisions.replica import PodState, Replica, Trouble
 from pdk_stack.kubernetes.core.inference.revisions.replicas import DRAIN_SECONDS, Replicas
 from pdk_stack.kubernetes.core.inference.revisions.scaling import DEFAULT_TARGETS, Bounds, Scaler, target_of, window_of
-from pdk_stack.kubernetes.core.inference.revisions.template import INITIALIZER, pod_name, revision_key
-from pdk_stack.kubernetes.core.inference.servers.custom_predictor import MOUNT, STORAGE_URI, plain_environment
-from pdk_stack.kubernetes.core.inference.servers.model_server import end_group
+from pdk_stack.kubernetes.core.inference.revisions.template import pod_name, revision_key
+from pdk_stack.kubernetes.core.inference.servers.custom_predictor import STORAGE_URI, plain_environment
 from pdk_stack.kubernetes.core.inference.servers.runtimes import check_predictor, model_server
+from pdk_stack.kubernetes.core.inference.servers.warm_up import warm_up_body
 from pdk_stack.kubernetes.store.columns import Object
 
-FETCH_SECONDS = 180.0
 # Below a revision's folder: a folder for each pod, with its server's log.
 PODS_FOLDER = "pods"
-# KServe's own default is 300 s; TorchServe gives up a prediction after 120.
-REQUEST_SECONDS = 120.0
-# Fewer than TorchServe queues (see torchserve.JOB_QUEUE_SIZE), so that it never has to refuse one.
-MAX_WAITING = 128
-
-
-@functools.cache
-def warm_up_body(protocol: str = "v1") -> bytes:
-    """A prediction request with a small grey picture: valid for every image handler."""
-    from PIL import Image
-
-    picture = io.BytesIO()
-    Image.new("RGB", (32, 32), (127, 127, 127)).save(picture, "JPEG")
-    text = base64.b64encode(picture.getvalue()).decode()
-    if protocol == "v1":
-        return json.dumps({"instances": [{"data": text}]}).encode()
-    return json.dumps({"inputs": [{"name": "picture", "shape": [1], "datatype": "BYTES", "data": [text]}]}).encode()
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much a replica takes at once.
-
-    Attributes:
-        concurrency: Requests that one replica works on; 0 for as many as come.
-        waiting: Requests that one replica works on or keeps waiting; beyond them clients are told to come back.
-        seconds: How long one request may take.
-    """
-
-    concurrency: int = 0
-    waiting: int = MAX_WAITING
-    seconds: float = REQUEST_SECONDS
-
-    @classmethod
-    def of(cls, predictor: dict[str, Any]) -> Limits:
-        """The limits that a predictor asks for; Knative's queue holds ten times the concurrency."""
-        concurrency = int(predictor.get("containerConcurrency") or 0)
-        waiting = min(MAX_WAITING, 11 * concurrency) if concurrency else MAX_WAITING
-        return cls(concurrency, waiting, float(predictor.get("timeout") or REQUEST_SECONDS))
 
 
 def _payload_logger(service: Object) -> PayloadLogger | None:
@@ -106,17 +59,13 @@ class Revision:
         self.folder = folder
         self.service = service
         self.key = revision_key(service)
-        self.inflight = 0
-        self.requests = 0
-        self.last_used = time.monotonic()
+        self.load = Load()
         self.closed = False
         self.models: list[str] = []
         self.failure: Trouble | None = None
         self.fetch_trouble: Trouble | None = None
-        self._busy_seconds, self._busy_since = 0.0, self.last_used
         self._node = node
         self._told = on_change or (lambda _revision, _replica: None)
-        self._idle = threading.Condition()
         self._fetched = threading.Event()
         predictor = service["spec"]["predictor"]
         container = custom_container(predictor)
@@ -126,7 +75,7 @@ class Revision:
             self.uri = plain_environment(container).get(STORAGE_URI, "")
         self.protocol = str((predictor.get("model") or {}).get("protocolVersion") or "v1")
         self.version = str((service["metadata"].get("annotations") or {}).get("pach_id", ""))
-        self.limits, self.bounds, self.target = Limits.of(predictor), Bounds.of(predictor), target_of(predictor)
+        self.limits, self.bounds, self.target = RequestLimits.of(predictor), Bounds.of(predictor), target_of(predictor)
         self._scaler = Scaler(window_of(service["metadata"].get("annotations")))
         self.replicas = Replicas(self._replica, lambda: self._told(self, None))
         self.payloads = _payload_logger(service)
@@ -139,7 +88,7 @@ class Revision:
     def use(self, service: Object) -> None:
         """Take over limits and numbers of replicas that were changed without a new revision."""
         predictor = service["spec"]["predictor"]
-        self.limits, self.target = Limits.of(predictor), target_of(predictor)
+        self.limits, self.target = RequestLimits.of(predictor), target_of(predictor)
         bounds = Bounds.of(predictor)
         if bounds != self.bounds:
             self.bounds = bounds
@@ -181,7 +130,7 @@ class Revision:
     def _changed(self, replica: Replica) -> None:
         if replica.step == "Ready":
             self.models = replica.server.models
-            self.last_used = time.monotonic()
+            self.load.last_used = time.monotonic()
         self._told(self, replica)
 
     def pods(self) -> list[PodState]:
@@ -191,65 +140,6 @@ class Revision:
         if trouble:
             states = [replace(each, step="FetchFailed", trouble=trouble) for each in states]
         return states
-
-    def fetch(
-        self,
-        source: str,
-        environment: dict[str, str],
-        on_failure: Callable[[str, bool], None],
-        superseded: Callable[[], bool],
-    ) -> None:
-        """Bring the model into ``mnt/models``.
-
-        Args:
-            source: Where it lies: a URI or a local folder.
-            environment: Storage credentials.
-            on_failure: Told the reason of each failed try, and whether the model is merely not there.
-            superseded: Whether a newer revision is wanted; then the fetch is given up.
-
-        Raises:
-            ModelServerError: It could not be fetched in time.
-            Superseded: A newer revision is wanted.
-        """
-        target = self.folder / MOUNT.lstrip("/")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-W", "ignore", "-m", "pdk_stack.kubernetes.core.inference.revisions.fetch"]
-        command += [source, str(target), str(FETCH_SECONDS)]
-        written = self.folder / f"{INITIALIZER}.log"
-        with written.open("wb") as sink:
-            process = subprocess.Popen(
-                command,
-                env={**os.environ, **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=sink,
-                start_new_session=True,
-                text=True,
-            )
-        keep_times(written, process)
-        last, absent = "the storage initialiser ended without a word", False
-
-        def read() -> None:
-            nonlocal last, absent
-            for line in process.stdout or ():
-                if line.startswith("{"):
-                    told = json.loads(line)
-                    last, absent = str(told["reason"]), bool(told["absent"])
-                    on_failure(last, absent)
-
-        reader = threading.Thread(target=read, daemon=True)
-        reader.start()
-        while process.poll() is None:
-            if superseded():
-                end_group(process)
-                raise Superseded
-            time.sleep(0.05)
-        reader.join(5)
-        if process.stdout:
-            process.stdout.close()
-        if process.returncode:
-            reason = Reason.STORAGE_NOT_FOUND if absent else Reason.STORAGE_FAILED
-            raise ModelServerError(f"storage-initializer: {last}", process.returncode, reason)
 
     def place(self, given_up: Callable[[], bool], blocked: Callable[[str], None]) -> None:
         """Ask for its pods, and wait until one has a place.
@@ -294,7 +184,7 @@ class Revision:
     def scale_to_zero(self) -> bool:
         """Stop the servers, unless a request is under way; the next one starts them again."""
         # A request is counted in before it asks for a replica.
-        stopped = self.replicas.stop(unless=lambda: self.inflight > 0)
+        stopped = self.replicas.stop(unless=lambda: self.load.inflight > 0)
         if stopped:
             self._told(self, None)
         return stopped
@@ -305,41 +195,11 @@ class Revision:
         if not self.running:
             return wanted
         metric, target = self.target
-        with self._idle:
-            self._count_busy()
-            total = self._busy_seconds if metric == "concurrency" else float(self.requests)
+        total = self.load.total(metric)
         count = self.bounds.clip(self._scaler.desired(time.monotonic(), total, target, self.replicas.ready))
         if count != wanted:
             self.replicas.scale(count)
         return count
-
-    def _count_busy(self) -> None:
-        now = time.monotonic()
-        self._busy_seconds += self.inflight * (now - self._busy_since)
-        self._busy_since = now
-
-    def enter(self) -> None:
-        """Count a request in."""
-        with self._idle:
-            self._count_busy()
-            self.inflight += 1
-            self.requests += 1
-
-    def leave(self) -> None:
-        """Count a request out."""
-        with self._idle:
-            self._count_busy()
-            self.inflight -= 1
-            self.last_used = self._busy_since
-            if not self.inflight:
-                self._idle.notify_all()
-
-    def wait_idle(self, seconds: float = DRAIN_SECONDS) -> None:
-        """Wait until no request is under way, or the time is over."""
-        deadline = time.monotonic() + seconds
-        with self._idle:
-            while self.inflight and (left := deadline - time.monotonic()) > 0:
-                self._idle.wait(left)
 
     def fail(self, trouble: Trouble) -> None:
         """End the servers of a revision that does not come up; its pods and logs stay to be looked at."""
@@ -355,6 +215,6 @@ class Revision:
 
     def discard(self) -> None:
         """Let the requests under way end, then end the servers and delete the files."""
-        self.wait_idle()
+        self.load.wait_idle(DRAIN_SECONDS)
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)

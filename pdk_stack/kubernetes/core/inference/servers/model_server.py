@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from pdk_stack.common.polling import poll
+from pdk_stack.common.processes import ProcessGroup
 from pdk_stack.common.service import LOOPBACK
 from pdk_stack.kubernetes.core.container_logs import keep_times, rotate
-from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reason, Superseded, reason_of
+from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reason, Superseded, last_error, reason_of
 from pdk_stack.kubernetes.core.inference.resources import guard_memory
-from pdk_stack.kubernetes.core.inference.servers.model_folder import ModelFolder
 
 POLL_S = 0.05
-PYTHON_ERROR = re.compile(r"(?!java\.|org\.|io\.)[\w.]+(Error|Exception)\b(:|$)")
-# Not a line of a stack trace, and not what Java says of the worker's end.
-ERROR = re.compile(r"(?!at |io\.netty).*(Error|Exception)")
 STOP_SECONDS = 10.0
+#: In a server's folder: which process it was, for a daemon that comes after a crash.
+PROCESS_NOTE = "process.json"
 
 
 class ModelServer(ABC):
@@ -63,14 +57,15 @@ class ModelServer(ABC):
         self.memory_limit = memory_limit
         self.models: list[str] = []
         self.inference_port = 0
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: ProcessGroup | None = None
+        self._running: ProcessGroup | None = None
         self._killed_why = ""
         self._scratch: Path | None = None
 
     @property
     def alive(self) -> bool:
         """Whether the process is there."""
-        return self.process is not None and self.process.poll() is None
+        return self.process is not None and self.process.running
 
     @property
     def log_path(self) -> Path:
@@ -91,16 +86,10 @@ class ModelServer(ABC):
         rotate(self.log_path)
         self._killed_why = ""
         command = self.command(self._scratch)
+        environment = self._process_environment(self._scratch)
         with self.log_path.open("wb") as sink:
-            self.process = subprocess.Popen(
-                command,
-                cwd=self._scratch,
-                env=self._process_environment(self._scratch),
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=sink,
-                start_new_session=True,
-            )
+            self.process = self._running = ProcessGroup(command, environment, folder=self._scratch, stdout=sink)
+        self.process.note(self.home / PROCESS_NOTE)
         keep_times(self.log_path, self.process)
         if self.memory_limit:
             guard_memory(self.process.pid, self.memory_limit, self._kill)
@@ -110,7 +99,7 @@ class ModelServer(ABC):
         limit = self.memory_limit / 2**20
         self._killed_why = f"it used {used / 2**20:.0f} MiB of memory; its limit is {limit:.0f} MiB"
         if self.process is not None:
-            kill_group(self.process)
+            self.process.kill()
 
     @abstractmethod
     def command(self, scratch: Path) -> list[str]:
@@ -148,19 +137,21 @@ class ModelServer(ABC):
             ModelServerError: The server ended, a model failed to load, or time ran out.
             Superseded: The server is not wanted any more.
         """
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
+
+        def ready() -> bool:
             if given_up():
                 raise Superseded
             if not self.alive:
                 raise self._ended()
             if self.is_ready():
-                return
+                return True
             if failure := self.load_failure():
                 raise ModelServerError(failure, reason=reason_of(self.log_text()))
-            time.sleep(POLL_S)
-        why = f"The model was not ready within {timeout:.0f} s: {self.last_error()}"
-        raise ModelServerError(why, reason=Reason.TIMEOUT)
+            return False
+
+        if not poll(ready, timeout, POLL_S):
+            why = f"The model was not ready within {timeout:.0f} s: {last_error(self.log_text())}"
+            raise ModelServerError(why, reason=Reason.TIMEOUT)
 
     def wait_end(self) -> ModelServerError:
         """Wait until the process ends; why it did."""
@@ -169,23 +160,17 @@ class ModelServer(ABC):
         return self._ended()
 
     def _ended(self) -> ModelServerError:
-        code = self.process.returncode if self.process else 1
+        code = self.process.exit_code if self.process else None
+        code = 1 if code is None else code
         if self._killed_why:
             return ModelServerError(f"{self.title} was killed: {self._killed_why}", 137, Reason.OOM_KILLED)
-        reason = reason_of(self.log_text(), code)
-        return ModelServerError(f"{self.title} ended with exit code {code}: {self.last_error()}", code, reason)
+        log = self.log_text()
+        why = f"{self.title} ended with exit code {code}: {last_error(log)}"
+        return ModelServerError(why, code, reason_of(log, code))
 
     def log_text(self) -> str:
         """What this start of the server has written."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
-
-    def last_error(self) -> str:
-        """The last line of the log that says what went wrong; Python's own words before the front end's."""
-        lines = self.log_text().splitlines()
-        told = [line.rsplit(" - ", 1)[-1].strip() for line in lines]
-        errors = [each for each in told if PYTHON_ERROR.match(each)] or [each for each in told if ERROR.match(each)]
-        found = errors or lines[-1:] or ["no output"]
-        return found[-1][:400]
 
     def warm_up(self, body: bytes, count: int = 2) -> None:
         """Send requests before traffic arrives: TorchScript compiles on its first two calls.
@@ -199,62 +184,13 @@ class ModelServer(ABC):
 
     def stop(self) -> None:
         """End the server and its workers."""
-        if self.process is not None and self.process.poll() is None:
-            end_group(self.process)
+        running, self._running = self._running, None
+        if running is not None:
+            # Even when it has ended: workers may outlive the front end.
+            running.stop(STOP_SECONDS)
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = None
-
-
-class ArchiveServer(ModelServer):
-    """A server of TorchServe archives with their ``config.properties``."""
-
-    def command(self, scratch: Path) -> list[str]:
-        """The command line for the archives of the model's folder.
-
-        Raises:
-            ModelServerError: The folder has no usable configuration or archive.
-        """
-        model = ModelFolder(self.folder / "mnt" / "models")
-        self.models = list(model.archives)
-        return self.archive_command(model, scratch)
-
-    @abstractmethod
-    def archive_command(self, model: ModelFolder, scratch: Path) -> list[str]:
-        """The command line of the server.
-
-        Args:
-            model: What it serves.
-            scratch: A folder that goes with the process.
-        """
-
-    def is_ready(self) -> bool:
-        """Whether every model can be asked."""
-        return all(self.is_model_ready(model) for model in self.models)
-
-    @abstractmethod
-    def is_model_ready(self, model: str) -> bool:
-        """Whether a model can be asked."""
-
-
-def end_group(process: subprocess.Popen[Any]) -> None:
-    """End a process and its whole group: politely, then not."""
-    try:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(STOP_SECONDS)
-    except ProcessLookupError:
-        return
-    except subprocess.TimeoutExpired:
-        pass
-    # Workers may outlive the front end.
-    kill_group(process)
-
-
-def kill_group(process: subprocess.Popen[Any]) -> None:
-    """Kill a process and its whole group."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def accepts(port: int) -> bool:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
-import pdk_stack
-from pdk_stack.common.service import LOOPBACK, free_port
 from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reason
 from pdk_stack.kubernetes.core.inference.resources import custom_container
 from pdk_stack.kubernetes.core.inference.servers.custom_predictor import (
@@ -16,44 +12,13 @@ from pdk_stack.kubernetes.core.inference.servers.custom_predictor import (
     check_container,
     plain_environment,
 )
-from pdk_stack.kubernetes.core.inference.servers.model_folder import ModelFolder
-from pdk_stack.kubernetes.core.inference.servers.model_server import ArchiveServer, ModelServer, request
+from pdk_stack.kubernetes.core.inference.servers.model_server import ModelServer
+from pdk_stack.kubernetes.core.inference.servers.python_server import PYTHON, PythonServer
 from pdk_stack.kubernetes.core.inference.servers.torchserve import TorchServe, java_executable
 
 TORCHSERVE = "kserve-torchserve"
-PYTHON = "kserve-python"
 RUNTIMES = (TORCHSERVE, PYTHON)
 PROTOCOLS = ("v1", "v2")
-
-
-class PythonServer(ArchiveServer):
-    """KServe's Python model server with the archive's handler; needs no Java."""
-
-    title = "KServe's model server"
-
-    def archive_command(self, model: ModelFolder, scratch: Path) -> list[str]:
-        """Our own small program around KServe's server.
-
-        Raises:
-            ModelServerError: There is more than one model: handlers are Python modules, and their names would clash.
-        """
-        if len(model.archives) > 1:
-            raise ModelServerError(
-                f"The runtime {PYTHON} serves one model; config.properties names {len(model.archives)}."
-            )
-        name, archive = next(iter(model.archives.items()))
-        self.inference_port = free_port()
-        program = [sys.executable, "-W", "ignore", "-m", "pdk_stack.kubernetes.core.inference.servers.mar_server"]
-        return [*program, name, str(archive), str(scratch / "model"), str(self.inference_port), self.protocol]
-
-    def _process_environment(self, scratch: Path) -> dict[str, str]:
-        kept = super()._process_environment(scratch)
-        source = str(Path(pdk_stack.__file__).parent.parent)
-        return {**kept, "PYTHONPATH": os.pathsep.join([kept["PYTHONPATH"], source])}
-
-    def is_model_ready(self, model: str) -> bool:
-        """Whether the server answers: it does so only once the handler is loaded."""
-        return request("GET", f"http://{LOOPBACK}:{self.inference_port}/v1/models/{model}", timeout=2)[0] == 200
 
 
 def model_server(folder: Path, home: Path, predictor: dict[str, Any], limit: int = 0) -> ModelServer:

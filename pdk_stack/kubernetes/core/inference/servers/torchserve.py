@@ -14,13 +14,14 @@ import sys
 from pathlib import Path
 
 from pdk_stack.common.service import LOOPBACK, free_port
-from pdk_stack.kubernetes.core.inference.failures import ModelServerError
+from pdk_stack.kubernetes.core.inference.failures import ModelServerError, last_error
+from pdk_stack.kubernetes.core.inference.servers.archive_server import ArchiveServer
 from pdk_stack.kubernetes.core.inference.servers.model_folder import ModelFolder
-from pdk_stack.kubernetes.core.inference.servers.model_server import ArchiveServer, request
+from pdk_stack.kubernetes.core.inference.servers.model_server import request
 
 # One small heap is enough for the front end: the models live in the Python workers.
 JVM_FLAGS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
-# TorchServe answers 503 beyond this many waiting requests; the ingress admits fewer (see revision.MAX_WAITING).
+# TorchServe answers 503 beyond this many waiting requests; the ingress admits fewer (see limits.MAX_WAITING).
 JOB_QUEUE_SIZE = 200
 
 
@@ -99,4 +100,4 @@ class TorchServe(ArchiveServer):
         text = self.log_text()
         if text.count("Backend worker process died") + text.count("Worker died") < 2:
             return ""
-        return f"The model's worker dies while loading: {self.last_error()}"
+        return f"The model's worker dies while loading: {last_error(text)}"

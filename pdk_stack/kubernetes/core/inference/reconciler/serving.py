@@ -1,0 +1,229 @@
+"""The revisions that a service has, and which of them get how much of its traffic."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+
+from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reason
+from pdk_stack.kubernetes.core.inference.node import Node
+from pdk_stack.kubernetes.core.inference.reconciler.reporter import Reporter
+from pdk_stack.kubernetes.core.inference.reconciler.rollout import Rollout
+from pdk_stack.kubernetes.core.inference.reconciler.routes import Routes, Target
+from pdk_stack.kubernetes.core.inference.reconciler.status import Failure, Phase, Traffic
+from pdk_stack.kubernetes.core.inference.revisions.replica import Replica
+from pdk_stack.kubernetes.core.inference.revisions.replicas import DRAIN_SECONDS
+from pdk_stack.kubernetes.core.inference.revisions.revision import Revision
+from pdk_stack.kubernetes.core.inference.revisions.template import revision_key
+from pdk_stack.kubernetes.core.inference.servers.custom_predictor import MOUNT
+from pdk_stack.kubernetes.store.columns import Object
+from pdk_stack.kubernetes.store.objects import ObjectStore
+
+log = logging.getLogger(__name__)
+
+# Knative waits for its stable window (60 s) and a grace period (30 s) before it takes the last pod away.
+IDLE_SECONDS = 90.0
+IDLE_ANNOTATION = "autoscaling.knative.dev/scale-to-zero-pod-retention-period"
+
+
+def idle_seconds(service: Object) -> float:
+    """How long a service without requests keeps its last replica."""
+    text = str((service["metadata"].get("annotations") or {}).get(IDLE_ANNOTATION, "")).removesuffix("s")
+    return float(text) if text.replace(".", "", 1).isdigit() else IDLE_SECONDS
+
+
+class Serving:
+    """Revisions and traffic of one InferenceService.
+
+    Args:
+        store: The cluster's objects.
+        routes: Where ready revisions are announced.
+        node: Where pods need a place.
+        folder: The service's folder; revisions lie below it.
+        namespace: The service's namespace.
+        name: The service's name.
+
+    Attributes:
+        revisions: Those that are or have been ready, by name.
+        coming: The one that is being made.
+        rollout: What is remembered between restarts.
+        reporter: Writes what clients see.
+    """
+
+    def __init__(self, store: ObjectStore, routes: Routes, node: Node, folder: Path, namespace: str, name: str) -> None:
+        self.namespace = namespace
+        self.name = name
+        self.folder = folder
+        self.revisions: dict[str, Revision] = {}
+        self.coming: Revision | None = None
+        self.rollout = Rollout.read(folder / "state.json")
+        self.reporter = Reporter(store, namespace, name, self._copies)
+        self._routes = routes
+        self._node = node
+        self._traffic = Traffic()
+        self._showing = threading.Lock()
+
+    def known(self) -> list[Revision]:
+        """All revisions, the one that is being made among them."""
+        coming = self.coming
+        return [*self.revisions.values(), *([coming] if coming else [])]
+
+    def _copies(self, name: str) -> int:
+        return next((each.replicas.wanted for each in self.known() if each.name == name), 0)
+
+    def make(self, name: str, service: Object) -> Revision:
+        """A revision of a service as it is; its pods show what they do from here on."""
+        return Revision(name, self.folder / name, service, self._node, self.show_pods)
+
+    def show_pods(self, revision: Revision, replica: Replica | None = None) -> None:
+        """A pod got its place, serves, failed, was added or has gone."""
+        with self._showing:
+            if revision.closed or self.reporter.current() is None:
+                return
+            self.reporter.show(revision.service, revision.name, revision.pods(), revision.failure, replica)
+        if replica is not None and replica.step == "Failed" and revision.name in self.revisions:
+            # One that had served; the keeper starts it again.
+            trouble = replica.trouble
+            text = f"{revision.name}: {trouble.message}"
+            self.reporter.event(revision.service, "Warning", trouble.reason, text)
+
+    def status(
+        self, service: Object, created: str, phase: Phase, failure: Failure | None = None, waiting: str = ""
+    ) -> None:
+        """Write the service's status; see :meth:`Reporter.status`."""
+        self.reporter.status(service, created, self._traffic, phase, failure, waiting)
+
+    def resume(self, service: Object, placed: threading.Event) -> None:
+        """Serve the revisions of before a restart again, from the files that are there.
+
+        Args:
+            service: The service.
+            placed: Set once their pods have asked for their places.
+        """
+        self.rollout.save(failed="")
+        for name, origin in self.rollout.origins.items():
+            metadata = {**service["metadata"], **origin["metadata"]}
+            revision = self.make(name, {**service, "metadata": metadata, "spec": origin["spec"]})
+            # A container may have brought its model itself.
+            if (revision.folder / MOUNT.lstrip("/")).is_dir() or not revision.uri:
+                self.revisions[name] = revision
+        wanted = [each.revision for each in self.rollout.shares(service["spec"]["predictor"])]
+        for name in wanted:
+            if name in self.revisions:
+                self.revisions[name].use(service)
+                self.revisions[name].replicas.scale(self.revisions[name].bounds.initial)
+        placed.set()
+        for name in wanted:
+            try:
+                if name not in self.revisions:
+                    raise ModelServerError("its files are gone")
+                self.status(service, name, "Loading")
+                self.revisions[name].ensure_running()
+            except ModelServerError as error:
+                log.warning("%s cannot be served again (%s); fetching the model anew", name, error)
+                self.retire_all()
+                self.rollout.save(ready="", rolled="", previous="", key="")
+                return
+        for revision in self.revisions.values():
+            # Pods of before the restart that nobody needs now.
+            self.show_pods(revision)
+        if wanted:
+            latest = self.revisions.get(self.rollout.ready)
+            is_latest = latest is not None and latest.key == revision_key(service)
+            self.share(service, phase="Loaded" if is_latest else "Pending")
+
+    def share(self, service: Object, phase: Phase = "Loaded") -> None:
+        """Give each revision its part of the traffic, and let go of those without one."""
+        predictor = service["spec"]["predictor"]
+        shares = self.rollout.shares(predictor)
+        try:
+            for share in shares:
+                self.revisions[share.revision].use(service)
+                if share.revision not in self._traffic.revisions:
+                    self.revisions[share.revision].ensure_running()
+        except ModelServerError as error:
+            self.reporter.event(service, "Warning", error.reason.value, f"{share.revision}: {error}")
+            failure = Failure(error.reason, str(error), error.exit_code)
+            self.status(service, self.rollout.newest(self.name), "FailedToLoad", failure)
+            return
+        self.rollout.settle(predictor)
+        told = None
+        if phase == "FailedToLoad":
+            reason = Reason(self.rollout.reason or Reason.MODEL_LOAD_FAILED.value)
+            told = Failure(reason, self.rollout.failure, self.rollout.exit_code)
+        traffic = Traffic(shares, self.rollout.ready, self.rollout.rolled, self.rollout.previous)
+        if traffic.shares != self._traffic.shares:
+            targets = [Target(self.revisions[each.revision], each.percent, each.tag) for each in shares]
+            self._routes.set(self.namespace, self.name, targets)
+        self._traffic = traffic
+        # Back to the one that serves while another was loading: that one is gone, and its name with it.
+        created = self.rollout.ready if phase == "Loaded" else self.rollout.newest(self.name)
+        self.status(service, created, phase, told)
+        self._let_go(traffic.revisions)
+
+    def _let_go(self, serving: set[str]) -> None:
+        """Stop what serves no more: the one before the present is kept on disk for going back, others are deleted."""
+        kept = {self.rollout.ready, self.rollout.rolled, self.rollout.previous}
+        origins = {}
+        for name, revision in list(self.revisions.items()):
+            if name in kept:
+                origins[name] = {
+                    "metadata": {key: revision.service["metadata"].get(key) or {} for key in ("annotations", "labels")},
+                    "spec": revision.service["spec"],
+                }
+            if name in serving:
+                continue
+            if name in kept:
+                if revision.running:
+                    threading.Thread(target=self._rest, args=(revision,), daemon=True).start()
+            else:
+                del self.revisions[name]
+                threading.Thread(target=self.retire, args=(revision,), daemon=True).start()
+        self.rollout.save(origins=origins)
+
+    def _rest(self, revision: Revision) -> None:
+        """Stop a revision that may be wanted again: if it is by then, it goes on."""
+        revision.load.wait_idle(DRAIN_SECONDS)
+        if revision.name not in self._traffic.revisions:
+            revision.scale_to_zero()
+
+    def retire(self, revision: Revision, *, wait: bool = True) -> None:
+        """Stop a revision, and delete its files and objects.
+
+        Args:
+            revision: One that gets no new requests.
+            wait: Whether requests under way may end first.
+        """
+        if wait:
+            revision.load.wait_idle(DRAIN_SECONDS)
+        with self._showing:
+            # From here on its pods' changes write nothing any more.
+            revision.closed = True
+        revision.discard()
+        self.reporter.gone(revision.service, revision.name)
+
+    def retire_all(self) -> None:
+        """Take the service's host away, then retire all revisions."""
+        self._routes.remove(self.namespace, self.name)
+        revisions, self.revisions, self._traffic = self.revisions, {}, Traffic()
+        for revision in revisions.values():
+            self.retire(revision)
+
+    def scale(self, service: Object) -> None:
+        """Fit the number of replicas to the load, and stop those of a service without requests."""
+        sleeps = service["spec"]["predictor"].get("minReplicas") == 0
+        limit = idle_seconds(service)
+        for name, revision in list(self.revisions.items()):
+            if name not in self._traffic.revisions or not revision.running:
+                continue
+            if sleeps and time.monotonic() - revision.load.last_used >= limit:
+                if revision.scale_to_zero():
+                    self.reporter.event(service, "Normal", "ScaledToZero", f"{name} had no request")
+                continue
+            before = revision.replicas.wanted
+            count = revision.autoscale()
+            if count != before:
+                text = f"{name} goes from {before} to {count} replicas"
+                self.reporter.event(service, "Normal", "Scaled", text)

@@ -1,0 +1,54 @@
+"""The requests of one revision: how many are under way, and what the autoscaler measures of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+
+class Load:
+    """Counts requests in and out.
+
+    Attributes:
+        inflight: Requests under way.
+        requests: Requests so far.
+        last_used: When the last one ended, on the monotonic clock.
+    """
+
+    def __init__(self) -> None:
+        self.inflight = 0
+        self.requests = 0
+        self.last_used = time.monotonic()
+        self._busy_seconds, self._busy_since = 0.0, self.last_used
+        self._changed = threading.Condition()
+
+    def _count_busy(self) -> None:
+        now = time.monotonic()
+        self._busy_seconds += self.inflight * (now - self._busy_since)
+        self._busy_since = now
+
+    def enter(self) -> None:
+        """Count a request in."""
+        with self._changed:
+            self._count_busy()
+            self.inflight += 1
+            self.requests += 1
+
+    def leave(self) -> None:
+        """Count a request out."""
+        with self._changed:
+            self._count_busy()
+            self.inflight -= 1
+            self.last_used = self._busy_since
+            self._changed.notify_all()
+
+    def total(self, metric: str) -> float:
+        """What grows with the load: seconds of requests under way (``concurrency``), or requests (``rps``)."""
+        with self._changed:
+            self._count_busy()
+            return self._busy_seconds if metric == "concurrency" else float(self.requests)
+
+    def wait_idle(self, seconds: float) -> None:
+        """Wait until no request is under way, or the time is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self.inflight, seconds)

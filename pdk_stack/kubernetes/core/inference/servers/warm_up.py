@@ -1,0 +1,21 @@
+"""A prediction request that warms a model server up."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import json
+
+
+@functools.cache
+def warm_up_body(protocol: str = "v1") -> bytes:
+    """A prediction request with a small grey picture: valid for every image handler."""
+    from PIL import Image
+
+    picture = io.BytesIO()
+    Image.new("RGB", (32, 32), (127, 127, 127)).save(picture, "JPEG")
+    text = base64.b64encode(picture.getvalue()).decode()
+    if protocol == "v1":
+        return json.dumps({"instances": [{"data": text}]}).encode()
+    return json.dumps({"inputs": [{"name": "picture", "shape": [1], "datatype": "BYTES", "data": [text]}]}).encode()
