@@ -1,71 +1,66 @@
-"""Refusals as the master states them: an HTTP status, a gRPC code and a message for people."""
+"""Refusals as the master words them: a canonical code, which grpc-gateway turns into an HTTP status, and a message."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["ApiError", "already_exists", "failed_precondition", "invalid", "not_found", "unimplemented"]
+from pdk_stack.common.errors import Code, Refusal
+
+__all__ = [
+    "already_exists",
+    "body_of",
+    "failed_precondition",
+    "forbidden",
+    "internal",
+    "invalid",
+    "not_found",
+    "unauthenticated",
+    "unimplemented",
+]
 
 
-class ApiError(Exception):
-    """A refused request.
-
-    Args:
-        status: HTTP status.
-        code: gRPC status code.
-        reason: gRPC status name, for example ``NotFound``.
-        message: What the client shows.
-    """
-
-    def __init__(self, status: int, code: int, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.reason = reason
-        self.message = message
-
-    def body(self) -> dict[str, object]:
-        """The JSON body of the reply."""
-        return {"error": {"code": self.code, "reason": self.reason, "error": self.message}}
+def body_of(error: Refusal) -> dict[str, object]:
+    """The JSON body of a refusal."""
+    return {"error": {"code": error.code.number, "reason": error.code.title, "error": error.message}}
 
 
-def invalid(message: str) -> ApiError:
+def invalid(message: str) -> Refusal:
     """400: the request itself is wrong."""
-    return ApiError(400, 3, "InvalidArgument", message)
+    return Refusal(message, Code.INVALID_ARGUMENT)
 
 
-def not_found(message: str) -> ApiError:
+def not_found(message: str) -> Refusal:
     """404: the named object does not exist."""
-    return ApiError(404, 5, "NotFound", message)
+    return Refusal(message, Code.NOT_FOUND)
 
 
-def already_exists(message: str) -> ApiError:
+def already_exists(message: str) -> Refusal:
     """409: the name is taken."""
-    return ApiError(409, 6, "AlreadyExists", message)
+    return Refusal(message, Code.ALREADY_EXISTS)
 
 
-def forbidden(message: str) -> ApiError:
+def forbidden(message: str) -> Refusal:
     """403: the user may not do that."""
-    return ApiError(403, 7, "PermissionDenied", message)
+    return Refusal(message, Code.PERMISSION_DENIED)
 
 
-def failed_precondition(message: str) -> ApiError:
+def failed_precondition(message: str) -> Refusal:
     """400: the object's state does not allow it."""
-    return ApiError(400, 9, "FailedPrecondition", message)
+    return Refusal(message, Code.FAILED_PRECONDITION)
 
 
-def unimplemented(method: str, path: str) -> ApiError:
+def unimplemented(method: str, path: str) -> Refusal:
     """501: this master has no such call."""
-    # Identifiers would make the same missing call look like many.
+    # With identifiers, the same missing call would look like many.
     shown = re.sub(r"/\d+(?=/|$)", "/{id}", path)
-    return ApiError(501, 12, "Unimplemented", f"the embedded master does not implement {method} {shown}")
+    return Refusal(f"the embedded master does not implement {method} {shown}", Code.UNIMPLEMENTED)
 
 
-def unauthenticated(message: str = "invalid credentials") -> ApiError:
+def unauthenticated(message: str = "invalid credentials") -> Refusal:
     """401: no valid token."""
-    return ApiError(401, 16, "Unauthenticated", message)
+    return Refusal(message, Code.UNAUTHENTICATED)
 
 
-def internal(message: str) -> ApiError:
+def internal(message: str) -> Refusal:
     """500."""
-    return ApiError(500, 13, "Internal", message)
+    return Refusal(message, Code.INTERNAL)

@@ -7,8 +7,8 @@ from typing import Any
 from pdk_stack.determined.api.cluster_views import agent_view, pool_view, slot_views
 from pdk_stack.determined.api.routing import Request, route
 from pdk_stack.determined.core.master import POOL
-from pdk_stack.determined.core.trial_launch import AGENT_ID
-from pdk_stack.determined.errors import forbidden, not_found
+from pdk_stack.determined.core.trials.launch import AGENT_ID
+from pdk_stack.determined.errors import not_found
 
 
 @route("GET", "/api/v1/resource-pools")
@@ -33,17 +33,14 @@ def agents(request: Request) -> dict[str, Any]:
 
 @route("GET", "/api/v1/agents/{name}")
 def agent(request: Request, name: str) -> dict[str, Any]:
-    return _agent(request, name)
-
-
-def _agent(request: Request, name: str) -> dict[str, Any]:
     if name != AGENT_ID:
         raise not_found(f"agent '{name}' not found")
     return {"agent": agent_view(request.master, AGENT_ID, POOL)}
 
 
-def _slot(request: Request, name: str, slot: str) -> dict[str, Any]:
-    _agent(request, name)
+@route("GET", "/api/v1/agents/{name}/slots/{slot}")
+def slot_of(request: Request, name: str, slot: str) -> dict[str, Any]:
+    agent(request, name)
     found = slot_views(request.master).get(slot)
     if found is None:
         raise not_found(f"slot '{slot}' of agent '{name}' not found")
@@ -52,19 +49,13 @@ def _slot(request: Request, name: str, slot: str) -> dict[str, Any]:
 
 @route("GET", "/api/v1/agents/{name}/slots")
 def slots(request: Request, name: str) -> dict[str, Any]:
-    _agent(request, name)
+    agent(request, name)
     return {"slots": list(slot_views(request.master).values())}
-
-
-@route("GET", "/api/v1/agents/{name}/slots/{slot}")
-def get_slot(request: Request, name: str, slot: str) -> dict[str, Any]:
-    return _slot(request, name, slot)
 
 
 def _enable(request: Request, slots: set[int], enabled: bool) -> None:
     """Administrators only; without ``drain`` what runs on a slot loses it at once and waits for another."""
-    if not request.me["admin"]:
-        raise forbidden("only admin privileged users may change agents")
+    request.refuse_others("agents")
     experiments = request.master.experiments
     request.master.enable_slots(slots, enabled)
     if not enabled and not request.get("drain"):
@@ -74,29 +65,21 @@ def _enable(request: Request, slots: set[int], enabled: bool) -> None:
     experiments.schedule()
 
 
-@route("POST", "/api/v1/agents/{name}/enable")
-def enable_agent(request: Request, name: str) -> dict[str, Any]:
-    _agent(request, name)
-    _enable(request, set(range(request.master.slots.total)), True)
-    return _agent(request, name)
+def _switch(verb: str, enabled: bool) -> None:
+    """The calls that enable or disable a whole agent, and one of its slots."""
+
+    @route("POST", f"/api/v1/agents/{{name}}/{verb}")
+    def whole(request: Request, name: str) -> dict[str, Any]:
+        agent(request, name)
+        _enable(request, set(range(request.master.slots.total)), enabled)
+        return agent(request, name)
+
+    @route("POST", f"/api/v1/agents/{{name}}/slots/{{slot}}/{verb}")
+    def one(request: Request, name: str, slot: str) -> dict[str, Any]:
+        slot_of(request, name, slot)
+        _enable(request, {int(slot)}, enabled)
+        return slot_of(request, name, slot)
 
 
-@route("POST", "/api/v1/agents/{name}/disable")
-def disable_agent(request: Request, name: str) -> dict[str, Any]:
-    _agent(request, name)
-    _enable(request, set(range(request.master.slots.total)), False)
-    return _agent(request, name)
-
-
-@route("POST", "/api/v1/agents/{name}/slots/{slot}/enable")
-def enable_slot(request: Request, name: str, slot: str) -> dict[str, Any]:
-    _slot(request, name, slot)
-    _enable(request, {int(slot)}, True)
-    return _slot(request, name, slot)
-
-
-@route("POST", "/api/v1/agents/{name}/slots/{slot}/disable")
-def disable_slot(request: Request, name: str, slot: str) -> dict[str, Any]:
-    _slot(request, name, slot)
-    _enable(request, {int(slot)}, False)
-    return _slot(request, name, slot)
+_switch("enable", True)
+_switch("disable", False)

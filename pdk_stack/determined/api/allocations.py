@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import base64
-import threading
-import time
 from typing import Any
 
-from pdk_stack.determined.api.routing import Request, route
-from pdk_stack.determined.api.workspaces import number
-from pdk_stack.determined.core.trial_runs import ActiveRun
-from pdk_stack.determined.errors import internal, not_found
-from pdk_stack.determined.store.documents import Document
+from pdk_stack.common.polling import poll
+from pdk_stack.determined.api.routing import LOOK_SECONDS, Request, route
+from pdk_stack.determined.core.trials.runs import ActiveRun
+from pdk_stack.determined.errors import internal
 
 #: Shorter than the clients' own limits.
 LONGEST_WAIT_S = 60.0
-
-
-def _allocation(request: Request, key: str) -> Document:
-    found = request.master.store.get("allocation", key)
-    if found is None:
-        raise not_found(f"allocation '{key}' not found")
-    return found
 
 
 def _run(request: Request, key: str) -> ActiveRun | None:
@@ -30,16 +20,14 @@ def _run(request: Request, key: str) -> ActiveRun | None:
 
 @route("GET", "/api/v1/tasks/{task_id}/context_directory")
 def context_directory(request: Request, task_id: str) -> dict[str, Any]:
-    task = request.master.store.get("task", task_id)
-    if task is None:
-        raise not_found(f"task '{task_id}' not found")
+    task = request.master.experiments.task(task_id)
     packed = request.master.store.get_blob("model_definition", task["experimentId"]) or b""
     return {"b64Tgz": base64.b64encode(packed).decode()}
 
 
 @route("POST", "/api/v1/allocations/{allocation_id}/acceleratorData")
 def accelerator_data(request: Request, allocation_id: str) -> dict[str, Any]:
-    _allocation(request, allocation_id)
+    request.master.store.need("allocation", allocation_id)
     data = request.get("acceleratorData") or {}
     request.master.store.update("allocation", allocation_id, accelerator=data)
     return {}
@@ -47,44 +35,37 @@ def accelerator_data(request: Request, allocation_id: str) -> dict[str, Any]:
 
 @route("POST", "/api/v1/allocations/{allocation_id}/proxy_address")
 def proxy_address(request: Request, allocation_id: str) -> dict[str, Any]:
-    _allocation(request, allocation_id)
+    request.master.store.need("allocation", allocation_id)
     request.master.store.update("allocation", allocation_id, proxyAddress=request.get("proxyAddress"))
     return {}
 
 
 @route("GET", "/api/v1/allocations/{allocation_id}/resources/{resources_id}/rendezvous")
 def rendezvous(request: Request, allocation_id: str, resources_id: str) -> dict[str, Any]:
-    allocation = _allocation(request, allocation_id)
+    allocation = request.master.store.need("allocation", allocation_id)
     return {"rendezvousInfo": {"addresses": ["127.0.0.1"], "rank": 0, "slots": [len(allocation["slots"])]}}
-
-
-_gathering: dict[tuple[str, str], dict[str, Any]] = {}
-_gathered = threading.Condition()
 
 
 @route("POST", "/api/v1/allocations/{allocation_id}/all_gather")
 def all_gather(request: Request, allocation_id: str) -> dict[str, Any]:
     """Every peer sends a piece and gets all pieces."""
-    _allocation(request, allocation_id)
-    peers, peer = int(request.get("numPeers") or 1), str(request.need("requestUuid"))
-    deadline = time.monotonic() + 600
-    with _gathered:
-        pieces = _gathering.setdefault((allocation_id, "all"), {})
-        pieces[peer] = request.get("data")
-        _gathered.notify_all()
-        while len(pieces) < peers:
-            if _run(request, allocation_id) is None or request.gone() or time.monotonic() > deadline:
-                raise internal("not all peers took part in the all gather")
-            _gathered.wait(1.0)
-        if len(pieces) >= peers:
-            _gathering.pop((allocation_id, "all"), None)
-        return {"data": list(pieces.values())}
+    request.master.store.need("allocation", allocation_id)
+    pieces = request.master.gather.take_part(
+        allocation_id,
+        str(request.need("requestUuid")),
+        int(request.get("numPeers") or 1),
+        request.get("data"),
+        given_up=lambda: _run(request, allocation_id) is None or request.gone(),
+    )
+    if pieces is None:
+        raise internal("not all peers took part in the all gather")
+    return {"data": pieces}
 
 
 @route("POST", "/api/v1/allocations/{allocation_id}/ready")
 @route("POST", "/api/v1/allocations/{allocation_id}/waiting")
 def ready(request: Request, allocation_id: str) -> dict[str, Any]:
-    _allocation(request, allocation_id)
+    request.master.store.need("allocation", allocation_id)
     run = _run(request, allocation_id)
     if run is not None:
         request.master.experiments.runs.mark_ready(run)
@@ -95,12 +76,10 @@ def ready(request: Request, allocation_id: str) -> dict[str, Any]:
 def preemption(request: Request, allocation_id: str) -> dict[str, Any]:
     run = _run(request, allocation_id)
     if run is None:
-        _allocation(request, allocation_id)
+        request.master.store.need("allocation", allocation_id)
         return {"preempt": True}
     request.master.experiments.runs.mark_ready(run)
-    deadline = time.monotonic() + min(request.number("timeoutSeconds"), LONGEST_WAIT_S)
-    while not run.preempt.is_set() and (left := deadline - time.monotonic()) > 0 and not request.gone():
-        run.preempt.wait(min(left, 1.0))
+    poll(request.gone, min(request.number("timeoutSeconds"), LONGEST_WAIT_S), LOOK_SECONDS, stop=run.preempt)
     return {"preempt": run.preempt.is_set()}
 
 
@@ -128,38 +107,32 @@ def start_run(request: Request) -> dict[str, Any]:
 
 
 @route("POST", "/api/v1/trials/{key}/runner/metadata")
-def runner_metadata(request: Request, key: str) -> dict[str, Any]:
-    request.master.experiments.trial(number(key))
-    request.master.store.update("trial", number(key), runnerState=str(request.get("state") or ""))
+def runner_metadata(request: Request, key: int) -> dict[str, Any]:
+    request.master.experiments.trial(key)
+    request.master.store.update("trial", key, runnerState=str(request.get("state") or ""))
     return {}
 
 
 @route("POST", "/api/v1/trials/{key}/progress")
-def progress(request: Request, key: str) -> dict[str, Any]:
-    request.master.experiments.report_progress(number(key), float(request.get("progress") or 0.0))
+def progress(request: Request, key: int) -> dict[str, Any]:
+    request.master.experiments.report_progress(key, float(request.get("progress") or 0.0))
     return {}
 
 
 @route("POST", "/api/v1/trials/{key}/early_exit")
-def early_exit(request: Request, key: str) -> dict[str, Any]:
-    request.master.experiments.exited_early(number(key), str(request.get("reason") or ""))
+def early_exit(request: Request, key: int) -> dict[str, Any]:
+    request.master.experiments.exited_early(key, str(request.get("reason") or ""))
     return {}
 
 
-def waits_for_nothing(body: bytes) -> bool:
-    """Whether a report is just stored: a validation may wait for the scheduler, or make it start trials."""
-    return b"validation" not in body
-
-
-@route("POST", "/api/v1/trials/{key}/metrics", quick=waits_for_nothing)
-def report_metrics(request: Request, key: str) -> dict[str, Any]:
+@route("POST", "/api/v1/trials/{key}/metrics")
+def report_metrics(request: Request, key: int) -> dict[str, Any]:
     master, sent = request.master, request.need("metrics")
-    trial_id = number(key)
-    metric, smaller_is_better = master.experiments.goal(trial_id)
+    metric, smaller_is_better = master.experiments.goal(key)
     group, values = str(request.get("group") or ""), sent.get("metrics") or {}
     averages = values.get("avgMetrics") or {}
     master.metrics.add(
-        trial_id,
+        key,
         int(sent.get("trialRunId") or 0),
         group,
         int(sent.get("stepsCompleted") or 0),
@@ -171,19 +144,19 @@ def report_metrics(request: Request, key: str) -> dict[str, Any]:
     )
     if group == "validation":
         try:
-            master.experiments.validated(trial_id, averages)
+            master.experiments.validated(key, averages)
         except ValueError as error:
             raise internal(str(error)) from error
     return {}
 
 
 @route("GET", "/api/v1/runs/{key}/metadata")
-def get_metadata(request: Request, key: str) -> dict[str, Any]:
-    return {"metadata": request.master.experiments.trial(number(key)).get("metadata") or {}}
+def get_metadata(request: Request, key: int) -> dict[str, Any]:
+    return {"metadata": request.master.experiments.trial(key).get("metadata") or {}}
 
 
 @route("POST", "/api/v1/runs/{key}/metadata")
-def set_metadata(request: Request, key: str) -> dict[str, Any]:
-    request.master.experiments.trial(number(key))
-    changed = request.master.store.update("trial", number(key), metadata=request.get("metadata") or {})
+def set_metadata(request: Request, key: int) -> dict[str, Any]:
+    request.master.experiments.trial(key)
+    changed = request.master.store.update("trial", key, metadata=request.get("metadata") or {})
     return {"metadata": changed["metadata"]}

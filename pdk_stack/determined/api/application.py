@@ -1,16 +1,19 @@
-"""The application behind the listener: finds the route, authenticates, makes the reply."""
+"""The application behind the server: finds the route, authenticates, answers, refuses."""
 
 from __future__ import annotations
 
 import logging
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
 import orjson
+from starlette.responses import Response
+from starlette.types import ASGIApp
 
+from pdk_stack.common.errors import Refusal, StorageFull
+from pdk_stack.common.http.exchange import Exchange, endpoint, stream
+from pdk_stack.common.http.limits import Limits
 from pdk_stack.determined.api import (
     agents,
     allocations,
@@ -29,11 +32,11 @@ from pdk_stack.determined.api import (
     users,
     workspaces,
 )
-from pdk_stack.determined.api.routing import Bytes, Request, Route, Router, Stream, dump, read_query, routes_of
+from pdk_stack.determined.api.routing import Bytes, Request, Router, Stream, dump, read_query, routes_of
 from pdk_stack.determined.core.master import Master
-from pdk_stack.determined.errors import ApiError, internal, invalid, unauthenticated, unimplemented
+from pdk_stack.determined.errors import body_of, internal, invalid, unauthenticated, unimplemented
 
-__all__ = ["Application", "Reply", "Sent", "all_routes"]
+__all__ = ["Application", "all_routes"]
 
 log = logging.getLogger(__name__)
 
@@ -48,41 +51,6 @@ def all_routes() -> Router:
     return Router(routes_of(*MODULES))
 
 
-@dataclass(slots=True)
-class Sent:
-    """One request as it came.
-
-    Attributes:
-        path: As it was sent: a name may hold a quoted slash.
-        query: The query string.
-        headers: By name in lower case.
-        gone: Tells whether the client has left.
-    """
-
-    method: str
-    path: str
-    query: str
-    headers: Mapping[bytes, bytes]
-    body: bytes
-    gone: Callable[[], bool]
-
-    def header(self, name: bytes) -> str:
-        """A header's value; empty when it is absent."""
-        return self.headers.get(name, b"").decode("latin-1")
-
-
-@dataclass(slots=True)
-class Reply:
-    """What is sent back: a body that is whole, or one that is made while it is sent."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes | Iterable[bytes]
-
-
-Found = tuple[Route, dict[str, str]] | None
-
-
 class Application:
     """Answers the clients of one master.
 
@@ -94,83 +62,78 @@ class Application:
         self._master = master
         self._router = all_routes()
 
-    def find(self, method: str, path: str) -> Found:
-        """The route of a request with the values in its path; None when this master has no such call."""
-        return self._router.find(method, path)
+    def asgi(self, limits: Limits, closing: Callable[[], bool] = lambda: False) -> ASGIApp:
+        """What the server calls.
 
-    def answer(self, found: Found, sent: Sent) -> Reply:
-        """Answer a request; a refusal is an answer, too."""
-        try:
-            reply = self._result(found, sent)
-        except ApiError as error:
-            return _whole(error.status, dump(error.body()))
-        except Exception as error:
-            log.exception("%s %s", sent.method, sent.path)
-            return _whole(500, dump(internal(f"{type(error).__name__}: {error}").body()))
-        if isinstance(reply, Stream):
-            return Reply(200, [_JSON], _lines(reply.items, sent.path))
-        if isinstance(reply, Bytes):
-            headers = [("Content-Type", reply.content_type), *reply.headers]
-            return Reply(200, [(name.encode(), value.encode("latin-1")) for name, value in headers], reply.chunks)
-        return _whole(200, dump(reply))
-
-    def answer_together(self, calls: Sequence[tuple[Found, Sent]]) -> list[Reply]:
-        """Answer calls that never wait, in order; all that they write is stored when the replies are there.
-
-        One transaction for all of them: it costs about as much as a report does otherwise.
+        Args:
+            limits: What the port grants.
+            closing: Whether the server is about to stop.
         """
-        if len(calls) == 1:
-            return [self.answer(*calls[0])]
-        replies = []
-        try:
-            with self._master.store.write() as db:
-                for each in calls:
-                    replies.append(self.answer(*each))
-                    if not db.in_transaction:  # SQLite gave it up; a later call would be stored by itself
-                        break
-            return replies
-        except sqlite3.Error as error:
-            log.exception("%d calls together", len(calls))
-            self._master.metrics.forget_summaries()
-            return [_whole(500, dump(internal(f"{type(error).__name__}: {error}").body()))] * len(calls)
+        return endpoint(self.authenticate, self.answer, self.refuse, limits, closing)
 
-    def _result(self, found: Found, sent: Sent) -> Any:
-        request = Request(
+    def authenticate(self, exchange: Exchange) -> None:
+        """Find out who asks, from the head alone; in the event loop.
+
+        Raises:
+            Refusal: The call needs a token, and the request has none that is valid.
+        """
+        accounts, headers = self._master.accounts, exchange.headers
+        request = exchange.user = Request(
             master=self._master,
-            method=sent.method,
-            path=sent.path,
-            query=read_query(sent.query) if sent.query else {},
-            accept=sent.header(b"accept"),
-            gone=sent.gone,
+            query=read_query(exchange.query) if exchange.query else {},
+            accept=headers.get("accept", ""),
+            gone=exchange.gone,
         )
-        if found is None or not found[0].open:
-            self._authenticate(request, sent)
-        if found is None:
-            raise unimplemented(sent.method, sent.path)
-        if sent.body:
-            try:
-                request.body = orjson.loads(sent.body)
-            except ValueError as error:
-                raise invalid(f"invalid JSON: {error}") from error
-        chosen, values = found
-        return chosen.function(request, **values)
-
-    def _authenticate(self, request: Request, sent: Sent) -> None:
-        accounts = self._master.accounts
-        token = _bearer(sent.header(b"authorization")) or _cookie(sent.header(b"cookie"))
+        found = self._router.find(exchange.method, exchange.path)
+        if found is not None and found[0].open:
+            return
+        token = _bearer(headers.get("authorization", "")) or _cookie(headers.get("cookie", ""))
         if token:
             request.user, request.token = accounts.user_of(token), token
-        elif allocation_token := _bearer(sent.header(b"grpc-metadata-x-allocation-token")):
-            request.allocation, request.user = accounts.allocation_of(allocation_token)
+        elif allocation_token := _bearer(headers.get("grpc-metadata-x-allocation-token", "")):
+            request.user = accounts.allocation_of(allocation_token)[1]
         else:
             raise unauthenticated("token missing")
 
+    def answer(self, exchange: Exchange) -> Response:
+        """Answer an authenticated request; in a thread.
 
-_JSON = (b"content-type", b"application/json")
+        Raises:
+            Refusal: What it asks cannot be done.
+        """
+        found, request = self._router.find(exchange.method, exchange.path), exchange.user
+        if found is None:
+            raise unimplemented(exchange.method, exchange.path)
+        if exchange.body:
+            try:
+                request.body = orjson.loads(exchange.body)
+            except ValueError as error:
+                raise invalid(f"invalid JSON: {error}") from error
+        reply = found[0].function(request, **found[1])
+        if isinstance(reply, Stream):
+            return stream(_lines(reply.pages, exchange.path), headers={"content-type": JSON})
+        if isinstance(reply, Bytes):
+            disposition = f'attachment; filename="{reply.filename}"'
+            return stream(
+                reply.chunks, headers={"content-type": reply.content_type, "content-disposition": disposition}
+            )
+        return Response(dump(reply), media_type=JSON)
+
+    def refuse(self, exchange: Exchange, error: Exception) -> Response:
+        """The reply to what could not be done."""
+        refusal = _refusal(error, f"{exchange.method} {exchange.path}")
+        return Response(dump(body_of(refusal)), refusal.http_status, media_type=JSON)
 
 
-def _whole(status: int, body: bytes) -> Reply:
-    return Reply(status, [_JSON, (b"content-length", b"%d" % len(body))], body)
+JSON = "application/json"
+
+
+def _refusal(error: Exception, call: str) -> Refusal:
+    """An error as the master states it; one that nobody raised for the client goes to the log, too."""
+    if isinstance(error, Refusal) and not isinstance(error, StorageFull):
+        return error
+    log.error("%s", call, exc_info=error)
+    return internal(f"{type(error).__name__}: {error}")
 
 
 def _bearer(header: str) -> str:
@@ -185,18 +148,23 @@ def _cookie(header: str) -> str:
     return ""
 
 
-def _lines(items: Iterator[dict[str, Any]], path: str) -> Iterator[bytes]:
+def _lines(pages: Iterable[Iterable[dict[str, Any]]], path: str) -> Iterator[bytes]:
     try:
-        for item in items:
-            yield dump({"result": item}) + b"\n"
-    except ApiError as error:
-        yield _stream_error(error)
+        for page in pages:
+            yield b"".join(dump({"result": item}) + b"\n" for item in page)
     except Exception as error:
-        log.exception("stream of %s", path)
-        yield _stream_error(internal(f"{type(error).__name__}: {error}"))
-
-
-def _stream_error(error: ApiError) -> bytes:
-    phrase = HTTPStatus(error.status).phrase
-    body = {"grpcCode": error.code, "httpCode": error.status, "message": error.message, "httpStatus": phrase}
-    return dump({"error": body}) + b"\n"
+        refusal = _refusal(error, f"stream of {path}")
+        status = refusal.http_status
+        yield (
+            dump(
+                {
+                    "error": {
+                        "grpcCode": refusal.code.number,
+                        "httpCode": status,
+                        "message": refusal.message,
+                        "httpStatus": HTTPStatus(status).phrase,
+                    }
+                }
+            )
+            + b"\n"
+        )

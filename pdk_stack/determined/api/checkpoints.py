@@ -7,20 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from pdk_stack.determined.api.routing import Bytes, Request, route
-from pdk_stack.determined.api.views import Views
-from pdk_stack.determined.api.workspaces import number
-from pdk_stack.determined.core import checkpoint_storage
+from pdk_stack.determined.core.checkpoints import storage
+from pdk_stack.determined.core.experiments.catalogue import steps_of
 from pdk_stack.determined.core.masking import LOAD_DATA, mask_checkpoint
 from pdk_stack.determined.errors import failed_precondition, invalid, not_found
 from pdk_stack.determined.store.documents import Document
-from pdk_stack.determined.timestamps import normalised
-
-
-def _find(request: Request, uuid: str) -> Document:
-    found = request.master.store.get("checkpoint", uuid)
-    if found is None:
-        raise not_found(f"checkpoint '{uuid}' not found")
-    return found
+from pdk_stack.determined.timestamps import normalized
 
 
 def _uuid_of(text: str) -> str:
@@ -34,13 +26,11 @@ def _uuid_of(text: str) -> str:
 @route("POST", "/api/v1/checkpoints")
 def report_checkpoint(request: Request) -> dict[str, Any]:
     store, uuid = request.master.store, _uuid_of(str(request.need("uuid")))
-    task = store.get("task", str(request.need("taskId")))
-    if task is None:
-        raise not_found(f"task '{request.get('taskId')}' not found")
+    task = store.need("task", str(request.need("taskId")))
     resources = {str(path): str(size) for path, size in (request.get("resources") or {}).items()}
     config = request.master.experiments.experiment(task["experimentId"])["config"]["checkpoint_storage"]
-    if config["type"] in checkpoint_storage.READABLE:
-        size = mask_checkpoint(checkpoint_storage.checkpoint_folder(config, uuid))
+    if config["type"] in storage.READABLE:
+        size = mask_checkpoint(storage.checkpoint_folder(config, uuid))
         if size is not None:
             resources[LOAD_DATA] = str(size)
     checkpoint = {
@@ -49,14 +39,13 @@ def report_checkpoint(request: Request) -> dict[str, Any]:
         "trialId": task["trialId"],
         "experimentId": task["experimentId"],
         "allocationId": request.get("allocationId"),
-        "reportTime": normalised(request.get("reportTime")),
+        "reportTime": normalized(request.get("reportTime")),
         "resources": resources,
         "metadata": request.get("metadata") or {},
         "state": request.get("state") or "STATE_COMPLETED",
         "storageId": request.get("storageId"),
     }
     store.put("checkpoint", uuid, checkpoint, parent=task["trialId"])
-    store.ring()
     return {}
 
 
@@ -80,7 +69,7 @@ def _listed(request: Request, checkpoints: list[Document], experiment: Document)
     else:
         keys: dict[str, Callable[[Document], Any]] = {
             "SORT_BY_UUID": lambda each: each["uuid"],
-            "SORT_BY_BATCH_NUMBER": lambda each: int(each["metadata"].get("steps_completed") or 0),
+            "SORT_BY_BATCH_NUMBER": steps_of,
             "SORT_BY_END_TIME": lambda each: each["reportTime"],
             "SORT_BY_STATE": lambda each: each["state"],
             "SORT_BY_TRIAL_ID": lambda each: each["trialId"],
@@ -88,53 +77,52 @@ def _listed(request: Request, checkpoints: list[Document], experiment: Document)
         default = keys["SORT_BY_END_TIME"]
         checkpoints.sort(key=keys.get(attribute, default), reverse=order == "ORDER_BY_DESC")
     shown, pagination = request.page(checkpoints)
-    views = Views(request.master, request.me)
+    views = request.views
     return {"checkpoints": [views.checkpoint(each) for each in shown], "pagination": pagination}
 
 
 @route("GET", "/api/v1/experiments/{key}/checkpoints")
-def experiment_checkpoints(request: Request, key: str) -> dict[str, Any]:
-    experiment = request.master.experiments.experiment(number(key))
+def experiment_checkpoints(request: Request, key: int) -> dict[str, Any]:
+    experiment = request.master.experiments.experiment(key)
     found = [
         each
         for trial in request.master.experiments.trials(experiment["id"])
-        for each in request.master.store.list("checkpoint", trial["id"])
+        for each in request.master.experiments.checkpoints(trial["id"])
     ]
     return _listed(request, found, experiment)
 
 
 @route("GET", "/api/v1/trials/{key}/checkpoints")
-def trial_checkpoints(request: Request, key: str) -> dict[str, Any]:
-    trial = request.master.experiments.trial(number(key))
+def trial_checkpoints(request: Request, key: int) -> dict[str, Any]:
+    trial = request.master.experiments.trial(key)
     experiment = request.master.experiments.experiment(trial["experimentId"])
-    return _listed(request, request.master.store.list("checkpoint", trial["id"]), experiment)
+    return _listed(request, request.master.experiments.checkpoints(trial["id"]), experiment)
 
 
 @route("GET", "/api/v1/checkpoints/{uuid}")
 def get_checkpoint(request: Request, uuid: str) -> dict[str, Any]:
-    return {"checkpoint": Views(request.master, request.me).checkpoint(_find(request, uuid))}
+    return {"checkpoint": request.views.checkpoint(request.master.store.need("checkpoint", uuid))}
 
 
 @route("POST", "/api/v1/checkpoints/{uuid}/metadata")
 def set_metadata(request: Request, uuid: str) -> dict[str, Any]:
-    _find(request, uuid)
+    request.master.store.need("checkpoint", uuid)
     metadata = request.need("checkpoint").get("metadata") or {}
     changed = request.master.store.update("checkpoint", uuid, metadata=metadata)
-    return {"checkpoint": Views(request.master, request.me).checkpoint(changed)}
+    return {"checkpoint": request.views.checkpoint(changed)}
 
 
 def _delete(request: Request, uuids: list[str], globs: list[str] | None) -> None:
     registered = request.master.removal.registered()
     blocked = [uuid for uuid in uuids if uuid in registered]
     for uuid in uuids:
-        _find(request, uuid)
+        request.master.store.need("checkpoint", uuid)
     if blocked:
         raise failed_precondition(
             f"this subset of checkpoints provided are in the model registry and cannot be deleted: {blocked}"
         )
     for uuid in uuids:
         request.master.removal.delete_checkpoint(uuid, globs)
-    request.master.store.ring()
 
 
 @route("DELETE", "/api/v1/checkpoints")
@@ -153,7 +141,7 @@ def remove_files(request: Request) -> dict[str, Any]:
 @route("PATCH", "/api/v1/checkpoints")
 def patch_checkpoints(request: Request) -> dict[str, Any]:
     for each in request.get("checkpoints") or []:
-        checkpoint = _find(request, str(each["uuid"]))
+        checkpoint = request.master.store.need("checkpoint", str(each["uuid"]))
         resources = (each.get("resources") or {}).get("resources")
         if resources is None:
             continue
@@ -168,17 +156,13 @@ FORMS = ("application/gzip", "application/zip", "application/x-tar")
 
 @route("GET", "/checkpoints/{uuid}")
 def download_checkpoint(request: Request, uuid: str) -> Bytes:
-    checkpoint = _find(request, uuid)
+    checkpoint = request.master.store.need("checkpoint", uuid)
     if checkpoint["state"] not in ("STATE_COMPLETED", "STATE_PARTIALLY_DELETED"):
         raise not_found(f"checkpoint '{uuid}' is {checkpoint['state']}")
     form = next((form for form in FORMS if form in request.accept), "application/x-tar")
     config = request.master.experiments.experiment(checkpoint["experimentId"])["config"]
-    folder = checkpoint_storage.checkpoint_folder(config["checkpoint_storage"], uuid)
+    folder = storage.checkpoint_folder(config["checkpoint_storage"], uuid)
     if not folder.is_dir():
         raise not_found(f"the files of checkpoint '{uuid}' are not in {folder}")
     ending = {"application/gzip": "tgz", "application/zip": "zip"}.get(form, "tar")
-    return Bytes(
-        checkpoint_storage.archive(folder, form),
-        form,
-        [("Content-Disposition", f'attachment; filename="{uuid}.{ending}"')],
-    )
+    return Bytes(storage.archive(folder, form), form, f"{uuid}.{ending}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
 from pdk_stack.determined import VERSION
-from pdk_stack.determined.api.routing import Request, Stream, route
+from pdk_stack.determined.api.routing import LOOK_SECONDS, Request, Stream, route
 from pdk_stack.determined.core.master import POOL
+from pdk_stack.determined.core.master_log import KEPT
 
 CLUSTER_NAME = "PDK Lab, embedded"
 
@@ -78,17 +78,18 @@ def config(request: Request) -> dict[str, Any]:
 def master_logs(request: Request) -> Stream:
     """The master's own log; following ends when the reader leaves."""
 
-    def items() -> Iterator[dict[str, Any]]:
-        lines = request.master.words
-        key, left = max(0, request.number("offset")), request.number("limit") or None
-        while True:
-            for entry in lines.after(key):
-                yield {"logEntry": {**entry, "id": entry["id"]}}
-                key = entry["id"]
-                if left is not None and (left := left - 1) <= 0:
-                    return
+    def pages() -> Iterator[list[dict[str, Any]]]:
+        log = request.master.log
+        last, left = max(0, request.number("offset")), request.number("limit") or KEPT
+        while left > 0:
+            seen = log.bell.count
+            entries = log.after(last)[:left]
+            if entries:
+                yield [{"logEntry": entry} for entry in entries]
+                last = entries[-1]["id"]
+                left -= len(entries)
             if not request.flag("follow") or request.gone():
                 return
-            time.sleep(0.5)
+            log.bell.wait(seen, LOOK_SECONDS)
 
-    return Stream(items())
+    return Stream(pages())

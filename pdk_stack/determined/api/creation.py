@@ -9,8 +9,8 @@ import tarfile
 from typing import Any
 
 from pdk_stack.determined.api.routing import Request, route
-from pdk_stack.determined.api.views import Views
 from pdk_stack.determined.core.expconf import reader
+from pdk_stack.determined.core.experiments.catalogue import steps_of
 from pdk_stack.determined.core.masking import mask, unmask
 from pdk_stack.determined.core.master import POOL
 from pdk_stack.determined.errors import failed_precondition, invalid, not_found
@@ -24,7 +24,7 @@ def pack(files: list[dict[str, Any]]) -> bytes:
         files: Entries of ``v1File``: path, type (the tar type as a number), base64 content, mtime, mode.
 
     Raises:
-        ApiError: A path leaves the folder, or content is not base64.
+        Refusal: A path leaves the folder, or content is not base64.
     """
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w:gz", compresslevel=1) as archived:
@@ -49,10 +49,7 @@ def _templates(request: Request) -> tuple[dict[str, Any], ...]:
     name = request.get("template")
     if not name:
         return ()
-    found = request.master.store.get("template", str(name))
-    if found is None:
-        raise not_found(f"template '{name}' not found")
-    return (found["config"],)
+    return (request.master.store.need("template", str(name))["config"],)
 
 
 def _project(request: Request, config: dict[str, Any]) -> Document:
@@ -78,9 +75,7 @@ def _warm_start(request: Request, searcher: dict[str, Any]) -> str | None:
     store = request.master.store
     uuid = searcher.get("source_checkpoint_uuid")
     if uuid:
-        checkpoint = store.get("checkpoint", uuid)
-        if checkpoint is None:
-            raise not_found(f"checkpoint '{uuid}' not found")
+        checkpoint = store.need("checkpoint", uuid)
         if checkpoint["state"] != "STATE_COMPLETED":
             raise failed_precondition(f"checkpoint '{uuid}' is {checkpoint['state']}")
         return str(uuid)
@@ -88,10 +83,10 @@ def _warm_start(request: Request, searcher: dict[str, Any]) -> str | None:
     if not source:
         return None
     trial = request.master.experiments.trial(int(source))
-    own = [each for each in store.list("checkpoint", trial["id"]) if each["state"] == "STATE_COMPLETED"]
+    own = request.master.experiments.checkpoints(trial["id"], "STATE_COMPLETED")
     if not own:
         raise not_found(f"trial {source} has no checkpoint to start from")
-    return str(max(own, key=lambda each: int(each["metadata"].get("steps_completed") or 0))["uuid"])
+    return str(max(own, key=steps_of)["uuid"])
 
 
 def _complete(request: Request, parent: Document | None) -> tuple[dict[str, Any], str]:
@@ -141,7 +136,7 @@ def create_experiment(request: Request) -> dict[str, Any]:
         "unmanaged": unmanaged,
         "modelDefinitionSize": len(packed),
     }
-    views = Views(request.master, request.me)
+    views = request.views
     if request.get("validateOnly"):
         shown = {**document, "id": 0, "state": "PAUSED", "startTime": "1970-01-01T00:00:00Z", "endTime": None}
         shown.update(progress=0.0, archived=False, jobId="")

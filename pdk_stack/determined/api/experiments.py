@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import Any
 
 from pdk_stack.determined.api.listing import Keys, described, labels_of, listed
 from pdk_stack.determined.api.routing import Request, route, snake
-from pdk_stack.determined.api.views import Views
-from pdk_stack.determined.api.workspaces import number
-from pdk_stack.determined.core.catalogue import TERMINAL
+from pdk_stack.determined.core.experiments.catalogue import TERMINAL
 from pdk_stack.determined.core.master import Master
 from pdk_stack.determined.errors import failed_precondition, invalid
 from pdk_stack.determined.store.documents import Document
-
-
-def _views(request: Request) -> Views:
-    return Views(request.master, request.me)
-
 
 # -- reading ---------------------------------------------------------------------------------------------------------
 
@@ -49,13 +43,13 @@ def _matching(request: Request) -> list[Document]:
 
 @route("GET", "/api/v1/experiments")
 def list_experiments(request: Request) -> dict[str, Any]:
-    views, found, states = _views(request), _matching(request), set(request.all("states"))
+    views, found, states = request.views, _matching(request), set(request.all("states"))
     trials_of = request.master.experiments.trials
     if states:
         # ACTIVE stands for all its finer forms.
         if "STATE_ACTIVE" in states:
             states |= {"STATE_QUEUED", "STATE_PULLING", "STATE_STARTING", "STATE_RUNNING"}
-        found = [each for each in found if f"STATE_{views.experiment_state(each, trials_of(each['id']))}" in states]
+        found = [each for each in found if views.experiment_state(each, trials_of(each["id"])) in states]
     keys: Keys = {
         "SORT_BY_NAME": lambda each: each["name"].lower(),
         "SORT_BY_DESCRIPTION": lambda each: each["description"].lower(),
@@ -82,8 +76,8 @@ def _job_summary(request: Request, experiment: Document) -> dict[str, Any] | Non
 
 
 @route("GET", "/api/v1/experiments/{key}")
-def get_experiment(request: Request, key: str) -> dict[str, Any]:
-    views, experiment = _views(request), request.master.experiments.experiment(number(key))
+def get_experiment(request: Request, key: int) -> dict[str, Any]:
+    views, experiment = request.views, request.master.experiments.experiment(key)
     return {
         "experiment": views.experiment(experiment),
         "config": views.config(experiment),
@@ -92,9 +86,9 @@ def get_experiment(request: Request, key: str) -> dict[str, Any]:
 
 
 @route("GET", "/api/v1/experiments/{key}/model_def")
-def model_definition(request: Request, key: str) -> dict[str, Any]:
-    request.master.experiments.experiment(number(key))
-    packed = request.master.store.get_blob("model_definition", number(key)) or b""
+def model_definition(request: Request, key: int) -> dict[str, Any]:
+    request.master.experiments.experiment(key)
+    packed = request.master.store.get_blob("model_definition", key) or b""
     return {"b64Tgz": base64.b64encode(packed).decode()}
 
 
@@ -102,15 +96,13 @@ def model_definition(request: Request, key: str) -> dict[str, Any]:
 
 
 @route("PATCH", "/api/v1/experiments/{key}")
-def patch_experiment(request: Request, key: str) -> dict[str, Any]:
+def patch_experiment(request: Request, key: int) -> dict[str, Any]:
     master = request.master
     with master.experiments.lock:
-        experiment = master.experiments.experiment(number(key))
+        experiment = master.experiments.experiment(key)
         if experiment["archived"]:
             raise failed_precondition(f"experiment {key} is archived and cannot have attributes updated")
-        changes = {
-            name: request.get(name) for name in ("name", "description", "notes") if request.get(name) is not None
-        }
+        changes = request.fields("name", "description", "notes")
         if request.get("labels") is not None:
             changes["labels"] = sorted({str(label) for label in request.get("labels")})
         if "name" in changes and not str(changes["name"]).strip():
@@ -126,7 +118,7 @@ def patch_experiment(request: Request, key: str) -> dict[str, Any]:
         master.control.set_resources(changed["id"])
     if policy_changed and changed["state"] in TERMINAL:
         master.removal.collect_later(changed["id"])
-    return {"experiment": _views(request).experiment(changed)}
+    return {"experiment": request.views.experiment(changed)}
 
 
 #: Fields of the configuration that may be changed later, by the request's field.
@@ -149,10 +141,10 @@ def _patch_config(request: Request, config: dict[str, Any]) -> None:
             config[snake(field)] = {**config[snake(field)], **changes}
 
 
-def _set_labels(request: Request, key: str, change: set[str], add: bool) -> dict[str, Any]:
+def _set_labels(request: Request, key: int, change: set[str], add: bool) -> dict[str, Any]:
     master = request.master
     with master.experiments.lock:
-        experiment = master.experiments.experiment(number(key))
+        experiment = master.experiments.experiment(key)
         have = set(experiment["labels"])
         labels = sorted(have | change if add else have - change)
         config = {**experiment["config"], "labels": labels}
@@ -161,60 +153,46 @@ def _set_labels(request: Request, key: str, change: set[str], add: bool) -> dict
 
 
 @route("PUT", "/api/v1/experiments/{key}/labels/{label}")
-def add_label(request: Request, key: str, label: str) -> dict[str, Any]:
+def add_label(request: Request, key: int, label: str) -> dict[str, Any]:
     return _set_labels(request, key, {label}, True)
 
 
 @route("DELETE", "/api/v1/experiments/{key}/labels/{label}")
-def remove_label(request: Request, key: str, label: str) -> dict[str, Any]:
+def remove_label(request: Request, key: int, label: str) -> dict[str, Any]:
     return _set_labels(request, key, {label}, False)
 
 
-@route("POST", "/api/v1/experiments/{key}/activate")
-def activate(request: Request, key: str) -> dict[str, Any]:
-    request.master.control.activate(number(key))
-    return {}
+#: What can be asked of one experiment, and of many at once.
+ACTIONS: dict[str, Callable[[Master, int], None]] = {
+    "activate": lambda master, key: master.control.activate(key),
+    "pause": lambda master, key: master.control.pause(key),
+    "cancel": lambda master, key: master.control.cancel(key),
+    "kill": lambda master, key: master.control.kill(key),
+    "archive": lambda master, key: master.control.archive(key, True),
+    "unarchive": lambda master, key: master.control.archive(key, False),
+}
 
 
-@route("POST", "/api/v1/experiments/{key}/pause")
-def pause(request: Request, key: str) -> dict[str, Any]:
-    request.master.control.pause(number(key))
-    return {}
+def _action_call(name: str, action: Callable[[Master, int], None]) -> None:
+    @route("POST", f"/api/v1/experiments/{{key}}/{name}")
+    def answer(request: Request, key: int) -> dict[str, Any]:
+        action(request.master, key)
+        return {}
 
 
-@route("POST", "/api/v1/experiments/{key}/cancel")
-def cancel(request: Request, key: str) -> dict[str, Any]:
-    request.master.control.cancel(number(key))
-    return {}
-
-
-@route("POST", "/api/v1/experiments/{key}/kill")
-def kill(request: Request, key: str) -> dict[str, Any]:
-    request.master.control.kill(number(key))
-    return {}
-
-
-@route("POST", "/api/v1/experiments/{key}/archive")
-def archive(request: Request, key: str) -> dict[str, Any]:
-    request.master.control.archive(number(key), True)
-    return {}
-
-
-@route("POST", "/api/v1/experiments/{key}/unarchive")
-def unarchive(request: Request, key: str) -> dict[str, Any]:
-    request.master.control.archive(number(key), False)
-    return {}
+for _name, _action in ACTIONS.items():
+    _action_call(_name, _action)
 
 
 @route("DELETE", "/api/v1/experiments/{key}")
-def delete(request: Request, key: str) -> dict[str, Any]:
-    request.master.removal.delete_experiment(number(key))
+def delete(request: Request, key: int) -> dict[str, Any]:
+    request.master.removal.delete_experiment(key)
     return {}
 
 
 @route("DELETE", "/api/v1/experiments/{key}/tensorboard-files")
-def delete_tensorboard(request: Request, key: str) -> dict[str, Any]:
-    request.master.removal.delete_tensorboard(number(key))
+def delete_tensorboard(request: Request, key: int) -> dict[str, Any]:
+    request.master.removal.delete_tensorboard(key)
     return {}
 
 
@@ -222,7 +200,7 @@ def move_experiment(master: Master, key: int, project_id: int) -> None:
     """Put an experiment into another project.
 
     Raises:
-        ApiError: One of them does not exist or is archived.
+        Refusal: One of them does not exist or is archived.
     """
     target = master.workspaces.project(project_id)
     if target["archived"]:
@@ -241,6 +219,6 @@ def move_experiment(master: Master, key: int, project_id: int) -> None:
 
 
 @route("POST", "/api/v1/experiments/{key}/move")
-def move(request: Request, key: str) -> dict[str, Any]:
-    move_experiment(request.master, number(key), int(request.need("destinationProjectId")))
+def move(request: Request, key: int) -> dict[str, Any]:
+    move_experiment(request.master, key, int(request.need("destinationProjectId")))
     return {}

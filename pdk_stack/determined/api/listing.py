@@ -10,7 +10,7 @@ from typing import Any
 from pdk_stack.determined.api.routing import Request
 from pdk_stack.determined.store.documents import Document
 
-__all__ = ["Keys", "described", "labels_of", "listed"]
+__all__ = ["Keys", "described", "labels_of", "listed", "matching"]
 
 #: How to sort by a name that the client sends as ``sortBy``.
 Keys = Mapping[str, Callable[[Any], Any]]
@@ -40,24 +40,43 @@ def listed(
     return {name: [view(each) for each in shown], "pagination": pagination}
 
 
-def described(request: Request, found: Iterable[Document]) -> list[Document]:
-    """Those that fit the filters that lists of experiments and of models share.
+def matching(
+    found: Iterable[Document],
+    *,
+    name: str = "",
+    description: str = "",
+    labels: Iterable[str] = (),
+    archived: bool | None = None,
+    user_ids: Iterable[int] = (),
+) -> list[Document]:
+    """Those that fit the filters that experiments and models share; a filter that is left out fits all.
 
     Names and descriptions are looked for as parts, upper and lower case alike; every wanted label must be there.
     """
-    labels = {part for each in request.all("labels") for part in each.split(",") if part}
-    name, description, archived = request.text("name"), request.text("description"), request.flag("archived")
-    users, user_ids = set(request.all("users")), {int(each) for each in request.all("userIds")}
+    wanted_labels, wanted_users = set(labels), set(user_ids)
     return [
         each
         for each in found
         if name.lower() in each["name"].lower()
         and description.lower() in each["description"].lower()
-        and labels <= set(each["labels"])
+        and wanted_labels <= set(each["labels"])
         and (archived is None or each["archived"] == archived)
-        and (not users or request.master.user(each["userId"])["username"] in users)
-        and (not user_ids or each["userId"] in user_ids)
+        and (not wanted_users or each["userId"] in wanted_users)
     ]
+
+
+def described(request: Request, found: Iterable[Document]) -> list[Document]:
+    """Those that fit the filters of a request that lists them."""
+    users = set(request.all("users"))
+    fitting = matching(
+        found,
+        name=request.text("name"),
+        description=request.text("description"),
+        labels=[part for each in request.all("labels") for part in each.split(",") if part],
+        archived=request.flag("archived"),
+        user_ids=[int(each) for each in request.all("userIds")],
+    )
+    return [each for each in fitting if not users or request.master.user(each["userId"])["username"] in users]
 
 
 def labels_of(found: Iterable[Document]) -> list[str]:

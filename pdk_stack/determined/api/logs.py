@@ -5,22 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pdk_stack.determined.api.routing import Request, Stream, route
-from pdk_stack.determined.api.workspaces import number
+from pdk_stack.determined.api.routing import LOOK_SECONDS, Request, Stream, route
 from pdk_stack.determined.core.masking import mask_text, secret_values
-from pdk_stack.determined.errors import invalid, not_found
-from pdk_stack.determined.store.task_logs import LogFilter
+from pdk_stack.determined.errors import invalid
+from pdk_stack.determined.store.task_logs import COLUMNS, LogFilter
 
 
 def _filter(request: Request) -> LogFilter:
     return LogFilter(
         levels=set(request.all("levels")),
-        ranks=set(request.all("rankIds")),
-        sources=set(request.all("sources")),
-        stdtypes=set(request.all("stdtypes")),
-        agents=set(request.all("agentIds")),
-        containers=set(request.all("containerIds")),
-        allocations=set(request.all("allocationIds")),
+        columns={column: set(request.all(name)) for name, column in COLUMNS.items()},
         after=request.text("timestampAfter"),
         before=request.text("timestampBefore"),
         text=request.text("searchText"),
@@ -28,13 +22,16 @@ def _filter(request: Request) -> LogFilter:
     )
 
 
-def _read(request: Request, task_id: str) -> Iterator[dict[str, Any]]:
+def _read(request: Request, task_id: str, more: dict[str, Any]) -> Stream:
+    """A task's log, with more fields in every line."""
     logs, wanted, limit = request.master.logs, _filter(request), request.number("limit")
+    if request.flag("follow") and request.descending():
+        raise invalid("follow cannot be used with a descending order")
     if request.flag("follow"):
-        if request.descending():
-            raise invalid("follow cannot be used with a descending order")
-        return logs.follow(task_id, wanted, limit=limit, ended=lambda: _ended(request, task_id), gone=request.gone)
-    return logs.read(task_id, wanted, limit=limit, newest_first=request.descending())
+        pages = logs.follow(task_id, wanted, limit=limit, ended=lambda: _ended(request, task_id), gone=request.gone)
+    else:
+        pages = logs.read(task_id, wanted, limit=limit, newest_first=request.descending())
+    return Stream([{**line, **more} for line in page] for page in pages)
 
 
 def _ended(request: Request, task_id: str) -> bool:
@@ -43,46 +40,37 @@ def _ended(request: Request, task_id: str) -> bool:
 
 
 @route("GET", "/api/v1/trials/{key}/logs")
-def trial_logs(request: Request, key: str) -> Stream:
-    trial = request.master.experiments.trial(number(key))
-    entries = _read(request, trial["taskId"])
-    return Stream({**entry, "trialId": trial["id"]} for entry in entries)
+def trial_logs(request: Request, key: int) -> Stream:
+    return _read(request, request.master.experiments.trial(key)["taskId"], {"trialId": key})
 
 
 @route("GET", "/api/v1/tasks/{task_id}/logs")
 def task_logs(request: Request, task_id: str) -> Stream:
-    if request.master.store.get("task", task_id) is None:
-        raise not_found(f"task '{task_id}' not found")
-    return Stream({**entry, "taskId": task_id} for entry in _read(request, task_id))
+    request.master.experiments.task(task_id)
+    return _read(request, task_id, {"taskId": task_id})
 
 
 @route("GET", "/api/v1/trials/{key}/logs/fields")
-def trial_log_fields(request: Request, key: str) -> Stream:
-    return _fields(request, request.master.experiments.trial(number(key))["taskId"])
+def trial_log_fields(request: Request, key: int) -> Stream:
+    return task_log_fields(request, request.master.experiments.trial(key)["taskId"])
 
 
 @route("GET", "/api/v1/tasks/{task_id}/logs/fields")
 def task_log_fields(request: Request, task_id: str) -> Stream:
-    if request.master.store.get("task", task_id) is None:
-        raise not_found(f"task '{task_id}' not found")
-    return _fields(request, task_id)
+    request.master.experiments.task(task_id)
 
-
-def _fields(request: Request, task_id: str) -> Stream:
-    def items() -> Iterator[dict[str, Any]]:
-        known = None
+    def pages() -> Iterator[list[dict[str, Any]]]:
+        bell, known = request.master.store.bell, None
         while True:
-            ended = _ended(request, task_id)
-            found = request.master.logs.fields(task_id)
+            seen, ended, found = bell.count, _ended(request, task_id), request.master.logs.fields(task_id)
             if found != known:
-                yield found
+                yield [found]
                 known = found
             if ended or not request.flag("follow") or request.gone():
                 return
-            with request.master.store.changed:
-                request.master.store.changed.wait(1.0)
+            bell.wait(seen, LOOK_SECONDS)
 
-    return Stream(items())
+    return Stream(pages())
 
 
 @route("POST", "/api/v1/task/logs")
@@ -122,7 +110,5 @@ def _store(request: Request, entries: list[dict[str, Any]]) -> None:
 
 
 def _secrets(request: Request, task_id: str) -> list[str]:
-    task = request.master.store.get("task", task_id)
-    if task is None:
-        raise not_found(f"task '{task_id}' not found")
+    task = request.master.experiments.task(task_id)
     return secret_values(request.master.experiments.experiment(task["experimentId"])["config"])

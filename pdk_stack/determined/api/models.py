@@ -6,8 +6,6 @@ from typing import Any
 
 from pdk_stack.determined.api.listing import Keys, described, labels_of, listed
 from pdk_stack.determined.api.routing import Request, route
-from pdk_stack.determined.api.views import Views
-from pdk_stack.determined.api.workspaces import number
 from pdk_stack.determined.errors import already_exists, failed_precondition, invalid, not_found
 from pdk_stack.determined.store.documents import Document
 from pdk_stack.determined.timestamps import now
@@ -24,22 +22,41 @@ def _find(request: Request, name: str) -> Document:
     return found
 
 
-def find_version(request: Request, name: str, key: str) -> tuple[Document, Document]:
+def find_version(request: Request, name: str, key: int) -> tuple[Document, Document]:
     """A model and one of its versions.
 
     Raises:
-        ApiError: There is none.
+        Refusal: There is none.
     """
     model = _find(request, name)
     versions = request.master.store.list("model_version", model["id"])
-    found = next((each for each in versions if each["version"] == number(key)), None)
+    found = next((each for each in versions if each["version"] == key), None)
     if found is None:
         raise not_found(f"model version '{key}' of model '{name}' not found")
     return model, found
 
 
-def _views(request: Request) -> Views:
-    return Views(request.master, request.me)
+def _common(request: Request) -> dict[str, Any]:
+    """What a new model and a new version have in common."""
+    return {
+        "metadata": request.get("metadata") or {},
+        "labels": request.get("labels") or [],
+        "notes": request.get("notes") or "",
+        "userId": request.me["id"],
+        "creationTime": now(),
+        "lastUpdatedTime": now(),
+    }
+
+
+def _refuse_taken(request: Request, name: str, own: int = 0) -> None:
+    models = request.master.store.list("model")
+    if any(model["name"].lower() == name.lower() and model["id"] != own for model in models):
+        raise already_exists("avoid names equal to other models (case-insensitive)")
+
+
+def _change(request: Request, name: str, **changes: Any) -> Document:
+    key = _find(request, name)["id"]
+    return request.master.store.update("model", key, **changes, lastUpdatedTime=now())
 
 
 @route("POST", "/api/v1/models")
@@ -59,30 +76,24 @@ def create_model(request: Request) -> dict[str, Any]:
         workspace_id = workspace["id"]
     request.master.workspaces.get(workspace_id)
     with store.write():
-        if any(model["name"].lower() == name.lower() for model in store.list("model")):
-            raise already_exists("avoid names equal to other models (case-insensitive)")
+        _refuse_taken(request, name)
         key = store.next_id("model")
         model = {
             "id": key,
             "name": name,
             "description": request.get("description") or "",
-            "metadata": request.get("metadata") or {},
-            "labels": request.get("labels") or [],
-            "notes": request.get("notes") or "",
             "workspaceId": workspace_id,
             "archived": False,
-            "userId": request.me["id"],
-            "creationTime": now(),
-            "lastUpdatedTime": now(),
+            **_common(request),
             "versions": 0,
         }
         store.put("model", key, model)
-    return {"model": _views(request).model(model)}
+    return {"model": request.views.model(model)}
 
 
 @route("GET", "/api/v1/models")
 def list_models(request: Request) -> dict[str, Any]:
-    store, views = request.master.store, _views(request)
+    store, views = request.master.store, request.views
     workspace_ids = {int(each) for each in request.all("workspaceIds")}
     workspace_names = {each.lower() for each in request.all("workspaceNames")}
     spaces = {each["id"]: each["name"].lower() for each in request.master.workspaces.all()}
@@ -114,24 +125,21 @@ def model_labels(request: Request) -> dict[str, Any]:
 
 @route("GET", "/api/v1/models/{name}")
 def get_model(request: Request, name: str) -> dict[str, Any]:
-    return {"model": _views(request).model(_find(request, name))}
+    return {"model": request.views.model(_find(request, name))}
 
 
 @route("PATCH", "/api/v1/models/{name}")
 def patch_model(request: Request, name: str) -> dict[str, Any]:
     store, model = request.master.store, _find(request, name)
     _refuse_archived(model)
-    fields = ("name", "description", "metadata", "labels", "notes")
-    changes = {field: request.get(field) for field in fields if request.get(field) is not None}
+    changes = request.fields("name", "description", "metadata", "labels", "notes")
     new_name = changes.get("name")
     if new_name and new_name != model["name"]:
-        others = [each for each in store.list("model") if each["id"] != model["id"]]
-        if any(each["name"].lower() == new_name.lower() for each in others):
-            raise already_exists("avoid names equal to other models (case-insensitive)")
+        _refuse_taken(request, new_name, model["id"])
     if request.get("workspaceId"):
         changes["workspaceId"] = request.master.workspaces.get(int(request.get("workspaceId")))["id"]
     model = store.update("model", model["id"], **changes, lastUpdatedTime=now())
-    return {"model": _views(request).model(model)}
+    return {"model": request.views.model(model)}
 
 
 def _refuse_archived(model: Document) -> None:
@@ -141,20 +149,20 @@ def _refuse_archived(model: Document) -> None:
 
 @route("POST", "/api/v1/models/{name}/archive")
 def archive_model(request: Request, name: str) -> dict[str, Any]:
-    request.master.store.update("model", _find(request, name)["id"], archived=True, lastUpdatedTime=now())
+    _change(request, name, archived=True)
     return {}
 
 
 @route("POST", "/api/v1/models/{name}/unarchive")
 def unarchive_model(request: Request, name: str) -> dict[str, Any]:
-    request.master.store.update("model", _find(request, name)["id"], archived=False, lastUpdatedTime=now())
+    _change(request, name, archived=False)
     return {}
 
 
 @route("POST", "/api/v1/models/{name}/move")
 def move_model(request: Request, name: str) -> dict[str, Any]:
     target = request.master.workspaces.get(int(request.need("destinationWorkspaceId")))
-    request.master.store.update("model", _find(request, name)["id"], workspaceId=target["id"], lastUpdatedTime=now())
+    _change(request, name, workspaceId=target["id"])
     return {}
 
 
@@ -170,7 +178,7 @@ def delete_model(request: Request, name: str) -> dict[str, Any]:
 
 @route("GET", "/api/v1/models/{name}/versions")
 def list_versions(request: Request, name: str) -> dict[str, Any]:
-    views, model = _views(request), _find(request, name)
+    views, model = request.views, _find(request, name)
     versions = request.master.store.list("model_version", model["id"])
     keys: Keys = {"SORT_BY_CREATION_TIME": lambda version: version["creationTime"]}
     reply = listed(
@@ -190,9 +198,7 @@ def create_version(request: Request, name: str) -> dict[str, Any]:
     with store.write():
         model = _find(request, name)
         _refuse_archived(model)
-        checkpoint = store.get("checkpoint", uuid)
-        if checkpoint is None:
-            raise not_found(f"checkpoint '{uuid}' not found")
+        checkpoint = store.need("checkpoint", uuid)
         if checkpoint["state"] != "STATE_COMPLETED":
             raise failed_precondition(
                 f"checkpoint {uuid} is in {checkpoint['state']} state. checkpoints for model versions must be in a "
@@ -208,36 +214,30 @@ def create_version(request: Request, name: str) -> dict[str, Any]:
             "checkpointUuid": uuid,
             "name": request.get("name") or "",
             "comment": request.get("comment") or "",
-            "metadata": request.get("metadata") or {},
-            "labels": request.get("labels") or [],
-            "notes": request.get("notes") or "",
-            "userId": request.me["id"],
-            "creationTime": now(),
-            "lastUpdatedTime": now(),
+            **_common(request),
         }
         store.put("model_version", key, version, parent=model["id"])
-    return {"modelVersion": _views(request).model_version(version, model)}
+    return {"modelVersion": request.views.model_version(version, model)}
 
 
 @route("GET", "/api/v1/models/{name}/versions/{key}")
-def get_version(request: Request, name: str, key: str) -> dict[str, Any]:
+def get_version(request: Request, name: str, key: int) -> dict[str, Any]:
     model, version = find_version(request, name, key)
-    return {"modelVersion": _views(request).model_version(version, model)}
+    return {"modelVersion": request.views.model_version(version, model)}
 
 
 @route("PATCH", "/api/v1/models/{name}/versions/{key}")
-def patch_version(request: Request, name: str, key: str) -> dict[str, Any]:
+def patch_version(request: Request, name: str, key: int) -> dict[str, Any]:
     model, version = find_version(request, name, key)
     _refuse_archived(model)
-    fields = ("name", "comment", "metadata", "labels", "notes")
-    changes = {field: request.get(field) for field in fields if request.get(field) is not None}
+    changes = request.fields("name", "comment", "metadata", "labels", "notes")
     version = request.master.store.update("model_version", version["id"], **changes, lastUpdatedTime=now())
     request.master.store.update("model", model["id"], lastUpdatedTime=now())
-    return {"modelVersion": _views(request).model_version(version, model)}
+    return {"modelVersion": request.views.model_version(version, model)}
 
 
 @route("DELETE", "/api/v1/models/{name}/versions/{key}")
-def delete_version(request: Request, name: str, key: str) -> dict[str, Any]:
+def delete_version(request: Request, name: str, key: int) -> dict[str, Any]:
     _, version = find_version(request, name, key)
     request.master.store.delete("model_version", version["id"])
     return {}

@@ -1,24 +1,44 @@
-"""Routes, requests and replies: what stands between HTTP and the route functions."""
+"""Routes, requests and replies: what stands between HTTP and the functions that answer calls.
+
+The router is our own, in place of Starlette's, for three things: a path is split as it was sent (a name may hold a
+quoted slash); a path that is known with another method only is a call that this master does not have (501, not 405);
+and whether a call needs a token is known from its route, before its body is read.
+"""
 
 from __future__ import annotations
 
 import functools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, unquote
 
-from pdk_stack.determined.errors import invalid
+from pdk_stack.determined.api.views import Views
+from pdk_stack.determined.errors import forbidden, invalid
 
 if TYPE_CHECKING:
     from pdk_stack.determined.core.master import Master
     from pdk_stack.determined.store.documents import Document
 
-__all__ = ["Bytes", "Request", "Route", "Router", "Stream", "route", "routes_of", "snake"]
+__all__ = [
+    "LOOK_SECONDS",
+    "Bytes",
+    "Request",
+    "Route",
+    "Router",
+    "Stream",
+    "dump",
+    "integer",
+    "route",
+    "routes_of",
+    "snake",
+]
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+#: How often a call that waits looks whether its client has left.
+LOOK_SECONDS = 1.0
 KNOWN_PATHS, KNOWN_NAMES = 1024, 1024
 _WORD = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
@@ -29,27 +49,37 @@ def snake(name: str) -> str:
     return _WORD.sub(lambda match: "_" + match[1].lower(), name)
 
 
+def integer(name: str, text: str) -> int:
+    """A value of a path or a query.
+
+    Raises:
+        Refusal: It is no integer.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        raise invalid(f"type mismatch, parameter: {name}, error: {text!r} is not an integer") from None
+
+
 @dataclass(slots=True)
 class Request:
-    """One request.
+    """One request, authenticated.
 
     Attributes:
         master: The master's parts.
+        query: The query string's values.
+        body: The JSON body; an empty map when there is none.
         user: Who asks; None for calls without a token.
         token: The session token; empty for a trial's own calls.
-        allocation: The allocation that asks, for a trial's own calls.
-        gone: Tells whether the client has left; whoever waits asks it every second.
-        body: The JSON body; an empty map when there is none.
+        accept: The forms that the client takes.
+        gone: Tells whether the client has left; whoever waits asks it every :data:`LOOK_SECONDS`.
     """
 
     master: Master
-    method: str
-    path: str
     query: dict[str, list[str]]
     body: Any = field(default_factory=dict)
     user: Document | None = None
     token: str = ""
-    allocation: str = ""
     accept: str = ""
     gone: Callable[[], bool] = lambda: False
 
@@ -58,6 +88,20 @@ class Request:
         """Who asks."""
         assert self.user is not None
         return self.user
+
+    @property
+    def views(self) -> Views:
+        """Views for this request's user."""
+        return Views(self.master, self.me)
+
+    def refuse_others(self, message: str) -> None:
+        """Let only administrators go on.
+
+        Raises:
+            Refusal: The user is none.
+        """
+        if not self.me["admin"]:
+            raise forbidden(f"only admin privileged users may change {message}")
 
     def all(self, name: str) -> list[str]:
         """All values of a query parameter, in either spelling; commas divide values too."""
@@ -72,13 +116,10 @@ class Request:
         """One query parameter as an integer.
 
         Raises:
-            ApiError: It is none.
+            Refusal: It is none.
         """
         found = self.text(name)
-        try:
-            return int(found) if found else default
-        except ValueError:
-            raise invalid(f"type mismatch, parameter: {name}, error: {found!r} is not an integer") from None
+        return integer(name, found) if found else default
 
     def flag(self, name: str) -> bool | None:
         """One query parameter as a truth value; None when absent."""
@@ -98,12 +139,16 @@ class Request:
         """A field of the body that must be there.
 
         Raises:
-            ApiError: It is not.
+            Refusal: It is not.
         """
         found = self.get(name)
         if found is None:
             raise invalid(f"{snake(name)} is required")
         return found
+
+    def fields(self, *names: str) -> dict[str, Any]:
+        """Those fields of the body that are there."""
+        return {name: found for name in names if (found := self.get(name)) is not None}
 
     def page(self, items: list[Any]) -> tuple[list[Any], dict[str, int]]:
         """The part of a list that the client asked for, and its ``pagination``."""
@@ -120,9 +165,9 @@ class Request:
 
 @dataclass
 class Stream:
-    """A reply of many JSON lines, each sent as soon as it is there."""
+    """A reply of many JSON lines; those of one page are sent together, as soon as they are there."""
 
-    items: Iterator[dict[str, Any]]
+    pages: Iterable[Iterable[dict[str, Any]]]
 
 
 @dataclass
@@ -131,7 +176,7 @@ class Bytes:
 
     chunks: Iterable[bytes]
     content_type: str
-    headers: list[tuple[str, str]] = field(default_factory=list)
+    filename: str
 
 
 @dataclass(frozen=True)
@@ -140,33 +185,28 @@ class Route:
 
     Attributes:
         open: Whether it needs no token.
-        quick: Tells from a request's body whether it waits for nothing, writes with one statement at most, and its
-            reply is whole; None when that is never so.
     """
 
     method: str
     path: str
     function: Callable[..., Any]
     open: bool
-    quick: Callable[[bytes], bool] | None
 
 
 _ROUTES: dict[str, list[Route]] = {}
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def route(
-    method: str, path: str, *, open: bool = False, quick: Callable[[bytes], bool] | None = None
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a function answer a call; it is given the request and the path's values as text.
+def route(method: str, path: str, *, open: bool = False) -> Callable[[Function], Function]:
+    """Make a function answer a call; it is given the request and the path's values: ``{key}`` as a number, others as
+    text.
 
     Args:
         open: Whether the call needs no token.
-        quick: Tells from a request's body whether it waits for nothing, writes with one statement at most, and its
-            reply is whole; such a call is spared a thread and a transaction of its own.
     """
 
-    def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        _ROUTES.setdefault(function.__module__, []).append(Route(method, path, function, open, quick))
+    def register(function: Function) -> Function:
+        _ROUTES.setdefault(function.__module__, []).append(Route(method, path, function, open))
         return function
 
     return register
@@ -206,15 +246,15 @@ class Router:
         # A trial's reports all go to one path.
         self._find = functools.lru_cache(KNOWN_PATHS)(self._search)
 
-    def find(self, method: str, raw_path: str) -> tuple[Route, dict[str, str]] | None:
-        """The route of a path as it was sent (still quoted), and the path's values, which are not to be changed."""
+    def find(self, method: str, raw_path: str) -> tuple[Route, Mapping[str, Any]] | None:
+        """The route of a path as it was sent (still quoted), and the path's values."""
         return self._find(method, raw_path)
 
-    def _search(self, method: str, raw_path: str) -> tuple[Route, dict[str, str]] | None:
+    def _search(self, method: str, raw_path: str) -> tuple[Route, dict[str, Any]] | None:
         return _descend(self._root, method, raw_path.strip("/").split("/"), 0)
 
 
-def _descend(node: _Node, method: str, parts: list[str], depth: int) -> tuple[Route, dict[str, str]] | None:
+def _descend(node: _Node, method: str, parts: list[str], depth: int) -> tuple[Route, dict[str, Any]] | None:
     if depth == len(parts):
         found = node.routes.get(method)
         return (found, {}) if found else None
@@ -226,7 +266,7 @@ def _descend(node: _Node, method: str, parts: list[str], depth: int) -> tuple[Ro
         if name == "key" and not part.lstrip("-").isdigit():
             continue
         if named := _descend(following, method, parts, depth + 1):
-            named[1][name] = unquote(part)
+            named[1][name] = int(part) if name == "key" else unquote(part)
             return named
     return None
 
@@ -238,8 +278,6 @@ def read_query(text: str) -> dict[str, list[str]]:
 
 def dump(value: Any) -> bytes:
     """JSON as it is sent; numbers that JSON does not know become the texts that the harness sends."""
-    if value == {}:  # most of what trials send is answered with it, and setting up the encoder is not free
-        return b"{}"
     try:
         return _ENCODER.encode(value).encode()
     except ValueError:

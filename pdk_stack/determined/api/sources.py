@@ -6,8 +6,7 @@ from typing import Any
 
 from pdk_stack.determined.api.models import find_version
 from pdk_stack.determined.api.routing import Request, route
-from pdk_stack.determined.api.trials import report_view
-from pdk_stack.determined.errors import not_found
+from pdk_stack.determined.api.views import report_view
 from pdk_stack.determined.store.documents import Document
 
 UNSPECIFIED = "TRIAL_SOURCE_INFO_TYPE_UNSPECIFIED"
@@ -46,13 +45,12 @@ def _metrics(request: Request, links: list[Document]) -> dict[str, Any]:
 @route("GET", "/api/v1/checkpoints/{uuid}/metrics")
 def metrics_by_checkpoint(request: Request, uuid: str) -> dict[str, Any]:
     store = request.master.store
-    if store.get("checkpoint", uuid) is None:
-        raise not_found(f"checkpoint '{uuid}' not found")
+    store.need("checkpoint", uuid)
     return _metrics(request, [link for link in store.list("source_info") if link["checkpointUuid"] == uuid])
 
 
 @route("GET", "/api/v1/models/{name}/versions/{key}/metrics")
-def metrics_by_version(request: Request, name: str, key: str) -> dict[str, Any]:
+def metrics_by_version(request: Request, name: str, key: int) -> dict[str, Any]:
     model, version = find_version(request, name, key)
     links = request.master.store.list("source_info")
     wanted = (model["id"], version["version"])

@@ -10,22 +10,16 @@ from pdk_stack.determined.core.expconf import reader
 from pdk_stack.determined.core.masking import mask
 from pdk_stack.determined.core.master import POOL
 from pdk_stack.determined.core.search.preview import preview
-from pdk_stack.determined.errors import already_exists, not_found
+from pdk_stack.determined.errors import already_exists
 from pdk_stack.determined.store.documents import Document
-
-
-def _find(request: Request, name: str) -> Document:
-    found = request.master.store.get("template", name)
-    if found is None:
-        raise not_found(f"template '{name}' not found")
-    return found
 
 
 def _view(template: Document) -> dict[str, Any]:
     return {"name": template["name"], "config": template["config"], "workspaceId": template["workspaceId"]}
 
 
-def _put(request: Request, name: str) -> dict[str, Any]:
+@route("PUT", "/api/v1/templates/{name}")
+def put_template(request: Request, name: str) -> dict[str, Any]:
     known = request.master.store.get("template", name)
     workspace_id = int(request.get("workspaceId") or (known or {}).get("workspaceId") or 1)
     request.master.workspaces.get(workspace_id)
@@ -43,24 +37,19 @@ def list_templates(request: Request) -> dict[str, Any]:
 
 @route("GET", "/api/v1/templates/{name}")
 def get_template(request: Request, name: str) -> dict[str, Any]:
-    return {"template": _view(_find(request, name))}
-
-
-@route("PUT", "/api/v1/templates/{name}")
-def put_template(request: Request, name: str) -> dict[str, Any]:
-    return _put(request, name)
+    return {"template": _view(request.master.store.need("template", name))}
 
 
 @route("POST", "/api/v1/templates/{name}")
 def post_template(request: Request, name: str) -> dict[str, Any]:
     if request.master.store.get("template", name) is not None:
         raise already_exists(f"template '{name}' already exists")
-    return _put(request, name)
+    return put_template(request, name)
 
 
 @route("PATCH", "/api/v1/templates/{name}")
 def patch_template(request: Request, name: str) -> dict[str, Any]:
-    template = _find(request, name)
+    template = request.master.store.need("template", name)
     # The body is the configuration itself.
     config = request.body.get("config", request.body) if isinstance(request.body, dict) else {}
     template["config"] = config
@@ -70,7 +59,7 @@ def patch_template(request: Request, name: str) -> dict[str, Any]:
 
 @route("PATCH", "/api/v1/templates/{name}/name")
 def rename_template(request: Request, name: str) -> dict[str, Any]:
-    template, new_name = _find(request, name), str(request.need("newName"))
+    template, new_name = request.master.store.need("template", name), str(request.need("newName"))
     if request.master.store.get("template", new_name) is not None:
         raise already_exists(f"template '{new_name}' already exists")
     with request.master.store.write():
@@ -82,7 +71,7 @@ def rename_template(request: Request, name: str) -> dict[str, Any]:
 
 @route("DELETE", "/api/v1/templates/{name}")
 def delete_template(request: Request, name: str) -> dict[str, Any]:
-    _find(request, name)
+    request.master.store.need("template", name)
     request.master.store.delete("template", name)
     return {}
 

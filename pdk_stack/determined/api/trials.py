@@ -8,12 +8,9 @@ from typing import Any
 
 from pdk_stack.determined.api.listing import Keys, listed
 from pdk_stack.determined.api.routing import Request, Stream, route
-from pdk_stack.determined.api.views import Views
-from pdk_stack.determined.api.workspaces import number
-from pdk_stack.determined.core.workloads import checkpoint_workload, metrics_workload
+from pdk_stack.determined.api.views import checkpoint_workload, metrics_workload, picked, report_view
 from pdk_stack.determined.errors import not_found
 from pdk_stack.determined.store.documents import Document
-from pdk_stack.determined.store.metrics import Report
 from pdk_stack.determined.store.metrics import number as finite
 
 #: Reports per line of a metrics stream.
@@ -21,10 +18,10 @@ PAGE = 1000
 
 
 @route("GET", "/api/v1/experiments/{key}/trials")
-def list_trials(request: Request, key: str) -> dict[str, Any]:
-    experiments, views = request.master.experiments, Views(request.master, request.me)
-    experiments.experiment(number(key))
-    shown = [views.trial(trial) for trial in experiments.trials(number(key))]
+def list_trials(request: Request, key: int) -> dict[str, Any]:
+    experiments, views = request.master.experiments, request.views
+    experiments.experiment(key)
+    shown = [views.trial(trial) for trial in experiments.trials(key)]
     states = set(request.all("states"))
     if states:
         shown = [trial for trial in shown if trial["state"] in states]
@@ -46,20 +43,20 @@ def _last_if_none(value: float | None) -> tuple[bool, float]:
 
 
 @route("GET", "/api/v1/trials/{key}")
-def get_trial(request: Request, key: str) -> dict[str, Any]:
-    return {"trial": Views(request.master, request.me).trial(request.master.experiments.trial(number(key)))}
+def get_trial(request: Request, key: int) -> dict[str, Any]:
+    return {"trial": request.views.trial(request.master.experiments.trial(key))}
 
 
 @route("POST", "/api/v1/trials/{key}/kill")
-def kill_trial(request: Request, key: str) -> dict[str, Any]:
-    request.master.control.kill_trial(number(key))
+def kill_trial(request: Request, key: int) -> dict[str, Any]:
+    request.master.control.kill_trial(key)
     return {}
 
 
 @route("GET", "/api/v1/trials/{key}/workloads")
-def workloads(request: Request, key: str) -> dict[str, Any]:
+def workloads(request: Request, key: int) -> dict[str, Any]:
     master = request.master
-    trial = master.experiments.trial(number(key))
+    trial = master.experiments.trial(key)
     batches, wanted = bool(request.flag("includeBatchMetrics")), request.text("metricType")
     found: list[tuple[int, int, dict[str, Any]]] = []
     groups = {"METRIC_TYPE_TRAINING": ("training",), "METRIC_TYPE_VALIDATION": ("validation",)}
@@ -68,7 +65,7 @@ def workloads(request: Request, key: str) -> dict[str, Any]:
             place = 0 if group == "training" else 1
             found.append((report.steps, place, {group: metrics_workload(report, batches=batches)}))
     if not wanted or wanted == "METRIC_TYPE_UNSPECIFIED":
-        for checkpoint in master.store.list("checkpoint", trial["id"]):
+        for checkpoint in master.experiments.checkpoints(trial["id"]):
             if request.flag("removeDeletedCheckpoints") and checkpoint["state"] == "STATE_DELETED":
                 continue
             workload = checkpoint_workload(checkpoint)
@@ -85,36 +82,18 @@ def workloads(request: Request, key: str) -> dict[str, Any]:
     return {"workloads": shown, "pagination": pagination}
 
 
-def report_view(report: Report, trial_id: int) -> dict[str, Any]:
-    """``v1MetricsReport``."""
-    name = "validation_metrics" if report.group == "validation" else "avg_metrics"
-    metrics: dict[str, Any] = {name: report.averages}
-    if report.batches:
-        metrics["batch_metrics"] = report.batches
-    return {
-        "trialId": trial_id,
-        "endTime": report.end_time,
-        "metrics": metrics,
-        "totalBatches": report.steps,
-        "archived": False,
-        "id": report.id,
-        "trialRunId": report.run_id,
-        "group": report.group,
-    }
-
-
 def _stream(request: Request, group: str | None) -> Stream:
     keys = sorted(int(key) for key in request.all("trialIds"))
     for key in keys:
         request.master.experiments.trial(key)
 
-    def items() -> Iterator[dict[str, Any]]:
+    def pages() -> Iterator[list[dict[str, Any]]]:
         for key in keys:
             rows = request.master.metrics.rows(key, group)
             while page := [report_view(row, key) for row in itertools.islice(rows, PAGE)]:
-                yield {"metrics": page}
+                yield [{"metrics": page}]
 
-    return Stream(items())
+    return Stream(pages())
 
 
 @route("GET", "/api/v1/trials/metrics/trial_metrics")
@@ -133,9 +112,9 @@ def validation_metrics(request: Request) -> Stream:
 
 
 @route("GET", "/api/v1/experiments/{key}/searcher/best_searcher_validation_metric")
-def best_validation(request: Request, key: str) -> dict[str, Any]:
+def best_validation(request: Request, key: int) -> dict[str, Any]:
     experiments = request.master.experiments
-    experiment = experiments.experiment(number(key))
+    experiment = experiments.experiment(key)
     searcher = experiment["config"]["searcher"]
     values = []
     for trial in experiments.trials(experiment["id"]):
@@ -148,10 +127,10 @@ def best_validation(request: Request, key: str) -> dict[str, Any]:
 
 
 @route("GET", "/api/v1/experiments/{key}/validation-history")
-def validation_history(request: Request, key: str) -> dict[str, Any]:
+def validation_history(request: Request, key: int) -> dict[str, Any]:
     """The experiment's validations that were the best so far."""
     experiments = request.master.experiments
-    experiment = experiments.experiment(number(key))
+    experiment = experiments.experiment(key)
     searcher = experiment["config"]["searcher"]
     sign = 1.0 if searcher["smaller_is_better"] else -1.0
     reports = [
@@ -171,25 +150,14 @@ def validation_history(request: Request, key: str) -> dict[str, Any]:
 
 
 def _allocation_view(allocation: Document) -> dict[str, Any]:
-    return {
-        "allocationId": allocation["allocationId"],
-        "taskId": allocation["taskId"],
-        "state": allocation["state"],
-        "isReady": allocation["isReady"],
-        "startTime": allocation["startTime"],
-        "endTime": allocation["endTime"],
-        "slots": len(allocation["slots"]),
-        "exitReason": allocation["exitReason"],
-        "statusCode": allocation["statusCode"],
-    }
+    names = ("allocationId", "taskId", "state", "isReady", "startTime", "endTime", "exitReason", "statusCode")
+    return {**picked(allocation, *names), "slots": len(allocation["slots"])}
 
 
 @route("GET", "/api/v1/tasks/{task_id}")
 def get_task(request: Request, task_id: str) -> dict[str, Any]:
     store = request.master.store
-    task = store.get("task", task_id)
-    if task is None:
-        raise not_found(f"task '{task_id}' not found")
+    task = request.master.experiments.task(task_id)
     allocations = store.list("allocation", task_id)
     state = "GENERIC_TASK_STATE_COMPLETED" if task["endTime"] else "GENERIC_TASK_STATE_ACTIVE"
     return {

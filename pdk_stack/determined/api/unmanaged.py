@@ -7,9 +7,7 @@ from typing import Any
 
 from pdk_stack.determined.api.creation import create_experiment
 from pdk_stack.determined.api.routing import Request, route
-from pdk_stack.determined.api.views import Views
-from pdk_stack.determined.api.workspaces import number
-from pdk_stack.determined.core.catalogue import TERMINAL
+from pdk_stack.determined.core.experiments.catalogue import TERMINAL
 from pdk_stack.determined.errors import failed_precondition, invalid
 from pdk_stack.determined.store.documents import Document
 from pdk_stack.determined.timestamps import now
@@ -27,7 +25,7 @@ def put_experiment(request: Request, external_id: str) -> dict[str, Any]:
         made = create_experiment(request)
         store.update("experiment", made["experiment"]["id"], externalId=external_id)
         known = request.master.experiments.experiment(made["experiment"]["id"])
-    views = Views(request.master, request.me)
+    views = request.views
     return {"experiment": views.experiment(known), "config": views.config(known)}
 
 
@@ -51,21 +49,21 @@ def _create(request: Request, wanted: dict[str, Any], external_id: str | None) -
 def create_trial(request: Request) -> dict[str, Any]:
     if not request.get("unmanaged"):
         raise invalid("only unmanaged trials are supported")
-    return {"trial": Views(request.master, request.me).trial(_create(request, request.body, None))}
+    return {"trial": request.views.trial(_create(request, request.body, None))}
 
 
 @route("PUT", "/api/v1/trials")
 def put_trial(request: Request) -> dict[str, Any]:
     wanted = request.need("createTrialRequest")
     trial = _create(request, wanted, str(request.need("externalTrialId")))
-    return {"trial": Views(request.master, request.me).trial(trial)}
+    return {"trial": request.views.trial(trial)}
 
 
 @route("POST", "/api/v1/trials/{key}/start")
-def start_trial(request: Request, key: str) -> dict[str, Any]:
+def start_trial(request: Request, key: int) -> dict[str, Any]:
     experiments = request.master.experiments
     with experiments.lock:
-        trial = experiments.trial(number(key))
+        trial = experiments.trial(key)
         if not experiments.experiment(trial["experimentId"]).get("unmanaged"):
             raise failed_precondition("cannot start managed trials directly")
         latest, steps = experiments.restore_point(trial) if request.get("resume") else (None, 0)
@@ -80,11 +78,11 @@ def start_trial(request: Request, key: str) -> dict[str, Any]:
 
 
 @route("PATCH", "/api/v1/trials/{key}")
-def patch_trial(request: Request, key: str) -> dict[str, Any]:
+def patch_trial(request: Request, key: int) -> dict[str, Any]:
     """A heartbeat, with the state that the trial has elsewhere."""
     experiments, store = request.master.experiments, request.master.store
     with experiments.lock:
-        trial = experiments.trial(number(key))
+        trial = experiments.trial(key)
         experiment = experiments.experiment(trial["experimentId"])
         if not experiment.get("unmanaged"):
             raise invalid("only unmanaged trials are supported")
@@ -99,10 +97,10 @@ def patch_trial(request: Request, key: str) -> dict[str, Any]:
                 store.update("experiment", experiment["id"], state=worst, endTime=ended, progress=1.0)
             else:
                 store.update("experiment", experiment["id"], state="RUNNING", endTime=None)
-    return {"trial": Views(request.master, request.me).trial(trial)}
+    return {"trial": request.views.trial(trial)}
 
 
 @route("POST", "/api/v1/experiments/continue")
 def continue_experiment(request: Request) -> dict[str, Any]:
     made = request.master.control.resume(int(request.need("id")), str(request.get("overrideConfig") or ""))
-    return {"experiment": Views(request.master, request.me).experiment(made), "warnings": []}
+    return {"experiment": request.views.experiment(made), "warnings": []}

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from pdk_stack.determined.api.listing import Keys, listed
-from pdk_stack.determined.api.routing import Request, route
+from pdk_stack.determined.api.routing import Request, integer, route
 from pdk_stack.determined.api.views import user_view
 from pdk_stack.determined.core.accounts import client_hash
-from pdk_stack.determined.errors import forbidden, invalid, not_found
-from pdk_stack.determined.store.documents import Document
+from pdk_stack.determined.errors import invalid, not_found
 from pdk_stack.determined.timestamps import now
 
 
@@ -60,13 +59,7 @@ def list_users(request: Request) -> dict[str, Any]:
 
 @route("GET", "/api/v1/users/{user_id}")
 def get_user(request: Request, user_id: str) -> dict[str, Any]:
-    return {"user": user_view(request.master.accounts.get(_number(user_id)))}
-
-
-def _number(text: str) -> int:
-    if not text.lstrip("-").isdigit():
-        raise invalid(f"type mismatch, parameter: user_id, error: {text!r} is not an integer")
-    return int(text)
+    return {"user": user_view(request.master.accounts.get(integer("user_id", user_id)))}
 
 
 @route("GET", "/api/v1/users/{username}/by-username")
@@ -77,14 +70,9 @@ def get_user_by_name(request: Request, username: str) -> dict[str, Any]:
     return {"user": user_view(found)}
 
 
-def _admin_only(user: Document) -> None:
-    if not user["admin"]:
-        raise forbidden("only admin privileged users may change other users")
-
-
 @route("POST", "/api/v1/users")
 def create_user(request: Request) -> dict[str, Any]:
-    _admin_only(request.me)
+    request.refuse_others("other users")
     wanted = request.need("user")
     user = request.master.accounts.create(
         str(wanted.get("username") or ""),
@@ -99,10 +87,10 @@ def create_user(request: Request) -> dict[str, Any]:
 @route("PATCH", "/api/v1/users/{user_id}")
 def patch_user(request: Request, user_id: str) -> dict[str, Any]:
     accounts, wanted = request.master.accounts, request.get("user") or request.body
-    user = accounts.get(_number(user_id))
+    user = accounts.get(integer("user_id", user_id))
     own = user["id"] == request.me["id"]
     if not own or wanted.get("admin") is not None or wanted.get("active") is not None:
-        _admin_only(request.me)
+        request.refuse_others("other users")
     changes = {key: wanted[key] for key in ("admin", "active", "displayName") if wanted.get(key) is not None}
     name = wanted.get("username")
     if name and name != user["username"]:
@@ -149,8 +137,8 @@ def reset_settings(request: Request) -> dict[str, Any]:
 def set_password(request: Request, user_id: str) -> dict[str, Any]:
     """The password is the whole body, hashed by the client."""
     accounts = request.master.accounts
-    user = accounts.get(_number(user_id))
+    user = accounts.get(integer("user_id", user_id))
     if user["id"] != request.me["id"]:
-        _admin_only(request.me)
+        request.refuse_others("other users")
     accounts.set_password(user["id"], request.body if isinstance(request.body, str) else _sent(request))
     return {"user": user_view(accounts.get(user["id"]))}

@@ -5,29 +5,27 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from pdk_stack.determined.core.catalogue import TERMINAL
+from pdk_stack.determined.core.experiments.catalogue import TERMINAL, steps_of
 from pdk_stack.determined.core.masking import mask, mask_submitted
 from pdk_stack.determined.core.master import Master
-from pdk_stack.determined.core.workloads import checkpoint_workload, metrics_workload
 from pdk_stack.determined.store.documents import Document
 from pdk_stack.determined.store.metrics import Report
 from pdk_stack.determined.timestamps import parse
 
-__all__ = ["Views"]
+__all__ = ["Views", "checkpoint_workload", "metrics_workload", "picked", "report_view", "user_view"]
+
+
+def picked(document: Document, *names: str) -> dict[str, Any]:
+    """Fields that are shown as they are stored."""
+    return {name: document[name] for name in names}
 
 
 def user_view(user: Document) -> dict[str, Any]:
     """``v1User``; never the password."""
     return {
-        "id": user["id"],
-        "username": user["username"],
-        "admin": user["admin"],
-        "active": user["active"],
+        **picked(user, "id", "username", "admin", "active"),
         "agentUserGroup": None,
-        "displayName": user["displayName"],
-        "modifiedAt": user["modifiedAt"],
-        "lastAuthAt": user["lastAuthAt"],
-        "remote": user["remote"],
+        **picked(user, "displayName", "modifiedAt", "lastAuthAt", "remote"),
     }
 
 
@@ -71,9 +69,7 @@ class Views:
         projects = self._store.list("project", workspace["id"])
         pinned_at = workspace["pinnedBy"].get(str(self._me["id"]))
         return {
-            "id": workspace["id"],
-            "name": workspace["name"],
-            "archived": workspace["archived"],
+            **picked(workspace, "id", "name", "archived"),
             "username": self._user(workspace["userId"])["username"],
             "userId": workspace["userId"],
             "immutable": workspace["immutable"],
@@ -84,9 +80,7 @@ class Views:
             "state": "WORKSPACE_STATE_UNSPECIFIED",
             "errorMessage": "",
             "agentUserGroup": None,
-            "checkpointStorageConfig": workspace["checkpointStorageConfig"],
-            "defaultComputePool": workspace["defaultComputePool"],
-            "defaultAuxPool": workspace["defaultAuxPool"],
+            **picked(workspace, "checkpointStorageConfig", "defaultComputePool", "defaultAuxPool"),
             "autoCreatedNamespace": None,
         }
 
@@ -94,9 +88,7 @@ class Views:
         """``v1Project``."""
         experiments = self._store.list("experiment", project["id"])
         return {
-            "id": project["id"],
-            "name": project["name"],
-            "workspaceId": project["workspaceId"],
+            **picked(project, "id", "name", "workspaceId"),
             "workspaceName": self._master.workspaces.get(project["workspaceId"])["name"],
             "description": project["description"],
             "notes": project["notes"],
@@ -127,17 +119,11 @@ class Views:
         config = self.config(experiment)
         searcher = config["searcher"]
         trials = self._master.experiments.trials(experiment["id"])
-        checkpoints = [each for trial in trials for each in self._store.list("checkpoint", trial["id"])]
+        checkpoints = [each for trial in trials for each in self._master.experiments.checkpoints(trial["id"])]
         best = self._best_trial(experiment, trials)
         return {
-            "id": experiment["id"],
-            "name": experiment["name"],
-            "description": experiment["description"],
-            "labels": experiment["labels"],
-            "notes": experiment["notes"],
-            "startTime": experiment["startTime"],
-            "endTime": experiment["endTime"],
-            "state": f"STATE_{self.experiment_state(experiment, trials)}",
+            **picked(experiment, "id", "name", "description", "labels", "notes", "startTime", "endTime"),
+            "state": self.experiment_state(experiment, trials),
             "archived": experiment["archived"],
             "parentArchived": bool(project.get("archived") or workspace.get("archived")),
             "numTrials": len(trials),
@@ -173,35 +159,26 @@ class Views:
 
     def _best_trial(self, experiment: Document, trials: list[Document]) -> tuple[int, float] | None:
         searcher = experiment["config"]["searcher"]
-        rated = []
-        for trial in trials:
-            value = self._summary(trial).best_value
-            if value is not None:
-                rated.append((trial["id"], value))
-        if not rated:
-            return None
+        values = ((trial["id"], self._summary(trial).best_value) for trial in trials)
+        rated = [(key, value) for key, value in values if value is not None]
         pick = min if searcher["smaller_is_better"] else max
-        return pick(rated, key=lambda each: each[1])
+        return pick(rated, key=lambda each: each[1], default=None)
 
     def experiment_state(self, experiment: Document, trials: list[Document]) -> str:
         """The state that people see: ACTIVE is told apart by what its trials do."""
-        state = str(experiment["state"])
-        if state != "ACTIVE" or experiment.get("unmanaged"):
-            return state
+        if experiment["state"] != "ACTIVE" or experiment.get("unmanaged"):
+            return f"STATE_{experiment['state']}"
         shown = {self.trial_state(trial, experiment) for trial in trials if trial["state"] == "ACTIVE"}
-        return next((each for each in ("RUNNING", "STARTING", "PULLING", "QUEUED") if each in shown), "QUEUED")
+        return next((each for each in ("STATE_RUNNING", "STATE_STARTING") if each in shown), "STATE_QUEUED")
 
     def trial_state(self, trial: Document, experiment: Document) -> str:
         """The state that people see."""
-        state = str(trial["state"])
-        if state != "ACTIVE":
-            return state
-        if experiment.get("unmanaged"):
-            return "ACTIVE"
+        if trial["state"] != "ACTIVE" or experiment.get("unmanaged"):
+            return f"STATE_{trial['state']}"
         run = self._master.experiments.runs.of_trial(trial["id"])
         if run is None:
-            return "PAUSED" if experiment["state"] == "PAUSED" else "QUEUED"
-        return "RUNNING" if run.ready else "STARTING"
+            return "STATE_PAUSED" if experiment["state"] == "PAUSED" else "STATE_QUEUED"
+        return "STATE_RUNNING" if run.ready else "STATE_STARTING"
 
     def _summary(self, trial: Document) -> Any:
         searcher = self._experiment(trial["experimentId"])["config"]["searcher"]
@@ -211,13 +188,10 @@ class Views:
         """``trialv1Trial``."""
         experiment = self._experiment(trial["experimentId"])
         summary = self._summary(trial)
-        checkpoints = self._store.list("checkpoint", trial["id"])
+        checkpoints = self._master.experiments.checkpoints(trial["id"])
         return {
-            "id": trial["id"],
-            "experimentId": trial["experimentId"],
-            "startTime": trial["startTime"],
-            "endTime": trial["endTime"],
-            "state": f"STATE_{self.trial_state(trial, experiment)}",
+            **picked(trial, "id", "experimentId", "startTime", "endTime"),
+            "state": self.trial_state(trial, experiment),
             "restarts": min(trial["restarts"], int(experiment["config"]["max_restarts"])),
             "hparams": trial["hparams"],
             "totalBatchesProcessed": summary.total_batches,
@@ -258,7 +232,7 @@ class Views:
         training: dict[str, Any] = {}
         if experiment is not None and trial is not None:
             self._experiments[experiment["id"]] = experiment
-            steps = int(checkpoint["metadata"].get("steps_completed") or 0)
+            steps = steps_of(checkpoint)
             validation = self._master.metrics.at(trial["id"], "validation", steps)
             trained = self._master.metrics.at(trial["id"], "training", steps)
             metric = experiment["config"]["searcher"]["metric"]
@@ -272,33 +246,28 @@ class Views:
                 "searcherMetric": validation.averages.get(metric) if validation else None,
             }
         return {
-            "uuid": checkpoint["uuid"],
-            "taskId": checkpoint["taskId"],
-            "allocationId": checkpoint["allocationId"],
-            "reportTime": checkpoint["reportTime"],
-            "resources": checkpoint["resources"],
-            "metadata": checkpoint["metadata"],
-            "state": checkpoint["state"],
-            "storageId": checkpoint["storageId"],
+            **picked(
+                checkpoint,
+                "uuid",
+                "taskId",
+                "allocationId",
+                "reportTime",
+                "resources",
+                "metadata",
+                "state",
+                "storageId",
+            ),
             "training": training,
         }
 
     def model(self, model: Document) -> dict[str, Any]:
         """``v1Model``."""
         return {
-            "id": model["id"],
-            "name": model["name"],
-            "description": model["description"],
-            "metadata": model["metadata"],
-            "creationTime": model["creationTime"],
-            "lastUpdatedTime": model["lastUpdatedTime"],
+            **picked(model, "id", "name", "description", "metadata", "creationTime", "lastUpdatedTime"),
             "numVersions": self._store.count("model_version", model["id"]),
             "labels": model["labels"],
             "username": self._user(model["userId"])["username"],
-            "userId": model["userId"],
-            "workspaceId": model["workspaceId"],
-            "archived": model["archived"],
-            "notes": model["notes"],
+            **picked(model, "userId", "workspaceId", "archived", "notes"),
         }
 
     def model_version(self, version: Document, model: Document) -> dict[str, Any]:
@@ -309,14 +278,9 @@ class Views:
             "id": version["id"],
             "model": self.model(model),
             "checkpoint": self.checkpoint(checkpoint),
-            "version": version["version"],
-            "creationTime": version["creationTime"],
-            "lastUpdatedTime": version["lastUpdatedTime"],
-            "name": version["name"],
-            "comment": version["comment"],
-            "metadata": version["metadata"],
-            "labels": version["labels"],
-            "notes": version["notes"],
+            **picked(
+                version, "version", "creationTime", "lastUpdatedTime", "name", "comment", "metadata", "labels", "notes"
+            ),
             "username": self._user(version["userId"])["username"],
             "userId": version["userId"],
         }
@@ -332,4 +296,46 @@ def _size(checkpoint: Document) -> int:
 
 
 def _metrics_workload(report: Report | None) -> dict[str, Any] | None:
-    return metrics_workload(report, batches=False) if report else None
+    return metrics_workload(report) if report else None
+
+
+def metrics_workload(report: Report, *, batches: bool = False) -> dict[str, Any]:
+    """``v1MetricsWorkload``.
+
+    Args:
+        batches: With the metrics of each batch.
+    """
+    shown = (report.batches or []) if batches else []
+    return {
+        "endTime": report.end_time,
+        "metrics": {"avgMetrics": report.averages, "batchMetrics": shown},
+        "numInputs": 0,
+        "totalBatches": report.steps,
+    }
+
+
+def checkpoint_workload(checkpoint: Document) -> dict[str, Any]:
+    """``v1CheckpointWorkload``."""
+    return {
+        **picked(checkpoint, "uuid", "state", "resources", "metadata"),
+        "endTime": checkpoint["reportTime"],
+        "totalBatches": steps_of(checkpoint),
+    }
+
+
+def report_view(report: Report, trial_id: int) -> dict[str, Any]:
+    """``v1MetricsReport``."""
+    name = "validation_metrics" if report.group == "validation" else "avg_metrics"
+    metrics: dict[str, Any] = {name: report.averages}
+    if report.batches:
+        metrics["batch_metrics"] = report.batches
+    return {
+        "trialId": trial_id,
+        "endTime": report.end_time,
+        "metrics": metrics,
+        "totalBatches": report.steps,
+        "archived": False,
+        "id": report.id,
+        "trialRunId": report.run_id,
+        "group": report.group,
+    }

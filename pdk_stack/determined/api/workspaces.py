@@ -6,24 +6,12 @@ from typing import Any
 
 from pdk_stack.determined.api.listing import Keys, listed
 from pdk_stack.determined.api.routing import Request, route
-from pdk_stack.determined.api.views import Views
 from pdk_stack.determined.core.master import POOL
-from pdk_stack.determined.errors import invalid
 from pdk_stack.determined.store.documents import Document
 from pdk_stack.determined.timestamps import now
 
+SETTINGS = ("checkpointStorageConfig", "defaultComputePool", "defaultAuxPool")
 KEYS: Keys = {"SORT_BY_NAME": lambda each: each["name"].lower()}
-
-
-def number(text: str, name: str = "id") -> int:
-    """A number in a path.
-
-    Raises:
-        ApiError: It is none.
-    """
-    if not text.lstrip("-").isdigit():
-        raise invalid(f"type mismatch, parameter: {name}, error: {text!r} is not an integer")
-    return int(text)
 
 
 def _wanted(request: Request, found: list[Document]) -> list[Document]:
@@ -42,7 +30,7 @@ def _wanted(request: Request, found: list[Document]) -> list[Document]:
 
 @route("GET", "/api/v1/workspaces")
 def list_workspaces(request: Request) -> dict[str, Any]:
-    views = Views(request.master, request.me)
+    views = request.views
     found = _wanted(request, request.master.workspaces.all())
     pinned = request.flag("pinned")
     if pinned is not None:
@@ -52,74 +40,74 @@ def list_workspaces(request: Request) -> dict[str, Any]:
 
 @route("POST", "/api/v1/workspaces")
 def create_workspace(request: Request) -> dict[str, Any]:
-    more = {
-        key: request.get(key)
-        for key in ("checkpointStorageConfig", "defaultComputePool", "defaultAuxPool")
-        if request.get(key)
-    }
+    more = {name: value for name, value in request.fields(*SETTINGS).items() if value}
     made = request.master.workspaces.create(str(request.get("name") or ""), request.me, **more)
-    return {"workspace": Views(request.master, request.me).workspace(made), "namespaceBindings": {}}
+    return {"workspace": request.views.workspace(made), "namespaceBindings": {}}
 
 
 @route("GET", "/api/v1/workspaces/{key}")
-def get_workspace(request: Request, key: str) -> dict[str, Any]:
-    found = request.master.workspaces.get(number(key))
-    return {"workspace": Views(request.master, request.me).workspace(found)}
+def get_workspace(request: Request, key: int) -> dict[str, Any]:
+    found = request.master.workspaces.get(key)
+    return {"workspace": request.views.workspace(found)}
 
 
 @route("PATCH", "/api/v1/workspaces/{key}")
-def patch_workspace(request: Request, key: str) -> dict[str, Any]:
-    fields = ("name", "checkpointStorageConfig", "defaultComputePool", "defaultAuxPool")
-    changes = {name: request.get(name) for name in fields if request.get(name) is not None}
-    changed = request.master.workspaces.update(number(key), **changes)
-    return {"workspace": Views(request.master, request.me).workspace(changed), "namespaceBindings": {}}
+def patch_workspace(request: Request, key: int) -> dict[str, Any]:
+    changed = request.master.workspaces.update(key, **request.fields("name", *SETTINGS))
+    return {"workspace": request.views.workspace(changed), "namespaceBindings": {}}
 
 
 @route("DELETE", "/api/v1/workspaces/{key}")
-def delete_workspace(request: Request, key: str) -> dict[str, Any]:
-    request.master.workspaces.delete(number(key))
+def delete_workspace(request: Request, key: int) -> dict[str, Any]:
+    request.master.workspaces.delete(key)
     return {"completed": True}
 
 
-@route("POST", "/api/v1/workspaces/{key}/archive")
-def archive_workspace(request: Request, key: str) -> dict[str, Any]:
-    request.master.workspaces.update(number(key), archived=True)
-    return {}
+def _archive(verb: str, archived: bool) -> None:
+    """The calls that archive a workspace or a project, or take it back."""
+
+    @route("POST", f"/api/v1/workspaces/{{key}}/{verb}")
+    def workspace(request: Request, key: int) -> dict[str, Any]:
+        request.master.workspaces.update(key, archived=archived)
+        return {}
+
+    @route("POST", f"/api/v1/projects/{{key}}/{verb}")
+    def project(request: Request, key: int) -> dict[str, Any]:
+        request.master.workspaces.update_project(key, archived=archived)
+        return {}
 
 
-@route("POST", "/api/v1/workspaces/{key}/unarchive")
-def unarchive_workspace(request: Request, key: str) -> dict[str, Any]:
-    request.master.workspaces.update(number(key), archived=False)
+_archive("archive", True)
+_archive("unarchive", False)
+
+
+def _pin(request: Request, key: int, pinned_at: str | None) -> dict[str, Any]:
+    workspaces, me = request.master.workspaces, str(request.me["id"])
+    pins = {user: moment for user, moment in workspaces.get(key)["pinnedBy"].items() if user != me}
+    workspaces.update(key, pinnedBy={**pins, me: pinned_at} if pinned_at else pins)
     return {}
 
 
 @route("POST", "/api/v1/workspaces/{key}/pin")
-def pin_workspace(request: Request, key: str) -> dict[str, Any]:
-    workspaces = request.master.workspaces
-    pins = {**workspaces.get(number(key))["pinnedBy"], str(request.me["id"]): now()}
-    workspaces.update(number(key), pinnedBy=pins)
-    return {}
+def pin_workspace(request: Request, key: int) -> dict[str, Any]:
+    return _pin(request, key, now())
 
 
 @route("POST", "/api/v1/workspaces/{key}/unpin")
-def unpin_workspace(request: Request, key: str) -> dict[str, Any]:
-    workspaces = request.master.workspaces
-    pins = dict(workspaces.get(number(key))["pinnedBy"])
-    pins.pop(str(request.me["id"]), None)
-    workspaces.update(number(key), pinnedBy=pins)
-    return {}
+def unpin_workspace(request: Request, key: int) -> dict[str, Any]:
+    return _pin(request, key, None)
 
 
 @route("GET", "/api/v1/workspaces/{key}/available-resource-pools")
-def workspace_pools(request: Request, key: str) -> dict[str, Any]:
-    request.master.workspaces.get(number(key))
+def workspace_pools(request: Request, key: int) -> dict[str, Any]:
+    request.master.workspaces.get(key)
     shown, pagination = request.page([POOL])
     return {"resourcePools": shown, "pagination": pagination}
 
 
 @route("GET", "/api/v1/workspaces/{key}/projects")
-def list_projects(request: Request, key: str) -> dict[str, Any]:
-    views, workspace_id = Views(request.master, request.me), number(key)
+def list_projects(request: Request, key: int) -> dict[str, Any]:
+    views, workspace_id = request.views, key
     if workspace_id:
         request.master.workspaces.get(workspace_id)
     found = _wanted(request, request.master.workspaces.projects(workspace_id or None))
@@ -127,64 +115,51 @@ def list_projects(request: Request, key: str) -> dict[str, Any]:
 
 
 @route("POST", "/api/v1/workspaces/{key}/projects")
-def create_project(request: Request, key: str) -> dict[str, Any]:
+def create_project(request: Request, key: int) -> dict[str, Any]:
     made = request.master.workspaces.create_project(
-        number(key),
+        key,
         str(request.get("name") or ""),
         request.me,
         description=str(request.get("description") or ""),
     )
-    return {"project": Views(request.master, request.me).project(made)}
+    return {"project": request.views.project(made)}
 
 
 @route("GET", "/api/v1/projects/{key}")
-def get_project(request: Request, key: str) -> dict[str, Any]:
-    return {"project": Views(request.master, request.me).project(request.master.workspaces.project(number(key)))}
+def get_project(request: Request, key: int) -> dict[str, Any]:
+    return {"project": request.views.project(request.master.workspaces.project(key))}
 
 
 @route("PATCH", "/api/v1/projects/{key}")
-def patch_project(request: Request, key: str) -> dict[str, Any]:
-    changes = {name: request.get(name) for name in ("name", "description") if request.get(name) is not None}
-    changed = request.master.workspaces.update_project(number(key), **changes)
-    return {"project": Views(request.master, request.me).project(changed)}
+def patch_project(request: Request, key: int) -> dict[str, Any]:
+    changed = request.master.workspaces.update_project(key, **request.fields("name", "description"))
+    return {"project": request.views.project(changed)}
 
 
 @route("DELETE", "/api/v1/projects/{key}")
-def delete_project(request: Request, key: str) -> dict[str, Any]:
-    request.master.workspaces.delete_project(number(key))
+def delete_project(request: Request, key: int) -> dict[str, Any]:
+    request.master.workspaces.delete_project(key)
     return {"completed": True}
 
 
-@route("POST", "/api/v1/projects/{key}/archive")
-def archive_project(request: Request, key: str) -> dict[str, Any]:
-    request.master.workspaces.update_project(number(key), archived=True)
-    return {}
-
-
-@route("POST", "/api/v1/projects/{key}/unarchive")
-def unarchive_project(request: Request, key: str) -> dict[str, Any]:
-    request.master.workspaces.update_project(number(key), archived=False)
-    return {}
-
-
 @route("POST", "/api/v1/projects/{key}/move")
-def move_project(request: Request, key: str) -> dict[str, Any]:
-    request.master.workspaces.move_project(number(key), int(request.need("destinationWorkspaceId")))
+def move_project(request: Request, key: int) -> dict[str, Any]:
+    request.master.workspaces.move_project(key, int(request.need("destinationWorkspaceId")))
     return {}
 
 
 @route("POST", "/api/v1/projects/{key}/notes")
-def add_note(request: Request, key: str) -> dict[str, Any]:
-    project = request.master.workspaces.project(number(key))
-    note = request.need("note")
-    notes = [*project["notes"], {"name": note.get("name") or "", "contents": note.get("contents") or ""}]
-    request.master.store.update("project", project["id"], notes=notes)
-    return {"notes": notes}
+def add_note(request: Request, key: int) -> dict[str, Any]:
+    return _write_notes(request, key, [*request.master.workspaces.project(key)["notes"], request.need("note")])
 
 
 @route("PUT", "/api/v1/projects/{key}/notes")
-def put_notes(request: Request, key: str) -> dict[str, Any]:
-    project = request.master.workspaces.project(number(key))
-    notes = [{"name": n.get("name") or "", "contents": n.get("contents") or ""} for n in request.get("notes") or []]
-    request.master.store.update("project", project["id"], notes=notes)
+def put_notes(request: Request, key: int) -> dict[str, Any]:
+    request.master.workspaces.project(key)
+    return _write_notes(request, key, request.get("notes") or [])
+
+
+def _write_notes(request: Request, key: int, sent: list[dict[str, Any]]) -> dict[str, Any]:
+    notes = [{"name": note.get("name") or "", "contents": note.get("contents") or ""} for note in sent]
+    request.master.store.update("project", key, notes=notes)
     return {"notes": notes}

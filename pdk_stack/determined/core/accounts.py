@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-import threading
 import time
 from typing import Any
 
-from pdk_stack.determined.errors import already_exists, invalid, not_found, unauthenticated
-from pdk_stack.determined.store.documents import Document, Store
+from pdk_stack.determined.errors import already_exists, invalid, unauthenticated
+from pdk_stack.determined.store.documents import Copies, Document, Store
 from pdk_stack.determined.timestamps import now
 
 __all__ = ["Accounts", "client_hash"]
@@ -54,11 +53,10 @@ class Accounts:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._lock = threading.Lock()
-        # Every request of every trial authenticates: no database access for a known token.
-        self._known: dict[str, tuple[int, float]] = {}
+        # Every request authenticates in the server's event loop: the database is not asked for a known token.
+        self._sessions: Copies[str, tuple[int, float]] = Copies(store, "session", self._read_session)
+        self._users: Copies[int, Document] = Copies(store, "user", lambda key: store.get("user", key))
         self._allocations: dict[str, tuple[str, int]] = {}
-        self._users: dict[int, tuple[int, Document | None]] = {}
 
     def ensure(self, username: str, password: str, *, admin: bool) -> Document:
         """A user of that name with that password, made or brought up to date."""
@@ -76,7 +74,7 @@ class Accounts:
         """Make a user.
 
         Raises:
-            ApiError: The name is taken or empty.
+            Refusal: The name is taken or empty.
         """
         if not username:
             raise invalid("username is required")
@@ -102,12 +100,9 @@ class Accounts:
         """A user by id.
 
         Raises:
-            ApiError: There is none.
+            Refusal: There is none.
         """
-        found = self._store.get("user", key)
-        if found is None:
-            raise not_found(f"user '{key}' not found")
-        return found
+        return self._store.need("user", key)
 
     def by_name(self, username: str) -> Document | None:
         """A user by name; names do not tell upper from lower case."""
@@ -122,9 +117,8 @@ class Accounts:
     def end_sessions(self, key: int) -> None:
         """Log a user out everywhere."""
         with self._store.write() as db:
+            self._store.count_change("session")
             db.execute("delete from sessions where user_id = ?", (key,))
-        with self._lock:
-            self._known = {token: entry for token, entry in self._known.items() if entry[0] != key}
 
     def log_in(self, username: str, sent_password: str) -> tuple[str, Document]:
         """Check a password and open a session.
@@ -133,7 +127,7 @@ class Accounts:
             The token and the user.
 
         Raises:
-            ApiError: Unknown user, wrong password, or the user is not active.
+            Refusal: Unknown user, wrong password, or the user is not active.
         """
         user = self.by_name(username)
         if user is None or not _matches(user["password"], sent_password):
@@ -154,67 +148,53 @@ class Accounts:
     def close_session(self, token: str) -> None:
         """End one session."""
         with self._store.write() as db:
+            self._store.count_change("session")
             db.execute("delete from sessions where token_hash = ?", (_token_hash(token),))
-        with self._lock:
-            self._known.pop(token, None)
 
     def user_of(self, token: str) -> Document:
         """The user of a session.
 
         Raises:
-            ApiError: The token is unknown or has expired.
+            Refusal: The token is unknown or has expired.
         """
-        with self._lock:
-            entry = self._known.get(token)
-        if entry is None:
-            row = self._store.db.execute(
-                "select user_id, expires from sessions where token_hash = ?", (_token_hash(token),)
-            ).fetchone()
-            if row is None:
-                raise unauthenticated()
-            entry = (int(row[0]), float(row[1]))
-            with self._lock:
-                self._known[token] = entry
-        if entry[1] < time.time():
+        session = self._sessions.get(token)
+        if session is None or session[1] < time.time():
             raise unauthenticated()
-        user = self._user(entry[0])
+        user = self._users.get(session[0])
         if user is None or not user["active"]:
             raise unauthenticated()
         return user
 
-    def _user(self, key: int) -> Document | None:
-        """The user behind a token; read again only after a change of users."""
-        version = self._store.version("user")
-        known = self._users.get(key)
-        if known is None or known[0] != version:
-            known = self._users[key] = (version, self._store.get("user", key))
-        return known[1]
+    def _read_session(self, token: str) -> tuple[int, float] | None:
+        """User and end of a session."""
+        with self._store.read() as db:
+            row = db.execute(
+                "select user_id, expires from sessions where token_hash = ?", (_token_hash(token),)
+            ).fetchone()
+        return (int(row[0]), float(row[1])) if row else None
 
     # -- allocations ---------------------------------------------------------------------------------------------
 
     def open_allocation(self, allocation_id: str, user_id: int) -> str:
         """A token for the processes of one allocation, acting for a user; it lives as long as they do."""
         token = f"v2.public.allocation.{secrets.token_urlsafe(32)}"
-        with self._lock:
-            self._allocations[token] = (allocation_id, user_id)
+        self._allocations[token] = (allocation_id, user_id)
         return token
 
     def close_allocation(self, token: str) -> None:
         """Take an allocation's token back."""
-        with self._lock:
-            self._allocations.pop(token, None)
+        self._allocations.pop(token, None)
 
     def allocation_of(self, token: str) -> tuple[str, Document]:
         """The allocation of a token, and the user that it acts for.
 
         Raises:
-            ApiError: The token is unknown.
+            Refusal: The token is unknown.
         """
-        with self._lock:
-            found = self._allocations.get(token)
+        found = self._allocations.get(token)
         if found is None:
             raise unauthenticated("allocation token is not valid")
-        user = self._user(found[1])
+        user = self._users.get(found[1])
         if user is None:
             raise unauthenticated()
         return found[0], user

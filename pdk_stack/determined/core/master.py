@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sys
@@ -10,18 +9,17 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from pdk_stack.determined import VERSION
 from pdk_stack.determined.core.accounts import Accounts
-from pdk_stack.determined.core.checkpoint_removal import Removal
-from pdk_stack.determined.core.experiment_control import Control
-from pdk_stack.determined.core.experiments import Experiments
-from pdk_stack.determined.core.master_log import Words
-from pdk_stack.determined.core.scheduler import Slots
-from pdk_stack.determined.core.trial_launch import Cluster
-from pdk_stack.determined.core.trial_processes import processes_of
-from pdk_stack.determined.core.trial_runs import Runs
+from pdk_stack.determined.core.checkpoints.removal import Removal
+from pdk_stack.determined.core.experiments.control import Control
+from pdk_stack.determined.core.experiments.life import Experiments
+from pdk_stack.determined.core.master_log import MasterLog
+from pdk_stack.determined.core.trials.gather import AllGather
+from pdk_stack.determined.core.trials.launch import Cluster
+from pdk_stack.determined.core.trials.processes import end_tree
+from pdk_stack.determined.core.trials.runs import Runs
+from pdk_stack.determined.core.trials.slots import Slots
 from pdk_stack.determined.core.workspaces import Workspaces
 from pdk_stack.determined.store.documents import Document, Store
 from pdk_stack.determined.store.metrics import Metrics
@@ -55,8 +53,8 @@ class Master:
 
     def __init__(self, state_dir: Path, slots: int = 0, python: str = "") -> None:
         self.state_dir = state_dir
-        self.words = Words()
-        logging.getLogger().addHandler(self.words)
+        self.log = MasterLog()
+        logging.getLogger().addHandler(self.log)
         self.store = Store(state_dir / "master.sqlite")
         self.accounts = Accounts(self.store)
         self.logs = Logs(self.store)
@@ -64,6 +62,7 @@ class Master:
         self.workspaces = Workspaces(self.store)
         self.slots = Slots(slots or available_cores(), (self.store.get("agent", POOL) or {}).get("disabled", ()))
         self.experiments = Experiments(self.store, self.metrics, self.logs, self.slots)
+        self.gather = AllGather()
         self.control = Control(self.store, self.experiments)
         self.cluster_id = self._cluster_id()
         self.removal = Removal(self.store, self.metrics, self.logs, self.experiments, self.cluster_id)
@@ -87,11 +86,7 @@ class Master:
 
     def end_left_overs(self) -> None:
         """End processes that a killed master's trials left; their experiments go on from their checkpoints."""
-        left = processes_of(self.cluster_id)
-        for process in left:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(left, timeout=5)
+        end_tree(None, self.cluster_id)
 
     def start(self, port: int) -> None:
         """Take up unfinished experiments; trials reach this master at ``port``."""
@@ -107,9 +102,9 @@ class Master:
         log.info("master %s (cluster %s) on port %s, %s slots", VERSION, self.cluster_id, port, self.slots.total)
         self.experiments.start(runs)
 
-    def stop(self) -> None:
-        """End all trials, and close the database."""
-        self.experiments.stop()
+    def close(self) -> None:
+        """Close the database; all trials have ended."""
+        logging.getLogger().removeHandler(self.log)
         self.store.close()
 
     def enable_slots(self, slots: set[int], enabled: bool) -> None:

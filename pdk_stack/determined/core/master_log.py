@@ -8,34 +8,42 @@ from collections import deque
 from datetime import datetime, timezone
 from typing import Any
 
-__all__ = ["Words"]
+from pdk_stack.common.database import Bell
+from pdk_stack.determined.timestamps import written
+
+__all__ = ["MasterLog"]
 
 KEPT = 5000
 _LEVELS = {"WARN": "WARNING", "FATAL": "CRITICAL"}
 
 
-class Words(logging.Handler):
-    """Keeps what is logged."""
+class MasterLog(logging.Handler):
+    """Keeps what is logged.
+
+    Attributes:
+        bell: Rings after every line.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.bell = Bell()
         self._guard = threading.Lock()
         self._lines: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._last = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a line."""
-        moment = datetime.fromtimestamp(record.created, timezone.utc)
         with self._guard:
             self._last += 1
             self._lines.append(
                 {
                     "id": self._last,
-                    "timestamp": moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+                    "timestamp": written(datetime.fromtimestamp(record.created, timezone.utc)),
                     "level": f"LOG_LEVEL_{_LEVELS.get(record.levelname, record.levelname)}",
                     "message": record.getMessage(),
                 }
             )
+        self.bell.ring()
 
     def after(self, key: int) -> list[dict[str, Any]]:
         """Lines behind a number."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pdk_stack.determined.errors import already_exists, failed_precondition, invalid, not_found
+from pdk_stack.determined.errors import already_exists, failed_precondition, invalid
 from pdk_stack.determined.store.documents import Document, Store
 from pdk_stack.determined.timestamps import now
 
@@ -34,7 +34,7 @@ class Workspaces:
         """Make a workspace.
 
         Raises:
-            ApiError: The name is empty or taken.
+            Refusal: The name is empty or taken.
         """
         _check_name(name, "workspace")
         with self._store.write():
@@ -61,12 +61,9 @@ class Workspaces:
         """A workspace.
 
         Raises:
-            ApiError: There is none.
+            Refusal: There is none.
         """
-        found = self._store.get("workspace", key)
-        if found is None:
-            raise not_found(f"workspace '{key}' not found")
-        return found
+        return self._store.need("workspace", key)
 
     def by_name(self, name: str) -> Document | None:
         """A workspace by name, or None."""
@@ -81,7 +78,7 @@ class Workspaces:
         """Change a workspace.
 
         Raises:
-            ApiError: It cannot be changed, or the new name is taken.
+            Refusal: It cannot be changed, or the new name is taken.
         """
         workspace = self.get(key)
         if workspace["immutable"] and set(changes) - {"pinnedBy"}:
@@ -97,7 +94,7 @@ class Workspaces:
         """Delete a workspace with its empty projects.
 
         Raises:
-            ApiError: It has experiments or models.
+            Refusal: It has experiments or models.
         """
         workspace = self.get(key)
         if workspace["immutable"]:
@@ -116,7 +113,7 @@ class Workspaces:
         """Make a project.
 
         Raises:
-            ApiError: The name is empty or taken, or the workspace is archived.
+            Refusal: The name is empty or taken, or the workspace is archived.
         """
         _check_name(name, "project")
         with self._store.write():
@@ -152,12 +149,9 @@ class Workspaces:
         """A project.
 
         Raises:
-            ApiError: There is none.
+            Refusal: There is none.
         """
-        found = self._store.get("project", key)
-        if found is None:
-            raise not_found(f"project '{key}' not found")
-        return found
+        return self._store.need("project", key)
 
     def project_by_name(self, workspace_id: int, name: str) -> Document | None:
         """A workspace's project by name, or None."""
@@ -172,7 +166,7 @@ class Workspaces:
         """Change a project.
 
         Raises:
-            ApiError: It cannot be changed, or the new name is taken.
+            Refusal: It cannot be changed, or the new name is taken.
         """
         project = self.project(key)
         if project["immutable"]:
@@ -197,7 +191,7 @@ class Workspaces:
         """Delete a project.
 
         Raises:
-            ApiError: It has experiments.
+            Refusal: It has experiments.
         """
         project = self.project(key)
         if project["immutable"]:

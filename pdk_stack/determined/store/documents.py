@@ -1,27 +1,28 @@
-"""What the master remembers: documents by kind and id in SQLite, beside tables for logs, metrics and sessions.
-
-One connection per thread; writes are serialised by one lock. The write-ahead log makes every finished write
-survive the end of the process, however it ends.
-"""
+"""What the master remembers: documents by kind and id in SQLite, beside tables for logs, metrics and sessions."""
 
 from __future__ import annotations
 
+import functools
 import json
-import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-__all__ = ["Document", "Store"]
+from pdk_stack.common.database import Database, Schema
+from pdk_stack.determined.errors import not_found
+
+__all__ = ["Copies", "Document", "Store"]
 
 Document = dict[str, Any]
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 #: Pages of 4 KiB in the write-ahead log before they move into the database; whoever writes then waits for the disk.
 LOG_PAGES = 10_000
 
-_SCHEMA = """
+# Earlier releases wrote these same tables and left the file's version at 0: `if not exists` takes such a file over as
+# it is, and the version is written then.
+_TABLES = """
 create table if not exists documents(
     kind text not null, id not null, parent, body text not null, primary key(kind, id)) without rowid;
 create index if not exists documents_by_parent on documents(kind, parent);
@@ -38,98 +39,20 @@ create table if not exists logs(
     source text, stdtype text, rank_id integer, agent_id text, container_id text, log text not null);
 create index if not exists logs_by_task on logs(task_id, id);
 """
+SCHEMA = Schema(version=1, script=_TABLES)
 
 
-class Store:
+class Store(Database):
     """The master's database.
 
     Args:
-        path: The database file; made if absent.
+        path: The database file; created when missing.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
-        #: Held over every write, and over a read that a write depends on.
-        self.lock = threading.RLock()
-        self._touched: set[str] = set()
+        # What a power loss may take is the last moment of a training that it ended, too.
+        super().__init__(path, SCHEMA, survives_power_loss=False, log_pages=LOG_PAGES)
         self._versions: dict[str, int] = {}
-        self._to_ring = False
-        #: Rings after every change that somebody may wait for.
-        self.changed = threading.Condition()
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.db.executescript(_SCHEMA)
-        path.chmod(0o600)
-
-    @property
-    def db(self) -> sqlite3.Connection:
-        """This thread's connection, for reading."""
-        found = getattr(self._local, "connection", None)
-        if found is None:
-            found = sqlite3.connect(self._path, check_same_thread=False, timeout=30, isolation_level=None)
-            found.execute("pragma journal_mode=wal")
-            found.execute("pragma synchronous=normal")
-            found.execute(f"pragma wal_autocheckpoint={LOG_PAGES}")
-            self._local.connection = found
-            with self.lock:
-                self._connections.append(found)
-        return found
-
-    @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; nested ones join the outer one.
-
-        Raises:
-            sqlite3.Error: It could not be written, and nothing of it was.
-        """
-        with self.lock:
-            db = self.db
-            if db.in_transaction:
-                yield db
-                return
-            db.execute("begin immediate")
-            try:
-                yield db
-                if not db.in_transaction:  # SQLite ends it on its own when the disk is full
-                    raise sqlite3.OperationalError("the transaction was given up")
-                db.execute("commit")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("rollback")
-                self._touched.clear()
-                self._to_ring = False
-                raise
-            while self._touched:
-                kind = self._touched.pop()
-                self._versions[kind] = self._versions.get(kind, 0) + 1
-            ring, self._to_ring = self._to_ring, False
-        if ring:
-            self.ring()
-
-    def insert(self, statement: str, row: tuple[Any, ...]) -> int:
-        """Write one row in a transaction of its own, or in the one that is open.
-
-        Returns:
-            The row's number.
-        """
-        with self.lock:
-            return int(self.db.execute(statement, row).lastrowid or 0)
-
-    def close(self) -> None:
-        """Close all connections."""
-        with self.lock:
-            for each in self._connections:
-                each.close()
-            self._connections.clear()
-
-    def ring(self) -> None:
-        """Wake everybody who waits for a change: after the transaction that is open, as nobody sees it before."""
-        if self.db.in_transaction:
-            self._to_ring = True
-            return
-        with self.changed:
-            self.changed.notify_all()
 
     # -- documents -----------------------------------------------------------------------------------------------
 
@@ -141,13 +64,25 @@ class Store:
 
     def get(self, kind: str, key: int | str) -> Document | None:
         """One document, or None."""
-        row = self.db.execute("select body from documents where kind = ? and id = ?", (kind, key)).fetchone()
+        with self.read() as db:
+            row = db.execute("select body from documents where kind = ? and id = ?", (kind, key)).fetchone()
         return json.loads(row[0]) if row else None
+
+    def need(self, kind: str, key: int | str) -> Document:
+        """One document.
+
+        Raises:
+            Refusal: There is none.
+        """
+        found = self.get(kind, key)
+        if found is None:
+            raise not_found(f"{kind} '{key}' not found")
+        return found
 
     def put(self, kind: str, key: int | str, body: Document, parent: int | str | None = None) -> None:
         """Write a document; its parent stays when None."""
         with self.write() as db:
-            self._touched.add(kind)
+            self.count_change(kind)
             db.execute(
                 "insert into documents values(?, ?, ?, ?) on conflict(kind, id) do update set "
                 "body = excluded.body, parent = coalesce(excluded.parent, parent)",
@@ -166,30 +101,26 @@ class Store:
                 raise KeyError(f"{kind} {key}")
             body.update(changes)
             self.put(kind, key, body)
-        self.ring()
         return body
 
     def list(self, kind: str, parent: int | str | None = None) -> list[Document]:
         """All documents of a kind (and parent), ordered by id."""
-        query, values = "select body from documents where kind = ?", [kind]
-        if parent is not None:
-            query, values = query + " and parent = ?", [kind, parent]  # type: ignore[list-item]
-        return [json.loads(row[0]) for row in self.db.execute(query + " order by id", values)]
+        condition, values = ("", (kind,)) if parent is None else (" and parent = ?", (kind, parent))
+        with self.read() as db:
+            rows = db.execute(f"select body from documents where kind = ?{condition} order by id", values).fetchall()
+        return [json.loads(row[0]) for row in rows]
 
     def count(self, kind: str, parent: int | str) -> int:
         """How many documents of a kind a parent has."""
-        row = self.db.execute("select count(*) from documents where kind = ? and parent = ?", (kind, parent))
-        return int(row.fetchone()[0])
+        with self.read() as db:
+            row = db.execute("select count(*) from documents where kind = ? and parent = ?", (kind, parent)).fetchone()
+        return int(row[0])
 
     def delete(self, kind: str, key: int | str) -> None:
         """Remove a document, if there."""
         with self.write() as db:
-            self._touched.add(kind)
+            self.count_change(kind)
             db.execute("delete from documents where kind = ? and id = ?", (kind, key))
-
-    def version(self, kind: str) -> int:
-        """A number that grows with every change of a kind's documents, for those who keep copies."""
-        return self._versions.get(kind, 0)
 
     # -- blobs ---------------------------------------------------------------------------------------------------
 
@@ -200,10 +131,54 @@ class Store:
 
     def get_blob(self, kind: str, key: int | str) -> bytes | None:
         """Read bytes, or None."""
-        row = self.db.execute("select body from blobs where kind = ? and id = ?", (kind, key)).fetchone()
+        with self.read() as db:
+            row = db.execute("select body from blobs where kind = ? and id = ?", (kind, key)).fetchone()
         return bytes(row[0]) if row else None
 
     def delete_blob(self, kind: str, key: int | str) -> None:
         """Remove bytes, if there."""
         with self.write() as db:
             db.execute("delete from blobs where kind = ? and id = ?", (kind, key))
+
+    # -- versions ------------------------------------------------------------------------------------------------
+
+    def version(self, kind: str) -> int:
+        """A number that grows with every committed change of a kind."""
+        return self._versions.get(kind, 0)
+
+    def count_change(self, kind: str) -> None:
+        """Within :meth:`write`: something of a kind changes."""
+        self.after_commit(functools.partial(self._count_change, kind))
+
+    def _count_change(self, kind: str) -> None:
+        self._versions[kind] = self._versions.get(kind, 0) + 1
+
+
+class Copies(Generic[Key, Value]):
+    """Copies of what the database holds, for what every request looks up; read anew after a change of its kind.
+
+    Args:
+        store: The database.
+        kind: Whose changes make all copies old.
+        read: Reads one; None is not kept.
+    """
+
+    def __init__(self, store: Store, kind: str, read: Callable[[Key], Value | None]) -> None:
+        self._store = store
+        self._kind = kind
+        self._read = read
+        self._held: tuple[int, dict[Key, Value]] = (-1, {})
+
+    def get(self, key: Key) -> Value | None:
+        """One of them, or None."""
+        # The version is looked at before the database: a copy that is old when it arrives goes with the older version.
+        version, (held_version, copies) = self._store.version(self._kind), self._held
+        if held_version != version:
+            copies = {}
+            self._held = (version, copies)
+        found = copies.get(key)
+        if found is None:
+            found = self._read(key)
+            if found is not None:
+                copies[key] = found
+        return found

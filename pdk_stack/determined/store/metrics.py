@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from pdk_stack.determined.store.documents import Store
-from pdk_stack.determined.timestamps import normalised
+from pdk_stack.determined.timestamps import normalized
 
 __all__ = ["Metrics", "Report", "Summary", "number"]
 
@@ -107,8 +107,6 @@ class Metrics:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        # The store's lock, as reports are also stored within a transaction that is open already.
-        self._lock = store.lock
         self._summaries: dict[int, Summary] = {}
 
     def add(
@@ -130,22 +128,21 @@ class Metrics:
             metric: The searcher's metric.
             smaller_is_better: Which of two values of it is the better one.
         """
-        end_time = normalised(report_time)
+        end_time = normalized(report_time)
         body = {"avg": averages, **({"batch": batches} if batches else {})}
-        with self._lock:
+        with self._store.write() as db:
             summary = self._summary(trial_id, metric, smaller_is_better)
-            key = self._store.insert(
+            key = db.execute(
                 "insert into metrics(trial_id, run_id, metric_group, steps, end_time, body) values(?,?,?,?,?,?)",
                 (trial_id, run_id, group, steps, end_time, orjson.dumps(body).decode()),
-            )
-            report = Report(key, run_id, group, steps, end_time, averages, batches)
-            summary.add(report, metric, smaller_is_better)
-        self._store.ring()
+            ).lastrowid
+            report = Report(int(key or 0), run_id, group, steps, end_time, averages, batches)
+            self._store.after_commit(lambda: summary.add(report, metric, smaller_is_better))
         return report
 
     def summary(self, trial_id: int, metric: str, smaller_is_better: bool) -> Summary:
         """A trial's summary."""
-        with self._lock:
+        with self._store.lock:
             return self._summary(trial_id, metric, smaller_is_better)
 
     def _summary(self, trial_id: int, metric: str, smaller_is_better: bool) -> Summary:
@@ -159,51 +156,52 @@ class Metrics:
 
     def archive_after(self, trial_id: int, steps: int) -> None:
         """Set reports aside that a restart from an older checkpoint will make again."""
-        with self._lock:
-            with self._store.write() as db:
-                db.execute(
-                    "update metrics set archived = 1 where trial_id = ? and steps > ? and metric_group in (?, ?)",
-                    (trial_id, steps, *COUNTED),
-                )
-            self._summaries.pop(trial_id, None)
+        with self._store.write() as db:
+            db.execute(
+                "update metrics set archived = 1 where trial_id = ? and steps > ? and metric_group in (?, ?)",
+                (trial_id, steps, *COUNTED),
+            )
+            self._store.after_commit(lambda: self._forget(trial_id))
 
-    def forget_summaries(self) -> None:
-        """Make all summaries anew when they are asked for: what they count was not stored after all."""
-        with self._lock:
-            self._summaries.clear()
+    def _forget(self, trial_id: int) -> None:
+        """Make a trial's summary anew when it is asked for."""
+        self._summaries.pop(trial_id, None)
 
     def rows(self, trial_id: int, group: str | None = None) -> Iterator[Report]:
         """A trial's reports by steps, those set aside left out."""
-        last_steps, last_id = -1, -1
-        condition = " and metric_group = ?" if group else ""
+        condition, values = (" and metric_group = ?", [group]) if group else ("", [])
+        last = (-1, -1)
         while True:
-            page = self._store.db.execute(
-                "select id, run_id, metric_group, steps, end_time, body from metrics where trial_id = ? "
-                f"and archived = 0{condition} and (steps, id) > (?, ?) order by steps, id limit ?",
-                [trial_id, *([group] if group else []), last_steps, last_id, PAGE],
-            ).fetchall()
-            for key, run_id, name, steps, end_time, text in page:
-                body = json.loads(text)
-                yield Report(key, run_id, name, steps, end_time, body["avg"], body.get("batch"))
+            page = self._select(
+                f"trial_id = ?{condition} and (steps, id) > (?, ?) order by steps, id limit {PAGE}",
+                trial_id,
+                *values,
+                *last,
+            )
+            yield from page
             if len(page) < PAGE:
                 return
-            last_steps, last_id = page[-1][3], page[-1][0]
+            last = (page[-1].steps, page[-1].id)
 
     def at(self, trial_id: int, group: str, steps: int) -> Report | None:
         """The newest report of a group at a number of steps."""
-        row = self._store.db.execute(
-            "select id, run_id, metric_group, steps, end_time, body from metrics where trial_id = ? and "
-            "metric_group = ? and archived = 0 and steps = ? order by id desc limit 1",
-            (trial_id, group, steps),
-        ).fetchone()
-        if row is None:
-            return None
-        body = json.loads(row[5])
-        return Report(row[0], row[1], row[2], row[3], row[4], body["avg"], body.get("batch"))
+        where = "trial_id = ? and metric_group = ? and steps = ? order by id desc limit 1"
+        return next(iter(self._select(where, trial_id, group, steps)), None)
+
+    def _select(self, where: str, *values: Any) -> list[Report]:
+        with self._store.read() as db:
+            rows = db.execute(
+                "select id, run_id, metric_group, steps, end_time, body from metrics where archived = 0 and " + where,
+                values,
+            ).fetchall()
+        return [
+            Report(key, run_id, group, steps, end_time, body["avg"], body.get("batch"))
+            for key, run_id, group, steps, end_time, text in rows
+            for body in (json.loads(text),)
+        ]
 
     def delete(self, trial_id: int) -> None:
         """Forget a trial's metrics."""
-        with self._lock:
-            with self._store.write() as db:
-                db.execute("delete from metrics where trial_id = ?", (trial_id,))
-            self._summaries.pop(trial_id, None)
+        with self._store.write() as db:
+            db.execute("delete from metrics where trial_id = ?", (trial_id,))
+            self._store.after_commit(lambda: self._forget(trial_id))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pdk_stack.common.errors import Refusal
 from pdk_stack.determined.core import accounts
 from pdk_stack.determined.core.accounts import Accounts, client_hash
-from pdk_stack.determined.errors import ApiError
 from pdk_stack.determined.store.documents import Store
 
 SENT = client_hash("Some-pass-1")
@@ -35,7 +35,7 @@ def test_sessions_expire(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
             if lives:
                 assert each.user_of(token)["username"] == "ann"
             else:
-                with pytest.raises(ApiError):
+                with pytest.raises(Refusal):
                     each.user_of(token)
 
 
@@ -57,12 +57,12 @@ def test_a_change_of_users_is_seen_at_once(store: Store) -> None:
     store.update("user", key, admin=True)
     assert users.user_of(token)["admin"] is True
     store.update("user", key, active=False)
-    with pytest.raises(ApiError):
+    with pytest.raises(Refusal):
         users.user_of(token)
     # What runs already goes on.
     assert users.allocation_of(trial)[0] == "1.a.1"
     users.close_allocation(trial)
-    with pytest.raises(ApiError):
+    with pytest.raises(Refusal):
         users.allocation_of(trial)
 
 
@@ -71,8 +71,8 @@ def test_a_new_password_ends_all_sessions(store: Store) -> None:
     key = users.create("ann", SENT)["id"]
     token, _ = users.log_in("ann", SENT)
     users.set_password(key, client_hash("Other-pass-2"))
-    with pytest.raises(ApiError):
+    with pytest.raises(Refusal):
         users.user_of(token)
-    with pytest.raises(ApiError):
+    with pytest.raises(Refusal):
         users.log_in("ann", SENT)
     users.log_in("ANN", client_hash("Other-pass-2"))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
 from determined.common.api import bindings, errors
 
-from tests.stack.determined import coverage
+from pdk_stack.determined import coverage
 from tests.stack.determined.conftest import EXPERIMENTS, connect, tiny
 from tests.support.processes import ServiceProcess
 
@@ -161,4 +162,5 @@ def test_users_are_managed_by_administrators_only(master: ServiceProcess, client
 
 
 def test_coverage_page_is_current() -> None:
-    assert coverage.PAGE.read_text() == coverage.page(), "run: python -m tests.stack.determined.coverage"
+    committed = Path(__file__).resolve().parents[3] / "docs" / "coverage-determined.md"
+    assert committed.read_text() == coverage.page(), f"run: python -m pdk_stack.determined.coverage > {committed}"

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from pdk_stack.common.errors import Refusal
 from pdk_stack.determined.core import masking
 from pdk_stack.determined.core.expconf import reader
 from pdk_stack.determined.core.expconf.rules import BY_KEY, EXPERIMENT, HYPERPARAMETER_KINDS, Field
-from pdk_stack.determined.errors import ApiError
 from tests.support.reference import reference_dir
 
 STORAGE = {"type": "shared_fs", "host_path": "/somewhere"}
@@ -63,7 +63,7 @@ def test_own_storage_of_another_type_takes_nothing_over() -> None:
     ],
 )  # fmt: skip
 def test_errors_name_the_place(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ApiError, match=message):
+    with pytest.raises(Refusal, match=message):
         complete({**MINIMAL, **changes})
 
 
@@ -92,7 +92,7 @@ def test_yaml_is_read_as_the_master_reads_it() -> None:
     found = reader.parse("a: No\nb: 1e-4\nc: true\nd: 2024-01-01\n7: x\n")
     assert found == {"a": "No", "b": 0.0001, "c": True, "d": "2024-01-01", "7": "x"}
     for text in ("- 1", "a: [", "just text"):
-        with pytest.raises(ApiError):
+        with pytest.raises(Refusal):
             reader.parse(text)
 
 

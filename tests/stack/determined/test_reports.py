@@ -1,82 +1,37 @@
-"""Metric reports that arrive together: one transaction, all or nothing; and who waits is woken after it."""
+"""Metric reports: stored in order, all or nothing; and the database below them."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pdk_stack.determined.api.application import Application, Found, Reply, Sent
+from pdk_stack.common.errors import StorageFull
 from pdk_stack.determined.core.master import Master
+from pdk_stack.determined.store import documents
 from pdk_stack.determined.store.documents import Store
-
-
-class Caller:
-    """Calls a master's application without a network."""
-
-    def __init__(self, master: Master) -> None:
-        self.app = Application(master)
-        user = master.accounts.by_name("determined")
-        assert user is not None
-        self._headers = {b"authorization": f"Bearer {master.accounts.open_session(user['id'])}".encode()}
-
-    def request(self, path: str, body: Any) -> tuple[Found, Sent]:
-        """A POST as it arrives."""
-        sent = Sent("POST", path, "", self._headers, json.dumps(body).encode(), lambda: False)
-        return self.app.find(sent.method, sent.path), sent
-
-    def post(self, path: str, body: Any) -> Any:
-        """What a POST is answered with."""
-        reply = self.app.answer(*self.request(path, body))
-        assert reply.status == 200, reply.body
-        assert isinstance(reply.body, bytes)
-        return json.loads(reply.body)
-
-    def trial(self) -> int:
-        """A new trial that runs nowhere."""
-        config = "name: reports\nsearcher: {name: single, metric: loss}\n"
-        made = self.post("/api/v1/experiments", {"config": config, "unmanaged": True})["experiment"]
-        return int(self.post("/api/v1/trials", {"experimentId": made["id"], "unmanaged": True})["trial"]["id"])
-
-    def report(self, trial: int, steps: int, loss: Any = 0.5) -> tuple[Found, Sent]:
-        """A training report as it arrives."""
-        metrics = {
-            "trialId": trial,
-            "trialRunId": 1,
-            "stepsCompleted": steps,
-            "metrics": {"avgMetrics": {"loss": loss}},
-        }
-        return self.request(f"/api/v1/trials/{trial}/metrics", {"group": "training", "metrics": metrics})
+from tests.stack.determined.wire import Wire, read_all, report, wired
 
 
 @pytest.fixture
-def master(tmp_path: Path) -> Iterator[Master]:
-    master = Master(tmp_path, slots=1)
-    master.ensure_accounts("admin's password", "user's password")
-    master.start(port=0)
-    yield master
-    master.experiments.stop()
-    master.store.close()
+def wire(tmp_path: Path) -> Iterator[Wire]:
+    with wired(tmp_path) as wire:
+        yield wire
 
 
 @pytest.fixture
-def caller(master: Master) -> Caller:
-    return Caller(master)
+def master(wire: Wire) -> Master:
+    return wire.master
 
 
-def statuses(replies: list[Reply]) -> list[int]:
-    return [each.status for each in replies]
-
-
-def test_reports_of_several_trials_are_stored_together(master: Master, caller: Caller) -> None:
-    first, second = caller.trial(), caller.trial()
-    calls = [caller.report(first, 10, 0.9), caller.report(second, 5, 0.1), caller.report(first, 20, 0.7)]
-    assert statuses(caller.app.answer_together(calls)) == [200, 200, 200]
+def test_reports_of_several_trials_are_stored(wire: Wire, master: Master) -> None:
+    first, second = wire.trial(), wire.trial()
+    for each in (report(first, 10, 0.9), report(second, 5, 0.1), report(first, 20, 0.7)):
+        assert wire.post(*each).json() == {}
     assert [(row.steps, row.averages) for row in master.metrics.rows(first)] == [
         (10, {"loss": 0.9}),
         (20, {"loss": 0.7}),
@@ -86,50 +41,87 @@ def test_reports_of_several_trials_are_stored_together(master: Master, caller: C
     assert (entry["count"], entry["min"], entry["last"]) == (2, 0.7, 0.7)
 
 
-def test_one_refused_report_does_not_keep_the_others_out(master: Master, caller: Caller) -> None:
-    trial = caller.trial()
-    calls = [caller.report(trial, 1), caller.report(999, 1), caller.request(f"/api/v1/trials/{trial}/metrics", {})]
-    replies = caller.app.answer_together([*calls, caller.report(trial, 2)])
-    assert statuses(replies) == [200, 404, 400, 200]
+def test_no_report_of_many_at_once_is_lost(wire: Wire, master: Master) -> None:
+    trials, reports = [wire.trial() for _ in range(4)], 50
+
+    def send(trial: int) -> None:
+        with wire.connect() as client:
+            for steps in range(reports):
+                client.sendall(wire.raw(*report(trial, steps, float(steps))))
+                reply = b""
+                while not reply.endswith(b"\r\n\r\n{}"):
+                    reply += client.recv(4096)
+
+    senders = [threading.Thread(target=send, args=(trial,)) for trial in trials]
+    for each in senders:
+        each.start()
+    for each in senders:
+        each.join()
+    for trial in trials:
+        assert [row.steps for row in master.metrics.rows(trial)] == list(range(reports))
+        entry = master.metrics.summary(trial, "loss", True).groups["avg_metrics"]["loss"]
+        assert (entry["count"], entry["last"], entry["sum"]) == (50, 49.0, sum(range(50)))
+
+
+def test_one_refused_report_does_not_keep_the_others_out(wire: Wire, master: Master) -> None:
+    trial = wire.trial()
+    path, _ = report(trial, 1)
+    sent = [wire.raw(*report(trial, 1)), wire.raw(*report(999, 1)), wire.raw(path, {})]
+    with wire.connect() as client:
+        client.sendall(b"".join([*sent, wire.raw(*report(trial, 2), "Connection: close")]))
+        replies = read_all(client).split(b"HTTP/1.1 ")[1:]
+    assert [int(reply[:3]) for reply in replies] == [200, 404, 400, 200]
     assert [row.steps for row in master.metrics.rows(trial)] == [1, 2]
 
 
-def test_on_a_full_disk_none_of_them_counts_and_none_is_said_to_be_stored(master: Master, caller: Caller) -> None:
-    trial = caller.trial()
-    assert statuses(caller.app.answer_together([caller.report(trial, 1, 1.0), caller.report(trial, 2, 2.0)])) == [
-        200,
-        200,
-    ]
-    pages = int(master.store.db.execute("pragma page_count").fetchone()[0])
-    master.store.db.execute(f"pragma max_page_count = {pages}")
-    big = {f"metric {number}": float(number) for number in range(5000)}
-    metrics = {"trialId": trial, "trialRunId": 1, "stepsCompleted": 4, "metrics": {"avgMetrics": big}}
-    too_big = caller.request(f"/api/v1/trials/{trial}/metrics", {"group": "training", "metrics": metrics})
-    replies = caller.app.answer_together([caller.report(trial, 3, 3.0), too_big, caller.report(trial, 5, 5.0)])
-    assert statuses(replies) == [500, 500, 500]
-    assert isinstance(replies[0].body, bytes)
-    assert b"OperationalError" in replies[0].body
+@contextlib.contextmanager
+def full_disk(store: Store) -> Iterator[None]:
+    """The database may not grow any more."""
+    with store.write() as db:
+        pages = int(db.execute("pragma page_count").fetchone()[0])
+        db.execute(f"pragma max_page_count = {pages}")
+    yield
+    with store.write() as db:
+        db.execute("pragma max_page_count = 1000000")
+
+
+def test_on_a_full_disk_a_report_is_refused_and_does_not_count(wire: Wire, master: Master) -> None:
+    trial = wire.trial()
+    assert [wire.post(*report(trial, steps, float(steps))).status_code for steps in (1, 2)] == [200, 200]
+    path, body = report(trial, 4)
+    body["metrics"]["metrics"]["avgMetrics"] = {f"metric {number}": float(number) for number in range(5000)}
+    with full_disk(master.store):
+        reply = wire.post(path, body)
+        assert (reply.status_code, reply.json()["error"]["code"], reply.json()["error"]["reason"]) == (
+            500,
+            13,
+            "Internal",
+        )
+        assert "full" in reply.json()["error"]["error"]
     assert [row.steps for row in master.metrics.rows(trial)] == [1, 2]
     summary = master.metrics.summary(trial, "loss", True)
     assert (summary.total_batches, summary.groups["avg_metrics"]["loss"]["count"]) == (2, 2)
+    assert list(summary.groups["avg_metrics"]) == ["loss"]
     # There is room again: it goes on.
-    master.store.db.execute("pragma max_page_count = 1000000")
-    assert statuses(caller.app.answer_together([caller.report(trial, 3, 3.0), caller.report(trial, 4, 4.0)])) == [
-        200,
-        200,
-    ]
+    assert [wire.post(*report(trial, steps, float(steps))).status_code for steps in (3, 4)] == [200, 200]
     assert master.metrics.summary(trial, "loss", True).groups["avg_metrics"]["loss"]["count"] == 4
 
 
-def test_numbers_that_json_does_not_know_are_refused(master: Master, caller: Caller) -> None:
-    trial = caller.trial()
-    found, sent = caller.report(trial, 1, float("nan"))
-    reply = caller.app.answer(found, sent)
-    assert reply.status == 400
-    assert isinstance(reply.body, bytes)
-    assert b"invalid JSON" in reply.body
+def test_what_is_undone_does_not_count(master: Master, wire: Wire) -> None:
+    trial = wire.trial()
+    with pytest.raises(RuntimeError), master.store.write():
+        master.metrics.add(trial, 1, "training", 7, None, {"loss": 1.0}, None, metric="loss", smaller_is_better=True)
+        raise RuntimeError("no")
+    assert master.metrics.summary(trial, "loss", True).total_batches == 0
+    assert list(master.metrics.rows(trial)) == []
+
+
+def test_numbers_that_json_does_not_know_are_refused(wire: Wire, master: Master) -> None:
+    trial = wire.trial()
+    reply = wire.post(*report(trial, 1, float("nan")))
+    assert reply.status_code == 400 and "invalid JSON" in reply.json()["error"]["error"]
     # The harness sends them as texts.
-    assert statuses(caller.app.answer_together([caller.report(trial, 1, "NaN"), caller.report(trial, 2)])) == [200, 200]
+    assert [wire.post(*each).status_code for each in (report(trial, 1, "NaN"), report(trial, 2))] == [200, 200]
     assert [row.averages["loss"] for row in master.metrics.rows(trial)] == ["NaN", 0.5]
 
 
@@ -138,9 +130,9 @@ def test_who_waits_is_woken_when_the_change_can_be_seen(tmp_path: Path) -> None:
     waits = threading.Event()
 
     def wait() -> None:
-        with store.changed:
-            waits.set()
-            store.changed.wait(30)
+        count = store.bell.count
+        waits.set()
+        store.bell.wait(count, 30)
         seen.append(store.get("trial", 1))
 
     waiting = threading.Thread(target=wait)
@@ -148,7 +140,7 @@ def test_who_waits_is_woken_when_the_change_can_be_seen(tmp_path: Path) -> None:
     assert waits.wait(10)
     with store.write():
         store.put("trial", 1, {"state": "one"})
-        store.update("trial", 1, state="two")  # rings
+        store.update("trial", 1, state="two")
         waiting.join(0.3)
         assert waiting.is_alive()
     waiting.join(10)
@@ -158,11 +150,26 @@ def test_who_waits_is_woken_when_the_change_can_be_seen(tmp_path: Path) -> None:
 
 def test_a_transaction_that_sqlite_gave_up_is_no_success(tmp_path: Path) -> None:
     store = Store(tmp_path / "store.db")
-    with pytest.raises(sqlite3.OperationalError, match="given up"), store.write() as db:
+    with pytest.raises(StorageFull, match="given up"), store.write() as db:
         store.put("trial", 1, {})
         db.execute("rollback")
     assert store.get("trial", 1) is None
     with store.write():
         store.put("trial", 2, {})
     assert store.get("trial", 2) == {}
+    store.close()
+
+
+def test_a_file_of_an_earlier_release_opens(tmp_path: Path) -> None:
+    path = tmp_path / "master.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        # Those releases wrote the same tables and no version.
+        db.executescript(documents.SCHEMA.script)
+        db.execute("""insert into documents values('trial', 1, null, '{"state": "ACTIVE"}')""")
+        db.commit()
+        assert db.execute("pragma user_version").fetchone() == (0,)
+    store = Store(path)
+    assert store.list("trial") == [{"state": "ACTIVE"}]
+    with store.read() as db:
+        assert db.execute("pragma user_version").fetchone()[0] == documents.SCHEMA.version
     store.close()

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from pdk_stack.determined.core.checkpoint_policy import Candidate, to_delete
+from pdk_stack.determined.core.checkpoints.policy import Candidate, to_delete
 from pdk_stack.determined.core.master import Master
-from pdk_stack.determined.core.scheduler import Request, Slots, pick
 from pdk_stack.determined.core.search import Create, Searcher, Shutdown, Stop
 from pdk_stack.determined.core.search.hyperparameters import grid
 from pdk_stack.determined.core.search.methods import bracket_concurrency, bracket_rungs, bracket_trials
 from pdk_stack.determined.core.search.preview import preview
+from pdk_stack.determined.core.trials.slots import Request, Slots, pick
 
 SPACE = {
     "lr": {"type": "log", "minval": -4, "maxval": -1, "base": 10, "count": 4},

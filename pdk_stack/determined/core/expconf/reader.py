@@ -45,7 +45,7 @@ def parse(text: str) -> dict[str, Any]:
     """Read a submitted configuration.
 
     Raises:
-        ApiError: It is not YAML, or not a map.
+        Refusal: It is not YAML, or not a map.
     """
     try:
         loaded = yaml.load(text, Loader=_Loader)
@@ -84,7 +84,7 @@ def complete(
         merge: Configurations, such as templates, that fill what the user left out; earlier ones win.
 
     Raises:
-        ApiError: The configuration is wrong or incomplete; the message names every place.
+        Refusal: The configuration is wrong or incomplete; the message names every place.
     """
     config = copy.deepcopy(submitted)
     for layer in merge:
@@ -126,7 +126,7 @@ def overridden(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any
     """A complete configuration with some entries replaced.
 
     Raises:
-        ApiError: The result is wrong, or the search would be another one.
+        Refusal: The result is wrong, or the search would be another one.
     """
     new_name = (changes.get("searcher") or {}).get("name", config["searcher"]["name"])
     if new_name != config["searcher"]["name"]:

@@ -77,7 +77,7 @@ def archive(folder: Path, form: str) -> Iterator[bytes]:
         form: ``application/gzip``, ``application/x-tar`` or ``application/zip``.
 
     Raises:
-        ApiError: The folder is not there.
+        Refusal: The folder is not there.
     """
     if not folder.is_dir():
         raise not_found(f"checkpoint files are missing in {folder}")

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import subprocess
 import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdk_stack.determined.core import trial_launch
+from pdk_stack.common.processes import ProcessGroup
 from pdk_stack.determined.core.accounts import Accounts
-from pdk_stack.determined.core.masking import mask_text, secret_values
-from pdk_stack.determined.core.trial_launch import AGENT_ID, Cluster, Run
-from pdk_stack.determined.core.trial_processes import end_tree, start
+from pdk_stack.determined.core.masking import secret_values
+from pdk_stack.determined.core.trials import launch
+from pdk_stack.determined.core.trials.launch import Cluster, Run
+from pdk_stack.determined.core.trials.output import OutputLog
+from pdk_stack.determined.core.trials.processes import end_tree, start
 from pdk_stack.determined.store.documents import Document, Store
-from pdk_stack.determined.store.task_logs import LineSplitter, Logs, parse_line
+from pdk_stack.determined.store.task_logs import Logs
 from pdk_stack.determined.timestamps import now
 
 __all__ = ["ActiveRun", "Ended", "Runs"]
@@ -53,7 +54,7 @@ class ActiveRun:
     acknowledged: bool = False
     preempt: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
-    process: subprocess.Popen[bytes] | None = None
+    process: ProcessGroup | None = None
     timer: threading.Timer | None = None
 
 
@@ -118,7 +119,7 @@ class Runs:
             taken = {
                 port
                 for run in self._by_trial.values()
-                for port in range(run.first_port, run.first_port + trial_launch.PORTS_PER_RUN)
+                for port in range(run.first_port, run.first_port + launch.PORTS_PER_RUN)
             }
             active = ActiveRun(
                 allocation_id=allocation_id,
@@ -126,7 +127,7 @@ class Runs:
                 trial_id=trial["id"],
                 experiment_id=experiment["id"],
                 slots=slots,
-                first_port=trial_launch.choose_ports(taken),
+                first_port=launch.choose_ports(taken),
                 preemption_timeout=float(experiment["config"].get("preemption_timeout") or PREEMPTION_TIMEOUT_S),
             )
             self._by_trial[active.trial_id] = active
@@ -161,7 +162,7 @@ class Runs:
 
     def _run(self, active: ActiveRun, experiment: Document, trial: Document, threads: int) -> None:
         name = f"Trial {active.trial_id} (Experiment {active.experiment_id})"
-        say = self._logs.say
+        say = self._logs.write_line
         code = 1
         token = self._accounts.open_allocation(active.allocation_id, experiment["userId"])
         user_token = self._accounts.open_session(experiment["userId"])
@@ -181,7 +182,7 @@ class Runs:
             with contextlib.suppress(Exception):
                 self._accounts.close_session(user_token)
             with contextlib.suppress(Exception):
-                trial_launch.clean_up(self.cluster, active.allocation_id)
+                launch.clean_up(self.cluster, active.allocation_id)
             self._finish(active, name, code)
 
     def _execute(
@@ -208,25 +209,23 @@ class Runs:
             latest_checkpoint=trial.get("restoreFrom"),
             steps_completed=int(trial.get("restoreSteps") or 0),
         )
-        folder = trial_launch.prepare(self.cluster, run)
-        environment = trial_launch.environment_of(self.cluster, run, folder, experiment, trial)
-        collector = _Collector(self._logs, run, secret_values(experiment["config"]))
+        folder = launch.prepare(self.cluster, run)
+        environment = launch.environment_of(self.cluster, run, folder, experiment, trial)
+        output = OutputLog(self._logs, run, secret_values(experiment["config"]))
         if active.killed:
             return -9
-        process, readers = start(
-            trial_launch.command_of(self.cluster, folder), environment, folder / "workdir", collector.take
-        )
+        process, readers = start(launch.command_of(self.cluster, folder), environment, folder / "workdir", output.take)
         active.process = process
         if active.killed:
             end_tree(process, self.cluster.cluster_id, active.allocation_id)
         self._change(active, state="STATE_RUNNING")
-        self._logs.say(
+        self._logs.write_line(
             active.task_id,
             f"Resources for Trial {active.trial_id} (Experiment {active.experiment_id}) have started",
             allocation_id=active.allocation_id,
         )
         try:
-            return process.wait()
+            return process.wait() or 0
         finally:
             end_tree(process, self.cluster.cluster_id, active.allocation_id)
             for reader in readers:
@@ -241,7 +240,7 @@ class Runs:
             shown = 128 - code if code < 0 else code
             reason = f"resources failed with non-zero exit code: {shown}"
         level = "INFO" if code == 0 or active.killed else "ERROR"
-        self._logs.say(active.task_id, reason, level=level, allocation_id=active.allocation_id)
+        self._logs.write_line(active.task_id, reason, level=level, allocation_id=active.allocation_id)
         self._change(active, state="STATE_TERMINATED", endTime=now(), exitReason=reason, statusCode=code)
         with self._lock:
             self._by_trial.pop(active.trial_id, None)
@@ -251,7 +250,6 @@ class Runs:
             self._on_end(Ended(active, code))
         finally:
             active.over.set()
-            self._store.ring()
 
     def _change(self, active: ActiveRun, **changes: Any) -> None:
         with contextlib.suppress(KeyError):  # the experiment was deleted meanwhile
@@ -281,7 +279,7 @@ class Runs:
 
     def _kill_late(self, active: ActiveRun) -> None:
         if self._by_trial.get(active.trial_id) is active:
-            self._logs.say(active.task_id, "the trial did not stop in time and is killed", level="ERROR")
+            self._logs.write_line(active.task_id, "the trial did not stop in time and is killed", level="ERROR")
             self.kill(active.trial_id)
 
     def kill(self, trial_id: int) -> None:
@@ -307,28 +305,4 @@ class Runs:
             if document["state"] != "STATE_TERMINATED":
                 document.update(state="STATE_TERMINATED", endTime=now(), exitReason="the master was restarted")
                 self._store.put("allocation", document["allocationId"], document)
-                trial_launch.clean_up(self.cluster, document["allocationId"])
-
-
-class _Collector:
-    """Turns the output of a run into log rows, secrets masked."""
-
-    def __init__(self, logs: Logs, run: Run, secrets: list[str]) -> None:
-        self._logs = logs
-        self._run = run
-        self._secrets = secrets
-        self._splitters = {"stdout": LineSplitter(), "stderr": LineSplitter()}
-
-    def take(self, stream: str, chunk: bytes) -> None:
-        splitter = self._splitters[stream]
-        lines = splitter.feed(chunk) if chunk else splitter.rest()
-        if not lines:
-            return
-        moment, run = now(), self._run
-        rows = []
-        for line in lines:
-            rank, level, text = parse_line(mask_text(line, self._secrets) if self._secrets else line)
-            rows.append(
-                (run.task_id, run.allocation_id, moment, level, "task", stream, rank, AGENT_ID, run.container_id, text)
-            )
-        self._logs.add_rows(rows)
+                launch.clean_up(self.cluster, document["allocationId"])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pdk_stack.determined.core.catalogue import TERMINAL
 from pdk_stack.determined.core.expconf import reader
-from pdk_stack.determined.core.experiments import Experiments, end_of
+from pdk_stack.determined.core.experiments.catalogue import TERMINAL
+from pdk_stack.determined.core.experiments.life import Experiments, end_of
 from pdk_stack.determined.errors import failed_precondition
 from pdk_stack.determined.store.documents import Document, Store
 from pdk_stack.determined.timestamps import now
@@ -112,7 +112,7 @@ class Control:
             override: Configuration text to lay over the experiment's; empty changes nothing.
 
         Raises:
-            ApiError: It has not ended, or the search is complete.
+            Refusal: It has not ended, or the search is complete.
         """
         with self._experiments.lock, self._store.write():
             experiment = self._experiments.experiment(key)

@@ -1,30 +1,36 @@
-"""Process trees of trials: started in a session of their own, read through pipes, ended whole."""
+"""Processes of trials: each trial a process group, read through pipes and ended with all that it started.
+
+A process group is not all of a trial: launchers (torchrun, mpirun) start sessions of their own. Those processes are
+found by the variables of the environment that they inherit.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import psutil
 
+from pdk_stack.common.processes import ProcessGroup
 from pdk_stack.common.service import LOOPBACK
 
 __all__ = ["end_tree", "free_port_block", "processes_of", "start"]
 
 CHUNK = 65536
-_PROC = Path("/proc/self").parent if Path("/proc/self/environ").exists() else Path("/nonexistent")
+_PROC = Path("/proc")
+_HAS_PROC = (_PROC / "self" / "environ").exists()
 
 
 def start(
     command: list[str], environment: dict[str, str], folder: Path, on_output: Callable[[str, bytes], None]
-) -> tuple[subprocess.Popen[bytes], list[threading.Thread]]:
-    """Start a process tree and read what it prints.
+) -> tuple[ProcessGroup, list[threading.Thread]]:
+    """Start a trial and read what it prints.
 
     Args:
         on_output: Called with ``stdout`` or ``stderr`` and what came; with empty bytes at the end.
@@ -32,28 +38,19 @@ def start(
     Returns:
         The process, and the threads that read; they end when nobody can write any more.
     """
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        start_new_session=True,
-    )
+    group = ProcessGroup(command, environment, folder=folder, stderr=subprocess.PIPE)
     readers = []
-    for name, pipe in (("stdout", process.stdout), ("stderr", process.stderr)):
+    for name, pipe in (("stdout", group.stdout), ("stderr", group.stderr)):
         assert pipe is not None
         thread = threading.Thread(target=_read, args=(pipe, name, on_output), daemon=True)
         thread.start()
         readers.append(thread)
-    return process, readers
+    return group, readers
 
 
-def _read(pipe: object, name: str, on_output: Callable[[str, bytes], None]) -> None:
-    with contextlib.closing(pipe):  # type: ignore[type-var]
-        while chunk := os.read(pipe.fileno(), CHUNK):  # type: ignore[attr-defined]
+def _read(pipe: IO[bytes], name: str, on_output: Callable[[str, bytes], None]) -> None:
+    with contextlib.closing(pipe):
+        while chunk := os.read(pipe.fileno(), CHUNK):
             on_output(name, chunk)
     on_output(name, b"")
 
@@ -79,22 +76,23 @@ def processes_of(cluster_id: str, allocation_id: str | None = None) -> list[psut
 
 def _environment(pid: int) -> set[bytes]:
     """The entries of a process's environment; empty for other users' processes."""
-    if _PROC.is_dir():
+    if _HAS_PROC:
         # Much quicker than through psutil, and this is done at the end of every run.
         return set((_PROC / str(pid) / "environ").read_bytes().split(b"\0"))
     return {f"{name}={value}".encode() for name, value in psutil.Process(pid).environ().items()}
 
 
-def end_tree(process: subprocess.Popen[bytes] | None, cluster_id: str, allocation_id: str) -> None:
-    """Kill every process of an allocation."""
-    if process is not None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+def end_tree(group: ProcessGroup | None, cluster_id: str, allocation_id: str | None = None) -> None:
+    """Kill every process of an allocation, or of all trials of this master.
+
+    Args:
+        group: The process that was started, if this master started one.
+    """
+    if group is not None:
+        group.kill()
     # A process may be born while others are killed: look again until there is none.
     for _ in range(10):
         left = processes_of(cluster_id, allocation_id)
-        if process is not None:
-            left = [each for each in left if each.pid != process.pid]
         if not left:
             return
         for each in left:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from pdk_stack.determined.errors import not_found
 from pdk_stack.determined.store.documents import Document, Store
 
-__all__ = ["TERMINAL", "Catalogue"]
+__all__ = ["TERMINAL", "Catalogue", "steps_of"]
 
 #: States in which an experiment or a trial has ended.
 TERMINAL = frozenset({"COMPLETED", "CANCELED", "ERROR"})
+
+
+def steps_of(checkpoint: Document) -> int:
+    """The batches that were done when a checkpoint was written."""
+    return int(checkpoint["metadata"].get("steps_completed") or 0)
 
 
 class Catalogue:
@@ -26,23 +30,33 @@ class Catalogue:
         """An experiment's document.
 
         Raises:
-            ApiError: There is none.
+            Refusal: There is none.
         """
-        found = self._store.get("experiment", key)
-        if found is None:
-            raise not_found(f"experiment '{key}' not found")
-        return found
+        return self._store.need("experiment", key)
 
     def trial(self, key: int) -> Document:
         """A trial's document.
 
         Raises:
-            ApiError: There is none.
+            Refusal: There is none.
         """
-        found = self._store.get("trial", key)
-        if found is None:
-            raise not_found(f"trial '{key}' not found")
-        return found
+        return self._store.need("trial", key)
+
+    def task(self, key: str) -> Document:
+        """A task's document.
+
+        Raises:
+            Refusal: There is none.
+        """
+        return self._store.need("task", key)
+
+    def checkpoints(self, trial_id: int, state: str = "") -> list[Document]:
+        """A trial's checkpoints.
+
+        Args:
+            state: Only those in this state.
+        """
+        return [each for each in self._store.list("checkpoint", trial_id) if not state or each["state"] == state]
 
     def trials(self, experiment_id: int) -> list[Document]:
         """An experiment's trials, oldest first."""
@@ -52,7 +66,7 @@ class Catalogue:
         """The searcher's metric of a trial, and whether smaller is better; asked for every report.
 
         Raises:
-            ApiError: There is no such trial.
+            Refusal: There is no such trial.
         """
         found = self._goals.get(trial_id)
         if found is None:

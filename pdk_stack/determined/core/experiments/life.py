@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
-from pdk_stack.determined.core.catalogue import TERMINAL, Catalogue
-from pdk_stack.determined.core.scheduler import Request, Slots, pick
+from pdk_stack.common.polling import Deadline
+from pdk_stack.determined.core.experiments.catalogue import TERMINAL, Catalogue, steps_of
 from pdk_stack.determined.core.search import Create, Searcher, Shutdown, Stop
-from pdk_stack.determined.core.trial_runs import Ended, Runs
+from pdk_stack.determined.core.trials.runs import Ended, Runs
+from pdk_stack.determined.core.trials.slots import Request, Slots, pick
 from pdk_stack.determined.store.documents import Document, Store
 from pdk_stack.determined.store.metrics import Metrics
 from pdk_stack.determined.store.task_logs import Logs
@@ -34,7 +34,7 @@ class Experiments(Catalogue):
     Args:
         store: The master's database.
         metrics: What trials reported.
-        logs: Where the master's own words go.
+        logs: Where the master tells what it does with a trial.
         slots: The machine's slots.
     """
 
@@ -107,9 +107,9 @@ class Experiments(Catalogue):
             active = self.runs.active()
             for run in active:
                 self.runs.terminate(run.trial_id)
-        deadline = time.monotonic() + SHUTDOWN_GRACE_S
+        deadline = Deadline(SHUTDOWN_GRACE_S)
         for run in active:
-            run.over.wait(max(0.0, deadline - time.monotonic()))
+            run.over.wait(deadline.left)
         for run in self.runs.active():
             self.runs.kill(run.trial_id)
         for run in active:
@@ -142,7 +142,6 @@ class Experiments(Catalogue):
             if not experiment.get("unmanaged"):
                 searcher = self._searcher(experiment)
                 self._act(experiment, searcher.initial())
-        self._store.ring()
         self.schedule()
         return self.experiment(key)
 
@@ -204,7 +203,7 @@ class Experiments(Catalogue):
         for trial in self.trials(experiment_id):
             if trial["requestId"] == request_id and trial["state"] == "ACTIVE":
                 self._store.update("trial", trial["id"], state="STOPPING_COMPLETED")
-                self._logs.say(trial["taskId"], "the search stops this trial")
+                self._logs.write_line(trial["taskId"], "the search stops this trial")
                 self.runs.terminate(trial["id"])
 
     # -- scheduling ----------------------------------------------------------------------------------------------
@@ -240,10 +239,10 @@ class Experiments(Catalogue):
 
     def restore_point(self, trial: Document) -> tuple[str | None, int]:
         """The checkpoint that a trial goes on from, and its batches; a warm start begins at batch 0."""
-        own = [each for each in self._store.list("checkpoint", trial["id"]) if each["state"] == "STATE_COMPLETED"]
+        own = self.checkpoints(trial["id"], "STATE_COMPLETED")
         if own:
-            latest = max(own, key=lambda each: (int(each["metadata"].get("steps_completed") or 0), each["reportTime"]))
-            return latest["uuid"], int(latest["metadata"].get("steps_completed") or 0)
+            latest = max(own, key=lambda each: (steps_of(each), each["reportTime"]))
+            return latest["uuid"], steps_of(latest)
         return trial.get("warmStart"), 0
 
     # -- what trials report --------------------------------------------------------------------------------------
@@ -314,10 +313,12 @@ class Experiments(Catalogue):
         most = int(experiment["config"]["max_restarts"])
         trial = self._store.update("trial", trial["id"], restarts=restarts)
         if restarts > most:
-            self._logs.say(trial["taskId"], f"trial failed and reached max restarts ({most})", level="ERROR")
+            self._logs.write_line(trial["taskId"], f"trial failed and reached max restarts ({most})", level="ERROR")
             self.end_trial(trial, "ERROR")
         else:
-            self._logs.say(trial["taskId"], f"trial failed, restarting (restart {restarts} of {most})", level="WARNING")
+            self._logs.write_line(
+                trial["taskId"], f"trial failed, restarting (restart {restarts} of {most})", level="WARNING"
+            )
             self.wait_for_slots(experiment, trial)
 
     def end_trial(self, trial: Document, state: str) -> None:

@@ -8,11 +8,11 @@ import shutil
 import threading
 from pathlib import Path
 
-from pdk_stack.determined.core import checkpoint_storage
-from pdk_stack.determined.core.catalogue import TERMINAL
-from pdk_stack.determined.core.checkpoint_policy import Candidate, to_delete
-from pdk_stack.determined.core.experiments import Experiments
-from pdk_stack.determined.errors import failed_precondition, not_found
+from pdk_stack.determined.core.checkpoints import storage
+from pdk_stack.determined.core.checkpoints.policy import Candidate, to_delete
+from pdk_stack.determined.core.experiments.catalogue import TERMINAL, steps_of
+from pdk_stack.determined.core.experiments.life import Experiments
+from pdk_stack.determined.errors import failed_precondition
 from pdk_stack.determined.store.documents import Document, Store
 from pdk_stack.determined.store.metrics import Metrics, number
 from pdk_stack.determined.store.task_logs import Logs
@@ -47,8 +47,7 @@ class Removal:
 
     def metric(self, checkpoint: Document, name: str) -> float | None:
         """A validation metric at a checkpoint's step."""
-        steps = int(checkpoint["metadata"].get("steps_completed") or 0)
-        report = self._metrics.at(checkpoint["trialId"], "validation", steps)
+        report = self._metrics.at(checkpoint["trialId"], "validation", steps_of(checkpoint))
         return number(report.averages.get(name)) if report else None
 
     def collect_later(self, experiment_id: int) -> None:
@@ -75,18 +74,12 @@ class Removal:
             found = [
                 checkpoint
                 for trial in self._experiments.trials(experiment_id)
-                for checkpoint in self._store.list("checkpoint", trial["id"])
-                if checkpoint["state"] == "STATE_COMPLETED"
+                for checkpoint in self._experiments.checkpoints(trial["id"], "STATE_COMPLETED")
             ]
             sources = {each.get("warmStart") for each in self._store.list("experiment")}
             doomed = to_delete(
                 [
-                    Candidate(
-                        each["uuid"],
-                        each["trialId"],
-                        int(each["metadata"].get("steps_completed") or 0),
-                        self.metric(each, searcher["metric"]),
-                    )
+                    Candidate(each["uuid"], each["trialId"], steps_of(each), self.metric(each, searcher["metric"]))
                     for each in found
                 ],
                 experiment_best=policy["save_experiment_best"],
@@ -103,36 +96,32 @@ class Removal:
         """Delete a checkpoint's files, or those that match.
 
         Raises:
-            ApiError: There is no such checkpoint.
+            Refusal: There is no such checkpoint.
         """
-        checkpoint = self._store.get("checkpoint", uuid)
-        if checkpoint is None:
-            raise not_found(f"checkpoint '{uuid}' not found")
+        checkpoint = self._store.need("checkpoint", uuid)
         config = self._experiments.experiment(checkpoint["experimentId"])["config"]
-        left = checkpoint_storage.delete_files(
-            checkpoint_storage.checkpoint_folder(config["checkpoint_storage"], uuid), globs
-        )
+        left = storage.delete_files(storage.checkpoint_folder(config["checkpoint_storage"], uuid), globs)
         state = "STATE_PARTIALLY_DELETED" if left else "STATE_DELETED"
         self._store.update("checkpoint", uuid, state=state, resources=left or {})
 
     def delete_tensorboard(self, experiment_id: int) -> None:
         """Delete an experiment's TensorBoard files."""
         config = self._experiments.experiment(experiment_id)["config"]
-        folder = checkpoint_storage.tensorboard_folder(config["checkpoint_storage"], self._cluster_id, experiment_id)
+        folder = storage.tensorboard_folder(config["checkpoint_storage"], self._cluster_id, experiment_id)
         shutil.rmtree(folder, ignore_errors=True)
 
     def delete_experiment(self, key: int) -> None:
         """Remove an ended experiment with its trials, logs, checkpoints and files.
 
         Raises:
-            ApiError: It has not ended, or one of its checkpoints is registered.
+            Refusal: It has not ended, or one of its checkpoints is registered.
         """
         with self._experiments.lock:
             experiment = self._experiments.experiment(key)
             if experiment["state"] not in TERMINAL:
                 raise failed_precondition(f"cannot delete experiment {key} in state {experiment['state']}")
             trials = self._experiments.trials(key)
-            uuids = [each["uuid"] for trial in trials for each in self._store.list("checkpoint", trial["id"])]
+            uuids = [each["uuid"] for trial in trials for each in self._experiments.checkpoints(trial["id"])]
             blocked = sorted(self.registered().intersection(uuids))
             if blocked:
                 raise failed_precondition(
@@ -149,14 +138,13 @@ class Removal:
                 self._store.delete("experiment", key)
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
-        self._store.ring()
 
     def _folders(self, experiment: Document, uuids: list[str]) -> list[Path]:
         config = experiment["config"]["checkpoint_storage"]
         folders: list[Path] = []
         with contextlib.suppress(Exception):  # storage that this master cannot reach holds nothing of ours
-            folders += [checkpoint_storage.checkpoint_folder(config, uuid) for uuid in uuids]
-            folders.append(checkpoint_storage.tensorboard_folder(config, self._cluster_id, experiment["id"]))
+            folders += [storage.checkpoint_folder(config, uuid) for uuid in uuids]
+            folders.append(storage.tensorboard_folder(config, self._cluster_id, experiment["id"]))
         return folders
 
     def _forget(self, trial: Document) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pdk_stack.common.service import LOOPBACK
-from pdk_stack.determined.core.trial_processes import free_port_block
+from pdk_stack.determined.core.trials.processes import free_port_block
 
 __all__ = ["AGENT_ID", "Cluster", "Run", "clean_up", "environment_of", "prepare"]
 

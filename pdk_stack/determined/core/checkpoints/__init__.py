@@ -1,0 +1,1 @@
+"""Checkpoints: on disk, kept by policy, removed."""

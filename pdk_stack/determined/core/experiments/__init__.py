@@ -1,0 +1,1 @@
+"""Experiments: looked up, taken through their life, changed on request."""

@@ -1,0 +1,1 @@
+"""Trials: waiting for slots, started as processes, watched, ended."""

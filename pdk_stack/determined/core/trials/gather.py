@@ -1,0 +1,48 @@
+"""All gather: every process of a trial sends a piece and gets all pieces."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from pdk_stack.common.polling import Deadline
+
+__all__ = ["AllGather"]
+
+LONGEST_SECONDS = 600.0
+LOOK_SECONDS = 1.0
+
+
+class AllGather:
+    """What the processes of all allocations have sent so far."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._pieces: dict[str, dict[str, Any]] = {}
+
+    def take_part(
+        self, allocation_id: str, peer: str, peers: int, piece: Any, given_up: Callable[[], bool]
+    ) -> list[Any] | None:
+        """Send a piece and wait for those of all others.
+
+        Args:
+            peer: Tells the one who sends from the others.
+            peers: How many take part.
+            given_up: Whether nobody waits for the answer any more; asked about every second.
+
+        Returns:
+            All pieces, or None when not all came.
+        """
+        deadline = Deadline(LONGEST_SECONDS)
+        with self._changed:
+            pieces = self._pieces.setdefault(allocation_id, {})
+            pieces[peer] = piece
+            self._changed.notify_all()
+            while len(pieces) < peers:
+                if given_up() or deadline.over:
+                    return None
+                self._changed.wait(LOOK_SECONDS)
+            if self._pieces.get(allocation_id) is pieces:  # not those of a next round already
+                del self._pieces[allocation_id]
+            return list(pieces.values())
