@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from pdk_shared.errors import StackError
-from pdk_stack.pachyderm.api.grpc.access import Gate
+from pdk_stack.pachyderm.api.grpc.access import AccessControl
 from pdk_stack.pachyderm.api.grpc.admin import VERSION_TEXT
 from pdk_stack.pachyderm.api.grpc.server import build_server
+from pdk_stack.pachyderm.api.grpc.worker import serve_datums
 from pdk_stack.pachyderm.api.s3.server import Gateway, serve_buckets
 from pdk_stack.pachyderm.core.engine import Engine
 from pdk_stack.pachyderm.core.maintenance import Maintenance
@@ -78,6 +79,7 @@ class Daemon:
             sandbox=Sandbox(),
             work=config.state_dir / "work",
             serve_buckets=partial(serve_buckets, engine),
+            serve_datums=serve_datums,
             worker_environment=config.worker_environment,
             tokens=Tokens(config.root_token),
             namespace=config.namespace,
@@ -87,9 +89,9 @@ class Daemon:
         logging.getLogger("pdk_stack.pachyderm").addHandler(daemon_log)
         self._daemon_log = daemon_log
         engine.at_change_end.append(lifecycle.create_jobs)
-        gate = Gate(self.context.tokens, engine)
-        self._server, self.context.grpc_port = build_server(self.context, gate, config.grpc_port)
-        accepts = (lambda key: gate.identify(key) is not None) if gate.on else None
+        access = AccessControl(self.context.tokens, engine)
+        self._server, self.context.grpc_port = build_server(self.context, access, config.grpc_port)
+        accepts = (lambda key: access.identify(key) is not None) if access.on else None
         self._gateway = Gateway(engine, accepts, config.s3_port)
         self.context.s3_port = self._gateway.port
         self._scheduler = Scheduler(self.context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["PORTS", "Limits"]
+__all__ = ["GRPC_PORTS", "PORTS", "GrpcLimits", "Limits"]
 
 MIB = 1 << 20
 
@@ -38,7 +38,46 @@ class Limits:
     threads: int = 96
 
 
-#: By service and listener.
+@dataclass(frozen=True)
+class GrpcLimits:
+    """What a gRPC port grants to a client. The gRPC library enforces it.
+
+    Attributes:
+        handshake_seconds: From the connection to the end of the HTTP/2 preface.
+        keep_alive_seconds: A connection on which nothing came for so long is asked whether it still lives.
+        keep_alive_answer_seconds: It is closed when no answer comes in this time.
+        client_ping_seconds: A client may ask the same so often, also while no call runs; one that asks more often is
+            sent away (``too_many_pings``).
+        message_bytes: The largest message, either way.
+        streams: Calls of one connection that run at the same time; more wait at the client.
+        threads: Calls of all connections that run at the same time; each one that waits or follows takes one.
+    """
+
+    handshake_seconds: float = 10.0
+    keep_alive_seconds: float = 120.0
+    keep_alive_answer_seconds: float = 20.0
+    client_ping_seconds: float = 5.0
+    message_bytes: int = 4 * MIB
+    streams: int = 1000
+    threads: int = 16
+
+    @property
+    def options(self) -> list[tuple[str, int]]:
+        """The same as channel arguments of a ``grpc.server``."""
+        return [
+            ("grpc.server_handshake_timeout_ms", int(self.handshake_seconds * 1000)),
+            ("grpc.keepalive_time_ms", int(self.keep_alive_seconds * 1000)),
+            ("grpc.keepalive_timeout_ms", int(self.keep_alive_answer_seconds * 1000)),
+            ("grpc.http2.min_ping_interval_without_data_ms", int(self.client_ping_seconds * 1000)),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.max_receive_message_length", self.message_bytes),
+            ("grpc.max_send_message_length", self.message_bytes),
+            ("grpc.max_concurrent_streams", self.streams),
+            ("grpc.so_reuseport", 0),
+        ]
+
+
+#: HTTP ports, by service and listener.
 PORTS: dict[str, Limits] = {
     # etcd refuses objects of over 1.5 MiB, the API server bodies of over 3 MiB (``MaxRequestBodyBytes``).
     "kubernetes.api": Limits(body_bytes=3 * MIB, threads=256),
@@ -48,4 +87,13 @@ PORTS: dict[str, Limits] = {
     "kubernetes.ingress": Limits(body_bytes=512 * MIB, body_seconds=60.0, connections=512),
     # S3's own limit for one PUT; objects beyond a MiB go to the store while they arrive.
     "pachyderm.s3": Limits(body_bytes=5 << 30, body_ahead=MIB),
+}
+
+#: gRPC ports, by service and listener.
+GRPC_PORTS: dict[str, GrpcLimits] = {
+    # Clients send messages of 19 MiB (``GRPC_CHANNEL_OPTIONS`` of python_pachyderm allows 20). Pachyderm's server, too,
+    # lets clients ping every 5 seconds (``keepalive.EnforcementPolicy``).
+    "pachyderm.grpc": GrpcLimits(message_bytes=21 * MIB, threads=192),
+    # One process of user code asks; one that lost its connection may ask again while its first question still waits.
+    "pachyderm.worker": GrpcLimits(threads=4),
 }

@@ -27,7 +27,7 @@ from pdk_stack.pachyderm.errors import Fault
 from pdk_stack.pachyderm.names import new_id
 from pdk_stack.pachyderm.store.blobs import BlobStore, insert_locations, known_in
 from pdk_stack.pachyderm.store.schema import SCHEMA
-from pdk_stack.pachyderm.store.tree_edits import Change as FileChange
+from pdk_stack.pachyderm.store.tree_edits import TreeEdit
 
 log = logging.getLogger("pdk_stack.pachyderm")
 
@@ -173,7 +173,7 @@ class Engine:
             upload.pack.discard()
             raise
 
-    def write_files(self, change: Change, ref: CommitRef, changes: list[FileChange]) -> Commit:
+    def write_files(self, change: Change, ref: CommitRef, changes: list[TreeEdit]) -> Commit:
         """Write file changes to the commit that a reference means, or to a new one on its branch."""
         commit, alone = commits.open_for_writing(change, ref)
         if not alone:

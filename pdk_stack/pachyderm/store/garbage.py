@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pdk_stack.common.database import Database
 from pdk_stack.pachyderm.store.blobs import BlobReader, BlobStore, insert_locations
 from pdk_stack.pachyderm.store.nodes import StoredNodes, decode
-from pdk_stack.pachyderm.store.tree_edits import Add, Copy, Graft, load_change
+from pdk_stack.pachyderm.store.tree_edits import Add, Copy, Graft, load_edit
 
 log = logging.getLogger("pdk_stack.pachyderm.garbage")
 
@@ -89,7 +89,7 @@ def _reachable(connection: sqlite3.Connection) -> tuple[set[bytes], set[bytes]]:
     pending += [bytes(row["tree"]) for row in connection.execute("SELECT tree FROM filesets")]
     live_blobs: set[bytes] = set()
     for row in connection.execute("SELECT change FROM staged UNION ALL SELECT change FROM fileset_changes"):
-        change = load_change(row["change"])
+        change = load_edit(row["change"])
         if isinstance(change, Add):
             live_blobs.update(change.blobs)
         elif isinstance(change, Copy | Graft):

@@ -12,7 +12,7 @@ EMPTY_DATA, EMPTY_ROOT = encode([])
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundEntry:
     """An entry with its place.
 
     Attributes:
@@ -46,15 +46,15 @@ class Tree:
         """Whether it holds nothing at all."""
         return self.key is None or self.key == EMPTY_ROOT.node
 
-    def root(self) -> Found | None:
+    def root(self) -> FoundEntry | None:
         """The root directory, or None where the tree is empty."""
         if self.key is None or self.is_empty:
             return None
         entries = decode(self._nodes.node(self.key))
         _, entry = encode(entries)
-        return Found("/", entry)
+        return FoundEntry("/", entry)
 
-    def find(self, path: str) -> Found | None:
+    def find(self, path: str) -> FoundEntry | None:
         """What lies at a path; a file is preferred unless the path ends in a slash."""
         wants_dir = path.endswith("/")
         parts = [part for part in clean_path(path).split("/") if part]
@@ -72,9 +72,9 @@ class Tree:
         if not wants_dir:
             entry = self._entry(key, parts[-1])
             if entry is not None:
-                return Found(prefix, entry)
+                return FoundEntry(prefix, entry)
         entry = self._entry(key, parts[-1] + "/")
-        return None if entry is None else Found(prefix + "/", entry)
+        return None if entry is None else FoundEntry(prefix + "/", entry)
 
     def _entry(self, key: bytes, name: str) -> Entry | None:
         data = self._nodes.node(key)
@@ -87,12 +87,12 @@ class Tree:
                 return None
         return next(decode(data[start : data.index(b"\n", start) + 1]))
 
-    def children(self, folder: Found) -> Iterator[Found]:
+    def children(self, folder: FoundEntry) -> Iterator[FoundEntry]:
         """The direct children of a directory."""
         for entry in decode(self._nodes.node(folder.entry.node)):
-            yield Found(folder.path + entry.name, entry)
+            yield FoundEntry(folder.path + entry.name, entry)
 
-    def walk(self, start: Found) -> Iterator[Found]:
+    def walk(self, start: FoundEntry) -> Iterator[FoundEntry]:
         """An entry and all below it, in order, each directory before its content."""
         yield start
         if not start.is_dir:
@@ -107,6 +107,6 @@ class Tree:
             if found.is_dir:
                 pending.append(self.children(found))
 
-    def files(self, start: Found) -> Iterator[Found]:
+    def files(self, start: FoundEntry) -> Iterator[FoundEntry]:
         """The files among :meth:`walk`."""
         return (found for found in self.walk(start) if not found.is_dir)

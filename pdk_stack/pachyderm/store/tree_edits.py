@@ -72,10 +72,10 @@ class Graft:
     source_tree: bytes
 
 
-Change = Add | Delete | Copy | DropTags | Graft
+TreeEdit = Add | Delete | Copy | DropTags | Graft
 
 
-def dump_change(change: Change) -> str:
+def dump_edit(change: TreeEdit) -> str:
     """A change as text, for the database."""
     if isinstance(change, Add):
         return json.dumps(["a", change.path, change.tag, change.size, [b.hex() for b in change.blobs]])
@@ -88,8 +88,8 @@ def dump_change(change: Change) -> str:
     return json.dumps(["c", change.path, change.tag, change.append, change.source_tree.hex(), change.source_path])
 
 
-def load_change(text: str) -> Change:
-    """The reverse of :func:`dump_change`."""
+def load_edit(text: str) -> TreeEdit:
+    """The reverse of :func:`dump_edit`."""
     kind, path, tag, *rest = json.loads(text)
     if kind == "a":
         return Add(path, tag, tuple(bytes.fromhex(blob) for blob in rest[1]), rest[0])
@@ -112,7 +112,7 @@ class _Folder:
 
 
 @dataclass
-class Result:
+class EditedTree:
     """What changing a tree gave.
 
     Attributes:
@@ -166,7 +166,7 @@ class TreeEditor:
                 return None
         return folder
 
-    def apply(self, changes: Iterable[Change]) -> None:
+    def apply(self, changes: Iterable[TreeEdit]) -> None:
         """Apply changes in order."""
         for change in changes:
             if isinstance(change, Add):
@@ -278,18 +278,18 @@ class TreeEditor:
             for part in each.entry.parts:
                 self._add(Add(each.path, part.tag, part.blobs, part.size))
 
-    def finish(self) -> Result:
+    def finish(self) -> EditedTree:
         """The new tree."""
         fresh: dict[bytes, bytes] = {}
         problems: list[str] = []
         if not self._top.changed and self._base is not None:
             found = Tree(self._nodes, self._base).root()
-            return Result(found.entry if found else EMPTY_ROOT, {}, "")
+            return EditedTree(found.entry if found else EMPTY_ROOT, {}, "")
         root = self._encode(self._top, "/", fresh, problems)
         if root is None:
             data, root = encode([])
             fresh[root.node] = data
-        return Result(root, fresh, problems[0] if problems else "")
+        return EditedTree(root, fresh, problems[0] if problems else "")
 
     def _encode(self, folder: _Folder, path: str, fresh: dict[bytes, bytes], problems: list[str]) -> Entry | None:
         entries = dict(folder.entries)

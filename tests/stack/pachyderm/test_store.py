@@ -96,7 +96,7 @@ def test_trees_behave_like_a_dictionary(engine: Engine, steps: list[list[tuple[s
         for step in steps:
             before = Tree(StoredNodes(connection, nodes), key)
             earlier = dict(model.files)
-            changes: list[edits.Change] = []
+            changes: list[edits.TreeEdit] = []
             for kind, path, value in step:
                 if kind == "add":
                     assert isinstance(value, bytes)
@@ -116,7 +116,7 @@ def test_trees_behave_like_a_dictionary(engine: Engine, steps: list[list[tuple[s
                 model.apply((kind, path, value))
             editor = edits.TreeEditor(StoredNodes(connection, nodes), key)
             # Changes survive the way through the database.
-            editor.apply(edits.load_change(edits.dump_change(change)) for change in changes)
+            editor.apply(edits.load_edit(edits.dump_edit(change)) for change in changes)
             result = editor.finish()
             assert bool(result.problem) == model.clashes
             assert before.key == key

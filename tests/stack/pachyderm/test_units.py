@@ -24,7 +24,7 @@ from pdk_stack.pachyderm.core.pfs.tar import tar_stream
 from pdk_stack.pachyderm.core.pps.images import Images, short_name
 from pdk_stack.pachyderm.errors import Fault
 from pdk_stack.pachyderm.store.nodes import Entry, Part, file_entry
-from pdk_stack.pachyderm.store.tree import Found
+from pdk_stack.pachyderm.store.tree import FoundEntry
 
 TEXT = st.text(max_size=200)
 
@@ -117,9 +117,9 @@ def test_durations() -> None:
 
 def test_tar_headers_are_read_by_the_library() -> None:
     entries = [
-        Found("/d/", Entry("d/", 3, b"")),
-        Found("/d/short name", file_entry("short name", [Part("default", 3, (b"x" * 32,))])),
-        Found("/d/" + "n" * 300, file_entry("n" * 300, [Part("default", 3, (b"x" * 32,))])),
+        FoundEntry("/d/", Entry("d/", 3, b"")),
+        FoundEntry("/d/short name", file_entry("short name", [Part("default", 3, (b"x" * 32,))])),
+        FoundEntry("/d/" + "n" * 300, file_entry("n" * 300, [Part("default", 3, (b"x" * 32,))])),
     ]
     stream = b"".join(tar_stream(entries, lambda found: [b"abc"], 1_700_000_000, 100))
     with tarfile.open(fileobj=io.BytesIO(stream)) as archive:

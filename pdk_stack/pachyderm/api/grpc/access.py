@@ -72,7 +72,7 @@ class Identity:
             )
 
 
-class Gate:
+class AccessControl:
     """Checks tokens.
 
     Args:

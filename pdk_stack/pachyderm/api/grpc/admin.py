@@ -15,7 +15,7 @@ from python_pachyderm.proto.v2.license import license_pb2
 from python_pachyderm.proto.v2.version.versionpb import version_pb2
 
 from pdk_stack.common.polling import poll
-from pdk_stack.pachyderm.api.grpc.access import AUTH_OFF, Gate
+from pdk_stack.pachyderm.api.grpc.access import AUTH_OFF, AccessControl
 from pdk_stack.pachyderm.api.grpc.dispatch import Call
 from pdk_stack.pachyderm.core.tokens import Tokens
 from pdk_stack.pachyderm.errors import Unimplemented
@@ -67,14 +67,14 @@ class AuthCalls:
     """Authentication: one root user, or switched off as in the community edition.
 
     Args:
-        gate: Knows which of the two.
+        access: Knows which of the two.
     """
 
-    def __init__(self, gate: Gate | None) -> None:
-        self._gate = gate or Gate(Tokens(""))
+    def __init__(self, access: AccessControl | None) -> None:
+        self._access = access or AccessControl(Tokens(""))
 
     def __getattr__(self, name: str) -> object:
-        if name.startswith("_") or self._gate.on:
+        if name.startswith("_") or self._access.on:
             raise AttributeError(name)
 
         def refuse(request: object, call: Call) -> None:
@@ -83,7 +83,7 @@ class AuthCalls:
         return refuse
 
     def WhoAmI(self, request: auth_pb2.WhoAmIRequest, call: Call) -> auth_pb2.WhoAmIResponse:
-        if not self._gate.on:
+        if not self._access.on:
             raise Unimplemented(AUTH_OFF)
         return auth_pb2.WhoAmIResponse(username=call.identity.name)
 

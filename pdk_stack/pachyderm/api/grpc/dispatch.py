@@ -14,7 +14,7 @@ import grpc
 from google.protobuf import descriptor_pb2, symbol_database
 
 from pdk_stack.common.errors import Refusal
-from pdk_stack.pachyderm.api.grpc.access import Gate, Identity
+from pdk_stack.pachyderm.api.grpc.access import AccessControl, Identity
 from pdk_stack.pachyderm.core.pfs.types import RepoKey
 from pdk_stack.pachyderm.errors import Unimplemented
 
@@ -70,13 +70,13 @@ def _abort(context: grpc.ServicerContext, path: str, error: Exception) -> None:
     context.abort(code, text or code.name)
 
 
-def unary(path: str, gate: Gate, method: Callable[[Any, Call], Any]) -> Callable[..., Any]:
+def unary(path: str, access: AccessControl, method: Callable[[Any, Call], Any]) -> Callable[..., Any]:
     """A behaviour that gives one answer."""
 
     def behave(request: Any, context: grpc.ServicerContext) -> Any:
         try:
             call = Call(context)
-            call.identity = gate.check(path, call.metadata)
+            call.identity = access.check(path, call.metadata)
             return method(request, call)
         except Exception as error:
             if not context.is_active() and not isinstance(error, Refusal):
@@ -86,13 +86,13 @@ def unary(path: str, gate: Gate, method: Callable[[Any, Call], Any]) -> Callable
     return behave
 
 
-def stream(path: str, gate: Gate, method: Callable[[Any, Call], Iterator[Any]]) -> Callable[..., Any]:
+def stream(path: str, access: AccessControl, method: Callable[[Any, Call], Iterator[Any]]) -> Callable[..., Any]:
     """A behaviour that gives any number of answers."""
 
     def behave(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         try:
             call = Call(context)
-            call.identity = gate.check(path, call.metadata)
+            call.identity = access.check(path, call.metadata)
             yield from method(request, call)
         except Exception as error:
             _abort(context, path, error)
@@ -112,7 +112,7 @@ def refuse(path: str) -> Callable[[Any, Call], Any]:
 def handlers(
     service: Any,
     implementation: object,
-    gate: Gate,
+    access: AccessControl,
     codecs: Codecs | None = None,
 ) -> grpc.GenericRpcHandler:
     """Handlers for all calls of a service.
@@ -120,7 +120,7 @@ def handlers(
     Args:
         service: The service's descriptor.
         implementation: Has a method for each call that is done.
-        gate: Checks tokens.
+        access: Checks tokens.
         codecs: Hand-written (de)serialisers for hot calls, by name.
     """
     proto = descriptor_pb2.ServiceDescriptorProto()
@@ -133,7 +133,7 @@ def handlers(
         request_class = database.GetPrototype(method.input_type)
         response_class = database.GetPrototype(method.output_type)
         behaviour = getattr(implementation, method.name, None) or refuse(path)
-        wrapped = (stream if raw.server_streaming else unary)(path, gate, behaviour)
+        wrapped = (stream if raw.server_streaming else unary)(path, access, behaviour)
         table[method.name] = grpc_handler(
             raw.client_streaming,
             raw.server_streaming,

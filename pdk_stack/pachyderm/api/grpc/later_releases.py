@@ -10,7 +10,7 @@ import grpc
 from google.protobuf import json_format
 
 from pdk_stack.pachyderm.api.grpc import pfs_convert, pps_convert
-from pdk_stack.pachyderm.api.grpc.access import Gate
+from pdk_stack.pachyderm.api.grpc.access import AccessControl
 from pdk_stack.pachyderm.api.grpc.dispatch import Call, unary
 from pdk_stack.pachyderm.api.grpc.later_messages import MESSAGES
 from pdk_stack.pachyderm.core.pfs import commit_sets, repos
@@ -19,7 +19,7 @@ from pdk_stack.pachyderm.core.pps import defaults, lifecycle, pipelines
 from pdk_stack.pachyderm.names import DEFAULT_PROJECT
 
 
-class NewerCalls:
+class LaterCalls:
     """The calls.
 
     Args:
@@ -119,13 +119,13 @@ CALLS: dict[str, dict[str, tuple[str, str]]] = {
 }
 
 
-def newer_handlers(calls: NewerCalls, gate: Gate) -> list[grpc.GenericRpcHandler]:
+def later_handlers(calls: LaterCalls, access: AccessControl) -> list[grpc.GenericRpcHandler]:
     """Handlers for all calls of this module."""
     found = []
     for service, methods in CALLS.items():
         table = {}
         for name, (request, response) in methods.items():
-            behaviour: Callable[..., Any] = unary(f"/{service}/{name}", gate, getattr(calls, name))
+            behaviour: Callable[..., Any] = unary(f"/{service}/{name}", access, getattr(calls, name))
             table[name] = grpc.unary_unary_rpc_method_handler(
                 behaviour,
                 request_deserializer=MESSAGES[request].FromString,

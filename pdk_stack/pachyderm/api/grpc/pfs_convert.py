@@ -28,7 +28,7 @@ from pdk_stack.pachyderm.core.pfs.types import (
     RepoKey,
     repo_key,
 )
-from pdk_stack.pachyderm.store.tree import Found
+from pdk_stack.pachyderm.store.tree import FoundEntry
 
 NANO = 1_000_000_000
 
@@ -150,13 +150,13 @@ class FileInfos:
         self._committed = stamp(found.finishing) if found.finishing else None
         self._encode = FileInfoEncoder(self._commit, self._committed)
 
-    def encoded(self, found: Found) -> bytes:
+    def encoded(self, found: FoundEntry) -> bytes:
         """All about an entry, ready to be sent."""
         entry = found.entry
         tag = "" if found.is_dir else entry.parts[0].tag
         return self._encode(found.path, tag, found.is_dir, entry.size, entry.hash)
 
-    def __call__(self, found: Found) -> pfs_pb2.FileInfo:
+    def __call__(self, found: FoundEntry) -> pfs_pb2.FileInfo:
         """All about an entry."""
         return pfs_pb2.FileInfo(
             file=pfs_pb2.File(

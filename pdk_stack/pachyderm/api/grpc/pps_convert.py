@@ -19,7 +19,7 @@ from pdk_stack.pachyderm.core.pps.datums import Datum
 from pdk_stack.pachyderm.core.pps.inputs import leaves
 from pdk_stack.pachyderm.core.pps.jobs import Job, Stats, get_job
 from pdk_stack.pachyderm.core.pps.pipelines import Pipeline
-from pdk_stack.pachyderm.core.pps.running import Active, Running
+from pdk_stack.pachyderm.core.pps.running import RunningDatum, RunningDatums
 from pdk_stack.pachyderm.errors import NotFound
 from pdk_stack.pachyderm.names import DEFAULT_PROJECT
 
@@ -83,7 +83,7 @@ def job_of_message(connection: sqlite3.Connection, message: pps_pb2.Job) -> Job:
     return get_job(connection, project_of(message.pipeline), message.pipeline.name, message.id)
 
 
-def job_info(connection: sqlite3.Connection, job: Job, details: bool, running: Running) -> pps_pb2.JobInfo:
+def job_info(connection: sqlite3.Connection, job: Job, details: bool, running: RunningDatums) -> pps_pb2.JobInfo:
     """All about a job."""
     info = pps_pb2.JobInfo(
         job=pps_pb2.Job(pipeline=pipeline_name(job.project, job.pipeline), id=job.id),
@@ -111,7 +111,7 @@ def job_info(connection: sqlite3.Connection, job: Job, details: bool, running: R
     return info
 
 
-def _worker_status(job: Job, active: Active) -> pps_pb2.WorkerStatus:
+def _worker_status(job: Job, active: RunningDatum) -> pps_pb2.WorkerStatus:
     return pps_pb2.WorkerStatus(
         worker_id=active.worker,
         job_id=job.id,

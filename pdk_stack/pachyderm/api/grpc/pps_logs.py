@@ -11,7 +11,7 @@ from pdk_stack.pachyderm.api.grpc.dispatch import Call
 from pdk_stack.pachyderm.api.grpc.pps_convert import project_of
 from pdk_stack.pachyderm.core.pps import jobs, pipelines
 from pdk_stack.pachyderm.core.pps.context import Context
-from pdk_stack.pachyderm.core.pps.logs import DAEMON, Filter, Line
+from pdk_stack.pachyderm.core.pps.logs import DAEMON, LogFilter, LogLine
 from pdk_stack.pachyderm.errors import Fault
 from pdk_stack.pachyderm.store.clock import now_ns
 
@@ -28,7 +28,7 @@ class LogCalls:
             if not name.name and other.name:
                 name = other
         since = request.since.ToNanoseconds()
-        wanted = Filter(
+        wanted = LogFilter(
             job=job_id,
             datum=request.datum.id,
             data=tuple(request.data_filters),
@@ -41,7 +41,7 @@ class LogCalls:
             if request.data_filters or request.datum.id:
                 raise Fault("must specify the Job or Pipeline that the datum is from to get logs for it")
             for line in self.context.logs.read(
-                DAEMON, Filter(since=wanted.since), tail=request.tail, follow=request.follow, active=call.active
+                DAEMON, LogFilter(since=wanted.since), tail=request.tail, follow=request.follow, active=call.active
             ):
                 yield _message(line, "", "")
             return
@@ -57,7 +57,7 @@ class LogCalls:
             yield _message(line, pipeline.project, pipeline.name)
 
 
-def _message(line: Line, project: str, pipeline: str) -> pps_pb2.LogMessage:
+def _message(line: LogLine, project: str, pipeline: str) -> pps_pb2.LogMessage:
     return pps_pb2.LogMessage(
         project_name=project,
         pipeline_name=pipeline,

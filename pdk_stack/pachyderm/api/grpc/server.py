@@ -20,10 +20,11 @@ from python_pachyderm.proto.v2.transaction import transaction_pb2
 from python_pachyderm.proto.v2.version.versionpb import version_pb2
 
 from pdk_shared.errors import StackError
+from pdk_stack.common.http.limits import GRPC_PORTS
 from pdk_stack.pachyderm.api.grpc import admin, codec
-from pdk_stack.pachyderm.api.grpc.access import Gate
+from pdk_stack.pachyderm.api.grpc.access import AccessControl
 from pdk_stack.pachyderm.api.grpc.dispatch import Call, Codecs, UnknownCalls, handlers
-from pdk_stack.pachyderm.api.grpc.later_releases import NewerCalls, newer_handlers
+from pdk_stack.pachyderm.api.grpc.later_releases import LaterCalls, later_handlers
 from pdk_stack.pachyderm.api.grpc.pfs_commits import CommitCalls
 from pdk_stack.pachyderm.api.grpc.pfs_files import FileCalls
 from pdk_stack.pachyderm.api.grpc.pfs_filesets import FileSetCalls
@@ -40,11 +41,6 @@ from pdk_stack.pachyderm.core.pfs import repos
 from pdk_stack.pachyderm.core.pps import pipelines
 from pdk_stack.pachyderm.core.pps.context import Context
 from pdk_stack.pachyderm.errors import Fault
-
-# Clients send messages of 19 MiB (python_pachyderm.service.GRPC_CHANNEL_OPTIONS allows 20).
-MAX_MESSAGE = 21 << 20
-# A call that waits or follows holds its thread.
-THREADS = 192
 
 
 class PfsCalls(RepoCalls, CommitCalls, FileCalls, FileSetCalls):
@@ -88,7 +84,7 @@ Service = tuple[Any, object, Codecs | None]
 
 
 def service_table(
-    pfs: PfsCalls, pps: PpsCalls, transactions: Transactions, gate: Gate | None, cluster_id: str
+    pfs: PfsCalls, pps: PpsCalls, transactions: Transactions, access: AccessControl | None, cluster_id: str
 ) -> list[Service]:
     """All services: descriptor, the object that does its calls, and codecs of its hot calls."""
     fast: Codecs = {
@@ -109,7 +105,7 @@ def service_table(
         (api(transaction_pb2), TransactionCalls(transactions), None),
         (api(admin_pb2), admin.AdminCalls(cluster_id), None),
         (api(version_pb2), admin.VersionCalls(), None),
-        (api(auth_pb2), admin.AuthCalls(gate), None),
+        (api(auth_pb2), admin.AuthCalls(access), None),
         (api(identity_pb2), admin.IdentityCalls(), None),
         (api(license_pb2), admin.LicenseCalls(), None),
         (api(enterprise_pb2), admin.EnterpriseCalls(), None),
@@ -118,12 +114,12 @@ def service_table(
     ]
 
 
-def build_server(context: Context, gate: Gate, port: int) -> tuple[grpc.Server, int]:
+def build_server(context: Context, access: AccessControl, port: int) -> tuple[grpc.Server, int]:
     """A server that is not started yet.
 
     Args:
         context: Everything behind the protocol.
-        gate: Checks tokens.
+        access: Checks tokens.
         port: Where to listen on loopback; 0 lets the system choose.
 
     Returns:
@@ -139,18 +135,12 @@ def build_server(context: Context, gate: Gate, port: int) -> tuple[grpc.Server, 
         for name in dir(owner):
             if name.startswith("do_"):
                 transactions.operations[name[len("do_") :]] = getattr(owner, name)
-    server = grpc.server(
-        ThreadPoolExecutor(THREADS, thread_name_prefix="grpc"),
-        options=[
-            ("grpc.max_receive_message_length", MAX_MESSAGE),
-            ("grpc.max_send_message_length", MAX_MESSAGE),
-            ("grpc.so_reuseport", 0),
-        ],
-    )
-    services = service_table(pfs, pps, transactions, gate, engine.cluster_id)
-    server.add_generic_rpc_handlers(tuple(newer_handlers(NewerCalls(pps), gate)))
+    limits = GRPC_PORTS["pachyderm.grpc"]
+    server = grpc.server(ThreadPoolExecutor(limits.threads, thread_name_prefix="grpc"), options=limits.options)
+    services = service_table(pfs, pps, transactions, access, engine.cluster_id)
+    server.add_generic_rpc_handlers(tuple(later_handlers(LaterCalls(pps), access)))
     for service, implementation, codecs in services:
-        server.add_generic_rpc_handlers((handlers(service, implementation, gate, codecs),))
+        server.add_generic_rpc_handlers((handlers(service, implementation, access, codecs),))
     server.add_generic_rpc_handlers((UnknownCalls(),))
     try:
         bound = server.add_insecure_port(f"{context.host}:{port}")

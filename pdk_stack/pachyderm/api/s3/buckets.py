@@ -16,7 +16,7 @@ from pdk_stack.pachyderm.core.pfs.types import BranchKey, Bucket, Commit, Commit
 from pdk_stack.pachyderm.errors import NotFound
 from pdk_stack.pachyderm.names import DEFAULT_PROJECT, is_commit_id
 from pdk_stack.pachyderm.store.clock import now_ns
-from pdk_stack.pachyderm.store.tree import Found, Tree
+from pdk_stack.pachyderm.store.tree import FoundEntry, Tree
 
 
 class Buckets(Protocol):
@@ -105,7 +105,7 @@ def open_bucket(connection: sqlite3.Connection, bucket: Bucket) -> Commit | None
     return None if branch.head is None else commit_by_pk(connection, branch.head)
 
 
-def keys(tree: Tree, prefix: str, delimiter: str, after: str) -> Iterator[tuple[str, Found | None]]:
+def keys(tree: Tree, prefix: str, delimiter: str, after: str) -> Iterator[tuple[str, FoundEntry | None]]:
     """Keys and common prefixes of a bucket, in order.
 
     Args:

@@ -23,7 +23,7 @@ from pdk_stack.pachyderm.api.s3.messages import (
 from pdk_stack.pachyderm.core.engine import Engine
 from pdk_stack.pachyderm.core.pfs.trees import tree_of
 from pdk_stack.pachyderm.core.pfs.types import Commit
-from pdk_stack.pachyderm.store.tree import Found, Tree
+from pdk_stack.pachyderm.store.tree import FoundEntry, Tree
 
 MAX_KEYS = 1000
 # Up to this size an object is sent at once, above it piece by piece.
@@ -191,7 +191,7 @@ class _NoNodes:
         raise KeyError(key.hex())
 
 
-def _etag(found: Found) -> str:
+def _etag(found: FoundEntry) -> str:
     return f'"{found.entry.hash.hex()}"'
 
 

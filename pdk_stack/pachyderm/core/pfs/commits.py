@@ -128,11 +128,11 @@ def start_commit(change: Change, key: BranchKey, parent: CommitRef | None = None
     return commit
 
 
-def stage(change: Change, commit: Commit, changes: Sequence[edits.Change]) -> None:
+def stage(change: Change, commit: Commit, changes: Sequence[edits.TreeEdit]) -> None:
     """Write changes to an open commit."""
     change.connection.executemany(
         "INSERT INTO staged (commit_pk, change) VALUES (?, ?)",
-        [(commit.pk, edits.dump_change(each)) for each in changes],
+        [(commit.pk, edits.dump_edit(each)) for each in changes],
     )
 
 
@@ -140,7 +140,7 @@ def finish(
     change: Change,
     commit: Commit,
     *,
-    changes: Sequence[edits.Change] = (),
+    changes: Sequence[edits.TreeEdit] = (),
     error: str = "",
     description: str = "",
 ) -> Commit:

@@ -14,7 +14,7 @@ from pdk_stack.pachyderm.core.pfs.trees import tree_of
 from pdk_stack.pachyderm.core.pfs.types import Commit
 from pdk_stack.pachyderm.errors import Fault, NotFound
 from pdk_stack.pachyderm.names import clean_path
-from pdk_stack.pachyderm.store.tree import Found, Tree
+from pdk_stack.pachyderm.store.tree import FoundEntry, Tree
 
 MAX_PAGE = 100_000
 
@@ -33,7 +33,7 @@ class Page:
     number: int = 0
     reverse: bool = False
 
-    def cut(self, found: Iterator[Found]) -> Iterator[Found]:
+    def cut(self, found: Iterator[FoundEntry]) -> Iterator[FoundEntry]:
         """The wanted part of an ordered listing.
 
         Raises:
@@ -51,7 +51,7 @@ class Page:
                 found = (each for each in found if each.path.rstrip("/") > bound)
         if self.reverse:
             # The last ones are kept while the listing streams by: memory is bounded by the page's size.
-            last: list[Found] = []
+            last: list[FoundEntry] = []
             for each in found:
                 last.append(each)
                 if len(last) > 2 * self.number:
@@ -72,7 +72,7 @@ class PathRange:
     lower: str = ""
     upper: str = ""
 
-    def cut(self, found: Iterable[Found]) -> Iterator[Found]:
+    def cut(self, found: Iterable[FoundEntry]) -> Iterator[FoundEntry]:
         """The wanted entries."""
         return (
             each
@@ -85,7 +85,7 @@ def _missing(commit: Commit, path: str) -> NotFound:
     return NotFound(f"file {clean_path(path)} not found in repo {commit.repo} at commit {commit.id}")
 
 
-def inspect_file(connection: sqlite3.Connection, commit: Commit, path: str) -> Found:
+def inspect_file(connection: sqlite3.Connection, commit: Commit, path: str) -> FoundEntry:
     """What lies at a path.
 
     Raises:
@@ -98,7 +98,9 @@ def inspect_file(connection: sqlite3.Connection, commit: Commit, path: str) -> F
     return found
 
 
-def list_file(connection: sqlite3.Connection, commit: Commit, path: str, page: Page | None = None) -> Iterator[Found]:
+def list_file(
+    connection: sqlite3.Connection, commit: Commit, path: str, page: Page | None = None
+) -> Iterator[FoundEntry]:
     """A directory's children, or the file itself; nothing where the path does not exist."""
     tree = tree_of(connection, commit)
     if any(character in path for character in "*?[{"):
@@ -111,7 +113,9 @@ def list_file(connection: sqlite3.Connection, commit: Commit, path: str, page: P
     return (page or Page()).cut(tree.children(found) if found.is_dir else iter([found]))
 
 
-def walk_file(connection: sqlite3.Connection, commit: Commit, path: str, page: Page | None = None) -> Iterator[Found]:
+def walk_file(
+    connection: sqlite3.Connection, commit: Commit, path: str, page: Page | None = None
+) -> Iterator[FoundEntry]:
     """An entry and all below it.
 
     Raises:
@@ -126,12 +130,12 @@ def walk_file(connection: sqlite3.Connection, commit: Commit, path: str, page: P
     return (page or Page()).cut(tree.walk(found))
 
 
-def glob_file(connection: sqlite3.Connection, commit: Commit, pattern: str) -> Iterator[Found]:
+def glob_file(connection: sqlite3.Connection, commit: Commit, pattern: str) -> Iterator[FoundEntry]:
     """What a glob pattern matches."""
     return glob_tree(tree_of(connection, commit), pattern)
 
 
-def one_file(connection: sqlite3.Connection, commit: Commit, pattern: str) -> Found:
+def one_file(connection: sqlite3.Connection, commit: Commit, pattern: str) -> FoundEntry:
     """The single file that a path or glob names.
 
     Raises:
@@ -153,7 +157,7 @@ def one_file(connection: sqlite3.Connection, commit: Commit, pattern: str) -> Fo
     return found
 
 
-def matching_trees(connection: sqlite3.Connection, commit: Commit, pattern: str) -> Iterator[Found]:
+def matching_trees(connection: sqlite3.Connection, commit: Commit, pattern: str) -> Iterator[FoundEntry]:
     """Entries that a path or glob names, each followed by what lies below it.
 
     Raises:
@@ -169,7 +173,7 @@ def matching_trees(connection: sqlite3.Connection, commit: Commit, pattern: str)
     return _walk_all(tree, matches)
 
 
-def _walk_all(tree: Tree, matches: list[Found]) -> Iterator[Found]:
+def _walk_all(tree: Tree, matches: list[FoundEntry]) -> Iterator[FoundEntry]:
     covered = ""
     for each in matches:
         if covered and each.path.startswith(covered):
@@ -185,7 +189,7 @@ def diff_file(
     new_path: str,
     old: tuple[Commit, str] | None,
     shallow: bool,
-) -> Iterator[tuple[Found | None, Commit, Found | None, Commit | None]]:
+) -> Iterator[tuple[FoundEntry | None, Commit, FoundEntry | None, Commit | None]]:
     """The entries that differ between two places.
 
     Args:
@@ -204,7 +208,7 @@ def diff_file(
     old_commit = old[0] if old else None
     old_tree = tree_of(connection, old[0]) if old else None
 
-    def listing(tree: Tree | None, path: str, side: int) -> Iterator[tuple[str, int, Found]]:
+    def listing(tree: Tree | None, path: str, side: int) -> Iterator[tuple[str, int, FoundEntry]]:
         start = tree.find(path) if tree else None
         if tree is None or start is None:
             return
@@ -212,7 +216,7 @@ def diff_file(
         for each in flat if shallow else tree.walk(start):
             yield each.path, side, each
 
-    pending: Found | None = None
+    pending: FoundEntry | None = None
     merged = heapq.merge(
         listing(new_tree, new_path, 0),
         listing(old_tree, old[1] if old else new_path, 1),

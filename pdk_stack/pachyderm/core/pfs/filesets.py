@@ -28,7 +28,7 @@ SHARD_BYTES = 1 << 30
 _NANO = 1_000_000_000
 
 
-def create(connection: sqlite3.Connection, changes: Iterable[edits.Change], ttl: int = DEFAULT_TTL_S) -> str:
+def create(connection: sqlite3.Connection, changes: Iterable[edits.TreeEdit], ttl: int = DEFAULT_TTL_S) -> str:
     """Make a file set.
 
     Args:
@@ -56,7 +56,7 @@ def create(connection: sqlite3.Connection, changes: Iterable[edits.Change], ttl:
     )
     connection.executemany(
         "INSERT INTO fileset_changes (fileset, change) VALUES (?, ?)",
-        [(key, edits.dump_change(each)) for each in kept],
+        [(key, edits.dump_edit(each)) for each in kept],
     )
     return key
 
@@ -87,7 +87,7 @@ def add_to_commit(change: Change, ref: CommitRef, key: str) -> None:
     commits.stage(change, commit, list(changes_of(change.connection, key)))
 
 
-def changes_of(connection: sqlite3.Connection, key: str) -> Iterator[edits.Change]:
+def changes_of(connection: sqlite3.Connection, key: str) -> Iterator[edits.TreeEdit]:
     """What a file set does to a commit.
 
     Raises:
@@ -95,7 +95,7 @@ def changes_of(connection: sqlite3.Connection, key: str) -> Iterator[edits.Chang
     """
     _row(connection, key)
     rows = connection.execute("SELECT change FROM fileset_changes WHERE fileset = ? ORDER BY seq", (key,))
-    return (edits.load_change(row["change"]) for row in rows)
+    return (edits.load_edit(row["change"]) for row in rows)
 
 
 def _row(connection: sqlite3.Connection, key: str) -> sqlite3.Row:

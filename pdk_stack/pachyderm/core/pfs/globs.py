@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from pdk_stack.pachyderm.errors import Fault
 from pdk_stack.pachyderm.names import clean_path
-from pdk_stack.pachyderm.store.tree import Found, Tree
+from pdk_stack.pachyderm.store.tree import FoundEntry, Tree
 
 _META = frozenset("*?[]{}!()@+^\\")
 _EXTENDED = frozenset("@*+?!")
@@ -79,7 +79,7 @@ def compile_glob(pattern: str) -> Glob:
     return Glob(pattern)
 
 
-def glob_tree(tree: Tree, pattern: str) -> Iterator[Found]:
+def glob_tree(tree: Tree, pattern: str) -> Iterator[FoundEntry]:
     """What a pattern matches in a tree, in order; nothing in an empty tree."""
     glob = compile_glob(pattern)
     start = tree.find(glob.prefix)
@@ -93,7 +93,7 @@ def glob_tree(tree: Tree, pattern: str) -> Iterator[Found]:
             yield found
 
 
-def _descend(tree: Tree, folder: Found, glob: Glob, depth: int) -> Iterator[Found]:
+def _descend(tree: Tree, folder: FoundEntry, glob: Glob, depth: int) -> Iterator[FoundEntry]:
     level = folder.path.rstrip("/").count("/")
     if level == depth:
         if glob.match(folder.path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 
-from pdk_stack.pachyderm.store.tree import Found
+from pdk_stack.pachyderm.store.tree import FoundEntry
 
 BLOCK = 512
 # What fits into the fields of the original format (100 bytes, 11 octal digits).
@@ -39,7 +39,7 @@ def _short_header(name: bytes, size: int, is_dir: bool, modified: int) -> bytes:
 
 
 def tar_stream(
-    found: Iterable[Found], content: Callable[[Found], Iterable[bytes]], modified: int, chunk_size: int
+    found: Iterable[FoundEntry], content: Callable[[FoundEntry], Iterable[bytes]], modified: int, chunk_size: int
 ) -> Iterator[bytes]:
     """A tar archive, in chunks.
 

@@ -12,10 +12,10 @@ from pdk_stack.pachyderm.store.nodes import StoredNodes
 from pdk_stack.pachyderm.store.tree import Tree
 
 
-def staged_changes(connection: sqlite3.Connection, commit: int) -> Iterator[edits.Change]:
+def staged_changes(connection: sqlite3.Connection, commit: int) -> Iterator[edits.TreeEdit]:
     """The changes written to an open commit so far."""
     rows = connection.execute("SELECT change FROM staged WHERE commit_pk = ? ORDER BY seq", (commit,))
-    return (edits.load_change(row[0]) for row in rows)
+    return (edits.load_edit(row[0]) for row in rows)
 
 
 def base_tree(connection: sqlite3.Connection, commit: Commit, fresh: dict[bytes, bytes]) -> bytes | None:

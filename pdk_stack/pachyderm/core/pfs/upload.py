@@ -7,7 +7,7 @@ from pathlib import Path
 from pdk_stack.pachyderm.errors import Fault
 from pdk_stack.pachyderm.names import DEFAULT_TAG, check_path, clean_path
 from pdk_stack.pachyderm.store.blobs import PackWriter
-from pdk_stack.pachyderm.store.tree_edits import Add, Change, Copy, Delete
+from pdk_stack.pachyderm.store.tree_edits import Add, Copy, Delete, TreeEdit
 
 COPY_CHUNK = 1 << 20
 
@@ -21,7 +21,7 @@ class Upload:
 
     def __init__(self, pack: PackWriter) -> None:
         self.pack = pack
-        self.changes: list[Change] = []
+        self.changes: list[TreeEdit] = []
         self._open: tuple[str, str] | None = None
 
     def add(self, path: str, data: bytes | memoryview | None, tag: str = "") -> None:

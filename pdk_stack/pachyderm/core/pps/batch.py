@@ -1,65 +1,56 @@
 """Datum batching: one process handles datum after datum, and asks for the next one itself.
 
 User code calls ``NextDatum`` of the worker service (``src/worker/worker.proto``) whenever it is done with a datum,
-with an error where it failed; the answer comes when the next datum lies below ``/pfs``. The official clients send
-no token to this port, so what it tells is the datum's own variables only, no credential.
+with an error where it failed; the answer comes when the next datum lies below ``/pfs``.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-
-import grpc
-from python_pachyderm.proto.v2.worker import worker_pb2, worker_pb2_grpc
+from contextlib import ExitStack
 
 from pdk_stack.common.polling import Deadline
-from pdk_stack.common.service import LOOPBACK
+from pdk_stack.pachyderm.core.pps.context import ServeDatums
 from pdk_stack.pachyderm.core.pps.process import Outcome
 
 POLL_S = 0.1
-# A client that lost its connection may ask again while its first question still waits.
-THREADS = 4
 STOP_S = 5.0
 
 Launch = Callable[[int, Callable[[], bool]], Outcome]
 
 
-class Batch(worker_pb2_grpc.WorkerServicer):
+class Batch:
     """The process of one worker, and the port at which it asks for datums.
 
     Args:
+        serve: Opens the port.
         launch: Runs the code to its end, given the port and what says when to kill it.
     """
 
-    def __init__(self, launch: Launch) -> None:
+    def __init__(self, serve: ServeDatums, launch: Launch) -> None:
         self._launch = launch
         self._changed = threading.Condition()
         # What the process asks: the number of its last question, and the error that came with it.
         self._asked = 0
         self._error = ""
         self._answered = 0
-        self._answer: list[str] = []
+        self._variables: Mapping[str, str] = {}
         self._ended: Outcome | None = None
         self._kill = threading.Event()
         self._thread: threading.Thread | None = None
-        self._server = grpc.server(ThreadPoolExecutor(THREADS, thread_name_prefix="batch"))
-        worker_pb2_grpc.add_WorkerServicer_to_server(self, self._server)
-        self._port = self._server.add_insecure_port(f"{LOOPBACK}:0")
-        self._server.start()
+        self._opened = ExitStack()
+        self._port = self._opened.enter_context(serve(self._ask))
 
-    def NextDatum(
-        self, request: worker_pb2.NextDatumRequest, context: grpc.ServicerContext
-    ) -> worker_pb2.NextDatumResponse:
-        """The user code's question for the next datum."""
+    def _ask(self, error: str, active: Callable[[], bool]) -> Mapping[str, str]:
+        """The user code's question for the next datum; the answer is the datum's variables."""
         with self._changed:
             self._asked += 1
-            number, self._error = self._asked, request.error
+            number, self._error = self._asked, error
             self._changed.notify_all()
-            while self._answered < number and context.is_active():
+            while self._answered < number and active():
                 self._changed.wait(POLL_S)
-            return worker_pb2.NextDatumResponse(env=self._answer)
+            return self._variables
 
     def next(self, variables: Mapping[str, str], stop: Callable[[], bool], limit: float) -> Outcome:
         """Let the process handle the datum that lies below ``/pfs`` now.
@@ -75,7 +66,7 @@ class Batch(worker_pb2_grpc.WorkerServicer):
         if failed is None:
             with self._changed:
                 self._answered = self._asked
-                self._answer = [f"{name}={value}" for name, value in variables.items()]
+                self._variables = variables
                 self._error = ""
                 self._changed.notify_all()
             failed = self._until_asked(stop, limit)
@@ -123,7 +114,7 @@ class Batch(worker_pb2_grpc.WorkerServicer):
     def close(self) -> None:
         """End the process and the port."""
         self._stop()
-        self._server.stop(0)
+        self._opened.close()
 
 
 def _early(outcome: Outcome) -> Outcome:

@@ -13,13 +13,19 @@ from pdk_stack.pachyderm.core.engine import Engine
 from pdk_stack.pachyderm.core.pfs.types import Bucket
 from pdk_stack.pachyderm.core.pps.images import Images
 from pdk_stack.pachyderm.core.pps.logs import LogStore
-from pdk_stack.pachyderm.core.pps.running import Running
+from pdk_stack.pachyderm.core.pps.running import RunningDatums
 from pdk_stack.pachyderm.core.pps.sandbox import Sandbox
 from pdk_stack.pachyderm.core.pps.secrets import Secrets
 from pdk_stack.pachyderm.core.tokens import Tokens
 
 #: Serves buckets, by name, to those whose token is accepted; within the block its value is the gateway's address.
 ServeBuckets: TypeAlias = Callable[[Mapping[str, Bucket], Callable[[str], bool] | None], AbstractContextManager[str]]
+
+#: Answers a process of user code that asks for its next datum: gets the error with which the last one failed, or an
+#: empty text, and whether the process still waits; returns the datum's variables.
+NextDatum: TypeAlias = Callable[[str, Callable[[], bool]], Mapping[str, str]]
+#: Opens the port at which a process asks; within the block its value is the port.
+ServeDatums: TypeAlias = Callable[[NextDatum], AbstractContextManager[int]]
 
 
 @dataclass
@@ -34,6 +40,7 @@ class Context:
         sandbox: How ``/pfs`` is made.
         work: The folder of running datums.
         serve_buckets: Opens a job's own S3 gateway.
+        serve_datums: Opens a worker's own port.
         worker_environment: Variables for every worker.
         host: Where this daemon listens.
         grpc_port: Its gRPC port; known once it listens.
@@ -50,10 +57,11 @@ class Context:
     sandbox: Sandbox
     work: Path
     serve_buckets: ServeBuckets
+    serve_datums: ServeDatums
     worker_environment: Mapping[str, str] = field(default_factory=dict)
     host: str = LOOPBACK
     grpc_port: int = 0
     s3_port: int = 0
     tokens: Tokens = field(default_factory=lambda: Tokens(""))
     namespace: str = "default"
-    running: Running = field(default_factory=Running)
+    running: RunningDatums = field(default_factory=RunningDatums)

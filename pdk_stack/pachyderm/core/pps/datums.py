@@ -19,7 +19,7 @@ from pdk_stack.pachyderm.core.pfs.lookup import get_commit
 from pdk_stack.pachyderm.core.pfs.trees import tree_of
 from pdk_stack.pachyderm.core.pfs.types import Commit, CommitRef
 from pdk_stack.pachyderm.core.pps.inputs import Leaf, branch_of
-from pdk_stack.pachyderm.store.tree import Found
+from pdk_stack.pachyderm.store.tree import FoundEntry
 
 CRON_GLOB = "/*"
 
@@ -38,7 +38,7 @@ class DatumInput:
 
     leaf: Leaf
     commit: Commit
-    found: Found
+    found: FoundEntry
     join_on: str = ""
     group_by: str = ""
 

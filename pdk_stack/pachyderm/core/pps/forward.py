@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import socketserver
 import threading
 from collections.abc import Iterator
 
@@ -15,14 +14,11 @@ CONNECT_S = 5.0
 POLL_S = 0.2
 
 
-class _Relay(socketserver.BaseRequestHandler):
-    server: _Listener
-
-    def handle(self) -> None:
-        """Copy bytes both ways until one side ends."""
-        client: socket.socket = self.request
+def _relay(client: socket.socket, address: tuple[str, int]) -> None:
+    """Copy bytes both ways until both sides have ended."""
+    with client:
         try:
-            code = socket.create_connection((self.server.host, self.server.target), timeout=CONNECT_S)
+            code = socket.create_connection(address, timeout=CONNECT_S)
         except OSError:
             return  # the code does not listen yet: as on a cluster, the connection is closed
         with code:
@@ -41,14 +37,17 @@ def _copy(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
 
 
-class _Listener(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    block_on_close = False
-    allow_reuse_address = True
-
-    def __init__(self, host: str, port: int, target: int) -> None:
-        self.host, self.target = host, target
-        super().__init__((host, port), _Relay)
+def _accept(listener: socket.socket, address: tuple[str, int], stopped: threading.Event) -> None:
+    while not stopped.is_set():
+        try:
+            client, _ = listener.accept()
+        except TimeoutError:
+            continue
+        except OSError:
+            stopped.wait(POLL_S)  # no descriptors are left: some may be soon
+            continue
+        client.settimeout(None)
+        threading.Thread(target=_relay, args=(client, address), daemon=True).start()
 
 
 @contextlib.contextmanager
@@ -67,14 +66,18 @@ def forward(host: str, port: int, target: int) -> Iterator[None]:
         yield
         return
     try:
-        listener = _Listener(host, port, target)
+        listener = socket.create_server((host, port))
     except OSError as error:
         raise Fault(f"the service's external port {port} cannot be opened: {error.strerror}") from error
-    thread = threading.Thread(target=listener.serve_forever, args=(POLL_S,), name=f"forward-{port}", daemon=True)
+    listener.settimeout(POLL_S)
+    stopped = threading.Event()
+    thread = threading.Thread(
+        target=_accept, args=(listener, (host, target), stopped), name=f"forward-{port}", daemon=True
+    )
     thread.start()
     try:
         yield
     finally:
-        listener.shutdown()
-        listener.server_close()
+        stopped.set()
         thread.join()
+        listener.close()

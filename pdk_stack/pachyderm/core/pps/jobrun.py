@@ -28,8 +28,7 @@ from pdk_stack.pachyderm.core.pps.serving import serve
 from pdk_stack.pachyderm.core.pps.specs import REPROCESS_EVERY_JOB
 from pdk_stack.pachyderm.errors import Fault, NotFound
 from pdk_stack.pachyderm.store.blobs import insert_locations
-from pdk_stack.pachyderm.store.tree_edits import Change as FileChange
-from pdk_stack.pachyderm.store.tree_edits import Delete, DropTags
+from pdk_stack.pachyderm.store.tree_edits import Delete, DropTags, TreeEdit
 
 log = logging.getLogger("pdk_stack.pachyderm.jobs")
 
@@ -226,7 +225,7 @@ class JobRun:
 
     def _finish(self, processing: Processing, stale: frozenset[str] | None, inherits: bool) -> None:
         """Close the output commit and the job in one step, so that nobody sees one without the other."""
-        prefix: list[FileChange] = []
+        prefix: list[TreeEdit] = []
         if stale is None or not inherits:
             prefix.append(Delete("/", None))
         elif stale:

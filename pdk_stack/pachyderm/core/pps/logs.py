@@ -22,7 +22,7 @@ DAEMON = 0
 
 
 @dataclass(frozen=True)
-class Line:
+class LogLine:
     """A line.
 
     Attributes:
@@ -47,7 +47,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Filter:
+class LogFilter:
     """Which lines are wanted.
 
     Attributes:
@@ -64,7 +64,7 @@ class Filter:
     master: bool = False
     since: int = 0
 
-    def fits(self, line: Line) -> bool:
+    def fits(self, line: LogLine) -> bool:
         """Whether a line is wanted."""
         return (
             line.master == self.master
@@ -76,7 +76,7 @@ class Filter:
 
 
 @dataclass
-class _Place:
+class _Position:
     """Where in a file the reading has arrived."""
 
     offset: int = 0
@@ -116,8 +116,8 @@ class LogStore:
         return self._folder / f"{pipeline_pk}.jsonl"
 
     def write(self, pipeline_pk: int, message: str, **fields: object) -> None:
-        """Append a line; for the fields see :class:`Line`."""
-        line = Line(now_ns(), message, **fields)  # type: ignore[arg-type]
+        """Append a line; for the fields see :class:`LogLine`."""
+        line = LogLine(now_ns(), message, **fields)  # type: ignore[arg-type]
         kept = {key: value for key, value in asdict(line).items() if value}
         data = (json.dumps(kept) + "\n").encode()
         try:
@@ -141,12 +141,12 @@ class LogStore:
     def read(
         self,
         pipeline_pk: int,
-        wanted: Filter,
+        wanted: LogFilter,
         *,
         tail: int = 0,
         follow: bool = False,
         active: Callable[[], bool] = lambda: True,
-    ) -> Iterator[Line]:
+    ) -> Iterator[LogLine]:
         """Lines in order.
 
         Args:
@@ -156,7 +156,7 @@ class LogStore:
             follow: Whether to wait for more.
             active: False ends the wait.
         """
-        place = _Place()
+        place = _Position()
         earlier = (line for line in self._since(pipeline_pk, place) if wanted.fits(line))
         yield from deque(earlier, maxlen=tail) if tail else earlier
         while follow and active():
@@ -167,7 +167,7 @@ class LogStore:
             if place.offset == before:
                 self._bell.wait(seen, POLL_S)
 
-    def _since(self, pipeline_pk: int, place: _Place) -> Iterator[Line]:
+    def _since(self, pipeline_pk: int, place: _Position) -> Iterator[LogLine]:
         """Whole lines from a place on; the place moves with them."""
         try:
             handle = self._path(pipeline_pk).open("rb")
@@ -185,4 +185,4 @@ class LogStore:
                     continue  # cut short by a power failure
                 content.setdefault("message", "")
                 content["data"] = tuple(content.get("data", ()))
-                yield Line(**content)
+                yield LogLine(**content)

@@ -1,4 +1,4 @@
-"""Running a job's datums in its workers, and taking in what they write."""
+"""RunningDatums a job's datums in its workers, and taking in what they write."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pdk_stack.pachyderm.core.pps import records
 from pdk_stack.pachyderm.core.pps.datums import Datum
 from pdk_stack.pachyderm.core.pps.environment import Setting
 from pdk_stack.pachyderm.core.pps.jobs import Job, Stats
-from pdk_stack.pachyderm.core.pps.worker import Result, Worker
+from pdk_stack.pachyderm.core.pps.worker import DatumResult, Worker
 
 MAX_WORKERS = 16
 
@@ -114,14 +114,14 @@ class Processing:
                 self.meta.close()
         records.record(self._engine, self._job, datum, result)
 
-    def _collect(self, worker: Worker, datum: Datum, result: Result) -> Result:
+    def _collect(self, worker: Worker, datum: Datum, result: DatumResult) -> DatumResult:
         started = time.monotonic()
         with self._collecting:
             try:
                 size = worker.space.collect(self.upload, datum.id)
             except Refusal as error:
                 worker.log(f"errored uploading output: {error.message}")
-                return Result(pps_pb2.FAILED, result.stats, error.message)
+                return DatumResult(pps_pb2.FAILED, result.stats, error.message)
         result.stats += Stats(upload_s=time.monotonic() - started, upload_bytes=size)
         return result
 

@@ -13,7 +13,7 @@ from pdk_stack.pachyderm.core.engine import Engine
 from pdk_stack.pachyderm.core.pfs.lookup import ancestors, commit_by_pk
 from pdk_stack.pachyderm.core.pps.datums import Datum
 from pdk_stack.pachyderm.core.pps.jobs import Job, Stats
-from pdk_stack.pachyderm.core.pps.worker import Result
+from pdk_stack.pachyderm.core.pps.worker import DatumResult
 
 INHERITED = (int(pps_pb2.SUCCESS), int(pps_pb2.SKIPPED))
 _COUNTER = {int(pps_pb2.SUCCESS): "processed", int(pps_pb2.RECOVERED): "recovered"}
@@ -70,7 +70,7 @@ def write_datums(connection: sqlite3.Connection, job: Job, datums: Iterable[Datu
     )
 
 
-def record(engine: Engine, job: Job, datum: Datum, result: Result) -> None:
+def record(engine: Engine, job: Job, datum: Datum, result: DatumResult) -> None:
     """Record what became of a datum, and count it in its job."""
     counter = _COUNTER.get(result.state, "failed")
     with engine.change() as change:
@@ -88,7 +88,7 @@ def record(engine: Engine, job: Job, datum: Datum, result: Result) -> None:
         )
 
 
-def meta_file(job: Job, datum: Datum, result: Result) -> tuple[str, bytes]:
+def meta_file(job: Job, datum: Datum, result: DatumResult) -> tuple[str, bytes]:
     """Path and content of a datum's file in the meta repo (``Datum.uploadMetaFile``, message ``datum.Meta``)."""
     stats = pps_pb2.ProcessStats(download_bytes=result.stats.download_bytes, upload_bytes=result.stats.upload_bytes)
     for name in ("download", "process", "upload"):

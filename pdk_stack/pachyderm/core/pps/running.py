@@ -13,7 +13,7 @@ from pdk_stack.pachyderm.store.clock import now_ns
 
 
 @dataclass(frozen=True)
-class Active:
+class RunningDatum:
     """A datum in a worker.
 
     Attributes:
@@ -39,17 +39,17 @@ class Active:
         return known.issuperset(filters)
 
 
-class Running:
+class RunningDatums:
     """All datums that are being processed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._active: list[Active] = []
+        self._active: list[RunningDatum] = []
 
     @contextmanager
-    def datum(self, job: int, worker: str, datum: Datum) -> Iterator[Active]:
+    def datum(self, job: int, worker: str, datum: Datum) -> Iterator[RunningDatum]:
         """Names a datum as being processed for the length of the block."""
-        found = Active(job, worker, datum, now_ns())
+        found = RunningDatum(job, worker, datum, now_ns())
         with self._lock:
             self._active.append(found)
         try:
@@ -58,7 +58,7 @@ class Running:
             with self._lock:
                 self._active.remove(found)
 
-    def of_job(self, job: int) -> list[Active]:
+    def of_job(self, job: int) -> list[RunningDatum]:
         """The datums of a job."""
         with self._lock:
             return [each for each in self._active if each.job == job]

@@ -18,8 +18,7 @@ from pdk_stack.pachyderm.core.pfs.types import ORIGIN_USER, CommitRef
 from pdk_stack.pachyderm.core.pps import pipelines
 from pdk_stack.pachyderm.core.pps.inputs import branch_of, leaves
 from pdk_stack.pachyderm.names import DEFAULT_TAG
-from pdk_stack.pachyderm.store.tree_edits import Add, Delete
-from pdk_stack.pachyderm.store.tree_edits import Change as FileChange
+from pdk_stack.pachyderm.store.tree_edits import Add, Delete, TreeEdit
 
 log = logging.getLogger("pdk_stack.pachyderm.core.cron")
 
@@ -37,7 +36,7 @@ def tick(engine: Engine, change: Change, leaf: pps_pb2.CronInput, moment: dateti
     """
     when = (moment or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ")
     key = branch_of(leaf)
-    changes: list[FileChange] = [Delete("/", None)] if leaf.overwrite else [Delete(f"/{when}", None)]
+    changes: list[TreeEdit] = [Delete("/", None)] if leaf.overwrite else [Delete(f"/{when}", None)]
     changes.append(Add(f"/{when}", DEFAULT_TAG, (), 0))
     engine.write_files(change, CommitRef(key.repo, branch=key.name), changes)
 

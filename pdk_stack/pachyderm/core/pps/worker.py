@@ -25,7 +25,7 @@ STOPPED = "job stopped"
 
 
 @dataclass
-class Result:
+class DatumResult:
     """What came of a datum.
 
     Attributes:
@@ -82,11 +82,11 @@ class Worker:
             data=tuple(each.path for each in datum.inputs) if datum else (),
         )
 
-    def process(self, job: Job, datum: Datum) -> Result:
+    def process(self, job: Job, datum: Datum) -> DatumResult:
         """Run the code on a datum; where it succeeds, its output lies in the workspace."""
         self._datum = datum
         tries = max(1, int(self._pipeline.details.datum_tries))
-        result = Result(pps_pb2.FAILED)
+        result = DatumResult(pps_pb2.FAILED)
         recovered = False
         for attempt in range(1, tries + 1):
             with self._context.running.datum(job.pk, self.name, datum) as active:
@@ -105,14 +105,14 @@ class Worker:
                 self.log(f"failed processing datum: {result.reason}, retrying ({attempt} of {tries} attempts)")
         return replace(result, state=pps_pb2.RECOVERED) if recovered else result
 
-    def _try(self, datum: Datum, stats: Stats, stop: Callable[[], bool]) -> Result:
+    def _try(self, datum: Datum, stats: Stats, stop: Callable[[], bool]) -> DatumResult:
         started = time.monotonic()
         variables = self._variables(datum)
         try:
             size = self.space.lay_out(self._context.engine, datum, variables)
         except Refusal as error:
             self.log(f"errored downloading data: {error.message}")
-            return Result(pps_pb2.FAILED, stats, error.message)
+            return DatumResult(pps_pb2.FAILED, stats, error.message)
         loaded = time.monotonic()
         stats += Stats(download_s=loaded - started, download_bytes=size)
         self.log("beginning to run user code")
@@ -125,9 +125,9 @@ class Worker:
         reason = self.why(outcome)
         if reason:
             self.log(f"errored running user code after {took:.3f}s: {reason}")
-            return Result(pps_pb2.FAILED, stats, reason)
+            return DatumResult(pps_pb2.FAILED, stats, reason)
         self.log(f"finished running user code after {took:.3f}s")
-        return Result(pps_pb2.SUCCESS, stats)
+        return DatumResult(pps_pb2.SUCCESS, stats)
 
     def _handle_error(self, datum: Datum) -> bool:
         """Run the code for failures; whether it succeeds, and with it the datum counts as recovered."""
@@ -162,7 +162,8 @@ class Worker:
         if self._batch is None:
             command, stdin = list(self._transform.cmd), list(self._transform.stdin)
             self._batch = Batch(
-                lambda port, ended: self.run(command, stdin, ended, {}, worker_port=port, limited=False)
+                self._context.serve_datums,
+                lambda port, ended: self.run(command, stdin, ended, {}, worker_port=port, limited=False),
             )
         return self._batch.next(variables, stop, self._limit)
 

@@ -14,7 +14,7 @@ from pdk_stack.pachyderm.core.pfs.upload import Upload
 from pdk_stack.pachyderm.core.pps.datums import Datum, DatumInput
 from pdk_stack.pachyderm.errors import Fault
 from pdk_stack.pachyderm.store.blobs import BlobReader
-from pdk_stack.pachyderm.store.tree import Found
+from pdk_stack.pachyderm.store.tree import FoundEntry
 
 
 class Workspace:
@@ -103,7 +103,7 @@ class Workspace:
         return source
 
 
-def _write(content: BlobReader, each: DatumInput, found: Found, target: Path) -> int:
+def _write(content: BlobReader, each: DatumInput, found: FoundEntry, target: Path) -> int:
     with target.open("wb") as handle:
         if getattr(each.leaf, "empty_files", False):
             return 0

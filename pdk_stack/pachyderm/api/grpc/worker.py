@@ -1,0 +1,48 @@
+"""The worker service (``src/worker/worker.proto``), at which one process of user code asks for its next datum.
+
+The official clients send no token to this port, so what it tells is the datum's own variables only, no credential.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import grpc
+from python_pachyderm.proto.v2.worker import worker_pb2, worker_pb2_grpc
+
+from pdk_stack.common.http.limits import GRPC_PORTS
+from pdk_stack.common.service import LOOPBACK
+from pdk_stack.pachyderm.core.pps.context import NextDatum
+
+
+class WorkerCalls(worker_pb2_grpc.WorkerServicer):
+    """Hands a process's questions on.
+
+    Args:
+        next_datum: Answers them.
+    """
+
+    def __init__(self, next_datum: NextDatum) -> None:
+        self._next_datum = next_datum
+
+    def NextDatum(
+        self, request: worker_pb2.NextDatumRequest, context: grpc.ServicerContext
+    ) -> worker_pb2.NextDatumResponse:
+        variables = self._next_datum(request.error, context.is_active)
+        return worker_pb2.NextDatumResponse(env=[f"{name}={value}" for name, value in variables.items()])
+
+
+@contextmanager
+def serve_datums(next_datum: NextDatum) -> Iterator[int]:
+    """Answers ``NextDatum`` for the length of the block; its value is the port."""
+    limits = GRPC_PORTS["pachyderm.worker"]
+    server = grpc.server(ThreadPoolExecutor(limits.threads, thread_name_prefix="batch"), options=limits.options)
+    worker_pb2_grpc.add_WorkerServicer_to_server(WorkerCalls(next_datum), server)
+    port = server.add_insecure_port(f"{LOOPBACK}:0")
+    server.start()
+    try:
+        yield port
+    finally:
+        server.stop(0)
