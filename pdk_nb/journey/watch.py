@@ -6,7 +6,6 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from pdk_nb.display import charts
 from pdk_nb.display.progress import LogLines, OutputArea, Progress
 from pdk_nb.journey.graph import graph
 from pdk_nb.journey.model import Experiment, Journey
@@ -139,6 +138,8 @@ class _TrainingWatch(_Watch):
         if len(points) != self.points and due:
             self.points = len(points)
             self.curve_at = time.monotonic()
+            from pdk_nb.display import charts  # its drawing library takes a while to load
+
             self.curve.show(charts.curve(points, f"experiment {experiment.id}, trial {trial}"))
 
 

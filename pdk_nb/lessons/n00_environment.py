@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from pdk_nb import doctor
 from pdk_nb.display.tables import Table
-from pdk_nb.doctor import Report
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
 
 if TYPE_CHECKING:
+    from pdk_nb.doctor import Report
     from pdk_nb.session import Session
 
 # Those of the doctor's findings that notebook 00 opens with, and what they are about.
@@ -59,6 +58,8 @@ def examine(session: Session, only: Iterable[str] = ()) -> Report:
         session: The session.
         only: Names of groups of findings, e.g. ``pachyderm``; all when empty.
     """
+    from pdk_nb import doctor
+
     known = session.settings
     return doctor.examine(doctor.Context(known.kubeconfig or "", known.namespace, session.names, known), only)
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb.display import charts
 from pdk_nb.display.progress import Progress
 from pdk_nb.display.tables import Note, Table
 from pdk_nb.journey import latest_commit
@@ -51,10 +50,14 @@ class Arrival:
         """
         some = list(self.photos.photos)
         random.Random(seed).shuffle(some)
+        from pdk_nb.display import charts  # its drawing library takes a while to load
+
         return charts.photo_grid([(load_image(photo.path), photo.class_name) for photo in some[:count]])
 
     def histogram(self) -> Any:
         """How many pictures each class has."""
+        from pdk_nb.display import charts
+
         return charts.histogram(self.photos.counts(), f"pictures in {self.name}")
 
     def skipped(self) -> Table | Note:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pdk_nb.display import charts
 from pdk_nb.display.progress import Progress
 from pdk_nb.display.tables import Note, Table
 from pdk_nb.journey.lineage import trace
@@ -81,6 +80,8 @@ def compare(evaluations: Sequence[Evaluation]) -> Table:
         evaluations: Of the same pictures, one for each version.
     """
     from IPython.display import display
+
+    from pdk_nb.display import charts  # its drawing library takes a while to load
 
     display(charts.confusion({each.title: each.counts for each in evaluations}, evaluations[0].classes))
     rows = []
