@@ -7,13 +7,7 @@ import secrets
 
 from pdk_stack.common.service import read_credentials, write_private
 from pdk_stack.paths import StatePaths
-
-# Which secrets each service is given, and no others.
-SERVICE_SECRETS: dict[str, tuple[str, ...]] = {
-    "kubernetes": ("admin_token", "worker_token"),
-    "pachyderm": ("root_token",),
-    "determined": ("admin_password", "user_password"),
-}
+from pdk_stack.services import SERVICES
 
 
 def _password() -> str:
@@ -28,11 +22,11 @@ def ensure_credentials(paths: StatePaths) -> dict[str, str]:
         All secrets by name. Each service's own credentials file is (re)written beside them.
     """
     known = read_credentials(paths.credentials) if paths.credentials.exists() else {}
-    for names in SERVICE_SECRETS.values():
-        for name in names:
+    for entry in SERVICES.values():
+        for name in entry.secrets:
             if name not in known:
                 known[name] = _password() if name.endswith("password") else secrets.token_hex(24)
     write_private(paths.credentials, json.dumps(known, indent=1))
-    for service, names in SERVICE_SECRETS.items():
-        write_private(paths.service_credentials(service), json.dumps({name: known[name] for name in names}))
+    for service, entry in SERVICES.items():
+        write_private(paths.service_credentials(service), json.dumps({name: known[name] for name in entry.secrets}))
     return known

@@ -6,8 +6,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-SERVICES = ("kubernetes", "pachyderm", "determined")
-
 
 @dataclass(frozen=True)
 class StatePaths:
@@ -63,6 +61,11 @@ class StatePaths:
     def pachyderm_config(self) -> Path:
         """The client configuration that ``PACH_CONFIG`` names."""
         return self.root / "private" / "pachyderm-config.json"
+
+    @property
+    def access_log(self) -> Path:
+        """The ingress' log of requests."""
+        return self.service("kubernetes") / "access.log"
 
     def service(self, name: str) -> Path:
         """A service's own folder."""

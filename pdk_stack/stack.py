@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from pdk_shared.checkout import find_checkout
 from pdk_shared.errors import StackError
-from pdk_stack.common.service import LOOPBACK, free_port, read_credentials, write_private
-from pdk_stack.paths import SERVICES, StatePaths, state_paths
-from pdk_stack.supervisor import LISTENERS, service_environment
+from pdk_stack.common.logs import tail
+from pdk_stack.common.polling import poll
+from pdk_stack.common.processes import ProcessGroup
+from pdk_stack.common.service import read_credentials
+from pdk_stack.paths import StatePaths, state_paths
+from pdk_stack.ports import choose_ports
+from pdk_stack.services import LISTENERS, SERVICES
+from pdk_stack.state_lock import holder, is_running
+from pdk_stack.supervisor import service_environment
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 75.0
-ADDRESS_KEYS = ("kubeconfig", "pachd", "determined", "kubernetes", "ingress", "s3", "state_dir")
+ORPHAN_TIMEOUT_S = 15.0
+ADDRESS_KEYS = ("kubeconfig", *LISTENERS.values(), "state_dir")
+
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -35,19 +42,6 @@ class ServiceStatus:
     state: str
     address: str
     pid: int
-
-
-def is_running(paths: StatePaths) -> bool:
-    """Whether a supervisor holds the state folder."""
-    if not paths.lock.exists():
-        return False
-    with paths.lock.open("a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        fcntl.flock(handle, fcntl.LOCK_UN)
-    return False
 
 
 def addresses(paths: StatePaths) -> dict[str, str]:
@@ -68,7 +62,7 @@ def up(
     *,
     ports: dict[str, int] | None = None,
     checkout: Path | None = None,
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = lambda line: None,
 ) -> tuple[dict[str, str], bool]:
     """Start the stack in the background and return when it is ready.
 
@@ -87,7 +81,7 @@ def up(
     paths = state_paths(state_dir)
     if is_running(paths):
         progress(f"The embedded stack is already running on {paths.root}.")
-        return wait_ready(paths, None, progress), False
+        return _wait_ready(paths, None, progress), False
     checkout = (checkout or find_checkout()).resolve()
     paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     end_orphans(paths)
@@ -98,35 +92,26 @@ def up(
     command += ["--checkout", str(checkout), "--ports", json.dumps(chosen)]
     paths.log("supervisor").parent.mkdir(parents=True, exist_ok=True)
     with paths.log("supervisor").open("ab") as sink:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=sink,
-            env=service_environment(),
-            cwd=paths.root,
-            start_new_session=True,
-        )
-    return wait_ready(paths, process, progress), True
+        process = ProcessGroup(command, service_environment(), folder=paths.root, stdout=sink)
+    return _wait_ready(paths, process, progress), True
 
 
-def wait_ready(
-    paths: StatePaths, process: subprocess.Popen[bytes] | None, progress: Callable[[str], None]
-) -> dict[str, str]:
+def _wait_ready(paths: StatePaths, process: ProcessGroup | None, progress: Progress) -> dict[str, str]:
     """Wait until the stack's addresses are there, saying which services answer already."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    said: set[str] = set()
-    while time.monotonic() < deadline:
-        for name in SERVICES:
-            if name not in said and paths.ready(name).exists():
-                said.add(name)
-                progress(f"  {name} answers")
+    silent = list(SERVICES)
+
+    def announced() -> bool:
+        for name in [each for each in silent if paths.ready(each).exists()]:
+            silent.remove(name)
+            progress(f"  {name} answers")
         if paths.announcement.exists():
-            return addresses(paths)
-        ended = process.poll() is not None if process else not is_running(paths)
-        if ended:
+            return True
+        if not (process.running if process else is_running(paths)):
             raise _start_failure(paths)
-        time.sleep(0.05)
+        return False
+
+    if poll(announced, START_TIMEOUT_S):
+        return addresses(paths)
     raise StackError(
         f"The embedded stack was not ready within {START_TIMEOUT_S:.0f} s.",
         where=str(paths.log("supervisor")),
@@ -138,65 +123,11 @@ def _start_failure(paths: StatePaths) -> StackError:
     with contextlib.suppress(OSError, ValueError):
         content = json.loads(paths.failure.read_text())
         return StackError(content["what"], where=content["where"], fix=content["fix"])
-    tail = ""
-    with contextlib.suppress(OSError):
-        tail = "\n".join(paths.log("supervisor").read_text(errors="replace").splitlines()[-12:])
-    return StackError(
-        f"The supervisor ended while starting:\n{tail}", where=str(paths.log("supervisor")), fix="pdk-nb up"
-    )
+    log = paths.log("supervisor")
+    return StackError(f"The supervisor ended while starting:\n{tail(log, 12)}", where=str(log), fix="pdk-nb up")
 
 
-def choose_ports(paths: StatePaths, wanted: dict[str, int]) -> dict[str, int]:
-    """Pick a port for every listener: the wanted one, the last one if it is free, or any free one.
-
-    Raises:
-        StackError: A wanted port is taken, or its listener is unknown.
-    """
-    known = [f"{service}.{listener}" for service, names in LISTENERS.items() for listener in names]
-    for name in wanted:
-        if name not in known:
-            raise StackError(f"There is no listener '{name}'.", where="--port", fix=f"Use one of: {', '.join(known)}")
-    last: dict[str, int] = {}
-    with contextlib.suppress(OSError, ValueError):
-        last = json.loads(paths.options.read_text())["ports"]
-    chosen: dict[str, int] = {}
-    for name in known:
-        if name in wanted:
-            if not port_is_free(wanted[name]):
-                raise StackError(
-                    f"Port {wanted[name]} for {name} is in use by another program.",
-                    where=f"{LOOPBACK}:{wanted[name]}",
-                    fix="Leave --port out to use a free one, or stop the other program.",
-                )
-            chosen[name] = wanted[name]
-        elif last.get(name) and port_is_free(last[name]):
-            chosen[name] = last[name]
-        else:
-            while (port := free_port()) in chosen.values():
-                pass
-            chosen[name] = port
-    write_private(paths.options, json.dumps({"ports": chosen}, indent=1))
-    return chosen
-
-
-def port_is_free(port: int) -> bool:
-    """Whether a server could listen on a loopback port now."""
-    with socket.socket() as probe:
-        # As servers do: a port whose last connections are still closing counts as free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-    return True
-
-
-def down(
-    state_dir: str | Path | None = None,
-    *,
-    purge: bool = False,
-    progress: Callable[[str], None] = lambda line: None,
-) -> bool:
+def down(state_dir: str | Path | None = None, *, purge: bool = False, progress: Progress = lambda line: None) -> bool:
     """Stop the stack; its state stays unless ``purge``.
 
     Returns:
@@ -209,17 +140,14 @@ def down(
     running = is_running(paths)
     if running:
         progress("Stopping the embedded stack ...")
-        with contextlib.suppress(OSError, ValueError, ProcessLookupError):
-            os.kill(int(paths.lock.read_text()), signal.SIGTERM)
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        while is_running(paths):
-            if time.monotonic() > deadline:
-                raise StackError(
-                    f"The stack did not stop within {STOP_TIMEOUT_S:.0f} s.",
-                    where=str(paths.log("supervisor")),
-                    fix=f"kill -9 {paths.lock.read_text()}, then: pdk-nb down",
-                )
-            time.sleep(0.05)
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(holder(paths), signal.SIGTERM)
+        if not poll(lambda: not is_running(paths), STOP_TIMEOUT_S):
+            raise StackError(
+                f"The stack did not stop within {STOP_TIMEOUT_S:.0f} s.",
+                where=str(paths.log("supervisor")),
+                fix=f"kill -9 {paths.lock.read_text()}, then: pdk-nb down",
+            )
     orphans = end_orphans(paths)
     if purge and paths.root.exists():
         _refuse_foreign_folder(paths)
@@ -242,13 +170,9 @@ def end_orphans(paths: StatePaths) -> list[int]:
     Returns:
         The process ids that were ended.
     """
-    import psutil
-
     marker = str(paths.root)
     found = []
     for process in psutil.process_iter():
-        if process.pid == os.getpid():
-            continue
         with contextlib.suppress(psutil.Error):
             line = process.cmdline()
             is_ours = any(part.startswith("pdk_stack.") for part in line) and marker in line
@@ -256,12 +180,12 @@ def end_orphans(paths: StatePaths) -> list[int]:
             is_child = process.name().startswith(("python", "java")) and any(
                 part.startswith(marker + os.sep) for part in line
             )
-            if is_ours or is_child:
+            if (is_ours or is_child) and process.pid != os.getpid():
                 found.append(process)
     for process in found:
         with contextlib.suppress(psutil.Error):
             process.terminate()
-    _, alive = psutil.wait_procs(found, timeout=15)
+    _, alive = psutil.wait_procs(found, timeout=ORPHAN_TIMEOUT_S)
     for process in alive:
         with contextlib.suppress(psutil.Error):
             process.kill()
@@ -272,21 +196,15 @@ def status(state_dir: str | Path | None = None) -> tuple[bool, list[ServiceStatu
     """Whether the stack is ready, and each service's state."""
     paths = state_paths(state_dir)
     running = is_running(paths)
-    keys = {"kubernetes": "kubernetes", "pachyderm": "pachd", "determined": "determined"}
     rows = []
-    for name in SERVICES:
+    for name, entry in SERVICES.items():
         content: dict[str, object] = {}
-        with contextlib.suppress(OSError, ValueError):
-            content = json.loads(paths.ready(name).read_text())
-        alive = running and bool(content)
-        rows.append(
-            ServiceStatus(
-                name,
-                "ready" if alive else ("starting" if running else "stopped"),
-                str(content.get(keys[name], "")) if alive else "",
-                int(str(content.get("pid", 0))) if alive else 0,
-            )
-        )
+        if running:
+            with contextlib.suppress(OSError, ValueError):
+                content = json.loads(paths.ready(name).read_text())
+        state = "ready" if content else "starting" if running else "stopped"
+        address = str(content.get(next(iter(entry.listeners.values())), ""))
+        rows.append(ServiceStatus(name, state, address, int(str(content.get("pid", 0)))))
     return running and all(row.state == "ready" for row in rows) and paths.announcement.exists(), rows
 
 
@@ -298,12 +216,12 @@ def environment(state_dir: str | Path | None = None) -> dict[str, str]:
     """
     paths = state_paths(state_dir)
     known = addresses(paths)
-    credentials = read_credentials(paths.credentials)
+    password = read_credentials(paths.credentials)["admin_password"]
     return {
         "KUBECONFIG": known["kubeconfig"],
         "PACH_CONFIG": str(paths.pachyderm_config),
         "DET_MASTER": known["determined"],
         "DET_USER": "admin",
-        "DET_PASS": credentials["admin_password"],
-        "DET_PASSWORD": credentials["admin_password"],
+        "DET_PASS": password,
+        "DET_PASSWORD": password,
     }

@@ -14,8 +14,10 @@ from pdk_stack import stack
 from pdk_stack.common.service import read_credentials
 from pdk_stack.credentials import ensure_credentials
 from pdk_stack.paths import StatePaths
+from pdk_stack.ports import choose_ports
 from pdk_stack.seed import config_values, secret_values
-from pdk_stack.supervisor import Supervisor, hold_lock, service_environment
+from pdk_stack.state_lock import hold_lock, is_running
+from pdk_stack.supervisor import Supervisor, service_environment
 
 
 @pytest.fixture
@@ -24,13 +26,13 @@ def paths(tmp_path: Path) -> StatePaths:
 
 
 def test_ports_stay_the_same_and_a_taken_one_is_replaced(paths: StatePaths) -> None:
-    first = stack.choose_ports(paths, {})
+    first = choose_ports(paths, {})
     assert len(set(first.values())) == 5
-    assert stack.choose_ports(paths, {}) == first
+    assert choose_ports(paths, {}) == first
     with socket.socket() as other:
         other.bind(("127.0.0.1", first["pachyderm.s3"]))
         other.listen()
-        second = stack.choose_ports(paths, {})
+        second = choose_ports(paths, {})
     assert second["pachyderm.s3"] != first["pachyderm.s3"]
     assert second["pachyderm.grpc"] == first["pachyderm.grpc"]
 
@@ -41,22 +43,22 @@ def test_a_wanted_port_that_is_taken_is_refused_by_number(paths: StatePaths) -> 
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(StackError, match=f"Port {port} for kubernetes.ingress is in use"):
-            stack.choose_ports(paths, {"kubernetes.ingress": port})
+            choose_ports(paths, {"kubernetes.ingress": port})
 
 
 def test_an_unknown_listener_is_refused(paths: StatePaths) -> None:
     with pytest.raises(StackError, match="no listener 'web'") as caught:
-        stack.choose_ports(paths, {"web": 1})
+        choose_ports(paths, {"web": 1})
     assert "pachyderm.grpc" in caught.value.fix
 
 
 def test_one_state_folder_has_one_stack(paths: StatePaths) -> None:
-    assert not stack.is_running(paths)
+    assert not is_running(paths)
     with hold_lock(paths):
-        assert stack.is_running(paths)
+        assert is_running(paths)
         with pytest.raises(StackError, match="already running"):
             hold_lock(paths)
-    assert not stack.is_running(paths)
+    assert not is_running(paths)
 
 
 def test_credentials_are_random_private_and_stay(paths: StatePaths, tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def test_only_a_stacks_own_folder_is_deleted(paths: StatePaths) -> None:
     with pytest.raises(StackError, match="not made by the embedded stack"):
         stack.down(paths.root, purge=True)
     assert (paths.root / "thesis.tex").exists()
-    stack.choose_ports(paths, {})
+    choose_ports(paths, {})
     assert json.loads(paths.options.read_text())["ports"]
     stack.down(paths.root, purge=True)
     assert not paths.root.exists()

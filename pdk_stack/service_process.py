@@ -1,0 +1,139 @@
+"""One embedded service as a process of the supervisor: started, asked, watched, stopped."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from threading import Event
+
+from pdk_shared.errors import StackError
+from pdk_stack.common.logs import rotate, tail
+from pdk_stack.common.polling import poll
+from pdk_stack.common.processes import ProcessGroup
+from pdk_stack.paths import StatePaths
+from pdk_stack.services import SERVICES
+
+__all__ = ["ServiceProcess"]
+
+log = logging.getLogger(__name__)
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 20.0
+LAST_WORDS = 12
+# A service that dies this often within the window is broken, not unlucky.
+MAX_RESTARTS = 5
+RESTART_WINDOW_S = 60.0
+
+
+class ServiceProcess:
+    """One service of one state folder.
+
+    Args:
+        name: The service.
+        paths: The state folder's files.
+        ports: Port by ``<service>.<listener>``; 0 lets the system choose.
+        arguments: The service's own arguments.
+        environment: Its whole environment.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        paths: StatePaths,
+        ports: Mapping[str, int],
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+    ) -> None:
+        self.name = name
+        self._paths = paths
+        self._ports = {listener: ports.get(f"{name}.{listener}", 0) for listener in SERVICES[name].listeners}
+        self._arguments = arguments
+        self._environment = environment
+        self._log = paths.log(name)
+        self._process: ProcessGroup | None = None
+        self._deaths: deque[float] = deque(maxlen=MAX_RESTARTS)
+
+    def start(self) -> None:
+        """Start the process with its own process group and log."""
+        paths = self._paths
+        command = [sys.executable, "-m", f"pdk_stack.{self.name}", "--state-dir", str(paths.service(self.name))]
+        command += ["--credentials-file", str(paths.service_credentials(self.name))]
+        command += ["--ready-file", str(paths.ready(self.name)), *self._arguments]
+        for listener, port in self._ports.items():
+            command += [f"--{listener}-port", str(port)]
+        paths.ready(self.name).unlink(missing_ok=True)
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        log.info("starting %s", self.name)
+        with self._log.open("ab") as sink:
+            self._process = ProcessGroup(command, self._environment, stdout=sink)
+
+    def wait_ready(self, ended: Event) -> dict[str, str]:
+        """Wait until it answers; it keeps its ports from then on, so that clients find it after a restart.
+
+        Args:
+            ended: Set when the stack is to stop.
+
+        Returns:
+            The addresses that it announces.
+
+        Raises:
+            StackError: It ended, did not answer in time, or the stack is to stop.
+        """
+        found = poll(self._announced, READY_TIMEOUT_S, stop=ended)
+        if found is None:
+            raise StackError(
+                f"{self.name} did not answer within {READY_TIMEOUT_S:.0f} s:\n{tail(self._log, LAST_WORDS)}",
+                where=str(self._log),
+                fix="pdk-nb down, then pdk-nb up",
+            )
+        log.info("%s answers", self.name)
+        for listener, key in SERVICES[self.name].listeners.items():
+            self._ports[listener] = int(found[key].rsplit(":", 1)[1])
+        return found
+
+    def _announced(self) -> dict[str, str] | None:
+        try:
+            content = json.loads(self._paths.ready(self.name).read_text())
+        except (OSError, ValueError):
+            if self._process is not None and not self._process.running:
+                raise StackError(
+                    f"{self.name} ended with exit code {self._process.exit_code} while starting:\n"
+                    f"{tail(self._log, LAST_WORDS)}",
+                    where=str(self._log),
+                    fix="Mend what the log says, then: pdk-nb up",
+                ) from None
+            return None
+        return {str(key): str(value) for key, value in content.items()}
+
+    def look_after(self, ended: Event) -> None:
+        """Keep its log below its size, and start it again if it died.
+
+        Args:
+            ended: Set when the stack is to stop.
+
+        Raises:
+            StackError: It keeps dying, or does not come up again.
+        """
+        rotate(self._log)
+        if self._process is None or self._process.running:
+            return
+        code = self._process.exit_code
+        self._deaths.append(time.monotonic())
+        if len(self._deaths) == MAX_RESTARTS and self._deaths[-1] - self._deaths[0] < RESTART_WINDOW_S:
+            raise StackError(
+                f"{self.name} died {MAX_RESTARTS} times in a minute (exit code {code}):\n{tail(self._log, LAST_WORDS)}",
+                where=str(self._log),
+            )
+        log.warning("%s died (exit code %s); starting it again", self.name, code)
+        self.start()
+        self.wait_ready(ended)
+
+    def stop(self) -> None:
+        """End the process: politely, then not."""
+        if self._process is not None and self._process.stop(STOP_TIMEOUT_S) == -signal.SIGKILL:
+            log.warning("%s did not stop and was killed", self.name)
