@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: Of a refused body so much is read and forgotten, so that the client reads the answer and keeps its connection.
 DISCARDED_BYTES = 1 << 20
+#: So long at most: a client that does not send its body gets the refusal then.
+DISCARD_SECONDS = 0.5
 
 
 class Exchange:
@@ -117,8 +119,9 @@ class Exchange:
             return False  # the client waits to be asked for it
         wanted = self._taken + DISCARDED_BYTES
         try:
-            while not self._whole and self._taken < wanted:
-                await self._next()
+            with anyio.move_on_after(DISCARD_SECONDS):
+                while not self._whole and self._taken < wanted:
+                    await self._next()
         except (BodyTooLarge, TooSlow, ConnectionError):
             return False
         return self._whole

@@ -102,6 +102,16 @@ def test_without_a_token_no_body_is_read(served: tuple[Server, Application]) -> 
     assert not app.calls
 
 
+def test_who_is_refused_need_not_send_the_body_first() -> None:
+    limits = Limits(**{**vars(LIMITS), "body_seconds": 20.0})
+    app, server = Application(), Server("test.http", 0, limits)
+    server.start(endpoint(app.authenticate, app.answer, app.refuse, limits, server.closing))
+    with connect(server) as raw:
+        raw.sendall(b"POST /x HTTP/1.1\r\nhost: h\r\ncontent-length: 500000\r\n\r\n")
+        assert raw.recv(100).startswith(b"HTTP/1.1 401")
+    server.stop()
+
+
 def test_who_is_refused_is_not_asked_for_the_body(served: tuple[Server, Application]) -> None:
     with connect(served[0]) as raw:
         raw.sendall(b"POST /x HTTP/1.1\r\nhost: h\r\ncontent-length: 500000\r\nexpect: 100-continue\r\n\r\n")
