@@ -32,7 +32,8 @@ from pdk_stack.determined.api import (
     users,
     workspaces,
 )
-from pdk_stack.determined.api.routing import Bytes, Request, Router, Stream, dump, read_query, routes_of
+from pdk_stack.determined.api.router import Router
+from pdk_stack.determined.api.routing import Bytes, Request, Stream, dump, read_query, routes_of
 from pdk_stack.determined.core.master import Master
 from pdk_stack.determined.errors import body_of, internal, invalid, unauthenticated, unimplemented
 

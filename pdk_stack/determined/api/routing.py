@@ -1,19 +1,14 @@
-"""Routes, requests and replies: what stands between HTTP and the functions that answer calls.
-
-The router is our own, in place of Starlette's, for three things: a path is split as it was sent (a name may hold a
-quoted slash); a path that is known with another method only is a call that this master does not have (501, not 405);
-and whether a call needs a token is known from its route, before its body is read.
-"""
+"""Requests, replies and the mark of a route: what the functions that answer calls work with."""
 
 from __future__ import annotations
 
 import functools
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 from pdk_stack.determined.api.views import Views
 from pdk_stack.determined.errors import forbidden, invalid
@@ -27,7 +22,6 @@ __all__ = [
     "Bytes",
     "Request",
     "Route",
-    "Router",
     "Stream",
     "dump",
     "integer",
@@ -39,7 +33,7 @@ __all__ = [
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 #: How often a call that waits looks whether its client has left.
 LOOK_SECONDS = 1.0
-KNOWN_PATHS, KNOWN_NAMES = 1024, 1024
+KNOWN_NAMES = 1024
 _WORD = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 
@@ -215,60 +209,6 @@ def route(method: str, path: str, *, open: bool = False) -> Callable[[Function],
 def routes_of(*modules: Any) -> list[Route]:
     """The routes that modules registered."""
     return [each for module in modules for each in _ROUTES.get(module.__name__, [])]
-
-
-class _Node:
-    """One step of a path: the steps that may follow, and the routes that end here."""
-
-    def __init__(self) -> None:
-        self.fixed: dict[str, _Node] = {}
-        self.named: dict[str, _Node] = {}
-        self.routes: dict[str, Route] = {}
-
-
-class Router:
-    """Finds the route of a path; a fixed segment is preferred to a named one, and ``{key}`` stands for a number.
-
-    Args:
-        routes: All routes.
-    """
-
-    def __init__(self, routes: list[Route]) -> None:
-        self.routes = routes
-        self._root = _Node()
-        for each in routes:
-            node = self._root
-            for part in each.path.strip("/").split("/"):
-                following = node.named if part.startswith("{") else node.fixed
-                node = following.setdefault(part.strip("{}"), _Node())
-            node.routes[each.method] = each
-
-        # A trial's reports all go to one path.
-        self._find = functools.lru_cache(KNOWN_PATHS)(self._search)
-
-    def find(self, method: str, raw_path: str) -> tuple[Route, Mapping[str, Any]] | None:
-        """The route of a path as it was sent (still quoted), and the path's values."""
-        return self._find(method, raw_path)
-
-    def _search(self, method: str, raw_path: str) -> tuple[Route, dict[str, Any]] | None:
-        return _descend(self._root, method, raw_path.strip("/").split("/"), 0)
-
-
-def _descend(node: _Node, method: str, parts: list[str], depth: int) -> tuple[Route, dict[str, Any]] | None:
-    if depth == len(parts):
-        found = node.routes.get(method)
-        return (found, {}) if found else None
-    part = parts[depth]
-    if part in node.fixed and (fixed := _descend(node.fixed[part], method, parts, depth + 1)):
-        return fixed
-    for name, following in node.named.items():
-        # A word where a number belongs is another call, which this master does not have.
-        if name == "key" and not part.lstrip("-").isdigit():
-            continue
-        if named := _descend(following, method, parts, depth + 1):
-            named[1][name] = int(part) if name == "key" else unquote(part)
-            return named
-    return None
 
 
 def read_query(text: str) -> dict[str, list[str]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pdk_stack.determined.api.metric_views import report_view
 from pdk_stack.determined.api.models import find_version
 from pdk_stack.determined.api.routing import Request, route
-from pdk_stack.determined.api.views import report_view
 from pdk_stack.determined.store.documents import Document
 
 UNSPECIFIED = "TRIAL_SOURCE_INFO_TYPE_UNSPECIFIED"

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from pdk_stack.determined.api.listing import Keys, listed
+from pdk_stack.determined.api.metric_views import checkpoint_workload, metrics_workload, report_view
 from pdk_stack.determined.api.routing import Request, Stream, route
-from pdk_stack.determined.api.views import checkpoint_workload, metrics_workload, picked, report_view
+from pdk_stack.determined.api.views import picked
 from pdk_stack.determined.errors import not_found
 from pdk_stack.determined.store.documents import Document
 from pdk_stack.determined.store.metrics import number as finite

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from operator import itemgetter
 from typing import Any
 
+from pdk_stack.determined.api.metric_views import checkpoint_workload, metrics_workload
 from pdk_stack.determined.core.experiments.catalogue import TERMINAL, steps_of
 from pdk_stack.determined.core.masking import mask, mask_submitted
 from pdk_stack.determined.core.master import Master
 from pdk_stack.determined.store.documents import Document
-from pdk_stack.determined.store.metrics import Report
 from pdk_stack.determined.timestamps import parse
 
-__all__ = ["Views", "checkpoint_workload", "metrics_workload", "picked", "report_view", "user_view"]
+__all__ = ["WORKSPACE_SETTINGS", "Views", "picked", "user_view"]
+
+WORKSPACE_SETTINGS = ("checkpointStorageConfig", "defaultComputePool", "defaultAuxPool")
+#: What a model and its versions have in common.
+REGISTERED = ("id", "name", "metadata", "labels", "notes", "creationTime", "lastUpdatedTime", "userId")
 
 
 def picked(document: Document, *names: str) -> dict[str, Any]:
@@ -22,11 +27,8 @@ def picked(document: Document, *names: str) -> dict[str, Any]:
 
 def user_view(user: Document) -> dict[str, Any]:
     """``v1User``; never the password."""
-    return {
-        **picked(user, "id", "username", "admin", "active"),
-        "agentUserGroup": None,
-        **picked(user, "displayName", "modifiedAt", "lastAuthAt", "remote"),
-    }
+    names = ("id", "username", "admin", "active", "displayName", "modifiedAt", "lastAuthAt", "remote")
+    return {**picked(user, *names), "agentUserGroup": None}
 
 
 class Views:
@@ -68,11 +70,10 @@ class Views:
         """``v1Workspace``."""
         projects = self._store.list("project", workspace["id"])
         pinned_at = workspace["pinnedBy"].get(str(self._me["id"]))
+        stored = ("id", "name", "archived", "userId", "immutable", *WORKSPACE_SETTINGS)
         return {
-            **picked(workspace, "id", "name", "archived"),
+            **picked(workspace, *stored),
             "username": self._user(workspace["userId"])["username"],
-            "userId": workspace["userId"],
-            "immutable": workspace["immutable"],
             "numProjects": len(projects),
             "numExperiments": sum(self._store.count("experiment", project["id"]) for project in projects),
             "pinned": pinned_at is not None,
@@ -80,29 +81,23 @@ class Views:
             "state": "WORKSPACE_STATE_UNSPECIFIED",
             "errorMessage": "",
             "agentUserGroup": None,
-            **picked(workspace, "checkpointStorageConfig", "defaultComputePool", "defaultAuxPool"),
             "autoCreatedNamespace": None,
         }
 
     def project(self, project: Document) -> dict[str, Any]:
         """``v1Project``."""
         experiments = self._store.list("experiment", project["id"])
+        stored = ("id", "name", "key", "workspaceId", "description", "notes", "archived", "userId", "immutable")
         return {
-            **picked(project, "id", "name", "workspaceId"),
+            **picked(project, *stored),
             "workspaceName": self._master.workspaces.get(project["workspaceId"])["name"],
-            "description": project["description"],
-            "notes": project["notes"],
             "lastExperimentStartedAt": max((each["startTime"] for each in experiments), default=None),
             "numExperiments": len(experiments),
             "numRuns": sum(self._store.count("trial", each["id"]) for each in experiments),
             "numActiveExperiments": sum(each["state"] not in TERMINAL for each in experiments),
-            "archived": project["archived"],
             "username": self._user(project["userId"])["username"],
-            "userId": project["userId"],
-            "immutable": project["immutable"],
             "state": "WORKSPACE_STATE_UNSPECIFIED",
             "errorMessage": "",
-            "key": project["key"],
         }
 
     # -- experiments ---------------------------------------------------------------------------------------------
@@ -195,8 +190,8 @@ class Views:
             "restarts": min(trial["restarts"], int(experiment["config"]["max_restarts"])),
             "hparams": trial["hparams"],
             "totalBatchesProcessed": summary.total_batches,
-            "bestValidation": _metrics_workload(summary.best),
-            "latestValidation": _metrics_workload(summary.latest),
+            "bestValidation": summary.best and metrics_workload(summary.best),
+            "latestValidation": summary.latest and metrics_workload(summary.latest),
             "bestCheckpoint": self._best_checkpoint(checkpoints, experiment),
             "runnerState": trial["runnerState"],
             "wallClockTime": _seconds(trial["startTime"], trial["endTime"]),
@@ -213,15 +208,12 @@ class Views:
         }
 
     def _best_checkpoint(self, checkpoints: list[Document], experiment: Document) -> dict[str, Any] | None:
-        searcher = experiment["config"]["searcher"]
-        rated = []
-        for each in checkpoints:
-            value = self._master.removal.metric(each, searcher["metric"])
-            if value is not None and each["state"] == "STATE_COMPLETED":
-                rated.append((value if searcher["smaller_is_better"] else -value, each))
-        if not rated:
-            return None
-        return checkpoint_workload(min(rated, key=lambda each: each[0])[1])
+        searcher, metric = experiment["config"]["searcher"], self._master.removal.metric
+        complete = (each for each in checkpoints if each["state"] == "STATE_COMPLETED")
+        values = ((metric(each, searcher["metric"]), each) for each in complete)
+        pick = min if searcher["smaller_is_better"] else max
+        best = pick(((value, each) for value, each in values if value is not None), key=itemgetter(0), default=None)
+        return checkpoint_workload(best[1]) if best else None
 
     # -- checkpoints and models ----------------------------------------------------------------------------------
 
@@ -245,29 +237,15 @@ class Views:
                 "validationMetrics": {"avgMetrics": validation.averages if validation else {}, "batchMetrics": []},
                 "searcherMetric": validation.averages.get(metric) if validation else None,
             }
-        return {
-            **picked(
-                checkpoint,
-                "uuid",
-                "taskId",
-                "allocationId",
-                "reportTime",
-                "resources",
-                "metadata",
-                "state",
-                "storageId",
-            ),
-            "training": training,
-        }
+        when = ("uuid", "taskId", "allocationId", "reportTime")
+        return {**picked(checkpoint, *when, "resources", "metadata", "state", "storageId"), "training": training}
 
     def model(self, model: Document) -> dict[str, Any]:
         """``v1Model``."""
         return {
-            **picked(model, "id", "name", "description", "metadata", "creationTime", "lastUpdatedTime"),
+            **picked(model, *REGISTERED, "description", "workspaceId", "archived"),
             "numVersions": self._store.count("model_version", model["id"]),
-            "labels": model["labels"],
             "username": self._user(model["userId"])["username"],
-            **picked(model, "userId", "workspaceId", "archived", "notes"),
         }
 
     def model_version(self, version: Document, model: Document) -> dict[str, Any]:
@@ -275,14 +253,10 @@ class Views:
         checkpoint = self._store.get("checkpoint", version["checkpointUuid"])
         assert checkpoint is not None, "a registered checkpoint is never removed"
         return {
-            "id": version["id"],
+            **picked(version, *REGISTERED, "version", "comment"),
             "model": self.model(model),
             "checkpoint": self.checkpoint(checkpoint),
-            **picked(
-                version, "version", "creationTime", "lastUpdatedTime", "name", "comment", "metadata", "labels", "notes"
-            ),
             "username": self._user(version["userId"])["username"],
-            "userId": version["userId"],
         }
 
 
@@ -293,49 +267,3 @@ def _seconds(start: str, end: str | None) -> int:
 
 def _size(checkpoint: Document) -> int:
     return sum(int(size) for size in checkpoint["resources"].values())
-
-
-def _metrics_workload(report: Report | None) -> dict[str, Any] | None:
-    return metrics_workload(report) if report else None
-
-
-def metrics_workload(report: Report, *, batches: bool = False) -> dict[str, Any]:
-    """``v1MetricsWorkload``.
-
-    Args:
-        batches: With the metrics of each batch.
-    """
-    shown = (report.batches or []) if batches else []
-    return {
-        "endTime": report.end_time,
-        "metrics": {"avgMetrics": report.averages, "batchMetrics": shown},
-        "numInputs": 0,
-        "totalBatches": report.steps,
-    }
-
-
-def checkpoint_workload(checkpoint: Document) -> dict[str, Any]:
-    """``v1CheckpointWorkload``."""
-    return {
-        **picked(checkpoint, "uuid", "state", "resources", "metadata"),
-        "endTime": checkpoint["reportTime"],
-        "totalBatches": steps_of(checkpoint),
-    }
-
-
-def report_view(report: Report, trial_id: int) -> dict[str, Any]:
-    """``v1MetricsReport``."""
-    name = "validation_metrics" if report.group == "validation" else "avg_metrics"
-    metrics: dict[str, Any] = {name: report.averages}
-    if report.batches:
-        metrics["batch_metrics"] = report.batches
-    return {
-        "trialId": trial_id,
-        "endTime": report.end_time,
-        "metrics": metrics,
-        "totalBatches": report.steps,
-        "archived": False,
-        "id": report.id,
-        "trialRunId": report.run_id,
-        "group": report.group,
-    }

@@ -6,11 +6,11 @@ from typing import Any
 
 from pdk_stack.determined.api.listing import Keys, listed
 from pdk_stack.determined.api.routing import Request, route
+from pdk_stack.determined.api.views import WORKSPACE_SETTINGS
 from pdk_stack.determined.core.master import POOL
 from pdk_stack.determined.store.documents import Document
 from pdk_stack.determined.timestamps import now
 
-SETTINGS = ("checkpointStorageConfig", "defaultComputePool", "defaultAuxPool")
 KEYS: Keys = {"SORT_BY_NAME": lambda each: each["name"].lower()}
 
 
@@ -40,7 +40,7 @@ def list_workspaces(request: Request) -> dict[str, Any]:
 
 @route("POST", "/api/v1/workspaces")
 def create_workspace(request: Request) -> dict[str, Any]:
-    more = {name: value for name, value in request.fields(*SETTINGS).items() if value}
+    more = {name: value for name, value in request.fields(*WORKSPACE_SETTINGS).items() if value}
     made = request.master.workspaces.create(str(request.get("name") or ""), request.me, **more)
     return {"workspace": request.views.workspace(made), "namespaceBindings": {}}
 
@@ -53,7 +53,7 @@ def get_workspace(request: Request, key: int) -> dict[str, Any]:
 
 @route("PATCH", "/api/v1/workspaces/{key}")
 def patch_workspace(request: Request, key: int) -> dict[str, Any]:
-    changed = request.master.workspaces.update(key, **request.fields("name", *SETTINGS))
+    changed = request.master.workspaces.update(key, **request.fields("name", *WORKSPACE_SETTINGS))
     return {"workspace": request.views.workspace(changed), "namespaceBindings": {}}
 
 
