@@ -38,6 +38,9 @@ def poll(
     timeout: float | None,
     interval: float = 0.05,
     stop: threading.Event | Callable[[], bool] | None = None,
+    *,
+    growth: float = 1.0,
+    longest: float = 60.0,
 ) -> T | None:
     """Call a probe until it returns something true.
 
@@ -46,6 +49,8 @@ def poll(
         timeout: Seconds to go on; None is no limit.
         interval: Seconds between two looks.
         stop: Ends the wait early: an event, which ends the pause too, or a function.
+        growth: Each pause is so many times as long as the one before.
+        longest: Seconds of the longest pause.
 
     Returns:
         What the probe returned, or None when the time is over or ``stop`` said so.
@@ -64,3 +69,4 @@ def poll(
             event.wait(pause)
         else:
             time.sleep(pause)
+        interval = min(interval * growth, longest)
