@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
-from pdk_stack.common.polling import Deadline
+from pdk_stack.common.polling import Deadline, poll
 from pdk_stack.common.processes import ProcessGroup
 
 POLL_SECONDS = 0.1
@@ -53,17 +53,19 @@ def keep_times(log: Path, process: ProcessGroup) -> None:
 
     def run() -> None:
         size = 0
+
+        def noted() -> bool:
+            nonlocal size
+            ended = not process.running
+            grown = content.seek(0, os.SEEK_END)
+            if grown > size:
+                index.write(f"{grown} {time.time():.3f}\n")
+                index.flush()
+                size = grown
+            return ended
+
         with content, index:
-            while True:
-                ended = not process.running
-                grown = content.seek(0, 2)
-                if grown > size:
-                    index.write(f"{grown} {time.time():.3f}\n")
-                    index.flush()
-                    size = grown
-                if ended:
-                    return
-                time.sleep(POLL_SECONDS)
+            poll(noted, None, POLL_SECONDS)
 
     threading.Thread(target=run, name=f"times-{log.parent.name}", daemon=True).start()
 
@@ -153,9 +155,17 @@ def follow(log: Path, start: int, wanted: Callable[[], bool], *, with_times: boo
     deadline, times, rest = Deadline(FOLLOW_SECONDS), Times(log), b""
     with log.open("rb") as content:
         position = content.seek(start)
-        while True:
+
+        def last() -> bool:
             # A container that was started again writes another file of this name.
-            last = not wanted() or deadline.over or not _is_same(log, content.fileno())
+            return not wanted() or deadline.over or not _is_same(log, content.fileno())
+
+        def grown() -> bool:
+            return os.fstat(content.fileno()).st_size > content.tell()
+
+        ended = False
+        while not ended:
+            ended = last()
             while piece := content.read(PIECE_BYTES):
                 if not with_times:
                     yield piece
@@ -165,11 +175,10 @@ def follow(log: Path, start: int, wanted: Callable[[], bool], *, with_times: boo
                 for line in whole:
                     yield stamped(position, line + b"\n", times)
                     position += len(line) + 1
-            if last:
-                if rest:
-                    yield stamped(position, rest, times)
-                return
-            time.sleep(POLL_SECONDS)
+            if not ended:
+                poll(lambda: grown() or last(), None, POLL_SECONDS)
+        if rest:
+            yield stamped(position, rest, times)
 
 
 def _is_same(path: Path, number: int) -> bool:

@@ -9,21 +9,22 @@ merely not there, which may pass.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import shutil
 import sys
-import time
 import types
 from pathlib import Path
 from typing import Any
 
-from pdk_stack.common.polling import Deadline
+from pdk_stack.common.polling import poll
 
 FIRST_PAUSE_S = 0.3
 LONGEST_PAUSE_S = 3.0
 
 
+@functools.cache
 def storage_class() -> Any:
     """``kserve.storage.Storage`` without the rest of kserve, whose import takes seconds."""
     spec = importlib.util.find_spec("kserve")
@@ -71,25 +72,23 @@ def is_absent(error: Exception) -> bool:
 
 def main(argv: list[str]) -> int:
     """Fetch a model; 0 when it lies in the target folder."""
-    uri, target, deadline = argv[0], Path(argv[1]), Deadline(float(argv[2]))
-    pause, storage = FIRST_PAUSE_S, None
-    while True:
+    uri, target, seconds = argv[0], Path(argv[1]), float(argv[2])
+
+    def fetched() -> bool:
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
         try:
             if not copy_local(uri, target):
-                storage = storage or storage_class()
-                storage.download(uri, str(target))
+                storage_class().download(uri, str(target))
             if any(path.is_file() for path in target.rglob("*")):
-                return 0
+                return True
             reason, absent = f"nothing lies under {uri}", True
         except Exception as error:  # whatever a storage client raises is a reason to tell and to try again
             reason, absent = f"{type(error).__name__}: {error}", is_absent(error)
         print(json.dumps({"reason": reason, "absent": absent}), flush=True)
-        if deadline.left < pause:
-            return 1
-        time.sleep(pause)
-        pause = min(pause * 1.5, LONGEST_PAUSE_S)
+        return False
+
+    return 0 if poll(fetched, seconds, FIRST_PAUSE_S, growth=1.5, longest=LONGEST_PAUSE_S) else 1
 
 
 if __name__ == "__main__":

@@ -47,7 +47,6 @@ def load(name: str, archive: Path, folder: Path, protocol: str) -> Any:
 
 def serve(name: str, archive: Path, folder: Path, port: int, protocol: str) -> None:
     """Load the model, then serve it on loopback until SIGTERM."""
-    import uvicorn
     from kserve import InferRequest, Model, ModelServer
     from kserve.errors import InvalidInput
     from kserve.protocol.rest.server import UvicornServer
@@ -83,11 +82,11 @@ def serve(name: str, archive: Path, folder: Path, port: int, protocol: str) -> N
     model.ready = True
     server = ModelServer(http_port=port, enable_grpc=False, enable_docs_url=False)
     server.register_model(model)
-    rest = UvicornServer(port, [], server.dataplane, server.model_repository_extension, False, log_config=None)
+    rest = UvicornServer(port, None, server.dataplane, server.model_repository_extension, False, log_config=None)
     # KServe's own start() would listen on all interfaces.
     rest.cfg.host = "127.0.0.1"
     print(f"{name} is loaded; listening on port {port}", flush=True)
-    uvicorn.Server(rest.cfg).run()
+    rest.run_sync()
 
 
 if __name__ == "__main__":
