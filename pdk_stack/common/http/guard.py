@@ -8,13 +8,49 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from pdk_stack.common.http.limits import Limits
 
 __all__ = ["Guard", "Guards"]
 
 Peer = tuple[str, int]
+#: Pieces of an answer above this size are not copied to be sent with others.
+LARGE_BYTES = 1 << 14
+
+
+class _Together:
+    """A transport that sends what one turn of the loop writes in pieces at once.
+
+    uvicorn writes the head and the body of an answer apart, and sending is what costs most of a short one.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._pieces: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send at the end of this turn, or at once what is large."""
+        if len(data) > LARGE_BYTES:
+            self._flush()
+            self._transport.write(data)
+            return
+        if not self._pieces:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._pieces.append(bytes(data))
+
+    def close(self) -> None:
+        """Send what waits, then close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        if pieces:
+            self._transport.write(b"".join(pieces))
 
 
 class Guards:
@@ -73,13 +109,14 @@ class Guard(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected (with TLS: shook hands)."""
         assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        together = cast(asyncio.Transport, _Together(transport))
+        self._transport = together
         name = transport.get_extra_info("peername")
         if name is not None:
             self._peer = (str(name[0]), int(name[1]))
             self._guards.add(self._peer, self)
         self._watch()
-        self._inner.connection_made(transport)
+        self._inner.connection_made(together)
 
     def data_received(self, data: bytes) -> None:
         """Something came: part of a head while no call runs."""

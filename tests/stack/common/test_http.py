@@ -88,6 +88,13 @@ def test_a_call_sees_path_and_query_as_they_were_sent(served: tuple[Server, Appl
     assert got == {"path": "/a%2Fb", "query": "c=%20d", "bytes": 300_000}
 
 
+def test_head_and_body_of_a_short_answer_arrive_together(served: tuple[Server, Application]) -> None:
+    with connect(served[0]) as raw:
+        for _ in range(3):
+            raw.sendall(b"GET /x HTTP/1.1\r\nauthorization: Bearer right\r\n\r\n")
+            assert raw.recv(4096).endswith(b"}")
+
+
 def test_many_requests_share_a_connection(served: tuple[Server, Application]) -> None:
     with client(served[0], limits=httpx.Limits(max_connections=1)) as http:
         assert [http.post("/x", content=b"y" * size).json()["bytes"] for size in (0, 1, 70_000, 5)] == [0, 1, 70_000, 5]
