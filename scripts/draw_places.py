@@ -1,4 +1,4 @@
-"""Draw the small picture at the head of each notebook: where on the way from data to prediction it is.
+"""Draw the small picture at the top of each notebook, which marks its stations on the journey from data to prediction.
 
 python scripts/draw_places.py
 """
@@ -51,11 +51,11 @@ def draw(number: str) -> Drawing:
 
 
 def describe(number: str) -> str:
-    """The picture in words, for its alternative text."""
+    """The picture's alternative text."""
     here = HERE[number]
     way = " → ".join(STATIONS)
-    place = "all of it" if here == EVERYTHING else ", ".join(here) or "before and after all of it"
-    return f"The way: {way}. This notebook: {place}."
+    place = "all of it" if here == EVERYTHING else ", ".join(here) or "before or after all of it"
+    return f"The journey: {way}. This notebook: {place}."
 
 
 def content(number: str) -> str:

@@ -1,6 +1,6 @@
-"""The lessons: one module a notebook, with what it needs, what it does, its check and its exercises.
+"""The lessons: one module for each notebook, with its requirements, actions, check, and exercises.
 
-A lesson may use what an earlier one defines, never a later one.
+A lesson may use code of an earlier lesson, never of a later one.
 """
 
 from __future__ import annotations
@@ -71,23 +71,23 @@ def find_exercise(name: str) -> Exercise:
 
 
 def start(session: Session, number: str) -> Note:
-    """See that the cluster has what a notebook needs, so that a lab can be continued at any notebook.
+    """Check that the cluster has what a notebook needs, so that you can continue the lab at any notebook.
 
     Args:
         session: The session.
-        number: Number of the notebook that is about to run.
+        number: Number of the notebook.
 
     Returns:
-        A note that it can start.
+        A note that the notebook can start.
 
     Raises:
-        PdkError: An earlier notebook has to run first; the text says which.
+        PdkError: An earlier notebook must run first; the text says which.
     """
     for needed in find_lesson(number).needs:
         reason = LESSONS[needed].missing(session)
         if reason:
             raise PdkError(
-                f"Notebook {number} cannot start: {reason}.",
+                f"Notebook {number} can't start: {reason}.",
                 fix=f"Run notebook {needed} first: pdk-nb run --only {needed}, or open it in JupyterLab.",
             )
-    return Note("ok", f"Notebook {number} has everything that it needs.")
+    return Note("ok", f"Notebook {number} has everything it needs.")

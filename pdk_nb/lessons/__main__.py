@@ -20,14 +20,14 @@ def solutions() -> str:
 
 
 def insert(document: str) -> str:
-    """The document with its part between the two markers replaced."""
+    """Replace the part of the document between the two markers."""
     head, _, rest = document.partition(BEGIN)
     _, _, tail = rest.partition(END)
     return f"{head}{BEGIN}\n\n{solutions()}\n{END}{tail}"
 
 
 def main(path: Path | None = None) -> None:
-    """Bring the document up to date."""
+    """Update the document."""
     path = path or find_checkout() / "docs" / "instructor.md"
     path.write_text(insert(path.read_text()))
 

@@ -1,8 +1,8 @@
-"""The common form of a lesson: what its notebook needs, how its outcome is checked, and its exercises.
+"""The common form of a lesson: the notebook's requirements, its closing check, and its exercises.
 
-A check looks at the cluster and never at the notebook's variables, so that it says the same tomorrow. It knows three
-answers: ``ok``, ``not yet`` (something earlier has to be done first) and ``wrong`` (it is there, but not as it should
-be), each with the next thing to do.
+A check looks at the cluster and never at the notebook's variables, so it gives the same result tomorrow. A finding is
+``ok``, ``not yet`` (an earlier step is missing), or ``wrong`` (something exists but isn't right). Each comes with the
+next action.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ def expect(condition: bool, good: str, bad: str, fix: str, *, state: str = "wron
     """One finding of a check.
 
     Args:
-        condition: What has to hold.
-        good: One sentence for when it does.
-        bad: One sentence for when it does not.
-        fix: What to do then.
-        state: The finding's state then: ``wrong``, or ``not yet``.
+        condition: What must be true.
+        good: One sentence for when it's true.
+        bad: One sentence for when it's false.
+        fix: What to do when it's false.
+        state: The finding's state when it's false: ``wrong`` or ``not yet``.
     """
     return Note("ok", good) if condition else Note(state, bad, fix)
 
 
 class Exercise(ABC):
-    """One exercise: question, hint, solution and judgement.
+    """One exercise: question, hint, solution, and judgment.
 
     Attributes:
         name: Number of its notebook and a word.
-        question: What is asked.
+        question: The question.
         hint: Where to look.
-        solution: Code that sets ``answer``, with ``lab`` at hand.
+        solution: Code that sets ``answer``, given ``lab``.
         why: What the answer teaches.
     """
 
@@ -68,20 +68,20 @@ class Exercise(ABC):
         """
 
     def judge(self, session: Session, answer: Any) -> Note:
-        """Whether an answer is right, in one note: ``not yet`` (not tried), ``wrong`` or ``ok``.
+        """Judge an answer: ``not yet`` (not tried), ``wrong``, or ``ok``.
 
         Args:
             session: The session.
-            answer: What the learner gave; ``...``, None and an empty text mean that nothing was tried.
+            answer: The learner's answer; ``...``, None, and an empty text mean that there is none yet.
         """
         name = self.name
         if answer is ... or answer is None or answer == "":
             text = f"Exercise {name}: not tried yet."
-            return Note("not yet", text, f'Put your answer in place of the dots; lab.hint("{name}").')
+            return Note("not yet", text, f'Replace the dots with your answer. For a hint, use lab.hint("{name}").')
         if _same(answer, self.expected(session)):
             return Note("ok", f"Exercise {name}: {answer!r} is right. {self.why}")
-        fix = f'lab.hint("{name}"), or lab.solution("{name}").'
-        return Note("wrong", f"Exercise {name}: {answer!r} is not it.", fix)
+        fix = f'Use lab.hint("{name}") or lab.solution("{name}").'
+        return Note("wrong", f"Exercise {name}: {answer!r} is not right.", fix)
 
     def show_hint(self) -> Note:
         """The hint."""
@@ -92,14 +92,14 @@ class Exercise(ABC):
         return Note("solution", self.solution)
 
     def check(self, session: Session, answer: Any) -> None:
-        """Show the judgement; exercises are optional, so only a wrong answer ends a headless run.
+        """Show the judgment. Exercises are optional, so only a wrong answer ends a headless run.
 
         Args:
             session: The session.
-            answer: What the learner gave.
+            answer: The learner's answer.
 
         Raises:
-            CheckFailed: The answer is wrong, and nobody is there to read the hint.
+            CheckFailed: The answer is wrong, in a headless run.
         """
         from IPython.display import display
 
@@ -121,14 +121,14 @@ def _nothing_missing(session: Session) -> str:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What belongs to one notebook besides its text.
+    """Everything that belongs to one notebook except its text.
 
     Attributes:
         number: Number of the notebook, e.g. ``03``.
-        examine: Yields the findings of the closing check. Takes the session and, by keyword, what the notebook
-            measured.
+        examine: Yields the findings of the closing check. Takes the session and, by keyword, the notebook's
+            measurements.
         needs: Numbers of the notebooks whose outcome this one builds on, in order.
-        missing: Says what of this notebook's own outcome is not on the cluster; empty when all of it is.
+        missing: Describes which part of this notebook's outcome is missing on the cluster; empty when it's complete.
         exercises: Its exercises, in the notebook's order.
     """
 
@@ -139,14 +139,14 @@ class Lesson:
     exercises: tuple[Exercise, ...] = ()
 
     def check(self, session: Session, **facts: Any) -> None:
-        """Show the findings; raise when one is not ok and nobody is there to read it.
+        """Show the findings. In a headless run, raise if one of them isn't ok.
 
         Args:
             session: The session.
-            facts: What the notebook measured and the check judges, e.g. ``min_accuracy``.
+            facts: Values of the notebook that the check judges, e.g. ``min_accuracy``.
 
         Raises:
-            CheckFailed: A finding is not ok, in a headless run.
+            CheckFailed: A finding isn't ok, in a headless run.
         """
         from IPython.display import display
 

@@ -1,4 +1,4 @@
-"""Lesson 00: the settings of the cluster, and whether its platforms answer."""
+"""Lesson 00: the settings of the cluster, and whether its platforms respond."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from pdk_nb.doctor import Report
     from pdk_nb.session import Session
 
-# Those of the doctor's findings that notebook 00 opens with, and what they are about.
+# The doctor's findings that notebook 00 shows first, with their titles.
 PREFLIGHT = {
     "cluster.api": "Kubernetes",
     "pachyderm.reach": "Pachyderm",
-    "pachyderm.login": "Pachyderm's log-in",
+    "pachyderm.login": "Pachyderm login",
     "determined.reach": "Determined",
-    "determined.login": "Determined's log-in",
+    "determined.login": "Determined login",
     "determined.pool": "A place to train",
     "kserve.crd": "KServe",
     "kserve.ingress": "Ingress",
@@ -26,7 +26,7 @@ PREFLIGHT = {
 
 
 def settings_table(session: Session) -> Table:
-    """Every setting with its value (secrets masked), its source and where it is used."""
+    """Every setting with its value (secrets masked), its source, and its use."""
     rows = []
     for entry in session.settings.entries:
         state = entry.source if entry.value or not entry.required else "missing"
@@ -37,12 +37,12 @@ def settings_table(session: Session) -> Table:
 
 
 def preflight(session: Session) -> Table:
-    """Reach each platform; one row each with its version or with what to do."""
+    """Connect to each platform; one row for each with its version or the fix."""
     groups = {id.split(".")[0] for id in PREFLIGHT}
     found = {each.id: each for each in examine(session, groups)}
     rows = []
     for id, title in PREFLIGHT.items():
-        # Without the platform's own finding, the group's says what stopped it.
+        # Without a finding of its own, the group's finding says what stopped it.
         finding = found.get(id) or found.get(f"{id.split('.')[0]}.all")
         if finding is not None:
             fine = finding.state == "ok"
@@ -52,7 +52,7 @@ def preflight(session: Session) -> Table:
 
 
 def examine(session: Session, only: Iterable[str] = ()) -> Report:
-    """The doctor's findings: all of them, or those of some groups.
+    """The doctor's findings: all, or those of some groups.
 
     Args:
         session: The session.
@@ -68,10 +68,10 @@ class IngressPort(Exercise):
     """Find a setting in the table."""
 
     name = "00-ingress"
-    question = "Predictions are sent to the ingress. Which key of `pdk-config` holds its port?"
-    hint = "It is one of the rows of the settings table; its variable says KSERVE."
+    question = "Prediction requests go to the ingress. Which key of `pdk-config` holds its port?"
+    hint = "It's one of the rows of the settings table. Its variable contains KSERVE."
     solution = 'answer = next(each.key for each in lab.settings.entries if "ingress_port" in each.key)'
-    why = "One ConfigMap tells every notebook, pipeline and person the same address."
+    why = "One ConfigMap gives every notebook, pipeline, and person the same address."
 
     def expected(self, session: Session) -> str:
         """The key whose value is the ingress's port."""
@@ -86,7 +86,7 @@ def missing(session: Session) -> str:
 
 
 def check(session: Session) -> Findings:
-    """00: every required setting is there and every platform answers."""
+    """00: every required setting has a value, and every platform responds."""
     absent, namespace = session.settings.missing, session.settings.namespace
     yield expect(
         not absent,
@@ -95,7 +95,7 @@ def check(session: Session) -> Findings:
         f"kubectl -n {namespace} edit configmap pdk-config",
     )
     for row in preflight(session).rows:
-        yield expect(row[1] == "ok", f"{row[0]}: {row[2]}", f"{row[0]}: {row[2]}", f"Look at {row[3]}.")
+        yield expect(row[1] == "ok", f"{row[0]}: {row[2]}", f"{row[0]}: {row[2]}", f"Check {row[3]}.")
 
 
 LESSON = Lesson("00", check, missing=missing, exercises=(IngressPort(),))

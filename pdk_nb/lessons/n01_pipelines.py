@@ -1,4 +1,4 @@
-"""Lesson 01: project, repo, workspace, storage access and both pipelines; a second run changes nothing."""
+"""Lesson 01: project, repo, workspace, storage access, and both pipelines. A second run changes nothing."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ PROJECT_DESCRIPTION = "PDK Lab"
 
 
 def create_projects(session: Session) -> Table:
-    """Create what is absent on each platform."""
+    """Create what is missing on each platform."""
     names, client = session.names, session.pachyderm
     rows: list[tuple[str, str, str]] = [
         ("Pachyderm project", names.project, mldm.ensure_project(client, names.project, PROJECT_DESCRIPTION)),
         (
             "Pachyderm repo",
             names.data_repo,
-            mldm.ensure_repo(client, names.project, names.data_repo, "Pictures that models are trained with"),
+            mldm.ensure_repo(client, names.project, names.data_repo, "Pictures for training"),
         ),
     ]
     rows += _determined_project(session)
@@ -58,15 +58,15 @@ def _determined_project(session: Session) -> list[tuple[str, str, str]]:
 def rendered(
     session: Session, classes: Sequence[str] = (), small: bool = False, **choices: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Both specs, rendered for this cluster; empty choices leave the cluster's own values in force.
+    """Both specs, rendered for this cluster. Empty choices keep the cluster's values.
 
     Args:
         session: The session.
         classes: Class names; the experiment's own when empty.
-        small: Whether to train a smaller net for fewer batches.
+        small: Whether to train a smaller network for fewer batches.
         choices: Fields of :class:`pdk_nb.specs.PipelineParams`.
     """
-    # The usual classes stand in the experiment's configuration.
+    # The default classes are in the experiment's configuration.
     own = () if tuple(classes) in ((), LabelRule().classes) else (CLASSES_FLAG, ",".join(classes))
     profile = ("--profile", "small") if small else ()
     train_args = (*choices.pop("train_args", ()), *own, *profile)
@@ -82,11 +82,11 @@ def create_pipelines(
         session: The session.
         classes: Class names, separated by commas, in the order of the model's outputs; read from ``source`` when empty.
         source: Folder or zip file of the pictures that will be committed; dogs and cats when empty.
-        small: Whether to train a smaller net for fewer batches.
+        small: Whether to train a smaller network for fewer batches.
         choices: Fields of :class:`pdk_nb.specs.PipelineParams`.
 
     Raises:
-        DataError: The class names cannot be used, or the pictures' names tell none.
+        DataError: The class names are invalid, or the pictures' names give no classes.
     """
     chosen = choose_classes(classes, names_in(source) if source and not classes else ())
     rows = []
@@ -102,7 +102,7 @@ def create_pipelines(
 def classes(session: Session) -> tuple[str, ...]:
     """Class names that the train pipeline learns, in the order of the model's outputs.
 
-    They stand in the pipeline's own command, so that every notebook and every person sees the same ones.
+    They are in the pipeline's command, so every notebook and every person uses the same ones.
     """
     arguments = shlex.split(
         mldm.pipeline_command(session.pachyderm, session.names.project, session.names.train_pipeline)
@@ -114,21 +114,21 @@ def classes(session: Session) -> tuple[str, ...]:
 
 
 class DeployInput(Exercise):
-    """See how pipelines are chained."""
+    """Understand how pipelines are chained."""
 
     name = "01-input"
     question = "Nobody calls the deploy pipeline. A commit in which repo starts it?"
-    hint = "A pipeline's output goes to a repo of its own, and that repo has the pipeline's name."
+    hint = "A pipeline writes its output to its own repo, which has the pipeline's name."
     solution = "answer = lab.names.train_pipeline"
-    why = "A pipeline's output repo is the next pipeline's input: that is the whole chain."
+    why = "A pipeline's output repo is the next pipeline's input: that's the whole chain."
 
     def expected(self, session: Session) -> str:
-        """The repo in the deploy pipeline's own spec."""
+        """The repo in the deploy pipeline's spec."""
         return mldm.pipeline_input(session.pachyderm, session.names.project, session.names.deploy_pipeline)
 
 
 def missing(session: Session) -> str:
-    """Which of the two pipelines is not there."""
+    """Which of the two pipelines are missing."""
     names = session.names
     present = mldm.pipelines(session.pachyderm, names.project)
     absent = [name for name in (names.train_pipeline, names.deploy_pipeline) if name not in present]
@@ -136,13 +136,13 @@ def missing(session: Session) -> str:
 
 
 def check(session: Session) -> Findings:
-    """01: project, repo and both pipelines exist, and none of the pipelines has failed."""
+    """01: project, repo, and both pipelines exist, and neither pipeline has failed."""
     names = session.names
     present = mldm.repos(session.pachyderm, names.project)
     yield expect(
         names.data_repo in present,
-        f"Repo {names.project}/{names.data_repo} is there.",
-        f"Repo {names.project}/{names.data_repo} is not there.",
+        f"Repo {names.project}/{names.data_repo} exists.",
+        f"Repo {names.project}/{names.data_repo} doesn't exist.",
         "Run the cell with lab.create_projects().",
         state="not yet",
     )
@@ -150,7 +150,7 @@ def check(session: Session) -> Findings:
     for name in (names.train_pipeline, names.deploy_pipeline):
         state, reason = pipelines.get(name, ("missing", ""))
         if state == "missing":
-            yield Note("not yet", f"Pipeline {name} is not there.", "Run the cell with lab.create_pipelines().")
+            yield Note("not yet", f"Pipeline {name} doesn't exist.", "Run the cell with lab.create_pipelines().")
             continue
         yield expect(
             state not in ("FAILURE", "CRASHING"),

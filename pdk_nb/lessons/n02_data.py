@@ -1,4 +1,4 @@
-"""Lesson 02: pictures come in, are looked at, and become one commit."""
+"""Lesson 02: pictures arrive, are inspected, and become one commit."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from pdk_shared.errors import DataError
 if TYPE_CHECKING:
     from pdk_nb.session import Session
 
-# Pictures of each class in a small lab.
+# Pictures for each class with ``small``.
 SMALL = 40
-# Pictures that versions are compared on, at most.
+# Maximum number of pictures for comparing versions.
 HOLD_OUT = 60
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """Pictures that arrived together.
+    """An arrival: pictures that become one commit.
 
     Attributes:
         name: ``data1`` and so on.
@@ -42,11 +42,11 @@ class Arrival:
     photos: PhotoSet
 
     def show(self, count: int = 16, seed: int = 1) -> Any:
-        """A grid of some of the pictures, the same ones every time.
+        """A grid with a sample of the pictures, the same each time.
 
         Args:
             count: How many pictures.
-            seed: Which ones.
+            seed: Seed of the sample.
         """
         some = list(self.photos.photos)
         random.Random(seed).shuffle(some)
@@ -55,13 +55,13 @@ class Arrival:
         return charts.photo_grid([(load_image(photo.path), photo.class_name) for photo in some[:count]])
 
     def histogram(self) -> Any:
-        """How many pictures each class has."""
+        """A histogram of the classes."""
         from pdk_nb.display import charts
 
         return charts.histogram(self.photos.counts(), f"pictures in {self.name}")
 
     def skipped(self) -> Table | Note:
-        """Files that will not be used, each with the reason; and names that have to change."""
+        """Files that aren't used, each with the reason, and names that must change."""
         rows: list[tuple[str, str, str]] = [(each.name, "skipped", each.reason) for each in self.photos.skipped]
         rows += [
             (old, "renamed", f"Pachyderm refuses this name; committed as {new}")
@@ -73,30 +73,30 @@ class Arrival:
         return Table(("File", "What", "Reason"), rows)
 
     def files(self) -> dict[str, Path]:
-        """Local files by the path that they get inside the commit's folder."""
+        """Local files by their path in the commit's folder."""
         return {self.photos.renames.get(photo.name, photo.name): photo.path for photo in self.photos.photos}
 
 
 def open_photos(
     session: Session, source: str, arrival: str, classes: Sequence[str], limit: int = 0, seed: int = 1
 ) -> Arrival:
-    """Look at the pictures of a folder or zip file.
+    """Inspect the pictures of a folder or zip file.
 
     Args:
         session: The session.
         source: Folder or zip file; the sample data when empty.
-        arrival: Which arrival it is; a zip file may hold several as top folders.
+        arrival: Name of the arrival; a zip file may contain several as top-level folders.
         classes: Class names in the order of the model's outputs.
-        limit: Take only this many pictures of each class, the same ones every time; all when 0.
-        seed: Which ones.
+        limit: Use only this many pictures of each class, the same each time; all when 0.
+        seed: Seed of the sample.
 
     Raises:
-        DataError: Nothing there can be learned from.
+        DataError: The pictures can't be used for training.
     """
     rule = LabelRule(tuple(classes))
-    with Progress(f"Looking at the pictures of {arrival}", unit="files") as progress:
+    with Progress(f"Inspecting the pictures of {arrival}", unit="files") as progress:
         photos = scan(folder_of(session, source, arrival), rule, progress.step)
-        progress.end(f"Looked at {len(photos.photos) + len(photos.skipped)} files of {arrival}.")
+        progress.end(f"Inspected {len(photos.photos) + len(photos.skipped)} files of {arrival}.")
     if not photos.photos:
         _say_which_classes(photos)
     _check_renames(photos)
@@ -107,7 +107,7 @@ def open_photos(
 
 
 def _say_which_classes(photos: PhotoSet) -> None:
-    """Raise with the classes that the names tell, when the pipeline learns different ones."""
+    """Raise an error if the names give other classes than the pipeline learns."""
     try:
         found = infer_classes(each.name for each in photos.skipped if ignored(each.name) is None)
     except DataError:
@@ -121,19 +121,19 @@ def _say_which_classes(photos: PhotoSet) -> None:
 
 
 def _check_renames(photos: PhotoSet) -> None:
-    """Refuse names that would lose their class: training sees only what Pachyderm lets through."""
+    """Refuse names that would lose their class: training sees only names that Pachyderm accepts."""
     for photo in photos.photos:
         new = photos.renames.get(photo.name)
         if new is not None and photos.rule.label(new) != photo.label:
             raise DataError(
-                f"Pachyderm refuses the name {photo.name}, and as {new} it would be no {photo.class_name} any more.",
+                f"Pachyderm refuses the name {photo.name}, and {new} would no longer be a {photo.class_name}.",
                 where=str(photos.folder),
-                fix="Give the class a name of plain letters (a to z) and name the folder or files after it.",
+                fix="Give the class a name with the letters a to z, and name the folder or files after it.",
             )
 
 
 def _some_of_each(photos: PhotoSet, limit: int, seed: int) -> tuple[Photo, ...]:
-    """A few pictures of each class, chosen by chance that is the same every time, in the order of their names."""
+    """A random sample of each class, the same each time, sorted by name."""
     kept: list[Photo] = []
     for label in range(len(photos.rule.classes)):
         group = [photo for photo in photos.photos if photo.label == label]
@@ -150,14 +150,14 @@ def commit(session: Session, arrival: Arrival, folder: str = "") -> str:
         folder: Folder in the repo; the next free ``dataN`` when empty.
 
     Returns:
-        The id of the commit; of the present one when the same pictures are already there.
+        The commit's id; the existing commit's id when the same pictures are already in the repo.
     """
     names, client = session.names, session.pachyderm
     wanted = arrival.files()
     same = mldm.find_same(client, names.project, names.data_repo, wanted)
     if same:
         head = latest_commit(session)
-        print(f"These {len(wanted)} pictures are already in /{same}; no new commit. The newest one is {head}.")
+        print(f"These {len(wanted)} pictures are already in /{same}; no new commit. The newest commit is {head}.")
         return head
     target = folder or mldm.next_folder(client, names.project, names.data_repo)
     kilobytes = arrival.photos.size / 1e3
@@ -168,7 +168,7 @@ def commit(session: Session, arrival: Arrival, folder: str = "") -> str:
             f"Committed {len(wanted)} pictures ({size}) to {names.data_repo}@master:/{target} "
             f"in {progress.seconds:.1f} s."
         )
-    print(f"The id that ties everything from here on: {id}")
+    print(f"The id that links everything from here on: {id}")
     return id
 
 
@@ -185,12 +185,12 @@ def committed(session: Session, commit: str) -> list[tuple[str, int]]:
 
 
 def hold_out(arrivals: Sequence[Arrival]) -> list[Path]:
-    """Pictures that training never learns from, chosen as the experiment chooses its validation set.
+    """Pictures that are never used for training, selected like the experiment's validation set.
 
-    The choice depends on each picture's path in the repo alone, so it is the same for every version.
+    A picture's path in the repo alone decides, so the selection is the same for every version.
 
     Args:
-        arrivals: What was committed, each in a folder of its name.
+        arrivals: The committed arrivals, each in a folder with its name.
     """
     by_path: dict[str, Path] = {}
     for arrival in arrivals:
@@ -202,13 +202,13 @@ def hold_out(arrivals: Sequence[Arrival]) -> list[Path]:
 
 
 class HoldOutSize(Exercise):
-    """Count what training never sees."""
+    """Count the pictures of the hold-out."""
 
     name = "02-hold-out"
-    question = "How many pictures of the newest commit will no training ever see?"
-    hint = "lab.committed() gives path and class of every picture; pdk_nb.labels.split() divides them like training."
+    question = "How many pictures of the newest commit are never used for training?"
+    hint = "lab.committed() gives path and class of every picture; pdk_nb.labels.split() splits them as training does."
     solution = "from pdk_nb.labels import split\n\nanswer = len(split(lab.committed())[1])"
-    why = "A picture's path alone decides, so it stays on its side when more arrive."
+    why = "A picture's path alone decides, so it stays in the same set when more pictures arrive."
 
     def expected(self, session: Session) -> int:
         """Pictures of the newest commit in the hold-out."""
@@ -226,7 +226,7 @@ def check(session: Session, minimum: int = 2) -> Findings:
 
     Args:
         session: The session.
-        minimum: Pictures of each class that a training needs.
+        minimum: Minimum number of pictures of each class.
     """
     commit = latest_commit(session)
     paths = mldm.files(session.pachyderm, mldm.commit_of(session.names.project, session.names.data_repo, id=commit))
@@ -234,14 +234,14 @@ def check(session: Session, minimum: int = 2) -> Findings:
     yield expect(
         len(paths) - len(unusable) >= 2 * minimum,
         f"Commit {commit} holds {len(paths)} pictures in {len({path.split('/')[1] for path in paths})} folder(s).",
-        f"Commit {commit} holds {len(paths)} files, too few to learn from.",
+        f"Commit {commit} holds {len(paths)} files, too few for training.",
         "Commit more pictures with lab.commit().",
     )
     yield expect(
         not unusable,
-        "Every file of it is a picture.",
-        f"{len(unusable)} files are no pictures: {', '.join(unusable[:3])}",
-        "Training skips them; delete them with pachctl delete file to have them out.",
+        "All its files are pictures.",
+        f"{len(unusable)} files aren't pictures: {', '.join(unusable[:3])}",
+        "Training skips them. To remove them, use pachctl delete file.",
     )
 
 

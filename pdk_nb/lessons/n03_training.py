@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def model_version(session: Session, commit: str) -> ModelVersion | None:
-    """The registered version of a commit, as Determined's client has it; None while there is none.
+    """The registered version of a commit, as an object of Determined's client; None while there is none.
 
     Args:
         session: The session.
@@ -32,7 +32,7 @@ def log_tail(session: Session, commit: str, lines: int) -> str:
     Args:
         session: The session.
         commit: Id of a commit of the data repo.
-        lines: How many.
+        lines: Number of lines.
 
     Raises:
         TrainingError: The commit has no experiment.
@@ -53,9 +53,9 @@ class BestCheckpoint(Exercise):
 
     name = "03-best"
     question = "After how many batches was the registered checkpoint written?"
-    hint = "lab.model_version() is Determined's own object; its checkpoint has metadata."
+    hint = "lab.model_version() is an object of Determined's client; its checkpoint has metadata."
     solution = 'answer = lab.model_version().checkpoint.metadata["steps_completed"]'
-    why = "The best checkpoint need not be the last one."
+    why = "The best checkpoint isn't always the last one."
 
     def expected(self, session: Session) -> int:
         """Batches of the newest commit's registered checkpoint; 0 while there is none."""
@@ -71,11 +71,11 @@ def missing(session: Session) -> str:
 
 
 def check(session: Session, min_accuracy: float = 0.0) -> Findings:
-    """03: the newest commit has a finished job and a model version of its name, good enough.
+    """03: the newest commit has a successful job and a model version named after it, with sufficient accuracy.
 
     Args:
         session: The session.
-        min_accuracy: Share of the hold-out that the model has to get right, 0 to 1.
+        min_accuracy: Minimum accuracy on the hold-out, 0 to 1.
     """
     commit = latest_commit(session)
     job = mldm.job(session.pachyderm, session.names.project, session.names.train_pipeline, commit)
@@ -83,7 +83,7 @@ def check(session: Session, min_accuracy: float = 0.0) -> Findings:
     yield expect(
         job is not None and job.state == "SUCCESS",
         f"The train job of {commit} succeeded.",
-        f"The train job of {commit} is {job.state.lower() if job else 'not there'}.",
+        f"The train job of {commit} is {job.state.lower() if job else 'missing'}.",
         fix,
         state="not yet",
     )
@@ -91,15 +91,15 @@ def check(session: Session, min_accuracy: float = 0.0) -> Findings:
     if version is None:
         yield Note("not yet", f"Model {session.names.model} has no version named {commit}.", fix)
         return
-    yield Note("ok", f"Model {session.names.model} has version {version.model_version}, named like the commit.")
+    yield Note("ok", f"Model {session.names.model} has version {version.model_version}, named after the commit.")
     accuracy = validation_accuracy(version)
     if accuracy is None:
-        yield Note("wrong", "The checkpoint has no validation accuracy.", "Look at the experiment's log.")
+        yield Note("wrong", "The checkpoint has no validation accuracy.", "Check the experiment's log.")
         return
     yield expect(
         accuracy >= min_accuracy,
-        f"Accuracy on the hold-out is {accuracy:.3f} (at least {min_accuracy} wanted).",
-        f"Accuracy on the hold-out is {accuracy:.3f}; at least {min_accuracy} is wanted.",
+        f"Accuracy on the hold-out is {accuracy:.3f} (at least {min_accuracy} required).",
+        f"Accuracy on the hold-out is {accuracy:.3f}; at least {min_accuracy} is required.",
         "Commit more pictures, or train longer (const.yaml).",
     )
 

@@ -1,4 +1,4 @@
-"""Lesson 04: from the registered model to a service that answers."""
+"""Lesson 04: from the registered model to a service that answers requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLUMNS = ("Name", "Url", "Ready", "Prev", "Latest", "PrevRolledoutRevision", "L
 
 
 def served_commit(session: Session) -> str:
-    """The commit whose model answers now; empty while none does."""
+    """The commit whose model is in service; empty while none is."""
     found = journey.read_service(session)
     return found.version if found and found.ready else ""
 
@@ -34,16 +34,17 @@ def log_tail(session: Session, commit: str, lines: int) -> str:
     Args:
         session: The session.
         commit: Id of a commit of the data repo.
-        lines: How many.
+        lines: Number of lines.
     """
     found = mldm.log_lines(session.pachyderm, session.names.project, session.names.deploy_pipeline, commit)
     return "\n".join(found[-lines:])
 
 
 def archive_table(session: Session, commit: str) -> Table:
-    """What lies in the model archive that the deploy stage kept in its output repo or bucket.
+    """Contents of the model archive that the deploy stage stored in its output repo or bucket.
 
-    A bucket is open to the cluster's accounts and need not be to this machine: the table then has no rows, and says so.
+    This machine may not have access to a bucket that the cluster's accounts can read: the table then has no rows and
+    says so.
 
     Args:
         session: The session.
@@ -55,7 +56,7 @@ def archive_table(session: Session, commit: str) -> Table:
     names = session.names
     output = mldm.commit_of(names.project, names.deploy_pipeline, id=commit)
     paths = [path for path in mldm.files(session.pachyderm, output) if path.endswith(".mar")]
-    with tempfile.TemporaryDirectory() as folder, Progress("Fetching the archive") as progress:
+    with tempfile.TemporaryDirectory() as folder, Progress("Downloading the archive") as progress:
         local = Path(folder) / f"{names.model}.mar"
         if paths:
             where = f"{names.deploy_pipeline}@{commit[:12]}…:{paths[0]}"
@@ -68,22 +69,22 @@ def archive_table(session: Session, commit: str) -> Table:
             try:
                 local.write_bytes(storage.models_of(session.settings, bucket).read(key))
             except KeyError as error:
-                raise DeploymentError("The archive is not where the service looks for it.", where=where) from error
+                raise DeploymentError("The archive isn't where the service looks for it.", where=where) from error
             except DeploymentError as error:
-                progress.end("The archive is in a bucket that this machine cannot read.")
-                return Table(ARCHIVE_COLUMNS, [], caption=f"{where} cannot be read from here. {error.what}")
-        progress.end(f"Fetched the archive ({local.stat().st_size / 1e6:.1f} MB) in {progress.seconds:.1f} s.")
+                progress.end("The archive is in a bucket that this machine can't read.")
+                return Table(ARCHIVE_COLUMNS, [], caption=f"This machine can't read {where}. {error.what}")
+        progress.end(f"Downloaded the archive ({local.stat().st_size / 1e6:.1f} MB) in {progress.seconds:.1f} s.")
         info = archive.describe(local)
     rows = [(entry.name, f"{entry.size:,} bytes", entry.role) for entry in info.entries]
     return Table(ARCHIVE_COLUMNS, rows, caption=where)
 
 
 def _in_bucket(session: Session, commit: str) -> tuple[str, str]:
-    """Where the archive lies that the service reads: bucket with its scheme, and key."""
+    """Address of the archive that the service reads: bucket with its scheme, and key."""
     found = journey.read_service(session)
     if found is None or found.version != commit:
         raise DeploymentError(
-            "No archive is known for this commit.", where=commit, fix="Run notebook 04 after its deploy job has ended."
+            "This commit has no known archive.", where=commit, fix="Run notebook 04 after its deploy job ends."
         )
     scheme, _, rest = found.storage_uri.partition("://")
     bucket, _, prefix = rest.strip("/").partition("/")
@@ -107,7 +108,7 @@ def wait_service(session: Session, commit: str, timeout: float) -> Note:
         timeout: Seconds to wait.
 
     Raises:
-        DeploymentError: It failed or was not ready in time; the message has the reasons.
+        DeploymentError: The service failed or wasn't ready in time; the message gives the reasons.
     """
     with loading_progress(session, commit) as progress:
         status = serving.wait_ready(
@@ -117,7 +118,7 @@ def wait_service(session: Session, commit: str, timeout: float) -> Note:
 
 
 def loading_progress(session: Session, commit: str) -> Progress:
-    """Progress of a service that loads the model of a commit.
+    """Progress of a service while it loads the model of a commit.
 
     Args:
         session: The session.
@@ -127,22 +128,22 @@ def loading_progress(session: Session, commit: str) -> Progress:
 
 
 class IndexFile(Exercise):
-    """Look into the model archive."""
+    """Look inside the model archive."""
 
     name = "04-names"
-    question = "Which file of the model archive turns a class index into a name?"
-    hint = "lab.archive_table() lists them with what they are for."
+    question = "Which file of the model archive maps a class index to a name?"
+    hint = "lab.archive_table() lists the files and their purpose."
     solution = 'answer = next(row[0] for row in lab.archive_table().rows if "class names" in row[2])'
-    why = "A model's outputs are numbers; without this file nobody knows what they mean."
+    why = "A model's outputs are numbers; this file says what they mean."
 
     def expected(self, session: Session) -> str:
-        """The archive's index file; a machine that may not read the bucket of models has no rows to look at."""
+        """The archive's index file, even if this machine can't read the model bucket."""
         rows = archive_table(session, latest_commit(session)).rows
         return next((row[0] for row in rows if row[0] == archive.INDEX_FILE), archive.INDEX_FILE)
 
 
 def missing(session: Session) -> str:
-    """Why the service is not ready."""
+    """Why the service isn't ready."""
     found = journey.read_service(session)
     if found is None:
         return f"there is no service {session.names.service}"
@@ -155,7 +156,9 @@ def check(session: Session) -> Findings:
     found = journey.read_service(session)
     if found is None:
         yield Note(
-            "not yet", f"There is no InferenceService {session.names.service}.", "Run notebook 04: it waits for it."
+            "not yet",
+            f"There is no InferenceService {session.names.service}.",
+            "Run notebook 04: it waits for the service.",
         )
         return
     yield expect(

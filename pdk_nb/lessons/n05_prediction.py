@@ -1,4 +1,4 @@
-"""Lesson 05: pictures become requests, and requests become classes."""
+"""Lesson 05: pictures become requests, and the answers give their classes."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 def expected_label(name: str, classes: Sequence[str] = ("dog", "cat")) -> str:
-    """The class that a picture's name tells; empty when it tells none.
+    """The class that a picture's name gives; empty when it gives none.
 
     Args:
-        name: File name, or path with the folder that may tell the class.
+        name: File name, or path with a folder that may give the class.
         classes: Class names in the order of the model's outputs.
     """
     return LabelRule(tuple(classes)).name(name) or ""
@@ -40,7 +40,7 @@ def log_prediction(image: str, expected: str, label: str) -> None:
 
     Args:
         image: Name of the picture.
-        expected: The class that its name tells; empty when it tells none.
+        expected: The class that its name gives; empty when it gives none.
         label: The class that was predicted.
     """
     correct = label == expected if expected else None
@@ -48,7 +48,7 @@ def log_prediction(image: str, expected: str, label: str) -> None:
 
 
 def show_request(picture: Path) -> Markup:
-    """A picture beside the JSON that the service gets for it.
+    """A picture next to the JSON that the service gets for it.
 
     Args:
         picture: A picture file.
@@ -66,11 +66,11 @@ def show_request(picture: Path) -> Markup:
 
 
 def samples(session: Session, source: str) -> list[Path]:
-    """A few pictures to predict that training never learns from.
+    """A few pictures that are never used for training.
 
     Args:
         session: The session.
-        source: Folder or zip file that the model was trained from; the lab's own six pictures when empty.
+        source: Folder or zip file that the model was trained with; the lab's own six pictures when empty.
     """
     if not source:
         return pictures_in(session.sample("pred"))
@@ -83,12 +83,12 @@ def samples(session: Session, source: str) -> list[Path]:
 
 
 def predict_json(session: Session, files: Sequence[Path], *, judge: bool = True) -> Table:
-    """Send request files as they are and show the bare answers, as curl does.
+    """Send request files unchanged and show the raw answers, as curl does.
 
     Args:
         session: The session.
-        files: Request files; names that do not exist are looked for in ``sample-data``.
-        judge: Whether the answers count; a model that learned from other pictures need not know the lab's.
+        files: Request files. Names that don't exist refer to ``sample-data``.
+        judge: Whether to judge the answers; a model that learned from other pictures can only guess.
     """
     target = serving.endpoint(session.settings, session.names.service)
     classes = served_classes(session)
@@ -116,7 +116,7 @@ def served_classes(session: Session) -> tuple[str, ...]:
 
 
 def predict_pictures(session: Session, pictures: Sequence[Path]) -> Table:
-    """Predict pictures and compare each answer with the picture's name.
+    """Predict the classes of pictures and compare each answer with the picture's name.
 
     Args:
         session: The session.
@@ -163,13 +163,13 @@ def curl(session: Session, file: str) -> str:
 
 
 class LeastSure(Exercise):
-    """Look at probabilities, not only at classes."""
+    """Compare probabilities, not only classes."""
 
     name = "05-unsure"
     question = "Which of the six sample pictures is the model least sure about? Answer with its file name."
-    hint = "lab.ask(pictures) gives pairs of picture and answer; an answer has a score."
+    hint = "lab.ask(pictures) returns pairs of picture and answer; an answer has a score."
     solution = "answer = min(lab.ask(lab.samples()), key=lambda pair: pair[1].score)[0].name"
-    why = "The pictures that a model is unsure about are those that a person should look at."
+    why = "A person should look at the pictures that a model is unsure about."
 
     def expected(self, session: Session) -> str:
         """Name of the sample picture whose answer has the lowest score."""
@@ -177,14 +177,13 @@ class LeastSure(Exercise):
 
 
 def check(session: Session, pictures: list[Path] | None = None, judge: bool = True, min_right: int = 5) -> Findings:
-    """05: the service answers; for the lab's own pets cat.json is a cat (1), dog.json a dog (0).
+    """05: the service answers. For the lab's own pets, cat.json is a cat (1) and dog.json a dog (0).
 
     Args:
         session: The session.
-        pictures: Pictures that training never learned from; the lab's own six when None.
-        judge: Whether the answers count: a model that learned from other pictures need not know drawn pets, and one
-            that has seen few pictures guesses.
-        min_right: How many of the pictures have to be right.
+        pictures: Pictures that weren't used for training; the lab's own six when None.
+        judge: Whether to judge the answers. A model that learned from other pictures, or from only a few, guesses.
+        min_right: How many of the pictures must be right.
     """
     target = serving.endpoint(session.settings, session.names.service)
     for name, index in (("cat.json", 1), ("dog.json", 0)):
@@ -193,16 +192,16 @@ def check(session: Session, pictures: list[Path] | None = None, judge: bool = Tr
         if not judge:
             yield expect(
                 answer.index is not None,
-                f"{name} is answered with class {answer.index}.",
-                f"{name} is not answered: {answer.error}",
-                "Look at the log of the service's pod.",
+                f"The answer for {name} is class {answer.index}.",
+                f"There is no answer for {name}: {answer.error}",
+                "Check the log of the service's pod.",
             )
             continue
         yield expect(
             answer.index == index,
             f"{name} is class {index}.",
             f"{name} is class {answer.index}, not {index}.",
-            "Train with more pictures; a model that has seen few guesses.",
+            "Train with more pictures; with only a few, a model guesses.",
         )
     classes = served_classes(session)
     answers = ask(session, samples(session, "") if pictures is None else pictures)
@@ -211,7 +210,7 @@ def check(session: Session, pictures: list[Path] | None = None, judge: bool = Tr
     yield expect(
         right >= wanted,
         f"{right} of {len(answers)} sample pictures are right.",
-        f"Only {right} of {len(answers)} sample pictures are right; {wanted} are wanted.",
+        f"Only {right} of {len(answers)} sample pictures are right; {wanted} are required.",
         "Train with more pictures.",
     )
 

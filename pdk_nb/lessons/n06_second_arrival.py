@@ -1,4 +1,4 @@
-"""Lesson 06: more pictures arrive, versions are compared, and the traffic moves between them."""
+"""Lesson 06: a second arrival, the comparison of two versions, and the traffic between them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How one version did on a set of pictures.
+    """The result of one version on a set of pictures.
 
     Attributes:
         title: What is evaluated.
@@ -39,12 +39,12 @@ class Evaluation:
 
     @property
     def total(self) -> int:
-        """Pictures in all."""
+        """Number of pictures."""
         return sum(self.counts.values())
 
     @property
     def accuracy(self) -> float:
-        """Share that is right."""
+        """Share of correct answers."""
         right = sum(count for (true, guess), count in self.counts.items() if true == guess)
         return right / self.total if self.total else 0.0
 
@@ -55,18 +55,18 @@ class Evaluation:
 
 
 def evaluate(session: Session, pictures: Sequence[Path], title: str) -> Evaluation:
-    """Ask the service for every picture and count.
+    """Send every picture to the service and count the answers.
 
     Args:
         session: The session.
-        pictures: Picture files whose names or folders tell the class.
+        pictures: Picture files whose names or folders give the class.
         title: What is evaluated; the beginning of the commit's id when empty.
     """
     commit = serving.service_status(session.settings, session.names.service).version
     classes = served_classes(session)
     counts: Counter[tuple[str, str]] = Counter()
     for picture, answer in ask(session, pictures):
-        # The folder above counts as well: some collections keep each class in its own.
+        # The parent folder counts, too: some collections keep each class in its own folder.
         true = expected_label(f"{picture.parent.name}/{picture.name}", classes)
         if true:
             counts[(true, answer.label or "no answer")] += 1
@@ -74,10 +74,10 @@ def evaluate(session: Session, pictures: Sequence[Path], title: str) -> Evaluati
 
 
 def compare(evaluations: Sequence[Evaluation]) -> Table:
-    """Versions side by side, with their confusion matrices.
+    """Compare versions, with their confusion matrices.
 
     Args:
-        evaluations: Of the same pictures, one for each version.
+        evaluations: One for each version, on the same pictures.
     """
     from IPython.display import display
 
@@ -96,12 +96,12 @@ def compare(evaluations: Sequence[Evaluation]) -> Table:
 
 
 def serve_version(session: Session, commit: str, timeout: float) -> Note:
-    """Roll back, or forward, to a version that the service has served; a canary ends with it.
+    """Roll back or forward to a version that the service has served. This ends a canary.
 
     Args:
         session: The session.
         commit: Name of the version.
-        timeout: Seconds to wait until it answers.
+        timeout: Seconds to wait until the version answers.
     """
     with loading_progress(session, commit) as progress:
         applied = serving.rollback(session.settings, session.names.service, commit)
@@ -112,20 +112,20 @@ def serve_version(session: Session, commit: str, timeout: float) -> Note:
 
 
 def canary(session: Session, commit: str, percent: int, timeout: float) -> Note:
-    """Give a version that the service knows a share of the traffic, and wait until it has it.
+    """Give a version a share of the traffic, and wait until the change takes effect.
 
     Args:
         session: The session.
         commit: Name of the version.
-        percent: Its share of the requests.
-        timeout: Seconds to wait until it answers.
+        percent: Its share of the requests, in percent.
+        timeout: Seconds to wait until the version answers.
     """
     with loading_progress(session, commit) as progress:
         applied = serving.canary(session.settings, session.names.service, commit, percent)
         _wait_changed(session, applied, commit, timeout, progress)
         serving.wait_share(session.settings, session.names.service, percent)
     text = f"{percent} % of the requests go to {commit}."
-    return Note("ready", text, "lab.promote() gives it the rest; lab.serve_version(commit) goes back.")
+    return Note("ready", text, "To give it the rest, use lab.promote(); to roll back, lab.serve_version(commit).")
 
 
 def promote(session: Session) -> Note:
@@ -136,27 +136,27 @@ def promote(session: Session) -> Note:
 
 
 def traffic_table(session: Session) -> Table:
-    """Which model version gets how much of the traffic."""
+    """The share of the traffic of each model version."""
     shares = serving.traffic(session.settings, session.names.service)
     rows = [(each.version or "unknown", f"{each.percent} %", each.revision, each.tag) for each in shares]
     return Table(("Model version", "Share", "Revision", "Tag"), rows, caption=f"Traffic of {session.names.service}")
 
 
 def who_answers(session: Session, picture: Path, requests: int) -> Table:
-    """Ask the same thing again and again, and count which version answered.
+    """Send the same request many times, and count which version answers.
 
     Args:
         session: The session.
         picture: A picture file.
-        requests: How often to ask.
+        requests: Number of requests.
     """
     target = serving.endpoint(session.settings, session.names.service)
-    with Progress("Asking who answers", requests, "requests") as progress:
+    with Progress("Counting answers by version", requests, "requests") as progress:
         counts: Counter[str] = Counter()
         for done in range(1, requests + 1):
             counts[serving.predict(target, images=[picture])[0].version or "unknown"] += 1
             progress.step(done)
-        progress.end(f"Asked {requests} times in {progress.seconds:.1f} s.")
+        progress.end(f"Sent {requests} requests in {progress.seconds:.1f} s.")
     rows = [(version, count, f"{count / requests:.0%}") for version, count in counts.most_common()]
     return Table(("Model version", "Answers", "Share"), rows)
 
@@ -173,28 +173,28 @@ def _wait_changed(session: Session, applied: serving.Applied, commit: str, timeo
 
 
 class ServingCode(Exercise):
-    """Follow the model that answers back to its code."""
+    """Trace the served model back to its code."""
 
     name = "06-code"
     question = "Which commit of the experiment's code trained the model that answers now?"
-    hint = "lab.lineage() follows the model that answers; its stations have names."
+    hint = "lab.lineage() traces the model that answers; its stations have names."
     solution = 'answer = lab.lineage().station("code").id'
-    why = "Data and code together decide a model; both are written down with it."
+    why = "Data and code together determine a model; both are recorded with it."
 
     def expected(self, session: Session) -> str:
-        """The code's commit in the lineage of the model that answers."""
+        """The code's commit in the lineage of the served model."""
         station = trace(session).station("code")
         return station.id if station is not None else ""
 
 
 def check(session: Session) -> Findings:
-    """06: the model has two versions, and the service answers with the newest commit's."""
+    """06: the model has two versions, and the service answers with the newest commit's version."""
     model = mlde.find_model(session.determined, session.names.model)
     count = len(mlde.versions(model)) if model is not None else 0
     yield expect(
         count >= 2,
         f"Model {session.names.model} has {count} versions.",
-        f"Model {session.names.model} has {count} version(s); the second arrival makes another.",
+        f"Model {session.names.model} has {count} version(s); the second arrival creates another.",
         "Commit the second arrival.",
         state="not yet",
     )

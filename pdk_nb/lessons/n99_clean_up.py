@@ -1,4 +1,4 @@
-"""Lesson 99: what the lab made, deleted downstream first; a second run finds nothing."""
+"""Lesson 99: delete what the lab created, downstream first. A second run finds nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STOP_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to delete."""
+    """One resource to delete."""
 
     kind: str
     name: str
@@ -36,11 +36,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be deleted, in order.
+    """What to delete, in order.
 
     Attributes:
-        steps: One for each thing.
-        notes: What could not be looked at from here, and so stays.
+        steps: One for each resource.
+        notes: What this machine couldn't inspect, and therefore keeps.
     """
 
     steps: tuple[Step, ...]
@@ -66,9 +66,9 @@ class Plan:
 
 
 def make_plan(session: Session) -> Plan:
-    """Look for everything that carries the lab's names, and for nothing else.
+    """Find everything that has the lab's names, and nothing else.
 
-    The order is the way back: what uses a thing goes before the thing.
+    The order is downstream first: a resource comes after everything that uses it.
     """
     names, steps = session.names, []
     if journey.read_service(session) is not None:
@@ -108,7 +108,7 @@ def _pachyderm_steps(session: Session) -> list[Step]:
         )
     foreign = set(repos) - {names.data_repo, names.train_pipeline, names.deploy_pipeline}
     if not foreign and not set(present) - {names.train_pipeline, names.deploy_pipeline}:
-        # Somebody else's repo or pipeline keeps the project alive.
+        # Keep the project if it holds other repos or pipelines.
         steps.append(Step("Pachyderm project", names.project, lambda: client.delete_project(names.project)))
     return steps
 
@@ -132,18 +132,18 @@ def _determined_steps(session: Session) -> list[Step]:
 
 
 def _is_ours(session: Session, experiment: Any) -> bool:
-    """Whether an experiment carries the labels that the train stage gives: repo, job and pipeline."""
+    """Whether an experiment has the labels that the train stage sets: repo, job, and pipeline."""
     return {session.names.data_repo, session.names.train_pipeline} <= set(experiment.labels or ())
 
 
 def _delete_experiment(experiment: Any) -> None:
-    """End an experiment if it still runs, delete it, and wait until it is gone."""
+    """Stop an experiment if it's running, delete it, and wait until it's gone."""
     if not _ended(experiment):
         experiment.kill()
-        _wait(lambda: _ended(experiment), f"Experiment {experiment.id} did not end")
+        _wait(lambda: _ended(experiment), f"Experiment {experiment.id} didn't end")
     experiment.delete()
     # Determined deletes in the background.
-    _wait(lambda: _gone(experiment), f"Experiment {experiment.id} is still there")
+    _wait(lambda: _gone(experiment), f"Experiment {experiment.id} wasn't deleted")
 
 
 def _ended(experiment: Any) -> bool:
@@ -167,13 +167,13 @@ def _wait(condition: Callable[[], bool], late: str) -> None:
         bool,
         timeout=STOP_SECONDS,
         reason=lambda _: PdkError(
-            f"{late} within {STOP_SECONDS:.0f} s.", fix="Run the clean-up again: it goes on where it stopped."
+            f"{late} within {STOP_SECONDS:.0f} s.", fix="Run the clean-up again: it continues where it stopped."
         ),
     )
 
 
 def _workspace_steps(session: Session, experiments: int) -> list[Step]:
-    """Determined's project and workspace, when they hold nothing of anybody else."""
+    """Determined's project and workspace, unless they hold other people's resources."""
     names, http = session.names, mlde.session(session.determined)
     workspace = next((each for each in session.determined.list_workspaces() if each.name == names.workspace), None)
     if workspace is None:
@@ -192,7 +192,7 @@ def _workspace_steps(session: Session, experiments: int) -> list[Step]:
                 lambda: http.delete(f"/api/v1/projects/{project.id}"),
             )
         )
-    # Somebody else's project keeps the workspace alive.
+    # Keep the workspace if it holds other projects.
     if len(projects) == len(steps):
         steps.append(
             Step("Determined workspace", names.workspace, lambda: http.delete(f"/api/v1/workspaces/{workspace.id}"))
@@ -201,7 +201,7 @@ def _workspace_steps(session: Session, experiments: int) -> list[Step]:
 
 
 def _storage_steps(session: Session) -> tuple[list[Step], tuple[str, ...]]:
-    """The model's files in the cluster's bucket; the deploy stage of clouds puts them there."""
+    """The model's files in the cluster's bucket, where the deploy stage stores them in a cloud."""
     known, prefix = session.settings, f"{session.names.model}/"
     if not known.kserve_model_bucket_name:
         return [], ()
@@ -213,7 +213,7 @@ def _storage_steps(session: Session) -> tuple[list[Step], tuple[str, ...]]:
         keys = list(store.keys(prefix))
     except (DeploymentError, OSError) as error:
         what = getattr(error, "what", str(error))
-        return [], (f"Files under {prefix} in bucket {known.kserve_model_bucket_name} stay: {what}",)
+        return [], (f"Files under {prefix} in bucket {known.kserve_model_bucket_name} are kept: {what}",)
 
     def delete() -> None:
         for key in keys:
@@ -230,7 +230,7 @@ def apply(session: Session, plan: Plan) -> Table:
         plan: What to delete.
 
     Raises:
-        PdkError: Something cannot be deleted; what comes after it is left alone.
+        PdkError: A step failed; the steps after it didn't run.
     """
     from determined.common.api.errors import BadRequestException, BadResponseException
 
@@ -240,8 +240,8 @@ def apply(session: Session, plan: Plan) -> Table:
             step.delete()
         except (grpc.RpcError, OSError, BadRequestException, BadResponseException) as error:
             raise PdkError(
-                f"{step.kind} {step.name} cannot be deleted: {mldm.reason(error)}",
-                fix="Mend this and run the clean-up again: it goes on where it stopped.",
+                f"Can't delete {step.kind} {step.name}: {mldm.reason(error)}",
+                fix="Fix this and run the clean-up again: it continues where it stopped.",
             ) from error
         print(f"deleted {step.kind} {step.name}")
         rows.append((step.kind, step.name, "deleted"))
@@ -249,12 +249,12 @@ def apply(session: Session, plan: Plan) -> Table:
 
 
 def check(session: Session) -> Findings:
-    """99: nothing that carries the lab's names is left."""
+    """99: nothing that has the lab's names is left."""
     plan = make_plan(session)
     yield expect(
         not plan,
         "Nothing of the lab is left on the cluster.",
-        f"{len(plan.steps)} things are left: {', '.join(step.name for step in plan.steps[:4])}",
+        f"{len(plan.steps)} resources are left: {', '.join(step.name for step in plan.steps[:4])}",
         "Run the cell with lab.clean_up(plan) again.",
     )
 

@@ -109,7 +109,7 @@ def test_the_solution_of_each_exercise_is_right(name: str, stack: dict[str, str]
 
 def test_a_notebook_says_which_one_has_to_run_first(stack: dict[str, str]) -> None:
     empty = connect(stack["kubeconfig"], participant="nobody")
-    with pytest.raises(PdkError, match="Notebook 04 cannot start: there is no pipeline") as caught:
+    with pytest.raises(PdkError, match="Notebook 04 can't start: there is no pipeline") as caught:
         empty.start("04")
     assert "Run notebook 01 first" in caught.value.fix
     assert empty.start("01").state == empty.start("99").state == "ok"

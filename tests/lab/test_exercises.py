@@ -40,7 +40,7 @@ def test_a_solution_is_right_and_another_answer_is_not() -> None:
     exec(find_exercise("02-hold-out").solution, space)
     note = find_exercise("02-hold-out").judge(SESSION, space["answer"])
     assert note.state == "ok"
-    assert "stays on its side" in note.text
+    assert "stays in the same set" in note.text
     for wrong in (space["answer"] + 1, str(space["answer"]), True):
         assert find_exercise("02-hold-out").judge(SESSION, wrong).state == "wrong"
 
@@ -52,7 +52,7 @@ def test_names_are_compared_without_case_and_blanks() -> None:
 def test_only_a_wrong_answer_ends_a_headless_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(HEADLESS_VARIABLE, "1")
     find_exercise("02-hold-out").check(SESSION, ...)
-    with pytest.raises(CheckFailed, match="is not it"):
+    with pytest.raises(CheckFailed, match="is not right"):
         find_exercise("02-hold-out").check(SESSION, -1)
 
 
