@@ -1,17 +1,19 @@
 """What a trial of the dog-cat example loses while the master takes in other trials' logs and metrics.
 
-python -m benchmarks.determined.load [--rounds 8] [--seconds 4] [--lines 10000] [--reports 5000] [--threads 1 2]
+python -m benchmarks.determined.load [--rounds 8] [--seconds 4] [--lines 10000] [--reports 3000] [--threads 1 2]
 
-One trial trains all the while, and its batches are counted in short phases: alone, beside log lines, alone, beside
-metric reports, alone, beside both, and so on. Lines and reports come in at a steady rate from a process of its own.
-Taking them in needs processor time, and a trial that uses every core loses as much to any other work; so after each
-load comes its *control*: processes that only count, for as long and as often as master and sender ran. Once with one
-core left over by the trial, and once with a thread of it for every core.
+One trial trains the whole time, and its batches are counted in short phases: alone, beside log lines, alone, beside
+metric reports, alone, beside both, and so on. A process of its own sends lines and reports at a steady rate. Taking
+them in needs processor time, and a trial that uses every core loses as much to any other work. So each load is followed
+by its *control*: processes that only count, for as long and as often as master and sender ran. All of it runs twice:
+with a trial that leaves one core free, and with a trial that has a thread for every core.
 
-Two ratios against the phases alone around it, as quartiles over the rounds: the time per batch (reports, validations
-and checkpoints of the trial included), and how long the trial was kept waiting, which is the time per second of its
-own processor time. The first holds all there is, also that a machine shared with others is faster one moment and
-slower the next, by more than a load makes out; the second does not depend on how fast a processor is.
+The result is two ratios against the phases alone before and after, as quartiles over the rounds:
+
+* the time per batch, with the trial's reports, validations and checkpoints. It holds everything, also that a machine
+  shared with others is faster one moment and slower the next, which can be more than what a load costs;
+* how long the trial waited for a processor: the time per second of its own processor time. It does not depend on how
+  fast the processor is.
 """
 
 from __future__ import annotations
@@ -122,7 +124,12 @@ def spin(share: float, often: float) -> None:
             sum(range(100))
 
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+
+    def wait() -> None:
+        sys.stdin.read()
+        ended.set()
+
+    threading.Thread(target=wait, daemon=True).start()
     print("ready", flush=True)
     paced(ended, 1 / often, count)
     print("{}", flush=True)
@@ -138,9 +145,9 @@ class Helper:
         assert self._process.stdout is not None and self._process.stdout.readline() == "ready\n"
 
     def end(self) -> dict[str, Any]:
-        """What it says at its end."""
-        said: dict[str, Any] = json.loads(self._process.communicate("")[0])
-        return said
+        """End it; what it counted."""
+        counted: dict[str, Any] = json.loads(self._process.communicate("")[0])
+        return counted
 
 
 @dataclass(frozen=True)
@@ -321,7 +328,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--lines", type=int, default=10_000)
-    parser.add_argument("--reports", type=int, default=5_000)
+    parser.add_argument("--reports", type=int, default=3_000)
     parser.add_argument("--threads", type=int, nargs="*", default=sorted({max(1, cores - 1), cores}))
     parser.add_argument("--feed", default="", help=argparse.SUPPRESS)
     parser.add_argument("--spin", type=float, help=argparse.SUPPRESS)
