@@ -14,6 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from pdk_shared.errors import StackError, UsageError
+from pdk_stack import stack
+from pdk_stack.paths import state_paths
 
 STAND_IN = (
     "The embedded stack is a stand-in for learning, developing and CI: it speaks the platforms' protocols\n"
@@ -55,9 +57,6 @@ class EmbeddedStack:
 
     def kubeconfig(self, state_dir: str | None) -> str:
         """The kubeconfig of the running stack; empty when none runs on this state folder."""
-        from pdk_stack import stack
-        from pdk_stack.paths import state_paths
-
         try:
             return stack.addresses(state_paths(state_dir))["kubeconfig"]
         except StackError:
@@ -69,15 +68,11 @@ class EmbeddedStack:
         Returns:
             Its kubeconfig, and whether this call started it.
         """
-        from pdk_stack import stack
-
         known, started = stack.up(state_dir, progress=progress)
         return known["kubeconfig"], started
 
     def down(self, state_dir: str | None, progress: Callable[[str], None]) -> None:
         """Stop the stack; its state stays."""
-        from pdk_stack import stack
-
         stack.down(state_dir, progress=progress)
 
 
@@ -105,8 +100,6 @@ def wanted_ports(values: list[str]) -> dict[str, int]:
 
 def command_up(args: argparse.Namespace) -> int:
     """``pdk-nb up``."""
-    from pdk_stack import stack
-
     ports = wanted_ports(args.port)
     say("Starting the embedded stack ...")
     known, started = stack.up(args.state_dir, ports=ports, progress=say)
@@ -124,8 +117,6 @@ def command_up(args: argparse.Namespace) -> int:
 
 def command_down(args: argparse.Namespace) -> int:
     """``pdk-nb down``."""
-    from pdk_stack import stack
-
     stopped = stack.down(args.state_dir, purge=args.purge, progress=say)
     say("Stopped." if stopped else "The embedded stack was not running.")
     return 0
@@ -133,9 +124,6 @@ def command_down(args: argparse.Namespace) -> int:
 
 def command_status(args: argparse.Namespace) -> int:
     """``pdk-nb status``."""
-    from pdk_stack import stack
-    from pdk_stack.paths import state_paths
-
     ready, rows = stack.status(args.state_dir)
     root = state_paths(args.state_dir).root
     if args.json:
@@ -151,8 +139,6 @@ def command_status(args: argparse.Namespace) -> int:
 
 def command_env(args: argparse.Namespace) -> int:
     """``pdk-nb env``."""
-    from pdk_stack import stack
-
     for name, value in stack.environment(args.state_dir).items():
         print(f"export {name}={shlex.quote(value)}")
     return 0

@@ -14,7 +14,10 @@ from urllib.parse import urlsplit
 
 import kubernetes
 
+from pdk_shared.settings_keys import CONFIG_MAP, KEYS, PIPELINE_SECRET
+
 MODELS_NAMESPACE = "models"
+NOT_USED = "N/A"
 KSERVE_NAMESPACE = "kserve"
 
 
@@ -34,26 +37,19 @@ def config_values(addresses: dict[str, str], checkout: Path) -> dict[str, str]:
     master_host, master_port = _host_port(addresses["determined"])
     ingress_host, ingress_port = _host_port(addresses["ingress"])
     s3_host, s3_port = _host_port(addresses["s3"])
-    return {
+    given = {
         "region": "us-local",
         "mldm_namespace": "default",
-        "mldm_bucket_name": "N/A",
         "mldm_host": pachd_host,
         "mldm_port": pachd_port,
         "mldm_url": f"grpc://{pachd_host}:{pachd_port}",
-        "mldm_pipeline_secret": "pipeline-secret",
-        "mlde_bucket_name": "N/A",
+        "mldm_pipeline_secret": PIPELINE_SECRET,
         "mlde_host": master_host,
         "mlde_port": master_port,
         "mlde_url": f"http://{master_host}:{master_port}",
-        # No bucket: the deploy stage keeps models in its own output repo, as on-prem.
-        "kserve_model_bucket_name": "N/A",
         "kserve_model_namespace": MODELS_NAMESPACE,
         "kserve_ingress_host": ingress_host,
         "kserve_ingress_port": ingress_port,
-        "kserve_ui_url": "N/A",
-        "minio_url": "N/A",
-        "db_connection_string": "N/A",
         # Images stand for folders of this machine; a name under .invalid never leads anywhere (RFC 6761).
         "registry_uri": "embedded.invalid",
         "pdk_name": "pdk-lab",
@@ -64,6 +60,9 @@ def config_values(addresses: dict[str, str], checkout: Path) -> dict[str, str]:
         "predictor_requests": "cpu=250m,memory=1Gi",
         "predictor_limits": "cpu=4,memory=4Gi",
     }
+    # The guides' other keys, buckets and databases, are not used here: the deploy stage keeps models in its own output
+    # repo, as on-prem.
+    return {**{key.name: NOT_USED for key in KEYS if key.variable}, **given}
 
 
 def secret_values(addresses: dict[str, str], credentials: dict[str, str]) -> dict[str, str]:
@@ -104,14 +103,14 @@ def seed_cluster(kubeconfig: Path, addresses: dict[str, str], credentials: dict[
     if not _create(core.create_namespaced_config_map, kserve, KSERVE_NAMESPACE):
         core.patch_namespaced_config_map("inferenceservice-config", KSERVE_NAMESPACE, {"data": kserve["data"]})
     config = config_values(addresses, checkout)
-    body: dict[str, Any] = {"metadata": {"name": "pdk-config"}, "data": config}
+    body: dict[str, Any] = {"metadata": {"name": CONFIG_MAP}, "data": config}
     if not _create(core.create_namespaced_config_map, body, "default"):
         moved = {key: value for key, value in config.items() if key.endswith(("_host", "_port", "_url"))}
         moved["mldm_s3_endpoint"] = config["mldm_s3_endpoint"]
-        core.patch_namespaced_config_map("pdk-config", "default", {"data": moved})
-    secret = {"metadata": {"name": "pipeline-secret"}, "stringData": secret_values(addresses, credentials)}
+        core.patch_namespaced_config_map(CONFIG_MAP, "default", {"data": moved})
+    secret = {"metadata": {"name": PIPELINE_SECRET}, "stringData": secret_values(addresses, credentials)}
     if not _create(core.create_namespaced_secret, secret, "default"):
-        core.patch_namespaced_secret("pipeline-secret", "default", secret)
+        core.patch_namespaced_secret(PIPELINE_SECRET, "default", secret)
 
 
 def _create(call: Any, body: dict[str, Any], namespace: str | None = None) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import sys
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from threading import Event
 
 from pdk_shared.errors import StackError
@@ -18,7 +20,7 @@ from pdk_stack.common.processes import ProcessGroup
 from pdk_stack.paths import StatePaths
 from pdk_stack.services import SERVICES
 
-__all__ = ["ServiceProcess"]
+__all__ = ["ServiceProcess", "service_environment"]
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ LAST_WORDS = 12
 # A service that dies this often within the window is broken, not unlucky.
 MAX_RESTARTS = 5
 RESTART_WINDOW_S = 60.0
+# What would change the platforms' clients.
+DROPPED_VARIABLES = ("PACH", "PPS_", "DET_", "KUBECONFIG", "AWS_", "GOOGLE_APPLICATION", "S3_", "TS_", "PDK_PFS")
 
 
 class ServiceProcess:
@@ -137,3 +141,14 @@ class ServiceProcess:
         """End the process: politely, then not."""
         if self._process is not None and self._process.stop(STOP_TIMEOUT_S) == -signal.SIGKILL:
             log.warning("%s did not stop and was killed", self.name)
+
+
+def service_environment() -> dict[str, str]:
+    """The environment of the services: the user's, without what would change the platforms' clients."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(DROPPED_VARIABLES)}
+    # The package may be run from a checkout without being installed.
+    root = str(Path(__file__).resolve().parents[1])
+    folders = dict.fromkeys([root, *kept.get("PYTHONPATH", "").split(os.pathsep)])
+    kept["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
+    kept["NO_PROXY"] = kept["no_proxy"] = ",".join(filter(None, [kept.get("no_proxy"), "127.0.0.1,localhost"]))
+    return kept

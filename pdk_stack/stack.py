@@ -22,9 +22,9 @@ from pdk_stack.common.processes import ProcessGroup
 from pdk_stack.common.service import read_credentials
 from pdk_stack.paths import StatePaths, state_paths
 from pdk_stack.ports import choose_ports
+from pdk_stack.service_process import service_environment
 from pdk_stack.services import LISTENERS, SERVICES
 from pdk_stack.state_lock import holder, is_running
-from pdk_stack.supervisor import service_environment
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 75.0

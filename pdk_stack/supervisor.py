@@ -21,15 +21,13 @@ from pdk_stack.common.service import write_private
 from pdk_stack.credentials import ensure_credentials
 from pdk_stack.paths import StatePaths
 from pdk_stack.seed import seed_cluster
-from pdk_stack.service_process import ServiceProcess
+from pdk_stack.service_process import ServiceProcess, service_environment
 from pdk_stack.services import LISTENERS, SERVICES, START_ORDER
 from pdk_stack.state_lock import hold_lock
 
 log = logging.getLogger("pdk_stack.supervisor")
 
 WATCH_S = 0.25
-# What would change the platforms' clients.
-DROPPED_VARIABLES = ("PACH", "PPS_", "DET_", "KUBECONFIG", "AWS_", "GOOGLE_APPLICATION", "S3_", "TS_", "PDK_PFS")
 
 
 class Supervisor:
@@ -92,17 +90,6 @@ class Supervisor:
         for names in reversed(START_ORDER):
             for name in reversed(names):
                 self.services[name].stop()
-
-
-def service_environment() -> dict[str, str]:
-    """The environment of the services: the user's, without what would change the platforms' clients."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(DROPPED_VARIABLES)}
-    # The package may be run from a checkout without being installed.
-    root = str(Path(__file__).resolve().parents[1])
-    folders = dict.fromkeys([root, *kept.get("PYTHONPATH", "").split(os.pathsep)])
-    kept["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
-    kept["NO_PROXY"] = kept["no_proxy"] = ",".join(filter(None, [kept.get("no_proxy"), "127.0.0.1,localhost"]))
-    return kept
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pdk_nb.settings.keys import CONFIG_MAP
 from pdk_nb.settings.model import Settings
 from pdk_nb.settings.reading import clean, from_maps
 from pdk_shared.errors import ServiceUnreachable, SettingsError
+from pdk_shared.settings_keys import CONFIG_MAP
 
 REQUEST_TIMEOUT_S = 10.0
 

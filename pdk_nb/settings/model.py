@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from pdk_nb.settings.keys import CONFIG_MAP, KEYS
 from pdk_shared.errors import SettingsError
+from pdk_shared.settings_keys import CONFIG_MAP, KEYS
 
 
 class Secret:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from pdk_nb.settings.keys import CONFIG_MAP, KEYS, MASKED_SECRET_KEYS, MINIO_SECRET_KEYS, SECRET_KEYS
 from pdk_nb.settings.model import Secret, Settings, SettingsEntry
 from pdk_shared.errors import SettingsError
+from pdk_shared.settings_keys import CONFIG_MAP, KEYS, MASKED_SECRET_KEYS, MINIO_SECRET_KEYS, SECRET_KEYS
 
 
 def without_credentials(text: str) -> str:

@@ -10,14 +10,16 @@ import pytest
 
 from pdk_nb.settings import from_maps
 from pdk_shared.errors import StackError
+from pdk_shared.settings_keys import KEYS, SECRET_KEYS
 from pdk_stack import stack
 from pdk_stack.common.service import read_credentials
 from pdk_stack.credentials import ensure_credentials
 from pdk_stack.paths import StatePaths
 from pdk_stack.ports import choose_ports
 from pdk_stack.seed import config_values, secret_values
+from pdk_stack.service_process import service_environment
 from pdk_stack.state_lock import hold_lock, is_running
-from pdk_stack.supervisor import Supervisor, service_environment
+from pdk_stack.supervisor import Supervisor
 
 
 @pytest.fixture
@@ -76,7 +78,10 @@ def test_the_seeded_maps_have_no_missing_value(tmp_path: Path) -> None:
     addresses = {"pachd": "grpc://127.0.0.1:1", "s3": "http://127.0.0.1:2"}
     addresses |= {"determined": "http://127.0.0.1:3", "ingress": "http://127.0.0.1:4"}
     secret = secret_values(addresses, {"admin_password": "p", "root_token": "t"})
-    known = from_maps(config_values(addresses, tmp_path), secret)
+    config = config_values(addresses, tmp_path)
+    assert set(config) <= {key.name for key in KEYS}
+    assert set(secret) == set(SECRET_KEYS)
+    known = from_maps(config, secret)
     assert known.missing == ()
     assert (known.mldm_port, known.mlde_port, known.kserve_ingress_port) == (1, 3, 4)
     assert known.mldm_s3_endpoint == "127.0.0.1:2"

@@ -1,11 +1,14 @@
-"""The keys of ``pdk-config`` and of the pipelines' Secret, as the deployment guides name them."""
+"""The keys of ``pdk-config`` and of the pipelines' Secret, as the deployment guides name them.
+
+The lab reads them; the embedded stack fills them in.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-CONFIG_MAP = "pdk-config"
+CONFIG_MAP, PIPELINE_SECRET = "pdk-config", "pipeline-secret"
 Kind = Literal["text", "port", "host", "url"]
 
 
@@ -43,7 +46,7 @@ KEYS: tuple[Key, ...] = (
         "mldm_pipeline_secret",
         "MLDM_PIPELINE_SECRET",
         "credentials of both pipelines",
-        default="pipeline-secret",
+        default=PIPELINE_SECRET,
     ),
     Key("mlde_bucket_name", "MLDE_BUCKET_NAME", "where Determined keeps checkpoints"),
     Key("mlde_host", "MLDE_HOST", "experiments, metrics, model registry", required=True, kind="host"),
