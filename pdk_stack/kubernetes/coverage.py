@@ -10,7 +10,7 @@ from pdk_stack.kubernetes.core.inference.resources import FILLED_IN
 from pdk_stack.kubernetes.core.inference.servers.runtimes import RUNTIMES
 from pdk_stack.kubernetes.core.version import VERSION
 from pdk_stack.kubernetes.store.kinds import KINDS, SERVICES
-from pdk_stack.kubernetes.store.schemas import EXTENSION, FRAMEWORK, FRAMEWORKS, POD
+from pdk_stack.kubernetes.store.schemas import FRAMEWORKS, INFERENCE_SERVICE
 from pdk_stack.kubernetes.store.workload_kinds import (
     DEPLOYMENTS,
     PERSISTENT_VOLUME_CLAIMS,
@@ -107,7 +107,19 @@ KSERVE = (
     ),
     ("Prometheus metrics: `GET /metrics` of the ingress without a service's host", "done", ""),
 )
-USED = {"storageUri", "protocolVersion", "env", "modelFormat", "runtime"}
+USED_OF_MODEL = ("env", "storageUri", "protocolVersion", "modelFormat", "runtime")
+USED_OF_PREDICTOR = (
+    "canaryTrafficPercent",
+    "containerConcurrency",
+    "containers",
+    "logger",
+    "maxReplicas",
+    "minReplicas",
+    "scaleMetric",
+    "scaleTarget",
+    "serviceAccountName",
+    "timeout",
+)
 # Each of these is run by a test.
 COMMANDS = (
     "api-resources",
@@ -143,7 +155,8 @@ def page() -> str:
         schema = "yes" if kind.schema else "no"
         kinds.append((f"`{kind.plural}`", kind.api_version, inner, schema, LIMITS.get(kind.plural, "")))
     read = sorted({name for _, name in MESSAGES} - {DEPLOYMENTS.kind})
-    used = [each for each in (*FRAMEWORK, "modelFormat", "runtime") if each in USED]
+    predictor = INFERENCE_SERVICE["properties"]["spec"]["properties"]["predictor"]["properties"]
+    others = set(predictor) - {"model", *FRAMEWORKS, *USED_OF_PREDICTOR}
     return (
         "\n".join(
             [
@@ -163,10 +176,8 @@ def page() -> str:
                 "repository was archived in August 2025. Choose `runtime: kserve-python` for the same archive and "
                 "handler without its Java server and that server's ports.\n",
                 f"Framework fields that are accepted: {', '.join(FRAMEWORKS)}; `pytorch` and `model` are served.\n",
-                f"Used of a model: {', '.join(used)}. Used of the predictor: canaryTrafficPercent, "
-                "containerConcurrency, containers, logger, maxReplicas, minReplicas, scaleMetric, scaleTarget, "
-                f"serviceAccountName, timeout; the other {len(POD) + len(EXTENSION) - 9} fields are kept and "
-                "have no effect.",
+                f"Used of a model: {', '.join(USED_OF_MODEL)}. Used of the predictor: "
+                f"{', '.join(USED_OF_PREDICTOR)}; the other {len(others)} fields are kept and have no effect.",
             ]
         )
         + "\n"

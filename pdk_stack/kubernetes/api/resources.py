@@ -21,7 +21,8 @@ from pdk_stack.kubernetes.store.kind import Kind
 from pdk_stack.kubernetes.store.kinds import NAMESPACES
 from pdk_stack.kubernetes.store.objects import ObjectStore
 from pdk_stack.kubernetes.store.registry import Registry
-from pdk_stack.kubernetes.store.schemas import Findings, check, complete
+from pdk_stack.kubernetes.store.schemas import complete
+from pdk_stack.kubernetes.store.validation import Findings, check
 from pdk_stack.kubernetes.store.workload_kinds import PODS
 
 # How often a patch is computed again when somebody else was quicker, as the real API does.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -119,6 +119,11 @@ def join(values: Iterable[Any], default: str = "<none>") -> str:
     return ",".join(str(each) for each in values if each) or default
 
 
+def every(path: str, default: str = "<none>") -> Callable[[Object], Any]:
+    """A cell with all values of a path."""
+    return lambda obj: join(path_values(path, obj), default)
+
+
 def printer_columns(version: dict[str, Any]) -> tuple[Column, ...]:
     """The columns that one version of a CustomResourceDefinition asks for."""
 
@@ -156,6 +161,17 @@ def printer_columns(version: dict[str, Any]) -> tuple[Column, ...]:
 
 NAME = Column("Name", at("metadata.name"), format="name", description="Name of the object")
 AGE = Column("Age", lambda obj: age(obj["metadata"].get("creationTimestamp")))
+Cell = Callable[[Object], Any]
+
+
+def columns(cells: Mapping[str, Cell], *, priority: int = 0) -> tuple[Column, ...]:
+    """Columns by their names; those with a priority are printed by ``kubectl get -o wide`` only."""
+    return tuple(Column(name, cell, priority=priority) for name, cell in cells.items())
+
+
+def table(cells: Mapping[str, Cell] | None = None, wide: Mapping[str, Cell] | None = None) -> tuple[Column, ...]:
+    """The columns of a kind: its name, its own, its age, and those of the wide form."""
+    return (NAME, *columns(cells or {}), AGE, *columns(wide or {}, priority=1))
 
 
 def ready_containers(obj: Object) -> str:

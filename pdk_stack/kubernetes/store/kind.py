@@ -31,6 +31,19 @@ class Kind:
     written_by: str = ""
     schema: dict[str, Any] | None = field(default=None, compare=False)
 
+    @classmethod
+    def named(cls, names: str, columns: tuple[Column, ...], **more: Any) -> Kind:
+        """A kind out of one line of names.
+
+        Args:
+            names: ``<group>/<version> <Kind> <plural> <short names>``, as ``apps/v1 Deployment deployments deploy``.
+            columns: What is printed of its objects.
+            more: The other attributes.
+        """
+        api_version, kind, plural, *short = names.split()
+        group, _, version = api_version.rpartition("/")
+        return cls(group, version, plural, kind, short=tuple(short), columns=columns, **more)
+
     @property
     def api_version(self) -> str:
         """``group/version``, or the version alone in the core group."""

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from pdk_stack.kubernetes.store.columns import (
-    AGE,
     NAME,
-    Column,
     Object,
     age,
     at,
+    columns,
     count,
+    every,
     join,
     path_values,
     printer_columns,
+    table,
 )
 from pdk_stack.kubernetes.store.kind import Kind
-from pdk_stack.kubernetes.store.schemas import CORE, INFERENCE_SERVICE
+from pdk_stack.kubernetes.store.schemas import INFERENCE_SERVICE, schema_of
 from pdk_stack.kubernetes.store.workload_kinds import (
     DEPLOYMENTS,
     NODES,
@@ -25,12 +26,85 @@ from pdk_stack.kubernetes.store.workload_kinds import (
     REPLICA_SETS,
 )
 
+TRAFFIC = ".status.components.predictor.traffic"
+# KServe's own columns: config/crd/full/serving.kserve.io_inferenceservices.yaml, v0.13.1.
+INFERENCE_SERVICE_COLUMNS = {
+    "additionalPrinterColumns": [
+        {"name": name, "type": type_, "jsonPath": path}
+        for name, type_, path in (
+            ("URL", "string", ".status.url"),
+            ("Ready", "string", ".status.conditions[?(@.type=='Ready')].status"),
+            ("Prev", "integer", f"{TRAFFIC}[?(@.tag=='prev')].percent"),
+            ("Latest", "integer", f"{TRAFFIC}[?(@.latestRevision==true)].percent"),
+            ("PrevRolledoutRevision", "string", f"{TRAFFIC}[?(@.tag=='prev')].revisionName"),
+            ("LatestReadyRevision", "string", f"{TRAFFIC}[?(@.latestRevision==true)].revisionName"),
+            ("Age", "date", ".metadata.creationTimestamp"),
+        )
+    ]
+}
 
-def _rbac(plural: str, kind: str, namespaced: bool) -> Kind:
-    columns = (NAME, Column("Role", _role), AGE) if kind.endswith("Binding") else (NAME, AGE)
-    return Kind(
-        "rbac.authorization.k8s.io", "v1", plural, kind, namespaced, columns=columns, status=False, schema=CORE[kind]
-    )
+INFERENCE_SERVICES = Kind.named(
+    "serving.kserve.io/v1beta1 InferenceService inferenceservices isvc",
+    printer_columns(INFERENCE_SERVICE_COLUMNS),
+    custom=True,
+    schema=INFERENCE_SERVICE,
+)
+NAMESPACES = Kind.named(
+    "v1 Namespace namespaces ns",
+    table({"Status": at("status.phase")}),
+    schema=schema_of("V1Namespace", "A scope for names."),
+    namespaced=False,
+)
+CONFIG_MAPS = Kind.named(
+    "v1 ConfigMap configmaps cm",
+    table({"Data": count("data", "binaryData")}),
+    status=False,
+    schema=schema_of("V1ConfigMap", "Configuration for programs to read."),
+)
+SECRETS = Kind.named(
+    "v1 Secret secrets",
+    table({"Type": at("type", "Opaque"), "Data": count("data")}),
+    status=False,
+    schema=schema_of("V1Secret", "Secret data; the values of data are base64."),
+)
+SERVICE_ACCOUNTS = Kind.named(
+    "v1 ServiceAccount serviceaccounts sa",
+    table({"Secrets": count("secrets")}),
+    status=False,
+    schema=schema_of("V1ServiceAccount", "An identity for programs."),
+)
+
+
+def _ports(service: Object) -> str:
+    ports = path_values("spec.ports[*]", service)
+    return join(f"{each.get('port')}/{each.get('protocol', 'TCP')}" for each in ports)
+
+
+SERVICES = Kind.named(
+    "v1 Service services svc",
+    table(
+        {
+            "Type": at("spec.type", "ClusterIP"),
+            "Cluster-IP": at("spec.clusterIP", "<none>"),
+            "External-IP": every("status.loadBalancer.ingress[*].ip"),
+            "Port(s)": _ports,
+        }
+    ),
+    categories=("all",),
+)
+EVENTS = Kind.named(
+    "v1 Event events ev",
+    columns(
+        {
+            "Last Seen": lambda obj: age(obj.get("lastTimestamp")),
+            "Type": at("type"),
+            "Reason": at("reason"),
+            "Object": lambda obj: f"{at('involvedObject.kind')(obj).lower()}/{at('involvedObject.name')(obj)}",
+            "Message": at("message"),
+        }
+    ),
+    status=False,
+)
 
 
 def _role(binding: Object) -> str:
@@ -38,140 +112,23 @@ def _role(binding: Object) -> str:
     return f"{reference.get('kind')}/{reference.get('name')}"
 
 
-# KServe's own columns: config/crd/full/serving.kserve.io_inferenceservices.yaml, v0.13.1.
-INFERENCE_SERVICE_COLUMNS = {
-    "additionalPrinterColumns": [
-        {"name": "URL", "type": "string", "jsonPath": ".status.url"},
-        {"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type=='Ready')].status"},
-        {
-            "name": "Prev",
-            "type": "integer",
-            "jsonPath": ".status.components.predictor.traffic[?(@.tag=='prev')].percent",
-        },
-        {
-            "name": "Latest",
-            "type": "integer",
-            "jsonPath": ".status.components.predictor.traffic[?(@.latestRevision==true)].percent",
-        },
-        {
-            "name": "PrevRolledoutRevision",
-            "type": "string",
-            "jsonPath": ".status.components.predictor.traffic[?(@.tag=='prev')].revisionName",
-        },
-        {
-            "name": "LatestReadyRevision",
-            "type": "string",
-            "jsonPath": ".status.components.predictor.traffic[?(@.latestRevision==true)].revisionName",
-        },
-        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
-    ]
-}
+def _rbac(plural: str, kind: str, namespaced: bool) -> Kind:
+    binding = kind.endswith("Binding")
+    schema = schema_of(f"V1{kind}", "Gives a role to users." if binding else "Rules of what may be done.")
+    shown = table({"Role": _role} if binding else {})
+    names = f"rbac.authorization.k8s.io/v1 {kind} {plural}"
+    return Kind.named(names, shown, namespaced=namespaced, status=False, schema=schema)
 
-INFERENCE_SERVICES = Kind(
-    "serving.kserve.io",
-    "v1beta1",
-    "inferenceservices",
-    "InferenceService",
-    short=("isvc",),
-    columns=printer_columns(INFERENCE_SERVICE_COLUMNS),
-    custom=True,
-    schema=INFERENCE_SERVICE,
-)
-NAMESPACES = Kind(
-    "",
-    "v1",
-    "namespaces",
-    "Namespace",
-    False,
-    ("ns",),
-    columns=(NAME, Column("Status", at("status.phase")), AGE),
-    schema=CORE["Namespace"],
-)
-SECRETS = Kind(
-    "",
-    "v1",
-    "secrets",
-    "Secret",
-    columns=(NAME, Column("Type", at("type", "Opaque")), Column("Data", count("data")), AGE),
-    status=False,
-    schema=CORE["Secret"],
-)
-SERVICE_ACCOUNTS = Kind(
-    "",
-    "v1",
-    "serviceaccounts",
-    "ServiceAccount",
-    short=("sa",),
-    columns=(NAME, Column("Secrets", count("secrets")), AGE),
-    status=False,
-    schema=CORE["ServiceAccount"],
-)
-SERVICES = Kind(
-    "",
-    "v1",
-    "services",
-    "Service",
-    short=("svc",),
-    categories=("all",),
-    columns=(
-        NAME,
-        Column("Type", at("spec.type", "ClusterIP")),
-        Column("Cluster-IP", at("spec.clusterIP", "<none>")),
-        Column(
-            "External-IP",
-            lambda obj: join(path_values("status.loadBalancer.ingress[*].ip", obj)),
-        ),
-        Column(
-            "Port(s)",
-            lambda obj: join(
-                f"{each.get('port')}/{each.get('protocol', 'TCP')}" for each in path_values("spec.ports[*]", obj)
-            ),
-        ),
-        AGE,
-    ),
-)
-EVENTS = Kind(
-    "",
-    "v1",
-    "events",
-    "Event",
-    short=("ev",),
-    columns=(
-        Column("Last Seen", lambda obj: age(obj.get("lastTimestamp"))),
-        Column("Type", at("type")),
-        Column("Reason", at("reason")),
-        Column(
-            "Object",
-            lambda obj: f"{at('involvedObject.kind')(obj).lower()}/{at('involvedObject.name')(obj)}",
-        ),
-        Column("Message", at("message")),
-    ),
-    status=False,
-)
-CONFIG_MAPS = Kind(
-    "",
-    "v1",
-    "configmaps",
-    "ConfigMap",
-    short=("cm",),
-    columns=(NAME, Column("Data", count("data", "binaryData")), AGE),
-    status=False,
-    schema=CORE["ConfigMap"],
-)
 
 ROLES = _rbac("roles", "Role", True)
 ROLE_BINDINGS = _rbac("rolebindings", "RoleBinding", True)
 CLUSTER_ROLES = _rbac("clusterroles", "ClusterRole", False)
 CLUSTER_ROLE_BINDINGS = _rbac("clusterrolebindings", "ClusterRoleBinding", False)
 
-CUSTOM_RESOURCE_DEFINITIONS = Kind(
-    "apiextensions.k8s.io",
-    "v1",
-    "customresourcedefinitions",
-    "CustomResourceDefinition",
-    False,
-    ("crd", "crds"),
-    columns=(NAME, Column("Created At", at("metadata.creationTimestamp"))),
+CUSTOM_RESOURCE_DEFINITIONS = Kind.named(
+    "apiextensions.k8s.io/v1 CustomResourceDefinition customresourcedefinitions crd crds",
+    (NAME, *columns({"Created At": at("metadata.creationTimestamp")})),
+    namespaced=False,
 )
 
 KINDS: tuple[Kind, ...] = (

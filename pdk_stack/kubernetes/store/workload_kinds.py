@@ -3,126 +3,102 @@
 from __future__ import annotations
 
 from pdk_stack.kubernetes.store.columns import (
-    AGE,
-    NAME,
-    Column,
     at,
+    columns,
     desired,
-    join,
+    every,
     path_values,
     pod_state,
     ready_containers,
+    table,
 )
 from pdk_stack.kubernetes.store.kind import Kind
 
-NODES = Kind(
-    "",
-    "v1",
-    "nodes",
-    "Node",
-    False,
-    ("no",),
-    columns=(
-        NAME,
-        Column("Status", lambda _obj: "Ready"),
-        Column("Roles", lambda _obj: "<none>"),
-        AGE,
-        Column("Version", at("status.nodeInfo.kubeletVersion")),
-        Column("Internal-IP", at("status.addresses[0].address", "<none>"), priority=1),
-        Column("OS-Image", at("status.nodeInfo.osImage", "<unknown>"), priority=1),
-        Column("Container-Runtime", at("status.nodeInfo.containerRuntimeVersion", "<unknown>"), priority=1),
-    ),
-)
 # Who writes the workloads, for those who try to.
 CONTROLLER = "the embedded cluster runs no containers; the controller of InferenceServices writes these"
-PODS = Kind(
-    "",
-    "v1",
-    "pods",
-    "Pod",
-    short=("po",),
-    categories=("all",),
-    columns=(
-        NAME,
-        Column("Ready", ready_containers),
-        Column("Status", pod_state),
-        Column("Restarts", lambda obj: str(sum(path_values("status.containerStatuses[*].restartCount", obj)))),
-        AGE,
-        Column("IP", at("status.podIP", "<none>"), priority=1),
-        Column("Node", at("spec.nodeName", "<none>"), priority=1),
+CONTAINERS = {
+    "Containers": every("spec.template.spec.containers[*].name"),
+    "Images": every("spec.template.spec.containers[*].image"),
+}
+
+NODES = Kind.named(
+    "v1 Node nodes no",
+    (
+        *table({"Status": lambda _obj: "Ready", "Roles": lambda _obj: "<none>"}),
+        *columns({"Version": at("status.nodeInfo.kubeletVersion")}),
+        *columns(
+            {
+                "Internal-IP": at("status.addresses[0].address", "<none>"),
+                "OS-Image": at("status.nodeInfo.osImage", "<unknown>"),
+                "Container-Runtime": at("status.nodeInfo.containerRuntimeVersion", "<unknown>"),
+            },
+            priority=1,
+        ),
+    ),
+    namespaced=False,
+)
+PODS = Kind.named(
+    "v1 Pod pods po",
+    table(
+        {
+            "Ready": ready_containers,
+            "Status": pod_state,
+            "Restarts": lambda obj: str(sum(path_values("status.containerStatuses[*].restartCount", obj))),
+        },
+        {"IP": at("status.podIP", "<none>"), "Node": at("spec.nodeName", "<none>")},
     ),
     written_by=CONTROLLER,
-)
-TEMPLATE = "spec.template.spec.containers[*]."
-WIDE = (
-    Column("Containers", lambda obj: join(path_values(f"{TEMPLATE}name", obj)), priority=1),
-    Column("Images", lambda obj: join(path_values(f"{TEMPLATE}image", obj)), priority=1),
-)
-DEPLOYMENTS = Kind(
-    "apps",
-    "v1",
-    "deployments",
-    "Deployment",
-    short=("deploy",),
     categories=("all",),
-    columns=(
-        NAME,
-        Column("Ready", desired),
-        Column("Up-to-date", at("status.updatedReplicas", "0")),
-        Column("Available", at("status.availableReplicas", "0")),
-        AGE,
-        *WIDE,
+)
+DEPLOYMENTS = Kind.named(
+    "apps/v1 Deployment deployments deploy",
+    table(
+        {
+            "Ready": desired,
+            "Up-to-date": at("status.updatedReplicas", "0"),
+            "Available": at("status.availableReplicas", "0"),
+        },
+        CONTAINERS,
     ),
     written_by=CONTROLLER,
-)
-REPLICA_SETS = Kind(
-    "apps",
-    "v1",
-    "replicasets",
-    "ReplicaSet",
-    short=("rs",),
     categories=("all",),
-    columns=(
-        NAME,
-        Column("Desired", at("spec.replicas", "0")),
-        Column("Current", at("status.replicas", "0")),
-        Column("Ready", at("status.readyReplicas", "0")),
-        AGE,
-        *WIDE,
+)
+REPLICA_SETS = Kind.named(
+    "apps/v1 ReplicaSet replicasets rs",
+    table(
+        {
+            "Desired": at("spec.replicas", "0"),
+            "Current": at("status.replicas", "0"),
+            "Ready": at("status.readyReplicas", "0"),
+        },
+        CONTAINERS,
     ),
     written_by=CONTROLLER,
+    categories=("all",),
 )
-PERSISTENT_VOLUMES = Kind(
-    "",
-    "v1",
-    "persistentvolumes",
-    "PersistentVolume",
-    False,
-    ("pv",),
-    columns=(
-        NAME,
-        Column("Capacity", at("spec.capacity.storage")),
-        Column("Access Modes", lambda obj: join(path_values("spec.accessModes[*]", obj), "")),
-        Column("Reclaim Policy", at("spec.persistentVolumeReclaimPolicy", "Retain")),
-        Column("Status", at("status.phase", "Available")),
-        Column("Claim", lambda obj: join(path_values("spec.claimRef.name", obj), "")),
-        Column("StorageClass", at("spec.storageClassName")),
-        AGE,
+PERSISTENT_VOLUMES = Kind.named(
+    "v1 PersistentVolume persistentvolumes pv",
+    table(
+        {
+            "Capacity": at("spec.capacity.storage"),
+            "Access Modes": every("spec.accessModes[*]", ""),
+            "Reclaim Policy": at("spec.persistentVolumeReclaimPolicy", "Retain"),
+            "Status": at("status.phase", "Available"),
+            "Claim": every("spec.claimRef.name", ""),
+            "StorageClass": at("spec.storageClassName"),
+        }
     ),
+    namespaced=False,
 )
-PERSISTENT_VOLUME_CLAIMS = Kind(
-    "",
-    "v1",
-    "persistentvolumeclaims",
-    "PersistentVolumeClaim",
-    short=("pvc",),
-    columns=(
-        NAME,
-        Column("Status", at("status.phase", "Pending")),
-        Column("Volume", at("spec.volumeName")),
-        Column("Capacity", at("status.capacity.storage")),
-        Column("Access Modes", lambda obj: join(path_values("status.accessModes[*]", obj), "")),
-        Column("StorageClass", at("spec.storageClassName", "embedded")),
-        AGE,
+PERSISTENT_VOLUME_CLAIMS = Kind.named(
+    "v1 PersistentVolumeClaim persistentvolumeclaims pvc",
+    table(
+        {
+            "Status": at("status.phase", "Pending"),
+            "Volume": at("spec.volumeName"),
+            "Capacity": at("status.capacity.storage"),
+            "Access Modes": every("status.accessModes[*]", ""),
+            "StorageClass": at("spec.storageClassName", "embedded"),
+        }
     ),
 )

@@ -12,7 +12,8 @@ import pytest
 from pdk_stack.kubernetes.core import managed_fields
 from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.kinds import CONFIG_MAPS, SERVICE_ACCOUNTS
-from pdk_stack.kubernetes.store.schemas import INFERENCE_SERVICE, Findings, check, complete
+from pdk_stack.kubernetes.store.schemas import INFERENCE_SERVICE, complete
+from pdk_stack.kubernetes.store.validation import Findings, check
 from tests.stack.kubernetes.serving import KIND, manifest
 from tests.support.reference import reference_dir
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import ssl
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,9 +18,11 @@ import kubernetes
 import pytest
 
 from pdk_stack.kubernetes.api import watches
+from pdk_stack.kubernetes.api.application import LIMITS
 from pdk_stack.kubernetes.api.calls import ResourceCall
 from pdk_stack.kubernetes.store.kinds import CONFIG_MAPS
 from pdk_stack.kubernetes.store.objects import ObjectStore
+from tests.stack.kubernetes.conftest import CREDENTIALS
 from tests.support.processes import ServiceProcess
 
 Kubectl = Callable[..., str]
@@ -33,6 +37,27 @@ def test_every_call_needs_the_token_and_tls(cluster: ServiceProcess) -> None:
     assert caught.value.status == 401
     with pytest.raises(OSError):
         urllib.request.urlopen(cluster.ready["kubernetes"] + "/version", timeout=5)
+
+
+def test_a_body_is_read_only_for_who_may_send_it_and_only_up_to_its_limit(cluster: ServiceProcess) -> None:
+    def post(body: bytes, token: str = CREDENTIALS["admin_token"]) -> tuple[int, str]:
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/yaml"}
+        call = urllib.request.Request(
+            f"{cluster.ready['kubernetes']}/api/v1/namespaces/default/configmaps", body, headers
+        )
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(call, timeout=20, context=context)
+        with caught.value as answer:
+            return answer.code, json.loads(answer.read())["reason"]
+
+    # A MiB of YAML takes the parser many seconds.
+    costly = b"- {a: [1, 2, {b: c}]}\n" * 45_000
+    began = time.monotonic()
+    assert post(costly, "nobody's") == (401, "Unauthorized")
+    assert time.monotonic() - began < 2
+    assert post(b"#" * (LIMITS.body_bytes + 1)) == (413, "RequestEntityTooLarge")
 
 
 def test_kubectl_creates_gets_patches_and_deletes(api: Any, kubectl: Kubectl) -> None:

@@ -1,0 +1,99 @@
+"""Schemas out of the official clients' generated models: their fields, types, descriptions, what is required.
+
+The models' sources are read, not imported: KServe's import pulls in its whole server, which takes seconds.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Schema = dict[str, Any]
+
+STRING: Schema = {"type": "string"}
+OPEN: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+QUANTITY: Schema = {"x-kubernetes-int-or-string": True}
+SIMPLE: dict[str, Schema] = {
+    "bool": {"type": "boolean"},
+    "datetime": STRING,
+    "float": {"type": "number"},
+    "int": {"type": "integer"},
+    "object": OPEN,
+    "ResourceQuantity": QUANTITY,
+    "str": STRING,
+}
+# What OpenAPI Generator writes, in both clients alike.
+TABLE = r"\n    {} = (\{{.*?\}})\n"
+REQUIRED = re.compile(r"Invalid value for `(\w+)`, must not be `None`")
+DESCRIPTION = re.compile(r'"""Gets the (\w+) of this \w+\.  # noqa: E501\n\n +(?!:)(.+?)  # noqa: E501\n')
+NESTED = re.compile(r"(list|dict)[\[(](?:str, )?(.+)[\])]")
+
+
+@dataclass(frozen=True)
+class Models:
+    """What is taken from the models, and what is changed.
+
+    Attributes:
+        inside: Names of the models that are looked into; values of others are taken as they come.
+        changes: By model and field, what its schema has beside the model's; None leaves the field out.
+        required: By model, what the API requires where the model says something else.
+    """
+
+    inside: frozenset[str]
+    changes: Mapping[str, Mapping[str, Schema | None]]
+    required: Mapping[str, tuple[str, ...]]
+
+    def schema(self, model: str, *leave_out: str) -> Schema:
+        """The schema of a model.
+
+        Args:
+            model: Class name, for example ``V1ConfigMap``.
+            leave_out: Fields that it does not get.
+        """
+        source = _source(model)
+        types, names = (
+            ast.literal_eval(re.search(TABLE.format(name), source, re.S)[1])  # type: ignore[index]
+            for name in ("openapi_types", "attribute_map")
+        )
+        descriptions = dict(DESCRIPTION.findall(source))
+        changes = self.changes.get(model, {})
+        properties: Schema = {}
+        for attribute, name in names.items():
+            change = changes.get(name, {})
+            if change is None or name in leave_out:
+                continue
+            told = {"description": descriptions[attribute]} if attribute in descriptions else {}
+            properties[name] = {**self._typed(types[attribute]), **told, **change}
+        required = self.required.get(model, sorted({names[each] for each in REQUIRED.findall(source)}))
+        schema: Schema = {"type": "object", "properties": properties}
+        return {**schema, "required": list(required)} if required else schema
+
+    def _typed(self, text: str) -> Schema:
+        nested = NESTED.fullmatch(text)
+        if nested:
+            inner = self._typed(nested[2])
+            if nested[1] == "list":
+                return {"type": "array", "items": inner}
+            return {"type": "object", "additionalProperties": inner}
+        return SIMPLE.get(text) or (self.schema(text) if text in self.inside else OPEN)
+
+
+@functools.cache
+def _folder(package: str, *inner: str) -> Path:
+    found = importlib.util.find_spec(package)
+    assert found is not None, package
+    assert found.origin is not None, package
+    return Path(found.origin).parent.joinpath(*inner, "models")
+
+
+@functools.cache
+def _source(model: str) -> str:
+    folder = _folder("kserve") if model.startswith("V1beta1") else _folder("kubernetes", "client")
+    words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", model))
+    return (folder / f"{words.lower()}.py").read_text()
