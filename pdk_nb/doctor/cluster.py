@@ -94,11 +94,7 @@ def _secret(context: Context) -> Findings:
     if absent or empty:
         parts = [f"no key {', '.join(absent)}"] if absent else []
         parts += [f"no value for {', '.join(empty)}"] if empty else []
-        pairs = ", ".join(f'"{key}": "..."' for key in (*absent, *empty))
-        fix = (
-            f"kubectl -n {known.mldm_namespace} patch secret {known.mldm_pipeline_secret} --type merge "
-            f"-p '{{\"stringData\": {{{pairs}}}}}'"
-        )
+        fix = context.set_secret(**dict.fromkeys((*absent, *empty), "..."))
         if {*absent, *empty} <= {*MINIO_SECRET_KEYS}:
             # The predictors' account gets them in the same step.
             fix = f"{context.set_values()}{MINIO_FLAGS}"
@@ -110,10 +106,7 @@ def _secret(context: Context) -> Findings:
             f"Pipelines deploy into {known.kserve_namespace}, the notebooks look into {known.kserve_model_namespace}."
         )
         why = "The notebooks do not see a service in another namespace."
-        fix = (
-            f"kubectl -n {known.mldm_namespace} patch secret {known.mldm_pipeline_secret} --type merge "
-            f'-p \'{{"stringData": {{"kserve_namespace": "{known.kserve_model_namespace}"}}}}\''
-        )
+        fix = context.set_secret(kserve_namespace=known.kserve_model_namespace)
         yield Finding("cluster.namespaces", "broken", what, place, why, fix)
 
 

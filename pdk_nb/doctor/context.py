@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -145,6 +146,12 @@ class Context:
                 else (error.strerror or str(error)).lower()
             )
             raise ServiceUnreachable(f"No connection: {reason}.", where=f"{host}:{port}") from error
+
+    def set_secret(self, **values: object) -> str:
+        """The command that puts values into the pipelines' secret."""
+        known = self.settings
+        patch = json.dumps({"stringData": {key: str(value) for key, value in values.items()}})
+        return f"kubectl -n {known.mldm_namespace} patch secret {known.mldm_pipeline_secret} --type merge -p '{patch}'"
 
     def set_values(self, **values: object) -> str:
         """The command that puts values into ``pdk-config``."""

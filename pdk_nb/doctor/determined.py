@@ -38,9 +38,8 @@ def examine(context: Context) -> Findings:
             error.what,
             f"det_user and det_password of {secret}",
             "The train stage logs in with these to start experiments; an empty password is refused by newer masters.",
-            f"det -m {known.master_url} user login {known.det_user or 'admin'}  tries a password; then: kubectl -n "
-            f"{known.mldm_namespace} patch secret {known.mldm_pipeline_secret} --type merge "
-            '-p \'{"stringData": {"det_password": "..."}}\'',
+            f"det -m {known.master_url} user login {known.det_user or 'admin'}  tries a password; then: "
+            + context.set_secret(det_password="..."),
         )
         return
     yield Finding("determined.login", "ok", f"{known.det_user} is logged in.", known.master_url)
@@ -77,10 +76,7 @@ def _pipelines_address(context: Context) -> Findings:
     theirs, ours = known.det_master, f"{known.mlde_host}:{known.mlde_port}"
     place = f"det_master of {known.mldm_namespace}/{known.mldm_pipeline_secret}"
     why = "The train stage starts its experiment there; the notebooks look for it here."
-    fix = (
-        f"kubectl -n {known.mldm_namespace} patch secret {known.mldm_pipeline_secret} --type merge "
-        f'-p \'{{"stringData": {{"det_master": "{ours}"}}}}\''
-    )
+    fix = context.set_secret(det_master=ours)
     if theirs.split("//")[-1].rstrip("/") in (ours, known.master_url.split("//")[-1].rstrip("/")):
         yield Finding("determined.pipelines", "ok", "Pipelines use the same address.", theirs)
         return

@@ -36,8 +36,7 @@ def examine(context: Context) -> Findings:
             error.what,
             f"pac_token of {known.mldm_namespace}/{known.mldm_pipeline_secret}",
             "Notebooks and trials use this token; without authentication it has to be empty.",
-            f"pachctl auth get-robot-token pdk-lab --quiet, then: kubectl -n {known.mldm_namespace} patch secret "
-            f'{known.mldm_pipeline_secret} --type merge -p \'{{"stringData": {{"pac_token": "..."}}}}\'',
+            f"pachctl auth get-robot-token pdk-lab --quiet, then: {context.set_secret(pac_token='...')}",
         )
         return
     kind = "with the token" if known.pac_token else "without authentication"

@@ -20,10 +20,7 @@ def examine(context: Context) -> Findings:
     secret = f"pachd_lb_service_host and _port of {known.mldm_namespace}/{known.mldm_pipeline_secret}"
     found = context.discovery.pachyderm()
     right = (found.host, found.port) if found else (known.mldm_host or "...", known.mldm_port or "...")
-    fix = (
-        f"kubectl -n {known.mldm_namespace} patch secret {known.mldm_pipeline_secret} --type merge -p "
-        f'\'{{"stringData": {{"pachd_lb_service_host": "{right[0]}", "pachd_lb_service_port": "{right[1]}"}}}}\''
-    )
+    fix = context.set_secret(pachd_lb_service_host=right[0], pachd_lb_service_port=right[1])
     if not host or not port:
         what = "The address of Pachyderm for trials is not set; a worker's own variables only hold inside its cluster."
         yield Finding("route.trials", "broken", what, secret, WHY, fix)
