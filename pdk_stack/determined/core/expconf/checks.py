@@ -1,4 +1,4 @@
-"""What is wrong with an experiment configuration, place by place, by the rules of ``expconf_rules``."""
+"""What is wrong with an experiment configuration, place by place, by those of ``rules``."""
 
 from __future__ import annotations
 

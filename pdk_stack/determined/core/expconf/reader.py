@@ -1,6 +1,6 @@
-"""Experiment configurations: read, checked (see ``expconf_checks``) and completed.
+"""Experiment configurations: read, checked (see ``checks``) and completed.
 
-The rules are those of ``schemas/expconf/v0`` of release 0.38.1; ``expconf_rules`` states them as data.
+The rules are those of ``schemas/expconf/v0`` of release 0.38.1; ``rules`` states them as data.
 """
 
 from __future__ import annotations
