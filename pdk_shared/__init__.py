@@ -1,1 +1,1 @@
-"""What the lab and the embedded stack both need: the form of an error, the settings' keys, where the lab's files lie."""
+"""What the lab and the embedded stack both need: errors, the settings' keys, and where the lab's files lie."""

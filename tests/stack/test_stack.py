@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,14 @@ import pytest
 from pdk_nb.settings import from_maps
 from pdk_shared.errors import StackError
 from pdk_shared.settings_keys import KEYS, SECRET_KEYS
-from pdk_stack import stack
+from pdk_stack import service_process, stack
+from pdk_stack.common.logs import rotate
 from pdk_stack.common.service import read_credentials
 from pdk_stack.credentials import ensure_credentials
 from pdk_stack.paths import StatePaths
 from pdk_stack.ports import choose_ports
 from pdk_stack.seed import config_values, secret_values
-from pdk_stack.service_process import service_environment
+from pdk_stack.service_process import ServiceProcess, service_environment
 from pdk_stack.state_lock import hold_lock, is_running
 from pdk_stack.supervisor import Supervisor
 
@@ -117,3 +119,34 @@ def test_people_can_say_what_stands_for_an_image(paths: StatePaths, tmp_path: Pa
     paths.own_images.write_text("{")
     with pytest.raises(StackError, match="not JSON"):
         Supervisor(paths, tmp_path, {})
+
+
+def test_a_service_that_dies_comes_back_on_its_ports_until_it_dies_too_often(
+    paths: StatePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Stands for the service: writes its ready file with the port that it was given, or one of its own, and dies.
+    code = """
+import json, pathlib, sys
+given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+port = int(given["--master-port"]) or 4711
+pathlib.Path(given["--ready-file"]).write_text(json.dumps({"pid": 1, "determined": f"http://127.0.0.1:{port}"}))
+print("x" * 300)
+raise SystemExit(7)
+"""
+    program = tmp_path / "pdk_stack" / "determined.py"
+    program.parent.mkdir()
+    (program.parent / "__init__.py").touch()
+    program.write_text(code)
+    (paths.root / "run").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(service_process, "rotate", lambda path: rotate(path, 1000))
+    service = ServiceProcess("determined", paths, {}, [], {"PYTHONPATH": str(tmp_path)})
+    never = threading.Event()
+    service.start()
+    assert service.wait_ready(never)["determined"] == "http://127.0.0.1:4711"
+    with pytest.raises(StackError, match=r"determined died 5 times in a minute \(exit code 7\):\nx+"):
+        while True:
+            service.look_after(never)
+            assert json.loads(paths.ready("determined").read_text())["determined"] == "http://127.0.0.1:4711"
+    assert paths.log("determined").stat().st_size < 1500
+    assert paths.log("determined").with_name("determined.log.1").exists()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +14,16 @@ from typing import Any
 import kubernetes
 import pytest
 
+from pdk_stack.common.processes import ProcessGroup
 from pdk_stack.kubernetes.core import admission
 from pdk_stack.kubernetes.core.inference import resources
 from pdk_stack.kubernetes.core.inference.failures import PYTHON_ERROR, Reason, reason_of
+from pdk_stack.kubernetes.core.inference.reconciler.controller import InferenceController
+from pdk_stack.kubernetes.core.inference.revisions.storage_initializer import PROCESS_NOTE as FETCH_NOTE
+from pdk_stack.kubernetes.core.inference.servers.model_server import PROCESS_NOTE as SERVER_NOTE
+from pdk_stack.kubernetes.core.volumes import Volumes
 from pdk_stack.kubernetes.store.kinds import INFERENCE_SERVICES
+from pdk_stack.kubernetes.store.objects import ObjectStore
 from tests.stack.kubernetes.serving import KIND, NAMESPACE, Service, manifest, wait_for
 from tests.support.processes import ServiceProcess
 
@@ -184,6 +192,22 @@ def test_a_model_that_is_not_there_yet_is_waited_for(
 )
 def test_logs_tell_why(log: str, code: int, reason: Reason) -> None:
     assert reason_of(log, code) is reason
+
+
+@pytest.mark.parametrize("note", [f"pods/one/{SERVER_NOTE}", FETCH_NOTE])
+def test_what_a_killed_daemon_left_is_ended(tmp_path: Path, note: str) -> None:
+    path = tmp_path / "services" / "models" / "pets" / "pets-predictor-00001" / note
+    path.parent.mkdir(parents=True)
+    left = ProcessGroup(["sleep", "60"], os.environ)
+    left.note(path)
+    store = ObjectStore(tmp_path / "objects.sqlite")
+    controller = InferenceController(store, Volumes(store, tmp_path / "volumes"), tmp_path / "services")
+    controller.start()
+    assert left.wait(5) == -signal.SIGKILL
+    controller.stop()
+    store.close()
+    if left.stdout is not None:
+        left.stdout.close()
 
 
 def test_quantities_and_limits() -> None:

@@ -84,7 +84,7 @@ ERROR = re.compile(r"(?!at |io\.netty).*(Error|Exception)")
 def last_error(log: str) -> str:
     """The last line of a model server's log that says what went wrong; Python's own words before the front end's."""
     lines = log.splitlines()
-    told = [line.rsplit(" - ", 1)[-1].strip() for line in lines]
-    errors = [each for each in told if PYTHON_ERROR.match(each)] or [each for each in told if ERROR.match(each)]
+    messages = [line.rsplit(" - ", 1)[-1].strip() for line in lines]
+    errors = [each for each in messages if PYTHON_ERROR.match(each)] or [each for each in messages if ERROR.match(each)]
     found = errors or lines[-1:] or ["no output"]
     return found[-1][:400]

@@ -113,7 +113,7 @@ class BringUp:
                 raise ModelServerError(str(error), reason=Reason.STORAGE_NOT_FOUND) from error
         begun = time.monotonic()
 
-        def told(why: str, absent: bool) -> None:
+        def failed(why: str, absent: bool) -> None:
             if absent and time.monotonic() - begun < MODEL_GRACE_SECONDS:
                 text = f"The model is not there yet: {why}"
                 self._serving.status(service, revision.name, "Pending", waiting=text)
@@ -127,7 +127,7 @@ class BringUp:
             self._reporter.event(service, "Warning", reason.value, f"{revision.name}: {why}")
 
         environment = storage_environment(self._store, namespace, service["spec"]["predictor"], revision.folder)
-        fetch_model(source, revision.folder, environment, told, superseded)
+        fetch_model(source, revision.folder, environment, failed, superseded)
         revision.fetch_trouble = None
 
     def _fail(self, service: Object, key: str, revision: Revision | None, name: str, error: Exception) -> None:

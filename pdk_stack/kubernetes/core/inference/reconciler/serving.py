@@ -14,7 +14,7 @@ from pdk_stack.kubernetes.core.inference.reconciler.rollout import Rollout
 from pdk_stack.kubernetes.core.inference.reconciler.routes import Routes, Target
 from pdk_stack.kubernetes.core.inference.reconciler.status import Failure, Phase, Traffic
 from pdk_stack.kubernetes.core.inference.revisions.replica import Replica
-from pdk_stack.kubernetes.core.inference.revisions.replicas import DRAIN_SECONDS
+from pdk_stack.kubernetes.core.inference.revisions.replica_pool import DRAIN_SECONDS
 from pdk_stack.kubernetes.core.inference.revisions.revision import Revision
 from pdk_stack.kubernetes.core.inference.revisions.template import revision_key
 from pdk_stack.kubernetes.core.inference.servers.custom_predictor import MOUNT
@@ -138,6 +138,7 @@ class Serving:
         """Give each revision its part of the traffic, and let go of those without one."""
         predictor = service["spec"]["predictor"]
         shares = self.rollout.shares(predictor)
+        failure: Failure | None = None
         try:
             for share in shares:
                 self.revisions[share.revision].use(service)
@@ -149,10 +150,9 @@ class Serving:
             self.status(service, self.rollout.newest(self.name), "FailedToLoad", failure)
             return
         self.rollout.settle(predictor)
-        told = None
         if phase == "FailedToLoad":
             reason = Reason(self.rollout.reason or Reason.MODEL_LOAD_FAILED.value)
-            told = Failure(reason, self.rollout.failure, self.rollout.exit_code)
+            failure = Failure(reason, self.rollout.failure, self.rollout.exit_code)
         traffic = Traffic(shares, self.rollout.ready, self.rollout.rolled, self.rollout.previous)
         if traffic.shares != self._traffic.shares:
             targets = [Target(self.revisions[each.revision], each.percent, each.tag) for each in shares]
@@ -160,7 +160,7 @@ class Serving:
         self._traffic = traffic
         # Back to the one that serves while another was loading: that one is gone, and its name with it.
         created = self.rollout.ready if phase == "Loaded" else self.rollout.newest(self.name)
-        self.status(service, created, phase, told)
+        self.status(service, created, phase, failure)
         self._let_go(traffic.revisions)
 
     def _let_go(self, serving: set[str]) -> None:

@@ -15,7 +15,7 @@ from pdk_stack.kubernetes.core.inference.revisions.replica import PodState, Trou
 from pdk_stack.kubernetes.core.inference.revisions.template import (
     CONTAINER,
     INITIALIZER,
-    own_notes,
+    own_annotations,
     replica_set_name,
 )
 from pdk_stack.kubernetes.errors import StatusError
@@ -121,7 +121,7 @@ class Workload:
         if resources := {field: values for field, values in asked(self._service).items() if values}:
             container["resources"] = resources
         spec = {"initContainers": [{"name": INITIALIZER, "image": IMAGES[INITIALIZER]}], "containers": [container]}
-        template = {"metadata": {"labels": self._labels(), "annotations": own_notes(self._service)}, "spec": spec}
+        template = {"metadata": {"labels": self._labels(), "annotations": own_annotations(self._service)}, "spec": spec}
         return {"selector": {"matchLabels": {"serving.knative.dev/revision": self._revision}}, "template": template}
 
     @staticmethod
@@ -134,7 +134,7 @@ class Workload:
         self, kind: Kind, name: str, owner: dict[str, Any], spec: dict[str, Any], status: dict[str, Any]
     ) -> Object | None:
         """Create or update one object; None when its namespace is going away."""
-        notes = own_notes(self._service) if kind is PODS else {"deployment.kubernetes.io/revision": "1"}
+        notes = own_annotations(self._service) if kind is PODS else {"deployment.kubernetes.io/revision": "1"}
         for _ in range(5):
             try:
                 old = self._store.get(kind, self._namespace, name)
@@ -208,8 +208,8 @@ def _deployment_conditions(wanted: int, ready: int, failure: Trouble | None) -> 
     ]
     if failure:
         # What kubectl's `rollout status` ends on.
-        told = {"reason": "ProgressDeadlineExceeded", "message": f"{failure.reason}: {failure.message}"}
-        return [*conditions, {"type": "Progressing", "status": "False", **told}]
+        why = {"reason": "ProgressDeadlineExceeded", "message": f"{failure.reason}: {failure.message}"}
+        return [*conditions, {"type": "Progressing", "status": "False", **why}]
     reason = "NewReplicaSetAvailable" if available else "ReplicaSetUpdated"
     return [*conditions, {"type": "Progressing", "status": "True", "reason": reason, "message": "It goes on."}]
 

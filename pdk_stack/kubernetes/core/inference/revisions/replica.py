@@ -76,7 +76,7 @@ class Replica:
         server: The model server.
         body: A request that warms it up.
         changed: Notified, and held, when the state changes.
-        told: Called after each change, without the lock.
+        on_change: Called after each change, without the lock.
 
     Attributes:
         inflight: Requests that it works on; kept by the pool under ``changed``.
@@ -92,7 +92,7 @@ class Replica:
         server: ModelServer,
         body: bytes,
         changed: threading.Condition,
-        told: Callable[[Replica], None],
+        on_change: Callable[[Replica], None],
     ) -> None:
         self.pod = pod
         self.server = server
@@ -108,7 +108,7 @@ class Replica:
         self._shown: PodState | None = None
         self._body = body
         self._changed = changed
-        self._told = told
+        self._on_change = on_change
         self._stopping = threading.Event()
         self._kick = threading.Event()
         self._thread: threading.Thread | None = None
@@ -219,4 +219,4 @@ class Replica:
             self._changed.notify_all()
         if self.state != self._shown and not self._stopping.is_set():
             self._shown = self.state
-            self._told(self)
+            self._on_change(self)

@@ -16,7 +16,7 @@ from pdk_stack.kubernetes.core.inference.resources import custom_container, memo
 from pdk_stack.kubernetes.core.inference.revisions.limits import RequestLimits
 from pdk_stack.kubernetes.core.inference.revisions.load import Load
 from pdk_stack.kubernetes.core.inference.revisions.replica import PodState, Replica, Trouble
-from pdk_stack.kubernetes.core.inference.revisions.replicas import DRAIN_SECONDS, Replicas
+from pdk_stack.kubernetes.core.inference.revisions.replica_pool import DRAIN_SECONDS, ReplicaPool
 from pdk_stack.kubernetes.core.inference.revisions.scaling import DEFAULT_TARGETS, Bounds, Scaler, target_of, window_of
 from pdk_stack.kubernetes.core.inference.revisions.template import pod_name, revision_key
 from pdk_stack.kubernetes.core.inference.servers.custom_predictor import STORAGE_URI, plain_environment
@@ -65,7 +65,7 @@ class Revision:
         self.failure: Trouble | None = None
         self.fetch_trouble: Trouble | None = None
         self._node = node
-        self._told = on_change or (lambda _revision, _replica: None)
+        self._on_change = on_change or (lambda _revision, _replica: None)
         self._fetched = threading.Event()
         predictor = service["spec"]["predictor"]
         container = custom_container(predictor)
@@ -77,7 +77,7 @@ class Revision:
         self.version = str((service["metadata"].get("annotations") or {}).get("pach_id", ""))
         self.limits, self.bounds, self.target = RequestLimits.of(predictor), Bounds.of(predictor), target_of(predictor)
         self._scaler = Scaler(window_of(service["metadata"].get("annotations")))
-        self.replicas = Replicas(self._replica, lambda: self._told(self, None))
+        self.replicas = ReplicaPool(self._replica, lambda: self._on_change(self, None))
         self.payloads = _payload_logger(service)
 
     @property
@@ -131,7 +131,7 @@ class Revision:
         if replica.step == "Ready":
             self.models = replica.server.models
             self.load.last_used = time.monotonic()
-        self._told(self, replica)
+        self._on_change(self, replica)
 
     def pods(self) -> list[PodState]:
         """What its pods show."""
@@ -186,7 +186,7 @@ class Revision:
         # A request is counted in before it asks for a replica.
         stopped = self.replicas.stop(unless=lambda: self.load.inflight > 0)
         if stopped:
-            self._told(self, None)
+            self._on_change(self, None)
         return stopped
 
     def autoscale(self) -> int:

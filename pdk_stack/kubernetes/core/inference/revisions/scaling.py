@@ -46,7 +46,7 @@ class Bounds:
 
     @property
     def initial(self) -> int:
-        """Replicas that a new revision starts with; all of them have to be ready before it gets traffic."""
+        """ReplicaPool that a new revision starts with; all of them have to be ready before it gets traffic."""
         return max(1, self.least)
 
     def clip(self, count: int) -> int:
@@ -100,7 +100,7 @@ class Scaler:
             now: A clock in seconds that never goes back.
             total: What grows with the load: seconds of requests under way (concurrency), or requests (rps).
             target: How much of it per second one replica should get.
-            ready: Replicas that serve now.
+            ready: ReplicaPool that serve now.
         """
         self._samples.append((now, total))
         while len(self._samples) > 2 and now - self._samples[1][0] >= self._window:

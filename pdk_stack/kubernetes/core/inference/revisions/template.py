@@ -12,7 +12,7 @@ CONTAINER, INITIALIZER = "kserve-container", "storage-initializer"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
-def own_notes(service: Object) -> dict[str, str]:
+def own_annotations(service: Object) -> dict[str, str]:
     """A service's annotations without those that tools keep for themselves."""
     given = service["metadata"].get("annotations") or {}
     return {key: value for key, value in given.items() if key not in (LAST_APPLIED, FILLED_IN)}
@@ -50,7 +50,7 @@ def revision_key(service: Object) -> str:
     Annotations count because ``pach_id`` is how a new model version at the same place is rolled out.
     """
     meta = service["metadata"]
-    notes = own_notes(service)
+    notes = own_annotations(service)
     predictor = {key: value for key, value in service["spec"]["predictor"].items() if key not in USE_FIELDS}
     text = json.dumps([{**service["spec"], "predictor": predictor}, notes, meta.get("labels") or {}], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -15,19 +15,19 @@ START_SECONDS = 180.0
 POLL_SECONDS = 0.1
 
 
-class Replicas:
+class ReplicaPool:
     """A revision's replicas.
 
     Args:
         make: Makes and starts the replica of a number.
-        told: Called when replicas were added or have gone.
+        on_change: Called when replicas were added or have gone.
     """
 
-    def __init__(self, make: Callable[[int], Replica], told: Callable[[], None]) -> None:
+    def __init__(self, make: Callable[[int], Replica], on_change: Callable[[], None]) -> None:
         self.changed = threading.Condition()
         self.members: list[Replica] = []
         self._make = make
-        self._told = told
+        self._on_change = on_change
         self._numbers = itertools.count()
         self._turns = itertools.count(1)
         self._closed = False
@@ -59,7 +59,7 @@ class Replicas:
             keep = sorted(self.members, key=lambda each: not each.ready)[:count]
             gone = [each for each in self.members if each not in keep]
             self.members = [each for each in self.members if each in keep]
-        self._told()
+        self._on_change()
         if gone:
             threading.Thread(target=self._drain, args=(gone,), daemon=True).start()
 
@@ -71,7 +71,7 @@ class Replicas:
                 return False
             self.members = [each for each in self.members if each.pod != pod]
             self.members.append(self._make(next(self._numbers)))
-        self._told()
+        self._on_change()
         threading.Thread(target=self._drain, args=(gone,), daemon=True).start()
         return True
 
