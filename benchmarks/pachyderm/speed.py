@@ -16,8 +16,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import boto3
 import psutil
 import python_pachyderm
+from botocore.client import Config
 from python_pachyderm.service import pps_proto
 
 from tests.stack.pachyderm.server import Server
@@ -129,6 +131,33 @@ class Bench:
         self.note("commit out, single gets", self.small / single, "files/s")
         self.note("commit out, one tar stream", self.small / together, "files/s")
         self.note("commit out: tar over single gets", single / together, "x")
+
+    def gateway(self) -> None:
+        """One large object through the S3 gateway and back, and small ones over one connection."""
+        s3 = boto3.client(
+            "s3",
+            endpoint_url=self.server.s3,
+            aws_access_key_id="any",
+            aws_secret_access_key="any",
+            region_name="us-east-1",
+            config=Config(s3={"addressing_style": "path"}),
+        )
+        s3.create_bucket(Bucket="master.gateway")
+        with self.big.open("rb") as source:
+            put = timed(lambda: s3.put_object(Bucket="master.gateway", Key="big", Body=source))
+        get = timed(lambda: s3.get_object(Bucket="master.gateway", Key="big")["Body"].read())
+        before = self._cpu()
+        number = self.small // 4
+        small = timed(
+            lambda: [
+                s3.get_object(Bucket="master.small-ours", Key=f"{each:05d}.jpg")["Body"].read()
+                for each in range(number)
+            ]
+        )
+        self.note("S3: large object in", self.large / 1e6 / put, "MB/s")
+        self.note("S3: large object out", self.large / 1e6 / get, "MB/s")
+        self.note("S3: small objects out", number / small, "objects/s")
+        self.note("S3: small objects out, the server's share", number / (self._cpu() - before), "objects/s")
 
     def list_many(self) -> None:
         self.client.create_repo("many")
@@ -266,7 +295,16 @@ def main() -> None:
         server = Server(folder / "server").start()
         try:
             bench = Bench(server.client(), server, folder, args.quick)
-            for name in ("job_start", "datums", "small_files", "reading", "memory", "large_file", "list_many"):
+            for name in (
+                "job_start",
+                "datums",
+                "small_files",
+                "reading",
+                "gateway",
+                "memory",
+                "large_file",
+                "list_many",
+            ):
                 getattr(bench, name)()
         finally:
             server.kill()

@@ -144,26 +144,26 @@ class BlobStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._gate = threading.Condition()
+        self._users_changed = threading.Condition()
         self._users = 0
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Keeps :meth:`collect` away while blobs are written or read."""
-        with self._gate:
+        with self._users_changed:
             self._users += 1
         try:
             yield
         finally:
-            with self._gate:
+            with self._users_changed:
                 self._users -= 1
-                self._gate.notify_all()
+                self._users_changed.notify_all()
 
     @contextmanager
     def alone(self, timeout: float) -> Iterator[bool]:
         """Waits until nobody uses the blobs, then keeps everybody out; False when the time is over."""
-        with self._gate:
-            yield self._gate.wait_for(lambda: self._users == 0, timeout)
+        with self._users_changed:
+            yield self._users_changed.wait_for(lambda: self._users == 0, timeout)
 
     def writer(self, known: Callable[[bytes], bool]) -> PackWriter:
         """A writer for one request; ``known`` says whether a hash is stored already."""

@@ -315,7 +315,7 @@ def test_files_from_urls(client: Client, repo: str) -> None:
         client.put_file_url((repo, "master"), "/cat.jpg", f"{base}/cat.jpg")
         assert client.get_file((repo, "master"), "/cat.jpg").read() == b"picture"
         code, words = refusal(lambda: client.put_file_url((repo, "master"), "/no", f"{base}/no"))
-        assert (code, words) == ("UNKNOWN", f'error retrieving content from "{base}/no": 404 Not FoundEntry')
+        assert (code, words) == ("UNKNOWN", f'error retrieving content from "{base}/no": 404 Not Found')
     finally:
         source.shutdown()
         source.server_close()

@@ -233,7 +233,7 @@ def test_garbage_goes_and_everything_else_stays(tmp_path: Path) -> None:
         newest = engine.modify(CommitRef(REPO, branch="master"), upload)
     with engine.change() as change:
         repos.delete_repo(change.connection, other, force=False)
-        commit_sets.squash(change, kept.id)
+        commit_sets.remove_set(change, kept.id, drop=False)
     with engine.read() as connection:
         assert garbage.is_due(connection)
     found = garbage.collect(engine.database, engine.blobs, timeout=1)

@@ -1,4 +1,4 @@
-"""Hand-written codecs for the hot calls: the protocol library for Python 3.11 is pure Python and slow.
+"""Hand-written codecs for the hot calls: protobuf 3.20, which python-pachyderm needs, is pure Python here and slow.
 
 Field numbers: ``pfs.proto`` (``ModifyFileRequest``, ``AddFile``, ``FileInfo``) and ``wrappers.proto``
 (``BytesValue``).

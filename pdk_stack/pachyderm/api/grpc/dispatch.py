@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import grpc
-from google.protobuf import descriptor_pb2, symbol_database
+from google.protobuf import descriptor_pb2, empty_pb2, symbol_database
 
 from pdk_stack.common.errors import Refusal
 from pdk_stack.pachyderm.api.grpc.access import AccessControl, Identity
@@ -19,6 +19,8 @@ from pdk_stack.pachyderm.core.pfs.types import RepoKey
 from pdk_stack.pachyderm.errors import Unimplemented
 
 log = logging.getLogger("pdk_stack.pachyderm.api.grpc")
+
+EMPTY = empty_pb2.Empty()
 
 Serializer = Callable[[Any], bytes]
 Deserializer = Callable[[bytes], Any]
@@ -71,13 +73,14 @@ def _abort(context: grpc.ServicerContext, path: str, error: Exception) -> None:
 
 
 def unary(path: str, access: AccessControl, method: Callable[[Any, Call], Any]) -> Callable[..., Any]:
-    """A behaviour that gives one answer."""
+    """A behaviour that gives one answer: the method's, or an empty message where it returns None."""
 
     def behave(request: Any, context: grpc.ServicerContext) -> Any:
         try:
             call = Call(context)
             call.identity = access.check(path, call.metadata)
-            return method(request, call)
+            answer = method(request, call)
+            return EMPTY if answer is None else answer
         except Exception as error:
             if not context.is_active() and not isinstance(error, Refusal):
                 log.info("%s ended with its client: %s", path, error)

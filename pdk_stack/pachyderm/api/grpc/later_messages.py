@@ -50,7 +50,6 @@ _MESSAGES: dict[str, dict[str, tuple[int, int | str]]] = {
     "InspectProjectV2Response": {"info": (1, _INFO), "defaults_json": (2, _TEXT)},
     "SquashCommitRequest": {"commit": (1, _COMMIT), "recursive": (2, _FLAG)},
     "DropCommitRequest": {"commit": (1, _COMMIT), "recursive": (2, _FLAG)},
-    "Nothing": {},
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-from google.protobuf import json_format
+from google.protobuf import empty_pb2, json_format
 
 from pdk_stack.pachyderm.api.grpc import pfs_convert, pps_convert
 from pdk_stack.pachyderm.api.grpc.access import AccessControl
@@ -49,7 +49,6 @@ class LaterCalls:
             spec = found.request
             spec.update, spec.reprocess = True, request.reprocess
             lifecycle.create(change, spec, found.user_spec)
-        return MESSAGES["Nothing"]()
 
     def GetClusterDefaults(self, request: Any, call: Call) -> Any:
         with self._engine.read() as connection:
@@ -88,24 +87,23 @@ class LaterCalls:
             text = defaults.stored(connection, found.name)
         return MESSAGES["InspectProjectV2Response"](info=pfs_convert.project_info(found), defaults_json=text)
 
-    def SquashCommit(self, request: Any, call: Call) -> Any:
-        with self._engine.change() as change:
-            commit = get_commit(change.connection, pfs_convert.read_commit(request.commit))
-            commit_sets.remove_commit(change, commit, recursive=request.recursive, drop=False)
-        return MESSAGES["Nothing"]()
+    def SquashCommit(self, request: Any, call: Call) -> None:
+        self._remove(request, drop=False)
 
-    def DropCommit(self, request: Any, call: Call) -> Any:
+    def DropCommit(self, request: Any, call: Call) -> None:
+        self._remove(request, drop=True)
+
+    def _remove(self, request: Any, *, drop: bool) -> None:
         with self._engine.change() as change:
             commit = get_commit(change.connection, pfs_convert.read_commit(request.commit))
-            commit_sets.remove_commit(change, commit, recursive=request.recursive, drop=True)
-        return MESSAGES["Nothing"]()
+            commit_sets.remove_commit(change, commit, recursive=request.recursive, drop=drop)
 
 
 # Call by service: request and response.
 CALLS: dict[str, dict[str, tuple[str, str]]] = {
     "pps_v2.API": {
         "CreatePipelineV2": ("CreatePipelineV2Request", "CreatePipelineV2Response"),
-        "RerunPipeline": ("RerunPipelineRequest", "Nothing"),
+        "RerunPipeline": ("RerunPipelineRequest", "Empty"),
         "GetClusterDefaults": ("GetClusterDefaultsRequest", "GetClusterDefaultsResponse"),
         "SetClusterDefaults": ("SetClusterDefaultsRequest", "SetClusterDefaultsResponse"),
         "SetProjectDefaults": ("SetProjectDefaultsRequest", "SetProjectDefaultsResponse"),
@@ -113,8 +111,8 @@ CALLS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "pfs_v2.API": {
         "InspectProjectV2": ("InspectProjectV2Request", "InspectProjectV2Response"),
-        "SquashCommit": ("SquashCommitRequest", "Nothing"),
-        "DropCommit": ("DropCommitRequest", "Nothing"),
+        "SquashCommit": ("SquashCommitRequest", "Empty"),
+        "DropCommit": ("DropCommitRequest", "Empty"),
     },
 }
 
@@ -129,7 +127,7 @@ def later_handlers(calls: LaterCalls, access: AccessControl) -> list[grpc.Generi
             table[name] = grpc.unary_unary_rpc_method_handler(
                 behaviour,
                 request_deserializer=MESSAGES[request].FromString,
-                response_serializer=MESSAGES[response].SerializeToString,
+                response_serializer=MESSAGES.get(response, empty_pb2.Empty).SerializeToString,
             )
         found.append(grpc.method_handlers_generic_handler(service, table))
     return found

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import astuple
 
-from google.protobuf import empty_pb2
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 
 from pdk_stack.pachyderm.api.grpc import pfs_convert
 from pdk_stack.pachyderm.api.grpc.dispatch import Call
-from pdk_stack.pachyderm.api.grpc.transactions import Transactions
+from pdk_stack.pachyderm.api.grpc.transactions import Transactions, transactional
 from pdk_stack.pachyderm.core.engine import Engine, reached
 from pdk_stack.pachyderm.core.pfs import commit_sets, commits
 from pdk_stack.pachyderm.core.pfs.change import Change
-from pdk_stack.pachyderm.core.pfs.lookup import ancestors, commit_by_pk, get_commit, get_repo
+from pdk_stack.pachyderm.core.pfs.lookup import IN_REPO, ancestors, commit_by_pk, get_commit, get_repo
 from pdk_stack.pachyderm.core.pfs.trees import tree_of
 from pdk_stack.pachyderm.core.pfs.types import (
-    FROM_COMMITS,
     STATE_FINISHED,
     STATE_STARTED,
     Commit,
     CommitRef,
-    commit_of,
+    select_commits,
 )
 from pdk_stack.pachyderm.errors import Fault
 
@@ -33,12 +32,8 @@ class CommitCalls:
     engine: Engine
     transactions: Transactions
 
-    def StartCommit(self, request: pfs_pb2.StartCommitRequest, call: Call) -> pfs_pb2.Commit:
-        call.may_write(pfs_convert.read_repo(request.branch.repo))
-        return self.transactions.run(call, "start_commit", request)
-
-    def do_start_commit(self, change: Change, request: pfs_pb2.StartCommitRequest) -> pfs_pb2.Commit:
-        """StartCommit inside a change."""
+    @transactional("start_commit", lambda request: pfs_convert.read_repo(request.branch.repo))
+    def StartCommit(self, change: Change, request: pfs_pb2.StartCommitRequest) -> pfs_pb2.Commit:
         parent = None
         key = pfs_convert.read_branch(request.branch)
         if request.HasField("parent"):
@@ -47,13 +42,8 @@ class CommitCalls:
                 parent = CommitRef(key.repo, parent.branch, parent.id)
         return pfs_convert.commit(commits.start_commit(change, key, parent, request.description))
 
-    def FinishCommit(self, request: pfs_pb2.FinishCommitRequest, call: Call) -> empty_pb2.Empty:
-        call.may_write(pfs_convert.repo_of_commit(request.commit))
-        self.transactions.run(call, "finish_commit", request)
-        return empty_pb2.Empty()
-
-    def do_finish_commit(self, change: Change, request: pfs_pb2.FinishCommitRequest) -> None:
-        """FinishCommit inside a change."""
+    @transactional("finish_commit", lambda request: pfs_convert.repo_of_commit(request.commit))
+    def FinishCommit(self, change: Change, request: pfs_pb2.FinishCommitRequest) -> None:
         ref = pfs_convert.read_commit(request.commit)
         commit = get_commit(change.connection, ref)
         row = change.connection.execute(
@@ -130,27 +120,21 @@ class CommitCalls:
                     commits=[pfs_convert.commit_info(connection, each) for each in members],
                 )
 
-    def SquashCommitSet(self, request: pfs_pb2.SquashCommitSetRequest, call: Call) -> empty_pb2.Empty:
-        self.transactions.run(call, "squash_commit_set", request)
-        return empty_pb2.Empty()
+    @transactional("squash_commit_set")
+    def SquashCommitSet(self, change: Change, request: pfs_pb2.SquashCommitSetRequest) -> None:
+        commit_sets.remove_set(change, request.commit_set.id, drop=False)
 
-    def do_squash_commit_set(self, change: Change, request: pfs_pb2.SquashCommitSetRequest) -> None:
-        """SquashCommitSet inside a change."""
-        commit_sets.squash(change, request.commit_set.id)
-
-    def DropCommitSet(self, request: pfs_pb2.DropCommitSetRequest, call: Call) -> empty_pb2.Empty:
+    def DropCommitSet(self, request: pfs_pb2.DropCommitSetRequest, call: Call) -> None:
         with self.engine.change() as change:
-            commit_sets.drop(change, request.commit_set.id)
-        return empty_pb2.Empty()
+            commit_sets.remove_set(change, request.commit_set.id, drop=True)
 
-    def ClearCommit(self, request: pfs_pb2.ClearCommitRequest, call: Call) -> empty_pb2.Empty:
+    def ClearCommit(self, request: pfs_pb2.ClearCommitRequest, call: Call) -> None:
         call.may_write(pfs_convert.repo_of_commit(request.commit))
         with self.engine.change() as change:
             found = get_commit(change.connection, pfs_convert.read_commit(request.commit))
             if not found.is_open:
                 raise Fault(f"commit {found} has already finished")
             change.connection.execute("DELETE FROM staged WHERE commit_pk = ?", (found.pk,))
-        return empty_pb2.Empty()
 
     def FindCommits(self, request: pfs_pb2.FindCommitsRequest, call: Call) -> Iterator[pfs_pb2.FindCommitsResponse]:
         found = searched = 0
@@ -180,23 +164,16 @@ class CommitCalls:
                 last = get_commit(connection, CommitRef(repo, ref.branch, ref.id)).pk
 
         def following() -> Commit | None:
-            query = f"{FROM_COMMITS} WHERE repos.project = ? AND repos.name = ? AND repos.type = ?"
-            query += " AND commits.pk > ?"
-            values: list[object] = [repo.project, repo.name, repo.type, last]
-            if request.branch:
-                query += " AND commits.branch = ?"
-                values.append(request.branch)
-            if not request.all and request.origin_kind:
-                query += " AND commits.origin = ?"
-                values.append(request.origin_kind)
+            origin = 0 if request.all else request.origin_kind
+            rest = (
+                f"WHERE {IN_REPO} AND commits.pk > ? AND ? IN ('', commits.branch) AND ? IN (0, commits.origin)"
+                " ORDER BY commits.pk LIMIT 1"
+            )
 
             def probe(connection: sqlite3.Connection) -> Commit | None:
-                row = connection.execute(f"{query} ORDER BY commits.pk LIMIT 1", values).fetchone()
-                if row is None:
-                    return None
-                found = commit_of(row)
+                found = next(select_commits(connection, rest, *astuple(repo), last, request.branch, origin), None)
                 state = request.state or STATE_STARTED
-                return found if reached(connection, found, state) else None
+                return found if found is not None and reached(connection, found, state) else None
 
             return self.engine.wait_for(probe, call.active)
 

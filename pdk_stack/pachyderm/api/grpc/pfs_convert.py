@@ -28,14 +28,15 @@ from pdk_stack.pachyderm.core.pfs.types import (
     RepoKey,
     repo_key,
 )
+from pdk_stack.pachyderm.store.clock import NANOSECONDS
 from pdk_stack.pachyderm.store.tree import FoundEntry
 
-NANO = 1_000_000_000
 
-
-def stamp(moment: int) -> timestamp_pb2.Timestamp:
-    """Nanoseconds since the epoch as a Timestamp."""
-    return timestamp_pb2.Timestamp(seconds=moment // NANO, nanos=moment % NANO)
+def stamp(moment: int) -> timestamp_pb2.Timestamp | None:
+    """Nanoseconds since the epoch as a Timestamp; None for 0, an event that has not happened."""
+    if not moment:
+        return None
+    return timestamp_pb2.Timestamp(seconds=moment // NANOSECONDS, nanos=moment % NANOSECONDS)
 
 
 def read_repo(message: pfs_pb2.Repo) -> RepoKey:
@@ -78,24 +79,27 @@ def commit(found: Commit) -> pfs_pb2.Commit:
     return pfs_pb2.Commit(repo=repo(found.repo), id=found.id, branch=branch(BranchKey(found.repo, found.branch)))
 
 
+def commit_of_pk(connection: sqlite3.Connection, pk: int | None) -> pfs_pb2.Commit | None:
+    """A commit's name by its key in the database; None for None."""
+    return None if pk is None else commit(commit_by_pk(connection, pk))
+
+
 def commit_info(connection: sqlite3.Connection, found: Commit) -> pfs_pb2.CommitInfo:
     """All about a commit."""
     info = pfs_pb2.CommitInfo(
         commit=commit(found),
+        parent_commit=commit_of_pk(connection, found.parent),
         origin=pfs_pb2.CommitOrigin(kind=found.origin),
         description=found.description,
         started=stamp(found.started),
+        finishing=stamp(found.finishing),
+        finished=stamp(found.finished),
         error=found.error,
         size_bytes_upper_bound=found.size,
         child_commits=[commit(each) for each in children(connection, found.pk)],
         direct_provenance=[commit(each) for each in commit_provenance(connection, found.pk)],
     )
-    if found.parent is not None:
-        info.parent_commit.CopyFrom(commit(commit_by_pk(connection, found.parent)))
-    if found.finishing:
-        info.finishing.CopyFrom(stamp(found.finishing))
     if found.finished:
-        info.finished.CopyFrom(stamp(found.finished))
         info.details.size_bytes = found.size
     return info
 
@@ -104,12 +108,11 @@ def branch_info(connection: sqlite3.Connection, found: Branch) -> pfs_pb2.Branch
     """All about a branch."""
     info = pfs_pb2.BranchInfo(
         branch=branch(found.key),
+        head=commit_of_pk(connection, found.head),
         provenance=[branch(each.key) for each in all_provenance(connection, found.pk)],
         subvenance=[branch(each.key) for each in all_subvenance(connection, found.pk)],
         direct_provenance=[branch(each.key) for each in direct_provenance(connection, found.pk)],
     )
-    if found.head is not None:
-        info.head.CopyFrom(commit(commit_by_pk(connection, found.head)))
     if found.trigger:
         json_format.ParseDict(json.loads(found.trigger), info.trigger)
     return info
@@ -147,7 +150,7 @@ class FileInfos:
 
     def __init__(self, found: Commit) -> None:
         self._commit = commit(found)
-        self._committed = stamp(found.finishing) if found.finishing else None
+        self._committed = stamp(found.finishing)
         self._encode = FileInfoEncoder(self._commit, self._committed)
 
     def encoded(self, found: FoundEntry) -> bytes:

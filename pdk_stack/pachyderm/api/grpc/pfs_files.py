@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from google.protobuf import empty_pb2
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 
 from pdk_stack.pachyderm.api.grpc import pfs_convert
@@ -21,6 +20,8 @@ from pdk_stack.pachyderm.core.pfs.lookup import commit_by_pk, get_commit
 from pdk_stack.pachyderm.core.pfs.tar import tar_stream
 from pdk_stack.pachyderm.core.pfs.types import FILESETS_REPO, Commit, CommitRef
 from pdk_stack.pachyderm.errors import Fault, Unimplemented
+from pdk_stack.pachyderm.store.clock import NANOSECONDS
+from pdk_stack.pachyderm.store.tree import FoundEntry
 
 CHUNK = 2 << 20
 
@@ -30,7 +31,7 @@ class FileCalls:
 
     engine: Engine
 
-    def ModifyFile(self, requests: Iterator[Any], call: Call) -> empty_pb2.Empty:
+    def ModifyFile(self, requests: Iterator[Any], call: Call) -> None:
         first = next(requests, None)
         if first is None:
             raise Fault("EOF")
@@ -41,7 +42,6 @@ class FileCalls:
         with self.engine.upload() as upload:
             receive(self.engine, requests, upload)
             self.engine.modify(ref, upload)
-        return empty_pb2.Empty()
 
     @contextmanager
     def _opened(self, ref: CommitRef) -> Iterator[tuple[Any, Commit]]:
@@ -73,7 +73,7 @@ class FileCalls:
         with self._opened(pfs_convert.read_commit(request.file.commit)) as (connection, commit):
             found = files.matching_trees(connection, commit, request.file.path)
             wanted = pfs_convert.read_range(request.path_range).cut(found)
-            modified = commit.finishing // pfs_convert.NANO
+            modified = commit.finishing // NANOSECONDS
             with self.engine.blobs.reader(connection) as content:
                 yield from tar_stream(wanted, lambda each: content.read(each.entry.blobs), modified, CHUNK)
 
@@ -103,18 +103,16 @@ class FileCalls:
             return pfs_convert.FileInfos(commit)(files.inspect_file(connection, commit, request.file.path))
 
     def ListFile(self, request: pfs_pb2.ListFileRequest, call: Call) -> Iterator[bytes]:
-        page = files.Page(request.paginationMarker.path, request.number, request.reverse)
-        with self._opened(pfs_convert.read_commit(request.file.commit)) as (connection, commit):
-            yield from map(
-                pfs_convert.FileInfos(commit).encoded, files.list_file(connection, commit, request.file.path, page)
-            )
+        return self._listed(request, files.list_file)
 
     def WalkFile(self, request: pfs_pb2.WalkFileRequest, call: Call) -> Iterator[bytes]:
+        return self._listed(request, files.walk_file)
+
+    def _listed(self, request: Any, listing: Callable[..., Iterator[FoundEntry]]) -> Iterator[bytes]:
         page = files.Page(request.paginationMarker.path, request.number, request.reverse)
         with self._opened(pfs_convert.read_commit(request.file.commit)) as (connection, commit):
-            yield from map(
-                pfs_convert.FileInfos(commit).encoded, files.walk_file(connection, commit, request.file.path, page)
-            )
+            found = listing(connection, commit, request.file.path, page)
+            yield from map(pfs_convert.FileInfos(commit).encoded, found)
 
     def GlobFile(self, request: pfs_pb2.GlobFileRequest, call: Call) -> Iterator[bytes]:
         with self._opened(pfs_convert.read_commit(request.commit)) as (connection, commit):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from google.protobuf import empty_pb2
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 
 from pdk_stack.pachyderm.api.grpc import pfs_convert
@@ -36,17 +35,15 @@ class FileSetCalls:
             commit = get_commit(connection, pfs_convert.read_commit(request.commit))
             return pfs_pb2.CreateFileSetResponse(file_set_id=filesets.of_commit(connection, commit))
 
-    def AddFileSet(self, request: pfs_pb2.AddFileSetRequest, call: Call) -> empty_pb2.Empty:
+    def AddFileSet(self, request: pfs_pb2.AddFileSetRequest, call: Call) -> None:
         ref = pfs_convert.read_commit(request.commit)
         call.may_write(ref.repo)
         with self.engine.change() as change:
             filesets.add_to_commit(change, ref, request.file_set_id)
-        return empty_pb2.Empty()
 
-    def RenewFileSet(self, request: pfs_pb2.RenewFileSetRequest, call: Call) -> empty_pb2.Empty:
+    def RenewFileSet(self, request: pfs_pb2.RenewFileSetRequest, call: Call) -> None:
         with self.engine.database.write() as connection:
             filesets.renew(connection, request.file_set_id, request.ttl_seconds)
-        return empty_pb2.Empty()
 
     def ComposeFileSet(self, request: pfs_pb2.ComposeFileSetRequest, call: Call) -> pfs_pb2.CreateFileSetResponse:
         with self.engine.database.write() as connection:

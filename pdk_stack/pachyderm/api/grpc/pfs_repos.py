@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from google.protobuf import empty_pb2, json_format
+from google.protobuf import json_format
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 
 from pdk_stack.pachyderm.api.grpc import pfs_convert
 from pdk_stack.pachyderm.api.grpc.dispatch import Call
-from pdk_stack.pachyderm.api.grpc.transactions import Transactions
+from pdk_stack.pachyderm.api.grpc.transactions import Transactions, transactional
 from pdk_stack.pachyderm.core.engine import Engine
 from pdk_stack.pachyderm.core.pfs import branches, repos
 from pdk_stack.pachyderm.core.pfs.change import Change
@@ -26,10 +26,9 @@ class RepoCalls:
     engine: Engine
     transactions: Transactions
 
-    def CreateProject(self, request: pfs_pb2.CreateProjectRequest, call: Call) -> empty_pb2.Empty:
+    def CreateProject(self, request: pfs_pb2.CreateProjectRequest, call: Call) -> None:
         with self.engine.change() as change:
             repos.create_project(change.connection, request.project.name, request.description, request.update)
-        return empty_pb2.Empty()
 
     def InspectProject(self, request: pfs_pb2.InspectProjectRequest, call: Call) -> pfs_pb2.ProjectInfo:
         with self.engine.read() as connection:
@@ -40,7 +39,7 @@ class RepoCalls:
             for found in repos.list_projects(connection):
                 yield pfs_convert.project_info(found)
 
-    def DeleteProject(self, request: pfs_pb2.DeleteProjectRequest, call: Call) -> empty_pb2.Empty:
+    def DeleteProject(self, request: pfs_pb2.DeleteProjectRequest, call: Call) -> None:
         with self.engine.change() as change:
             name = request.project.name or DEFAULT_PROJECT
             repos.get_project(change.connection, name)
@@ -49,7 +48,6 @@ class RepoCalls:
             repos.delete_project(change.connection, name)
             defaults.forget(change.connection, name)
             repos.ensure_default_project(change.connection)
-        return empty_pb2.Empty()
 
     def force_empty(self, change: Change, project: str) -> None:
         """Delete all repos of a project that no pipeline needs."""
@@ -69,12 +67,8 @@ class RepoCalls:
         if row:
             raise Fault("cannot delete a repo associated with a pipeline - delete the pipeline instead")
 
-    def CreateRepo(self, request: pfs_pb2.CreateRepoRequest, call: Call) -> empty_pb2.Empty:
-        self.transactions.run(call, "create_repo", request)
-        return empty_pb2.Empty()
-
-    def do_create_repo(self, change: Change, request: pfs_pb2.CreateRepoRequest) -> None:
-        """CreateRepo inside a change."""
+    @transactional("create_repo")
+    def CreateRepo(self, change: Change, request: pfs_pb2.CreateRepoRequest) -> None:
         repos.create_repo(change.connection, pfs_convert.read_repo(request.repo), request.description, request.update)
 
     def InspectRepo(self, request: pfs_pb2.InspectRepoRequest, call: Call) -> pfs_pb2.RepoInfo:
@@ -87,12 +81,8 @@ class RepoCalls:
             for found in repos.list_repos(connection, request.type, wanted):
                 yield pfs_convert.repo_info(connection, found)
 
-    def DeleteRepo(self, request: pfs_pb2.DeleteRepoRequest, call: Call) -> empty_pb2.Empty:
-        self.transactions.run(call, "delete_repo", request)
-        return empty_pb2.Empty()
-
-    def do_delete_repo(self, change: Change, request: pfs_pb2.DeleteRepoRequest) -> None:
-        """DeleteRepo inside a change."""
+    @transactional("delete_repo")
+    def DeleteRepo(self, change: Change, request: pfs_pb2.DeleteRepoRequest) -> None:
         key = pfs_convert.read_repo(request.repo)
         if find_repo(change.connection, key):
             self.refuse_pipeline_repo(change, key.project, key.name)
@@ -111,12 +101,8 @@ class RepoCalls:
                 deleted.append(pfs_convert.repo(each.key))
         return pfs_pb2.DeleteReposResponse(repos=deleted)
 
-    def CreateBranch(self, request: pfs_pb2.CreateBranchRequest, call: Call) -> empty_pb2.Empty:
-        self.transactions.run(call, "create_branch", request)
-        return empty_pb2.Empty()
-
-    def do_create_branch(self, change: Change, request: pfs_pb2.CreateBranchRequest) -> None:
-        """CreateBranch inside a change."""
+    @transactional("create_branch")
+    def CreateBranch(self, change: Change, request: pfs_pb2.CreateBranchRequest) -> None:
         key = pfs_convert.read_branch(request.branch)
         head = None
         if request.HasField("head") and (request.head.id or request.head.branch.name):
@@ -153,10 +139,6 @@ class RepoCalls:
             for each in found:
                 yield pfs_convert.branch_info(connection, each)
 
-    def DeleteBranch(self, request: pfs_pb2.DeleteBranchRequest, call: Call) -> empty_pb2.Empty:
-        self.transactions.run(call, "delete_branch", request)
-        return empty_pb2.Empty()
-
-    def do_delete_branch(self, change: Change, request: pfs_pb2.DeleteBranchRequest) -> None:
-        """DeleteBranch inside a change."""
+    @transactional("delete_branch")
+    def DeleteBranch(self, change: Change, request: pfs_pb2.DeleteBranchRequest) -> None:
         branches.delete_branch(change.connection, pfs_convert.read_branch(request.branch), request.force)

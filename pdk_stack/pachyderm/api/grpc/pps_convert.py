@@ -98,13 +98,10 @@ def job_info(connection: sqlite3.Connection, job: Job, details: bool, running: R
         state=job.state,
         reason=job.reason,
         created=pfs_convert.stamp(job.created),
+        started=pfs_convert.stamp(job.started),
+        finished=pfs_convert.stamp(job.finished),
+        output_commit=pfs_convert.commit_of_pk(connection, job.output),
     )
-    if job.output is not None:
-        info.output_commit.CopyFrom(pfs_convert.commit(commit_by_pk(connection, job.output)))
-    if job.started:
-        info.started.CopyFrom(pfs_convert.stamp(job.started))
-    if job.finished:
-        info.finished.CopyFrom(pfs_convert.stamp(job.finished))
     if details:
         _fill_details(connection, job, info)
         info.details.worker_status.extend(_worker_status(job, each) for each in running.of_job(job.pk))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from google.protobuf import empty_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_stack.pachyderm.api.grpc import pps_convert
@@ -54,10 +53,9 @@ class DatumCalls:
                 raise Fault(f"datum {request.datum.id} not found in job {job}")
             return pps_convert.datum_info(connection, job, row)
 
-    def RestartDatum(self, request: pps_pb2.RestartDatumRequest, call: Call) -> empty_pb2.Empty:
+    def RestartDatum(self, request: pps_pb2.RestartDatumRequest, call: Call) -> None:
         with self.context.engine.read() as connection:
             job = job_of_message(connection, request.job)
         if not self.context.running.cancel(job.pk, request.data_filters):
             filters = " ".join(request.data_filters)
             raise Fault(f"datum matching filter [{filters}] could not be found for job ID {request.job.id}")
-        return empty_pb2.Empty()

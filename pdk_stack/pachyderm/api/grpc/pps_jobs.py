@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
 
-from google.protobuf import empty_pb2
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
@@ -13,13 +14,13 @@ from pdk_stack.pachyderm.api.grpc import pfs_convert, pps_convert
 from pdk_stack.pachyderm.api.grpc.dispatch import Call
 from pdk_stack.pachyderm.api.grpc.filters import MessageFilter
 from pdk_stack.pachyderm.api.grpc.pps_convert import job_of_message, project_of
-from pdk_stack.pachyderm.api.grpc.transactions import Transactions
+from pdk_stack.pachyderm.api.grpc.transactions import Transactions, transactional
 from pdk_stack.pachyderm.core.engine import Engine
 from pdk_stack.pachyderm.core.pfs.change import Change
 from pdk_stack.pachyderm.core.pfs.lookup import get_commit
 from pdk_stack.pachyderm.core.pps import jobs, pipelines
 from pdk_stack.pachyderm.core.pps.context import Context
-from pdk_stack.pachyderm.core.pps.jobs import FROM_JOBS, Job, job_of
+from pdk_stack.pachyderm.core.pps.jobs import Job, select_jobs
 from pdk_stack.pachyderm.errors import Fault, NotFound
 
 
@@ -51,8 +52,7 @@ class JobCalls:
         self._engine.wait_for(probe, call.active)
 
     def _of_set(self, connection: sqlite3.Connection, set_id: str) -> list[Job]:
-        rows = connection.execute(f"{FROM_JOBS} WHERE jobs.id = ? ORDER BY jobs.pk", (set_id,))
-        return [job_of(row) for row in rows]
+        return list(select_jobs(connection, "WHERE jobs.id = ? ORDER BY jobs.pk", set_id))
 
     def InspectJobSet(self, request: pps_pb2.InspectJobSetRequest, call: Call) -> Iterator[pps_pb2.JobInfo]:
         set_id = request.job_set.id
@@ -76,24 +76,14 @@ class JobCalls:
         with self._engine.read() as connection:
             versions = self._versions(connection, request)
             wanted = self._input_filter(connection, request.input_commit)
-            order = "ASC" if request.reverse else "DESC"
-            marker = request.paginationMarker.ToNanoseconds() if request.HasField("paginationMarker") else 0
-            sent = 0
-            for row in connection.execute(f"{FROM_JOBS} ORDER BY jobs.pk {order}"):
-                job = job_of(row)
-                if job.version < versions.get(job.pipeline_pk, job.version + 1):
-                    continue
-                if wanted is not None and job.output not in wanted:
-                    continue
-                if marker and (job.created <= marker if request.reverse else job.created >= marker):
-                    continue
-                info = pps_convert.job_info(connection, job, request.details, self.context.running)
-                if not fits(info):
-                    continue
-                yield info
-                sent += 1
-                if request.number and sent >= request.number:
-                    return
+            found = (
+                pps_convert.job_info(connection, job, request.details, self.context.running)
+                for job in select_jobs(connection, f"ORDER BY jobs.pk {_order(request)}")
+                if job.version >= versions.get(job.pipeline_pk, job.version + 1)
+                and (wanted is None or job.output in wanted)
+                and _in_page(request, job.created)
+            )
+            yield from islice(filter(fits, found), request.number or None)
 
     def _versions(self, connection: sqlite3.Connection, request: pps_pb2.ListJobRequest) -> dict[int, int]:
         """The oldest version whose jobs are wanted, by the pipeline's key."""
@@ -122,27 +112,23 @@ class JobCalls:
         if request.number < 0:
             raise Fault("number must be non-negative")
         fits = MessageFilter(request.jqFilter, request.projects)
-        marker = request.paginationMarker.ToNanoseconds() if request.HasField("paginationMarker") else 0
         with self._engine.read() as connection:
-            order = "ASC" if request.reverse else "DESC"
-            rows = connection.execute(
-                f"SELECT id, MAX(created) AS newest FROM jobs GROUP BY id ORDER BY MAX(pk) {order}"
-            ).fetchall()
-            sent = 0
-            for row in rows:
-                if marker and (row["newest"] <= marker if request.reverse else row["newest"] >= marker):
-                    continue
-                members = [
-                    pps_convert.job_info(connection, job, request.details, self.context.running)
-                    for job in self._of_set(connection, row["id"])
-                ]
-                kept = [info for info in members if fits(info)]
-                if not kept:
-                    continue
+            yield from islice(self._sets(connection, request, fits), request.number or None)
+
+    def _sets(
+        self, connection: sqlite3.Connection, request: pps_pb2.ListJobSetRequest, fits: MessageFilter
+    ) -> Iterator[pps_pb2.JobSetInfo]:
+        query = f"SELECT id, MAX(created) AS newest FROM jobs GROUP BY id ORDER BY MAX(pk) {_order(request)}"
+        for row in connection.execute(query).fetchall():
+            if not _in_page(request, row["newest"]):
+                continue
+            members = (
+                pps_convert.job_info(connection, job, request.details, self.context.running)
+                for job in self._of_set(connection, row["id"])
+            )
+            kept = list(filter(fits, members))
+            if kept:
                 yield pps_pb2.JobSetInfo(job_set=pps_pb2.JobSet(id=row["id"]), jobs=kept)
-                sent += 1
-                if request.number and sent >= request.number:
-                    return
 
     def SubscribeJob(self, request: pps_pb2.SubscribeJobRequest, call: Call) -> Iterator[pps_pb2.JobInfo]:
         with self._engine.read() as connection:
@@ -150,8 +136,8 @@ class JobCalls:
         sent: dict[int, tuple[int, int]] = {}
 
         def probe(connection: sqlite3.Connection) -> list[Job] | None:
-            rows = connection.execute(f"{FROM_JOBS} WHERE jobs.pipeline = ? ORDER BY jobs.pk", (pipeline.pk,))
-            fresh = [job for job in map(job_of, rows) if sent.get(job.pk) != (job.state, job.processed)]
+            known = select_jobs(connection, "WHERE jobs.pipeline = ? ORDER BY jobs.pk", pipeline.pk)
+            fresh = [job for job in known if sent.get(job.pk) != (job.state, job.processed)]
             return fresh or None
 
         while (fresh := self._engine.wait_for(probe, call.active)) is not None:
@@ -161,30 +147,31 @@ class JobCalls:
                     info = pps_convert.job_info(connection, job, request.details, self.context.running)
                 yield info
 
-    def StopJob(self, request: pps_pb2.StopJobRequest, call: Call) -> empty_pb2.Empty:
-        self.transactions.run(call, "stop_job", request)
-        return empty_pb2.Empty()
-
-    def do_stop_job(self, change: Change, request: pps_pb2.StopJobRequest) -> None:
-        """StopJob inside a change."""
+    @transactional("stop_job")
+    def StopJob(self, change: Change, request: pps_pb2.StopJobRequest) -> None:
         found = job_of_message(change.connection, request.job)
         jobs.end(change, found, pps_pb2.JOB_KILLED, request.reason or "job stopped")
 
-    def UpdateJobState(self, request: pps_pb2.UpdateJobStateRequest, call: Call) -> empty_pb2.Empty:
-        self.transactions.run(call, "update_job_state", request)
-        return empty_pb2.Empty()
-
-    def do_update_job_state(self, change: Change, request: pps_pb2.UpdateJobStateRequest) -> None:
-        """UpdateJobState inside a change."""
+    @transactional("update_job_state")
+    def UpdateJobState(self, change: Change, request: pps_pb2.UpdateJobStateRequest) -> None:
         found = job_of_message(change.connection, request.job)
         if request.state in jobs.TERMINAL:
             jobs.end(change, found, request.state, request.reason)
         else:
             jobs.set_state(change.connection, found.pk, request.state, request.reason)
 
-    def DeleteJob(self, request: pps_pb2.DeleteJobRequest, call: Call) -> empty_pb2.Empty:
+    def DeleteJob(self, request: pps_pb2.DeleteJobRequest, call: Call) -> None:
         with self._engine.change() as change:
             found = job_of_message(change.connection, request.job)
             jobs.end(change, found, pps_pb2.JOB_KILLED, "job deleted")
             change.connection.execute("DELETE FROM jobs WHERE pk = ?", (found.pk,))
-        return empty_pb2.Empty()
+
+
+def _order(request: Any) -> str:
+    return "ASC" if request.reverse else "DESC"
+
+
+def _in_page(request: Any, created: int) -> bool:
+    """Whether something lies behind the moment at which a page begins, in the order of the list."""
+    marker = request.paginationMarker.ToNanoseconds()
+    return marker == 0 or (created > marker if request.reverse else created < marker)

@@ -36,14 +36,13 @@ class PipelineCalls:
     context: Context
     transactions: Transactions
 
-    def CreatePipeline(self, request: pps_pb2.CreatePipelineRequest, call: Call) -> empty_pb2.Empty:
+    def CreatePipeline(self, request: pps_pb2.CreatePipelineRequest, call: Call) -> None:
         # Asked before the change begins: the cluster may take its time to answer.
         secret_environment(self.context, request.transform)
         if request.dry_run:
-            self._try(request)
+            self.transactions.try_out(lambda change: self.create_in_change(change, request))
         else:
             self.transactions.run(call, "create_pipeline", request)
-        return empty_pb2.Empty()
 
     def create_from_json(
         self, call: Call, text: str, *, update: bool, reprocess: bool, dry_run: bool
@@ -81,18 +80,7 @@ class PipelineCalls:
                     lifecycle.create(change, request, text)
         return spec
 
-    def _try(self, request: pps_pb2.CreatePipelineRequest) -> None:
-        class TakeBack(Exception):
-            pass
-
-        try:
-            with self.context.engine.change() as change:
-                self.do_create_pipeline(change, request)
-                raise TakeBack
-        except TakeBack:
-            return
-
-    def do_create_pipeline(self, change: Change, request: pps_pb2.CreatePipelineRequest) -> None:
+    def create_in_change(self, change: Change, request: pps_pb2.CreatePipelineRequest) -> None:
         """CreatePipeline inside a change."""
         own = pps_pb2.CreatePipelineRequest()
         own.CopyFrom(request)
@@ -134,14 +122,13 @@ class PipelineCalls:
         self.context.logs.forget(found.pk)
         return pps_convert.pipeline_name(found.project, found.name)
 
-    def DeletePipeline(self, request: pps_pb2.DeletePipelineRequest, call: Call) -> empty_pb2.Empty:
+    def DeletePipeline(self, request: pps_pb2.DeletePipelineRequest, call: Call) -> None:
         if request.all:
             self._delete_many(None, request.force, request.keep_repo)
-            return empty_pb2.Empty()
+            return
         with self.context.engine.change() as change:
             pipeline = request.pipeline
             self._delete(change, pipeline.project.name, pipeline.name, request.force, request.keep_repo)
-        return empty_pb2.Empty()
 
     def DeletePipelines(self, request: pps_pb2.DeletePipelinesRequest, call: Call) -> pps_pb2.DeletePipelinesResponse:
         wanted = None if request.all else [each.name or DEFAULT_PROJECT for each in request.projects]
@@ -157,22 +144,20 @@ class PipelineCalls:
                     deleted += [name] if name else []
         return deleted
 
-    def StartPipeline(self, request: pps_pb2.StartPipelineRequest, call: Call) -> empty_pb2.Empty:
+    def StartPipeline(self, request: pps_pb2.StartPipelineRequest, call: Call) -> None:
         with self.context.engine.change() as change:
             pipeline = request.pipeline
             lifecycle.start(change, pipelines.get_pipeline(change.connection, pipeline.project.name, pipeline.name))
-        return empty_pb2.Empty()
 
-    def StopPipeline(self, request: pps_pb2.StopPipelineRequest, call: Call) -> empty_pb2.Empty:
+    def StopPipeline(self, request: pps_pb2.StopPipelineRequest, call: Call) -> None:
         with self.context.engine.change() as change:
             pipeline = request.pipeline
             found = pipelines.find_pipeline(change.connection, pipeline.project.name, pipeline.name)
             # As on a cluster: one that does not exist is stopped.
             if found is not None:
                 lifecycle.stop(change, found)
-        return empty_pb2.Empty()
 
-    def RunCron(self, request: pps_pb2.RunCronRequest, call: Call) -> empty_pb2.Empty:
+    def RunCron(self, request: pps_pb2.RunCronRequest, call: Call) -> None:
         with self.context.engine.change() as change:
             name = request.pipeline
             found = pipelines.get_pipeline(change.connection, name.project.name, name.name)
@@ -181,13 +166,11 @@ class PipelineCalls:
                 raise Fault("pipeline doesn't have a cron input")
             for leaf in ticks:
                 tick(self.context.engine, change, leaf)
-        return empty_pb2.Empty()
 
-    def DeleteAll(self, request: empty_pb2.Empty, call: Call) -> empty_pb2.Empty:
+    def DeleteAll(self, request: empty_pb2.Empty, call: Call) -> None:
         self._delete_many(None, force=True, keep_repo=False)
         for each in self.context.secrets.list():
             self.context.secrets.delete(each.name)
-        return empty_pb2.Empty()
 
 
 def effective_spec(connection: sqlite3.Connection, content: dict[str, Any]) -> pps_pb2.CreatePipelineRequest:

@@ -16,13 +16,11 @@ class SecretCalls:
 
     context: Context
 
-    def CreateSecret(self, request: pps_pb2.CreateSecretRequest, call: Call) -> empty_pb2.Empty:
+    def CreateSecret(self, request: pps_pb2.CreateSecretRequest, call: Call) -> None:
         self.context.secrets.create(request.file)
-        return empty_pb2.Empty()
 
-    def DeleteSecret(self, request: pps_pb2.DeleteSecretRequest, call: Call) -> empty_pb2.Empty:
+    def DeleteSecret(self, request: pps_pb2.DeleteSecretRequest, call: Call) -> None:
         self.context.secrets.delete(request.secret.name)
-        return empty_pb2.Empty()
 
     def InspectSecret(self, request: pps_pb2.InspectSecretRequest, call: Call) -> pps_pb2.SecretInfo:
         found = self.context.secrets.find(request.secret.name)

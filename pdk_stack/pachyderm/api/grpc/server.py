@@ -55,7 +55,7 @@ class PfsCalls(RepoCalls, CommitCalls, FileCalls, FileSetCalls):
         self.engine = engine
         self.transactions = transactions
 
-    def DeleteAll(self, request: empty_pb2.Empty, call: Call) -> empty_pb2.Empty:
+    def DeleteAll(self, request: empty_pb2.Empty, call: Call) -> None:
         with self.engine.change() as change:
             connection = change.connection
             if pipelines.list_pipelines(connection):
@@ -64,7 +64,6 @@ class PfsCalls(RepoCalls, CommitCalls, FileCalls, FileSetCalls):
                 repos.delete_repo(connection, each.key, force=True)
             connection.execute("DELETE FROM projects")
             repos.ensure_default_project(connection)
-        return empty_pb2.Empty()
 
 
 class PpsCalls(PipelineCalls, JobCalls, DatumCalls, LogCalls, SecretCalls, TemplateCalls):
@@ -131,10 +130,9 @@ def build_server(context: Context, access: AccessControl, port: int) -> tuple[gr
     engine = context.engine
     transactions = Transactions(engine)
     pfs, pps = PfsCalls(engine, transactions), PpsCalls(context, transactions)
-    for owner in (pfs, pps):
-        for name in dir(owner):
-            if name.startswith("do_"):
-                transactions.operations[name[len("do_") :]] = getattr(owner, name)
+    transactions.register(pfs)
+    transactions.register(pps)
+    transactions.operations["create_pipeline"] = pps.create_in_change
     limits = GRPC_PORTS["pachyderm.grpc"]
     server = grpc.server(ThreadPoolExecutor(limits.threads, thread_name_prefix="grpc"), options=limits.options)
     services = service_table(pfs, pps, transactions, access, engine.cluster_id)

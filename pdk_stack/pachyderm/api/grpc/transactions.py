@@ -7,9 +7,10 @@ earlier ones in a change that is taken back. All commits of a transaction have t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from functools import partial, wraps
+from typing import Any, TypeVar
 
-from google.protobuf import empty_pb2
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.transaction import transaction_pb2
 
@@ -17,15 +18,40 @@ from pdk_stack.pachyderm.api.grpc import pfs_convert
 from pdk_stack.pachyderm.api.grpc.dispatch import Call
 from pdk_stack.pachyderm.core.engine import Engine
 from pdk_stack.pachyderm.core.pfs.change import Change
+from pdk_stack.pachyderm.core.pfs.types import RepoKey
 from pdk_stack.pachyderm.errors import NotFound
 from pdk_stack.pachyderm.names import new_id
 from pdk_stack.pachyderm.store.clock import now_ns
 
 Operation = Callable[[Change, Any], Any]
+T = TypeVar("T")
 
 
 class _TakeBack(Exception):
     """Ends a change that was only a trial."""
+
+
+def transactional(
+    field: str, writes: Callable[[Any], RepoKey] | None = None
+) -> Callable[[Callable[[Any, Change, Any], Any]], Callable[[Any, Any, Call], Any]]:
+    """Makes a call out of a method that does it inside a change: at once, or as a part of its client's transaction.
+
+    Args:
+        field: The call's field in ``TransactionRequest``.
+        writes: Says of a request to which repo it writes, where a pipeline's code may call it.
+    """
+
+    def decorate(method: Callable[[Any, Change, Any], Any]) -> Callable[[Any, Any, Call], Any]:
+        @wraps(method)
+        def begin(self: Any, request: Any, call: Call) -> Any:
+            if writes is not None:
+                call.may_write(writes(request))
+            return self.transactions.run(call, field, request)
+
+        vars(begin)["field"] = field
+        return begin
+
+    return decorate
 
 
 class Transactions:
@@ -38,6 +64,21 @@ class Transactions:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.operations: dict[str, Operation] = {}
+
+    def register(self, owner: object) -> None:
+        """Take in the methods of an object that :func:`transactional` decorates."""
+        for method in map(partial(getattr, type(owner)), dir(type(owner))):
+            if hasattr(method, "field"):
+                self.operations[method.field] = partial(method.__wrapped__, owner)
+
+    def try_out(self, work: Callable[[Change], T], set_id: str = "") -> T:
+        """Do something in a change that is taken back; its result, or the error that it ends with."""
+        found: list[T] = []
+        with suppress(_TakeBack), self.engine.change(set_id) as change:
+            found.append(work(change))
+            self.engine.settle(change)
+            raise _TakeBack
+        return found[0]
 
     def run(self, call: Call, name: str, request: Any) -> Any:
         """Do an operation, or append it to the call's transaction.
@@ -55,7 +96,7 @@ class Transactions:
                 return self.operations[name](change, request)
         info = self._load(call.transaction)
         info.requests.add(**{name: request})
-        responses = self._try(info)
+        responses = self.try_out(lambda change: self._perform(change, info), info.transaction.id)
         with self.engine.database.write() as connection:
             cursor = connection.execute(
                 "UPDATE transactions SET requests = ? WHERE id = ?",
@@ -78,16 +119,6 @@ class Transactions:
             for field, value in request.ListFields():
                 responses.append(self.operations[field.name](change, value))
         return responses
-
-    def _try(self, info: transaction_pb2.TransactionInfo) -> list[Any]:
-        responses: list[Any] = []
-        try:
-            with self.engine.change(info.transaction.id) as change:
-                responses = self._perform(change, info)
-                self.engine.settle(change)
-                raise _TakeBack
-        except _TakeBack:
-            return responses
 
     def _do(self, info: transaction_pb2.TransactionInfo, forget: bool) -> transaction_pb2.TransactionInfo:
         with self.engine.change(info.transaction.id) as change:
@@ -158,14 +189,12 @@ class TransactionCalls:
         )
         return self._transactions._do(info, forget=False)
 
-    def DeleteTransaction(self, request: transaction_pb2.DeleteTransactionRequest, call: Call) -> empty_pb2.Empty:
+    def DeleteTransaction(self, request: transaction_pb2.DeleteTransactionRequest, call: Call) -> None:
         with self._engine.database.write() as connection:
             cursor = connection.execute("DELETE FROM transactions WHERE id = ?", (request.transaction.id,))
             if cursor.rowcount != 1:
                 raise NotFound(f"transaction {request.transaction.id} not found")
-        return empty_pb2.Empty()
 
-    def DeleteAll(self, request: transaction_pb2.DeleteAllRequest, call: Call) -> empty_pb2.Empty:
+    def DeleteAll(self, request: transaction_pb2.DeleteAllRequest, call: Call) -> None:
         with self._engine.database.write() as connection:
             connection.execute("DELETE FROM transactions")
-        return empty_pb2.Empty()

@@ -10,6 +10,7 @@ from pdk_stack.pachyderm.api.s3.errors import S3Error
 from pdk_stack.pachyderm.api.s3.messages import Request
 
 MAX_LINE = 1 << 14
+_SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -54,10 +55,10 @@ class _ChunkedBody:
             pass
 
     def _size(self) -> int:
-        try:
-            return int(self._line().split(b";", 1)[0].strip(), 16)
-        except ValueError as error:
-            raise S3Error(400, "IncompleteBody", "A chunk's size cannot be read.") from error
+        size = self._line().split(b";", 1)[0].strip()
+        if not _SIZE.fullmatch(size):
+            raise S3Error(400, "IncompleteBody", "A chunk's size cannot be read.")
+        return int(size, 16)
 
     def _line(self) -> bytes:
         while b"\n" not in self._rest and len(self._rest) < MAX_LINE and self._more():

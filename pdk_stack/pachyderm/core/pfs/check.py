@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from pdk_stack.pachyderm.core.pfs.trees import tree_of
-from pdk_stack.pachyderm.core.pfs.types import FROM_COMMITS, Commit, commit_of
+from pdk_stack.pachyderm.core.pfs.types import Commit, select_commits
 from pdk_stack.pachyderm.errors import Fault
 from pdk_stack.pachyderm.names import DEFAULT_TAG
 from pdk_stack.pachyderm.store.blobs import EMPTY_HASH, BlobStore, new_hash
@@ -19,8 +19,7 @@ def check(connection: sqlite3.Connection, blobs: BlobStore) -> Iterator[str]:
         yield f"row {row[1]} of table {row[0]} refers to something that is gone"
     nodes = StoredNodes(connection)
     seen: set[bytes] = set()
-    for row in connection.execute(f"{FROM_COMMITS} WHERE commits.tree IS NOT NULL"):
-        commit = commit_of(row)
+    for commit in select_commits(connection, "WHERE commits.tree IS NOT NULL"):
         pending = [commit.tree]
         while pending:
             key = pending.pop()

@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from pdk_stack.pachyderm.core.pfs import commits as commit_ops
 from pdk_stack.pachyderm.core.pfs.change import Change
 from pdk_stack.pachyderm.core.pfs.lookup import children
-from pdk_stack.pachyderm.core.pfs.types import FROM_COMMITS, ORIGIN_AUTO, ORIGIN_USER, Commit, commit_of
+from pdk_stack.pachyderm.core.pfs.types import (
+    ORIGIN_AUTO,
+    ORIGIN_USER,
+    SET_WITH_PROVENANCE,
+    SPEC_REPO,
+    Commit,
+    select_commits,
+)
 from pdk_stack.pachyderm.errors import Fault, NotFound
 
 
@@ -18,8 +25,7 @@ def commits_of_set(connection: sqlite3.Connection, set_id: str) -> list[Commit]:
     Raises:
         NotFound: There are none.
     """
-    rows = connection.execute(f"{FROM_COMMITS} WHERE commits.id = ? ORDER BY commits.pk", (set_id,))
-    found = [commit_of(row) for row in rows]
+    found = list(select_commits(connection, "WHERE commits.id = ? ORDER BY commits.pk", set_id))
     if not found:
         raise NotFound(f"no commits found for commitset {set_id}")
     return found
@@ -32,15 +38,8 @@ def set_with_aliases(connection: sqlite3.Connection, set_id: str) -> list[Commit
         NotFound: There are no commits of that id.
     """
     commits_of_set(connection, set_id)
-    rows = connection.execute(
-        f"""WITH RECURSIVE reach(pk) AS (
-                SELECT pk FROM commits WHERE id = ?
-                UNION SELECT upstream FROM commit_provenance JOIN reach ON commit_pk = reach.pk)
-            {FROM_COMMITS} WHERE commits.pk IN (SELECT pk FROM reach)
-            ORDER BY commits.id = ?, commits.pk""",
-        (set_id, set_id),
-    )
-    found = [commit_of(row) for row in rows]
+    rest = "WHERE commits.pk IN (SELECT pk FROM named) ORDER BY commits.id = ?, commits.pk"
+    found = list(select_commits(connection, rest, set_id, set_id, named=SET_WITH_PROVENANCE))
     # Of every repo only one commit belongs to the set: its own, or else the newest that it was made from.
     chosen: dict[int, Commit] = {}
     for commit in found:
@@ -74,26 +73,28 @@ def subvenant_sets(connection: sqlite3.Connection, members: Sequence[Commit]) ->
     return [row["id"] for row in rows]
 
 
-def squash(change: Change, set_id: str) -> None:
-    """Remove a set; its commits' children keep the data.
+def remove_set(change: Change, set_id: str, *, drop: bool) -> None:
+    """Squash a set, or drop it.
+
+    Args:
+        change: The change in progress.
+        set_id: The set.
+        drop: Whether its data goes too, and not to its commits' children.
 
     Raises:
         NotFound: There is no such set.
-        Fault: Another set was made from it, it is a branch's newest, or a child is still open.
+        Fault: Another set was made from it; one to be dropped has children; one to be squashed has none, or open ones.
     """
     connection = change.connection
     members = commits_of_set(connection, set_id)
-    following = subvenant_sets(connection, members)
+    following = ", ".join(subvenant_sets(connection, members))
+    what, done = ("drop", "dropped") if drop else ("squash", "squashed")
     if following:
-        raise Fault(
-            f'commit set "{set_id}" cannot be squashed because it has subvenant commit sets: {", ".join(following)}'
-        )
+        raise Fault(f'commit set "{set_id}" cannot be {done} because it has subvenant commit sets: {following}')
     for commit in members:
-        if commit.repo.type == "spec":
-            raise Fault(f"cannot squash commit {commit} because it updated a pipeline")
-        young = children(connection, commit.pk)
-        if not young:
-            raise _without_children(commit)
+        if commit.repo.type == SPEC_REPO:
+            raise Fault(f"cannot {what} commit {commit} because it updated a pipeline")
+        young = _check_children(connection, commit, drop)
         still_open = [child for child in young if child.is_open]
         if still_open:
             raise Fault(f"cannot squash until child commit {still_open[0]} is finished")
@@ -101,28 +102,17 @@ def squash(change: Change, set_id: str) -> None:
         _remove(change, commit)
 
 
-def drop(change: Change, set_id: str) -> None:
-    """Remove a set with its data; only a set that nothing was made from.
-
-    Raises:
-        NotFound: There is no such set.
-        Fault: It has children or subvenant sets.
-    """
-    connection = change.connection
-    members = commits_of_set(connection, set_id)
-    following = subvenant_sets(connection, members)
-    if following:
+def _check_children(connection: sqlite3.Connection, commit: Commit, drop: bool) -> list[Commit]:
+    """A commit's children; one to be dropped must have none, one to be squashed some."""
+    young = children(connection, commit.pk)
+    if drop and young:
+        raise Fault(f"cannot drop a commit that has children: {commit}")
+    if not drop and not young:
         raise Fault(
-            f'commit set "{set_id}" cannot be dropped because it has subvenant commit sets: {", ".join(following)}'
+            "cannot squash a commit that has no children as that would cause data loss, use the drop operation "
+            f"instead: {commit}"
         )
-    for commit in members:
-        if commit.repo.type == "spec":
-            raise Fault(f"cannot drop commit {commit} because it updated a pipeline")
-        young = children(connection, commit.pk)
-        if young:
-            raise Fault(f"cannot drop a commit that has children: {commit}")
-    for commit in members:
-        _remove(change, commit)
+    return young
 
 
 def remove_commit(change: Change, commit: Commit, *, recursive: bool, drop: bool) -> None:
@@ -138,33 +128,19 @@ def remove_commit(change: Change, commit: Commit, *, recursive: bool, drop: bool
         Fault: It is not allowed.
     """
     connection = change.connection
-    rows = connection.execute(
-        f"""WITH RECURSIVE reach(pk) AS (
-                SELECT ? UNION SELECT commit_pk FROM commit_provenance JOIN reach ON upstream = reach.pk)
-            {FROM_COMMITS} WHERE commits.pk IN (SELECT pk FROM reach) ORDER BY commits.pk DESC""",
-        (commit.pk,),
-    )
-    doomed = [commit_of(row) for row in rows]
+    reach = """WITH RECURSIVE reach(pk) AS (
+        SELECT ? UNION SELECT commit_pk FROM commit_provenance JOIN reach ON upstream = reach.pk)"""
+    rest = "WHERE commits.pk IN (SELECT pk FROM reach) ORDER BY commits.pk DESC"
+    doomed = list(select_commits(connection, rest, commit.pk, named=reach))
     what = "drop" if drop else "squash"
     if len(doomed) > 1 and not recursive:
         raise Fault(f"cannot {what} commit ({commit}) with subvenance without recursive")
     for each in doomed:
-        young = children(connection, each.pk)
-        if drop and young:
-            raise Fault(f"cannot drop a commit that has children: {each}")
-        if not drop and each.repo.type == "spec" and each.origin == ORIGIN_USER:
+        if not drop and each.repo.type == SPEC_REPO and each.origin == ORIGIN_USER:
             raise Fault(f"cannot squash commit {each} because it updated a pipeline")
-        if not drop and not young:
-            raise _without_children(each)
+        _check_children(connection, each, drop)
     for each in doomed:
         _remove(change, each)
-
-
-def _without_children(commit: Commit) -> Fault:
-    return Fault(
-        "cannot squash a commit that has no children as that would cause data loss, use the drop operation "
-        f"instead: {commit}"
-    )
 
 
 def _remove(change: Change, commit: Commit) -> None:

@@ -15,7 +15,6 @@ from pdk_stack.pachyderm.core.pfs.lookup import (
 )
 from pdk_stack.pachyderm.core.pfs.trees import base_tree, staged_changes
 from pdk_stack.pachyderm.core.pfs.types import (
-    FROM_COMMITS,
     ORIGIN_USER,
     SPEC_REPO,
     Branch,
@@ -23,7 +22,7 @@ from pdk_stack.pachyderm.core.pfs.types import (
     Commit,
     CommitRef,
     RepoKey,
-    commit_of,
+    select_commits,
 )
 from pdk_stack.pachyderm.errors import Fault, NotFound
 from pdk_stack.pachyderm.names import check_branch_name, is_commit_id
@@ -288,18 +287,16 @@ def list_commits(
         start = get_commit(connection, upto).pk
     if after is not None:
         after_pk = get_commit(connection, after).pk
+    line, rest = "", "WHERE commits.repo = ?"
     if start is not None:
-        source = f"""WITH RECURSIVE line(pk) AS (
-                SELECT {start} UNION ALL
-                SELECT commits.parent FROM commits JOIN line ON commits.pk = line.pk
-                WHERE commits.parent IS NOT NULL AND commits.parent IS NOT {after_pk or -1})
-            {FROM_COMMITS} WHERE commits.pk IN (SELECT pk FROM line) AND commits.repo = ?
-            AND commits.pk != {after_pk or -1}"""
-    else:
-        source = f"{FROM_COMMITS} WHERE commits.repo = ?"
+        line = f"""WITH RECURSIVE line(pk) AS (
+            SELECT {start} UNION ALL
+            SELECT commits.parent FROM commits JOIN line ON commits.pk = line.pk
+            WHERE commits.parent IS NOT NULL AND commits.parent IS NOT {after_pk or -1})"""
+        rest += f" AND commits.pk IN (SELECT pk FROM line) AND commits.pk != {after_pk or -1}"
     if not everything and origin:
-        source += f" AND commits.origin = {int(origin)}"
-    source += " ORDER BY commits.pk" + ("" if reverse else " DESC")
+        rest += f" AND commits.origin = {int(origin)}"
+    rest += " ORDER BY commits.pk" + ("" if reverse else " DESC")
     if number:
-        source += f" LIMIT {int(number)}"
-    return (commit_of(row) for row in connection.execute(source, (found.pk,)))
+        rest += f" LIMIT {int(number)}"
+    return select_commits(connection, rest, found.pk, named=line)

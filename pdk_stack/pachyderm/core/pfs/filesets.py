@@ -129,9 +129,9 @@ def as_commit(connection: sqlite3.Connection, key: str) -> Commit:
     """
     row = _row(connection, key)
     return Commit(
+        repo=RepoKey(DEFAULT_PROJECT, FILESETS_REPO),
         pk=0,
         repo_pk=0,
-        repo=RepoKey(DEFAULT_PROJECT, FILESETS_REPO),
         id=key,
         branch="",
         origin=ORIGIN_USER,

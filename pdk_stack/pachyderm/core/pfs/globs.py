@@ -3,6 +3,8 @@
 ``*`` and ``?`` do not cross a slash, ``**`` does; ``[a-z]``, ``[!a]``, ``{a,b}``; and the extended forms
 ``@(a|b)`` one, ``*(…)`` any number, ``+(…)`` one or more, ``?(…)`` at most one, ``!(…)`` none of them. What
 the extended forms and plain brackets match can be named in ``join_on`` and ``group_by`` as ``$1``, ``$2``, ….
+
+Written by hand: no kept library (fnmatch, wcmatch) captures what the parts of a pattern match.
 """
 
 from __future__ import annotations

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from dataclasses import astuple
 
 from pdk_stack.pachyderm.core.pfs.types import (
-    FROM_BRANCHES,
-    FROM_COMMITS,
+    SET_WITH_PROVENANCE,
     Branch,
     BranchKey,
     Commit,
     CommitRef,
     Repo,
     RepoKey,
-    branch_of,
-    commit_of,
+    select_branches,
+    select_commits,
 )
 from pdk_stack.pachyderm.errors import Fault, NotFound
 from pdk_stack.pachyderm.names import is_commit_id
 
+#: Condition on the three parts of a :class:`RepoKey`.
+IN_REPO = "repos.project = ? AND repos.name = ? AND repos.type = ?"
 _SUFFIX = re.compile(r"(?P<name>[^~^.]*)(?P<steps>(?:[~^]\d*)*)(?:\.(?P<root>\d+))?")
 _STEP = re.compile(r"[~^](\d*)")
 
 
 def find_repo(connection: sqlite3.Connection, key: RepoKey) -> Repo | None:
     """A repo, or None."""
-    row = connection.execute(
-        "SELECT * FROM repos WHERE project = ? AND name = ? AND type = ?", (key.project, key.name, key.type)
-    ).fetchone()
+    row = connection.execute(f"SELECT * FROM repos WHERE {IN_REPO}", astuple(key)).fetchone()
     return None if row is None else Repo(row["id"], key, row["description"], row["created"])
 
 
@@ -46,11 +46,8 @@ def get_repo(connection: sqlite3.Connection, key: RepoKey) -> Repo:
 
 def find_branch(connection: sqlite3.Connection, key: BranchKey) -> Branch | None:
     """A branch, or None."""
-    row = connection.execute(
-        f"{FROM_BRANCHES} WHERE repos.project = ? AND repos.name = ? AND repos.type = ? AND branches.name = ?",
-        (key.repo.project, key.repo.name, key.repo.type, key.name),
-    ).fetchone()
-    return None if row is None else branch_of(row)
+    found = select_branches(connection, f"WHERE {IN_REPO} AND branches.name = ?", *astuple(key.repo), key.name)
+    return found[0] if found else None
 
 
 def get_branch(connection: sqlite3.Connection, key: BranchKey) -> Branch:
@@ -67,7 +64,7 @@ def get_branch(connection: sqlite3.Connection, key: BranchKey) -> Branch:
 
 def branch_by_pk(connection: sqlite3.Connection, pk: int) -> Branch:
     """A branch by its key in the database."""
-    return branch_of(connection.execute(f"{FROM_BRANCHES} WHERE branches.id = ?", (pk,)).fetchone())
+    return select_branches(connection, "WHERE branches.id = ?", pk)[0]
 
 
 def commit_by_pk(connection: sqlite3.Connection, pk: int) -> Commit:
@@ -84,27 +81,16 @@ def commit_by_pk(connection: sqlite3.Connection, pk: int) -> Commit:
 
 def find_by_pk(connection: sqlite3.Connection, pk: int) -> Commit | None:
     """A commit by its key in the database, or None."""
-    row = connection.execute(f"{FROM_COMMITS} WHERE commits.pk = ?", (pk,)).fetchone()
-    return None if row is None else commit_of(row)
+    return next(select_commits(connection, "WHERE commits.pk = ?", pk), None)
 
 
 def find_commit(connection: sqlite3.Connection, repo: RepoKey, commit_id: str) -> Commit | None:
     """The commit of a repo in a commit set: its own, or the one that the set's provenance holds."""
-    row = connection.execute(
-        f"{FROM_COMMITS} WHERE repos.project = ? AND repos.name = ? AND repos.type = ? AND commits.id = ?",
-        (repo.project, repo.name, repo.type, commit_id),
-    ).fetchone()
-    if row is None:
-        row = connection.execute(
-            f"""WITH RECURSIVE reach(pk) AS (
-                    SELECT pk FROM commits WHERE id = ?
-                    UNION SELECT upstream FROM commit_provenance JOIN reach ON commit_pk = reach.pk)
-                {FROM_COMMITS} WHERE commits.pk IN (SELECT pk FROM reach)
-                AND repos.project = ? AND repos.name = ? AND repos.type = ?
-                ORDER BY commits.pk DESC LIMIT 1""",
-            (commit_id, repo.project, repo.name, repo.type),
-        ).fetchone()
-    return None if row is None else commit_of(row)
+    own = next(select_commits(connection, f"WHERE {IN_REPO} AND commits.id = ?", *astuple(repo), commit_id), None)
+    if own is not None:
+        return own
+    rest = f"WHERE commits.pk IN (SELECT pk FROM named) AND {IN_REPO} ORDER BY commits.pk DESC LIMIT 1"
+    return next(select_commits(connection, rest, commit_id, *astuple(repo), named=SET_WITH_PROVENANCE), None)
 
 
 def get_commit(connection: sqlite3.Connection, ref: CommitRef) -> Commit:
@@ -149,46 +135,31 @@ def get_commit(connection: sqlite3.Connection, ref: CommitRef) -> Commit:
 
 def ancestors(connection: sqlite3.Connection, commit: Commit) -> list[Commit]:
     """A commit and its parents, youngest first."""
-    rows = connection.execute(
-        f"""WITH RECURSIVE line(pk) AS (
-                SELECT ? UNION ALL
-                SELECT commits.parent FROM commits JOIN line ON commits.pk = line.pk
-                WHERE commits.parent IS NOT NULL)
-            {FROM_COMMITS} WHERE commits.pk IN (SELECT pk FROM line) ORDER BY commits.pk DESC""",
-        (commit.pk,),
-    )
-    return [commit_of(row) for row in rows]
+    line = """WITH RECURSIVE line(pk) AS (
+        SELECT ? UNION ALL
+        SELECT commits.parent FROM commits JOIN line ON commits.pk = line.pk WHERE commits.parent IS NOT NULL)"""
+    rest = "WHERE commits.pk IN (SELECT pk FROM line) ORDER BY commits.pk DESC"
+    return list(select_commits(connection, rest, commit.pk, named=line))
 
 
 def direct_provenance(connection: sqlite3.Connection, branch: int) -> list[Branch]:
     """The branches that a branch names as its provenance."""
-    rows = connection.execute(
-        f"{FROM_BRANCHES} JOIN branch_provenance ON branch_provenance.upstream = branches.id"
-        " WHERE branch_provenance.branch = ? ORDER BY position",
-        (branch,),
-    )
-    return [branch_of(row) for row in rows]
+    joined = "JOIN branch_provenance ON upstream = branches.id WHERE branch_provenance.branch = ? ORDER BY position"
+    return select_branches(connection, joined, branch)
 
 
 def direct_subvenance(connection: sqlite3.Connection, branch: int) -> list[Branch]:
     """The branches that name a branch as their provenance."""
-    rows = connection.execute(
-        f"{FROM_BRANCHES} JOIN branch_provenance ON branch_provenance.branch = branches.id"
-        " WHERE branch_provenance.upstream = ? ORDER BY branches.id",
-        (branch,),
-    )
-    return [branch_of(row) for row in rows]
+    joined = "JOIN branch_provenance ON branch_provenance.branch = branches.id WHERE upstream = ? ORDER BY branches.id"
+    return select_branches(connection, joined, branch)
 
 
 def _closure(connection: sqlite3.Connection, branch: int, source: str, target: str) -> list[Branch]:
-    rows = connection.execute(
-        f"""WITH RECURSIVE reach(id) AS (
-                SELECT {target} FROM branch_provenance WHERE {source} = ?
-                UNION SELECT {target} FROM branch_provenance JOIN reach ON {source} = reach.id)
-            {FROM_BRANCHES} WHERE branches.id IN (SELECT id FROM reach) ORDER BY branches.id""",
-        (branch,),
-    )
-    return [branch_of(row) for row in rows]
+    reach = f"""WITH RECURSIVE reach(id) AS (
+        SELECT {target} FROM branch_provenance WHERE {source} = ?
+        UNION SELECT {target} FROM branch_provenance JOIN reach ON {source} = reach.id)"""
+    rest = "WHERE branches.id IN (SELECT id FROM reach) ORDER BY branches.id"
+    return select_branches(connection, rest, branch, named=reach)
 
 
 def all_provenance(connection: sqlite3.Connection, branch: int) -> list[Branch]:
@@ -203,15 +174,10 @@ def all_subvenance(connection: sqlite3.Connection, branch: int) -> list[Branch]:
 
 def commit_provenance(connection: sqlite3.Connection, commit: int) -> list[Commit]:
     """The commits that a commit was made from, directly."""
-    rows = connection.execute(
-        f"{FROM_COMMITS} JOIN commit_provenance ON commit_provenance.upstream = commits.pk"
-        " WHERE commit_provenance.commit_pk = ? ORDER BY commits.pk",
-        (commit,),
-    )
-    return [commit_of(row) for row in rows]
+    joined = "JOIN commit_provenance ON upstream = commits.pk WHERE commit_pk = ? ORDER BY commits.pk"
+    return list(select_commits(connection, joined, commit))
 
 
 def children(connection: sqlite3.Connection, commit: int) -> list[Commit]:
     """The commits whose parent a commit is."""
-    rows = connection.execute(f"{FROM_COMMITS} WHERE commits.parent = ? ORDER BY commits.pk", (commit,))
-    return [commit_of(row) for row in rows]
+    return list(select_commits(connection, "WHERE commits.parent = ? ORDER BY commits.pk", commit))

@@ -3,6 +3,9 @@
 Credentials and addresses come from the daemon's environment, under the names that Pachyderm's server reads
 (``src/server/pfs/server/storage_bucket.go``): AWS's and Google's own, ``CUSTOM_ENDPOINT``, ``DISABLE_SSL``,
 ``MINIO_*``.
+
+The providers' own libraries, not fsspec or obstore: a key's prefix may end within a name, and ``gs://`` must find
+emulators and credentials as Google's library does.
 """
 
 from __future__ import annotations
@@ -10,10 +13,11 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from pdk_stack.pachyderm.errors import Fault, Unimplemented
 
@@ -75,15 +79,18 @@ def _endpoint(variable: str, secure: bool) -> str:
     return f"{'https' if secure else 'http'}://{named}"
 
 
-class ObjectStore(Protocol):
+class ObjectStore(ABC):
     """One bucket."""
 
+    @abstractmethod
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys that begin with a prefix, in order."""
 
+    @abstractmethod
     def read(self, key: str) -> Iterator[bytes]:
         """An object's content, in chunks."""
 
+    @abstractmethod
     def write(self, key: str, chunks: Iterable[bytes]) -> int:
         """Store an object; its size in bytes. Memory does not grow with it."""
 
@@ -97,7 +104,7 @@ def open_store(place: Place) -> ObjectStore:
     return GoogleBucket(place) if place.scheme == "gs" else S3Bucket(place)
 
 
-class S3Bucket:
+class S3Bucket(ObjectStore):
     """A bucket of Amazon's protocol.
 
     Args:
@@ -122,13 +129,11 @@ class S3Bucket:
         self._client = boto3.session.Session().client("s3", config=path_style, **options)
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Keys that begin with a prefix, in order."""
         with _told(f"list {self._bucket}/{prefix}"):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
                 yield from (each["Key"] for each in page.get("Contents", ()))
 
     def read(self, key: str) -> Iterator[bytes]:
-        """An object's content, in chunks."""
         with _told(f"read {self._bucket}/{key}"):
             body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
             try:
@@ -137,14 +142,13 @@ class S3Bucket:
                 body.close()
 
     def write(self, key: str, chunks: Iterable[bytes]) -> int:
-        """Store an object; its size in bytes. Memory does not grow with it."""
         source = _Reader(chunks)
         with _told(f"write {self._bucket}/{key}"):
             self._client.upload_fileobj(source, self._bucket, key)
         return source.total
 
 
-class GoogleBucket:
+class GoogleBucket(ObjectStore):
     """A bucket of Google Cloud Storage.
 
     Args:
@@ -166,18 +170,15 @@ class GoogleBucket:
             self._bucket = client.bucket(place.bucket)
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Keys that begin with a prefix, in order."""
         with _told(f"list {self._bucket.name}/{prefix}"):
             yield from sorted(blob.name for blob in self._bucket.list_blobs(prefix=prefix))
 
     def read(self, key: str) -> Iterator[bytes]:
-        """An object's content, in chunks."""
         with _told(f"read {self._bucket.name}/{key}"), self._bucket.blob(key).open("rb") as source:
             while chunk := source.read(CHUNK):
                 yield chunk
 
     def write(self, key: str, chunks: Iterable[bytes]) -> int:
-        """Store an object; its size in bytes."""
         total = 0
         with _told(f"write {self._bucket.name}/{key}"), self._bucket.blob(key).open("wb", ignore_flush=True) as sink:
             for chunk in chunks:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pdk_stack.pachyderm.core.pfs.lookup import all_subvenance, find_repo, get_repo
-from pdk_stack.pachyderm.core.pfs.types import FILESETS_REPO, FROM_BRANCHES, Branch, Repo, RepoKey, branch_of
+from pdk_stack.pachyderm.core.pfs.types import FILESETS_REPO, Branch, Repo, RepoKey, select_branches
 from pdk_stack.pachyderm.errors import AlreadyExists, FailedPrecondition, Fault, NotFound
 from pdk_stack.pachyderm.names import DEFAULT_PROJECT, check_name, check_project_name
 from pdk_stack.pachyderm.store.clock import now_ns
@@ -128,8 +128,7 @@ def list_repos(connection: sqlite3.Connection, kind: str, projects: Sequence[str
 
 def repo_branches(connection: sqlite3.Connection, repo: int) -> list[Branch]:
     """A repo's branches, newest first."""
-    rows = connection.execute(f"{FROM_BRANCHES} WHERE branches.repo = ? ORDER BY branches.id DESC", (repo,))
-    return [branch_of(row) for row in rows]
+    return select_branches(connection, "WHERE branches.repo = ? ORDER BY branches.id DESC", repo)
 
 
 def repo_size(connection: sqlite3.Connection, repo: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pdk_stack.pachyderm.names import DEFAULT_PROJECT
@@ -111,9 +112,9 @@ class Branch:
 class Commit:
     """A commit; times are nanoseconds since the epoch, 0 where the event has not happened."""
 
+    repo: RepoKey
     pk: int
     repo_pk: int
-    repo: RepoKey
     id: str
     branch: str
     origin: int
@@ -135,45 +136,40 @@ class Commit:
         return f"{self.repo}@{self.id}"
 
 
-COMMIT_COLUMNS = """
-    commits.pk, commits.repo AS repo_pk, repos.project, repos.name AS repo_name, repos.type AS repo_type,
-    commits.id, commits.branch, commits.origin, commits.description, commits.parent, commits.started,
-    commits.finishing, commits.finished, commits.error, commits.tree, commits.size
+# Columns in the order of the classes' fields; a repo's name comes first.
+_COMMITS = """
+    SELECT repos.project, repos.name, repos.type, commits.pk, commits.repo, commits.id, commits.branch, commits.origin,
+           commits.description, commits.parent, commits.started, commits.finishing, commits.finished, commits.error,
+           commits.tree, commits.size
+    FROM commits JOIN repos ON repos.id = commits.repo
 """
-FROM_COMMITS = f"SELECT {COMMIT_COLUMNS} FROM commits JOIN repos ON repos.id = commits.repo"
-
-
-def commit_of(row: sqlite3.Row) -> Commit:
-    """A row of :data:`FROM_COMMITS` as an object."""
-    return Commit(
-        pk=row["pk"],
-        repo_pk=row["repo_pk"],
-        repo=RepoKey(row["project"], row["repo_name"], row["repo_type"]),
-        id=row["id"],
-        branch=row["branch"],
-        origin=row["origin"],
-        description=row["description"],
-        parent=row["parent"],
-        started=row["started"],
-        finishing=row["finishing"],
-        finished=row["finished"],
-        error=row["error"],
-        tree=row["tree"],
-        size=row["size"],
-    )
-
-
-FROM_BRANCHES = """
-    SELECT branches.id, repos.project, repos.name AS repo_name, repos.type AS repo_type, branches.name,
-           branches.head, branches.trigger
+_BRANCHES = """
+    SELECT repos.project, repos.name, repos.type, branches.id, branches.name, branches.head, branches.trigger
     FROM branches JOIN repos ON repos.id = branches.repo
 """
+#: As ``named``: the keys of all commits that a set's commits were made from, and theirs.
+SET_WITH_PROVENANCE = """WITH RECURSIVE named(pk) AS (
+    SELECT pk FROM commits WHERE id = ?
+    UNION SELECT upstream FROM commit_provenance JOIN named ON commit_pk = named.pk)"""
 
 
-def branch_of(row: sqlite3.Row) -> Branch:
-    """A row of :data:`FROM_BRANCHES` as an object."""
-    repo = RepoKey(row["project"], row["repo_name"], row["repo_type"])
-    return Branch(row["id"], BranchKey(repo, row["name"]), row["head"], row["trigger"])
+def select_commits(connection: sqlite3.Connection, rest: str, *values: object, named: str = "") -> Iterator[Commit]:
+    """Commits out of the database.
+
+    Args:
+        connection: Where they are read.
+        rest: What follows ``FROM commits JOIN repos``.
+        values: Values of the question marks, those of ``named`` first.
+        named: A ``WITH`` clause.
+    """
+    rows = connection.execute(f"{named} {_COMMITS} {rest}", values)
+    return (Commit(RepoKey(*row[:3]), *row[3:]) for row in rows)
+
+
+def select_branches(connection: sqlite3.Connection, rest: str, *values: object, named: str = "") -> list[Branch]:
+    """Branches out of the database; the arguments are those of :func:`select_commits`."""
+    rows = connection.execute(f"{named} {_BRANCHES} {rest}", values)
+    return [Branch(row[3], BranchKey(RepoKey(*row[:3]), row[4]), *row[5:]) for row in rows]
 
 
 def repo_key(project: str, name: str, kind: str = "") -> RepoKey:

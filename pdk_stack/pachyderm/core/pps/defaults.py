@@ -2,6 +2,8 @@
 
 A spec is merged into its project's defaults, these into the cluster's, and these into what is built in; in each
 merger an object is merged field by field, a ``null`` takes a default back, and everything else replaces it.
+
+Written by hand: a library for merge patches does not know that protobuf has two names for a field.
 """
 
 from __future__ import annotations

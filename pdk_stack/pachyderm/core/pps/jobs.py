@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, replace
 
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_stack.pachyderm.core.pfs import commits
 from pdk_stack.pachyderm.core.pfs.change import Change
-from pdk_stack.pachyderm.core.pfs.lookup import commit_by_pk
-from pdk_stack.pachyderm.core.pfs.types import FROM_COMMITS, META_REPO, Commit, commit_of
+from pdk_stack.pachyderm.core.pfs.lookup import IN_REPO, commit_by_pk
+from pdk_stack.pachyderm.core.pfs.types import META_REPO, Commit, select_commits
 from pdk_stack.pachyderm.errors import NotFound
 from pdk_stack.pachyderm.store.clock import now_ns
 
@@ -30,18 +31,11 @@ class Stats:
     upload_bytes: int = 0
 
     def __add__(self, other: Stats) -> Stats:
-        return Stats(
-            self.download_s + other.download_s,
-            self.process_s + other.process_s,
-            self.upload_s + other.upload_s,
-            self.download_bytes + other.download_bytes,
-            self.upload_bytes + other.upload_bytes,
-        )
+        return Stats(*(mine + more for mine, more in zip(astuple(self), astuple(other), strict=True)))
 
     def dump(self) -> str:
         """As text, for the database."""
-        values = [self.download_s, self.process_s, self.upload_s, self.download_bytes, self.upload_bytes]
-        return json.dumps(values)
+        return json.dumps(astuple(self))
 
     @staticmethod
     def load(text: str) -> Stats:
@@ -53,10 +47,10 @@ class Stats:
 class Job:
     """A job; times are nanoseconds since the epoch, 0 where the event has not happened."""
 
-    pk: int
-    pipeline_pk: int
     project: str
     pipeline: str
+    pk: int
+    pipeline_pk: int
     id: str
     version: int
     output: int | None
@@ -71,7 +65,7 @@ class Job:
     failed: int
     recovered: int
     total: int
-    stats: Stats = field(default_factory=Stats)
+    stats: Stats
 
     @property
     def is_over(self) -> bool:
@@ -82,44 +76,28 @@ class Job:
         return f"{self.project}/{self.pipeline}@{self.id}"
 
 
-FROM_JOBS = """
-    SELECT jobs.*, pipelines.project, pipelines.name AS pipeline_name
-    FROM jobs JOIN pipelines ON pipelines.id = jobs.pipeline
-"""
+def select_jobs(connection: sqlite3.Connection, rest: str, *values: object) -> Iterator[Job]:
+    """Jobs out of the database.
 
-
-def job_of(row: sqlite3.Row) -> Job:
-    """A row of :data:`FROM_JOBS` as an object."""
-    return Job(
-        pk=row["pk"],
-        pipeline_pk=row["pipeline"],
-        project=row["project"],
-        pipeline=row["pipeline_name"],
-        id=row["id"],
-        version=row["version"],
-        output=row["output"],
-        state=row["state"],
-        reason=row["reason"],
-        created=row["created"],
-        started=row["started"],
-        finished=row["finished"],
-        restart=row["restart"],
-        processed=row["processed"],
-        skipped=row["skipped"],
-        failed=row["failed"],
-        recovered=row["recovered"],
-        total=row["total"],
-        stats=Stats.load(row["stats"]),
+    Args:
+        connection: Where they are read.
+        rest: What follows ``FROM jobs JOIN pipelines``.
+        values: Values of the question marks.
+    """
+    rows = connection.execute(
+        "SELECT pipelines.project, pipelines.name AS pipeline, jobs.pipeline AS pipeline_pk, jobs.pk, jobs.id,"
+        " jobs.version, output, jobs.state, jobs.reason, created, started, finished, restart,"
+        " processed, skipped, failed, recovered, total, stats"
+        f" FROM jobs JOIN pipelines ON pipelines.id = jobs.pipeline {rest}",
+        values,
     )
+    return (Job(**{**dict(row), "stats": Stats.load(row["stats"])}) for row in rows)
 
 
 def find_job(connection: sqlite3.Connection, project: str, pipeline: str, job_id: str) -> Job | None:
     """A job, or None."""
-    row = connection.execute(
-        f"{FROM_JOBS} WHERE pipelines.project = ? AND pipelines.name = ? AND jobs.id = ?",
-        (project, pipeline, job_id),
-    ).fetchone()
-    return None if row is None else job_of(row)
+    condition = "WHERE pipelines.project = ? AND pipelines.name = ? AND jobs.id = ?"
+    return next(select_jobs(connection, condition, project, pipeline, job_id), None)
 
 
 def get_job(connection: sqlite3.Connection, project: str, pipeline: str, job_id: str) -> Job:
@@ -140,16 +118,15 @@ def job_by_pk(connection: sqlite3.Connection, pk: int) -> Job:
     Raises:
         NotFound: It was deleted meanwhile.
     """
-    row = connection.execute(f"{FROM_JOBS} WHERE jobs.pk = ?", (pk,)).fetchone()
-    if row is None:
+    found = next(select_jobs(connection, "WHERE jobs.pk = ?", pk), None)
+    if found is None:
         raise NotFound("job was deleted meanwhile")
-    return job_of(row)
+    return found
 
 
 def open_jobs(connection: sqlite3.Connection) -> list[Job]:
     """Jobs that are not over, oldest first."""
-    rows = connection.execute(f"{FROM_JOBS} WHERE jobs.state NOT IN ({TERMINAL_SQL}) ORDER BY jobs.pk")
-    return [job_of(row) for row in rows]
+    return list(select_jobs(connection, f"WHERE jobs.state NOT IN ({TERMINAL_SQL}) ORDER BY jobs.pk"))
 
 
 def create(change: Change, pipeline_pk: int, version: int, output: Commit) -> None:
@@ -180,11 +157,8 @@ def set_state(connection: sqlite3.Connection, job: int, state: int, reason: str 
 
 def meta_commit(connection: sqlite3.Connection, output: Commit) -> Commit | None:
     """The commit that records an output commit's datums."""
-    row = connection.execute(
-        f"{FROM_COMMITS} WHERE repos.project = ? AND repos.name = ? AND repos.type = ? AND commits.id = ?",
-        (output.repo.project, output.repo.name, META_REPO, output.id),
-    ).fetchone()
-    return None if row is None else commit_of(row)
+    repo = astuple(replace(output.repo, type=META_REPO))
+    return next(select_commits(connection, f"WHERE {IN_REPO} AND commits.id = ?", *repo, output.id), None)
 
 
 def end(change: Change, job: Job, state: int, reason: str) -> bool:

@@ -75,25 +75,15 @@ class Pipeline:
 
 
 _SELECT = """
-    SELECT pipelines.id, project, name, pipeline_versions.version, state, reason, stopped, spec_commit,
+    SELECT pipelines.id AS pk, project, name, pipeline_versions.version, state, reason, stopped, spec_commit,
            details, user_spec
     FROM pipelines JOIN pipeline_versions ON pipeline_versions.pipeline = pipelines.id
 """
 
 
 def _pipeline(row: sqlite3.Row) -> Pipeline:
-    return Pipeline(
-        pk=row["id"],
-        project=row["project"],
-        name=row["name"],
-        version=row["version"],
-        state=row["state"],
-        reason=row["reason"],
-        stopped=bool(row["stopped"]),
-        spec_commit=row["spec_commit"],
-        details=Details.FromString(bytes(row["details"])),
-        user_spec=row["user_spec"],
-    )
+    found = {**dict(row), "stopped": bool(row["stopped"]), "details": Details.FromString(bytes(row["details"]))}
+    return Pipeline(**found)
 
 
 def find_pipeline(connection: sqlite3.Connection, project: str, name: str, version: int = 0) -> Pipeline | None:

@@ -1,4 +1,4 @@
-"""RunningDatums one command of user code: environment, input, output lines, time limit, clean end."""
+"""Running one command of user code: environment, input, output lines, time limit, clean end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RunningDatums a job's datums in its workers, and taking in what they write."""
+"""Running a job's datums in its workers, and taking in what they write."""
 
 from __future__ import annotations
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pdk_stack.common.database import Database
 from pdk_stack.pachyderm.errors import AlreadyExists, Fault, NotFound
@@ -55,23 +56,43 @@ def parse_manifest(manifest: bytes) -> dict[str, Any]:
     return dict(content)
 
 
-class Secrets(Protocol):
+class Secrets(ABC):
     """Where secrets are kept."""
 
+    @abstractmethod
     def find(self, name: str) -> Secret | None:
-        """A secret, or None."""
+        """A secret, or None.
 
+        Raises:
+            Fault: The cluster does not answer.
+        """
+
+    @abstractmethod
     def create(self, manifest: bytes) -> None:
-        """Keep a secret; raises AlreadyExists or Fault."""
+        """Keep a secret.
 
+        Args:
+            manifest: The Secret as JSON.
+
+        Raises:
+            AlreadyExists: There is one of that name.
+            Fault: The manifest cannot be read, or the cluster refuses it.
+        """
+
+    @abstractmethod
     def delete(self, name: str) -> None:
-        """Remove a secret; raises NotFound."""
+        """Remove a secret.
 
+        Raises:
+            NotFound: There is none of that name.
+        """
+
+    @abstractmethod
     def list(self) -> list[Secret]:
         """The secrets that were made through Pachyderm."""
 
 
-class LocalSecrets:
+class LocalSecrets(Secrets):
     """Secrets in our own database.
 
     Args:
@@ -87,18 +108,11 @@ class LocalSecrets:
         return Secret(row["name"], row["type"], row["created"], data)
 
     def find(self, name: str) -> Secret | None:
-        """A secret, or None."""
         with self._database.read() as connection:
             row = connection.execute("SELECT * FROM secrets WHERE name = ?", (name,)).fetchone()
             return None if row is None else self._secret(row)
 
     def create(self, manifest: bytes) -> None:
-        """Keep a secret.
-
-        Raises:
-            AlreadyExists: There is one of that name.
-            Fault: The manifest cannot be read.
-        """
         content = parse_manifest(manifest)
         name = content["metadata"]["name"]
         data = dict(content.get("data") or {})
@@ -120,22 +134,16 @@ class LocalSecrets:
             raise AlreadyExists(f'failed to create secret: secrets "{name}" already exists') from error
 
     def delete(self, name: str) -> None:
-        """Remove a secret.
-
-        Raises:
-            NotFound: There is none of that name.
-        """
         with self._database.write() as connection:
             if connection.execute("DELETE FROM secrets WHERE name = ?", (name,)).rowcount != 1:
                 raise NotFound(f'failed to delete secret: secrets "{name}" not found')
 
     def list(self) -> list[Secret]:
-        """All secrets, by name."""
         with self._database.read() as connection:
             return [self._secret(row) for row in connection.execute("SELECT * FROM secrets ORDER BY name")]
 
 
-class ClusterSecrets:
+class ClusterSecrets(Secrets):
     """Secrets in a namespace of a Kubernetes cluster.
 
     Args:
@@ -180,11 +188,6 @@ class ClusterSecrets:
         return Secret(item.metadata.name, item.type or "Opaque", created, data)
 
     def find(self, name: str) -> Secret | None:
-        """A secret, or None.
-
-        Raises:
-            Fault: The cluster does not answer.
-        """
         try:
             item = self._call("read secret", "read_namespaced_secret", name, self._namespace)
         except NotFound:
@@ -192,25 +195,13 @@ class ClusterSecrets:
         return self._secret(item)
 
     def create(self, manifest: bytes) -> None:
-        """Create a secret.
-
-        Raises:
-            AlreadyExists: There is one of that name.
-            Fault: The manifest cannot be read, or the cluster refuses it.
-        """
         content = parse_manifest(manifest)
         self._call("create secret", "create_namespaced_secret", self._namespace, content)
 
     def delete(self, name: str) -> None:
-        """Delete a secret.
-
-        Raises:
-            NotFound: There is none of that name.
-        """
         self._call("delete secret", "delete_namespaced_secret", name, self._namespace)
 
     def list(self) -> list[Secret]:
-        """The secrets that were made through Pachyderm."""
         answer = self._call("list secrets", "list_namespaced_secret", self._namespace)
         return [
             self._secret(item)
