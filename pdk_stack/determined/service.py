@@ -51,7 +51,7 @@ class Service:
         self.master = Master(config.state_dir, config.slots, config.trial_python)
         self.master.ensure_accounts(config.admin_password, config.user_password)
         # Trials of a master that was killed keep asking for it, and may hold its port.
-        self.master.end_left_overs()
+        self.master.end_left_processes()
         self._server = Server(PORT, config.port, PORTS[PORT])
 
     def start(self) -> dict[str, str]:

@@ -55,7 +55,7 @@ def slots(request: Request, name: str) -> dict[str, Any]:
 
 def _enable(request: Request, slots: set[int], enabled: bool) -> None:
     """Administrators only; without ``drain`` what runs on a slot loses it at once and waits for another."""
-    request.refuse_others("agents")
+    request.require_admin("agents")
     experiments = request.master.experiments
     request.master.enable_slots(slots, enabled)
     if not enabled and not request.get("drain"):

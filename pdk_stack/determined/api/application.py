@@ -130,7 +130,7 @@ JSON = "application/json"
 
 
 def _refusal(error: Exception, call: str) -> Refusal:
-    """An error as the master states it; one that nobody raised for the client goes to the log, too."""
+    """An error as the client gets it; what is no refusal also goes to the log."""
     if isinstance(error, Refusal) and not isinstance(error, StorageFull):
         return error
     log.error("%s", call, exc_info=error)

@@ -9,29 +9,18 @@ from pdk_stack.determined.core.master import Master
 
 __all__ = ["agent_view", "pool_view", "slot_views"]
 
+#: Fields of a pool that only pools in a cloud fill.
+POOL_TEXTS = (
+    *("imageId", "instanceType", "masterUrl", "masterCertName", "startupScript", "containerStartupScript"),
+    *("agentDockerNetwork", "agentDockerRuntime", "agentDockerImage", "agentFluentImage", "accelerator", "clusterName"),
+)
+
 
 def pool_view(master: Master, name: str) -> dict[str, Any]:
     """``v1ResourcePool`` of the one pool."""
     used = sum(len(run.slots) for run in master.experiments.runs.active())
-    text = dict.fromkeys(
-        (
-            "imageId",
-            "instanceType",
-            "masterUrl",
-            "masterCertName",
-            "startupScript",
-            "containerStartupScript",
-            "agentDockerNetwork",
-            "agentDockerRuntime",
-            "agentDockerImage",
-            "agentFluentImage",
-            "accelerator",
-            "clusterName",
-        ),
-        "",
-    )
     return {
-        **text,
+        **dict.fromkeys(POOL_TEXTS, ""),
         "name": name,
         "description": "the processor cores of this machine",
         "type": "RESOURCE_POOL_TYPE_STATIC",

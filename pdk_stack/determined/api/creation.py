@@ -1,4 +1,4 @@
-"""Experiments come to be: a configuration, code, a project, perhaps a template, a parent or a checkpoint."""
+"""Creating experiments: configuration, code, project, and optionally a template, a parent, or a checkpoint."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -17,15 +18,9 @@ from pdk_stack.determined.store.documents import Document
 
 
 def _id_filter(request: Request, key: int) -> bool:
-    tests = {
-        "lt": lambda value: key < value,
-        "lte": lambda value: key <= value,
-        "gt": lambda value: key > value,
-        "gte": lambda value: key >= value,
-    }
-    for name, test in tests.items():
+    for name, compare in (("lt", operator.lt), ("lte", operator.le), ("gt", operator.gt), ("gte", operator.ge)):
         found = request.all(f"experimentIdFilter.{name}")
-        if found and not test(int(found[0])):
+        if found and not compare(key, int(found[0])):
             return False
     wanted = {int(each) for each in request.all("experimentIdFilter.incl")}
     unwanted = {int(each) for each in request.all("experimentIdFilter.notIn")}

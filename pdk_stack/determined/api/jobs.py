@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from pdk_stack.determined.api.routing import Request, route
@@ -14,22 +15,19 @@ from pdk_stack.determined.store.documents import Document
 def _jobs(request: Request) -> list[dict[str, Any]]:
     """Active experiments in the order in which they get slots; paused ones are not queued."""
     master = request.master
-    views = Views(master, request.me)
-    held: dict[int, int] = {}
-    for run in master.experiments.runs.active():
-        held[run.experiment_id] = held.get(run.experiment_id, 0) + len(run.slots)
-    wanted: dict[int, int] = {}
+    views = request.views
+    held, wanted = master.experiments.slots_in_use(), Counter[int]()
     for waiting in master.experiments.waiting():
-        wanted[waiting.experiment_id] = wanted.get(waiting.experiment_id, 0) + waiting.slots
+        wanted[waiting.experiment_id] += waiting.slots
     found = [
         each for each in master.store.list("experiment") if each["state"] == "ACTIVE" and not each.get("unmanaged")
     ]
-    found.sort(key=lambda each: (not held.get(each["id"]), each["config"]["resources"]["priority"] or 42, each["id"]))
+    found.sort(key=lambda each: (not held[each["id"]], each["config"]["resources"]["priority"] or 42, each["id"]))
     return [_job(views, master.user(each["userId"]), each, held, wanted, place) for place, each in enumerate(found)]
 
 
 def _job(
-    views: Views, user: Document, experiment: Document, held: dict[int, int], wanted: dict[int, int], place: int
+    views: Views, user: Document, experiment: Document, held: Counter[int], wanted: Counter[int], place: int
 ) -> dict[str, Any]:
     key, resources = experiment["id"], experiment["config"]["resources"]
     shown = views.experiment(experiment, full=False)
@@ -45,11 +43,11 @@ def _job(
         "isPreemptible": True,
         "priority": resources["priority"],
         "weight": float(resources["weight"] or 1),
-        "requestedSlots": held.get(key, 0) + wanted.get(key, 0),
-        "allocatedSlots": held.get(key, 0),
+        "requestedSlots": held[key] + wanted[key],
+        "allocatedSlots": held[key],
         "progress": experiment["progress"],
         "workspaceId": shown["workspaceId"],
-        "summary": {"state": "STATE_SCHEDULED" if held.get(key) else "STATE_QUEUED", "jobsAhead": place},
+        "summary": {"state": "STATE_SCHEDULED" if held[key] else "STATE_QUEUED", "jobsAhead": place},
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pdk_stack.determined.api.routing import LOOK_SECONDS, Request, Stream, route
+from pdk_stack.determined.api.routing import LOOK_SECONDS, Request, Stream, route, snake
 from pdk_stack.determined.core.masking import mask_text, secret_values
 from pdk_stack.determined.errors import invalid
 from pdk_stack.determined.store.task_logs import COLUMNS, LogFilter
@@ -87,20 +87,11 @@ def post_legacy_logs(request: Request) -> dict[str, Any]:
     return {}
 
 
-_NAMES = {
-    "taskId": "task_id",
-    "allocationId": "allocation_id",
-    "agentId": "agent_id",
-    "containerId": "container_id",
-    "rankId": "rank_id",
-}
-
-
 def _store(request: Request, entries: list[dict[str, Any]]) -> None:
     known: dict[str, list[str]] = {}
     lines = []
     for entry in entries:
-        line = {_NAMES.get(key, key): value for key, value in entry.items()}
+        line = {snake(name): value for name, value in entry.items()}
         task_id = str(line.get("task_id") or "")
         if task_id not in known:
             known[task_id] = _secrets(request, task_id)

@@ -66,7 +66,7 @@ class Request:
         user: Who asks; None for calls without a token.
         token: The session token; empty for a trial's own calls.
         accept: The forms that the client takes.
-        gone: Tells whether the client has left; whoever waits asks it every :data:`LOOK_SECONDS`.
+        gone: Tells whether the client has left; a call that waits asks it every :data:`LOOK_SECONDS`.
     """
 
     master: Master
@@ -88,14 +88,17 @@ class Request:
         """Views for this request's user."""
         return Views(self.master, self.me)
 
-    def refuse_others(self, message: str) -> None:
-        """Let only administrators go on.
+    def require_admin(self, what: str) -> None:
+        """Refuse everyone but administrators.
+
+        Args:
+            what: What the user wants to change, for the message.
 
         Raises:
-            Refusal: The user is none.
+            Refusal: The user is no administrator.
         """
         if not self.me["admin"]:
-            raise forbidden(f"only admin privileged users may change {message}")
+            raise forbidden(f"only admin privileged users may change {what}")
 
     def all(self, name: str) -> list[str]:
         """All values of a query parameter, in either spelling; commas divide values too."""

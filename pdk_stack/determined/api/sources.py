@@ -1,4 +1,4 @@
-"""Trials that use a checkpoint or a model version, for inference or to go on from it, and what they reported."""
+"""Trials that use a checkpoint or a model version, for inference or as their start, and what they reported."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from pdk_stack.determined.api.listing import Keys, listed
 from pdk_stack.determined.api.metric_views import checkpoint_workload, metrics_workload, report_view
 from pdk_stack.determined.api.routing import Request, Stream, route
 from pdk_stack.determined.api.views import picked
+from pdk_stack.determined.core.experiments.catalogue import steps_of
 from pdk_stack.determined.errors import not_found
 from pdk_stack.determined.store.documents import Document
 from pdk_stack.determined.store.metrics import number as finite
@@ -54,33 +55,42 @@ def kill_trial(request: Request, key: int) -> dict[str, Any]:
     return {}
 
 
+#: What is shown of a trial's workloads, by the request's ``metricType`` and ``filter``.
+KINDS = ("training", "validation", "checkpoint")
+TYPES = {
+    "": KINDS,
+    "METRIC_TYPE_UNSPECIFIED": KINDS,
+    "METRIC_TYPE_TRAINING": ("training",),
+    "METRIC_TYPE_VALIDATION": ("validation",),
+}
+FILTERS = {
+    "FILTER_OPTION_CHECKPOINT": ("checkpoint",),
+    "FILTER_OPTION_VALIDATION": ("validation",),
+    "FILTER_OPTION_CHECKPOINT_OR_VALIDATION": ("validation", "checkpoint"),
+}
+
+
 @route("GET", "/api/v1/trials/{key}/workloads")
 def workloads(request: Request, key: int) -> dict[str, Any]:
-    master = request.master
+    master, batches = request.master, bool(request.flag("includeBatchMetrics"))
     trial = master.experiments.trial(key)
-    batches, wanted = bool(request.flag("includeBatchMetrics")), request.text("metricType")
+    wanted = [kind for kind in TYPES.get(request.text("metricType"), KINDS[:2]) if kind in _filter(request)]
     found: list[tuple[int, int, dict[str, Any]]] = []
-    groups = {"METRIC_TYPE_TRAINING": ("training",), "METRIC_TYPE_VALIDATION": ("validation",)}
-    for group in groups.get(wanted, ("training", "validation")):
-        for report in master.metrics.rows(trial["id"], group):
-            place = 0 if group == "training" else 1
-            found.append((report.steps, place, {group: metrics_workload(report, batches=batches)}))
-    if not wanted or wanted == "METRIC_TYPE_UNSPECIFIED":
-        for checkpoint in master.experiments.checkpoints(trial["id"]):
-            if request.flag("removeDeletedCheckpoints") and checkpoint["state"] == "STATE_DELETED":
-                continue
-            workload = checkpoint_workload(checkpoint)
-            found.append((workload["totalBatches"], 2, {"checkpoint": workload}))
-    kept = request.text("filter")
-    if kept == "FILTER_OPTION_CHECKPOINT":
-        found = [each for each in found if "checkpoint" in each[2]]
-    elif kept in ("FILTER_OPTION_VALIDATION", "FILTER_OPTION_CHECKPOINT_OR_VALIDATION"):
-        found = [each for each in found if each[1] >= (1 if "VALIDATION" in kept else 2)]
-        if kept == "FILTER_OPTION_VALIDATION":
-            found = [each for each in found if "validation" in each[2]]
+    for kind in wanted:
+        if kind == "checkpoint":
+            for checkpoint in master.experiments.checkpoints(trial["id"]):
+                if not (request.flag("removeDeletedCheckpoints") and checkpoint["state"] == "STATE_DELETED"):
+                    found.append((steps_of(checkpoint), 2, {kind: checkpoint_workload(checkpoint)}))
+        else:
+            for report in master.metrics.rows(trial["id"], kind):
+                found.append((report.steps, KINDS.index(kind), {kind: metrics_workload(report, batches=batches)}))
     found.sort(key=lambda each: each[:2], reverse=request.descending())
     shown, pagination = request.page([each[2] for each in found])
     return {"workloads": shown, "pagination": pagination}
+
+
+def _filter(request: Request) -> tuple[str, ...]:
+    return FILTERS.get(request.text("filter"), KINDS)
 
 
 def _stream(request: Request, group: str | None) -> Stream:

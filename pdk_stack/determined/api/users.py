@@ -72,7 +72,7 @@ def get_user_by_name(request: Request, username: str) -> dict[str, Any]:
 
 @route("POST", "/api/v1/users")
 def create_user(request: Request) -> dict[str, Any]:
-    request.refuse_others("other users")
+    request.require_admin("other users")
     wanted = request.need("user")
     user = request.master.accounts.create(
         str(wanted.get("username") or ""),
@@ -90,7 +90,7 @@ def patch_user(request: Request, user_id: str) -> dict[str, Any]:
     user = accounts.get(integer("user_id", user_id))
     own = user["id"] == request.me["id"]
     if not own or wanted.get("admin") is not None or wanted.get("active") is not None:
-        request.refuse_others("other users")
+        request.require_admin("other users")
     changes = {key: wanted[key] for key in ("admin", "active", "displayName") if wanted.get(key) is not None}
     name = wanted.get("username")
     if name and name != user["username"]:
@@ -139,6 +139,6 @@ def set_password(request: Request, user_id: str) -> dict[str, Any]:
     accounts = request.master.accounts
     user = accounts.get(integer("user_id", user_id))
     if user["id"] != request.me["id"]:
-        request.refuse_others("other users")
+        request.require_admin("other users")
     accounts.set_password(user["id"], request.body if isinstance(request.body, str) else _sent(request))
     return {"user": user_view(accounts.get(user["id"]))}

@@ -29,12 +29,9 @@ LOAD_DATA = "load_data.json"
 def mask(config: dict[str, Any]) -> dict[str, Any]:
     """A copy for people's eyes: secret values of ``data``, ``checkpoint_storage`` and the registry are masked."""
     shown = dict(config)
-    data = shown.get("data")
-    if isinstance(data, dict):
-        shown["data"] = _masked(data, everything=False)
-    storage = shown.get("checkpoint_storage")
-    if isinstance(storage, dict):
-        shown["checkpoint_storage"] = _masked(storage, everything=False)
+    for name in ("data", "checkpoint_storage"):
+        if isinstance(shown.get(name), dict):
+            shown[name] = _masked(shown[name], everything=False)
     environment = shown.get("environment")
     if isinstance(environment, dict) and environment.get("registry_auth"):
         shown["environment"] = {**environment, "registry_auth": _masked(environment["registry_auth"], everything=False)}
@@ -107,7 +104,8 @@ def unmask(config: dict[str, Any], original: dict[str, Any]) -> dict[str, Any]:
             return [restore(value, other) for value, other in zip(node, source, strict=True)]
         return node
 
-    return restore(config, original)
+    restored: dict[str, Any] = restore(config, original)
+    return restored
 
 
 def mask_checkpoint(folder: Path) -> int | None:

@@ -84,12 +84,12 @@ class Master:
         self.accounts.ensure("determined", user_password, admin=False)
         self.workspaces.ensure_defaults(admin)
 
-    def end_left_overs(self) -> None:
-        """End processes that a killed master's trials left; their experiments go on from their checkpoints."""
+    def end_left_processes(self) -> None:
+        """End trial processes that a killed master left; their experiments continue from their checkpoints."""
         end_tree(None, self.cluster_id)
 
     def start(self, port: int) -> None:
-        """Take up unfinished experiments; trials reach this master at ``port``."""
+        """Continue unfinished experiments; trials reach this master at ``port``."""
         cluster = Cluster(
             cluster_id=self.cluster_id,
             master_id=self.master_id,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Callable
 from typing import Any
 
 from pdk_stack.determined.errors import already_exists, failed_precondition, invalid
@@ -83,11 +85,7 @@ class Workspaces:
         workspace = self.get(key)
         if workspace["immutable"] and set(changes) - {"pinnedBy"}:
             raise invalid(f"workspace '{workspace['name']}' is immutable and cannot be changed")
-        if changes.get("name", workspace["name"]) != workspace["name"]:
-            _check_name(changes["name"], "workspace")
-            other = self.by_name(changes["name"])
-            if other is not None and other["id"] != key:
-                raise already_exists(f"a workspace with the name {changes['name']} already exists")
+        _check_change(str(changes.get("name", workspace["name"])), workspace, "workspace", self.by_name)
         return self._store.update("workspace", key, **changes)
 
     def delete(self, key: int) -> None:
@@ -171,11 +169,8 @@ class Workspaces:
         project = self.project(key)
         if project["immutable"]:
             raise invalid(f"project '{project['name']}' is immutable and cannot be changed")
-        if changes.get("name", project["name"]) != project["name"]:
-            _check_name(changes["name"], "project")
-            other = self.project_by_name(project["workspaceId"], changes["name"])
-            if other is not None and other["id"] != key:
-                raise already_exists(f"a project with the name {changes['name']} already exists")
+        named = functools.partial(self.project_by_name, project["workspaceId"])
+        _check_change(str(changes.get("name", project["name"])), project, "project", named)
         return self._store.update("project", key, **changes)
 
     def move_project(self, key: int, workspace_id: int) -> None:
@@ -206,3 +201,13 @@ def _check_name(name: str, kind: str) -> None:
         raise invalid(f"{kind} name must not be empty")
     if len(name) > 80:
         raise invalid(f"name '{name}' must be at most 80 characters long")
+
+
+def _check_change(name: str, document: Document, kind: str, named: Callable[[str], Document | None]) -> None:
+    """Refuse a new name that is empty or another one's; upper and lower case may change."""
+    if name == document["name"]:
+        return
+    _check_name(name, kind)
+    other = named(name)
+    if other is not None and other["id"] != document["id"]:
+        raise already_exists(f"a {kind} with the name {name} already exists")

@@ -53,7 +53,8 @@ def parse(text: str) -> dict[str, Any]:
         raise invalid(f"invalid experiment configuration: yaml: {_one_line(error)}") from error
     if not isinstance(loaded, dict):
         raise invalid("invalid experiment configuration: the configuration is not a map")
-    return _plain(loaded)
+    plain: dict[str, Any] = _plain(loaded)
+    return plain
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""What people ask of experiments: pause, go on, stop, change their place, train further."""
+"""What users ask of experiments: pause, activate, cancel, kill, archive, change priority, continue."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Control"]
 
 
 class Control:
-    """Requests of people.
+    """Changes the state of experiments on request.
 
     Args:
         store: The master's database.
@@ -27,7 +27,7 @@ class Control:
         self._experiments = experiments
 
     def activate(self, key: int) -> None:
-        """Let a paused experiment go on."""
+        """Activate a paused experiment."""
         with self._experiments.lock:
             experiment = self._experiments.experiment(key)
             if experiment["state"] == "PAUSED":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -62,6 +63,13 @@ class Experiments(Catalogue):
         with self.lock:
             return list(self._waiting.values())
 
+    def slots_in_use(self) -> Counter[int]:
+        """Slots in use by experiment id."""
+        used = Counter[int]()
+        for run in self.runs.active():
+            used[run.experiment_id] += len(run.slots)
+        return used
+
     def _searcher(self, experiment: Document) -> Searcher:
         key = experiment["id"]
         if key not in self._searchers:
@@ -79,19 +87,19 @@ class Experiments(Catalogue):
     # -- start and stop of the master ----------------------------------------------------------------------------
 
     def start(self, runs: Runs) -> None:
-        """Take up what a former master left: unfinished experiments go on from their last checkpoints."""
+        """Continue the unfinished experiments of an earlier master from their last checkpoints."""
         self._runs = runs
-        runs.close_left_overs()
+        runs.end_unfinished()
         with self.lock:
             for experiment in self._store.list("experiment"):
                 if experiment["state"] in TERMINAL or experiment.get("unmanaged"):
                     continue
                 for trial in self.trials(experiment["id"]):
-                    self._take_up(experiment, trial)
+                    self._resume(experiment, trial)
                 self.check_end(experiment["id"])
         self.schedule()
 
-    def _take_up(self, experiment: Document, trial: Document) -> None:
+    def _resume(self, experiment: Document, trial: Document) -> None:
         state = trial["state"]
         if state in TERMINAL:
             return
@@ -101,7 +109,7 @@ class Experiments(Catalogue):
             self.wait_for_slots(experiment, trial)
 
     def stop(self) -> None:
-        """Let running trials write a last checkpoint, then end them; their experiments go on at the next start."""
+        """Let running trials write a last checkpoint, then end them; their experiments continue at the next start."""
         with self.lock:
             self._stopping = True
             active = self.runs.active()
@@ -217,10 +225,7 @@ class Experiments(Catalogue):
                     for request in self._waiting.values()
                     if self.experiment(request.experiment_id)["state"] == "ACTIVE"
                 ]
-                in_use: dict[int, int] = {}
-                for run in self.runs.active():
-                    in_use[run.experiment_id] = in_use.get(run.experiment_id, 0) + len(run.slots)
-                request = pick(active, self.slots.free, self.slots.total, in_use)
+                request = pick(active, self.slots.free, self.slots.total, self.slots_in_use())
                 if request is None:
                     return
                 self._start_run(request)
@@ -238,7 +243,7 @@ class Experiments(Catalogue):
         self.runs.begin(experiment, trial, self.slots.take(request.slots), self.slots.total)
 
     def restore_point(self, trial: Document) -> tuple[str | None, int]:
-        """The checkpoint that a trial goes on from, and its batches; a warm start begins at batch 0."""
+        """The checkpoint that a trial continues from, and its batches; a warm start begins at batch 0."""
         own = self.checkpoints(trial["id"], "STATE_COMPLETED")
         if own:
             latest = max(own, key=lambda each: (steps_of(each), each["reportTime"]))
@@ -263,7 +268,7 @@ class Experiments(Catalogue):
         self.schedule()
 
     def exited_early(self, trial_id: int, reason: str) -> None:
-        """A trial said that it ends early; it gets a moment to end by itself."""
+        """A trial reports that it ends early; it gets some seconds to end by itself."""
         with self.lock:
             trial = self.trial(trial_id)
             if trial["state"] != "ACTIVE":
@@ -275,7 +280,7 @@ class Experiments(Catalogue):
         self.schedule()
 
     def report_progress(self, trial_id: int, fraction: float) -> None:
-        """A trial said how far it is, 0 to 1."""
+        """A trial reports its progress, 0 to 1."""
         with self.lock:
             trial = self._store.update("trial", trial_id, progress=fraction)
             experiment = self.experiment(trial["experimentId"])
@@ -288,7 +293,7 @@ class Experiments(Catalogue):
     # -- ends ----------------------------------------------------------------------------------------------------
 
     def run_ended(self, ended: Ended) -> None:
-        """Nothing of a run is left: decide whether its trial is over or runs again."""
+        """All processes of a run have ended: decide whether its trial is over or runs again."""
         with self.lock:
             run = ended.run
             self.slots.give_back(run.slots)

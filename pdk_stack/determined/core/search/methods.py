@@ -130,7 +130,7 @@ class Grid:
 
 
 class AsyncHalving:
-    """Asynchronous successive halving that stops trials (ASHA): a trial goes on past a rung while it is in the
+    """Asynchronous successive halving that stops trials (ASHA): a trial continues past a rung while it is in the
     best 1/divisor of those that reached it."""
 
     def __init__(
@@ -169,7 +169,7 @@ class AsyncHalving:
         self.state["trials"][trial] = 0
 
     def _may_create(self) -> bool:
-        return len(self.state["trials"]) - self.state["invalid"] < self.max_trials
+        return bool(len(self.state["trials"]) - self.state["invalid"] < self.max_trials)
 
     def _insert(self, rung: dict[str, Any], trial: str, value: float) -> int:
         index = bisect.bisect_left([entry[1] for entry in rung["metrics"]], value)

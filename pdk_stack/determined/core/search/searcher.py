@@ -143,7 +143,7 @@ class Searcher:
         return self._creates(self._method.exited(request_id)) + self._shutdown()
 
     def report_progress(self, request_id: str, fraction: float) -> None:
-        """A trial said how far it is, 0 to 1."""
+        """A trial reports its progress, 0 to 1."""
         if request_id in self._state["progress"]:
             self._state["progress"][request_id] = fraction
 

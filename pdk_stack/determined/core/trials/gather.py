@@ -24,12 +24,12 @@ class AllGather:
     def take_part(
         self, allocation_id: str, peer: str, peers: int, piece: Any, given_up: Callable[[], bool]
     ) -> list[Any] | None:
-        """Send a piece and wait for those of all others.
+        """Send a piece and wait for the pieces of all peers.
 
         Args:
-            peer: Tells the one who sends from the others.
+            peer: Identifies the sender.
             peers: How many take part.
-            given_up: Whether nobody waits for the answer any more; asked about every second.
+            given_up: Whether the caller no longer waits; asked about once a second.
 
         Returns:
             All pieces, or None when not all came.

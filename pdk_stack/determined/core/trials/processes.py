@@ -36,7 +36,7 @@ def start(
         on_output: Called with ``stdout`` or ``stderr`` and what came; with empty bytes at the end.
 
     Returns:
-        The process, and the threads that read; they end when nobody can write any more.
+        The process, and the threads that read; they end when every writer has closed the pipe.
     """
     group = ProcessGroup(command, environment, folder=folder, stderr=subprocess.PIPE)
     readers = []
@@ -90,7 +90,7 @@ def end_tree(group: ProcessGroup | None, cluster_id: str, allocation_id: str | N
     """
     if group is not None:
         group.kill()
-    # A process may be born while others are killed: look again until there is none.
+    # A process may start while others are killed: look again until none is left.
     for _ in range(10):
         left = processes_of(cluster_id, allocation_id)
         if not left:
@@ -105,7 +105,7 @@ def free_port_block(count: int, taken: set[int]) -> int:
     """The first of ``count`` neighbouring free ports on loopback.
 
     Args:
-        taken: Ports given out already that nobody may listen on yet.
+        taken: Ports that are reserved but not open yet.
     """
     for first in range(20000 + os.getpid() % 64 * 97, 32000, count):
         block = range(first, first + count)

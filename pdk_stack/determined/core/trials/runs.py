@@ -37,9 +37,9 @@ class ActiveRun:
     Attributes:
         ready: The trial asks for preemption signals, so it can be asked to stop.
         killed: The master killed it.
-        acknowledged: The trial said that it stops because it was asked to.
+        acknowledged: The trial confirmed that it stops because of the preemption.
         preempt: Set when the trial is asked to stop.
-        over: Set when nothing of it is left.
+        over: Set when all of its processes have ended.
     """
 
     allocation_id: str
@@ -78,7 +78,7 @@ class Runs:
         accounts: Gives tokens to the trials.
         logs: Takes their output.
         cluster: Where this master is.
-        on_end: Called, from the run's thread, when nothing of a run is left.
+        on_end: Called, from the run's thread, when all processes of a run have ended.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Runs:
             self._by_trial[active.trial_id] = active
             self._by_allocation[allocation_id] = active
             busy = sum(len(run.slots) for run in self._by_trial.values())
-        # Alone on the machine a trial may use all of it; beside others its share.
+        # A trial that runs alone gets all cores; otherwise each gets the share of its slots.
         share = max(len(slots), 1) / max(busy, len(slots), 1)
         threads = max(1, int(self.cluster.cores * share) // max(1, len(slots)))
         self._store.put(
@@ -299,8 +299,8 @@ class Runs:
             active.timer.daemon = True
             active.timer.start()
 
-    def close_left_overs(self) -> None:
-        """After a crash of the master: close the books of its runs."""
+    def end_unfinished(self) -> None:
+        """After a crash of the master: mark its runs as ended."""
         for document in self._store.list("allocation"):
             if document["state"] != "STATE_TERMINATED":
                 document.update(state="STATE_TERMINATED", endTime=now(), exitReason="the master was restarted")

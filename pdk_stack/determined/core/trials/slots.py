@@ -87,7 +87,7 @@ def pick(waiting: Iterable[Request], free: int, total: int, in_use: Mapping[int,
 
     More urgent ones first; among equals the experiment that holds the fewest slots, then the older one. A trial
     that does not fit yet holds back those behind it, so that small trials never starve a large one; a trial that
-    never fits holds back nobody.
+    never fits holds back no other.
 
     Args:
         free: Free slots.
