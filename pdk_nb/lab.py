@@ -27,8 +27,8 @@ from pdk_nb.names import Names
 
 if TYPE_CHECKING:
     import python_pachyderm
+    from determined.common.experimental.determined import Determined
     from determined.common.experimental.model import ModelVersion
-    from determined.experimental import Determined
 
     from pdk_nb.display.diagrams import Drawing
     from pdk_nb.display.tables import Markup, Note, Table

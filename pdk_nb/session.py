@@ -15,7 +15,7 @@ from pdk_shared.checkout import find_checkout
 
 if TYPE_CHECKING:
     import python_pachyderm
-    from determined.experimental import Determined
+    from determined.common.experimental.determined import Determined
 
     from pdk_nb.settings import Settings
 

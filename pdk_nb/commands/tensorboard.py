@@ -15,7 +15,7 @@ from pdk_nb.commands.common import Options, Subparsers, say, session_of
 from pdk_shared.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
-    from determined.experimental import Determined
+    from determined.common.experimental.determined import Determined
 
 HOST = "127.0.0.1"
 #: Seconds between two looks for new events.

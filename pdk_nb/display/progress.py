@@ -20,7 +20,7 @@ BAR_COLOUR = COLOURS["running"]
 
 def in_notebook() -> bool:
     """Whether outputs can be updated in place."""
-    from IPython import get_ipython
+    from IPython.core.getipython import get_ipython
 
     shell = get_ipython()
     return shell is not None and shell.has_trait("kernel")
