@@ -1,8 +1,8 @@
-"""The journey of a commit: train job, experiment, checkpoint, model version, deploy job, service and answer.
+"""The journey of a commit: train job, experiment, checkpoint, model version, deploy job, service, and answer.
 
-``model`` has the stations, ``reading`` reads them from the platforms, ``states`` says how they are drawn. Everything
-else is a view of one :class:`Journey`: ``graph``, ``timeline``, ``trail`` (a table), ``lineage`` (links with the
-``evidence`` for each) and ``recap`` (one sentence). ``watch`` shows a journey while its jobs run.
+``model`` defines the stations, ``reading`` reads them from the platforms, and ``states`` maps states to drawings. The
+other modules are views of one :class:`Journey`: ``graph``, ``timeline``, ``trail`` (a table), ``lineage`` (links with
+their ``evidence``), and ``recap`` (one sentence). ``watch`` shows a journey while its jobs run.
 """
 
 from __future__ import annotations

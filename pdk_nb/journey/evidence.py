@@ -1,8 +1,8 @@
-"""What is known of each station, and where it was written down how it belongs to the one before.
+"""The facts about each station, and the record that links it to the previous one.
 
-Every link was written down when the thing was made: by the train stage in the model version's metadata and the
-experiment's labels, by the deploy stage in the service's annotations, by the model in each answer. Nothing is guessed:
-where a link is missing, the evidence names it.
+Each link was recorded when its station was created: by the train stage in the model version's metadata and the
+experiment's labels, by the deploy stage in the service's annotations, and by the model in each answer. Nothing is
+guessed: if a link is missing, the evidence says so.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ ANNOTATIONS = "the service's annotations, by the deploy stage"
 
 @dataclass(frozen=True)
 class Entry:
-    """One station as the lineage tells it.
+    """One station of a lineage.
 
     Attributes:
-        kind: What it is.
-        id: Its id; empty when it is not known.
-        note: A few words on it.
-        facts: What is known of it, as plain data.
-        missing: Why it is not there; empty when it is.
+        kind: The station's kind.
+        id: Its id; empty when unknown.
+        note: A short description.
+        facts: Its facts, as plain data.
+        missing: Why it's missing; empty when it exists.
     """
 
     kind: str
@@ -47,13 +47,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Link:
-    """How two stations belong together.
+    """The link between two stations.
 
     Attributes:
         start: Kind of the earlier station.
         end: Kind of the later one.
-        written: Where that was written down, and by whom.
-        missing: Why the link is not there; empty when it is.
+        written: Where the link is recorded, and by which program.
+        missing: Why the link is missing; empty when it exists.
     """
 
     start: str
@@ -93,10 +93,10 @@ def evidence(journey: Journey) -> tuple[tuple[Entry, ...], tuple[Link, ...]]:
 
 
 def _files(journey: Journey) -> Entry:
-    """The files, with how training divides them."""
+    """The files, and how training splits them."""
     commit, classes = journey.commit, journey.provenance.classes
     if commit.lost:
-        return Entry("files", "", missing=f"The files cannot be listed: {commit.lost}")
+        return Entry("files", "", missing=f"Can't list the files: {commit.lost}")
     sizes = commit.files or {}
     facts: dict[str, Any] = {"count": len(sizes), "bytes": sum(sizes.values()), "paths": sorted(sizes)}
     note = f"{len(sizes)} files, {sum(sizes.values()) / 1e6:.1f} MB"
@@ -114,7 +114,7 @@ def _commit(journey: Journey) -> Told:
     commit = journey.commit
     facts: dict[str, Any] = {"project": commit.project, "repo": commit.repo}
     if commit.lost:
-        link = Link("files", "commit", "Pachyderm", "The commit is not there.")
+        link = Link("files", "commit", "Pachyderm", "The commit doesn't exist.")
     else:
         facts["finished"] = commit.finished
         link = Link("files", "commit", "Pachyderm: a commit never changes")
@@ -131,8 +131,8 @@ def _job(kind: str, run: PipelineRun) -> Entry:
 
 def _train(journey: Journey) -> Told:
     entry = _job("train job", journey.train)
-    lost = "There is no such job." if entry.missing else ""
-    return entry, Link("commit", "train job", "Pachyderm: commit and job have one id", lost)
+    lost = "The job doesn't exist." if entry.missing else ""
+    return entry, Link("commit", "train job", "Pachyderm: commit and job have the same id", lost)
 
 
 def _experiment(journey: Journey) -> Told:
@@ -148,7 +148,7 @@ def _experiment(journey: Journey) -> Told:
 
 
 def _configuration(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts of an experiment's configuration that decide what is learned; no addresses and no secrets."""
+    """The parts of an experiment's configuration that affect training, without addresses and secrets."""
     searcher = config.get("searcher") or {}
     parameters = {
         key: value.get("val") if isinstance(value, Mapping) and "val" in value else value
@@ -167,7 +167,7 @@ def _configuration(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _code(journey: Journey) -> Told:
     code = journey.provenance.code
-    lost = "" if code.sha else "Nobody wrote down which code was used."
+    lost = "" if code.sha else "There is no record of the code."
     note = (code.ref or "default branch") if code.sha else ""
     return Entry("code", code.sha, note, asdict(code) if code.sha else {}, lost), Link(
         "code", "experiment", METADATA, lost
@@ -175,7 +175,7 @@ def _code(journey: Journey) -> Told:
 
 
 def _resumed(journey: Journey) -> list[Told]:
-    """The version that training went on from; nothing after a full training."""
+    """The version that training resumed from; nothing after a full training."""
     name = journey.provenance.resumed_from
     entry = Entry("goes on from", name, "weights of an earlier version", {"version": name})
     return [(entry, Link("goes on from", "experiment", METADATA))] if name else []
@@ -194,7 +194,7 @@ def _checkpoint(journey: Journey) -> Told:
 
 
 def _version(journey: Journey) -> Told:
-    """The model version, and those that training went on to."""
+    """The model version, and the versions that resumed from it."""
     found, known = journey.version, journey.provenance
     if found is None:
         record = journey.service.record
@@ -212,8 +212,8 @@ def _version(journey: Journey) -> Told:
     }
     note = ", ".join(known.classes)
     if found.continued_as:
-        note += f"; training went on from it to {', '.join(f'{each[:8]}…' for each in found.continued_as)}"
-    lost = "" if known.commit else "The version's metadata do not say where it comes from."
+        note += f"; training resumed from it for {', '.join(f'{each[:8]}…' for each in found.continued_as)}"
+    lost = "" if known.commit else "The version's metadata doesn't name its origin."
     entry = Entry("model version", f"{journey.model} {found.number}", note, facts, lost)
     return entry, Link("checkpoint", "model version", "Determined's registry, by the train stage")
 
@@ -225,7 +225,7 @@ def _deploy(journey: Journey) -> Told:
 
 
 def _service(journey: Journey) -> Told:
-    """The service: whether it serves the version now, or has before."""
+    """The service: whether it serves the version now or served it before."""
     service, status = journey.service, journey.service.status
     if status is None:
         lost = f"There is no service {service.name}."
@@ -244,12 +244,12 @@ def _service(journey: Journey) -> Told:
     lost = "" if now or before else f"{service.name} has no record of this version."
     if given and registered and given != registered:
         lost = f"{service.name} was given checkpoint {given}, the registry has {registered}."
-    note = "serves it now" if now else "served it before" if before else "has never served it"
+    note = "serves it now" if now else "served it before" if before else "never served it"
     return Entry("service", service.name, note, facts), Link("deploy job", "service", ANNOTATIONS, lost)
 
 
 def _prediction(journey: Journey) -> list[Told]:
-    """The answer that is followed; nothing when it is no answer."""
+    """The answer that is traced; nothing without one."""
     answer = journey.answer
     if answer is None:
         return []

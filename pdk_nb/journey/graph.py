@@ -1,4 +1,4 @@
-"""A journey as a graph that takes color: data repo, pipelines, experiment, model version, service and their states."""
+"""A journey as a graph with states: data repo, pipelines, experiment, model version, and service."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LANES = ("Pachyderm", "Determined", "KServe")
 
 
 def graph(journey: Journey) -> Graph:
-    """The graph of a journey; without a commit, of the stations that wait for one.
+    """The graph of a journey. Without a commit, all stations wait.
 
     Args:
         journey: The journey.
@@ -33,7 +33,7 @@ def _repo(journey: Journey) -> Node:
     commit = journey.commit
     if journey.id:
         return Node("repo", "data repo", commit.repo, "done", f"commit {journey.id[:8]}…", 0, 0)
-    note = "no commit yet" if commit.repo_exists else "not there yet"
+    note = "no commit yet" if commit.repo_exists else "not yet"
     return Node("repo", "data repo", commit.repo, "waiting", note, 0, 0)
 
 
@@ -44,14 +44,14 @@ def _pipeline(key: str, kind: str, run: PipelineRun, column: int) -> Node:
     elif run.state == "failed":
         note = run.pipeline_reason or run.pipeline_state.lower()
     else:
-        note = "waits for a commit" if run.pipeline_state else "not there yet"
+        note = "waits for a commit" if run.pipeline_state else "not yet"
     return Node(key, kind, run.pipeline, run.state, note, column, 0)
 
 
 def _deploy(journey: Journey) -> Node:
     train, deploy = journey.train.job, journey.deploy
     if deploy.job is not None and train is not None and not train.ended:
-        # Pachyderm makes the whole chain's jobs with the commit; this one has nothing to do yet.
+        # Pachyderm creates the jobs of both pipelines with the commit; this one has nothing to do yet.
         return Node("deploy", "deploy pipeline", deploy.pipeline, "waiting", "waits for the model", 4, 0)
     return _pipeline("deploy", "deploy pipeline", deploy, 4)
 
@@ -76,7 +76,7 @@ def _version(journey: Journey) -> Node:
 def _service(journey: Journey) -> Node:
     status = journey.service.status
     if status is None:
-        note = "not there yet"
+        note = "not yet"
     elif not status.ready:
         note = status.model_state.lower() or "starting"
     else:

@@ -1,6 +1,6 @@
-"""A journey as a lineage: from an answer back to the very pictures and code, and from a commit to what it became.
+"""A journey as a lineage: from an answer back to the exact pictures and code, and from a commit to its results.
 
-A lineage says of each link where it was written down, and names the links that are missing.
+A lineage shows where each link is recorded, and names the missing links.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Lineage", "trace"]
 
-# From the data to the answer: kind of station, its place in the picture (column, row).
+# From the data to the answer: kind of station, and its position in the graph (column, row).
 PLACES = {
     "files": (0, 0),
     "commit": (1, 0),
@@ -38,10 +38,10 @@ PLACES = {
 
 @dataclass(frozen=True)
 class Lineage:
-    """All stations and links of one id; a notebook shows it as a picture and a table.
+    """All stations and links of one id; a notebook shows it as a graph and a table.
 
     Attributes:
-        id: The commit's id, which ties them.
+        id: The commit's id, which links them.
         stations: From the data to the answer.
         links: Between them.
     """
@@ -57,7 +57,7 @@ class Lineage:
 
     @property
     def missing(self) -> list[str]:
-        """What is missing, one sentence each."""
+        """One sentence for each missing station or link."""
         reasons = [each.missing for each in self.stations] + [each.missing for each in self.links]
         return list(dict.fromkeys(each for each in reasons if each))
 
@@ -104,10 +104,10 @@ class Lineage:
             (each.kind, each.id, each.missing or each.note, self._written(each.kind))
             for each in reversed(self.stations)
         ]
-        return Table(("Station", "Id", "What is known", "Written down in"), rows)
+        return Table(("Station", "Id", "Facts", "Recorded in"), rows)
 
     def _written(self, kind: str) -> str:
-        """Where it stands how a station was made; for the first ones, where it stands what they were used for."""
+        """Where a station's origin is recorded; for the first stations, where their use is recorded."""
         made = [each.written for each in self.links if each.end == kind]
         return "; ".join(dict.fromkeys(made or [each.written for each in self.links if each.start == kind]))
 
@@ -128,9 +128,9 @@ def trace(session: Session, id: str = "", *, service: str = "", prediction: Pred
 
     Args:
         session: The session.
-        id: An id as for :func:`pdk_nb.journey.reading.resolve`; the model that answers now when empty.
+        id: An id as for :func:`pdk_nb.journey.reading.resolve`; the served model when empty.
         service: The service; the lab's own when empty.
-        prediction: An answer: its own version is followed, whatever the service has been given since.
+        prediction: An answer; its version counts, even if the service has changed since.
 
     Raises:
         UsageError: The id is not known.
@@ -141,5 +141,5 @@ def trace(session: Session, id: str = "", *, service: str = "", prediction: Pred
 
 
 def _short(id: str) -> str:
-    """The beginning of a hash or uuid; the table below the picture has it whole."""
+    """The start of a hash or UUID; the table below the graph shows all of it."""
     return f"{id[:12]}…" if re.fullmatch(r"(sha256:)?[0-9a-f-]{20,}", id) else id

@@ -1,6 +1,6 @@
-"""The stations of a journey, typed. A station that does not exist yet has its name, and nothing else.
+"""The typed stations of a journey. A station that doesn't exist yet has only its name.
 
-A journey is plain data: the views need no platform, and two views of one journey never contradict each other.
+A journey is plain data: its views don't call a platform, so two views of one journey never contradict each other.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Commit:
         project: Pachyderm project.
         repo: Name of the data repo.
         id: The commit's id; empty while there is none.
-        repo_exists: Whether the repo is there.
+        repo_exists: Whether the repo exists.
         finished: When the commit was finished, in seconds since the epoch; 0 while it is open.
-        lost: Why the commit cannot be read; empty when it can.
+        lost: Why the commit can't be read; empty when it can.
         files: Size in bytes of each file, by path; None unless the reader was asked for files.
     """
 
@@ -71,7 +71,7 @@ class PipelineRun:
 
     @property
     def state(self) -> State:
-        """How the job is drawn; without a job, whether the pipeline is broken or waits."""
+        """State for the drawing; without a job, whether the pipeline is broken or waits."""
         if self.job is not None:
             return drawn(self.job.state)
         return "failed" if self.pipeline_state and drawn(self.pipeline_state) == "failed" else "waiting"
@@ -83,8 +83,8 @@ class Experiment:
 
     Attributes:
         id: Determined's number.
-        progress: State, trial, batches and times.
-        config: Its configuration as Determined keeps it.
+        progress: State, trial, batches, and times.
+        config: Its configuration in Determined's form.
     """
 
     id: int
@@ -93,13 +93,13 @@ class Experiment:
 
     @property
     def state(self) -> State:
-        """How it is drawn."""
+        """State for the drawing."""
         return drawn(self.progress.state)
 
 
 @dataclass(frozen=True)
 class Code:
-    """The experiment's code: address of its repository, branch or tag, and commit (or hash of the content)."""
+    """The experiment's code: repository address, branch or tag, and commit (or content hash)."""
 
     url: str = ""
     ref: str = ""
@@ -108,7 +108,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Metric:
-    """The value that the registered checkpoint was chosen by."""
+    """The metric that selected the registered checkpoint."""
 
     name: str
     value: float
@@ -119,7 +119,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a model version comes from, as the train stage wrote it into the version's metadata.
+    """The origin of a model version, as recorded by the train stage in the version's metadata.
 
     Attributes:
         project: Pachyderm project.
@@ -127,12 +127,12 @@ class Provenance:
         commit: The data repo's commit.
         pipeline: Train pipeline.
         job: Train job.
-        experiment: Determined's number; 0 when it was not written down.
-        trial: Determined's number; None when it was not written down.
+        experiment: Determined's number; 0 without a record.
+        trial: Determined's number; None without a record.
         code: The experiment's code.
         classes: Class names in the order of the model's outputs.
         metric: Metric of the registered checkpoint.
-        resumed_from: Name of the version that training went on from; empty after a full training.
+        resumed_from: Name of the version that training resumed from; empty after a full training.
     """
 
     project: str = ""
@@ -149,10 +149,10 @@ class Provenance:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> Provenance:
-        """Read a version's metadata; each part may be absent, and versions of other tools have parts of other forms.
+        """Read a version's metadata. Any part may be missing, or have another form if another tool wrote it.
 
         Args:
-            metadata: As the registry keeps it.
+            metadata: The metadata in the registry.
         """
         texts = ("project", "repo", "commit", "pipeline", "job", "resumed_from")
         code, metric = _mapping(metadata.get("code")), _mapping(metadata.get("metric"))
@@ -181,8 +181,8 @@ class Checkpoint:
 
     Attributes:
         uuid: Its id.
-        experiment: Number of the experiment that wrote it; 0 when Determined does not say.
-        reported: When it was written, in seconds since the epoch; 0 when Determined does not say.
+        experiment: Number of the experiment that wrote it; 0 when unknown.
+        reported: When it was written, in seconds since the epoch; 0 when unknown.
     """
 
     uuid: str
@@ -192,14 +192,14 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Version:
-    """The model version that is named after the commit.
+    """The model version named after the commit.
 
     Attributes:
         number: Its number in the registry.
         name: Its name.
         checkpoint: The registered checkpoint.
-        provenance: Where it comes from.
-        continued_as: Names of the versions that training went on to from this one.
+        provenance: Its origin.
+        continued_as: Names of the versions that resumed from this one.
     """
 
     number: int
@@ -215,8 +215,8 @@ class Service:
 
     Attributes:
         name: Its name.
-        status: Its state; None while there is no such service.
-        record: What its history keeps of the journey's version; empty when it has never served it.
+        status: Its state; None while the service doesn't exist.
+        record: The record of the journey's version in the service's history; empty when it never served it.
     """
 
     name: str
@@ -225,11 +225,11 @@ class Service:
 
     @property
     def answers_with(self) -> str:
-        """Name of the version that answers now; empty while none does."""
+        """Name of the version in service; empty while there is none."""
         return self.status.version if self.status is not None and self.status.ready else ""
 
     def has(self, version: str) -> bool:
-        """Whether a version is the one that the service was given last.
+        """Whether a version is the one that was deployed last.
 
         Args:
             version: Name of the version.
@@ -239,10 +239,10 @@ class Service:
 
 @dataclass(frozen=True)
 class Journey:
-    """Everything on the way from a commit to an answer, at one moment.
+    """All stations from a commit to an answer, at one moment.
 
     Attributes:
-        id: The id that ties everything; empty while nothing has been committed.
+        id: The id that links the stations; empty before the first commit.
         model: Name of the registry's model.
         commit: The data.
         train: The train pipeline with its job.
@@ -250,7 +250,7 @@ class Journey:
         service: The service.
         experiment: The experiment; None while there is none.
         version: The model version; None while there is none.
-        answer: The answer that is followed; None when it is no answer.
+        answer: The answer that is traced; None without one.
     """
 
     id: str
@@ -270,12 +270,12 @@ class Journey:
 
     @property
     def provenance(self) -> Provenance:
-        """What the version's metadata say; nothing without a version."""
+        """The origin recorded in the version's metadata; nothing without a version."""
         return self.version.provenance if self.version is not None else Provenance()
 
     @property
     def service_state(self) -> State:
-        """How the service is drawn: it waits while it serves another commit, and runs until it is ready."""
+        """State of the service for the drawing: waiting while it serves another commit, running until it's ready."""
         if self.service.status is None:
             return "waiting"
         if not self.service.status.ready:

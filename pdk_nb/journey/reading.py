@@ -1,4 +1,4 @@
-"""Reads a journey from the platforms: the one place that asks them, each once per look."""
+"""Read a journey from the platforms: the only module that queries them, each once for each journey."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def latest_commit(session: Session) -> str:
 
 
 def read_service(session: Session, name: str = "") -> ServiceStatus | None:
-    """A service's state; None while there is no such service.
+    """A service's state; None while the service doesn't exist.
 
     Args:
         session: The session.
@@ -57,7 +57,7 @@ def read_service(session: Session, name: str = "") -> ServiceStatus | None:
 
 
 def served_commit(session: Session) -> str:
-    """The commit whose model answers now; empty while none does.
+    """The commit whose model is in service; empty while there is none.
 
     Args:
         session: The session.
@@ -66,7 +66,7 @@ def served_commit(session: Session) -> str:
 
 
 def read(session: Session, commit: str = "") -> Journey:
-    """The journey of a commit, as far as it goes now.
+    """The journey of a commit up to now.
 
     Args:
         session: The session.
@@ -82,9 +82,9 @@ def trace(session: Session, id: str = "", *, service: str = "", answer: Predicti
 
     Args:
         session: The session.
-        id: An id as for :func:`resolve`; the model that answers now when empty.
+        id: An id as for :func:`resolve`; the served model when empty.
         service: The service; the lab's own when empty.
-        answer: An answer: its own version is followed, whatever the service has been given since.
+        answer: An answer; its version counts, even if the service has changed since.
 
     Raises:
         UsageError: The id is not known.
@@ -100,22 +100,23 @@ def trace(session: Session, id: str = "", *, service: str = "", answer: Predicti
         start = status.version if status else ""
     if not start:
         raise DeploymentError(
-            "The answer does not say which version gave it."
+            "The answer doesn't name the version that gave it."
             if answer is not None
-            else f"There is no service {service} that says which model it serves.",
+            else f"There is no service {service} that names its model.",
             where=service,
-            fix="Ask for details (predictions with detail=True), or name an id.",
+            fix="Request details (detail=True), or give an id.",
         )
     model = (answer.model if answer else "") or (status.model if status else "") or session.names.model
     return _read(session, start, model, service, status, answer=answer, with_files=True)
 
 
 def resolve(session: Session, wanted: str) -> str:
-    """The commit's id behind an id of any station.
+    """Find the commit's id for an id of any station.
 
     Args:
         session: The session.
-        wanted: A commit or version id (or its first letters, at least six), a checkpoint's uuid, a registry number.
+        wanted: A commit or version id (or at least its first six characters), a checkpoint's UUID, or a registry
+            number.
 
     Raises:
         UsageError: Nothing, or more than one thing, has that id.
@@ -139,7 +140,7 @@ def resolve(session: Session, wanted: str) -> str:
     raise UsageError(
         f"{what} the id {wanted!r}.",
         where=f"{names.project}/{names.data_repo}, model {names.model}",
-        fix="Give a commit's or version's id, a checkpoint's uuid or a registry number; "
+        fix="Give the id of a commit or version, the UUID of a checkpoint, or a registry number; "
         f"versions are: {', '.join(sorted(known)) or 'none'}.",
     )
 
@@ -157,7 +158,7 @@ def _read(
     names, client = session.names, session.pachyderm
     version = _version(id, _registered(session, model)) if id else None
     record = _record(status, id)
-    # What was written down goes before what things are called today.
+    # Records take precedence over current names.
     known = version.provenance if version is not None else Provenance.from_metadata(record)
     project = known.project or names.project
     train = known.pipeline or names.train_pipeline
@@ -201,7 +202,7 @@ def _experiment(session: Session, job: str, pipeline: str) -> Experiment | None:
 
 
 def _registered(session: Session, model: str) -> list[ModelVersion]:
-    """All versions of a model; none while there is no such model."""
+    """All versions of a model; none while the model doesn't exist."""
     found = mlde.find_model(session.determined, model)
     return mlde.versions(found) if found is not None else []
 
@@ -222,7 +223,7 @@ def _version(name: str, registered: Sequence[ModelVersion]) -> Version | None:
 
 
 def _record(status: ServiceStatus | None, version: str) -> Mapping[str, Any]:
-    """What a service's history keeps of a version: the way back when the registry has lost it."""
+    """The record of a version in a service's history, for versions that the registry has lost."""
     if status is None:
         return {}
     served = history({"metadata": {"annotations": status.annotations}})

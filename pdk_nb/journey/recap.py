@@ -1,4 +1,4 @@
-"""A journey in one sentence: the id with everything that it ties so far."""
+"""A journey in one sentence: the id with everything linked to it so far."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pdk_nb.journey.model import Journey
 
 
 def recap(journey: Journey) -> Note:
-    """The id and what it ties, in the order of the journey.
+    """The id and the stations linked to it, in the order of the journey.
 
     Args:
         journey: The journey.
     """
     if not journey.id:
-        return Note("the id", "There is none yet: it comes with the first commit of pictures.")
+        return Note("the id", "There is no id yet: it comes with the first commit of pictures.")
     tied = [f"commit in {journey.commit.repo}"]
     if journey.train.job:
         tied.append(f"train job ({journey.train.job.state.lower()})")
@@ -25,4 +25,4 @@ def recap(journey: Journey) -> Note:
         tied.append(f"deploy job ({journey.deploy.job.state.lower()})")
     if journey.service.has(journey.id):
         tied.append(f"service {journey.service.name}")
-    return Note("the id", f"{journey.id} ties: {' · '.join(tied)}")
+    return Note("the id", f"{journey.id} links: {' · '.join(tied)}")

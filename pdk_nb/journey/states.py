@@ -1,6 +1,6 @@
-"""How the platforms' states are drawn: one map for Pachyderm's jobs and pipelines and Determined's experiments.
+"""The states of the platforms as states of a drawing: Pachyderm's jobs and pipelines, and Determined's experiments.
 
-KServe has no single word for it: :attr:`pdk_nb.journey.model.Journey.service_state` decides by readiness and version.
+KServe has no single state: :attr:`pdk_nb.journey.model.Journey.service_state` derives it from readiness and version.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ DRAWN: dict[str, State] = {
 
 
 def drawn(state: str) -> State:
-    """How a state is drawn; one that is not in the map has not ended: ``running``.
+    """The drawing's state for a platform's state; ``running`` for any state that isn't final.
 
     Args:
-        state: A job's, pipeline's or experiment's state as the platform writes it, e.g. ``SUCCESS``.
+        state: State of a job, pipeline, or experiment as the platform writes it, e.g. ``SUCCESS``.
     """
     return DRAWN.get(state, "running")

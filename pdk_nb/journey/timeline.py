@@ -10,7 +10,7 @@ from pdk_nb.journey.states import drawn
 from pdk_nb.platforms.mldm import Job
 from pdk_shared.errors import DataError
 
-# A service that is ready later than this after its deploy job began was changed by somebody since.
+# If a service becomes ready later than this after its deploy job began, somebody has changed it since.
 READY_S = 900.0
 
 
@@ -21,7 +21,7 @@ def timeline(journey: Journey) -> Timeline:
         journey: The journey.
 
     Raises:
-        DataError: The commit is not there.
+        DataError: The commit doesn't exist.
     """
     commit = journey.commit
     if commit.lost:
@@ -39,7 +39,7 @@ def timeline(journey: Journey) -> Timeline:
         *_job("deploy job", journey.deploy.job),
         *_ready(journey),
     ]
-    return Timeline(bars, f"The way of commit {journey.id[:12]}…", time.time())
+    return Timeline(bars, f"The journey of commit {journey.id[:12]}…", time.time())
 
 
 def _job(name: str, job: Job | None) -> list[TimelineBar]:
@@ -57,7 +57,7 @@ def _experiment(journey: Journey) -> list[TimelineBar]:
 
 
 def _ready(journey: Journey) -> list[TimelineBar]:
-    """When the service was ready with this commit's model; a roll back long after belongs to another story."""
+    """When the service was ready with this commit's model; a rollback long after that doesn't count."""
     status, deploy = journey.service.status, journey.deploy.job
     if status is None or deploy is None or status.changed is None or journey.service.answers_with != journey.id:
         return []

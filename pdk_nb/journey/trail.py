@@ -1,4 +1,4 @@
-"""A journey as a table: everything that carries one id."""
+"""A journey as a table: all stations with one id."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Trail:
         checkpoint, metric = journey.checkpoint, str(known.metric or "")
         version, serving = str(journey.version.number) if journey.version else "", journey.service.answers_with
         return [
-            ("Pachyderm commit", journey.id, "what was committed"),
+            ("Pachyderm commit", journey.id, "the committed data"),
             ("Pachyderm job: train", journey.id, _job(journey.train.job)),
-            ("Determined experiment", experiment, f"trial {trial}" if trial else "not there yet"),
+            ("Determined experiment", experiment, f"trial {trial}" if trial else "not yet"),
             ("Experiment code", known.code.sha, "commit or content hash of the code" if known.code.sha else ""),
             ("Checkpoint", checkpoint.uuid if checkpoint else "", metric),
-            ("Model version", version, f"named {journey.id}" if version else "not there yet"),
+            ("Model version", version, f"named {journey.id}" if version else "not yet"),
             ("Pachyderm job: deploy", journey.id, _job(journey.deploy.job)),
-            ("InferenceService", serving, "the commit whose model answers" if serving else "not there yet"),
+            ("InferenceService", serving, "the commit whose model answers" if serving else "not yet"),
         ]
 
     def table(self) -> Table:
@@ -51,4 +51,4 @@ class Trail:
 
 
 def _job(job: Job | None) -> str:
-    return f"{job.state.lower()} after {job.seconds:.0f} s" if job else "not there yet"
+    return f"{job.state.lower()} after {job.seconds:.0f} s" if job else "not yet"

@@ -1,4 +1,4 @@
-"""Shows a journey while its jobs run: what is waited for, the graph, the curve and the log, all updated in place."""
+"""Show a journey while its jobs run: progress, graph, curves, and log, all updated in place."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = ["curve_points", "follow_deployment", "follow_training", "training_ste
 REDRAW_S = 1.0
 CURVE_S = 2.5
 LOG_LINES = 8
-# What the master puts before a trial's words: time, container, rank, level, process.
+# What the master puts before a trial's log lines: time, container, rank, level, process.
 LOG_HEAD = re.compile(r"^\[\S+T(\d\d:\d\d:\d\d)\S*\][^|]*\|\| (?:\w+: )?(?:\[\d+\] )?")
 CURVES = {"training": ("loss",), "validation": ("accuracy",)}
 
 
 def follow_training(session: Session, commit: str, timeout: float) -> Journey:
-    """Watch the train job of a commit until it ends; the last pictures stay in the notebook.
+    """Watch the train job of a commit until it ends; the notebook keeps the last state.
 
     Args:
         session: The session.
@@ -38,7 +38,7 @@ def follow_training(session: Session, commit: str, timeout: float) -> Journey:
         The journey at the end of the job.
 
     Raises:
-        TrainingError: The job failed or did not end in time.
+        TrainingError: The job failed or didn't end in time.
     """
     names = session.names
     with Progress(f"Waiting for the train job of {commit[:12]}…") as progress:
@@ -52,7 +52,7 @@ def follow_training(session: Session, commit: str, timeout: float) -> Journey:
 
 
 def follow_deployment(session: Session, commit: str, timeout: float) -> None:
-    """Watch the deploy job of a commit until it ends; the graph takes color meanwhile.
+    """Watch the deploy job of a commit until it ends; the graph shows its state.
 
     Args:
         session: The session.
@@ -60,7 +60,7 @@ def follow_deployment(session: Session, commit: str, timeout: float) -> None:
         timeout: Seconds to wait.
 
     Raises:
-        TrainingError: The job failed or did not end in time.
+        TrainingError: The job failed or didn't end in time.
     """
     names = session.names
     with Progress(f"Waiting for the deploy job of {commit[:12]}…") as progress:
@@ -73,7 +73,7 @@ def follow_deployment(session: Session, commit: str, timeout: float) -> None:
 
 
 class _Watch:
-    """Draws a journey again and again, but not more often than a reader can follow."""
+    """Redraws a journey, but not more often than a reader can follow."""
 
     def __init__(self, session: Session, commit: str, progress: Progress) -> None:
         self.session = session
@@ -83,12 +83,12 @@ class _Watch:
         self.graph = OutputArea()
 
     def look(self, job: Job | None) -> None:
-        """Called at each look at the job: now and then, draws the whole journey."""
+        """Called each time the job is polled; redraws the journey from time to time."""
         if time.monotonic() - self.drawn_at > REDRAW_S:
             self.draw()
 
     def draw(self) -> Journey:
-        """Bring everything that is shown up to date."""
+        """Update everything that is shown."""
         journey = read(self.session, self.commit)
         self.tell(journey)
         self.graph.show(graph(journey).draw())
@@ -97,16 +97,16 @@ class _Watch:
         return journey
 
     def tell(self, journey: Journey) -> None:
-        """Say above the graph how far the journey is."""
+        """Show the progress above the graph."""
 
     def draw_more(self, journey: Journey) -> None:
-        """Show further things below the graph."""
+        """Show further output below the graph."""
 
 
 class _DeploymentWatch(_Watch):
     def look(self, job: Job | None) -> None:
-        """Tell the job's state at every look."""
-        self.progress.say(f"the job is {job.state.lower()}" if job else "the train job's output is not there yet")
+        """Show the job's state."""
+        self.progress.say(f"the job is {job.state.lower()}" if job else "the train job's output doesn't exist yet")
         super().look(job)
 
 
@@ -118,11 +118,11 @@ class _TrainingWatch(_Watch):
         self.curve, self.log = OutputArea(), OutputArea()
 
     def tell(self, journey: Journey) -> None:
-        """Tell the experiment's progress."""
+        """Show the experiment's progress."""
         self.progress.say(*training_step(journey))
 
     def draw_more(self, journey: Journey) -> None:
-        """Bring the curve and the log up to date."""
+        """Update the curves and the log."""
         found = journey.experiment
         if found is not None and found.progress.trial:
             self._draw_curve(found)
@@ -133,33 +133,33 @@ class _TrainingWatch(_Watch):
     def _draw_curve(self, experiment: Experiment) -> None:
         trial = experiment.progress.trial
         points = curve_points(self.session, trial)
-        # Drawing takes a quarter of a second of a core that the trial needs as well.
+        # Drawing takes a quarter of a second on a core that the trial also needs.
         due = experiment.progress.finished or time.monotonic() - self.curve_at > CURVE_S
         if len(points) != self.points and due:
             self.points = len(points)
             self.curve_at = time.monotonic()
-            from pdk_nb.display import charts  # its drawing library takes a while to load
+            from pdk_nb.display import charts  # matplotlib is slow to import
 
             self.curve.show(charts.curve(points, f"experiment {experiment.id}, trial {trial}"))
 
 
 def training_step(journey: Journey) -> tuple[str, float | None]:
-    """What happens now, in words, and how much of it is done.
+    """What happens now, and how much of it is done.
 
     Args:
         journey: A journey whose train job runs.
 
     Returns:
-        A few words, and a share of 0 to 1; None when nobody can know the share.
+        A description, and a share from 0 to 1; None when the share is unknown.
     """
     if journey.train.job is None:
         return "no job yet", None
     found = journey.experiment
     if found is None:
-        return f"job {journey.train.job.state.lower()}, it fetches and checks the code", None
+        return f"job {journey.train.job.state.lower()}: it fetches and checks the code", None
     now = found.progress
     if now.state == "COMPLETED":
-        return "the experiment is done; its best checkpoint is being registered", None
+        return "the experiment is done; the job registers its best checkpoint", None
     if not now.batches:
         return f"experiment {found.id} is {now.state.lower()}: the trial starts", None
     return f"experiment {found.id}: {now.batches} batches, {now.fraction:.0%}", now.fraction

@@ -1,4 +1,4 @@
-"""What people touch in a notebook: the prediction panel, one module per part."""
+"""The prediction panel, one module for each part."""
 
 from pdk_nb.panel.panel import PredictionPanel
 

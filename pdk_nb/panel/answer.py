@@ -1,4 +1,4 @@
-"""One picture's answer: what the model says, how sure it is, and what travelled."""
+"""One picture's answer: the predicted class, the probabilities, the request, and the response."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from pdk_shared.errors import PdkError
 
 
 def error_html(error: PdkError) -> str:
-    """An error as HTML: what happened, where, what to do."""
+    """An error as HTML: what happened, where, and how to fix it."""
     where = f'<br><span class="pdk-fix">Where: {escape(error.where)}</span>' if error.where else ""
     fix = f'<br><span class="pdk-fix">What to do: {escape(error.fix)}</span>' if error.fix else ""
     return f'<p class="pdk-message pdk-wrong"><b class="pdk-bad">Error</b>{escape(error.what)}{where}{fix}</p>'
 
 
 def version_name(answer: Prediction) -> str:
-    """Model and version of an answer, in words."""
+    """Model and version of an answer, as text."""
     number = f" version {answer.number}" if answer.number else ""
     commit = f", commit {answer.version[:12]}…" if answer.version else ""
     return f"{answer.model or 'the model'}{number}{commit}"
 
 
 def verdict(result: PictureResult) -> str:
-    """Whether the answer is what the picture's name tells, in a word and a colour; empty when it tells nothing."""
+    """Whether the answer matches the picture's name, as a colored word; empty when the name gives no class."""
     if result.right is None:
         return ""
     if result.right:
         return '<small class="pdk-good">✓ right</small>'
-    return f'<small class="pdk-bad">✗ its name says {escape(result.expected)}</small>'
+    return f'<small class="pdk-bad">✗ the name says {escape(result.expected)}</small>'
 
 
 def label_of(answer: Prediction) -> str:
-    """The class that was chosen; its index when the model gives no names."""
+    """The predicted class; its index when the model returns no names."""
     return answer.label or f"class {answer.index}"
 
 
 def headline(result: PictureResult, answer: Prediction) -> str:
-    """The class in large letters, how sure the model is, and whether it is right."""
+    """The class in large letters, its probability, and whether it's right."""
     share = f"{answer.score:.1%}" if answer.scores else ""
     return f'<p class="pdk-verdict"><b>{escape(label_of(answer))}</b> {share} {verdict(result)}</p>'
 
 
 def bars(answer: Prediction) -> str:
-    """Probabilities as bars, each with its class and number in text."""
+    """Probabilities as bars, each with its class and value as text."""
     rows = []
     for name, score in answer.scores.items():
         best = ' class="pdk-best"' if name == answer.label else ""
@@ -60,29 +60,29 @@ def bars(answer: Prediction) -> str:
 
 
 def curl_for(name: str, target: Endpoint) -> str:
-    """The shell line that asks about this very file."""
+    """The shell command that sends this file."""
     return f"pdk-nb img2json {shlex.quote(name)} | {predictions.curl_command(target, '-')}"
 
 
 def details(result: PictureResult, answer: Prediction, target: Endpoint) -> str:
-    """Request, answer and curl line, folded away."""
+    """Request, answer, and curl command, collapsed."""
     request = request_text(target, result.instance or {"data": ""})
-    together = "" if result.alone else " (other pictures travelled in the same request)"
+    together = "" if result.alone else " (together with other pictures)"
     return (
-        "<details><summary>What was sent, what came back, and the same with curl</summary>"
+        "<details><summary>Request, answer, and curl command</summary>"
         f"<h4>POST {escape(target.url)} (Host: {escape(target.host)}){together}</h4>"
         f'<pre tabindex="0">{escape(request)}</pre>'
         f'<h4>The answer for this picture</h4><pre tabindex="0">{escape(answer_text(answer.raw))}</pre>'
-        f'<h4>From the folder of the picture</h4><pre tabindex="0">{escape(curl_for(result.name, target))}</pre>'
+        f'<h4>In the folder of the picture</h4><pre tabindex="0">{escape(curl_for(result.name, target))}</pre>'
         "</details>"
     )
 
 
 def answer_view(result: PictureResult, target: Endpoint) -> Html:
-    """One picture with its answer, or the reason why there is none."""
+    """One picture with its answer, or the reason why it has none."""
     answer = result.answer
     if answer is None:
-        error = result.error or PdkError(f"{result.name} has not been asked.")
+        error = result.error or PdkError(f"{result.name} wasn't sent.")
         return Html(error_html(error), str(error))
     share = f"{answer.score:.1%}" if answer.scores else ""
     width, height = result.size

@@ -1,4 +1,4 @@
-"""Many pictures at once: a contact sheet, and a confusion matrix when their names tell classes."""
+"""Many pictures at once: a contact sheet, and a confusion matrix if their names give classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pdk_nb.panel.styles import Html, escape
 
 
 def matrix(pictures: Sequence[PictureResult], title: str = "") -> str:
-    """True classes against answers as a table; empty when no name tells a class."""
+    """True classes against answers as a table; empty when no name gives a class."""
     counts: Counter[tuple[str, str]] = Counter()
     classes: list[str] = []
     for each in pictures:
@@ -34,13 +34,13 @@ def matrix(pictures: Sequence[PictureResult], title: str = "") -> str:
             cells.append(f'<td{dark} style="--pdk-share:{share}%">{count}</td>')
         rows.append(f'<tr><th scope="row">shows {escape(true)}</th>{"".join(cells)}</tr>')
     return (
-        f'<table class="pdk-matrix"><caption>{escape(title or "What the names tell, against what the model says")}'
+        f'<table class="pdk-matrix"><caption>{escape(title or "True classes (rows) and answers (columns)")}'
         f"</caption><thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
 
 
 def tally(pictures: Sequence[PictureResult]) -> str:
-    """How many are right, in a sentence."""
+    """The number of correct answers, as a sentence."""
     known = [each for each in pictures if each.right is not None]
     answered = sum(each.answer is not None for each in pictures)
     text = f"{answered} of {len(pictures)} pictures answered"
@@ -48,12 +48,12 @@ def tally(pictures: Sequence[PictureResult]) -> str:
         right = sum(bool(each.right) for each in known)
         text += f"; {right} of {len(known)} right ({right / len(known):.0%})"
     silent = answered - len(known)
-    return text + (f"; the names of {silent} tell no class" if silent else "")
+    return text + (f"; {silent} without a class in the name" if silent else "")
 
 
 def _figure(each: PictureResult) -> str:
     if each.answer is None:
-        error = each.error.what if each.error else "not asked"
+        error = each.error.what if each.error else "not sent"
         return (
             f'<figure class="pdk-off"><b class="pdk-bad">no answer</b>'
             f"<figcaption>{escape(each.name)}<br>{escape(error)}</figcaption></figure>"

@@ -23,11 +23,11 @@ NOBODY = "no other version"
 
 
 class VersionChoice:
-    """The control that chooses, starts and stops the other version.
+    """The control that selects, starts, and stops the other version.
 
     Args:
         session: The session.
-        changed: Called when another endpoint, or none, is to be compared with.
+        changed: Called when the endpoint to compare with changes.
         work: Runs a longer action with the panel's status and error handling.
     """
 
@@ -54,19 +54,19 @@ class VersionChoice:
         self.widget.add_class("pdk-compare-choice")
 
     def refresh(self) -> None:
-        """Look again which versions there are; says so when there is no other."""
+        """Look up the versions again; shows a message when there is no other."""
         found = self._fill()
         if not found:
-            self.say("The service has served one version only; there is nothing to compare with yet.")
+            self.say("The service has served only one version; there is nothing to compare yet.")
         else:
-            self.say(f"{len(found)} other version(s) can be compared with.")
+            self.say(f"{len(found)} other version(s) available.")
 
     def _fill(self) -> list[Candidate]:
         found = version_comparison.candidates(self.session)
         kept = self.choice.value
         options = [(NOBODY, ""), *((candidate.title, candidate.version) for candidate in found)]
         if tuple(options) != tuple(self.choice.options):
-            # New options alone choose nothing, whatever the dropdown makes of them meanwhile.
+            # New options must not select anything, whatever the dropdown does with them.
             self._filling = True
             self.choice.options = options
             self.choice.value = kept if kept in [version for _, version in options] else ""
@@ -80,7 +80,7 @@ class VersionChoice:
             self._work(self._switch)
 
     def _switch(self) -> None:
-        """Make the chosen version answer, starting it where needed."""
+        """Use the selected version, and start it if necessary."""
         version = str(self.choice.value)
         self.endpoint = None
         if version:
@@ -88,7 +88,7 @@ class VersionChoice:
                 (each for each in version_comparison.candidates(self.session) if each.version == version), None
             )
             if candidate is None:
-                raise DeploymentError(f"{version} cannot be compared with any more.", fix="Look for versions again.")
+                raise DeploymentError(f"{version} is no longer available.", fix="Look for versions again.")
             self.endpoint = candidate.endpoint or version_comparison.start(
                 self.session, version, progress=lambda line: self.say(f"Starting {version[:12]}…: {line}")
             )
@@ -96,7 +96,7 @@ class VersionChoice:
         self._changed()
 
     def select(self, version: str) -> None:
-        """Choose a version from the kernel, as a person does.
+        """Select a version from the kernel, as a person does.
 
         Args:
             version: Name of a version that the service has served; empty for none.
@@ -107,9 +107,9 @@ class VersionChoice:
         self._fill()
         if version not in [value for _, value in self.choice.options]:
             raise DeploymentError(
-                f"{version or 'Nothing'} cannot be compared with.",
+                f"{version or 'Nothing'} is not available for a comparison.",
                 where=self.session.names.service,
-                fix="Give a version that the service has served, and not the one in service.",
+                fix="Give a version that the service has served, except the one in service.",
             )
         self.choice.value = version
 
@@ -118,11 +118,11 @@ class VersionChoice:
         removed = version_comparison.stop(self.session)
         self.choice.value = ""
         self._fill()
-        self.say("The second service is gone." if removed else "There was no second service.")
+        self.say("The second service is removed." if removed else "There was no second service.")
 
 
 def compare_view(ours: Sequence[PictureResult], theirs: Sequence[PictureResult]) -> Html:
-    """The same pictures as two versions see them.
+    """The answers of two versions for the same pictures.
 
     Args:
         ours: Answers of the service.
@@ -147,9 +147,9 @@ def compare_view(ours: Sequence[PictureResult], theirs: Sequence[PictureResult])
 
 def _agreement(both: int, differ: int) -> str:
     if not both:
-        return "There is no picture that both answered."
+        return "No picture has an answer from both versions."
     if both == 1:
-        return "The two versions disagree." if differ else "Both versions say the same."
+        return "The two versions disagree." if differ else "Both versions agree."
     return (
         f"The two versions disagree on {differ} of {both} pictures."
         if differ

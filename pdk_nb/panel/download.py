@@ -1,9 +1,8 @@
 """Pictures by address, fetched by the kernel.
 
-The kernel may stand inside a cluster's network, and the address may come from anybody who sees the panel. So only
-public addresses are asked: the name is resolved once, every address of it is looked at, and the connection goes to the
-very address that was looked at. Redirects pass the same gate. A proxy is not used, because behind one nobody could tell
-where the request ends.
+The kernel may run inside a cluster's network, and the address may come from anybody who sees the panel. So only public
+addresses are allowed: the name is resolved once, every address is checked, and the connection uses exactly the checked
+address. Redirects pass the same check. A proxy isn't used, because nobody could tell where its request ends.
 """
 
 from __future__ import annotations
@@ -44,9 +43,9 @@ def public_addresses(host: str, port: int) -> list[str]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise DataError(
-            f"The name {host} is not known here.",
+            f"Can't resolve the name {host}.",
             where=host,
-            fix="Check the address and whether this machine has a connection; or save the picture and upload it.",
+            fix="Check the address and the network connection, or save the picture and upload it.",
         ) from error
     addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
     for address in addresses:
@@ -54,7 +53,7 @@ def public_addresses(host: str, port: int) -> list[str]:
         mapped = getattr(parsed, "ipv4_mapped", None) or parsed
         if not mapped.is_global or mapped.is_multicast:
             raise DataError(
-                f"{host} lies in a private network or on this machine; only public addresses are asked.",
+                f"{host} is in a private network or on this machine; only public addresses are allowed.",
                 where=host,
                 fix="Save the picture and upload it.",
             )
@@ -68,14 +67,14 @@ def fetch_picture(
 
     Args:
         url: Address; ``http`` or ``https``.
-        resolve: Gives the addresses of a host and port that may be asked.
+        resolve: Returns the allowed addresses for a host and port.
         limit: Largest picture in bytes.
 
     Returns:
         A name for the picture, and its bytes.
 
     Raises:
-        DataError: The address cannot be used, nobody answers, or the answer is no picture or too large.
+        DataError: The address is invalid, doesn't respond, or isn't a picture, or the picture is too large.
     """
     import urllib3
 
@@ -99,9 +98,9 @@ def fetch_picture(
                 return _name(url), _read(answer, url, limit, deadline)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise DataError(
-                f"{host} does not answer: {type(error).__name__}.",
+                f"{host} doesn't respond: {type(error).__name__}.",
                 where=url,
-                fix="Check the address and the connection; or save the picture and upload it.",
+                fix="Check the address and the network connection, or save the picture and upload it.",
             ) from error
     raise DataError(f"The address leads through more than {MAX_REDIRECTS} redirects.", where=url)
 
@@ -109,7 +108,7 @@ def fetch_picture(
 def _connection(
     url: str, resolve: Callable[[str, int], Sequence[str]]
 ) -> tuple[str, int, str, urllib3.HTTPConnectionPool]:
-    """Host header, port, path, and a connection to an address that may be asked."""
+    """Host header, port, path, and a connection to an allowed address."""
     import urllib3
 
     fix = "Give an address like https://example.org/cat.jpg."
@@ -117,11 +116,11 @@ def _connection(
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError as error:
-        raise DataError(f"This is no address: {error}.", where=url, fix=fix) from error
+        raise DataError(f"This isn't a valid address: {error}.", where=url, fix=fix) from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise DataError("Only http and https addresses are taken.", where=url, fix=fix)
+        raise DataError("Only http and https addresses are allowed.", where=url, fix=fix)
     if parts.username or parts.password:
-        raise DataError("Addresses with a user or password in them are not taken.", fix=fix)
+        raise DataError("Addresses with a user or password aren't allowed.", fix=fix)
     name = parts.hostname
     address = resolve(name, port)[0]
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -137,13 +136,13 @@ def _connection(
 
 def _read(answer: urllib3.BaseHTTPResponse, url: str, limit: int, deadline: float) -> bytes:
     if answer.status != 200:
-        raise DataError(f"The address answers {answer.status}.", where=url, fix="Open it in a browser to see why.")
+        raise DataError(f"The server returned {answer.status}.", where=url, fix="Open it in a browser to see why.")
     kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind and not kind.startswith("image/") and kind != "application/octet-stream":
         raise DataError(
-            f"There is no picture at this address, but {kind}.",
+            f"This address isn't a picture, but {kind}.",
             where=url,
-            fix="Open the picture by itself in the browser and copy that address.",
+            fix="Open only the picture in the browser and copy that address.",
         )
     received = bytearray()
     for piece in answer.stream(PIECE):
@@ -151,7 +150,7 @@ def _read(answer: urllib3.BaseHTTPResponse, url: str, limit: int, deadline: floa
         if len(received) > limit:
             raise DataError(f"The picture is larger than {limit >> 20} MB.", where=url, fix="Choose a smaller one.")
         if time.monotonic() > deadline:
-            raise DataError(f"The picture did not come within {WHOLE_TIMEOUT_S:.0f} s.", where=url)
+            raise DataError(f"The picture didn't arrive within {WHOLE_TIMEOUT_S:.0f} s.", where=url)
     return bytes(received)
 
 

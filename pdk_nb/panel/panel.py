@@ -1,7 +1,7 @@
-"""The prediction panel: pictures in, answers out. A thin view over the functions that the notebooks use as well.
+"""The prediction panel: pictures in, answers out. A thin view over functions that the notebooks also use.
 
-``panel.submit(path)`` sets the upload from the kernel and so runs exactly what a person's upload runs; the result is
-shown with ``display`` as well, because a saved notebook keeps no widgets.
+``panel.submit(path)`` sets the upload from the kernel and runs the same code as a person's upload. ``display`` also
+shows the result, because a saved notebook keeps no widgets.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pdk_nb.platforms.serving.predictions import Prediction
     from pdk_nb.session import Session
 
-WELCOME = "Upload a picture, or choose a sample."
+WELCOME = "Upload a picture, or select a sample."
 
 
 class PredictionPanel:
@@ -40,8 +40,8 @@ class PredictionPanel:
         samples: Pictures of the gallery; the lab's own when empty.
 
     Attributes:
-        pictures: What was asked last, each with its answer or the reason why there is none.
-        error: What went wrong last; None when nothing did.
+        pictures: The last pictures, each with its answer or the reason why it has none.
+        error: The last error; None after a success.
         view: What the panel shows; None before the first picture.
     """
 
@@ -76,10 +76,10 @@ class PredictionPanel:
         display(self.widget)
 
     def submit(self, *pictures: str | Path) -> None:
-        """Upload pictures from the kernel, as a person does in the browser; then show what came of it.
+        """Upload pictures from the kernel, as a person does in the browser, and show the result.
 
         Args:
-            pictures: Paths; what does not exist is looked for in ``sample-data``.
+            pictures: Paths. Names that don't exist refer to ``sample-data``.
 
         Raises:
             PdkError: A picture was refused, or the service failed.
@@ -89,13 +89,13 @@ class PredictionPanel:
         self._shown()
 
     def compare(self, version: str) -> None:
-        """Compare the last pictures with another version, as a person does with the panel's choice.
+        """Compare with another version on the last pictures, as a person does in the panel.
 
         Args:
-            version: A version that the service has served; it is started beside the service where needed.
+            version: A version that the service has served. If necessary, it starts in a second service.
 
         Raises:
-            PdkError: There is no such version, or it does not start.
+            PdkError: The version doesn't exist or doesn't start.
         """
         self.versions.select(version)
         self._shown()
@@ -120,28 +120,30 @@ class PredictionPanel:
         self.status.value = f'<div class="pdk-view">{error_html(error)}</div>'
 
     def _work(self, action: Callable[[], None]) -> None:
-        """Run something that takes a while: the controls wait, and whatever goes wrong is said in the panel."""
+        """Run a longer action: the controls are disabled, and the panel shows any error."""
         self.error = None
         self.upload.busy = True
         try:
             action()
         except PdkError as error:
             self._refused(error)
-        except Exception as error:  # a callback's traceback would be lost; the person at the panel has to see it
-            self._refused(PredictionError(f"{type(error).__name__}: {error}", fix="This is a fault of the panel."))
+        except Exception as error:  # a callback's traceback would be lost; the person at the panel must see it
+            self._refused(
+                PredictionError(f"{type(error).__name__}: {error}", fix="This is a bug in the panel. Please report it.")
+            )
         finally:
             self.upload.busy = False
 
     def _uploaded(self, change: dict[str, Any]) -> None:
         files = list(change["new"] or ())
         if files:
-            # An upload that stays in the widget would keep its memory until the next one.
+            # An upload that stays in the widget would use its memory until the next one.
             self.upload.value = ()
             self._work(lambda: self._predict(files))
 
     def _predict(self, files: Sequence[Mapping[str, Any]]) -> None:
         what = files[0]["name"] if len(files) == 1 else f"{len(files)} pictures"
-        self._say(f"Asking the service about {what} …")
+        self._say(f"Sending {what} to the service …")
         target = self._target = serving.endpoint(self.session.settings, self.session.names.service)
         side = SHOWN_SIDE if len(files) == 1 else SHOWN_SIDE_OF_MANY
         prepared = []
@@ -150,7 +152,7 @@ class PredictionPanel:
             prepared.append(prepare(name, bytes(file["content"]), target, shown_side=side, folder=folder))
             if len(files) > 1:
                 self._say(f"Preparing pictures: {number} of {len(files)}")
-        self.pictures = ask(target, prepared, lambda done: self._say(f"Answered: {done} of {len(files)}"))
+        self.pictures = ask(target, prepared, lambda done: self._say(f"Answers: {done} of {len(files)}"))
         for each in self.pictures:
             if each.answer:
                 log_prediction(each.name, each.expected, each.answer.label)
@@ -172,14 +174,14 @@ class PredictionPanel:
             self._say(f"{tally(self.pictures)}.", "" if any(each.error for each in self.pictures) else "pdk-ok")
 
     def _show_comparison(self) -> None:
-        """Ask the other version about the same pictures and show both."""
+        """Send the same pictures to the other version and show both answers."""
         target = self.versions.endpoint
         if target is None:
             self.compared.value = ""
-            self._say("Nothing is compared any more.")
+            self._say("The comparison has ended.")
             return
         if not self.pictures:
-            self._say("The other version is ready. Upload a picture, or choose a sample.", "pdk-ok")
+            self._say("The other version is ready. Upload a picture, or select a sample.", "pdk-ok")
             return
         theirs = ask(target, self.pictures)
         self.view = compare_view(self.pictures, theirs)

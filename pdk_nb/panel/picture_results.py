@@ -1,4 +1,4 @@
-"""Uploaded pictures and what a service answers: each gets an answer or a reason of its own."""
+"""Uploaded pictures and their answers: each picture gets an answer or a reason."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ SHOWN_SIDE_OF_MANY = 200
 
 @dataclass(frozen=True)
 class PictureResult:
-    """One picture and what became of it.
+    """One picture and its result.
 
     Attributes:
         name: File name.
-        folder: Name of the folder that it lay in; empty when unknown.
+        folder: Name of its folder; empty when unknown.
         size: Width and height in pixels, as stored.
-        picture: A small copy as a ``data:`` address; empty when it cannot be read.
-        instance: What is sent for it; None when nothing can be.
+        picture: A small copy as a ``data:`` address; empty when it can't be read.
+        instance: The instance to send; None when it can't be sent.
         answer: The service's answer.
-        error: Why there is none.
+        error: Why there is no answer.
         alone: Whether it was the only picture of its request.
     """
 
@@ -49,35 +49,35 @@ class PictureResult:
 
     @property
     def expected(self) -> str:
-        """The class that the picture's name or folder tells; empty when they tell none."""
+        """The class that the picture's name or folder gives; empty when they give none."""
         path = f"{self.folder}/{self.name}" if self.folder else self.name
         return expected_label(path, tuple(self.answer.scores)) if self.answer and self.answer.scores else ""
 
     @property
     def right(self) -> bool | None:
-        """Whether the answer is what the name tells; None when the name tells nothing."""
+        """Whether the answer matches the name; None when the name gives no class."""
         return self.answer.label == self.expected if self.answer and self.expected else None
 
 
 def prepare(
     name: str, content: bytes, target: Endpoint, *, shown_side: int = SHOWN_SIDE, folder: str = ""
 ) -> PictureResult:
-    """Make a picture ready to be sent: decoded, upright, and no larger than the service takes.
+    """Prepare a picture for sending: decoded, upright, and within the service's size limit.
 
     Args:
         name: File name.
         content: The file's bytes.
-        target: Where it will go.
+        target: Where to send it.
         shown_side: Longest side of the copy for the page, in pixels.
-        folder: Name of the folder that it lay in; empty when unknown.
+        folder: Name of its folder; empty when unknown.
     """
     try:
         if len(content) > MAX_PICTURE_BYTES:
             raise DataError(
-                f"{name} has {len(content) / 2**20:.0f} MB; at most {MAX_PICTURE_BYTES >> 20} MB are taken.",
-                fix="Choose a smaller picture.",
+                f"{name} has {len(content) / 2**20:.0f} MB; the limit is {MAX_PICTURE_BYTES >> 20} MB.",
+                fix="Use a smaller picture.",
             )
-        # Decodes a large picture once; everything after this works with what is sent.
+        # Decode a large picture once; everything after this uses the smaller copy.
         instance = to_request([content], max_bytes=target.max_bytes - BODY_BYTES)["instances"][0]
         with Image.open(io.BytesIO(content)) as stored:
             size = stored.size
@@ -87,7 +87,7 @@ def prepare(
 
 
 def _named(name: str, error: PdkError) -> PdkError:
-    """An error that says which picture it speaks of."""
+    """An error that names its picture."""
     what = error.what if name in error.what else f"{name}: {error.what}"
     return PredictionError(what, where=error.where, fix=error.fix)
 
@@ -95,16 +95,15 @@ def _named(name: str, error: PdkError) -> PdkError:
 def ask(
     target: Endpoint, pictures: Sequence[PictureResult], progress: Callable[[int], None] | None = None
 ) -> list[PictureResult]:
-    """Ask about every picture that can be sent.
+    """Send every picture that can be sent.
 
     Args:
         target: Where the model answers.
         pictures: Prepared pictures.
-        progress: Told how many have been dealt with.
+        progress: Called with the number of pictures that are done.
 
     Returns:
-        The pictures with their answers, in the same order. When the service fails, those that were not asked any more
-        carry its error.
+        The pictures with their answers, in the same order. If the service fails, the remaining pictures get its error.
     """
     results = list(pictures)
     waiting = [place for place, each in enumerate(pictures) if each.instance is not None]
@@ -127,7 +126,7 @@ def ask(
 
 def _with_answer(picture: PictureResult, answer: Prediction, *, alone: bool) -> PictureResult:
     if answer.error:
-        error = PredictionError(f"{picture.name}: {answer.error}", fix="The predictor's log says more.")
+        error = PredictionError(f"{picture.name}: {answer.error}", fix="Check the predictor's log.")
         return replace(picture, answer=None, error=error)
     return replace(picture, answer=answer, error=None, alone=alone)
 
@@ -136,8 +135,8 @@ def request_text(target: Endpoint, instance: dict[str, str]) -> str:
     """The body that is sent for one picture, shortened in the middle of its base64 text.
 
     Args:
-        target: Where it goes.
-        instance: What is sent for the picture.
+        target: Where it's sent.
+        instance: The picture's instance.
     """
     body = predictions.body_for(target, [instance], detail=True).decode()
     data = instance["data"]
@@ -145,5 +144,5 @@ def request_text(target: Endpoint, instance: dict[str, str]) -> str:
 
 
 def answer_text(raw: Any) -> str:
-    """One picture's row of the answer, readable."""
+    """One picture's row of the answer, in readable form."""
     return json.dumps(raw, indent=2)

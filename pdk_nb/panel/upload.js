@@ -1,6 +1,6 @@
-// The browser's side of PictureUpload (upload.py): plain elements with labels, so that keyboards and screen readers work.
+// The browser's side of PictureUpload (upload.py): plain elements with labels, for keyboards and screen readers.
 
-// Far below Jupyter's own limit of a websocket message, 10 MiB.
+// Far below Jupyter's limit for a websocket message, 10 MiB.
 const CHUNK = 2 * 1024 * 1024;
 const SAMPLE = "application/x-pdk-sample";
 
@@ -15,8 +15,8 @@ function make(tag, attributes = {}, ...children) {
   return node;
 }
 
-// What belongs to the panel around this view: JupyterLab must not take its keys for notebook commands, and what
-// changes by itself is read out.
+// Set up the panel around this view: JupyterLab must not treat its keys as notebook shortcuts, and screen readers
+// announce changes.
 function preparePanel(el) {
   const panel = el.closest(".pdk-panel") ?? el;
   panel.setAttribute("data-lm-suppress-shortcuts", "true");
@@ -71,7 +71,7 @@ class Transfer {
     try {
       chunk = await file.slice(message.offset, end).arrayBuffer();
     } catch {
-      // An empty chunk makes the kernel say that the file changed.
+      // An empty chunk makes the kernel report that the file changed.
       chunk = new ArrayBuffer(0);
     }
     this.model.send({ kind: "chunk", key: message.key }, undefined, [chunk]);
@@ -103,7 +103,7 @@ function camera(take, note) {
   const open = async () => {
     note.textContent = "";
     if (!navigator.mediaDevices?.getUserMedia) {
-      note.textContent = "This browser gives the camera to https and localhost pages only. Take a picture with another program and upload it.";
+      note.textContent = "This browser allows the camera only on https and localhost pages. Take a picture with another program and upload it.";
       return;
     }
     try {
@@ -115,7 +115,7 @@ function camera(take, note) {
     } catch (error) {
       close();
       note.textContent = error.name === "NotAllowedError"
-        ? "The browser does not allow the camera. Allow it in the address bar, or upload a picture."
+        ? "The browser blocks the camera. Allow it in the address bar, or upload a picture."
         : "No camera was found. Upload a picture instead.";
     }
   };
@@ -127,7 +127,7 @@ function render({ model, el }) {
   const progress = make("progress", { max: 1, value: 0, hidden: true, "aria-label": "Upload" });
   const note = make("p", { class: "pdk-note", role: "status", "aria-live": "polite" });
   const transfer = new Transfer(model, progress, note);
-  const WAIT = "One moment: the last pictures are still being asked about.";
+  const WAIT = "One moment: the service is still working on the last pictures.";
   const free = () => {
     if (model.get("busy")) note.textContent = WAIT;
     return !model.get("busy");
@@ -141,7 +141,7 @@ function render({ model, el }) {
   const photo = camera(take, note);
   const drop = make("div", { class: "pdk-drop" },
     make("div", { class: "pdk-row" }, choose, photo.opener, input,
-      make("span", { class: "pdk-hint" }, `or drop them here. JPEG, PNG, WebP and others, up to ${model.get("limit_mb")} MB each.`)),
+      make("span", { class: "pdk-hint" }, `or drop them here. JPEG, PNG, WebP, and others, up to ${model.get("limit_mb")} MB each.`)),
     photo.box);
   const over = (on) => (event) => {
     event.preventDefault();
@@ -176,7 +176,7 @@ function render({ model, el }) {
       make("img", { src: picture, alt: "", draggable: "false" }), make("span", {}, name)));
     const all = make("button", { type: "button", class: "pdk-button pdk-all", onclick: () => sample(entries.map(({ name }) => name)) },
       `All ${entries.length} samples`);
-    gallery.replaceChildren(make("legend", {}, "Or a sample picture: press it, or drag it up"),
+    gallery.replaceChildren(make("legend", {}, "Or select a sample picture"),
       make("div", { class: "pdk-row" }, ...buttons, ...(entries.length > 1 ? [all] : [])));
   };
   fill();

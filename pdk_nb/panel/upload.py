@@ -1,9 +1,9 @@
-"""Where pictures come in: files, drag and drop, the camera, an address, or a sample.
+"""The input of pictures: files, drag and drop, the camera, an address, or a sample.
 
-The browser's side is ``upload.js``. Files travel in chunks that the kernel asks for one by one: a message never comes
-near the limit of Jupyter's websocket (10 MiB unless it is raised), beyond which a plain upload is lost without a word.
-However a picture comes, it ends up in ``value``, in the form of ipywidgets' ``FileUpload``; setting ``value`` from the
-kernel is therefore the same as an upload by hand.
+``upload.js`` is the browser's side. The kernel requests files in chunks, one by one, so a message never comes near the
+limit of Jupyter's websocket (10 MiB by default), above which a plain upload is lost silently. All pictures end up in
+``value``, in the form of ipywidgets' ``FileUpload``, so setting ``value`` from the kernel is the same as an upload by
+hand.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ MAX_PICTURES = 100
 
 
 def entry(name: str, content: bytes | bytearray, kind: str = "", folder: str = "") -> dict[str, Any]:
-    """One uploaded file, as ipywidgets' ``FileUpload`` describes it, and the folder that it lay in.
+    """One uploaded file in the form of ipywidgets' ``FileUpload``, and its folder.
 
     Args:
         name: The file's name.
         content: Its bytes.
         kind: Its media type; guessed from the name when empty.
-        folder: Name of the folder around it, which may tell the class; empty when unknown.
+        folder: Name of its folder, which may give the class; empty when unknown.
     """
     return {
         "name": name,
@@ -47,20 +47,20 @@ def entry(name: str, content: bytes | bytearray, kind: str = "", folder: str = "
 
 
 def entry_of(path: Path) -> dict[str, Any]:
-    """A file of this machine as an upload."""
+    """A file on this machine as an upload."""
     return entry(path.name, path.read_bytes(), folder=path.parent.name)
 
 
 @dataclass
 class Transfer:
-    """Files on their way from the browser.
+    """A transfer of files from the browser.
 
     Attributes:
         key: The browser's name for this transfer.
         files: Name, media type and size of each file that was accepted.
-        places: Where each of them stands in the browser's list.
-        received: What has come of each file.
-        refusal: Why other files were not accepted; None when all were.
+        places: Position of each file in the browser's list.
+        received: The received part of each file.
+        refusal: Why other files weren't accepted; None when all were.
     """
 
     key: str
@@ -71,7 +71,7 @@ class Transfer:
 
     @property
     def current(self) -> int | None:
-        """The first file that is not complete."""
+        """The first incomplete file."""
         pairs = zip(self.files, self.received, strict=True)
         return next((n for n, (file, got) in enumerate(pairs) if len(got) < file[2]), None)
 
@@ -81,20 +81,20 @@ class PictureUpload(anywidget.AnyWidget):
 
     Args:
         samples: Pictures of the gallery.
-        refused: Told why something was not taken.
+        refused: Called with the reason when a file is refused.
     """
 
     _esm = Path(__file__).with_name("upload.js")
     _css = styles.SHEET
 
-    value = traitlets.Tuple(help="Uploaded files, as ipywidgets' FileUpload gives them.")
+    value = traitlets.Tuple(help="Uploaded files in the form of ipywidgets' FileUpload.")
     gallery: traitlets.List[dict[str, str]] = traitlets.List(help="Name and thumbnail of each sample.").tag(sync=True)
     limit_mb = traitlets.Int(MAX_PICTURE_BYTES >> 20).tag(sync=True)
     busy = traitlets.Bool(False).tag(sync=True)
 
     def __init__(self, samples: Sequence[Path], refused: Callable[[PdkError], None]) -> None:
         plain = Counter(path.name for path in samples)
-        # Two folders may hold pictures of the same name.
+        # Two folders may contain pictures with the same name.
         named = {path.name if plain[path.name] == 1 else f"{path.parent.name}/{path.name}": path for path in samples}
         super().__init__(gallery=[{"name": name, "picture": thumbnail(path)} for name, path in named.items()])
         self._samples = named
@@ -119,20 +119,20 @@ class PictureUpload(anywidget.AnyWidget):
         except PdkError as error:
             self._refused(error)
         except OSError as error:
-            self._refused(DataError(f"The sample cannot be read: {error}"))
+            self._refused(DataError(f"Can't read the sample: {error}"))
 
     def _begin(self, key: str, files: Sequence[dict[str, Any]]) -> None:
-        """Look at names and sizes before anything is sent."""
+        """Check names and sizes before anything is sent."""
         transfer = Transfer(key)
         refused = []
         for place, file in enumerate(files):
             name, size = str(file["name"]), int(file["size"])
             if size > MAX_PICTURE_BYTES:
-                refused.append(f"{name} has {size / 2**20:.0f} MB; at most {self.limit_mb} MB are taken")
+                refused.append(f"{name} has {size / 2**20:.0f} MB; the limit is {self.limit_mb} MB")
             elif not size:
                 refused.append(f"{name} is empty")
             elif len(transfer.files) >= MAX_PICTURES:
-                refused.append(f"{name} is one too many; {MAX_PICTURES} are taken at a time")
+                refused.append(f"{name} is one too many; the limit is {MAX_PICTURES} at a time")
             else:
                 transfer.files.append((name, str(file.get("type", "")), size))
                 transfer.places.append(place)
@@ -140,26 +140,26 @@ class PictureUpload(anywidget.AnyWidget):
         if refused:
             more = f" (and {len(refused) - 3} more)" if len(refused) > 3 else ""
             message = "; ".join(refused[:3]) + more + "."
-            transfer.refusal = DataError(message, fix="Choose smaller or fewer pictures.")
+            transfer.refusal = DataError(message, fix="Use smaller or fewer pictures.")
         self._transfer = transfer
         self._go_on(transfer)
 
     def _chunk(self, key: str, content: bytes) -> None:
         transfer = self._transfer
         if transfer is None or transfer.key != key or transfer.current is None:
-            # A newer transfer has taken its place.
+            # A newer transfer has replaced it.
             return
         number = transfer.current
         got, size = transfer.received[number], transfer.files[number][2]
         if not content or len(got) + len(content) > size:
             self._transfer = None
             self.send({"kind": "done", "key": key})
-            raise DataError(f"{transfer.files[number][0]} changed while it was sent.", fix="Upload it again.")
+            raise DataError(f"{transfer.files[number][0]} changed during the upload.", fix="Upload it again.")
         got += content
         self._go_on(transfer)
 
     def _go_on(self, transfer: Transfer) -> None:
-        """Ask for the next chunk, or hand over what has come."""
+        """Request the next chunk, or pass on the complete files."""
         number = transfer.current
         if number is not None:
             offset = len(transfer.received[number])
@@ -171,5 +171,5 @@ class PictureUpload(anywidget.AnyWidget):
             pairs = zip(transfer.files, transfer.received, strict=True)
             self.value = tuple(entry(name, got, kind) for (name, kind, _), got in pairs)
         if transfer.refusal is not None:
-            # Last, so that the other answers do not overwrite it.
+            # Last, so that other answers don't overwrite it.
             self._refused(transfer.refusal)

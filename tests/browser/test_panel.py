@@ -105,7 +105,7 @@ def test_large_uploads_arrive(panel: Locator, tmp_path: Path, megabytes: int) ->
 
 def test_what_is_too_large_is_refused_with_a_reason(panel: Locator, tmp_path: Path) -> None:
     choose(panel, noise_bmp(tmp_path / "huge.bmp", 60), PICTURES / "cat.1003.jpg")
-    said(panel, r"huge\.bmp has 60 MB; at most 50 MB are taken")
+    said(panel, r"huge\.bmp has 60 MB; the limit is 50 MB")
     # The other picture was taken all the same.
     assert "cat.1003.jpg" in panel.locator(".pdk-result").inner_text()
 
@@ -125,7 +125,7 @@ def test_the_keyboard_is_enough(panel: Locator) -> None:
     assert focused(page) == "cat.1003.jpg"
     page.keyboard.press("Space")
     said(panel, r"^cat\.1003\.jpg: ")
-    while focused(page) != "What was sent, what came back, and the same with curl":
+    while focused(page) != "Request, answer, and curl command":
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     assert panel.locator("details[open]").count() == 1

@@ -37,7 +37,7 @@ def test_two_versions_side_by_side(
     assert "version 1" in names[1]
     shot(panel, "panel-compare")
     panel.get_by_role("button", name="End the comparison").click()
-    said(panel, "The second service is gone")
+    said(panel, "The second service is removed")
 
 
 def test_the_clean_up(walked: Callable[[str], list[dict[str, str]]]) -> None:

@@ -26,8 +26,8 @@ def test_there_is_nothing_to_compare_with(cluster: Settings) -> None:  # noqa: F
     assert version_comparison.candidates(session) == []
     panel = PredictionPanel(session)
     panel.versions.look.click()
-    assert "one version only" in panel.status.value
-    with pytest.raises(DeploymentError, match="cannot be compared with"):
+    assert "only one version" in panel.status.value
+    with pytest.raises(DeploymentError, match="is not available for a comparison"):
         panel.compare("v1")
     assert not version_comparison.stop(session)
     serving.delete(cluster, "alone")

@@ -83,7 +83,7 @@ def states(journey: Journey) -> dict[str, tuple[str, str]]:
 def test_before_anything_is_there_all_of_it_waits() -> None:
     found = states(NOTHING)
     assert {state for state, _ in found.values()} == {"waiting"}
-    assert found["repo"][1] == found["train"][1] == found["service"][1] == "not there yet"
+    assert found["repo"][1] == found["train"][1] == found["service"][1] == "not yet"
 
 
 def test_pipelines_wait_for_a_commit() -> None:
@@ -169,23 +169,23 @@ def test_the_trail_and_the_recap_name_what_an_id_ties() -> None:
     assert rows["Model version"] == ("2", f"named {ID}")
     assert rows["InferenceService"] == (ID, "the commit whose model answers")
     assert recap(FINISHED).text == (
-        f"{ID} ties: commit in dogs-and-cats-data · train job (success) · experiment 4 · model version 2 · "
+        f"{ID} links: commit in dogs-and-cats-data · train job (success) · experiment 4 · model version 2 · "
         "deploy job (success) · service dog-cat"
     )
 
 
 def test_before_the_first_commit_the_trail_and_the_recap_say_so() -> None:
-    assert {state for _, _, state in Trail(COMMITTED).rows()[1:]} == {"not there yet", ""}
+    assert {state for _, _, state in Trail(COMMITTED).rows()[1:]} == {"not yet", ""}
     assert "There is none yet" in recap(NOTHING).text
 
 
 @pytest.mark.parametrize(
     ("progress", "text", "share"),
     [
-        (None, "job running, it fetches and checks the code", None),
+        (None, "job running: it fetches and checks the code", None),
         (Progress("QUEUED", 0.0), "experiment 4 is queued: the trial starts", None),
         (Progress("RUNNING", 0.6, 4, 120), "experiment 4: 120 batches, 60%", 0.6),
-        (Progress("COMPLETED", 1.0, 4, 200), "the experiment is done; its best checkpoint is being registered", None),
+        (Progress("COMPLETED", 1.0, 4, 200), "the experiment is done; the job registers its best checkpoint", None),
     ],
 )
 def test_who_waits_for_training_reads_what_happens(progress: Progress | None, text: str, share: float | None) -> None:

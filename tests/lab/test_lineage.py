@@ -132,7 +132,7 @@ def test_an_answer_is_followed_whatever_the_service_has_been_given_since(world: 
     assert chain.id == OLD
     assert chain.stations[-1].kind == "prediction"
     assert chain.links[-1].written == "the answer itself, by the model"
-    with pytest.raises(DeploymentError, match="does not say which version"):
+    with pytest.raises(DeploymentError, match="doesn't name the version"):
         lineage.trace(LAB, prediction=Prediction(1))
 
 
@@ -141,7 +141,7 @@ def test_missing_links_are_named_and_drawn(world: World) -> None:
     world.experiments = (OLD,)
     chain = lineage.trace(LAB)
     assert not chain.whole
-    assert "Nobody wrote down which code was used." in chain.missing
+    assert "There is no record of the code." in chain.missing
     assert "Determined has no experiment with this job's label." in chain.missing
     assert "[missing]" in str(chain)
     assert "stroke-dasharray" in chain.draw().svg()
@@ -173,7 +173,7 @@ def test_a_service_that_was_given_another_checkpoint_is_noticed(world: World) ->
 def test_forward_from_a_commit_says_what_went_on_from_it(world: World) -> None:
     station = lineage.trace(LAB, OLD).station("model version")
     assert station is not None and station.facts["went_on_as"] == [NEW]
-    assert "training went on from it to 22222222…" in station.note
+    assert "training resumed from it for 22222222…" in station.note
 
 
 def test_it_is_plain_data_without_secrets(world: World) -> None:

@@ -131,10 +131,10 @@ def test_a_picture_submitted_from_the_kernel(
 
 def test_a_name_that_lies_is_told(panel: PredictionPanel, tmp_path: Path) -> None:
     panel.submit(write(tmp_path, "car.7.png", BLUE))
-    assert "its name says car" in panel.answer.value
+    assert "the name says car" in panel.answer.value
     panel.submit(write(tmp_path, "holiday.png", BLUE))
     assert "right" not in panel.answer.value
-    assert "its name says" not in panel.answer.value
+    assert "the name says" not in panel.answer.value
 
 
 def test_an_upload_by_hand_comes_in_chunks(panel: PredictionPanel, browser: Browser) -> None:
@@ -166,7 +166,7 @@ def test_what_is_too_large_is_refused_before_it_is_sent(panel: PredictionPanel, 
     browser.say({"kind": "begin", "key": "k", "files": files})
     assert browser.asked == [{"kind": "next", "key": "k", "place": 1, "offset": 0}]
     browser.say({"kind": "chunk", "key": "k"}, RED)
-    assert "huge.tif has 51 MB; at most 50 MB are taken" in panel.status.value
+    assert "huge.tif has 51 MB; the limit is 50 MB" in panel.status.value
     assert "car.1.png" in panel.answer.value
     browser.say({"kind": "begin", "key": "k", "files": files[:1]})
     assert browser.asked[-1]["kind"] == "done"
@@ -175,7 +175,7 @@ def test_what_is_too_large_is_refused_before_it_is_sent(panel: PredictionPanel, 
 def test_a_file_that_changes_while_it_is_sent(panel: PredictionPanel, browser: Browser) -> None:
     browser.say({"kind": "begin", "key": "k", "files": [{"name": "a.png", "size": 10, "type": ""}]})
     browser.say({"kind": "chunk", "key": "k"}, b"x" * 11)
-    assert "a.png changed while it was sent" in panel.status.value
+    assert "a.png changed during the upload" in panel.status.value
     # A chunk that belongs to nothing any more changes nothing.
     browser.say({"kind": "chunk", "key": "k"}, b"x")
     assert panel.pictures == []
@@ -207,7 +207,7 @@ def test_many_pictures_make_a_sheet_and_a_matrix(panel: PredictionPanel, browser
     browser.upload_files(*files)
     assert [len(each["instances"]) for each in Eyes.requests] == [BATCH_SIZE, 3]
     assert panel.answer.value.count("<figure") == len(files)
-    assert "11 of 12 pictures answered; 9 of 10 right (90%); the names of 1 tell no class" in panel.status.value
+    assert "11 of 12 pictures answered; 9 of 10 right (90%); 1 without a class in the name" in panel.status.value
     assert "bus.9.png: the picture cannot be decoded" in panel.answer.value
     table = panel.answer.value.partition('<table class="pdk-matrix">')[2].partition("</table>")[0]
     rows = [row.split("</td>")[:-1] for row in table.split("<tr>")[2:]]
@@ -299,5 +299,5 @@ def test_the_style_sheet_loads_nothing() -> None:
 
 def test_an_unknown_address_is_a_data_error(panel: PredictionPanel, browser: Browser) -> None:
     browser.say({"kind": "address", "address": "file:///etc/passwd"})
-    assert "Only http and https addresses are taken" in panel.status.value
+    assert "Only http and https addresses are allowed" in panel.status.value
     assert isinstance(panel.error, DataError)
