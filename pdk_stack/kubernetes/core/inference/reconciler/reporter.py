@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from pdk_stack.kubernetes.core.inference.reconciler.events import record_event
 from pdk_stack.kubernetes.core.inference.reconciler.status import Failure, Phase, Traffic, service_status
-from pdk_stack.kubernetes.core.inference.reconciler.workloads import CONTAINER, NODE, Workload
+from pdk_stack.kubernetes.core.inference.reconciler.workloads import NODE, Workload
 from pdk_stack.kubernetes.core.inference.revisions.replica import PodState, Replica, Trouble
-from pdk_stack.kubernetes.core.inference.revisions.template import revision_key
+from pdk_stack.kubernetes.core.inference.revisions.template import CONTAINER, revision_key
 from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kinds import INFERENCE_SERVICES
