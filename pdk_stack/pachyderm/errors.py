@@ -6,7 +6,11 @@ there has the code UNKNOWN, typed ones keep their own.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from pdk_stack.common.errors import Code, Refusal
+
+T = TypeVar("T")
 
 
 class Fault(Refusal):
@@ -17,6 +21,21 @@ class NotFound(Fault):
     """What the request names does not exist."""
 
     code = Code.NOT_FOUND
+
+
+def existing(found: T | None, missing: str) -> T:
+    """What was found.
+
+    Args:
+        found: It, or None.
+        missing: What to say of None.
+
+    Raises:
+        NotFound: It is None.
+    """
+    if found is None:
+        raise NotFound(missing)
+    return found
 
 
 class AlreadyExists(Fault):

@@ -17,7 +17,7 @@ from pdk_stack.pachyderm.core.pfs.types import (
     select_branches,
     select_commits,
 )
-from pdk_stack.pachyderm.errors import Fault, NotFound
+from pdk_stack.pachyderm.errors import Fault, NotFound, existing
 from pdk_stack.pachyderm.names import is_commit_id
 
 #: Condition on the three parts of a :class:`RepoKey`.
@@ -38,10 +38,7 @@ def get_repo(connection: sqlite3.Connection, key: RepoKey) -> Repo:
     Raises:
         NotFound: There is none of that name.
     """
-    repo = find_repo(connection, key)
-    if repo is None:
-        raise NotFound(f"repo {key} not found")
-    return repo
+    return existing(find_repo(connection, key), f"repo {key} not found")
 
 
 def find_branch(connection: sqlite3.Connection, key: BranchKey) -> Branch | None:
@@ -56,10 +53,7 @@ def get_branch(connection: sqlite3.Connection, key: BranchKey) -> Branch:
     Raises:
         NotFound: There is none of that name.
     """
-    branch = find_branch(connection, key)
-    if branch is None:
-        raise NotFound(f'branch "{key.name}" not found in repo {key.repo}')
-    return branch
+    return existing(find_branch(connection, key), f'branch "{key.name}" not found in repo {key.repo}')
 
 
 def branch_by_pk(connection: sqlite3.Connection, pk: int) -> Branch:
@@ -73,10 +67,7 @@ def commit_by_pk(connection: sqlite3.Connection, pk: int) -> Commit:
     Raises:
         NotFound: It was removed meanwhile.
     """
-    found = find_by_pk(connection, pk)
-    if found is None:
-        raise NotFound("commit was removed meanwhile")
-    return found
+    return existing(find_by_pk(connection, pk), "commit was removed meanwhile")
 
 
 def find_by_pk(connection: sqlite3.Connection, pk: int) -> Commit | None:
@@ -111,9 +102,7 @@ def get_commit(connection: sqlite3.Connection, ref: CommitRef) -> Commit:
     name = matched["name"]
     branch_name = "" if is_commit_id(name) else (name or ref.branch)
     if not branch_name:
-        commit = find_commit(connection, ref.repo, name)
-        if commit is None:
-            raise NotFound(f"commit {ref.repo}@{name} not found")
+        commit = existing(find_commit(connection, ref.repo, name), f"commit {ref.repo}@{name} not found")
     else:
         branch = get_branch(connection, BranchKey(ref.repo, branch_name))
         if branch.head is None:

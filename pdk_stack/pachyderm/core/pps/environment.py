@@ -15,7 +15,7 @@ from pdk_stack.pachyderm.core.pps.datums import Datum
 from pdk_stack.pachyderm.core.pps.images import Image, search_path
 from pdk_stack.pachyderm.core.pps.pipelines import Pipeline
 from pdk_stack.pachyderm.core.pps.process import base_environment
-from pdk_stack.pachyderm.errors import NotFound
+from pdk_stack.pachyderm.errors import NotFound, existing
 
 # Some clients want any credentials, also where the gateway asks for none.
 NO_CREDENTIALS = "default"
@@ -56,9 +56,7 @@ def secret_environment(context: Context, transform: pps_pb2.Transform) -> dict[s
     for each in transform.secrets:
         if not each.env_var:
             continue
-        found = context.secrets.find(each.name)
-        if found is None:
-            raise NotFound(f"missing Kubernetes secret {each.name}")
+        found = existing(context.secrets.find(each.name), f"missing Kubernetes secret {each.name}")
         if each.key not in found.data:
             raise NotFound(f"Kubernetes secret {each.name} missing key {each.key}")
         variables[each.env_var] = found.data[each.key].decode(errors="replace")

@@ -13,7 +13,7 @@ from pdk_stack.pachyderm.core.pfs import commits
 from pdk_stack.pachyderm.core.pfs.change import Change
 from pdk_stack.pachyderm.core.pfs.lookup import IN_REPO, commit_by_pk
 from pdk_stack.pachyderm.core.pfs.types import META_REPO, Commit, select_commits
-from pdk_stack.pachyderm.errors import NotFound
+from pdk_stack.pachyderm.errors import existing
 from pdk_stack.pachyderm.store.clock import now_ns
 
 TERMINAL = frozenset({pps_pb2.JOB_SUCCESS, pps_pb2.JOB_FAILURE, pps_pb2.JOB_KILLED, pps_pb2.JOB_UNRUNNABLE})
@@ -106,10 +106,7 @@ def get_job(connection: sqlite3.Connection, project: str, pipeline: str, job_id:
     Raises:
         NotFound: There is none.
     """
-    found = find_job(connection, project, pipeline, job_id)
-    if found is None:
-        raise NotFound(f"jobs {project}/{pipeline}@{job_id} not found")
-    return found
+    return existing(find_job(connection, project, pipeline, job_id), f"jobs {project}/{pipeline}@{job_id} not found")
 
 
 def job_by_pk(connection: sqlite3.Connection, pk: int) -> Job:
@@ -118,10 +115,7 @@ def job_by_pk(connection: sqlite3.Connection, pk: int) -> Job:
     Raises:
         NotFound: It was deleted meanwhile.
     """
-    found = next(select_jobs(connection, "WHERE jobs.pk = ?", pk), None)
-    if found is None:
-        raise NotFound("job was deleted meanwhile")
-    return found
+    return existing(next(select_jobs(connection, "WHERE jobs.pk = ?", pk), None), "job was deleted meanwhile")
 
 
 def open_jobs(connection: sqlite3.Connection) -> list[Job]:

@@ -19,7 +19,7 @@ from pdk_stack.pachyderm.core.pps.environment import Setting, datum_environment,
 from pdk_stack.pachyderm.core.pps.jobs import Job, Stats
 from pdk_stack.pachyderm.core.pps.process import Outcome, run_command
 from pdk_stack.pachyderm.core.pps.workspace import Workspace
-from pdk_stack.pachyderm.errors import NotFound
+from pdk_stack.pachyderm.errors import existing
 
 STOPPED = "job stopped"
 
@@ -215,9 +215,7 @@ class Worker:
         for position, each in enumerate(self._transform.secrets):
             if not each.mount_path:
                 continue
-            found = self._context.secrets.find(each.name)
-            if found is None:
-                raise NotFound(f"missing Kubernetes secret {each.name}")
+            found = existing(self._context.secrets.find(each.name), f"missing Kubernetes secret {each.name}")
             folder = self.space.root / "secrets" / str(position)
             folder.mkdir(parents=True, mode=0o700, exist_ok=True)
             for key, value in found.data.items():
