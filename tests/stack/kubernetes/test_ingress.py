@@ -319,13 +319,24 @@ def test_what_is_not_http_is_refused(stand: Stand, message: bytes, code: int) ->
     ],
 )
 def test_a_silent_client_does_not_hold_its_connection(tmp_path: Path, sent: bytes, told: bytes) -> None:
-    stand = Stand(tmp_path, head_seconds=0.2, body_seconds=0.2, keep_alive_seconds=0.2)
+    stand = Stand(tmp_path, head_seconds=0.2, body_seconds=0.2)
     stand.serve(Target(stand.revision("echo-1")))
     with socket.create_connection((LOOPBACK, stand.front.port), timeout=5) as client:
         client.sendall(sent)
         got = b"".join(iter(lambda: client.recv(1000), b""))
     assert got.startswith(b"HTTP/1.1 408 ") if told else got == b""
     assert told in got
+    stand.close()
+
+
+def test_a_kept_connection_ends_after_a_while(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, keep_alive_seconds=0.2)
+    stand.serve(Target(stand.revision("echo-1")))
+    connection = http.client.HTTPConnection(LOOPBACK, stand.front.port, timeout=5)
+    connection.request("POST", PREDICT, b"{}", {"Host": HOST})
+    assert connection.getresponse().read()
+    assert connection.sock.recv(1) == b""
+    connection.close()
     stand.close()
 
 

@@ -72,7 +72,8 @@ class HttpConnection:
         limits: What is granted to the other side.
 
     Attributes:
-        limits: The same.
+        socket: The socket.
+        limits: What is granted to the other side.
         taken: Bytes of the present body that have been read.
     """
 
@@ -84,6 +85,7 @@ class HttpConnection:
         self._protocol = h11.Connection(role, max_incomplete_event_size=limits.head_bytes)
         self._waited = 0.0
         self._eof = False
+        self._kept = False
 
     @property
     def quiet(self) -> bool:
@@ -107,7 +109,7 @@ class HttpConnection:
         if self._protocol.our_state is not h11.DONE or self._protocol.their_state is not h11.DONE:
             return False
         self._protocol.start_next_cycle()
-        self.taken, self._waited = 0, 0.0
+        self.taken, self._waited, self._kept = 0, 0.0, True
         return True
 
     def close(self) -> None:
@@ -124,9 +126,9 @@ class HttpConnection:
                 come in time (408).
             OSError: The connection broke.
         """
-        # Between two requests a client may be silent for longer than within a head.
+        # Between two requests a client may be silent for longer than before the first.
         if not self._protocol.trailing_data[0]:
-            self.socket.settimeout(self.limits.keep_alive_seconds)
+            self.socket.settimeout(self.limits.keep_alive_seconds if self._kept else self.limits.head_seconds)
             with contextlib.suppress(TimeoutError):
                 self._receive()
             if not self._protocol.trailing_data[0]:
