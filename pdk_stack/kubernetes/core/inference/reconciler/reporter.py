@@ -66,17 +66,16 @@ class Reporter:
         if changed is None or changed.pod not in found:
             return
         pod, trouble = found[changed.pod], changed.trouble
-        if changed.step == "Unschedulable":
-            record_event(self._store, pod, PODS, "Warning", "FailedScheduling", trouble.message, SCHEDULER)
-        elif changed.step == "Fetching":
-            text = f"Successfully assigned {self._namespace}/{changed.pod} to {NODE}"
-            record_event(self._store, pod, PODS, "Normal", "Scheduled", text, SCHEDULER)
-        elif changed.step == "Loading":
-            text = f"Started container {CONTAINER}"
-            record_event(self._store, pod, PODS, "Normal", "Started", text, KUBELET)
-        elif changed.step == "Failed":
-            text = f"Back-off restarting failed container {CONTAINER} in pod {changed.pod}: {trouble.message}"
-            record_event(self._store, pod, PODS, "Warning", "BackOff", text, KUBELET)
+        back_off = f"Back-off restarting failed container {CONTAINER} in pod {changed.pod}: {trouble.message}"
+        assigned = f"Successfully assigned {self._namespace}/{changed.pod} to {NODE}"
+        events = {
+            "Unschedulable": ("Warning", "FailedScheduling", trouble.message, SCHEDULER),
+            "Fetching": ("Normal", "Scheduled", assigned, SCHEDULER),
+            "Loading": ("Normal", "Started", f"Started container {CONTAINER}", KUBELET),
+            "Failed": ("Warning", "BackOff", back_off, KUBELET),
+        }
+        if changed.step in events:
+            record_event(self._store, pod, PODS, *events[changed.step])
 
     def gone(self, service: Object, revision: str) -> None:
         """Delete a revision's objects."""
