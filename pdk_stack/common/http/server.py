@@ -104,6 +104,8 @@ class Server:
             except (ConnectionError, asyncio.CancelledError):
                 raise
             except Exception:
+                if self.closing():  # an answer that is cut off
+                    raise
                 # uvicorn breaks the connection; the cause is in the log once, here.
                 logging.getLogger(f"pdk_stack.{self.name}").exception("%s %s", scope["method"], scope["path"])
                 raise
