@@ -62,6 +62,7 @@ class Application:
     def __init__(self, master: Master) -> None:
         self._master = master
         self._router = all_routes()
+        self._closing: Callable[[], bool] = lambda: False
 
     def asgi(self, limits: Limits, closing: Callable[[], bool] = lambda: False) -> ASGIApp:
         """What the server calls.
@@ -70,6 +71,7 @@ class Application:
             limits: What the port grants.
             closing: Whether the server is about to stop.
         """
+        self._closing = closing
         return endpoint(self.authenticate, self.answer, self.refuse, limits, closing)
 
     def authenticate(self, exchange: Exchange) -> None:
@@ -112,7 +114,7 @@ class Application:
                 raise invalid(f"invalid JSON: {error}") from error
         reply = found[0].function(request, **found[1])
         if isinstance(reply, Stream):
-            return stream(_lines(reply.pages, exchange.path), headers={"content-type": JSON})
+            return stream(self._lines(reply.pages, exchange.path), headers={"content-type": JSON})
         if isinstance(reply, Bytes):
             disposition = f'attachment; filename="{reply.filename}"'
             return stream(
@@ -124,6 +126,16 @@ class Application:
         """The reply to what could not be done."""
         refusal = _refusal(error, f"{exchange.method} {exchange.path}")
         return Response(dump(body_of(refusal)), refusal.http_status, media_type=JSON)
+
+    def _lines(self, pages: Iterable[Iterable[dict[str, Any]]], path: str) -> Iterator[bytes]:
+        try:
+            for page in pages:
+                yield b"".join(dump({"result": item}) + b"\n" for item in page)
+        except Exception as error:
+            yield dump({"error": _stream_error(_refusal(error, f"stream of {path}"))}) + b"\n"
+        if self._closing():
+            # It ended because the server stops. A reader must not take its part of a log for the whole.
+            raise ConnectionError("the server stops")
 
 
 JSON = "application/json"
@@ -149,23 +161,8 @@ def _cookie(header: str) -> str:
     return ""
 
 
-def _lines(pages: Iterable[Iterable[dict[str, Any]]], path: str) -> Iterator[bytes]:
-    try:
-        for page in pages:
-            yield b"".join(dump({"result": item}) + b"\n" for item in page)
-    except Exception as error:
-        refusal = _refusal(error, f"stream of {path}")
-        status = refusal.http_status
-        yield (
-            dump(
-                {
-                    "error": {
-                        "grpcCode": refusal.code.number,
-                        "httpCode": status,
-                        "message": refusal.message,
-                        "httpStatus": HTTPStatus(status).phrase,
-                    }
-                }
-            )
-            + b"\n"
-        )
+def _stream_error(error: Refusal) -> dict[str, Any]:
+    """A refusal within a stream, as grpc-gateway writes it."""
+    status = error.http_status
+    phrase = HTTPStatus(status).phrase
+    return {"grpcCode": error.code.number, "httpCode": status, "message": error.message, "httpStatus": phrase}

@@ -76,3 +76,14 @@ def test_a_new_password_ends_all_sessions(store: Store) -> None:
     with pytest.raises(Refusal):
         users.log_in("ann", SENT)
     users.log_in("ANN", client_hash("Other-pass-2"))
+
+
+def test_a_closed_session_ends_at_once(store: Store) -> None:
+    users = Accounts(store)
+    users.create("ann", SENT)
+    token, other = users.log_in("ann", SENT)[0], users.log_in("ann", SENT)[0]
+    assert users.user_of(token)["username"] == users.user_of(other)["username"] == "ann"
+    users.close_session(token)
+    with pytest.raises(Refusal):
+        users.user_of(token)
+    assert users.user_of(other)["username"] == "ann"

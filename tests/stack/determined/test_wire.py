@@ -199,12 +199,15 @@ def test_a_stream_that_fails_says_so_in_its_last_line(wire: Wire) -> None:
 
 def test_the_end_cuts_endless_readers_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(application, "MODULES", (*application.MODULES, sys.modules[__name__]))
-    first = threading.Event()
+    first, errors = threading.Event(), []
 
     def read(master: Wire) -> None:
-        with master.get("/test/follow", stream=True) as reply:
-            for _ in reply.iter_content(None):
-                first.set()
+        try:
+            with master.get("/test/follow", stream=True) as reply:
+                for _ in reply.iter_content(None):
+                    first.set()
+        except requests.exceptions.ChunkedEncodingError as error:
+            errors.append(error)
 
     with wired(tmp_path) as master:
         reader = threading.Thread(target=read, args=(master,))
@@ -214,6 +217,8 @@ def test_the_end_cuts_endless_readers_off(tmp_path: Path, monkeypatch: pytest.Mo
     assert time.monotonic() - started < 5
     reader.join(10)
     assert not reader.is_alive()
+    # The part that arrived is not taken for the whole.
+    assert len(errors) == 1
     with pytest.raises(requests.ConnectionError):
         master.get("/test/follow")
 
