@@ -27,15 +27,12 @@ def context_directory(request: Request, task_id: str) -> dict[str, Any]:
 
 @route("POST", "/api/v1/allocations/{allocation_id}/acceleratorData")
 def accelerator_data(request: Request, allocation_id: str) -> dict[str, Any]:
-    request.master.store.need("allocation", allocation_id)
-    data = request.get("acceleratorData") or {}
-    request.master.store.update("allocation", allocation_id, accelerator=data)
+    request.master.store.update("allocation", allocation_id, accelerator=request.get("acceleratorData") or {})
     return {}
 
 
 @route("POST", "/api/v1/allocations/{allocation_id}/proxy_address")
 def proxy_address(request: Request, allocation_id: str) -> dict[str, Any]:
-    request.master.store.need("allocation", allocation_id)
     request.master.store.update("allocation", allocation_id, proxyAddress=request.get("proxyAddress"))
     return {}
 
@@ -101,14 +98,12 @@ def pending(request: Request, allocation_id: str) -> dict[str, Any]:
 
 @route("POST", "/api/v1/runs/start")
 def start_run(request: Request) -> dict[str, Any]:
-    trial = request.master.experiments.trial(int(request.need("runId")))
-    request.master.store.update("trial", trial["id"], runnerState="starting")
+    request.master.store.update("trial", int(request.need("runId")), runnerState="starting")
     return {"storageId": None}
 
 
 @route("POST", "/api/v1/trials/{key}/runner/metadata")
 def runner_metadata(request: Request, key: int) -> dict[str, Any]:
-    request.master.experiments.trial(key)
     request.master.store.update("trial", key, runnerState=str(request.get("state") or ""))
     return {}
 
@@ -157,6 +152,5 @@ def get_metadata(request: Request, key: int) -> dict[str, Any]:
 
 @route("POST", "/api/v1/runs/{key}/metadata")
 def set_metadata(request: Request, key: int) -> dict[str, Any]:
-    request.master.experiments.trial(key)
     changed = request.master.store.update("trial", key, metadata=request.get("metadata") or {})
     return {"metadata": changed["metadata"]}

@@ -106,7 +106,6 @@ def get_checkpoint(request: Request, uuid: str) -> dict[str, Any]:
 
 @route("POST", "/api/v1/checkpoints/{uuid}/metadata")
 def set_metadata(request: Request, uuid: str) -> dict[str, Any]:
-    request.master.store.need("checkpoint", uuid)
     metadata = request.need("checkpoint").get("metadata") or {}
     changed = request.master.store.update("checkpoint", uuid, metadata=metadata)
     return {"checkpoint": request.views.checkpoint(changed)}

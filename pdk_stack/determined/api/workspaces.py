@@ -155,7 +155,6 @@ def add_note(request: Request, key: int) -> dict[str, Any]:
 
 @route("PUT", "/api/v1/projects/{key}/notes")
 def put_notes(request: Request, key: int) -> dict[str, Any]:
-    request.master.workspaces.project(key)
     return _write_notes(request, key, request.get("notes") or [])
 
 

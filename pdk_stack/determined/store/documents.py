@@ -93,13 +93,10 @@ class Store(Database):
         """Change fields of a document and return it.
 
         Raises:
-            KeyError: There is none.
+            Refusal: There is none.
         """
         with self.write():
-            body = self.get(kind, key)
-            if body is None:
-                raise KeyError(f"{kind} {key}")
-            body.update(changes)
+            body = {**self.need(kind, key), **changes}
             self.put(kind, key, body)
         return body
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 import threading
@@ -170,6 +171,34 @@ def test_a_stream_arrives_as_it_is_made_and_its_reader_may_leave(wire: Wire) -> 
         assert json.loads(next(reply.iter_lines())) == {"result": {"line": "first"}}
         assert not Seen.ended.is_set()
     assert Seen.ended.wait(10)
+
+
+def read_until(lines: Iterator[Any], text: str) -> dict[str, Any]:
+    return next(line for line in map(json.loads, filter(None, lines)) if text in json.dumps(line))
+
+
+def test_a_followed_log_has_the_next_line_at_once(wire: Wire) -> None:
+    trial = wire.trial()
+    task = wire.get(f"/api/v1/trials/{trial}").json()["trial"]["taskId"]
+    with wire.get(f"/api/v1/trials/{trial}/logs?follow=true", stream=True) as reply:
+        lines = reply.iter_lines(1)
+        for number in range(3):
+            sent = time.monotonic()
+            entry = {"task_id": task, "log": f"line {number}\n", "level": "INFO"}
+            wire.post("/api/v1/task/logs", {"logs": [entry]})
+            found = read_until(lines, f"line {number}")["result"]
+            assert (found["level"], found["trialId"]) == ("LOG_LEVEL_INFO", trial)
+            assert time.monotonic() - sent < 0.8  # it need not wait for the next look at its reader
+        wire.http.patch(f"{wire.address}/api/v1/trials/{trial}", data='{"state": "STATE_COMPLETED"}', timeout=SECONDS)
+        assert list(lines) == []
+
+
+def test_the_masters_own_log_can_be_followed(wire: Wire) -> None:
+    with wire.get("/api/v1/master/logs?follow=true", stream=True) as reply:
+        lines = reply.iter_lines(1)
+        for text in ("one of the test's", "another of the test's"):
+            logging.getLogger("test").warning(text)
+            assert read_until(lines, text)["result"]["logEntry"]["level"] == "LOG_LEVEL_WARNING"
 
 
 def test_a_slow_reader_lets_the_stream_wait(wire: Wire) -> None:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from pdk_stack.common.errors import Refusal
 from pdk_stack.common.polling import Deadline
 from pdk_stack.determined.core.experiments.catalogue import TERMINAL, Catalogue, steps_of
 from pdk_stack.determined.core.search import Create, Searcher, Shutdown, Stop
@@ -331,7 +332,7 @@ class Experiments(Catalogue):
         self._waiting.pop(trial["id"], None)
         moment = now()
         self._store.update("trial", trial["id"], state=state, endTime=moment)
-        with contextlib.suppress(KeyError):
+        with contextlib.suppress(Refusal):
             self._store.update("task", trial["taskId"], endTime=moment)
         experiment = self.experiment(trial["experimentId"])
         if experiment.get("unmanaged"):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pdk_stack.common.errors import Refusal
 from pdk_stack.common.processes import ProcessGroup
 from pdk_stack.determined.core.accounts import Accounts
 from pdk_stack.determined.core.masking import secret_values
@@ -252,7 +253,7 @@ class Runs:
             active.over.set()
 
     def _change(self, active: ActiveRun, **changes: Any) -> None:
-        with contextlib.suppress(KeyError):  # the experiment was deleted meanwhile
+        with contextlib.suppress(Refusal):  # the experiment was deleted meanwhile
             self._store.update("allocation", active.allocation_id, **changes)
 
     # -- signals -------------------------------------------------------------------------------------------------
