@@ -11,12 +11,12 @@ from pdk_nb.panel import PredictionPanel
 from pdk_nb.session import connect
 from pdk_shared.errors import PdkError
 
-# The namespace of the ConfigMap pdk-config; KUBECONFIG and PDK_PARTICIPANT say the rest.
+# The namespace of the ConfigMap pdk-config; KUBECONFIG and PDK_PARTICIPANT give the rest.
 NAMESPACE_VARIABLE = "PDK_CONFIG_NAMESPACE"
 
 
 def show() -> None:
-    """Show the panel, or why there is none; this is all that the app's notebook calls."""
+    """Show the panel, or why there is none. The app's notebook calls only this function."""
     try:
         display(PredictionPanel(connect(namespace=os.environ.get(NAMESPACE_VARIABLE, "default"))))
     except PdkError as error:

@@ -1,4 +1,4 @@
-"""Voilà, set up for one person on this machine: loopback, a token, no request to the outside."""
+"""Voilà, configured for one person on this machine: loopback, a token, no requests to other servers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pdk_shared.errors import PdkError, UsageError
 
 LOOPBACK = "127.0.0.1"
 FOLDER = Path(__file__).parent
-# Pictures come in chunks of 2 MiB (panel/upload.js).
+# Pictures arrive in chunks of 2 MiB (panel/upload.js).
 MAX_MESSAGE_BYTES = 16 << 20
-# Whatever a template or a notebook asks for, the browser loads it from this server only.
+# Whatever a template or a notebook requests, the browser loads it only from this server.
 CONTENT_SECURITY_POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; connect-src 'self' ws: data: blob:; frame-ancestors 'self'; form-action 'self'"
@@ -28,10 +28,10 @@ def choose_port(port: int) -> int:
     """A port that is free now.
 
     Args:
-        port: The wanted one; 0 for any.
+        port: The requested port; 0 for any.
 
     Raises:
-        UsageError: It is taken, or is no port.
+        UsageError: The port is in use or invalid.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -39,7 +39,7 @@ def choose_port(port: int) -> int:
             probe.bind((LOOPBACK, port))
         except (OSError, OverflowError) as error:
             raise UsageError(
-                f"Port {port} cannot be used: {error}.", where="--port", fix="Choose another, or leave it out."
+                f"Can't use port {port}: {error}.", where="--port", fix="Use another port, or omit it."
             ) from error
         return int(probe.getsockname()[1])
 
@@ -49,7 +49,7 @@ def settings(port: int, token: str, theme: str, open_browser: bool) -> Any:
 
     Args:
         port: The port.
-        token: What a visitor has to know.
+        token: Token that a visitor needs.
         theme: ``light`` or ``dark``.
         open_browser: Whether to open the page.
     """
@@ -66,14 +66,14 @@ def settings(port: int, token: str, theme: str, open_browser: bool) -> Any:
     config.Voila.notebook_path = str(FOLDER / "predict.ipynb")
     # Kernels of closed pages have nothing to tidy up.
     config.KernelManager.shutdown_wait_time = 2.0
-    # Nobody else's configuration.
+    # Ignore other configuration files.
     config.Voila.config_file_paths = []
     config.Voila.tornado_settings = {
         "websocket_max_message_size": MAX_MESSAGE_BYTES,
-        # Jupyter's own default exceeds its interval, and Tornado says so at every visit.
+        # Jupyter's default exceeds its interval, and Tornado warns at every visit.
         "ws_ping_timeout": 30_000,
         "headers": {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "X-Content-Type-Options": "nosniff"},
-        # Names other than this machine's own are refused, so that no page elsewhere can pose as this one.
+        # Refuse other hostnames than this machine's, so that no other site can pose as this page.
         "allow_remote_access": False,
         "local_hostnames": ["localhost", LOOPBACK],
     }
@@ -95,15 +95,15 @@ def serve(
     """Serve the panel until Ctrl-C or SIGTERM.
 
     Args:
-        environment: Variables for the page's kernel: which cluster, which namespace, whose things.
+        environment: Variables for the page's kernel: cluster, namespace, and participant.
         port: The port; 0 for any.
         theme: ``light`` or ``dark``.
         open_browser: Whether to open the page.
-        announce: Told the page's address, with the token, once it answers.
+        announce: Called with the page's address, including the token, when the page is ready.
 
     Raises:
-        UsageError: The port cannot be used.
-        PdkError: Voilà is not installed.
+        UsageError: The port can't be used.
+        PdkError: Voilà isn't installed.
     """
     try:
         from tornado.ioloop import IOLoop
@@ -117,7 +117,7 @@ def serve(
     os.environ.update({name: value for name, value in environment.items() if value})
     profile = quiet_profile()
     os.environ["IPYTHONDIR"] = profile.name
-    # Runs as soon as the loop does, which is after the port listens.
+    # Runs when the loop starts, after the port listens.
     IOLoop.current().add_callback(announce, f"http://{LOOPBACK}:{port}/?token={token}")
     try:
         Voila.launch_instance(argv=[], config=settings(port, token, theme, open_browser))

@@ -14,8 +14,8 @@ def register(commands: Subparsers, options: Options) -> None:
         parents=[options.state, options.cluster, options.person],
         help="the prediction panel as a page in the browser",
     )
-    app.add_argument("--port", type=int, default=0, metavar="N", help="port on 127.0.0.1 (default: any that is free)")
-    app.add_argument("--theme", choices=("light", "dark"), default="light", help="colours of the page")
+    app.add_argument("--port", type=int, default=0, metavar="N", help="port on 127.0.0.1 (default: any free port)")
+    app.add_argument("--theme", choices=("light", "dark"), default="light", help="color theme of the page")
     app.add_argument("--no-browser", action="store_true", help="only print the address")
     app.set_defaults(handler=command_app)
 
@@ -26,12 +26,12 @@ def command_app(args: argparse.Namespace) -> int:
     from pdk_nb.app.server import serve
     from pdk_nb.names import PARTICIPANT_VARIABLE
 
-    # Whatever is wrong with the cluster's settings is said here rather than in the page.
+    # Report problems with the cluster's settings here rather than in the page.
     session = session_of(args)
 
     def announce(address: str) -> None:
         print(address, flush=True)
-        say("That is the prediction panel; the address holds its token. Ctrl-C ends it.")
+        say("The prediction panel is at this address, which contains its token. To stop it, press Ctrl-C.")
 
     kernel = {
         "KUBECONFIG": kubeconfig_of(args),
@@ -39,5 +39,5 @@ def command_app(args: argparse.Namespace) -> int:
         PARTICIPANT_VARIABLE: session.names.participant,
     }
     serve(kernel, port=args.port, theme=args.theme, open_browser=not args.no_browser, announce=announce)
-    say("The app has ended.")
+    say("The app has stopped.")
     return 0

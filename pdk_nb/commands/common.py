@@ -1,4 +1,4 @@
-"""What every command shares: how it speaks, its common flags, and which cluster it uses."""
+"""What all commands share: output, common flags, and the selection of the cluster."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ else:
 
 @dataclass(frozen=True)
 class Options:
-    """Parent parsers with flags that several commands take.
+    """Parent parsers with flags of several commands.
 
     Attributes:
         state: ``--state-dir``, the folder of the embedded stack.
         cluster: ``--kubeconfig`` and ``--namespace``, the cluster to use.
-        person: ``--participant``, whose things on that cluster.
+        person: ``--participant``, the participant on that cluster.
     """
 
     state: argparse.ArgumentParser
@@ -35,7 +35,7 @@ class Options:
 
 
 def shared_options() -> Options:
-    """The flags that several commands take."""
+    """The flags of several commands."""
     state = argparse.ArgumentParser(add_help=False)
     state.add_argument(
         "--state-dir", metavar="D", help="folder of the embedded stack (default: PDK_STATE_DIR, or per user)"
@@ -54,13 +54,13 @@ def shared_options() -> Options:
         "--participant",
         metavar="P",
         default="",
-        help="whose things, where many people share the cluster (default: PDK_PARTICIPANT)",
+        help="your name, if many people share the cluster (default: PDK_PARTICIPANT)",
     )
     return Options(state, cluster, person)
 
 
 def say(line: str) -> None:
-    """Progress for people goes to stderr; stdout is for results."""
+    """Print progress to stderr; stdout is for results."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -76,7 +76,7 @@ def kubeconfig_of(args: argparse.Namespace) -> str:
 
 
 def session_of(args: argparse.Namespace) -> Session:
-    """A session on the cluster and with the names that the command line says."""
+    """A session for the cluster and the names on the command line."""
     from pdk_nb.session import connect
 
     return connect(kubeconfig_of(args), args.namespace, args.participant)
@@ -85,21 +85,21 @@ def session_of(args: argparse.Namespace) -> Session:
 def deletion_flags(parser: argparse.ArgumentParser) -> None:
     """``--dry-run`` and ``--yes`` of a command that deletes."""
     parser.add_argument("--dry-run", action="store_true", help="only show the plan")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--yes", action="store_true", help="don't ask for confirmation")
 
 
 def may_delete(args: argparse.Namespace, command: str) -> bool:
-    """Whether to go on after the plan was shown: never in a dry run, else what the person says.
+    """Whether to continue after the plan is shown: never in a dry run, otherwise the person decides.
 
     Raises:
-        UsageError: Nobody is there to ask.
+        UsageError: There is no terminal to ask for confirmation.
     """
     if args.dry_run:
         return False
     if args.yes:
         return True
     if not sys.stdin.isatty():
-        raise UsageError(f"{command} deletes things and nobody is there to ask.", fix=f"pdk-nb {command} --yes")
+        raise UsageError(f"{command} deletes resources and needs your confirmation.", fix=f"pdk-nb {command} --yes")
     if input("Delete all of this? [y/N] ").strip().lower() in ("y", "yes"):
         return True
     say("Nothing was deleted.")

@@ -1,4 +1,4 @@
-"""The cluster's configuration: ``config init`` fills ``pdk-config`` and what goes with it; ``config env`` reads it."""
+"""The cluster's configuration: ``config init`` fills in ``pdk-config`` and related objects; ``config env`` reads it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def register(commands: Subparsers, options: Options) -> None:
     init = actions.add_parser(
         "init",
         parents=[options.state, options.cluster],
-        help="find what the cluster tells, and print or apply pdk-config, secret, roles and accounts",
+        help="detect the cluster's values, and print or apply pdk-config, secret, roles, and accounts",
     )
-    init.add_argument("--apply", action="store_true", help="put it on the cluster (default: only print it)")
-    init.add_argument("--set", dest="values", action="append", default=[], metavar="KEY=VALUE", help="choose a value")
-    init.add_argument("--overwrite", action="store_true", help="let what is found win over what stands there")
+    init.add_argument("--apply", action="store_true", help="apply it to the cluster (default: only print it)")
+    init.add_argument("--set", dest="values", action="append", default=[], metavar="KEY=VALUE", help="set a value")
+    init.add_argument("--overwrite", action="store_true", help="replace existing values with detected values")
     init.add_argument("--models-namespace", metavar="N", default="", help="namespace of services (default: models)")
     init.add_argument("--det-user", metavar="U", default="", help="Determined user of the pipelines (default: admin)")
     init.add_argument("--det-password-file", metavar="F", help="file with that user's password; '-' asks for it")
@@ -57,7 +57,7 @@ def command_init(args: argparse.Namespace) -> int:
     from pdk_nb.settings import api_client
 
     if bool(args.minio_access_key_file) != bool(args.minio_secret_key_file):
-        raise UsageError("One of MinIO's keys is of no use without the other.", fix=configure.MINIO_FLAGS)
+        raise UsageError("MinIO needs both keys.", fix=configure.MINIO_FLAGS)
     client = api_client(kubeconfig_of(args) or None)
     plan = configure.make_plan(
         client,
@@ -74,29 +74,29 @@ def command_init(args: argparse.Namespace) -> int:
     missing = plan.missing
     if not args.apply:
         print(plan.text(), end="")
-        say("Nothing was changed. With --apply it is put on the cluster.")
+        say("Nothing was changed. To apply it to the cluster, use --apply.")
     else:
         if missing and set(missing) - {"det_password"}:
             raise UsageError(
-                f"{len(missing)} value(s) are not known: {', '.join(missing)}.",
+                f"{len(missing)} value(s) are unknown: {', '.join(missing)}.",
                 where="pdk-config",
                 fix=f"pdk-nb config init --apply --set {missing[0]}=...",
             )
         for name, outcome in configure.apply(client, plan):
             print(f"{name}: {outcome}")
     for key in missing:
-        say(f"to do: {key} is not known; --set {key}=..." if key != "det_password" else NO_PASSWORD)
+        say(f"to do: {key} is unknown; --set {key}=..." if key != "det_password" else NO_PASSWORD)
     if plan.lacks_minio_keys:
-        say(f"to do: MinIO's keys are not known; --apply {configure.MINIO_FLAGS}")
+        say(f"to do: MinIO's keys are unknown; --apply {configure.MINIO_FLAGS}")
     say("Next: pdk-nb doctor")
     return 0
 
 
-NO_PASSWORD = "to do: det_password is not known; --apply --det-password-file FILE"  # noqa: S105  a sentence
+NO_PASSWORD = "to do: det_password is unknown; --apply --det-password-file FILE"  # noqa: S105  a sentence
 
 
 def _secret(file: str | None, what: str) -> str:
-    """A secret from a file or from the person; never from the command line, which others can see."""
+    """A secret from a file or a prompt; never from the command line, which others can see."""
     if file is None:
         return ""
     if file == "-":
@@ -108,4 +108,4 @@ def _secret(file: str | None, what: str) -> str:
     try:
         return Path(file).read_text().strip()
     except OSError as error:
-        raise UsageError(f"The file cannot be read: {error.strerror}.", where=file) from error
+        raise UsageError(f"Can't read the file: {error.strerror}.", where=file) from error

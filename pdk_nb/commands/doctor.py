@@ -1,4 +1,4 @@
-"""The doctor: ``doctor`` says what on the cluster would stop the lab, and the command that mends it."""
+"""The doctor: ``doctor`` finds what would stop the lab on the cluster, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def register(commands: Subparsers, options: Options) -> None:
     parser = commands.add_parser(
         "doctor",
         parents=[options.state, options.cluster, options.person],
-        help="look at the cluster: what is wrong, why it matters, what mends it",
+        help="check the cluster: what is wrong, why it matters, and how to fix it",
     )
     parser.add_argument(
-        "--only", action="append", default=[], metavar="GROUP", help="only this group of findings (may be repeated)"
+        "--only", action="append", default=[], metavar="GROUP", help="only this group of findings (can be repeated)"
     )
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     parser.set_defaults(handler=command_doctor)
@@ -30,9 +30,9 @@ def command_doctor(args: argparse.Namespace) -> int:
     try:
         kubeconfig = kubeconfig_of(args)
     except SettingsError:
-        # Told as a finding, like everything else.
+        # Reported as a finding, like every other problem.
         kubeconfig = args.kubeconfig or ""
     context = doctor.Context(kubeconfig, args.namespace, Names.chosen(args.participant))
-    report = doctor.examine(context, args.only, progress=lambda name: say(f"looking at {name} ..."))
+    report = doctor.examine(context, args.only, progress=lambda name: say(f"checking {name} ..."))
     print(report.as_json() if args.json else report)
     return report.exit_code

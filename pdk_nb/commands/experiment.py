@@ -15,12 +15,12 @@ def register(commands: Subparsers, options: Options) -> None:
     parser = commands.add_parser(
         "experiment",
         parents=[options.state, options.cluster, options.person],
-        help="write the example's experiment into a folder, ready for det experiment create",
+        help="write the example's experiment to a folder, ready for det experiment create",
     )
-    parser.add_argument("folder", type=Path, help="folder to make")
+    parser.add_argument("folder", type=Path, help="folder to create")
     parser.add_argument("--pictures", default="", metavar="P", help="folder or zip file (default: the sample data)")
-    parser.add_argument("--trials", type=int, default=8, metavar="N", help="learning rates that search.yaml tries")
-    parser.add_argument("--profile", default="auto", help="cpu, gpu or small (default: by the resource pool)")
+    parser.add_argument("--trials", type=int, default=8, metavar="N", help="number of learning rates in search.yaml")
+    parser.add_argument("--profile", default="auto", help="cpu, gpu, or small (default: by the resource pool)")
     parser.set_defaults(handler=command_experiment)
 
 
@@ -29,7 +29,7 @@ def command_experiment(args: argparse.Namespace) -> int:
     from pdk_nb import standalone_experiment
 
     if args.trials < 1:
-        raise UsageError(f"A search of {args.trials} trials finds nothing.", where="--trials")
+        raise UsageError(f"A search needs at least one trial, not {args.trials}.", where="--trials")
     standalone_experiment.write(session_of(args), args.folder, args.pictures, args.trials, args.profile)
     print(args.folder)
     say(

@@ -1,4 +1,4 @@
-"""``gallery``: the executed notebooks of a run as pages for a browser without internet."""
+"""``gallery``: the executed notebooks of a run as offline pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pdk_nb.commands.common import Options, Subparsers, say
 
 def register(commands: Subparsers, options: Options) -> None:
     """Add the command to the command line."""
-    parser = commands.add_parser("gallery", help="turn the notebooks of a run into pages with an index")
+    parser = commands.add_parser("gallery", help="export the notebooks of a run as pages with an index")
     parser.add_argument("--run", default="runs/latest", metavar="DIR", help="folder of a run (default: runs/latest)")
     parser.add_argument("--out", default="gallery", metavar="DIR", help="folder of the pages (default: gallery)")
     parser.set_defaults(handler=command_gallery)

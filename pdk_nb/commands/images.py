@@ -1,4 +1,4 @@
-"""Images of the two stages: ``images build`` and ``images push``."""
+"""Images of both stages: ``images build`` and ``images push``."""
 
 from __future__ import annotations
 
@@ -17,26 +17,30 @@ def register(commands: Subparsers, options: Options) -> None:
     verbs = images.add_subparsers(dest="verb", required=True, metavar="VERB")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("stages", nargs="*", metavar="STAGE", help="train, deploy (default: both)")
-    common.add_argument("--engine", default="", help="docker, podman or buildah (default: the first that answers)")
+    common.add_argument("--engine", default="", help="docker, podman, or buildah (default: the first that works)")
     common.add_argument(
         "--engine-flag",
         action="append",
         default=[],
         metavar="FLAG",
-        help="further flag for the container tool, e.g. --engine-flag=--network=host",
+        help="additional flag for the container tool, e.g. --engine-flag=--network=host",
     )
-    common.add_argument("--json", action="store_true", help="print one line of JSON per image")
+    common.add_argument("--json", action="store_true", help="print one line of JSON for each image")
     build = verbs.add_parser(
         "build", parents=[options.state, options.cluster, common], help="build them for linux/amd64 under a new tag"
     )
     build.add_argument("--registry", default="", help="registry with its folder (default: registry_uri of pdk-config)")
-    build.add_argument("--base-image", default="", help="what they stand on (default: python:3.11-slim)")
+    build.add_argument("--base-image", default="", help="base image (default: python:3.11-slim)")
     build.add_argument(
-        "--build-arg", action="append", default=[], metavar="NAME=VALUE", help="further build argument: TORCH_INDEX=..."
+        "--build-arg",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="build argument: TORCH_INDEX=...",
     )
     build.set_defaults(handler=command_build)
     push = verbs.add_parser(
-        "push", parents=[common], help="push what was built last, and write the digests into the pipeline specs"
+        "push", parents=[common], help="push the last build, and write the digests to the pipeline specs"
     )
     push.set_defaults(handler=command_push)
 
@@ -51,7 +55,7 @@ def _stages(args: argparse.Namespace) -> list[str]:
 
 
 def _registry(args: argparse.Namespace) -> str:
-    """The registry to build for: the flag's, else the cluster's."""
+    """The registry to build for: from the flag, or else from the cluster."""
     if args.registry:
         return str(args.registry)
     from pdk_nb import settings
@@ -60,7 +64,7 @@ def _registry(args: argparse.Namespace) -> str:
     try:
         known = settings.load(kubeconfig_of(args), args.namespace).registry_uri
     except PdkError as error:
-        raise UsageError(f"No registry is named, and no cluster tells one: {error.what}", fix=fix) from error
+        raise UsageError(f"No registry is set, and the cluster gives none: {error.what}", fix=fix) from error
     if not known:
         raise UsageError("The cluster's pdk-config has no registry_uri.", fix=fix)
     return known
@@ -97,7 +101,7 @@ def command_push(args: argparse.Namespace) -> int:
     known = {each.stage: each for each in container_images.built_images(find_checkout())}
     missing = [stage for stage in stages if stage not in known]
     if missing:
-        raise UsageError(f"Nothing was built for {', '.join(missing)} yet.", fix=f"pdk-nb images build {missing[0]}")
+        raise UsageError(f"There is no build of {', '.join(missing)} yet.", fix=f"pdk-nb images build {missing[0]}")
     engine = container_images.find_engine(args.engine)
     pushed = container_images.push([known[stage] for stage in stages], engine, flags=args.engine_flag, progress=say)
     for each in pushed:

@@ -1,4 +1,4 @@
-"""``lineage``: from an answer back to the very pictures and code."""
+"""``lineage``: trace an answer back to the exact pictures and code."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ def register(commands: Subparsers, options: Options) -> None:
     parser = commands.add_parser(
         "lineage",
         parents=[options.state, options.cluster, options.person],
-        help="follow a model from its pictures and code to the service",
+        help="trace a model from its pictures and code to the service",
     )
     parser.add_argument(
         "id",
         nargs="?",
         default="",
         metavar="ID",
-        help="commit, version or checkpoint id, or registry number (default: the model that answers now)",
+        help="commit, version, or checkpoint id, or registry number (default: the served model)",
     )
     parser.add_argument("--service", default="", help="InferenceService (default: the lab's own)")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
-    form.add_argument("--svg", action="store_true", help="print a picture as SVG")
+    form.add_argument("--svg", action="store_true", help="print a diagram as SVG")
     parser.set_defaults(handler=command_lineage)
 
 

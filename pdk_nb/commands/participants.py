@@ -11,14 +11,14 @@ from pdk_nb.names import Names
 
 def register(commands: Subparsers, options: Options) -> None:
     """Add these commands to the command line."""
-    parser = commands.add_parser("participants", help="who shares the cluster; list them, or clean up after them")
+    parser = commands.add_parser("participants", help="list the participants on the cluster, or clean up after them")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     parents = [options.state, options.cluster]
-    listing = actions.add_parser("list", parents=parents, help="everybody who has things of the lab on the cluster")
+    listing = actions.add_parser("list", parents=parents, help="list everybody who has lab resources on the cluster")
     listing.add_argument("--json", action="store_true", help="print one line of JSON")
     listing.set_defaults(handler=command_list, participant="")
-    clean = actions.add_parser("clean", parents=parents, help="remove everything of all of them, or of those named")
-    clean.add_argument("names", nargs="*", metavar="PARTICIPANT", help="only these (default: everybody)")
+    clean = actions.add_parser("clean", parents=parents, help="remove the resources of all or some participants")
+    clean.add_argument("names", nargs="*", metavar="PARTICIPANT", help="only these participants (default: everybody)")
     deletion_flags(clean)
     clean.set_defaults(handler=command_clean, participant="")
 
@@ -35,7 +35,7 @@ def command_list(args: argparse.Namespace) -> int:
     elif len(found):
         print(found)
     else:
-        say("No participant has things on this cluster.")
+        say("No participant has resources on this cluster.")
     return 0
 
 
@@ -48,7 +48,7 @@ def command_clean(args: argparse.Namespace) -> int:
     session = session_of(args)
     plans = participants.plans(session, args.names or participants.find(session))
     if not plans:
-        say("Nothing of a participant is on the cluster.")
+        say("No participant has resources on this cluster.")
         return 0
     for name, plan in plans.items():
         print(f"{name}\n{plan}\n")

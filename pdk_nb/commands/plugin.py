@@ -1,4 +1,4 @@
-"""The embedded stack as ``pdk-nb`` sees it: another distribution, found by its entry point and never imported."""
+"""The embedded stack as ``pdk-nb`` uses it: another distribution, found by its entry point and never imported."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ GROUP = "pdk_nb.stack"
 
 
 class Stack(Protocol):
-    """What a distribution offers that can start a cluster of its own on this machine."""
+    """The interface of a distribution that can start its own cluster on this machine."""
 
-    #: What the stack is and is not, for people.
+    #: What the stack is and isn't, for people.
     stand_in: str
 
     def register(self, commands: Any, state: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ class Stack(Protocol):
         """The kubeconfig of the running stack; empty when none runs."""
 
     def up(self, state_dir: str | None, progress: Callable[[str], None]) -> tuple[str, bool]:
-        """Start it if none runs; its kubeconfig, and whether this call started it."""
+        """Start it unless it runs; returns its kubeconfig, and whether this call started it."""
 
     def down(self, state_dir: str | None, progress: Callable[[str], None]) -> None:
         """Stop it."""
@@ -36,7 +36,7 @@ class Stack(Protocol):
 
 @lru_cache(1)
 def installed() -> Stack | None:
-    """The installed stack, or None: on a cluster nobody needs one."""
+    """The installed stack, or None: on a cluster, the lab doesn't need it."""
     for each in entry_points(group=GROUP):
         return cast(Stack, each.load()())
     return None
@@ -46,12 +46,12 @@ def require() -> Stack:
     """The installed stack.
 
     Raises:
-        UsageError: None is installed.
+        UsageError: The stack isn't installed.
     """
     stack = installed()
     if stack is None:
         raise UsageError(
             "The embedded stack is not installed.",
-            fix="pip install pdk-lab-stack, or name a cluster with --kubeconfig",
+            fix="pip install pdk-lab-stack, or set a cluster with --kubeconfig",
         )
     return stack

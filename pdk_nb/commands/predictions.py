@@ -1,4 +1,4 @@
-"""Predictions: ``predict`` asks the served model, ``img2json`` writes the request."""
+"""Predictions: ``predict`` classifies pictures with the served model, ``img2json`` writes the request."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def register(commands: Subparsers, options: Options) -> None:
     )
     predict.add_argument("images", nargs="+", metavar="IMAGE", type=Path)
     predict.add_argument("--service", default="", help="InferenceService (default: the lab's own)")
-    predict.add_argument("--json", action="store_true", help="print one line of JSON per picture")
+    predict.add_argument("--json", action="store_true", help="print one line of JSON for each picture")
     predict.set_defaults(handler=command_predict)
-    convert = commands.add_parser("img2json", help="turn a picture into the JSON that KServe expects")
+    convert = commands.add_parser("img2json", help="convert a picture to the JSON that KServe expects")
     convert.add_argument("image", metavar="IMAGE", type=Path)
     convert.add_argument("-o", "--output", metavar="FILE", type=Path, help="write to FILE instead of stdout")
     convert.set_defaults(handler=command_img2json)

@@ -1,4 +1,4 @@
-"""Pipeline specs: ``specs render``, ``specs check`` and ``specs diff``."""
+"""Pipeline specs: ``specs render``, ``specs check``, and ``specs diff``."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
 from pdk_nb.names import Names
 from pdk_shared.errors import PdkError, UsageError
 
-# As of diff(1): 0 the same, 1 different, 2 trouble.
+# As diff(1): 0 the same, 1 different, 2 an error.
 TROUBLE = 2
 
 
 def register(commands: Subparsers, options: Options) -> None:
     """Add these commands to the command line."""
-    specs = commands.add_parser("specs", help="render, check and compare the pipeline specs")
+    specs = commands.add_parser("specs", help="render, check, and compare the pipeline specs")
     verbs = specs.add_subparsers(dest="verb", required=True, metavar="VERB")
     example = argparse.ArgumentParser(add_help=False)
     example.add_argument("--example", default="dog-cat", help="folder under examples/ (default: dog-cat)")
     render = verbs.add_parser(
         "render",
         parents=[options.state, options.cluster, options.person, example],
-        help="write the specs: all four beside the example, or the two of a cluster",
+        help="write the specs: all four next to the example, or the two of a cluster",
     )
     render.add_argument("--cluster", action="store_true", help="with the values of the cluster's pdk-config")
-    render.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: the example's pipelines)")
+    render.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: the example's pipelines)")
     render.set_defaults(handler=command_render)
-    check = verbs.add_parser("check", help="say what a train and a deploy spec disagree on")
+    check = verbs.add_parser("check", help="check that a train and a deploy spec agree")
     check.add_argument("train", type=Path, metavar="TRAIN.json")
     check.add_argument("deploy", type=Path, metavar="DEPLOY.json")
     check.set_defaults(handler=command_check)
     diff = verbs.add_parser(
         "diff",
         parents=[options.state, options.cluster, options.person, example],
-        help="show what an update would change on the cluster; exit code as of diff: 0 nothing, 1 something, 2 trouble",
+        help="show what an update would change on the cluster; exit code as in diff: 0 nothing, 1 changes, 2 an error",
     )
     diff.add_argument("files", nargs="*", type=Path, metavar="FILE", help="specs to compare (default: rendered ones)")
     diff.set_defaults(handler=command_diff)
@@ -45,7 +45,7 @@ def command_render(args: argparse.Namespace) -> int:
     from pdk_nb import settings, specs
 
     if args.kubeconfig and not args.cluster:
-        raise UsageError("--kubeconfig means nothing without --cluster.", where="pdk-nb specs render")
+        raise UsageError("--kubeconfig has no effect without --cluster.", where="pdk-nb specs render")
     if not args.cluster:
         for path in specs.write(args.example, args.out):
             print(path)

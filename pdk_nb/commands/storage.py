@@ -1,4 +1,4 @@
-"""The store of models: ``storage prepare`` and ``storage list``."""
+"""The model store: ``storage prepare`` and ``storage list``."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ if TYPE_CHECKING:
 
 def register(commands: Subparsers, options: Options) -> None:
     """Add these commands to the command line."""
-    storage = commands.add_parser("storage", help="look at the bucket of models")
+    storage = commands.add_parser("storage", help="test and list the model bucket")
     verbs = storage.add_subparsers(dest="verb", required=True, metavar="VERB")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--bucket", default="", help="gs://NAME or s3://NAME (default: the bucket of pdk-config)")
-    common.add_argument("--endpoint", default="", help="URL of another S3 than Amazon's, e.g. MinIO")
+    common.add_argument("--endpoint", default="", help="URL of an S3 service other than Amazon's, e.g. MinIO")
     common.add_argument("--model", default="dogs-and-cats", help="name of the model (default: dogs-and-cats)")
     parents = [options.state, options.cluster, common]
     prepare = verbs.add_parser(
-        "prepare", parents=parents, help="prove that the bucket can be written; with --folders make the guide's folders"
+        "prepare",
+        parents=parents,
+        help="test write access; with --folders, create the setup guide's folders",
     )
     prepare.add_argument(
-        "--folders", action="store_true", help="also make the setup guide's folders, which consoles show; not needed"
+        "--folders",
+        action="store_true",
+        help="also create the setup guide's folders, for consoles; not needed",
     )
     prepare.set_defaults(handler=command_prepare)
     listed = verbs.add_parser("list", parents=parents, help="list the model's versions")
@@ -39,14 +43,14 @@ def _store(args: argparse.Namespace) -> ModelStore:
     if args.bucket:
         scheme, separator, _ = args.bucket.partition("://")
         if not separator or scheme not in ("gs", "s3"):
-            raise UsageError(f"'{args.bucket}' does not say which kind of bucket it is.", fix="gs://NAME or s3://NAME")
+            raise UsageError(f"'{args.bucket}' doesn't name the kind of bucket.", fix="gs://NAME or s3://NAME")
         return storage.open_store("gcp" if scheme == "gs" else "aws", args.bucket, endpoint=args.endpoint)
     known = settings.load(kubeconfig_of(args), args.namespace)
     if not known.kserve_model_bucket_name:
         raise UsageError(
-            "This cluster has no bucket for models: the deploy stage keeps them in its own output repo.",
+            "This cluster has no model bucket: the deploy stage keeps models in its output repo.",
             where="kserve_model_bucket_name of pdk-config",
-            fix="Nothing needs to be prepared. To look at another bucket, name it with --bucket.",
+            fix="You don't need to prepare anything. To test another bucket, use --bucket.",
         )
     return storage.models_of(known, endpoint=args.endpoint)
 
@@ -57,7 +61,7 @@ def command_prepare(args: argparse.Namespace) -> int:
 
     store = _store(args)
     storage.probe(store, args.model)
-    say(f"{store.uri} can be written.")
+    say(f"{store.uri} is writable.")
     if args.folders:
         for key in storage.make_folders(store, args.model):
             print(f"{store.uri}{key}")

@@ -1,4 +1,4 @@
-"""``pdk-nb tensorboard``: the curves of experiments in TensorBoard, from the files that their trials wrote."""
+"""``pdk-nb tensorboard``: the curves of experiments in TensorBoard, from the files of their trials."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from determined.common.experimental.determined import Determined
 
 HOST = "127.0.0.1"
-#: Seconds between two looks for new events.
+#: Seconds between two checks for new events.
 RELOAD_S = 5
-#: Where the harness puts event files below a storage root (``determined.tensorboard.base``).
+#: Folder of the event files below a storage root (``determined.tensorboard.base``).
 PLACE = "{cluster}/tensorboard/experiment/{experiment}"
 
 
@@ -32,14 +32,14 @@ def register(commands: Subparsers, options: Options) -> None:
         help="show the curves of experiments in TensorBoard",
     )
     parser.add_argument("experiment", nargs="+", type=int, help="number of an experiment (see: det experiment list)")
-    parser.add_argument("--port", type=int, default=0, metavar="N", help="port on loopback (default: a free one)")
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="port on loopback (default: any free port)")
     parser.set_defaults(handler=command_tensorboard)
 
 
 def command_tensorboard(args: argparse.Namespace) -> int:
     """``pdk-nb tensorboard``."""
     if not 0 <= args.port < 65536:
-        raise UsageError(f"'{args.port}' is not a TCP port.", where="--port")
+        raise UsageError(f"'{args.port}' isn't a TCP port.", where="--port")
     client = session_of(args).determined
     folders = {f"experiment-{number}": event_folder(client, number) for number in args.experiment}
     stop = threading.Event()
@@ -49,21 +49,21 @@ def command_tensorboard(args: argparse.Namespace) -> int:
         for name, folder in folders.items():
             (Path(scratch) / name).symlink_to(folder, target_is_directory=True)
         print(serve(scratch, args.port), flush=True)
-        say("Open this address; nobody without it sees anything. Ctrl-C stops TensorBoard.")
+        say("Open this address; TensorBoard isn't reachable without it. To stop TensorBoard, press Ctrl-C.")
         stop.wait()
     say("Stopped.")
     return 0
 
 
 def event_folder(client: Determined, number: int) -> Path:
-    """Where the trials of an experiment write their event files.
+    """The folder where the trials of an experiment write their event files.
 
     Args:
         client: Logged in to the master.
         number: The experiment's number.
 
     Raises:
-        TrainingError: There is no such experiment, it has written none, or they lie where this machine cannot read.
+        TrainingError: The experiment doesn't exist, has no event files, or this machine can't read its storage.
     """
     from determined.common.api import errors
 
@@ -78,7 +78,7 @@ def event_folder(client: Determined, number: int) -> Path:
     root = _root(shown["config"]["checkpoint_storage"])
     if root is None or not root.is_dir():
         raise TrainingError(
-            "its TensorBoard files are in a storage that this machine cannot read",
+            "its TensorBoard files are in storage that this machine can't read",
             where=where,
             fix=f"on a cluster: det tensorboard start {number}",
         )
@@ -91,7 +91,7 @@ def event_folder(client: Determined, number: int) -> Path:
                 where=where,
                 fix=f"see its log: det experiment logs {number}",
             )
-        # TensorBoard finds what is written later, once the folder is there.
+        # TensorBoard finds later files if the folder exists.
         folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -109,15 +109,15 @@ def serve(folder: str, port: int) -> str:
     """Start TensorBoard in this process.
 
     Args:
-        folder: What it shows.
-        port: On loopback; 0 takes a free one.
+        folder: Folder of the event files.
+        port: Port on loopback; 0 for any free port.
 
     Returns:
-        Its address. TensorBoard knows no users: a path that cannot be guessed keeps others of this machine out, and
-        it stays off the command line, which they can read.
+        Its address. TensorBoard has no users, so the address contains a random path that keeps out other users of this
+        machine. The path isn't on the command line, which they can read.
 
     Raises:
-        UsageError: The port is taken.
+        UsageError: The port is in use.
     """
     from tensorboard import program
 
@@ -126,15 +126,15 @@ def serve(folder: str, port: int) -> str:
             probe.bind((HOST, port))
         except OSError as error:
             raise UsageError(
-                f"port {port} cannot be used: {error.strerror}",
+                f"can't use port {port}: {error.strerror}",
                 where="--port",
-                fix="leave --port out to use a free one",
+                fix="omit --port to use any free port",
             ) from error
         port = port or int(probe.getsockname()[1])
     board = program.TensorBoard()
     prefix = f"/{secrets.token_urlsafe(24)}"
     flags = {"logdir": folder, "host": HOST, "port": str(port), "path_prefix": prefix, "reload_interval": str(RELOAD_S)}
-    # The fast loader is a process of its own with an open port.
+    # The fast loader is a separate process with an open port.
     flags["load_fast"] = "false"
     board.configure(argv=["tensorboard", *(f"--{name}={value}" for name, value in flags.items())])
     board.launch()

@@ -1,4 +1,4 @@
-"""The walkthrough: ``run`` executes the notebooks, ``reset`` removes what they made."""
+"""The walkthrough: ``run`` executes the notebooks, ``reset`` removes what they created."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pdk_nb.commands.common import (
 from pdk_nb.names import Names
 from pdk_shared.errors import UsageError
 
-# Parameters of notebooks that name files.
+# Notebook parameters that are paths.
 PATHS = ("data1", "data2", "upload")
 
 
@@ -29,9 +29,9 @@ def register(commands: Subparsers, options: Options) -> None:
         "run", parents=[options.state, options.cluster, options.person], help="execute the notebooks in order, headless"
     )
     run.add_argument("--from", dest="first", metavar="NN", help="start at notebook NN")
-    run.add_argument("--only", metavar="NN", help="run notebook NN alone")
+    run.add_argument("--only", metavar="NN", help="run only notebook NN")
     run.add_argument("-p", dest="parameters", action="append", default=[], metavar="NAME=VALUE", help="set a parameter")
-    run.add_argument("--small", action="store_true", help="fewer pictures and a shorter training; answers not judged")
+    run.add_argument("--small", action="store_true", help="fewer pictures, shorter training, answers not judged")
     run.add_argument(
         "--with-stack", action="store_true", help="use the embedded stack; start it if needed, then stop it"
     )
@@ -41,7 +41,7 @@ def register(commands: Subparsers, options: Options) -> None:
     reset = commands.add_parser(
         "reset",
         parents=[options.state, options.cluster, options.person],
-        help="remove what the lab made on the cluster",
+        help="remove what the lab created on the cluster",
     )
     deletion_flags(reset)
     reset.set_defaults(handler=command_reset)
@@ -53,10 +53,10 @@ def command_run(args: argparse.Namespace) -> int:
     from pdk_shared.checkout import find_checkout
 
     if args.with_stack and args.kubeconfig:
-        raise UsageError("--with-stack and --kubeconfig exclude each other.", where="pdk-nb run")
+        raise UsageError("You can't use --with-stack with --kubeconfig.", where="pdk-nb run")
     parameters = assignments(args.parameters, "-p")
     for name in PATHS:
-        # Kernels run in the notebooks' folder; people mean their own.
+        # Kernels run in the notebooks' folder, but paths are relative to the user's folder.
         if parameters.get(name) and Path(parameters[name]).expanduser().exists():
             parameters[name] = str(Path(parameters[name]).expanduser().resolve())
     if args.small:

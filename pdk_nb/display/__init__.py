@@ -1,1 +1,1 @@
-"""What people see: tables, notes, charts, drawings, and cells that change while they run."""
+"""Output for people: tables, notes, charts, diagrams, and live progress."""

@@ -1,4 +1,4 @@
-"""Charts for the notebooks, with colours that people with colour blindness can tell apart."""
+"""Charts for the notebooks, in colors that people with color blindness can tell apart."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ BLUE, ORANGE, GREEN, VERMILION = "#0072b2", "#e69f00", "#009e73", "#d55e00"
 
 
 class Chart(Figure):
-    """A figure that belongs to no window: a notebook shows it as a picture with a description, and can update it.
+    """A figure without a window: a notebook shows it as a picture with a description, and can update it.
 
     Attributes:
-        description: What is to be seen, for people who do not see it.
+        description: Alternative text.
     """
 
     description: str = ""
@@ -29,7 +29,7 @@ class Chart(Figure):
 
 
 def new_figure(width: float = 7.0, height: float = 3.2, description: str = "") -> Chart:
-    """A figure of a size in inches."""
+    """A figure with a size in inches."""
     figure = Chart(figsize=(width, height), layout="constrained", facecolor="white")
     figure.description = description
     return figure
@@ -40,7 +40,7 @@ def photo_grid(pictures: Sequence[tuple[Any, str]], columns: int = 8) -> Chart:
 
     Args:
         pictures: PIL images and captions.
-        columns: Pictures per row.
+        columns: Pictures in each row.
     """
     rows = max(1, -(-len(pictures) // columns))
     names = ", ".join(caption for _, caption in pictures)
@@ -55,7 +55,7 @@ def photo_grid(pictures: Sequence[tuple[Any, str]], columns: int = 8) -> Chart:
 
 
 def histogram(counts: Mapping[str, int], title: str) -> Chart:
-    """How many there are of each."""
+    """A bar chart of counts."""
     described = ", ".join(f"{name}: {count}" for name, count in counts.items())
     figure = new_figure(4.6, 0.55 + 0.45 * max(1, len(counts)), f"{title}: {described}")
     axis = figure.subplots()
@@ -72,7 +72,7 @@ def curve(points: Sequence[tuple[int, str, float]], title: str) -> Chart:
     """Metrics over batches.
 
     Args:
-        points: Batches, the metric's name, its value.
+        points: Batches, name of the metric, value.
         title: The figure's title.
     """
     names = list(dict.fromkeys(name for _, name, _ in points))
@@ -85,7 +85,7 @@ def curve(points: Sequence[tuple[int, str, float]], title: str) -> Chart:
         ys = [value for _, each, value in points if each == name]
         axis.plot(xs, ys, marker="o", markersize=4, color=colour)
         if name.endswith("accuracy"):
-            # A share: a scale that shows its last thousandths only would make noise look like an event.
+            # A share: a scale that shows only its last thousandths would make noise look like an event.
             axis.set_ylim(min([0.45, *(value - 0.05 for value in ys)]), 1.03)
         axis.set_xlabel("batches")
         axis.set_title(name or "waiting for the first report", fontsize=10)
@@ -101,7 +101,7 @@ def confusion(matrices: Mapping[str, Mapping[tuple[str, str], int]], classes: Se
     """Confusion matrices side by side.
 
     Args:
-        matrices: By title: counts by (true class, predicted class).
+        matrices: For each title, counts by (true class, predicted class).
         classes: Class names in order.
     """
     described = "; ".join(
@@ -115,7 +115,7 @@ def confusion(matrices: Mapping[str, Mapping[tuple[str, str], int]], classes: Se
         grid = [[counts.get((true, guess), 0) for guess in classes] for true in classes]
         highest = max(max(row) for row in grid) or 1
         axis.imshow(grid, cmap="Blues", vmin=0, vmax=highest * 1.4)
-        # Long or many names would run into each other.
+        # Many or long names would overlap.
         axis.set_xticks(range(len(classes)), classes, rotation=0 if sum(map(len, classes)) < 24 else 30)
         axis.set_yticks(range(len(classes)), classes)
         axis.set_xlabel("predicted")

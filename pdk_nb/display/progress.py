@@ -1,7 +1,7 @@
-"""Things that change in a notebook while a cell runs, and stay as they were at its end.
+"""Output that changes while a cell runs, and keeps its last state.
 
-Everything here is plain output that is updated in place, no widget: a saved notebook keeps the last state, in every
-viewer. Outside a notebook a line is printed at the end.
+Everything here is plain output that updates in place, not a widget: a saved notebook shows the last state in every
+viewer. Outside a notebook, only the last line is printed.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def in_notebook() -> bool:
 
 
 class OutputArea:
-    """One place in a cell's output; showing something there replaces what was there."""
+    """One place in a cell's output; new output replaces the previous output."""
 
     def __init__(self) -> None:
         self._handle: Any = None
         self._shown = ""
 
     def show(self, thing: Any) -> None:
-        """Show a thing, unless it says the same as what is there."""
+        """Show an object, unless its output is the same as before."""
         from IPython.display import display
 
         text = _content(thing)
@@ -48,7 +48,7 @@ class OutputArea:
 
 
 def _content(thing: Any) -> str:
-    """What a thing shows, so that the same is not sent twice."""
+    """The output of an object, so that the same output isn't sent twice."""
     for method in ("_repr_html_", "_repr_mimebundle_"):
         if hasattr(thing, method) and not hasattr(thing, "savefig"):
             return str(getattr(thing, method)())
@@ -56,10 +56,10 @@ def _content(thing: Any) -> str:
 
 
 class LogLines:
-    """The last lines of a text in a box of fixed height.
+    """The last lines of a text in a box with a fixed height.
 
     Args:
-        title: What they are.
+        title: Title of the box.
         lines: The lines.
     """
 
@@ -82,12 +82,12 @@ class LogLines:
 
 
 class ProgressBar:
-    """A bar with what is waited for.
+    """A progress bar.
 
     Args:
-        title: What is waited for.
-        share: How much is done, 0 to 1; None when nobody can know.
-        text: How far it is, in words.
+        title: What the bar waits for.
+        share: How much is done, 0 to 1; None when unknown.
+        text: The current state.
     """
 
     def __init__(self, title: str, share: float | None, text: str) -> None:
@@ -114,14 +114,14 @@ class ProgressBar:
 
 
 class Progress:
-    """Progress of one piece of work, with what it waits for; it ends as one sentence.
+    """Progress of one task, with its current state; it ends as one sentence.
 
-    A context manager: when the work ends with an error, the last state stays, marked as stopped.
+    A context manager: if the task ends with an error, the last state stays, marked as stopped.
 
     Args:
-        title: What is waited for.
-        total: How much there is; 0 when nobody can know.
-        unit: What is counted.
+        title: What the task waits for.
+        total: The total number of units; 0 when unknown.
+        unit: The unit.
     """
 
     def __init__(self, title: str, total: int = 0, unit: str = "") -> None:
@@ -150,20 +150,20 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds since the start."""
         return time.monotonic() - self.started
 
     def step(self, done: int, total: int = 0) -> None:
-        """Tell how much is done, where things are counted."""
+        """Show how many units are done."""
         self.done, self.total = done, total or self.total
         self.say(f"{done} of {self.total} {self.unit}".rstrip(), done / self.total if self.total else None)
 
     def say(self, text: str, share: float | None = None) -> None:
-        """Tell in words how far it is.
+        """Show the current state.
 
         Args:
             text: What happens now.
-            share: How much is done, 0 to 1; None when nobody can know.
+            share: How much is done, 0 to 1; None when unknown.
         """
         changed = text != self.text
         self.text = text
@@ -173,7 +173,7 @@ class Progress:
             self._area.show(ProgressBar(self.title, share, f"{text} · {self.seconds:.0f} s"))
 
     def end(self, text: str, state: str = "ok") -> None:
-        """Replace the bar by one sentence."""
+        """Replace the bar with one sentence."""
         self._finish(Note(state, text))
 
     def _finish(self, note: Note) -> None:

@@ -1,4 +1,4 @@
-"""Tables and notes that look right in a notebook, in its HTML and in a terminal."""
+"""Tables and notes for notebooks, exported pages, and terminals."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 
 def _readable(colour: str) -> str:
-    """A colour mixed with the text's own, so that it can be read on light and dark pages."""
+    """A color mixed with the text color, so that it's readable on light and dark pages."""
     return f"color-mix(in srgb, {colour} 75%, var(--jp-ui-font-color1, currentColor))"
 
 
-# Okabe and Ito's, a little darker: people with colour blindness can tell them apart. Every state has a word too.
+# Okabe and Ito's, a little darker: people with color blindness can tell them apart. Every state also has a word.
 GOOD, BAD, OPEN = _readable("#00795c"), _readable("#b34700"), _readable("#0b62a4")
 STATE_COLOURS = {
     **dict.fromkeys(("ok", "ready", "success", "true"), GOOD),
@@ -26,21 +26,21 @@ STYLE = (
 
 
 def _adapted(colour: str) -> str:
-    """A colour mixed with that of the text around it: darker on light pages, lighter on dark ones."""
+    """A color mixed with the surrounding text color: darker on light pages, lighter on dark ones."""
     return f"color-mix(in srgb, {colour} 70%, currentColor)"
 
 
 def _ink(colour: str) -> str:
-    """Style of coloured text; browsers that cannot mix colours show the plain one."""
+    """Style of colored text; browsers that can't mix colors show the plain color."""
     return f"color:{colour};color:{_adapted(colour)}"
 
 
 class Table:
-    """Rows with named columns; draws itself as HTML in a notebook and as text elsewhere.
+    """Rows with named columns; HTML in a notebook and text elsewhere.
 
     Args:
         columns: Column headings.
-        rows: Cells, one sequence per row, as long as ``columns``.
+        rows: Cells, one sequence for each row, as long as ``columns``.
         caption: One line above the table.
     """
 
@@ -76,11 +76,11 @@ class Table:
 
 
 class Markup:
-    """Something to see: HTML in a notebook, and the same in words elsewhere.
+    """HTML in a notebook, and equivalent text elsewhere.
 
     Args:
         content: HTML.
-        text: The same in words.
+        text: Equivalent text.
     """
 
     def __init__(self, content: str, text: str) -> None:
@@ -95,12 +95,12 @@ class Markup:
 
 
 class Note:
-    """One sentence with a state: ``ok``, ``not yet`` or ``wrong``, and what to do next.
+    """One sentence with a state (``ok``, ``not yet``, or ``wrong``) and the next action.
 
     Args:
-        state: The state's word.
+        state: The state.
         text: The sentence.
-        fix: What to do next; empty when there is nothing to do.
+        fix: The next action; empty when there is none.
     """
 
     def __init__(self, state: str, text: str, fix: str = "") -> None:

@@ -1,1 +1,1 @@
-"""Headless runs of the notebooks, and the pages made of them."""
+"""Headless runs of the notebooks, and their exported pages."""

@@ -1,4 +1,4 @@
-"""Executed notebooks as HTML that loads nothing from outside: each by itself, and together as a gallery."""
+"""Executed notebooks as offline HTML pages: one for each notebook, and a gallery of all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pdk_shared.errors import UsageError
 
 __all__ = ["IMAGES", "export_gallery", "export_html", "notebook_html"]
 
-# Folder beside the notebooks with the pictures that their text shows.
+# Folder next to the notebooks with the pictures of their text.
 IMAGES = "images"
 STYLE = """
 :root { color-scheme: light dark; }
@@ -29,7 +29,7 @@ ul.gallery h2 { font-size: 1.05em; margin: 0 0 .4em; } .faint { opacity: .75; fo
 img { max-width: 100%; height: auto; }
 @media (prefers-color-scheme: dark) { body { color: #ddd; background: #16181b; } a { color: #6db7f2; } }
 """
-PANEL = "<p><i>In JupyterLab an interactive panel stands here.</i></p>"
+PANEL = "<p><i>JupyterLab shows an interactive panel here.</i></p>"
 NAVIGATION = "padding:0.6em 1.2em;font:15px system-ui,sans-serif;display:flex;gap:1.5em;border-bottom:1px solid #8884"
 
 
@@ -51,11 +51,11 @@ def promise_of(notebook: Any) -> str:
 def notebook_html(executed: Path, navigation: str = "") -> str:
     """An executed notebook as HTML.
 
-    The usual page's scripts and fonts would come from elsewhere; a notebook without widgets needs none of them.
+    The default page loads scripts and fonts from other servers; a notebook without widgets doesn't need them.
 
     Args:
         executed: The notebook.
-        navigation: HTML that stands above it.
+        navigation: HTML above the notebook.
     """
     import nbformat
     from nbconvert import HTMLExporter
@@ -73,7 +73,7 @@ def notebook_html(executed: Path, navigation: str = "") -> str:
         )
         resources = {"metadata": {"name": title_of(notebook), "path": str(executed.parent)}}
         content, _ = exporter.from_notebook_node(notebook, resources)
-    # The lab template asks a CDN for mermaid; no notebook of ours uses it.
+    # The lab template loads mermaid from a CDN; our notebooks don't use it.
     content = re.sub(r'<script type="module">.*?mermaid.*?</script>', "", content, flags=re.S)
     content = re.sub(r'<script[^>]+src="https?://[^"]*"[^>]*></script>', "", content)
     content = _with_alternatives(content, described)
@@ -81,7 +81,7 @@ def notebook_html(executed: Path, navigation: str = "") -> str:
 
 
 def _with_alternatives(content: str, outputs: list[Any]) -> str:
-    """Give pictures the descriptions that their outputs hold; the exporter puts a set phrase there."""
+    """Give pictures the descriptions from their outputs, in place of the exporter's placeholder."""
     texts = [
         str(each["metadata"]["image/png"].get("alt") or "")
         for each in outputs
@@ -96,7 +96,7 @@ def _with_alternatives(content: str, outputs: list[Any]) -> str:
 
 
 def export_html(executed: Path) -> Path:
-    """Write an executed notebook as HTML beside it."""
+    """Write an executed notebook as HTML next to it."""
     target = executed.with_suffix(".html")
     target.write_text(notebook_html(executed))
     return target
@@ -107,7 +107,7 @@ def export_gallery(run: Path, out: Path) -> Path:
 
     Args:
         run: Folder of a run.
-        out: Folder for the pages; made if absent.
+        out: Folder for the pages; created if missing.
 
     Returns:
         The index.
@@ -158,11 +158,11 @@ def _index(entries: list[tuple[str, str, str]], summary: Mapping[str, Any]) -> s
     if summary:
         outcome = f"The run {summary['status']} in {summary['seconds']:.0f} s"
         first = summary.get("seconds_to_first_prediction")
-        outcome += f", the first prediction came after {first:.0f} s" if first is not None else ""
+        outcome += f", with the first prediction after {first:.0f} s" if first is not None else ""
         outcome += f"; {score(summary['predictions'])} predictions are right."
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>PDK Lab: the walkthrough</title>'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'
-        "<h1>PDK Lab: the walkthrough</h1><p>Pachyderm, Determined and KServe from Jupyter notebooks, as they ran."
+        "<h1>PDK Lab: the walkthrough</h1><p>Pachyderm, Determined, and KServe from Jupyter notebooks, as executed."
         f' {html.escape(outcome)}</p><ul class="gallery">{"".join(items)}</ul></body></html>'
     )

@@ -1,4 +1,4 @@
-"""Where kernels start: an IPython folder and environment variables of the run's own."""
+"""The environment of a run's kernels: a separate IPython folder, and environment variables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["environment_variables", "quiet_profile"]
 
 
 def quiet_profile() -> tempfile.TemporaryDirectory[str]:
-    """An IPython folder of the run's own: nobody's start-up files, and no words of the kernel about itself."""
+    """A separate IPython folder: no start-up files of the user, and no log messages of the kernel."""
     folder = tempfile.TemporaryDirectory(prefix="pdk-ipython-", ignore_cleanup_errors=True)
     config = Path(folder.name) / "profile_default" / "ipython_kernel_config.py"
     config.parent.mkdir()
@@ -22,7 +22,7 @@ def quiet_profile() -> tempfile.TemporaryDirectory[str]:
 
 @contextmanager
 def environment_variables(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for the kernels that start meanwhile."""
+    """Set environment variables for the kernels that start in this context."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update({name: value for name, value in values.items() if value})
     try:

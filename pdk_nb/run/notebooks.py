@@ -1,4 +1,4 @@
-"""Notebook files: which there are, which parameters they take, and what became of their cells."""
+"""Notebook files: their order, their parameters, and the results of their cells."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def find_notebooks(folder: Path, first: str | None = None, only: str | None = No
         only: Number of the only one to run.
 
     Raises:
-        UsageError: There is none, or none of that number.
+        UsageError: There is no notebook, or none with that number.
     """
     found = sorted(path for path in folder.glob("*.ipynb") if re.match(r"\d\d-", path.name))
     if not found:
@@ -50,14 +50,14 @@ def parameters_of(notebook: Path) -> dict[str, Any]:
 
 
 def check_parameters(notebooks: Sequence[Path], parameters: Mapping[str, str]) -> dict[Path, dict[str, Any]]:
-    """Which notebook gets which parameters; each value has the type of the default.
+    """The parameters for each notebook; each value has the type of its default.
 
     Args:
         notebooks: Notebook files.
         parameters: Values by name, as text.
 
     Raises:
-        UsageError: No notebook knows a parameter, or a value is not of its type.
+        UsageError: No notebook has the parameter, or a value has the wrong type.
     """
     declared = {path: parameters_of(path) for path in notebooks}
     known = sorted({name for names in declared.values() for name in names})
@@ -85,7 +85,7 @@ def _typed(name: str, text: str, declared: Mapping[str, Any]) -> Any:
 
 
 def incomplete_cell(executed: Path) -> str:
-    """What was not executed; papermill takes a notebook that calls ``exit()`` for a success."""
+    """The cells that weren't executed; for papermill, a notebook that calls ``exit()`` is a success."""
     import nbformat
 
     notebook = nbformat.read(str(executed), as_version=4)
@@ -99,7 +99,7 @@ def incomplete_cell(executed: Path) -> str:
 
 
 def failed_cell(executed: Path) -> str:
-    """How to find the cell that failed; papermill's own index does not count the banners that it adds."""
+    """Name the cell that failed; papermill's index doesn't count the banners that it adds."""
     import nbformat
 
     notebook = nbformat.read(str(executed), as_version=4)
@@ -110,7 +110,7 @@ def failed_cell(executed: Path) -> str:
 
 
 def cell_name(executed: Path, index: int) -> str:
-    """How to find a cell: its id, or its position."""
+    """Name a cell by its id or its position."""
     import nbformat
 
     try:

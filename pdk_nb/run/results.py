@@ -1,4 +1,4 @@
-"""What came of a run: for ``summary.json``, and in lines for people."""
+"""The result of a run: as ``summary.json``, and as text for people."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class NotebookResult:
         name: File name without its suffix.
         status: ``passed``, ``failed`` or ``not run``.
         seconds: Duration.
-        checks: Its closing checks: ``state``, ``text`` and ``fix`` of each finding.
+        checks: Findings of its closing check: ``state``, ``text``, and ``fix`` of each.
         error: What failed, in which cell; empty when it passed.
     """
 
@@ -47,17 +47,17 @@ class NotebookResult:
 
 @dataclass
 class RunResult:
-    """One run of the walkthrough; ``summary.json`` holds all of it but the folder.
+    """One run of the walkthrough; ``summary.json`` contains all of it except the folder.
 
     Attributes:
         id: Name of its folder.
         status: ``passed`` or ``failed``.
         seconds: Duration.
-        seconds_to_first_prediction: From the start to the first answer of a service; None when there was none.
+        seconds_to_first_prediction: From the start to the first answer of a service; None without an answer.
         notebooks: One for each notebook, in order.
-        predictions: ``image``, ``expected``, ``label`` and ``correct`` (None when nobody knows) of each answer.
-        versions: Of Python, the system, and the packages that matter.
-        folder: Where everything is kept.
+        predictions: ``image``, ``expected``, ``label``, and ``correct`` (None when unknown) of each answer.
+        versions: Versions of Python, the system, and the main packages.
+        folder: Folder of the results.
     """
 
     id: str
@@ -76,7 +76,7 @@ class RunResult:
         return content
 
     def lines(self) -> Iterator[str]:
-        """The outcome for people, line by line."""
+        """The result for people, line by line."""
         if self.predictions:
             yield from ("", f"{'PICTURE':<28} {'SHOULD BE':<10} {'PREDICTED':<10}")
             for each in self.predictions:
@@ -85,13 +85,13 @@ class RunResult:
             yield f"{score(self.predictions)} predictions are right."
         yield ""
         if self.seconds_to_first_prediction is not None:
-            yield f"First prediction after {self.seconds_to_first_prediction:.0f} s, all in {self.seconds:.0f} s."
+            yield f"First prediction after {self.seconds_to_first_prediction:.0f} s, total {self.seconds:.0f} s."
         yield f"Notebooks: {self.folder}"
         yield f"Report:    {self.folder / 'summary.json'}"
         for notebook in self.notebooks:
             if notebook.error:
                 yield f"FAILED: {notebook.error}"
-                yield f"  look at: {self.folder / (notebook.name + '.html')}"
+                yield f"  see: {self.folder / (notebook.name + '.html')}"
         yield f"The run {self.status}."
 
 
@@ -103,15 +103,15 @@ def collect(
     notebooks: list[NotebookResult],
     events: Sequence[Mapping[str, Any]],
 ) -> RunResult:
-    """Put together what came of a run.
+    """Collect the result of a run.
 
     Args:
         folder: The run's folder.
         status: ``passed`` or ``failed``.
         seconds: Duration.
-        started_at: When it began, in seconds since the epoch.
+        started_at: Start time, in seconds since the epoch.
         notebooks: One result for each notebook.
-        events: What the notebooks wrote into the event log.
+        events: Events that the notebooks logged.
     """
     answers = [each for each in events if each["kind"] == "prediction"]
     predictions = [{key: each[key] for key in ("image", "expected", "label", "correct")} for each in answers]
@@ -120,7 +120,7 @@ def collect(
 
 
 def versions() -> dict[str, str]:
-    """Versions of what the run used."""
+    """Versions of the software that the run used."""
     found = {"python": platform.python_version(), "system": platform.platform()}
     for name in VERSIONED:
         try:

@@ -1,7 +1,7 @@
-"""Run the notebooks in order with papermill, headless, and keep everything that they showed.
+"""Run the notebooks in order with papermill, headless, and keep all their output.
 
-``runs/<id>/`` gets each executed notebook, an HTML page of each that asks nothing from outside, and
-``summary.json``; ``runs/latest`` points to the newest run. All of it is written when a notebook fails, too.
+``runs/<id>/`` contains each executed notebook, an offline HTML page for each, and ``summary.json``; ``runs/latest``
+points to the newest run. The runner writes these files even when a notebook fails.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ def run(
         first: Number to start at.
         only: Number of the only one to run.
         parameters: Values by name, as text.
-        participant: Whose things these are, where many people share the cluster; given like the cluster.
-        progress: Called with one line per step.
+        participant: The participant, if many people share the cluster; passed in the same ways as the cluster.
+        progress: Called with one line for each step.
 
     Returns:
         The result; its ``status`` is ``passed`` or ``failed``.
 
     Raises:
-        UsageError: A notebook or parameter does not exist.
+        UsageError: A notebook or parameter doesn't exist.
     """
     notebooks = find_notebooks(notebooks_dir, first, only)
     given = check_parameters(notebooks, parameters or {})
@@ -96,7 +96,7 @@ def run(
         else:
             status = "passed"
     finally:
-        # Also when somebody interrupts the run: what was done is written down.
+        # Also when somebody interrupts the run: the results so far are kept.
         profile.cleanup()
         seconds = time.monotonic() - started
         outcome = collect(folder, status, seconds, started_at, results, read_events(folder / EVENT_LOG))
@@ -108,18 +108,18 @@ def run(
 
 
 def new_run_folder(out_dir: Path) -> Path:
-    """A new folder named after this moment."""
+    """A new folder, named after the current time."""
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     for suffix in ("", *(f"-{number}" for number in range(2, 100))):
         folder = (out_dir / f"{stamp}{suffix}").resolve()
         if not folder.exists():
             folder.mkdir(parents=True)
             return folder
-    raise UsageError("No name is left for a new run.", where=str(out_dir))
+    raise UsageError("Can't find an unused name for a new run.", where=str(out_dir))
 
 
 def copy_images(notebooks_dir: Path, folder: Path) -> None:
-    """The pictures that the notebooks' text shows, beside the executed ones."""
+    """Copy the pictures of the notebooks' text next to the executed notebooks."""
     images = notebooks_dir / IMAGES
     if images.is_dir():
         shutil.copytree(images, folder / IMAGES, dirs_exist_ok=True)
@@ -128,14 +128,14 @@ def copy_images(notebooks_dir: Path, folder: Path) -> None:
 def execute(
     notebook: Path, folder: Path, values: Mapping[str, Any], result: NotebookResult, environment: Mapping[str, str]
 ) -> None:
-    """Execute one notebook; what happens inside it is never raised, but written into its result.
+    """Execute one notebook. Errors inside it aren't raised, but recorded in its result.
 
     Args:
         notebook: The notebook.
         folder: The run's folder, for the executed notebook and its page.
         values: Parameters by name.
         result: Filled in.
-        environment: Variables for the kernel; names the event log.
+        environment: Variables for the kernel; includes the event log's path.
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -146,7 +146,7 @@ def execute(
     started = time.monotonic()
     try:
         with environment_variables({**environment, HEADLESS_VARIABLE: "1"}), warnings.catch_warnings():
-            # papermill and nbclient warn about their own dependencies; nothing in it is ours to mend.
+            # papermill and nbclient warn about their own dependencies, which we can't fix.
             warnings.simplefilter("ignore")
             papermill.execute_notebook(
                 str(notebook.resolve()),
@@ -164,7 +164,7 @@ def execute(
     except PapermillExecutionError as error:
         message = re.sub(r"\x1b\[[0-9;]*m", "", f"{error.ename}: {error.evalue}")
         result.error = f"{notebook.name}, {failed_cell(target)}: {message}"
-    except Exception as error:  # a dead kernel, a time-out, a broken file: the run must still be written down
+    except Exception as error:  # a dead kernel, a timeout, a broken file: the run must still be recorded
         result.error = f"{notebook.name}: {type(error).__name__}: {error}"
     result.seconds = round(time.monotonic() - started, 2)
     result.checks = [
@@ -180,7 +180,7 @@ def execute(
 
 
 def _point_latest(folder: Path) -> None:
-    """Let ``latest`` name the newest run."""
+    """Point ``latest`` to the newest run."""
     link = folder.parent / "latest"
     if link.is_symlink() or not link.exists():
         link.unlink(missing_ok=True)

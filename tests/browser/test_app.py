@@ -83,4 +83,4 @@ def test_ctrl_c_ends_it(stack: dict[str, str], page: Page) -> None:
         app.stop()
     assert app.process.returncode == 0, errors
     assert "Traceback" not in errors
-    assert "The app has ended." in errors
+    assert "The app has stopped." in errors

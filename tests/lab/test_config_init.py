@@ -178,7 +178,7 @@ def test_on_prem_with_minio(cluster: tuple[str, Any], capsys: pytest.CaptureFixt
     assert main(["config", "init", "--apply", "--kubeconfig", kubeconfig, *minio]) == 0
     said = capsys.readouterr()
     assert MINIO_SECRET not in said.out + said.err
-    assert "det_password is not known" in said.err
+    assert "det_password is unknown" in said.err
     secret = kubernetes.client.CoreV1Api(client).read_namespaced_secret("pach-kserve-creds", "models")
     assert secret.metadata.annotations["serving.kserve.io/s3-endpoint"] == "minio.default.svc.cluster.local:9000"
     assert base64.b64decode(secret.data["AWS_SECRET_ACCESS_KEY"]).decode() == MINIO_SECRET
@@ -204,7 +204,7 @@ def test_a_minio_of_its_own_for_the_models(
     assert main(["config", "init", *where, *minio]) == 0
     assert "minio_access_key, minio_secret_key: FILL IN" in capsys.readouterr().out
     assert main(["config", "init", "--apply", *where, *minio]) == 0
-    assert "MinIO's keys are not known" in capsys.readouterr().err
+    assert "MinIO's keys are unknown" in capsys.readouterr().err
     # Without keys there is the account, and no secret with keys of nobody.
     assert core.read_namespaced_service_account("pach-deploy", "models").secrets[0].name == "pach-kserve-creds"
     with pytest.raises(kubernetes.client.ApiException):
@@ -215,7 +215,7 @@ def test_a_minio_of_its_own_for_the_models(
         (tmp_path / name).write_text(text + "\n")
     keys = ["--minio-access-key-file", str(tmp_path / "access"), "--minio-secret-key-file", str(tmp_path / "secret")]
     assert main(["config", "init", "--apply", *where, *keys[:2]]) == 2
-    assert "no use without the other" in capsys.readouterr().err
+    assert "MinIO needs both keys" in capsys.readouterr().err
     assert main(found.fix.replace("FILE", "{}").format(keys[1], keys[3]).split()[1:] + where) == 0
     said = capsys.readouterr()
     assert MINIO_SECRET not in said.out + said.err

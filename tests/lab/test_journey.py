@@ -176,7 +176,7 @@ def test_the_trail_and_the_recap_name_what_an_id_ties() -> None:
 
 def test_before_the_first_commit_the_trail_and_the_recap_say_so() -> None:
     assert {state for _, _, state in Trail(COMMITTED).rows()[1:]} == {"not yet", ""}
-    assert "There is none yet" in recap(NOTHING).text
+    assert "There is no id yet" in recap(NOTHING).text
 
 
 @pytest.mark.parametrize(

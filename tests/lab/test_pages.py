@@ -66,7 +66,7 @@ def test_a_page_has_a_title_descriptions_and_its_pictures_inside(run: Path) -> N
         r'<img[^>]+src="data:image/svg\+xml;base64,[^>]+alt="the way"', content
     )
     assert 'lang="en"' in content
-    assert "interactive panel stands here" in content
+    assert "shows an interactive panel here" in content
     assert "Panel()" not in content
     assert "No description has been provided" not in content
 
@@ -80,7 +80,7 @@ def test_the_gallery_links_its_pages_and_nothing_else(run: Path, tmp_path: Path)
         for target in re.findall(r'<a href="([^"#]+\.html)"', content):
             assert target in pages, (name, target)
     said = pages["index.html"]
-    for words in ("The first", "A promise.", "5 s", "first prediction came after 45 s", "1 of 2 predictions"):
+    for words in ("The first", "A promise.", "5 s", "first prediction after 45 s", "1 of 2 predictions"):
         assert words in said, words
     assert 'href="01-second.html"' in pages["00-first.html"]
     assert 'href="00-first.html"' in pages["01-second.html"]

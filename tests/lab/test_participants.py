@@ -161,7 +161,7 @@ def test_the_instructor_lists_and_cleans_everybody_but_nothing_else(
         assert things(bob) == []
         assert things(other) == kept
         assert main(["participants", "clean", "--yes", *flags]) == 0
-        assert "Nothing of a participant" in capsys.readouterr().err
+        assert "No participant has resources" in capsys.readouterr().err
         left = {info.project.name for info in ada.pachyderm.list_project()}
         assert "carol-pdk" in left
         assert mlde.find_model(ada.determined, "dave-dogs-and-cats") is not None

@@ -156,7 +156,7 @@ def test_deleting_needs_one_exact_version(tmp_path: Path, model: str, version: s
 def test_the_guides_folder_step(gcs: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["storage", "prepare", "--bucket", "gs://models"]) == 0
     said = capsys.readouterr()
-    assert "gs://models/ can be written" in said.err
+    assert "gs://models/ is writable" in said.err
     assert said.out == ""
     store = storage.open_store("gcp", "models")
     # The probe leaves nothing behind, and no folder is needed.
@@ -186,7 +186,7 @@ def test_the_versions_are_listed(s3: dict[str, str], tmp_path: Path, monkeypatch
         storage.delete_version(store, "m", version)
     config["kserve_model_bucket_name"] = "N/A"
     assert cli.main(words) == 2
-    assert "no bucket" in capsys.readouterr().err
+    assert "no model bucket" in capsys.readouterr().err
     assert cli.main(["storage", "prepare", "--bucket", "models"]) == 2
     assert "gs://NAME" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""Graphs and timelines as SVG: sharp at every size, offline, and in the colors of the page that they stand on."""
+"""Graphs and timelines as SVG: sharp at every size, offline, and in the colors of the page."""
 
 from __future__ import annotations
 

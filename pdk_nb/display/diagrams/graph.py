@@ -1,4 +1,4 @@
-"""Boxes and arrows on a grid: what leads to what, each box with its state."""
+"""Boxes and arrows on a grid, each box with its state."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Node:
 
     Attributes:
         key: Its name in the edges.
-        kind: What it is, in small letters above its name.
+        kind: Its kind, in small letters above its name.
         name: Its name.
-        state: ``done``, ``running``, ``failed``, ``missing`` or ``waiting``.
-        note: A few words below its name.
-        column: Place on the grid, from the left.
-        row: Place on the grid, from the top.
-        here: Whether it is filled: the place to look at.
+        state: ``done``, ``running``, ``failed``, ``missing``, or ``waiting``.
+        note: A short note below its name.
+        column: Column on the grid, from the left.
+        row: Row on the grid, from the top.
+        here: Whether it's filled, as the current position.
     """
 
     key: str
@@ -40,7 +40,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """An arrow between two boxes; ``missing`` when nobody wrote down how they belong together."""
+    """An arrow between two boxes; ``missing`` when there is no record of their link."""
 
     start: str
     end: str
@@ -55,7 +55,7 @@ class Graph:
         nodes: The boxes.
         edges: The arrows.
         title: One line above them.
-        lanes: A heading for each row, at its left; none when empty.
+        lanes: A heading to the left of each row; none when empty.
     """
 
     nodes: Sequence[Node]
@@ -64,7 +64,7 @@ class Graph:
     lanes: Sequence[str] = field(default=())
 
     def description(self) -> str:
-        """The graph in words."""
+        """Alternative text."""
         said = "; ".join(
             f"{node.kind} {node.name}: {node.note or node.state}" if node.name else f"{node.kind}: {node.state}"
             for node in self.nodes
@@ -78,7 +78,7 @@ class Graph:
         columns = 1 + max(node.column for node in self.nodes)
         rows = 1 + max(node.row for node in self.nodes)
         width = left + columns * BOX_WIDTH + (columns - 1) * GAP_X + MARGIN
-        # Boxes that have a kind and nothing else need one line only.
+        # Boxes with only a kind need only one line.
         tall = BOX_HEIGHT if any(node.name or node.note for node in self.nodes) else LOW_BOX_HEIGHT
         height = top + rows * tall + (rows - 1) * GAP_Y + MARGIN
         places = {
@@ -122,7 +122,7 @@ def box(place: tuple[float, float], node: Node, tall: float) -> str:
 
 
 def arrow(start: tuple[float, float], end: tuple[float, float], state: State, tall: float) -> str:
-    """An arrow from one box to another: sideways where it can, else downward or upward."""
+    """An arrow from one box to another: sideways if possible, otherwise downward or upward."""
     colour = "currentColor" if state == "waiting" else COLOURS[state]
     opacity = ' opacity="0.5"' if state == "waiting" else ""
     dash = ' stroke-dasharray="5 4"' if state == "missing" else ""

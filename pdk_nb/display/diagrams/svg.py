@@ -1,4 +1,4 @@
-"""The ground of all drawings: an SVG with a title and a description, for notebooks, pages and files."""
+"""The base of all diagrams: an SVG with a title and a description, for notebooks, pages, and files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 State = Literal["done", "running", "failed", "missing", "waiting"]
-# Okabe and Ito's palette ("Color Universal Design", 2008), a little lighter so that it is clear on dark pages too.
+# Okabe and Ito's palette ("Color Universal Design", 2008), a little lighter for dark pages.
 COLOURS: dict[State, str] = {
     "done": "#009e73",
     "running": "#2b8fd0",
@@ -15,7 +15,7 @@ COLOURS: dict[State, str] = {
     "missing": "#d55e00",
     "waiting": "#8a8a8a",
 }
-# The state's sign, within a circle of radius 7: colour is never the only difference.
+# The state's symbol, in a circle with radius 7: color is never the only difference.
 SIGNS: dict[State, str] = {
     "done": "M-3.4 0.2L-1 2.8L3.6 -2.6",
     "running": "M-2 -3.4L3.4 0L-2 3.4Z",
@@ -34,7 +34,7 @@ class Drawing:
         body: SVG elements; text and neutral lines are drawn in ``currentColor``.
         width: In pixels.
         height: In pixels.
-        description: What is to be seen, for people who do not see it.
+        description: Alternative text.
     """
 
     body: str
@@ -43,7 +43,7 @@ class Drawing:
     description: str
 
     def svg(self) -> str:
-        """A file of its own, dark on a white card."""
+        """A separate file, dark on a white card."""
         card = f'<rect width="{self.width:g}" height="{self.height:g}" rx="8" fill="#fff"/>'
         return self._element(' color="#222"', card)
 
@@ -56,7 +56,7 @@ class Drawing:
         )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        # Inside a page it takes the page's own text colour, so that it is right in a dark theme.
+        # Inside a page, it uses the page's text color, which also works in a dark theme.
         inline = self._element(' style="max-width:100%;height:auto;color:var(--jp-content-font-color1,currentColor)"')
         return {"text/html": f"<div>{inline}</div>", "text/plain": self.description}
 
@@ -87,7 +87,7 @@ def text(
 
 
 def badge(x: float, y: float, state: State) -> str:
-    """The sign of a state in a filled circle."""
+    """The symbol of a state in a filled circle."""
     colour, sign = COLOURS[state], SIGNS[state]
     fill = "#fff" if state == "running" else "none"
     return (
@@ -98,8 +98,8 @@ def badge(x: float, y: float, state: State) -> str:
 
 
 def shorten(content: str, width: float, size: float = 12) -> str:
-    """Text that fits into a width (pixels): the middle goes, for ids and names differ at both ends."""
-    # An average letter of a sans-serif font is about 0.56 of its size wide.
+    """Text shortened to a width in pixels. The middle is removed, because ids and names differ at both ends."""
+    # The average width of a letter in a sans-serif font is about 0.56 of the font size.
     most = max(4, int(width / (0.56 * size)))
     if len(content) <= most:
         return content

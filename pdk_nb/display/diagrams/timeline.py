@@ -1,4 +1,4 @@
-"""What ran when: one line per thing, all on the same seconds."""
+"""A timeline: one line for each job, all on the same time axis."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class TimelineBar:
 
     Attributes:
         name: What ran.
-        start: When it began, in seconds since the epoch.
-        end: When it ended; None while it runs.
-        state: ``done``, ``running``, ``failed`` or ``waiting``.
-        moment: Whether it is a moment rather than a stretch of time; ``end`` does not count then.
+        start: Start time, in seconds since the epoch.
+        end: End time; None while it runs.
+        state: ``done``, ``running``, ``failed``, or ``waiting``.
+        moment: Whether it's a moment rather than a period; ``end`` is then ignored.
     """
 
     name: str
@@ -34,12 +34,12 @@ class TimelineBar:
 
 @dataclass(frozen=True)
 class Timeline:
-    """Bars over the seconds since the first of them began.
+    """Bars on an axis of seconds since the first one started.
 
     Attributes:
-        bars: The lines, top down.
+        bars: The lines, from top to bottom.
         title: One line above them.
-        now: The present in seconds since the epoch, where running bars end.
+        now: Current time in seconds since the epoch, where running bars end.
     """
 
     bars: Sequence[TimelineBar]
@@ -52,7 +52,7 @@ class Timeline:
         return max(bar.start, self.now if bar.end is None else bar.end)
 
     def description(self) -> str:
-        """The timeline in words."""
+        """Alternative text."""
         zero = min((bar.start for bar in self.bars), default=0.0)
         said = []
         for bar in self.bars:
