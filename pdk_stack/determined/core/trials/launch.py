@@ -50,6 +50,7 @@ class Cluster:
 
     @property
     def url(self) -> str:
+        """Where trials reach the master."""
         return f"http://{LOOPBACK}:{self.port}"
 
 
