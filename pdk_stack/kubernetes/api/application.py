@@ -213,6 +213,12 @@ def _object(exchange: Exchange) -> Any:
     if media_type == "application/vnd.kubernetes.protobuf":
         return protobuf.decode(raw)
     try:
-        return yaml.load(raw, YAML_LOADER) if "yaml" in media_type else json.loads(raw)
+        try:
+            # What clients call YAML is mostly JSON, which is read a hundred times as fast.
+            return json.loads(raw)
+        except ValueError:
+            if "yaml" not in media_type:
+                raise
+            return yaml.load(raw, YAML_LOADER)
     except (ValueError, yaml.YAMLError) as error:
         raise bad_request(f"the object provided is unrecognized (must be of type Object): {error}") from error

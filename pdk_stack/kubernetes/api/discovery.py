@@ -60,30 +60,18 @@ def resource_list(registry: Registry, group: str, version: str) -> dict[str, Any
         raise no_resource(f"/{group_path(group, version)}")
     resources: list[dict[str, Any]] = []
     for kind in kinds:
-        entry: dict[str, Any] = {
-            "name": kind.plural,
-            "singularName": kind.singular,
-            "namespaced": kind.namespaced,
-            "kind": kind.kind,
-            "verbs": VERBS,
-        }
-        if kind.short:
-            entry["shortNames"] = list(kind.short)
-        if kind.categories:
-            entry["categories"] = list(kind.categories)
-        resources.append(entry)
+        common = {"namespaced": kind.namespaced, "kind": kind.kind}
+        entry = {"name": kind.plural, "singularName": kind.singular, **common, "verbs": VERBS}
+        resources.append({**entry, **_other_names(kind)})
         for name, verbs in subresources(kind):
-            resources.append(
-                {
-                    "name": f"{kind.plural}/{name}",
-                    "singularName": "",
-                    "namespaced": kind.namespaced,
-                    "kind": kind.kind,
-                    "verbs": verbs,
-                }
-            )
+            resources.append({"name": f"{kind.plural}/{name}", "singularName": "", **common, "verbs": verbs})
     body = {"kind": "APIResourceList", "groupVersion": kinds[0].api_version, "resources": resources}
     return {**body, "apiVersion": "v1"} if group else body
+
+
+def _other_names(kind: Kind) -> dict[str, list[str]]:
+    found = {"shortNames": list(kind.short), "categories": list(kind.categories)}
+    return {name: values for name, values in found.items() if values}
 
 
 def subresources(kind: Kind) -> list[tuple[str, list[str]]]:
@@ -122,11 +110,8 @@ def _aggregated(kind: Kind) -> dict[str, Any]:
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular,
         "verbs": VERBS,
+        **_other_names(kind),
     }
-    if kind.short:
-        entry["shortNames"] = list(kind.short)
-    if kind.categories:
-        entry["categories"] = list(kind.categories)
     inner = [{"subresource": name, "responseKind": response_kind, "verbs": verbs} for name, verbs in subresources(kind)]
     return {**entry, "subresources": inner} if inner else entry
 

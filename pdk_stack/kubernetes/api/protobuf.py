@@ -1,8 +1,8 @@
 """Decode the Kubernetes protobuf envelope for the kinds that ``kubectl create`` sends.
 
-kubectl encodes typed objects as protobuf and does not fall back to JSON. Field numbers:
-``k8s.io/api/core/v1/generated.proto``, ``k8s.io/api/authorization/v1/generated.proto`` and
-``k8s.io/apimachinery/pkg/apis/meta/v1/generated.proto``.
+kubectl encodes typed objects as protobuf and does not fall back to JSON. By hand, as the official Python client has no
+protobuf messages. Field numbers: ``generated.proto`` of ``k8s.io/api/core/v1``, ``k8s.io/api/authorization/v1`` and
+``k8s.io/apimachinery/pkg/apis/meta/v1``.
 """
 
 from __future__ import annotations
@@ -28,109 +28,80 @@ class Field:
     name: str
     kind: str = "text"
     repeated: bool = False
-    message: dict[int, Field] = field(default_factory=dict)
+    message: Fields = field(default_factory=dict)
 
 
-def _message(name: str, fields: dict[int, Field], *, repeated: bool = False) -> Field:
-    return Field(name, "message", repeated, fields)
+Fields = dict[int, Field]
 
 
-OBJECT_META = {
-    1: Field("name"),
-    2: Field("generateName"),
-    3: Field("namespace"),
-    5: Field("uid"),
-    6: Field("resourceVersion"),
-    8: Field("creationTimestamp", "time"),
-    11: Field("labels", "map"),
-    12: Field("annotations", "map"),
-    14: Field("finalizers", repeated=True),
-}
-LOCAL_REFERENCE = {1: Field("name")}
-OBJECT_REFERENCE = {
-    1: Field("kind"),
-    2: Field("namespace"),
-    3: Field("name"),
-    4: Field("uid"),
-    5: Field("apiVersion"),
-}
-RESOURCE_ATTRIBUTES = {
-    1: Field("namespace"),
-    2: Field("verb"),
-    3: Field("group"),
-    4: Field("version"),
-    5: Field("resource"),
-    6: Field("subresource"),
-    7: Field("name"),
-}
-POLICY_RULE = {
-    1: Field("verbs", repeated=True),
-    2: Field("apiGroups", repeated=True),
-    3: Field("resources", repeated=True),
-    4: Field("resourceNames", repeated=True),
-    5: Field("nonResourceURLs", repeated=True),
-}
-ROLE_REF = {1: Field("apiGroup"), 2: Field("kind"), 3: Field("name")}
-SUBJECT = {1: Field("kind"), 2: Field("apiGroup"), 3: Field("name"), 4: Field("namespace")}
-SERVICE_PORT = {
-    1: Field("name"),
-    2: Field("protocol"),
-    3: Field("port", "int"),
-    4: Field("targetPort", "port"),
-    5: Field("nodePort", "int"),
-    6: Field("appProtocol"),
-}
-SERVICE_SPEC = {
-    1: _message("ports", SERVICE_PORT, repeated=True),
-    2: Field("selector", "map"),
-    3: Field("clusterIP"),
-    4: Field("type"),
-    10: Field("externalName"),
-}
-META = _message("metadata", OBJECT_META)
-ROLE = {1: META, 2: _message("rules", POLICY_RULE, repeated=True)}
-BINDING = {1: META, 2: _message("subjects", SUBJECT, repeated=True), 3: _message("roleRef", ROLE_REF)}
+def _fields_of(text: str, **messages: Fields) -> Fields:
+    """The fields of a message.
 
-MESSAGES: dict[tuple[str, str], dict[int, Field]] = {
-    ("v1", "ConfigMap"): {
-        1: META,
-        2: Field("data", "map"),
-        3: Field("binaryData", "bytes-map"),
-        4: Field("immutable", "bool"),
-    },
-    ("v1", "Secret"): {
-        1: META,
-        2: Field("data", "bytes-map"),
-        3: Field("type"),
-        4: Field("stringData", "map"),
-        5: Field("immutable", "bool"),
-    },
-    ("v1", "Namespace"): {1: META, 2: _message("spec", {1: Field("finalizers", repeated=True)})},
-    ("v1", "Service"): {1: META, 2: _message("spec", SERVICE_SPEC)},
+    Args:
+        text: ``<number> <name>[:<kind>]`` for each, with commas between them; ``*`` behind a repeated one.
+        messages: The messages of the fields that are some, by name.
+    """
+    found: Fields = {}
+    for each in text.split(","):
+        number, told = each.split()
+        name, _, kind = told.removesuffix("*").partition(":")
+        message = messages.get(name, {})
+        found[int(number)] = Field(name, "message" if name in messages else kind or "text", told.endswith("*"), message)
+    return found
+
+
+META = _fields_of(
+    "1 name, 2 generateName, 3 namespace, 5 uid, 6 resourceVersion, 8 creationTimestamp:time, 11 labels:map, "
+    "12 annotations:map, 14 finalizers*"
+)
+ROLE = _fields_of(
+    "1 metadata, 2 rules*",
+    metadata=META,
+    rules=_fields_of("1 verbs*, 2 apiGroups*, 3 resources*, 4 resourceNames*, 5 nonResourceURLs*"),
+)
+BINDING = _fields_of(
+    "1 metadata, 2 subjects*, 3 roleRef",
+    metadata=META,
+    subjects=_fields_of("1 kind, 2 apiGroup, 3 name, 4 namespace"),
+    roleRef=_fields_of("1 apiGroup, 2 kind, 3 name"),
+)
+SERVICE_SPEC = _fields_of(
+    "1 ports*, 2 selector:map, 3 clusterIP, 4 type, 10 externalName",
+    ports=_fields_of("1 name, 2 protocol, 3 port:int, 4 targetPort:port, 5 nodePort:int, 6 appProtocol"),
+)
+ACCESS_SPEC = _fields_of(
+    "1 resourceAttributes, 2 nonResourceAttributes",
+    resourceAttributes=_fields_of("1 namespace, 2 verb, 3 group, 4 version, 5 resource, 6 subresource, 7 name"),
+    nonResourceAttributes=_fields_of("1 path, 2 verb"),
+)
+
+
+def _with_spec(spec: Fields) -> Fields:
+    return _fields_of("1 metadata, 2 spec", metadata=META, spec=spec)
+
+
+MESSAGES: dict[tuple[str, str], Fields] = {
+    ("v1", "ConfigMap"): _fields_of("1 metadata, 2 data:map, 3 binaryData:bytes-map, 4 immutable:bool", metadata=META),
+    ("v1", "Secret"): _fields_of(
+        "1 metadata, 2 data:bytes-map, 3 type, 4 stringData:map, 5 immutable:bool", metadata=META
+    ),
+    ("v1", "Namespace"): _with_spec(_fields_of("1 finalizers*")),
+    ("v1", "Service"): _with_spec(SERVICE_SPEC),
     # Not to be created by people; read so that the refusal can say why.
-    ("apps/v1", "Deployment"): {1: META},
-    ("v1", "ServiceAccount"): {
-        1: META,
-        2: _message("secrets", OBJECT_REFERENCE, repeated=True),
-        3: _message("imagePullSecrets", LOCAL_REFERENCE, repeated=True),
-        4: Field("automountServiceAccountToken", "bool"),
-    },
+    ("apps/v1", "Deployment"): _fields_of("1 metadata", metadata=META),
+    ("v1", "ServiceAccount"): _fields_of(
+        "1 metadata, 2 secrets*, 3 imagePullSecrets*, 4 automountServiceAccountToken:bool",
+        metadata=META,
+        secrets=_fields_of("1 kind, 2 namespace, 3 name, 4 uid, 5 apiVersion"),
+        imagePullSecrets=_fields_of("1 name"),
+    ),
     ("rbac.authorization.k8s.io/v1", "Role"): ROLE,
     ("rbac.authorization.k8s.io/v1", "ClusterRole"): ROLE,
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): BINDING,
     ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): BINDING,
-    ("authorization.k8s.io/v1", "SelfSubjectRulesReview"): {1: META, 2: _message("spec", {1: Field("namespace")})},
-    ("authentication.k8s.io/v1", "SelfSubjectReview"): {1: META},
-    ("authorization.k8s.io/v1", "SelfSubjectAccessReview"): {
-        1: META,
-        2: _message(
-            "spec",
-            {
-                1: _message("resourceAttributes", RESOURCE_ATTRIBUTES),
-                2: _message("nonResourceAttributes", {1: Field("path"), 2: Field("verb")}),
-            },
-        ),
-    },
+    ("authorization.k8s.io/v1", "SelfSubjectRulesReview"): _with_spec(_fields_of("1 namespace")),
+    ("authentication.k8s.io/v1", "SelfSubjectReview"): _fields_of("1 metadata", metadata=META),
+    ("authorization.k8s.io/v1", "SelfSubjectAccessReview"): _with_spec(ACCESS_SPEC),
 }
 
 
@@ -193,7 +164,7 @@ def _fields(body: bytes) -> Iterator[tuple[int, Any]]:
             raise _unsupported(f"wire type {wire_type}")
 
 
-def _read_message(body: bytes, fields: dict[int, Field]) -> dict[str, Any]:
+def _read_message(body: bytes, fields: Fields) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for number, raw in _fields(body):
         known = fields.get(number)

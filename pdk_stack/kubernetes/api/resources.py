@@ -97,8 +97,17 @@ class Resources:
         admit(call.kind, obj)
         obj["metadata"].pop("managedFields", None)
         track(call.kind, None, obj, call.manager)
+        return self._created(call, obj, warnings)
+
+    def _created(self, call: ResourceCall, obj: Object, warnings: list[str]) -> Response:
         stored = self._store.create(call.kind, call.namespace, obj, dry_run=call.dry_run)
         return warned(self._object(call, stored, 201), warnings)
+
+    def _updated(self, call: ResourceCall, obj: Object, warnings: list[str]) -> Response:
+        stored = self._store.update(
+            call.kind, call.namespace, call.name, obj, subresource=call.subresource, dry_run=call.dry_run
+        )
+        return warned(self._object(call, stored), warnings)
 
     def _checked(self, call: ResourceCall) -> tuple[Object, list[str]]:
         """The body as an object of the call's kind, and warnings; typed clients leave kind and version out."""
@@ -129,7 +138,7 @@ class Resources:
         checked = check(complete(call.kind.schema), obj, "", findings)
         if findings.wrong:
             if call.kind.custom:
-                raise invalid_fields(call.kind.group, call.kind.plural, call.name or _name(obj), findings.wrong)
+                raise invalid_fields(*call.kind.resource, call.name or _name(obj), findings.wrong)
             path, text = findings.wrong[0]
             raise bad_request(f"{call.kind.kind} in version {call.kind.version!r} cannot be handled: {path}: {text}")
         mode = call.query.get("fieldValidation", "Warn")
@@ -146,10 +155,7 @@ class Resources:
         if not call.subresource:
             admit(call.kind, obj)
         self._track(call, self._store.get(call.kind, call.namespace, call.name), obj)
-        stored = self._store.update(
-            call.kind, call.namespace, call.name, obj, subresource=call.subresource, dry_run=call.dry_run
-        )
-        return warned(self._object(call, stored), warnings)
+        return self._updated(call, obj, warnings)
 
     @staticmethod
     def _track(call: ResourceCall, before: Object, after: Object) -> None:
@@ -176,34 +182,21 @@ class Resources:
                 admit(call.kind, new)
             self._track(call, current, new)
             try:
-                stored = self._store.update(
-                    call.kind,
-                    call.namespace,
-                    call.name,
-                    new,
-                    subresource=call.subresource,
-                    dry_run=call.dry_run,
-                )
+                return self._updated(call, new, warnings)
             except StatusError as error:
                 if error.http_status != 409 or named_version or attempt == PATCH_ATTEMPTS - 1:
                     raise
-                continue
-            return warned(self._object(call, stored), warnings)
         raise AssertionError("the loop returns or raises")
 
     @staticmethod
-    def _patched(call: ResourceCall, current: Object) -> Object:
+    def _patched(call: ResourceCall, current: Object) -> Any:
         if call.content_type == "application/merge-patch+json":
             return merge_patch(current, call.body)
         if call.content_type == "application/json-patch+json":
             return json_patch(current, call.body)
         if call.content_type == "application/strategic-merge-patch+json" and not call.kind.custom:
             return strategic_merge_patch(current, call.body)
-        known = [
-            "application/json-patch+json",
-            "application/merge-patch+json",
-            "application/apply-patch+yaml",
-        ]
+        known = ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"]
         if not call.kind.custom:
             known.append("application/strategic-merge-patch+json")
         raise StatusError(
@@ -223,25 +216,15 @@ class Resources:
         if wanted["metadata"].get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
         wanted["metadata"].pop("managedFields", None)
-        current: Object | None
-        try:
-            current = self._store.get(call.kind, call.namespace, call.name)
-        except StatusError as error:
-            if error.http_status != 404:
-                raise
-            current = None
+        current = self._store.find(call.kind, call.namespace, call.name)
         # The framework field of a service moves before ownership is noted, as the webhook does it.
         admit(call.kind, wanted)
         new = apply(call.kind, current, wanted, call.manager, force=call.flag("force"))
         if current is None:
-            created = self._store.create(call.kind, call.namespace, new, dry_run=call.dry_run)
-            return warned(self._object(call, created, 201), warnings)
+            return self._created(call, new, warnings)
         new["metadata"]["resourceVersion"] = current["metadata"]["resourceVersion"]
         admit(call.kind, new)
-        stored = self._store.update(
-            call.kind, call.namespace, call.name, new, subresource=call.subresource, dry_run=call.dry_run
-        )
-        return warned(self._object(call, stored), warnings)
+        return self._updated(call, new, warnings)
 
     def _delete(self, call: ResourceCall) -> Response:
         if call.name:
@@ -259,15 +242,8 @@ class Resources:
             details = {"name": call.name, "kind": call.kind.plural, "uid": obj["metadata"]["uid"]}
             if call.kind.group:
                 details["group"] = call.kind.group
-            return reply(
-                {
-                    "kind": "Status",
-                    "apiVersion": "v1",
-                    "metadata": {},
-                    "status": "Success",
-                    "details": details,
-                }
-            )
+            done = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+            return reply(done)
         matches = call.matches()
         found, version = self._store.select(call.kind, call.namespace)
         doomed = [obj for obj in found if matches(obj)]
@@ -294,11 +270,9 @@ class Resources:
 
     def _empty_namespace(self, namespace: str) -> None:
         """Deleting a namespace deletes what is in it."""
-        kinds = [kind for versions in self._registry.groups().values() for each in versions.values() for kind in each]
         for group, plural, name in self._store.objects_in(namespace):
-            for kind in kinds:
-                if (kind.group, kind.plural) == (group, plural):
-                    self._delete_if_there(kind, namespace, name)
+            if kind := self._registry.named(group, plural):
+                self._delete_if_there(kind, namespace, name)
 
     def _delete_if_there(self, kind: Kind, namespace: str | None, name: str, options: Any = None) -> None:
         """Delete one of many; their owners and controllers may be quicker."""

@@ -14,9 +14,9 @@ from pdk_stack.kubernetes.api.calls import ResourceCall
 from pdk_stack.kubernetes.api.replies import typed
 from pdk_stack.kubernetes.api.tables import table, wants_table
 from pdk_stack.kubernetes.core.selectors import field_selector
-from pdk_stack.kubernetes.errors import StatusError
+from pdk_stack.kubernetes.errors import StatusError, bad_request
 from pdk_stack.kubernetes.store.columns import Object
-from pdk_stack.kubernetes.store.objects import ObjectStore
+from pdk_stack.kubernetes.store.objects import Change, ObjectStore
 
 # The real API's default for watches without a limit is 30 to 60 minutes.
 WATCH_SECONDS = 1800.0
@@ -29,72 +29,104 @@ LOOK_SECONDS = 1.0
 
 
 def watch(store: ObjectStore, call: ResourceCall) -> Response:
-    """The answer to a watch; it goes on until its time is over or its client has gone."""
+    """The answer to a watch; it goes on until its time is over or its client has gone.
+
+    Raises:
+        StatusError: 400 for a selector, a version, or a time that cannot be read.
+    """
     media = "application/json" + (";as=Table;v=v1;g=meta.k8s.io" if wants_table(call.accept) else "")
-    return stream(events(store, call), headers={"content-type": media})
+    return stream(Watch(store, call).lines(), headers={"content-type": media})
 
 
-def events(store: ObjectStore, call: ResourceCall) -> Iterator[bytes]:
-    """The lines of a watch: what is there (without a version), then every change."""
-    matches = call.matches()
-    if call.name:
-        by_name = field_selector(f"metadata.name={call.name}", call.kind)
-        selected = matches
-        matches = lambda obj: selected(obj) and by_name(obj)  # noqa: E731  one line says it best
-    as_table, headers = wants_table(call.accept), True
+class Watch:
+    """One watch. What can be wrong with the call is found out here: once the answer has begun, it is too late.
 
-    def line(change: str, obj: Object) -> bytes:
-        nonlocal headers
-        body: Any = typed(call.kind, obj)
-        if as_table:
-            meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-            include = call.query.get("includeObject", "")
-            body = table(call.kind, [obj], meta, include, headers=headers)
-            headers = False
-        return json.dumps({"type": change, "object": body}).encode() + b"\n"
+    Args:
+        store: The objects.
+        call: The call.
 
-    end = Deadline(float(call.query.get("timeoutSeconds") or WATCH_SECONDS))
-    start = call.query.get("resourceVersion", "")
-    # What the watcher has seen: an object that stops matching is gone for it.
-    seen: set[str] = set()
-    if start in ("", "0"):
-        objects, position = store.view(call.kind, call.namespace)
-        for obj in filter(matches, objects):
-            seen.add(obj["metadata"]["uid"])
-            yield line("ADDED", obj)
-    else:
-        position = int(start)
-        seen = {obj["metadata"]["uid"] for obj in store.view(call.kind, call.namespace)[0] if matches(obj)}
-    yield PING
-    heartbeat = Deadline(HEARTBEAT_SECONDS)
-    while not (store.ended or end.over or call.gone()):
-        # Both before the look: what comes after it is then neither missed nor waited for.
-        rung, reached = store.bell.count, store.version
+    Raises:
+        StatusError: 400 for a selector, a version, or a time that cannot be read.
+    """
+
+    def __init__(self, store: ObjectStore, call: ResourceCall) -> None:
+        self._store = store
+        self._call = call
+        self._selectors = [call.matches()]
+        if call.name:
+            self._selectors.append(field_selector(f"metadata.name={call.name}", call.kind))
         try:
-            changes = store.changes(call.kind, call.namespace, position)
-        except StatusError as error:
-            yield json.dumps({"type": "ERROR", "object": error.status()}).encode() + b"\n"
-            return
-        for change in changes:
-            position = change.version
-            uid = change.object["metadata"]["uid"]
-            if matches(change.object):
-                kind_of_change = change.type
-                seen.discard(uid) if change.type == "DELETED" else seen.add(uid)
-            elif uid in seen:
-                seen.discard(uid)
-                kind_of_change = "DELETED"
-            else:
+            self._end = Deadline(float(call.query.get("timeoutSeconds") or WATCH_SECONDS))
+            # Without a version, or with "0": from what is there now.
+            self._position = int(call.query.get("resourceVersion") or 0)
+        except ValueError as error:
+            raise bad_request(f"timeoutSeconds or resourceVersion cannot be read: {error}") from error
+        self._as_table = wants_table(call.accept)
+        self._headers_sent = False
+        # What the watcher has seen: an object that stops matching is gone for it.
+        self._seen: set[str] = set()
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines: what is there, where no version is given, then every change."""
+        store, call = self._store, self._call
+        objects, version = store.view(call.kind, call.namespace)
+        there = [obj for obj in objects if self._matches(obj)]
+        self._seen = {obj["metadata"]["uid"] for obj in there}
+        if not self._position:
+            self._position = version
+            for obj in there:
+                yield self._line("ADDED", obj)
+        # Headers leave with the first byte, and kubectl does not even end without them.
+        yield PING
+        heartbeat = Deadline(HEARTBEAT_SECONDS)
+        while not (store.ended or self._end.over or call.gone()):
+            # Both before the look: what comes after it is then neither missed nor waited for.
+            rung, reached = store.bell.count, store.version
+            try:
+                changes = store.changes(call.kind, call.namespace, self._position)
+            except StatusError as error:
+                yield _encoded("ERROR", error.status())
+                return
+            for change in changes:
+                self._position = change.version
+                if type_ := self._type(change):
+                    yield self._line(type_, change.object)
+            if changes:
+                heartbeat = Deadline(HEARTBEAT_SECONDS)
                 continue
-            yield line(kind_of_change, change.object)
-        if changes:
-            heartbeat = Deadline(HEARTBEAT_SECONDS)
-            continue
-        position = max(position, reached)
-        store.bell.wait(rung, min(LOOK_SECONDS, heartbeat.left, end.left))
-        if heartbeat.over:
-            heartbeat = Deadline(HEARTBEAT_SECONDS)
-            if call.flag("allowWatchBookmarks") and not as_table:
-                yield line("BOOKMARK", {"metadata": {"resourceVersion": str(position), "creationTimestamp": None}})
-            else:
-                yield PING
+            self._position = max(self._position, reached)
+            store.bell.wait(rung, min(LOOK_SECONDS, heartbeat.left, self._end.left))
+            if heartbeat.over:
+                heartbeat = Deadline(HEARTBEAT_SECONDS)
+                yield self._heartbeat()
+
+    def _matches(self, obj: Object) -> bool:
+        return all(selector(obj) for selector in self._selectors)
+
+    def _type(self, change: Change) -> str:
+        """What a change is for this watcher; empty for one that does not concern it."""
+        uid = change.object["metadata"]["uid"]
+        if self._matches(change.object):
+            self._seen.discard(uid) if change.type == "DELETED" else self._seen.add(uid)
+            return change.type
+        if uid in self._seen:
+            self._seen.discard(uid)
+            return "DELETED"
+        return ""
+
+    def _line(self, change: str, obj: Object) -> bytes:
+        call = self._call
+        if not self._as_table:
+            return _encoded(change, typed(call.kind, obj))
+        meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+        headers, self._headers_sent = not self._headers_sent, True
+        return _encoded(change, table(call.kind, [obj], meta, call.query.get("includeObject", ""), headers=headers))
+
+    def _heartbeat(self) -> bytes:
+        if self._as_table or not self._call.flag("allowWatchBookmarks"):
+            return PING
+        return self._line("BOOKMARK", {"metadata": {"resourceVersion": str(self._position), "creationTimestamp": None}})
+
+
+def _encoded(change: str, obj: Any) -> bytes:
+    return json.dumps({"type": change, "object": obj}).encode() + b"\n"

@@ -32,7 +32,7 @@ def admit(kind: Kind, obj: Object) -> None:
             f'Invalid value: "{name}": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric '
             "characters, '-' or '.'"
         )
-        raise invalid(kind.group, kind.plural, name, "metadata.name", why)
+        raise invalid(*kind.resource, name, "metadata.name", why)
     if kind is SECRETS:
         _admit_secret(obj, name)
     elif kind is NAMESPACES:
@@ -67,10 +67,10 @@ def _admit_inference_service(obj: Object, name: str) -> None:
             f'Invalid value: "{name}": the InferenceService "{name}" is invalid: a InferenceService name must consist '
             "of lower case alphanumeric characters or '-', and must start with alphabetical character"
         )
-        raise invalid(INFERENCE_SERVICES.group, INFERENCE_SERVICES.plural, name, "metadata.name", why)
+        raise invalid(*INFERENCE_SERVICES.resource, name, "metadata.name", why)
     predictor = (obj.get("spec") or {}).get("predictor")
     if not isinstance(predictor, dict):
-        raise invalid(INFERENCE_SERVICES.group, INFERENCE_SERVICES.plural, name, "spec.predictor", "Required value")
+        raise invalid(*INFERENCE_SERVICES.resource, name, "spec.predictor", "Required value")
     # assignPyTorchRuntime() of inference_service_defaults.go overwrites `model` in the same way.
     if "pytorch" in predictor:
         predictor["model"] = {"modelFormat": {"name": "pytorch"}, **(predictor.pop("pytorch") or {})}

@@ -35,52 +35,34 @@ READ = ["get", "list", "watch"]
 WRITE = [*READ, "create", "update", "patch", "delete"]
 RBAC_GROUP = "rbac.authorization.k8s.io"
 
+
+def _rule(groups: str, resources: str, verbs: list[str]) -> dict[str, Any]:
+    """A rule; ``core`` stands for the group without a name."""
+    named = ["" if group == "core" else group for group in groups.split()]
+    return {"apiGroups": named, "resources": resources.split(), "verbs": verbs}
+
+
+WORKLOADS = _rule("apps", "deployments replicasets", READ)
 # What a pipeline worker may do. The same rules are what a real cluster has to grant it.
 WORKER_RULES: dict[str, list[dict[str, Any]]] = {
     # pachd keeps the secrets of pipelines here and reads them for its workers.
-    "default": [
-        {"apiGroups": [""], "resources": ["secrets"], "verbs": WRITE},
-        {"apiGroups": [""], "resources": ["configmaps", "serviceaccounts"], "verbs": READ},
-    ],
+    "default": [_rule("core", "secrets", WRITE), _rule("core", "configmaps serviceaccounts", READ)],
     MODELS_NAMESPACE: [
-        {
-            "apiGroups": ["serving.kserve.io"],
-            "resources": ["inferenceservices", "inferenceservices/status"],
-            "verbs": WRITE,
-        },
-        {"apiGroups": [""], "resources": ["pods", "pods/log", "events", "serviceaccounts"], "verbs": READ},
-        {"apiGroups": ["apps"], "resources": ["deployments", "replicasets"], "verbs": READ},
+        _rule("serving.kserve.io", "inferenceservices inferenceservices/status", WRITE),
+        _rule("core", "pods pods/log events serviceaccounts", READ),
+        WORKLOADS,
     ],
 }
+SHARED = "configmaps serviceaccounts services pods inferenceservices"
 CLUSTER_RULES: dict[str, list[dict[str, Any]]] = {
-    "cluster-admin": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}],
+    "cluster-admin": [_rule("*", "*", ["*"])],
     "edit": [
-        {
-            "apiGroups": ["", "serving.kserve.io"],
-            "resources": ["configmaps", "secrets", "serviceaccounts", "services", "pods", "inferenceservices"]
-            + ["persistentvolumeclaims"],
-            "verbs": WRITE,
-        },
-        {"apiGroups": [""], "resources": ["events", "pods/log", "namespaces"], "verbs": READ},
-        {"apiGroups": ["apps"], "resources": ["deployments", "replicasets"], "verbs": READ},
+        _rule("core serving.kserve.io", f"{SHARED} secrets persistentvolumeclaims", WRITE),
+        _rule("core", "events pods/log namespaces", READ),
+        WORKLOADS,
     ],
     "view": [
-        {
-            "apiGroups": ["", "apps", "serving.kserve.io"],
-            "resources": [
-                "configmaps",
-                "deployments",
-                "replicasets",
-                "serviceaccounts",
-                "services",
-                "pods",
-                "pods/log",
-                "events",
-                "namespaces",
-                "inferenceservices",
-            ],
-            "verbs": READ,
-        }
+        _rule("core apps serving.kserve.io", f"{SHARED} deployments replicasets pods/log events namespaces", READ)
     ],
 }
 

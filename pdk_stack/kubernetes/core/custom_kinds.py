@@ -21,7 +21,7 @@ from pdk_stack.kubernetes.store.kinds import (
 from pdk_stack.kubernetes.store.objects import Change, ObjectStore
 from pdk_stack.kubernetes.store.registry import Registry
 
-BUILT_IN = {(kind.group, kind.plural) for kind in KINDS}
+BUILT_IN = {kind.resource for kind in KINDS}
 
 
 def check_definition(definition: Object) -> None:
@@ -35,18 +35,18 @@ def check_definition(definition: Object) -> None:
     names = spec.get("names") or {}
     for field in ("plural", "kind"):
         if not names.get(field):
-            raise invalid(kind.group, kind.plural, name, f"spec.names.{field}", "Required value")
+            raise invalid(*kind.resource, name, f"spec.names.{field}", "Required value")
     wanted = f"{names['plural']}.{spec.get('group')}"
     if name != wanted:
-        raise invalid(kind.group, kind.plural, name, "metadata.name", f'Invalid value: "{name}": must be "{wanted}"')
+        raise invalid(*kind.resource, name, "metadata.name", f'Invalid value: "{name}": must be "{wanted}"')
     versions = spec.get("versions") or []
     if sum(bool(each.get("storage")) for each in versions) != 1:
         why = "Invalid value: must have exactly one version marked as storage version"
-        raise invalid(kind.group, kind.plural, name, "spec.versions", why)
+        raise invalid(*kind.resource, name, "spec.versions", why)
     for number, version in enumerate(versions):
         if not (version.get("schema") or {}).get("openAPIV3Schema"):
             field = f"spec.versions[{number}].schema.openAPIV3Schema"
-            raise invalid(kind.group, kind.plural, name, field, "Required value: schemas are required")
+            raise invalid(*kind.resource, name, field, "Required value: schemas are required")
     names.setdefault("singular", names["kind"].lower())
     names.setdefault("listKind", f"{names['kind']}List")
     told = {"status": "True", "lastTransitionTime": timestamp()}
@@ -136,7 +136,7 @@ class Collector:
         # In the same step as the write: who has created a definition may use it at once.
         if change.type == "DELETED":
             self._deleted.put(change)
-        elif (change.group, change.plural) == (CUSTOM_RESOURCE_DEFINITIONS.group, CUSTOM_RESOURCE_DEFINITIONS.plural):
+        elif (change.group, change.plural) == CUSTOM_RESOURCE_DEFINITIONS.resource:
             self._serve(change.object)
 
     def _run(self) -> None:

@@ -1,7 +1,8 @@
 """Who owns which field: ``metadata.managedFields`` and server-side apply.
 
-Source: ``sigs.k8s.io/structured-merge-diff`` and the field manager of ``k8s.io/apimachinery``. Paths are tuples of
-``f:<name>`` and, in lists that have a key, ``k:{"name":"x"}``; lists of custom resources are one value each.
+By hand, as structured-merge-diff exists in Go only. Source: ``sigs.k8s.io/structured-merge-diff`` and the field manager
+of ``k8s.io/apimachinery``. Paths are tuples of ``f:<name>`` and, in lists that have a key, ``k:{"name":"x"}``; lists of
+custom resources are one value each.
 """
 
 from __future__ import annotations
@@ -18,25 +19,11 @@ from pdk_stack.kubernetes.store.kind import Kind
 
 Path = tuple[str, ...]
 # Fields that belong to nobody (stripMeta of the field manager).
-UNOWNED = {
-    ("f:apiVersion",),
-    ("f:kind",),
-    *(
-        ("f:metadata", f"f:{name}")
-        for name in (
-            "name",
-            "namespace",
-            "creationTimestamp",
-            "selfLink",
-            "uid",
-            "resourceVersion",
-            "generation",
-            "managedFields",
-            "clusterName",
-            "deletionTimestamp",
-        )
-    ),
-}
+UNOWNED_METADATA = (
+    "name namespace creationTimestamp selfLink uid resourceVersion generation managedFields clusterName "
+    "deletionTimestamp"
+)
+UNOWNED = {("f:apiVersion",), ("f:kind",), *(("f:metadata", f"f:{name}") for name in UNOWNED_METADATA.split())}
 
 
 def owned_paths(kind: Kind, obj: Object) -> dict[Path, Any]:

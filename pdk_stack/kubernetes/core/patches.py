@@ -1,6 +1,7 @@
 """The three patch types of the API, as plain functions on documents.
 
-Sources: RFC 7386 (merge patch), RFC 6902 (JSON patch), ``k8s.io/apimachinery/pkg/util/strategicpatch``.
+Sources: RFC 7386 (merge patch), RFC 6902 (JSON patch), ``k8s.io/apimachinery/pkg/util/strategicpatch``, which exists in
+Go only.
 """
 
 from __future__ import annotations

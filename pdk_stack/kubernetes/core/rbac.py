@@ -1,5 +1,6 @@
 """Who may do what: Roles, ClusterRoles and their bindings, evaluated as the RBAC authorizer does.
 
+By hand: Casbin and its like know neither bindings nor Kubernetes' rules, and would need both written for them.
 Source: ``plugin/pkg/auth/authorizer/rbac`` and ``pkg/registry/rbac/validation`` of Kubernetes.
 """
 
@@ -107,12 +108,10 @@ class Authorizer:
             return
         reference = binding.get("roleRef") or {}
         in_namespace = reference.get("kind") == "Role"
-        try:
-            role = self._store.get(
-                ROLES if in_namespace else CLUSTER_ROLES, namespace if in_namespace else None, reference.get("name", "")
-            )
-        except StatusError:
-            # A binding may come before its role.
+        role = self._store.find(
+            ROLES if in_namespace else CLUSTER_ROLES, namespace if in_namespace else None, reference.get("name", "")
+        )
+        if role is None:  # a binding may come before its role
             return
         bound = binding["metadata"]["name"] + (f"/{namespace}" if namespace else "")
         who = subject.get("name", "") + (f"/{subject['namespace']}" if subject.get("namespace") else "")

@@ -50,6 +50,11 @@ class Kind:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
+    def resource(self) -> tuple[str, str]:
+        """Group and plural: what errors, roles and the database name it by."""
+        return self.group, self.plural
+
+    @property
     def singular(self) -> str:
         """The singular name."""
         return self.kind.lower()

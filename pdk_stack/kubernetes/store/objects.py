@@ -93,7 +93,7 @@ class ObjectStore:
 
     def before_update(self, kind: Kind, hook: Callable[[Object, Object], None]) -> None:
         """Let a controller change an object in the same write as its client: ``hook(old, new)``."""
-        self._before_update[(kind.group, kind.plural)] = hook
+        self._before_update[kind.resource] = hook
 
     def end(self) -> None:
         """Let those who wait for changes stop."""
@@ -106,7 +106,7 @@ class ObjectStore:
 
     @staticmethod
     def _key(kind: Kind, namespace: str | None, name: str) -> Key:
-        return (kind.group, kind.plural, (namespace or "") if kind.namespaced else "", name)
+        return (*kind.resource, (namespace or "") if kind.namespaced else "", name)
 
     def _commit(self, change: str, kind: Kind, key: Key, obj: Object) -> None:
         """Write one change; the object carries its new version from here on.
@@ -116,7 +116,7 @@ class ObjectStore:
         """
         version = self.version + 1
         obj["metadata"]["resourceVersion"] = str(version)
-        entry = Change(version, change, kind.group, kind.plural, copy.deepcopy(obj))
+        entry = Change(version, change, *kind.resource, copy.deepcopy(obj))
         try:
             with self.database.write() as connection:
                 if change == "DELETED":
@@ -149,11 +149,15 @@ class ObjectStore:
         Raises:
             StatusError: 404 when it does not exist.
         """
+        found = self.find(kind, namespace, name)
+        if found is None:
+            raise not_found(*kind.resource, name)
+        return found
+
+    def find(self, kind: Kind, namespace: str | None, name: str) -> Object | None:
+        """One object; None when it does not exist."""
         with self.database.lock:
-            found = self._objects.get(self._key(kind, namespace, name))
-            if found is None:
-                raise not_found(kind.group, kind.plural, name)
-            return copy.deepcopy(found)
+            return copy.deepcopy(self._objects.get(self._key(kind, namespace, name)))
 
     def select(self, kind: Kind, namespace: str | None = None) -> tuple[list[Object], int]:
         """All objects of a kind, ordered by namespace and name, and the store's version."""
@@ -180,13 +184,8 @@ class ObjectStore:
             meta = obj.setdefault("metadata", {})
             if not meta.get("name"):
                 if not meta.get("generateName"):
-                    raise invalid(
-                        kind.group,
-                        kind.plural,
-                        "",
-                        "metadata.name",
-                        "Required value: name or generateName is required",
-                    )
+                    why = "Required value: name or generateName is required"
+                    raise invalid(*kind.resource, "", "metadata.name", why)
                 meta["name"] = meta["generateName"] + uuid.uuid4().hex[:5]
             if kind.namespaced:
                 meta["namespace"] = namespace
@@ -195,7 +194,7 @@ class ObjectStore:
                 meta.pop("namespace", None)
             key = self._key(kind, namespace, meta["name"])
             if key in self._objects:
-                raise already_exists(kind.group, kind.plural, meta["name"])
+                raise already_exists(*kind.resource, meta["name"])
             meta["uid"] = str(uuid.uuid4())
             meta["creationTimestamp"] = timestamp()
             for field in ("deletionTimestamp", "selfLink", "resourceVersion"):
@@ -234,7 +233,7 @@ class ObjectStore:
             key = self._key(kind, namespace, name)
             old = self._objects.get(key)
             if old is None:
-                raise not_found(kind.group, kind.plural, name)
+                raise not_found(*kind.resource, name)
             meta = new.setdefault("metadata", {})
             if meta.get("name") not in (None, name):
                 raise bad_request(
@@ -242,18 +241,13 @@ class ObjectStore:
                 )
             wanted = meta.get("resourceVersion")
             if kind.custom and not wanted and not subresource:
-                raise invalid(
-                    kind.group,
-                    kind.plural,
-                    name,
-                    "metadata.resourceVersion",
-                    "Invalid value: 0x0: must be specified for an update",
-                )
+                why = "Invalid value: 0x0: must be specified for an update"
+                raise invalid(*kind.resource, name, "metadata.resourceVersion", why)
             if wanted and wanted != old["metadata"]["resourceVersion"]:
                 why = "the object has been modified; please apply your changes to the latest version and try again"
-                raise conflict(kind.group, kind.plural, name, why)
+                raise conflict(*kind.resource, name, why)
             result = self._merged(kind, old, new, subresource)
-            hook = self._before_update.get((kind.group, kind.plural))
+            hook = self._before_update.get(kind.resource)
             if hook and not subresource:
                 hook(old, result)
             if result == old or dry_run:
@@ -301,7 +295,7 @@ class ObjectStore:
             wanted = ((options or {}).get("preconditions") or {}).get("uid")
             if wanted and wanted != meta["uid"]:
                 why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {meta['uid']}"
-                raise conflict(kind.group, kind.plural, name, why)
+                raise conflict(*kind.resource, name, why)
             key = self._key(kind, namespace, name)
             if meta.get("finalizers"):
                 if not meta.get("deletionTimestamp"):
@@ -348,7 +342,7 @@ class ObjectStore:
                 change
                 for change in self._history
                 if change.version > after
-                and (change.group, change.plural) == (kind.group, kind.plural)
+                and (change.group, change.plural) == kind.resource
                 and (namespace is None or change.object["metadata"].get("namespace") == namespace)
             ]
 

@@ -20,7 +20,7 @@ class Registry:
 
     def named(self, group: str, plural: str) -> Kind | None:
         """A kind in whatever version."""
-        return next((kind for kind in self._kinds.values() if (kind.group, kind.plural) == (group, plural)), None)
+        return next((kind for kind in self._kinds.values() if kind.resource == (group, plural)), None)
 
     def replace(self, group: str, plural: str, kinds: Iterable[Kind]) -> None:
         """Serve a resource with these versions; with none, not any more."""

@@ -20,6 +20,7 @@ import pytest
 from pdk_stack.kubernetes.api import watches
 from pdk_stack.kubernetes.api.application import LIMITS
 from pdk_stack.kubernetes.api.calls import ResourceCall
+from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.kinds import CONFIG_MAPS
 from pdk_stack.kubernetes.store.objects import ObjectStore
 from tests.stack.kubernetes.conftest import CREDENTIALS
@@ -159,9 +160,11 @@ def test_an_idle_watch_sends_nothing_that_looks_like_an_event(tmp_path: Path, mo
 
     def pieces(**more: str) -> Iterator[bytes]:
         call = ResourceCall("GET", CONFIG_MAPS, None, "", "", {**query, **more}, None, "application/json", "")
-        return watches.events(store, call)
+        return watches.Watch(store, call).lines()
 
     assert set(itertools.islice(pieces(), 5)) == {watches.PING}
+    with pytest.raises(StatusError, match="resourceVersion cannot be read"):
+        pieces(resourceVersion="new")
     marked = list(itertools.islice(pieces(allowWatchBookmarks="true"), 2))
     store.close()
     bookmark = json.loads(marked[-1])
