@@ -36,8 +36,8 @@ def things(master: ServiceProcess) -> dict[str, Any]:
         body = bindings.v1ReportTrialMetricsRequest(group=group, metrics=metrics)
         bindings.post_ReportTrialMetrics(session, body=body, metrics_trialId=trial.id)
     uuid = "0f8d7e9a-0000-4000-8000-000000000001"
-    body = {"uuid": uuid, "taskId": trial.taskId, "metadata": {"steps_completed": 5}, "resources": {"f": "3"}}
-    session.post("/api/v1/checkpoints", json=body)
+    reported = {"uuid": uuid, "taskId": trial.taskId, "metadata": {"steps_completed": 5}, "resources": {"f": "3"}}
+    session.post("/api/v1/checkpoints", json=reported)
     session.post("/api/v1/task/logs", json={"logs": [{"task_id": trial.taskId, "log": "hello\n", "level": "ERROR"}]})
     model = client.create_model("bound", metadata={"a": 1}, labels=["l"])
     model.register_version(uuid)
