@@ -1,6 +1,6 @@
-"""PDK Lab: helper package of the notebooks and of the pipeline images.
+"""PDK Lab: the helper package of the notebooks and the pipeline images.
 
-Importing this package stays cheap: clients of the platforms are imported by the modules that use them.
+Importing this package stays cheap: only the modules that use a platform's client import it.
 """
 
 __version__ = "0.1.0"

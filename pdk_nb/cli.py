@@ -47,7 +47,7 @@ GROUPS = (
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
     parser = argparse.ArgumentParser(
-        prog="pdk-nb", description="PDK Lab: Pachyderm, Determined and KServe from Jupyter notebooks."
+        prog="pdk-nb", description="PDK Lab: Pachyderm, Determined, and KServe from Jupyter notebooks."
     )
     parser.add_argument("--version", action="version", version=f"pdk-nb {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit code: 0 done, 1 failed, 2 wrong usage, 3 the stack is not ready (``status``).
+        The exit code: 0 success, 1 failure, 2 wrong usage, 3 the stack isn't ready (``status``).
     """
     args = build_parser().parse_args(argv)
     try:
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
         say("Interrupted.")
         return 130
     except BrokenPipeError:
-        # The reader of our output has gone; there is nobody left to tell.
+        # The reader of our output has exited, so nobody can see a message.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 

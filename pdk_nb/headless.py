@@ -1,6 +1,6 @@
 """The event log of a headless run: checks and predictions of its notebooks, one line of JSON each.
 
-The runner names the file in ``PDK_RUN_RECORD``; without it nothing is written and nothing else changes.
+The runner sets the file in ``PDK_RUN_RECORD``. Without it, nothing is written and nothing else changes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HEADLESS_VARIABLE = "PDK_HEADLESS"
 
 
 def is_headless() -> bool:
-    """Whether nobody sits in front of the notebook, so that a failed check has to stop the run."""
+    """Whether the notebook runs unattended, so that a failed check must stop the run."""
     return os.environ.get(HEADLESS_VARIABLE, "") not in ("", "0")
 
 
@@ -46,10 +46,10 @@ def read_events(path: Path) -> list[dict[str, Any]]:
 
 
 def score(predictions: Sequence[Mapping[str, Any]]) -> str:
-    """How many predictions are right of those whose truth is known, e.g. ``8 of 9``.
+    """How many predictions with a known class are right, e.g. ``8 of 9``.
 
     Args:
-        predictions: Each with ``correct``; None when nobody knows.
+        predictions: Each with ``correct``; None when the class is unknown.
     """
     judged = [bool(each["correct"]) for each in predictions if each.get("correct") is not None]
     return f"{sum(judged)} of {len(judged)}"

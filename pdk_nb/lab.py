@@ -1,7 +1,7 @@
 """The lab: one object that the notebooks talk to.
 
-Each method is one line: what it does stands with the function that it calls, in the lessons, the journey or the panel.
-Where a commit is asked for, the newest one is meant when none is given.
+Each method is one line; for details, see the function that it calls in the lessons, the journey, or the panel. If a
+method takes a commit, the default is the newest one.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ __all__ = ["Lab", "connect"]
 
 
 def connect(kubeconfig: str = "", namespace: str = "default", participant: str = "", names: Names | None = None) -> Lab:
-    """Read the settings of a cluster; arguments and errors as of :func:`pdk_nb.session.connect`."""
+    """Read the settings of a cluster; arguments and errors as in :func:`pdk_nb.session.connect`."""
     return Lab(session.connect(kubeconfig, namespace, participant, names))
 
 
 class Lab:
-    """What the notebooks call: the lessons, the journey of a commit and the panel, over one session.
+    """The methods that the notebooks call: lessons, journey, and panel, with one session.
 
     Args:
-        session: Settings, names and clients.
+        session: Settings, names, and clients.
     """
 
     def __init__(self, session: Session) -> None:
@@ -69,7 +69,7 @@ class Lab:
 
     @property
     def names(self) -> Names:
-        """What the lab calls its things."""
+        """Names of the lab's resources."""
         return self.session.names
 
     @property
@@ -85,19 +85,19 @@ class Lab:
     # Every notebook
 
     def start(self, notebook: str) -> Note:
-        """See that a notebook has what it needs; says which earlier one has to run first."""
+        """Check that a notebook has what it needs; otherwise, name the notebook to run first."""
         return lessons.start(self.session, notebook)
 
     def check(self, name: str, answer: Any = ..., **facts: Any) -> None:
-        """Look at the cluster and say whether a notebook's goal is met, or whether an exercise's answer is right.
+        """Check on the cluster whether a notebook's goal is met, or whether an exercise's answer is right.
 
         Args:
             name: Number of a notebook, e.g. ``03``, or name of an exercise, e.g. ``03-best``.
             answer: The answer to an exercise.
-            facts: What a notebook's check is to judge.
+            facts: Values for the notebook's check.
 
         Raises:
-            CheckFailed: A goal is not met, or an answer is wrong, and nobody is there to read the hint.
+            CheckFailed: A goal isn't met, or an answer is wrong, in a headless run.
         """
         if name in lessons.EXERCISES:
             lessons.find_exercise(name).check(self.session, answer)
@@ -113,31 +113,31 @@ class Lab:
         return lessons.find_exercise(exercise).show_solution()
 
     def recap(self) -> Note:
-        """The newest commit's id with everything that it ties so far."""
+        """The newest commit's id with everything linked to it so far."""
         return recap.recap(journey.read(self.session))
 
     # 00 environment
 
     def settings_table(self) -> Table:
-        """Every setting: value, source, where it is used."""
+        """Every setting with its value, source, and use."""
         return n00_environment.settings_table(self.session)
 
     def preflight(self) -> Table:
-        """Reach each platform and name its version."""
+        """Connect to each platform and show its version."""
         return n00_environment.preflight(self.session)
 
     def doctor(self, *only: str) -> Report:
-        """Everything that the lab needs on the cluster: what is wrong, why it matters, and what mends it."""
+        """Check everything that the lab needs on the cluster: what is wrong, why it matters, and how to fix it."""
         return n00_environment.examine(self.session, only)
 
     # 01 project and pipelines
 
     def create_projects(self) -> Table:
-        """Project, repo, workspace and storage access; what is there stays."""
+        """Create project, repo, workspace, and storage access; keep what exists."""
         return n01_pipelines.create_projects(self.session)
 
     def create_pipelines(self, classes: str = "", source: str = "", small: bool = False, **choices: Any) -> Table:
-        """Render both pipeline specs and create or update the pipelines; the train pipeline's names the classes."""
+        """Render both pipeline specs, and create or update the pipelines."""
         return n01_pipelines.create_pipelines(self.session, classes, source, small, **choices)
 
     @property
@@ -146,21 +146,21 @@ class Lab:
         return n01_pipelines.classes(self.session)
 
     def draw_flow(self, commit: str = "") -> Drawing:
-        """The way from the data repo to the service, with states."""
+        """The graph from the data repo to the service, with states."""
         return graph.graph(journey.read(self.session, commit)).draw()
 
     # 02 data
 
     def open_photos(self, source: str, arrival: str = "data1", small: bool = False) -> Arrival:
-        """Pictures of a folder or a zip file, looked at one by one; a few of them when ``small``."""
+        """Open and inspect the pictures of a folder or zip file; only a few when ``small``."""
         return n02_data.open_photos(self.session, source, arrival, self.classes, n02_data.SMALL if small else 0)
 
     def commit(self, arrival: Arrival, folder: str = "") -> str:
-        """Commit pictures; the same pictures again make no new commit."""
+        """Commit pictures; the same pictures again don't create a new commit."""
         return n02_data.commit(self.session, arrival, folder)
 
     def latest_commit(self) -> str:
-        """The id that ties everything: the newest commit of the data repo."""
+        """The id that links everything: the newest commit of the data repo."""
         return journey.latest_commit(self.session)
 
     def committed(self, commit: str = "") -> list[tuple[str, int]]:
@@ -178,29 +178,29 @@ class Lab:
         return n03_training.log_tail(self.session, commit or self.latest_commit(), lines)
 
     def trail(self, commit: str = "") -> trail.Trail:
-        """Commit, job, experiment, checkpoint, model version and service of one id."""
+        """Commit, job, experiment, checkpoint, model version, and service of one id."""
         return trail.Trail(journey.read(self.session, commit or self.latest_commit()))
 
     def timeline(self, commit: str = "") -> Drawing:
-        """When the jobs and the experiment of a commit ran."""
+        """A timeline of the jobs and the experiment of a commit."""
         return timeline.timeline(journey.read(self.session, commit or self.latest_commit())).draw()
 
     def model_version(self, commit: str = "") -> ModelVersion | None:
-        """The registered version of a commit, as Determined's client has it."""
+        """The registered version of a commit, as an object of Determined's client."""
         return n03_training.model_version(self.session, commit or self.latest_commit())
 
     # 04 deployment
 
     def follow_deployment(self, commit: str = "", timeout: float = 600.0) -> None:
-        """Wait until the deploy job has ended."""
+        """Wait until the deploy job ends."""
         watch.follow_deployment(self.session, commit or self.latest_commit(), timeout)
 
     def deploy_log(self, lines: int = 25, commit: str = "") -> str:
-        """What the deploy job printed."""
+        """The log of the deploy job."""
         return n04_deployment.log_tail(self.session, commit or self.latest_commit(), lines)
 
     def archive_table(self, commit: str = "") -> Table:
-        """What lies in the model archive."""
+        """Contents of the model archive."""
         return n04_deployment.archive_table(self.session, commit or self.latest_commit())
 
     def services_table(self) -> Table:
@@ -218,15 +218,15 @@ class Lab:
         return self.session.sample(name)
 
     def samples(self, source: str = "") -> list[Path]:
-        """A few pictures that training never learns from."""
+        """A few pictures that are never used for training."""
         return n05_prediction.samples(self.session, source)
 
     def show_request(self, picture: str | Path) -> Markup:
-        """A picture and the JSON that it becomes."""
+        """A picture and its JSON request."""
         return n05_prediction.show_request(Path(picture))
 
     def predict_json(self, *files: str | Path, judge: bool = True) -> Table:
-        """Send request files as they are, like the setup guide's curl."""
+        """Send request files unchanged, like the setup guide's curl command."""
         return n05_prediction.predict_json(self.session, [Path(file) for file in files], judge=judge)
 
     def predict_pictures(self, pictures: list[Path]) -> Table:
@@ -242,40 +242,40 @@ class Lab:
         return n05_prediction.curl(self.session, file)
 
     def panel(self, samples: Sequence[Path] = ()) -> PredictionPanel:
-        """Upload pictures and see their classes; the gallery holds the given samples, or the lab's own."""
+        """The prediction panel; its gallery shows the given samples, or the lab's own."""
         # Widgets take half a second to import, and only this notebook has them.
         from pdk_nb.panel import PredictionPanel
 
         return PredictionPanel(self.session, samples)
 
     def lineage(self, id: str = "", prediction: Prediction | None = None) -> lineages.Lineage:
-        """From an answer, or any id, back to the very pictures and code, and forward to the service."""
+        """Trace an answer, or any id, back to the exact pictures and code, and forward to the service."""
         return lineages.trace(self.session, id, prediction=prediction)
 
     # 06 second arrival
 
     def hold_out(self, *arrivals: Arrival) -> list[Path]:
-        """Pictures that no version has been trained with, the same for every version."""
+        """Pictures that aren't used for training, the same for every version."""
         return n02_data.hold_out(arrivals)
 
     def evaluate(self, pictures: list[Path], title: str = "") -> Evaluation:
-        """Ask the service for every picture and count what is right."""
+        """Send every picture to the service and count the correct answers."""
         return n06_second_arrival.evaluate(self.session, pictures, title)
 
     def compare(self, *evaluations: Evaluation) -> Table:
-        """Versions side by side."""
+        """Compare versions."""
         return n06_second_arrival.compare(evaluations)
 
     def served_commit(self) -> str:
-        """The commit whose model answers now; empty while none does."""
+        """The commit whose model is in service; empty while none is."""
         return n04_deployment.served_commit(self.session)
 
     def serve_version(self, commit: str, timeout: float = 300.0) -> Note:
-        """Roll back, or forward, to the model of a commit."""
+        """Roll back or forward to the model of a commit."""
         return n06_second_arrival.serve_version(self.session, commit, timeout)
 
     def canary(self, commit: str, percent: int, timeout: float = 300.0) -> Note:
-        """Give the model of a commit a share of the traffic; the rest stays where it is."""
+        """Give the model of a commit a share of the traffic."""
         return n06_second_arrival.canary(self.session, commit, percent, timeout)
 
     def promote(self) -> Note:
@@ -283,17 +283,17 @@ class Lab:
         return n06_second_arrival.promote(self.session)
 
     def traffic_table(self) -> Table:
-        """Which model version gets how much of the traffic."""
+        """The share of the traffic of each model version."""
         return n06_second_arrival.traffic_table(self.session)
 
     def who_answers(self, picture: Path, requests: int = 40) -> Table:
-        """Ask the same thing again and again, and count which version answered."""
+        """Send the same request many times, and count which version answers."""
         return n06_second_arrival.who_answers(self.session, picture, requests)
 
     # 99 clean up
 
     def clean_up_plan(self) -> Plan:
-        """What the lab made on the cluster, downstream first."""
+        """What the lab created on the cluster, downstream first."""
         return n99_clean_up.make_plan(self.session)
 
     def clean_up(self, plan: Plan) -> Table:

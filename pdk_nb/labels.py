@@ -1,11 +1,11 @@
-"""Labels from file names: which class a picture shows, decided by its last path components only.
+"""Labels from file names: only the last path components decide which class a picture has.
 
-A picture is labelled by the folder that it lies in (``Dog/1.jpg``) or by the beginning of its file name
-(``cat.1.jpg``, ``dogs_7.png``), without regard to case, singular or plural. Nothing else counts: a commit folder
-called ``dogs-from-cats`` labels nothing, ``hotdog.jpg`` is no dog, and a picture whose folder and name disagree
-stays without a label. What cannot be told is reported, never guessed.
+A picture's label is its folder (``Dog/1.jpg``) or the start of its file name (``cat.1.jpg``, ``dogs_7.png``),
+regardless of case and of singular or plural. Nothing else counts: a commit folder ``dogs-from-cats`` gives no label,
+``hotdog.jpg`` isn't a dog, and a picture whose folder and name disagree has no label. Ambiguous names are reported,
+never guessed.
 
-This module needs the standard library only; it travels with the experiment's code into every trial.
+This module needs only the standard library, because every trial gets it with the experiment's code.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from pdk_shared.errors import DataError
 
 __all__ = ["HOLDOUT_SHARE", "Label", "LabelRule", "choose_classes", "infer_classes", "parse_classes", "split"]
 
-# Share of the pictures that no training ever sees.
+# Share of the pictures that are never used for training.
 HOLDOUT_SHARE = 0.2
 
-# What cameras and phones call their files: a common beginning that says nothing about the picture.
+# File names of cameras and phones: their common prefix isn't a class.
 CAMERA_PREFIXES = frozenset(
     {"img", "image", "dsc", "dscn", "dscf", "pic", "photo", "picture", "pxl", "p", "mvi", "scan"}
 )
@@ -52,8 +52,8 @@ class Label:
     """The label of one path.
 
     Attributes:
-        index: Position in the rule's classes, or None where the path tells no class.
-        reason: Why, for people: ``file name``, ``folder``, or what stands in the way.
+        index: Position in the rule's classes, or None if the path gives no class.
+        reason: Reason for people: ``file name``, ``folder``, or the problem.
     """
 
     index: int | None
@@ -68,7 +68,7 @@ class LabelRule:
         classes: Class names; the order is the order of the model's outputs.
 
     Raises:
-        DataError: Fewer than two classes, an empty name, or two names that are one (``cat`` and ``Cats``).
+        DataError: Fewer than two classes, an empty name, or two equivalent names (``cat`` and ``Cats``).
     """
 
     classes: tuple[str, ...] = ("dog", "cat")
@@ -93,7 +93,7 @@ class LabelRule:
             path: Path in a repo, an archive or a folder, with ``/`` between components. Never opened.
         """
         pure = PurePosixPath(path.replace("\\", "/"))
-        # The folder counts only as a whole name: "cats" does, "dogs-from-cats" does not.
+        # A folder counts only as a whole name: "cats" does, "dogs-from-cats" doesn't.
         folder = self._whole(pure.parent.name)
         found = self._prefix(pure.stem)
         if len(found) > 1:
@@ -109,7 +109,7 @@ class LabelRule:
         return Label(None, f"neither file name nor folder begins with {' or '.join(self.classes)}")
 
     def label(self, path: str) -> int | None:
-        """The class index of one path, or None where it tells no class or several."""
+        """The class index of one path, or None if it gives no class or several."""
         return self.explain(path).index
 
     def name(self, path: str) -> str | None:
@@ -122,7 +122,7 @@ class LabelRule:
         return next((i for i, name in enumerate(self.classes) if words in _forms(name)), None)
 
     def _prefix(self, stem: str) -> set[int]:
-        """Classes that the file name says: the one it begins with, and any other that it names as well."""
+        """Classes in the file name: the one that it starts with, and any other that it contains."""
         words = _tokens(stem)
         first = {i for i, name in enumerate(self.classes) if any(words[: len(f)] == f for f in _forms(name))}
         if not first:
@@ -148,14 +148,14 @@ def parse_classes(text: str) -> tuple[str, ...]:
 
 
 def choose_classes(text: str, paths: Iterable[str]) -> tuple[str, ...]:
-    """The classes that somebody names, else those that the pictures' paths tell.
+    """The given classes, or else the classes from the pictures' paths.
 
     Args:
         text: Class names, separated by commas; may be empty.
-        paths: Paths of the pictures; dogs and cats where there are none.
+        paths: Paths of the pictures; without any, the classes are dogs and cats.
 
     Raises:
-        DataError: The names cannot be used, or the paths tell no classes.
+        DataError: The names are invalid, or the paths give no classes.
     """
     usual = LabelRule()
     if text.strip():
@@ -164,13 +164,13 @@ def choose_classes(text: str, paths: Iterable[str]) -> tuple[str, ...]:
     if not paths:
         return usual.classes
     found = infer_classes(paths)
-    # The order of the model's outputs is a promise: 0 is a dog, 1 is a cat, however the folders spell them.
+    # The order of the model's outputs is fixed: 0 is a dog, 1 is a cat, however the folders spell them.
     same = len(found) == len(usual.classes) and all(usual.label(f"{name}/1.jpg") is not None for name in found)
     return usual.classes if same else LabelRule(found).classes
 
 
 def infer_classes(paths: Iterable[str]) -> tuple[str, ...]:
-    """Class names for a data set that nobody described: from file-name prefixes, else from folders.
+    """Class names of a data set, from file name prefixes or else from folders.
 
     Args:
         paths: Paths of its pictures.
@@ -179,7 +179,7 @@ def infer_classes(paths: Iterable[str]) -> tuple[str, ...]:
         The names in alphabetical order, for :class:`LabelRule`.
 
     Raises:
-        DataError: Neither the file names nor the folders tell at least two classes.
+        DataError: Neither the file names nor the folders give at least two classes.
     """
     pures = [PurePosixPath(p.replace("\\", "/")) for p in paths]
     prefixes: Counter[str] = Counter()
@@ -196,23 +196,23 @@ def infer_classes(paths: Iterable[str]) -> tuple[str, ...]:
         if len(usable) >= 2 and sum(names[n] for n in usable) >= 0.9 * len(pures):
             return tuple(sorted(usable))
     raise DataError(
-        f"the names of {len(pures)} files tell no classes",
-        fix="put the pictures of each class into a folder of its own, or begin file names with the class: cat.1.jpg",
+        f"the names of {len(pures)} files give no classes",
+        fix="put the pictures of each class in a separate folder, or start file names with the class: cat.1.jpg",
     )
 
 
 def _position(path: str) -> float:
-    """A number from 0 to 1 that depends on the path only: the same on every machine, in every run."""
+    """A number from 0 to 1 that depends only on the path: the same on every machine, in every run."""
     digest = hashlib.sha256(f"/{path.strip('/')}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
 def split(items: Iterable[tuple[str, int]], share: float = HOLDOUT_SHARE) -> tuple[list[str], list[str]]:
-    """Divide pictures into those to learn from and those to test with, the same way in every run.
+    """Split pictures into a training set and a hold-out, the same way in every run.
 
-    A picture's path alone decides, so none changes sides when more arrive, and a model that goes on from an earlier
-    one is never tested with what that one has learned. Every class is in the hold-out at least once: where chance
-    would leave it out, its picture nearest to the limit goes there.
+    A picture's path alone decides, so no picture changes sets when more arrive, and a resumed model is never tested
+    with pictures from its earlier training. Every class has at least one picture in the hold-out: if the hash selects
+    none, the picture closest to the limit is held out.
 
     Args:
         items: (path in the repo, class index) of every usable picture.

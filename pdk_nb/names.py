@@ -1,4 +1,4 @@
-"""What the lab calls its things on the cluster. Every object is found again by these names and by no local file."""
+"""Names of the lab's resources on the cluster. The lab finds every resource by its name, not by a local file."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pdk_shared.errors import UsageError
 
 PARTICIPANT_VARIABLE = "PDK_PARTICIPANT"
-# Lower-case DNS label that begins with a letter: the strictest of the platforms' rules (InferenceService, KServe).
+# Lowercase DNS label that starts with a letter: the strictest of the platforms' rules (InferenceService, KServe).
 PARTICIPANT = re.compile(r"[a-z](-?[a-z0-9])*")
-# Pachyderm's pods are called "<project>-<pipeline>-v<n>" and have 63 characters at most
-# (validation of CreatePipeline in src/server/pps/server); the prefix stands in both names.
+# Pachyderm's pods are named "<project>-<pipeline>-v<n>", with at most 63 characters
+# (validation of CreatePipeline in src/server/pps/server); the prefix is in both names.
 MAX_PARTICIPANT = 16
 
 
@@ -29,7 +29,7 @@ class Names:
         service: InferenceService.
         workspace: Determined workspace.
         experiment_project: Determined project in that workspace.
-        participant: Whose names these are; empty for the setup guide's own.
+        participant: The participant; empty for the setup guide's names.
     """
 
     project: str = "pdk-dogs-and-cats"
@@ -44,26 +44,26 @@ class Names:
 
     @classmethod
     def for_participant(cls, participant: str = "") -> Names:
-        """Names of one of many people on a cluster; every name begins with theirs.
+        """Names for a participant; every name begins with the participant's.
 
         Args:
-            participant: A short name, e.g. ``ada``; the setup guide's own names when empty.
+            participant: A short name, e.g. ``ada``; the setup guide's names when empty.
 
         Raises:
-            UsageError: The platforms would refuse names that begin like this.
+            UsageError: The platforms would refuse names with this prefix.
         """
         if not participant:
             return cls()
         if not PARTICIPANT.fullmatch(participant) or len(participant) > MAX_PARTICIPANT:
             raise UsageError(
-                f"'{participant}' cannot be the name of a participant.",
+                f"'{participant}' isn't a valid name for a participant.",
                 where=f"--participant, {PARTICIPANT_VARIABLE}",
-                fix=f"Use up to {MAX_PARTICIPANT} lower-case letters, digits and single '-' inside, beginning with "
+                fix=f"Use up to {MAX_PARTICIPANT} lowercase letters, digits, and single '-', starting with "
                 "a letter: ada, team-7.",
             )
         base = cls()
         return cls(
-            # Shorter than the guide's: pods carry the project's and the pipeline's name.
+            # Shorter than the guide's: pod names contain the project and the pipeline.
             project=f"{participant}-pdk",
             data_repo=f"{participant}-{base.data_repo}",
             train_pipeline=f"{participant}-{base.train_pipeline}",
@@ -77,23 +77,23 @@ class Names:
 
     @classmethod
     def chosen(cls, participant: str = "") -> Names:
-        """Names of the given participant, else of the one that ``PDK_PARTICIPANT`` names, else the guide's.
+        """Names for the given participant, or the one in ``PDK_PARTICIPANT``, or else the guide's names.
 
         Raises:
-            UsageError: The name cannot be used.
+            UsageError: The name is invalid.
         """
         return cls.for_participant(participant or os.environ.get(PARTICIPANT_VARIABLE, "").strip())
 
 
 def participant_of(kind: str, name: str) -> str:
-    """Whose a name is.
+    """The participant that a name belongs to.
 
     Args:
         kind: Attribute of :class:`Names`, e.g. ``project``.
-        name: Name of a thing of that kind.
+        name: Name of a resource of that kind.
 
     Returns:
-        The participant; empty when the name is not one that :meth:`Names.for_participant` gives.
+        The participant; empty when the name doesn't come from :meth:`Names.for_participant`.
     """
     tail = str(getattr(Names.for_participant("x"), kind)).removeprefix("x")
     participant = name.removesuffix(tail) if name.endswith(tail) else ""

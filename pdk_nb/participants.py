@@ -1,7 +1,7 @@
-"""Many people on one cluster: who has things of the lab there, how far they are, and everything of theirs removed.
+"""Many people on one cluster: list the participants and their progress, and remove their resources.
 
-Somebody counts as a participant when a thing on the cluster carries a name that :class:`pdk_nb.names.Names` gives, and
-something else says that the lab made it: a similar name of somebody's own is left alone.
+A participant has a resource on the cluster with a name from :class:`pdk_nb.names.Names`, and further evidence that the
+lab created it. Resources of other people with similar names aren't touched.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def find(session: Session) -> list[str]:
-    """Everybody who has things of the lab on the cluster, in the order of the alphabet."""
+    """Participants with lab resources on the cluster, in alphabetical order."""
     found = set(_in_pachyderm(session)) | set(_in_determined(session)) | set(_in_kserve(session))
     return sorted(found - {""})
 
@@ -61,7 +61,7 @@ def session_of(session: Session, participant: str) -> Session:
 
     Args:
         session: A session on that cluster.
-        participant: Whose names to use.
+        participant: The participant.
     """
     other = type(session)(session.settings, Names.for_participant(participant))
     other.__dict__.update(
@@ -71,11 +71,11 @@ def session_of(session: Session, participant: str) -> Session:
 
 
 def table(session: Session, participants: Iterable[str]) -> Table:
-    """How far each of them is, station by station.
+    """The progress of each participant, station by station.
 
     Args:
         session: A session on the cluster.
-        participants: Whose rows.
+        participants: The participants.
     """
     columns = ("Participant", "Commit", "Train pipeline", "Deploy pipeline", "Versions", "Service")
     return Table(columns, [_row(session_of(session, each)) for each in participants])
@@ -97,11 +97,11 @@ def _row(session: Session) -> tuple[str, ...]:
 
 
 def plans(session: Session, participants: Iterable[str]) -> dict[str, clean_up.Plan]:
-    """What the clean-up of each of them would delete; those who have nothing are left out.
+    """The clean-up plan of each participant, without participants who have no resources.
 
     Args:
         session: A session on the cluster.
-        participants: Whose things.
+        participants: The participants.
     """
     found = {each: clean_up.make_plan(session_of(session, each)) for each in participants}
     return {each: plan for each, plan in found.items() if plan}
@@ -110,16 +110,16 @@ def plans(session: Session, participants: Iterable[str]) -> dict[str, clean_up.P
 def clean(
     session: Session, chosen: dict[str, clean_up.Plan], progress: Callable[[str], None] = lambda line: None
 ) -> None:
-    """Delete what the plans list, one participant after the other.
+    """Apply the plans, one participant after the other.
 
     Args:
         session: A session on the cluster.
-        chosen: What to delete, by participant.
+        chosen: Plan by participant.
         progress: Called with one line for each participant.
 
     Raises:
-        PdkError: Something cannot be deleted; what comes after it is left alone.
+        PdkError: A step failed; the steps after it didn't run.
     """
     for participant, plan in chosen.items():
-        progress(f"{participant}: {len(plan.steps)} thing(s)")
+        progress(f"{participant}: {len(plan.steps)} resource(s)")
         clean_up.apply(session_of(session, participant), plan)

@@ -1,7 +1,7 @@
-"""Pictures: reading them safely, finding them in a folder, and turning them into prediction requests.
+"""Pictures: read them safely, find them in a folder, and convert them to prediction requests.
 
-One way of reading serves everywhere (notebooks, training data, requests): orientation from EXIF applied, always RGB,
-broken files refused with a reason.
+Notebooks, training, and requests read pictures in the same way: EXIF orientation applied, always RGB, and broken files
+refused with a reason.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ __all__ = [
 
 # TorchServe refuses bodies above max_request_size of config.properties, by default 6553500 bytes.
 MAX_REQUEST_BYTES = 6_553_500
-# Larger pictures are refused before they are decoded: a small file can claim billions of pixels.
+# Refuse larger pictures before decoding: a small file can claim billions of pixels.
 MAX_PIXELS = 100_000_000
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "__pycache__"})
-# Characters that Pachyderm refuses in paths besides everything outside printable ASCII
+# Characters that Pachyderm refuses in paths, in addition to everything outside printable ASCII
 # (src/internal/storage: "globbing character not allowed in path").
 REFUSED_CHARACTERS = frozenset("*?[]{}!()@+^\\")
 
@@ -58,10 +58,10 @@ def load_image(data: bytes | Path) -> Image.Image:
         data: The file's bytes, or its path.
 
     Returns:
-        An RGB image with the EXIF orientation applied; transparent pixels lie on white.
+        An RGB image with the EXIF orientation applied; transparent pixels become white.
 
     Raises:
-        DataError: The file cannot be read, is no picture, is broken or cut short, or has too many pixels.
+        DataError: The file can't be read, isn't a picture, is broken or truncated, or has too many pixels.
     """
     where = str(data) if isinstance(data, Path) else ""
     try:
@@ -95,7 +95,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB")
     if image.mode.startswith(("I", "F")):
-        # 16 and 32 bit greys: convert() would clip instead of scale.
+        # 16-bit and 32-bit grayscale: convert() would clip instead of scale.
         # Such modes have one band, so the extrema are two plain numbers.
         low, high = (float(str(each)) for each in image.getextrema())
         scale = 255.0 / (high - low) if high > low else 0.0
@@ -111,7 +111,7 @@ def thumbnail(picture: bytes | Path, side: int = 128) -> str:
         side: Longest side in pixels.
 
     Raises:
-        DataError: It cannot be read.
+        DataError: It can't be read.
     """
     image = load_image(picture)
     image.thumbnail((side, side))
@@ -123,20 +123,20 @@ def thumbnail(picture: bytes | Path, side: int = 128) -> str:
 def to_request(
     images: Sequence[bytes | Path], *, max_bytes: int = MAX_REQUEST_BYTES, max_side: int = 1024
 ) -> dict[str, Any]:
-    """The prediction request for some pictures, in the setup guide's shape.
+    """The prediction request for pictures, in the setup guide's form.
 
-    Small upright RGB JPEGs go as they are; others are converted, and shrunk until the request fits.
+    Small upright RGB JPEGs are sent unchanged; others are converted, and shrunk until the request fits.
 
     Args:
         images: Pictures as bytes or paths.
         max_bytes: Limit of the JSON body.
-        max_side: Longest side in pixels that is sent.
+        max_side: Longest side in pixels.
 
     Returns:
         ``{"instances": [{"data": "<base64>"}, ...]}``.
 
     Raises:
-        DataError: No picture, a broken one, or too many for one request even when shrunk.
+        DataError: There is no picture, a picture is broken, or there are too many for one request even when shrunk.
     """
     if not images:
         raise DataError("a request needs at least one picture")
@@ -149,7 +149,7 @@ def to_request(
             return request
         if side <= 64:
             raise DataError(
-                f"{len(images)} pictures make a request of {size:,} bytes; the limit is {max_bytes:,}",
+                f"{len(images)} pictures need a request of {size:,} bytes; the limit is {max_bytes:,}",
                 fix="send fewer pictures at a time",
             )
         side = max(64, int(side * 0.7))
@@ -173,7 +173,7 @@ def from_request(request: Mapping[str, Any]) -> list[bytes]:
     """The pictures of a prediction request.
 
     Args:
-        request: As made by :func:`to_request`, or read from ``cat.json``.
+        request: A request from :func:`to_request` or ``cat.json``.
 
     Raises:
         DataError: It has no instances, or an instance has no base64 text under ``data``.
@@ -199,7 +199,7 @@ class Photo:
 
     Attributes:
         path: The file.
-        name: Its path relative to the scanned folder, with ``/`` between components.
+        name: Its path relative to the scanned folder, with ``/`` as separator.
         label: Class index.
         class_name: Class name.
         sha256: Hash of the bytes.
@@ -216,7 +216,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Skipped:
-    """One file that will not be used, and why."""
+    """One file that isn't used, and the reason."""
 
     path: Path
     name: str
@@ -225,13 +225,13 @@ class Skipped:
 
 @dataclass(frozen=True)
 class PhotoSet:
-    """What a folder holds.
+    """The pictures in a folder.
 
     Attributes:
         folder: The scanned folder.
         rule: The label rule.
         photos: Usable pictures, sorted by name.
-        skipped: Files that are not used, with the reason.
+        skipped: Files that aren't used, with the reason.
         renames: Name -> suggested name, for usable pictures whose names Pachyderm refuses.
         duplicates: Groups of names with the same bytes.
     """
@@ -244,7 +244,7 @@ class PhotoSet:
     duplicates: tuple[tuple[str, ...], ...] = ()
 
     def counts(self) -> dict[str, int]:
-        """Pictures per class, in the rule's order, zeros included."""
+        """Number of pictures in each class, in the rule's order, including zeros."""
         found = Counter(photo.class_name for photo in self.photos)
         return {name: found[name] for name in self.rule.classes}
 
@@ -254,10 +254,10 @@ class PhotoSet:
         return sum(photo.size for photo in self.photos)
 
     def check(self, *, minimum: int = 2) -> None:
-        """Refuse what nothing can be learned from.
+        """Refuse data that is too small for training.
 
         Args:
-            minimum: Pictures that each class needs: one to learn from, one to test with.
+            minimum: Pictures that each class needs: one for training, one for validation.
 
         Raises:
             DataError: No usable picture, or a class with too few.
@@ -275,17 +275,17 @@ class PhotoSet:
 
 
 def ignored(name: str) -> str | None:
-    """Why a file is no candidate by its name alone, or None.
+    """Why a file's name alone excludes it, or None.
 
     Args:
-        name: Path with ``/`` between components.
+        name: Path with ``/`` as separator.
     """
     parts = [part for part in name.split("/") if part]
     for part in parts:
         if part.startswith("."):
             return "hidden file"
         if part.lower() in IGNORED_NAMES:
-            return "made by the operating system"
+            return "created by the operating system"
     suffix = Path(parts[-1]).suffix.lower() if parts else ""
     if suffix not in IMAGE_SUFFIXES:
         return f"no picture by its name ({suffix or 'no suffix'})"
@@ -297,12 +297,12 @@ def scan(
     rule: LabelRule | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PhotoSet:
-    """Look at every file below a folder: which pictures can be used, and why others cannot.
+    """Inspect every file below a folder: which pictures are usable, and why others aren't.
 
     Args:
         folder: The folder.
         rule: Label rule; dogs and cats by default.
-        progress: Told the files looked at and their total.
+        progress: Called with the number of inspected files and their total.
 
     Raises:
         DataError: The folder does not exist.
@@ -319,7 +319,7 @@ def scan(
         name = path.relative_to(folder).as_posix()
         reason = ignored(name)
         if reason is None:
-            # Only what a repo will hold counts: the scanned folder's own name does not travel with its files.
+            # Only paths inside the folder count: the repo doesn't contain the scanned folder's name.
             found = rule.explain(name)
             reason = None if found.index is not None else found.reason
             if found.index is not None:
@@ -355,14 +355,14 @@ def refused_name(name: str) -> str | None:
     if bad:
         return f"Pachyderm refuses {' '.join(bad)} in names"
     if not all(" " <= c <= "~" for c in name):
-        return "Pachyderm takes printable ASCII letters only"
+        return "Pachyderm accepts only printable ASCII characters"
     if any(part in (".", "..") for part in name.split("/")):
         return "Pachyderm refuses relative paths"
     return None
 
 
 def suggest_name(name: str) -> str:
-    """A name that Pachyderm takes, as close as possible to the given one."""
+    """A name that Pachyderm accepts, as close as possible to the given one."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     plain = re.sub(r"[*?\[\]{}!()@+^\\]", "_", plain)
     parts = [re.sub(r"_+", "_", part).strip() for part in plain.split("/")]

@@ -1,4 +1,4 @@
-"""Where pictures come from: a folder, a zip file, or the sample data."""
+"""Sources of pictures: a folder, a zip file, or the sample data."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 __all__ = ["folder_of", "names_in", "pictures_in", "unpack"]
 
 SAMPLE_ZIP = "dataset-dog-cat.zip"
-# A picture archive has no business growing beyond this when it is unpacked.
+# Limit for the unpacked size of a picture archive.
 MAX_UNPACKED_BYTES = 4 << 30
 
 
 def folder_of(session: Session, source: str, arrival: str) -> Path:
-    """The folder of pictures that a source means; a zip file is unpacked.
+    """The folder of pictures for a source; a zip file is unpacked.
 
     Args:
         session: The session.
         source: Folder or zip file; the sample data when empty.
-        arrival: Name of a top folder that a zip file may hold, e.g. ``data1``.
+        arrival: Name of a top-level folder in the zip file, e.g. ``data1``.
     """
     path = Path(source).expanduser() if source else session.sample(SAMPLE_ZIP)
     if path.suffix.lower() != ".zip":
@@ -39,10 +39,10 @@ def pictures_in(folder: Path) -> list[Path]:
     """All pictures of a folder, by name.
 
     Args:
-        folder: Searched with everything below it.
+        folder: The folder, with all subfolders.
 
     Raises:
-        DataError: There is none.
+        DataError: There is no picture.
     """
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     if not found:
@@ -51,13 +51,13 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def names_in(source: str) -> list[str]:
-    """Paths of the pictures in a folder or zip file, by name alone.
+    """Paths of the pictures in a folder or zip file, without opening the pictures.
 
     Args:
         source: Folder or zip file.
 
     Raises:
-        DataError: There is no such folder, or the zip file cannot be read.
+        DataError: The folder doesn't exist, or the zip file can't be read.
     """
     path = Path(source).expanduser()
     try:
@@ -74,20 +74,20 @@ def names_in(source: str) -> list[str]:
 
 
 def unpack(archive: Path) -> Path:
-    """Unpack a zip file into a temporary folder of its own.
+    """Unpack a zip file into a new temporary folder.
 
     Args:
         archive: A zip file.
 
     Raises:
-        DataError: It is no zip file, leaves its folder, or is absurdly large.
+        DataError: It isn't a zip file, has entries outside its folder, or is too large.
     """
     target = Path(tempfile.mkdtemp(prefix="pdk-photos-"))
     try:
         with zipfile.ZipFile(archive) as bundle:
             total = sum(entry.file_size for entry in bundle.infolist())
             if total > MAX_UNPACKED_BYTES:
-                raise DataError(f"The zip file would unpack to {total >> 20} MB.", where=str(archive))
+                raise DataError(f"The zip file is too large: {total >> 20} MB unpacked.", where=str(archive))
             for entry in bundle.infolist():
                 parts = PurePosixPath(entry.filename).parts
                 if ".." in parts or entry.filename.startswith("/"):
@@ -95,6 +95,6 @@ def unpack(archive: Path) -> Path:
             bundle.extractall(target)
     except (OSError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"The zip file cannot be read: {error}", where=str(archive), fix="Name a folder of pictures or a zip file."
+            f"The zip file cannot be read: {error}", where=str(archive), fix="Use a folder of pictures or a zip file."
         ) from error
     return target

@@ -1,6 +1,6 @@
-"""One session on a cluster: settings, names and the platforms' clients. The one thing that is handed around.
+"""One session on a cluster: settings, names, and the platforms' clients, in one object that functions pass along.
 
-A session knows no lesson and no widget. Clients are made when they are first used.
+A session knows no lesson and no widget. Clients are created at first use.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ def connect(
     Args:
         kubeconfig: Path; ``KUBECONFIG`` or ``~/.kube/config`` when empty.
         namespace: Namespace of the ConfigMap ``pdk-config``.
-        participant: Whose things these are, where many people share the cluster; ``PDK_PARTICIPANT`` when empty.
-        names: Other names altogether.
+        participant: The participant, if many people share the cluster; ``PDK_PARTICIPANT`` when empty.
+        names: Names that replace the participant's.
 
     Raises:
-        UsageError: The participant's name cannot be used.
+        UsageError: The participant's name is invalid.
         SettingsError: There is no kubeconfig or no ``pdk-config``.
-        ServiceUnreachable: The cluster does not answer.
+        ServiceUnreachable: The cluster doesn't respond.
     """
     names = names or Names.chosen(participant)
     return Session(settings_module.load(kubeconfig or None, namespace), names)
 
 
 class Session:
-    """Settings, names and clients of one walkthrough.
+    """Settings, names, and clients of one walkthrough.
 
     Args:
         settings: The cluster's settings.
-        names: What the lab calls its things.
+        names: Names of the lab's resources.
     """
 
     def __init__(self, settings: Settings, names: Names) -> None:
@@ -56,7 +56,7 @@ class Session:
 
     @cached_property
     def checkout(self) -> Path:
-        """The folder of the lab's own files.
+        """The folder of the lab's files.
 
         Raises:
             UsageError: The lab runs outside its checkout.
@@ -72,7 +72,7 @@ class Session:
         """Client of Pachyderm.
 
         Raises:
-            SettingsError: ``pdk-config`` does not say where Pachyderm is.
+            SettingsError: ``pdk-config`` doesn't give Pachyderm's address.
         """
         from pdk_nb.platforms import mldm
 
@@ -83,7 +83,7 @@ class Session:
         """Client of Determined.
 
         Raises:
-            SettingsError: ``pdk-config`` does not say where Determined is.
+            SettingsError: ``pdk-config`` doesn't give Determined's address.
         """
         from pdk_nb.platforms import mlde
 

@@ -1,6 +1,6 @@
-"""The example's experiment as a folder of its own, for people who use Determined's command line.
+"""The example's experiment as a standalone folder, for people who use Determined's command line.
 
-Its pictures travel with the code, so that it runs on every cluster and holds no token of Pachyderm.
+The folder contains the pictures, so it runs on every cluster and needs no Pachyderm token.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["search_over", "write"]
 
 PICTURES = "pictures"
-#: What the client refuses to send (``determined.common.constants.MAX_CONTEXT_SIZE``), with room for the code.
+#: The client's size limit (``determined.common.constants.MAX_CONTEXT_SIZE``), minus room for the code.
 MAX_PICTURE_BYTES = 90 * 1000 * 1000
-#: Powers of ten between which the search looks for the learning rate.
+#: Range of the learning rate in the search, as powers of ten.
 LEARNING_RATE = (-4.0, -1.5)
 
 
@@ -35,22 +35,22 @@ def write(session: Session, folder: Path, source: str = "", trials: int = 8, pro
     """Write the code, the pictures, ``const.yaml`` (one trial) and ``search.yaml`` (over the learning rate).
 
     Args:
-        session: The session; its cluster says which resource pool and which workspace.
-        folder: A folder that does not exist yet.
+        session: The session; its cluster determines the resource pool and the workspace.
+        folder: A folder that doesn't exist yet.
         source: Folder or zip file with the pictures; the first arrival of the sample data when empty.
-        trials: How many learning rates are tried.
-        profile: ``cpu``, ``gpu``, ``small``, or ``auto`` to go by the resource pool.
+        trials: Number of learning rates.
+        profile: ``cpu``, ``gpu``, ``small``, or ``auto`` to follow the resource pool.
 
     Returns:
         The configuration in ``const.yaml``.
 
     Raises:
         UsageError: The folder exists.
-        DataError: The pictures cannot be used, or are too many to travel with the code.
+        DataError: The pictures are unusable, or too large to send with the code.
         PdkError: The cluster lacks what the experiment needs.
     """
     if folder.exists():
-        raise UsageError("There is something already.", where=str(folder), fix="Name a folder that does not exist.")
+        raise UsageError("The folder already exists.", where=str(folder), fix="Use a folder that doesn't exist.")
     home = session.checkout / "examples" / "dog-cat" / "experiment"
     config = experiment.read_yaml(home / "const.yaml")
     pool = mlde.choose_pool(mlde.pools(session.determined), session.settings.resource_pool)
@@ -72,12 +72,12 @@ def write(session: Session, folder: Path, source: str = "", trials: int = 8, pro
     size = sum(each.size for each in found.photos)
     if size > MAX_PICTURE_BYTES:
         raise DataError(
-            f"The pictures have {size / 1e6:.0f} MB; Determined takes 95 MB of code with an experiment.",
+            f"The pictures have {size / 1e6:.0f} MB; Determined's limit for an experiment's files is 95 MB.",
             where=str(found.folder),
-            fix="Commit them to Pachyderm and let the train pipeline fetch them, or name a folder with fewer.",
+            fix="Commit them to Pachyderm and use the train pipeline, or use a folder with fewer pictures.",
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # All or nothing: what is there when this was interrupted does not look like an experiment.
+    # All or nothing: an interrupted run must not leave a folder that looks like an experiment.
     with tempfile.TemporaryDirectory(prefix=".pdk-experiment-", dir=folder.parent) as scratch:
         made = experiment.build_context(home, Path(scratch) / "experiment")
         shutil.rmtree(made / "profiles", ignore_errors=True)
@@ -92,18 +92,18 @@ def write(session: Session, folder: Path, source: str = "", trials: int = 8, pro
 
 
 def search_over(config: dict[str, Any], trials: int) -> dict[str, Any]:
-    """A configuration that tries several learning rates, drawn evenly over their powers of ten.
+    """A configuration that tries several learning rates, sampled evenly on a logarithmic scale.
 
     Args:
         config: Configuration of one trial.
-        trials: How many learning rates.
+        trials: Number of learning rates.
     """
     low, high = LEARNING_RATE
     return experiment.merge(
         config,
         {
             "name": f"{config['name']}-learning-rate",
-            # Several rates tell all held-out pictures right; the loss tells them apart.
+            # With several rates, all held-out pictures are right; the loss distinguishes them.
             "searcher": {"name": "random", "max_trials": trials, "metric": "loss", "smaller_is_better": True},
             "hyperparameters": {"learning_rate": {"type": "log", "base": 10, "minval": low, "maxval": high}},
         },

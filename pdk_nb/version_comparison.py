@@ -1,8 +1,8 @@
 """Two versions of a model side by side: the one in service, and another that gets none of its traffic.
 
-While the traffic is split, the ingress knows an address of the previous revision (KServe's tag ``prev``). Otherwise
-only one revision runs, and the other version is served by a second InferenceService beside the first, from the same
-files. The service in use is not touched by that.
+While the traffic is split, the previous revision has its own address at the ingress (KServe's tag ``prev``). Otherwise
+only one revision runs, and a second InferenceService serves the other version from the same files. This doesn't change
+the service in use.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Candidate:
     Attributes:
         version: Its name, the commit's id; :data:`PREVIOUS` for the revision that still has a share of the traffic.
         number: Its number in the registry; None when unknown.
-        endpoint: Where it answers; None when it has to be started first.
+        endpoint: Where it answers; None when it must be started first.
         percent: Its share of the traffic; 0 unless the traffic is split.
     """
 
@@ -48,7 +48,7 @@ class Candidate:
         if self.version == PREVIOUS:
             return f"the previous revision, which has {self.percent} % of the traffic"
         number = f"version {self.number}" if self.number else "version"
-        state = "runs beside it" if self.endpoint else "starts beside it"
+        state = "runs in a second service" if self.endpoint else "starts in a second service"
         return f"{number} ({self.version[:12]}…), {state}"
 
 
@@ -95,16 +95,16 @@ def _running(session: Session) -> Endpoint | None:
 def start(
     session: Session, version: str, timeout: float = 300.0, progress: Callable[[str], None] | None = None
 ) -> Endpoint:
-    """Serve a version beside the service in use, which keeps all of its traffic.
+    """Serve a version in a second service. The service in use keeps all of its traffic.
 
     Args:
         session: The session.
         version: A version that the service has served.
         timeout: Seconds to wait until it answers.
-        progress: Told each new state, one line.
+        progress: Called with each new state, one line.
 
     Raises:
-        DeploymentError: The service has never served it, or the second service does not become ready.
+        DeploymentError: The service never served this version, or the second service doesn't become ready.
     """
     service = need(resolve(session.settings), session.names.service)
     record = recorded_version(service, version)

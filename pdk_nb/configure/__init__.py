@@ -1,6 +1,6 @@
-"""``pdk-config`` and what goes with it, filled from what is on the cluster.
+"""``pdk-config`` and related objects, filled in from the cluster.
 
-Existing values stay. Empty keys get the values that are found on the cluster. Required values that are not found are
+Existing values stay. Empty keys get the values that are detected on the cluster. Required values that aren't found are
 marked ``FILL IN``. Secrets are copied on the cluster and never printed.
 """
 

@@ -48,7 +48,7 @@ def put(client: Any, each: Object) -> str:
             raise PdkError(
                 f"The cluster refuses it: {error.status} {error.reason}",
                 where=_name(each),
-                fix="This command is for those who administer the cluster.",
+                fix="Ask a cluster administrator to run this command.",
             ) from error
     name = each["metadata"]["name"]
     before = getattr(api, f"read_{scope}{kind}")(name, *place, _request_timeout=REQUEST_TIMEOUT_S)

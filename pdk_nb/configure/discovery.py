@@ -1,7 +1,7 @@
-"""Addresses of the platforms, from the cluster's own Services; a guess is marked as one.
+"""Addresses of the platforms, from the cluster's Services. Guesses are marked as guesses.
 
-Names and labels are those of the platforms' own installations: Pachyderm's and Determined's Helm charts, Istio's
-ingress gateway, and KServe's ConfigMap ``inferenceservice-config``.
+Names and labels come from the platforms' installations: Pachyderm's and Determined's Helm charts, Istio's ingress
+gateway, and KServe's ConfigMap ``inferenceservice-config``.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ BUCKET_KEYS = ("AMAZON_BUCKET", "GOOGLE_BUCKET", "MINIO_BUCKET", "amazon-bucket"
 
 @dataclass(frozen=True)
 class Address:
-    """How a platform is reached.
+    """Address of a platform.
 
     Attributes:
         host: Name or IP address.
         port: TCP port.
-        source: The Service that says so, and how.
+        source: The Service that gives it, and how.
     """
 
     host: str
@@ -39,12 +39,12 @@ class Address:
 
 @dataclass
 class Found:
-    """What the cluster's own objects say about it.
+    """Values from the cluster's own objects.
 
     Attributes:
         values: Values for ``pdk-config`` by key.
-        sources: Where each of them comes from.
-        missing: Why a key could not be found, by key.
+        sources: Source of each value.
+        missing: For each missing key, the reason.
     """
 
     values: dict[str, str] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Discovery:
         self._services: list[Any] | None = None
 
     def services(self) -> list[Any]:
-        """All Services that this user may list: of the cluster, else of the usual namespaces."""
+        """All Services that this user can list: in the cluster, or else in the usual namespaces."""
         if self._services is None:
             try:
                 self._services = self._core.list_service_for_all_namespaces(_request_timeout=REQUEST_TIMEOUT_S).items
@@ -104,7 +104,7 @@ class Discovery:
         return None
 
     def pachyderm_namespace(self) -> str:
-        """Where Pachyderm runs; empty when it is not found."""
+        """Pachyderm's namespace; empty when not found."""
         names = ("pachd", "pachyderm-proxy")
         return next((each.metadata.namespace for each in self.services() if each.metadata.name in names), "")
 
@@ -117,7 +117,7 @@ class Discovery:
         return self._ingress_for(service) or self._service_address(service, ("master-port", "http"))
 
     def gateway(self) -> Address | None:
-        """The ingress of predictions: the Service that KServe's configuration names, else Istio's usual one."""
+        """The ingress for predictions: the Service in KServe's configuration, or else Istio's default."""
         named = str(self.kserve_config("ingress").get("ingressService") or "").split(".")[0]
         for name in filter(None, (named, "istio-ingressgateway", "kourier")):
             found = self._address(name, ("http2", "http"))
@@ -126,7 +126,7 @@ class Discovery:
         return None
 
     def kserve_config(self, key: str) -> dict[str, Any]:
-        """One section of KServe's configuration; empty when it cannot be read.
+        """One section of KServe's configuration; empty when it can't be read.
 
         Args:
             key: e.g. ``ingress`` or ``storageInitializer``.
@@ -140,7 +140,7 @@ class Discovery:
         return {}
 
     def pachyderm_bucket(self, namespace: str) -> str:
-        """Pachyderm's own bucket, from the Secret of its chart; only the bucket's name is read."""
+        """Pachyderm's bucket, from the Secret of its chart; only the bucket's name is read."""
         try:
             found = self._core.read_namespaced_secret(STORAGE_SECRET, namespace, _request_timeout=REQUEST_TIMEOUT_S)
         except self._api.ApiException:
@@ -186,7 +186,7 @@ class Discovery:
         return ""
 
     def _ingress_for(self, service: Any) -> Address | None:
-        """Host and port of an Ingress that leads to a Service."""
+        """Host and port of an Ingress that routes to a Service."""
         try:
             found = self._networking.list_namespaced_ingress(
                 service.metadata.namespace, _request_timeout=REQUEST_TIMEOUT_S
@@ -218,19 +218,19 @@ def discover(client: Any, models_namespace: str = "models") -> Found:
 
     Args:
         client: API client of ``kubernetes``.
-        models_namespace: Where InferenceServices shall live.
+        models_namespace: Namespace of the InferenceServices.
     """
     look, found = Discovery(client), Found()
     namespace = look.pachyderm_namespace()
     if namespace:
-        found.put("mldm_namespace", namespace, "where the Service pachd is")
+        found.put("mldm_namespace", namespace, "the namespace of the Service pachd")
     systems = (("mldm", look.pachyderm()), ("mlde", look.determined()), ("kserve_ingress", look.gateway()))
     for system, address in systems:
         if address:
             found.put_address(system, address)
         else:
             for part in ("host", "port"):
-                found.missing[f"{system}_{part}"] = "no Service of the platform's installation is found"
+                found.missing[f"{system}_{part}"] = "no Service of the platform's installation was found"
     bucket = look.pachyderm_bucket(namespace or "default")
     if bucket:
         found.put("mldm_bucket_name", bucket, f"Secret {namespace}/{STORAGE_SECRET}")

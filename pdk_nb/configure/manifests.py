@@ -13,7 +13,7 @@ from pdk_nb.settings import KEYS, MINIO_SECRET_KEYS, SECRET_KEYS, Settings
 
 WORKER_ACCOUNT = "pachyderm-worker"
 RBAC_GROUP = "rbac.authorization.k8s.io"
-# What the deploy stage does, and no more: apply a service, wait for it, and explain why it does not become ready.
+# Only what the deploy stage does: apply a service, wait for it, and explain why it doesn't become ready.
 WORKER_RULES: tuple[dict[str, list[str]], ...] = (
     {
         "apiGroups": ["serving.kserve.io"],
@@ -62,7 +62,7 @@ def config_map(values: dict[str, str], namespace: str = "default") -> Object:
 def pipeline_secret(values: dict[str, str], name: str = "pipeline-secret", namespace: str = "default") -> Object:
     """The Secret that both pipelines map to variables; every key must exist, even when it is empty.
 
-    MinIO's keys are in it only where they are known: nothing maps them elsewhere.
+    MinIO's keys are in it only if they're known: without MinIO, nothing maps them.
     """
     names = [*SECRET_KEYS, *(key for key in MINIO_SECRET_KEYS if values.get(key))]
     return {
@@ -75,7 +75,7 @@ def pipeline_secret(values: dict[str, str], name: str = "pipeline-secret", names
 
 
 def secret_values(settings: Settings) -> dict[str, str]:
-    """Values of the pipelines' secret that follow from the settings; the log-ins do not."""
+    """Values of the pipelines' secret that follow from the settings; credentials don't."""
     return {
         "det_master": f"{settings.mlde_host}:{settings.mlde_port}" if settings.mlde_host else "",
         "pachd_lb_service_host": settings.mldm_host,
@@ -90,7 +90,7 @@ def text(objects: list[Object]) -> str:
 
 
 def templates() -> dict[str, str]:
-    """The files of ``docs/cluster``, for filling them by hand: text by file name."""
+    """The files of ``docs/cluster``, for filling in by hand: text by file name."""
     config = [text([{**config_map({}), "data": None}]).replace("data: null\n", "data:\n")]
     for key in KEYS:
         need = "required" if key.required else "optional"
@@ -111,17 +111,17 @@ def templates() -> dict[str, str]:
 HEADS = {
     "worker-rbac.yaml": "# Lets the deploy pipeline create InferenceServices in namespace models, and nothing else.\n",
     "s3-gateway.yaml": (
-        "# Lets KServe read models through Pachyderm's S3 gateway; not needed with a bucket of a cloud.\n"
+        "# Lets KServe read models through Pachyderm's S3 gateway; not needed with a cloud bucket.\n"
         "# With authentication in Pachyderm, both keys are a Pachyderm token. With models in MinIO, the annotation\n"
         "# has MinIO's address (s3-usehttps: '1' for https) and the keys are MinIO's.\n"
     ),
     "pdk-config.yaml": (
-        "# Every address, bucket and namespace that the lab needs.\n"
-        "# `pdk-nb config init` prints it filled from the cluster.\n"
+        "# Every address, bucket, and namespace that the lab needs.\n"
+        "# `pdk-nb config init` prints it with the cluster's values.\n"
     ),
     "pipeline-secret.yaml": (
-        "# What both pipelines log in with. Every key has to be there, even an empty one. Keep the filled file out\n"
-        "# of git; `pdk-nb config init --apply --det-password-file FILE` needs no file like this one.\n"
+        "# Credentials of both pipelines. Every key must exist, even if it's empty. Keep the filled-in file out\n"
+        "# of git; `pdk-nb config init --apply --det-password-file FILE` doesn't need this file.\n"
     ),
 }
 

@@ -35,7 +35,7 @@ class Value:
 
     Attributes:
         text: The value; empty when unknown.
-        source: Where it comes from, for people.
+        source: Its source, for people.
     """
 
     text: str
@@ -49,7 +49,7 @@ class Plan:
     Attributes:
         namespace: Namespace of ``pdk-config``.
         values: Values of ``pdk-config``.
-        secret: Values of the pipelines' secret; never printed where they are secret.
+        secret: Values of the pipelines' secret; secret values are never printed.
     """
 
     namespace: str
@@ -61,7 +61,7 @@ class Plan:
         """The settings that the lab would read.
 
         Raises:
-            SettingsError: A port or an address cannot be read.
+            SettingsError: A port or an address is invalid.
         """
         return from_maps(
             {key: value.text for key, value in self.values.items()},
@@ -85,7 +85,7 @@ class Plan:
         known = self.settings
         data = {key: value.text or NONE for key, value in self.values.items() if value.text or not _required(key)}
         secret = {key: value.text for key, value in self.secret.items()}
-        # An unknown password is left as it is on the cluster.
+        # An unknown password stays unchanged on the cluster.
         if not secret["det_password"]:
             del secret["det_password"]
         pipelines = manifests.pipeline_secret(secret, known.mldm_pipeline_secret, known.mldm_namespace)
@@ -156,7 +156,7 @@ def check_names(chosen: Mapping[str, str]) -> dict[str, str]:
     """Values by the lab's own key names.
 
     Raises:
-        UsageError: A key is none of ``pdk-config``.
+        UsageError: ``pdk-config`` doesn't have the key.
     """
     aliases = {alias: key.name for key in KEYS for alias in (key.name, *key.aliases)}
     for name in chosen:
@@ -179,24 +179,24 @@ def make_plan(
     minio_access_key: str = "",
     minio_secret_key: str = "",
 ) -> Plan:
-    """Collect every value: given, existing, found on the cluster, or a default.
+    """Collect every value: given, existing, detected on the cluster, or default.
 
     Args:
         client: API client of ``kubernetes``.
         namespace: Namespace of ``pdk-config``.
         models_namespace: Namespace of the InferenceServices; that of ``pdk-config``, or ``models``, when empty.
-        chosen: Values that win over everything.
-        overwrite: Whether what is found on the cluster replaces what is in ``pdk-config``.
+        chosen: Values that take precedence over all others.
+        overwrite: Whether detected values replace those in ``pdk-config``.
         det_user: Determined user for pipelines; that of the secret, or ``admin``, when empty.
         det_password: Their password; that of the secret when empty.
         pac_token: Pachyderm token; that of the secret when empty.
-        minio_access_key: Access key of the bucket of models in MinIO; that of the secret when empty, or Pachyderm's.
-        minio_secret_key: Its secret key, from the same places.
+        minio_access_key: Access key of the model bucket in MinIO; that of the secret when empty, or Pachyderm's.
+        minio_secret_key: Its secret key, from the same sources.
 
     Raises:
-        UsageError: A chosen key does not exist.
-        SettingsError: A value cannot be read.
-        ServiceUnreachable: The cluster does not answer.
+        UsageError: A chosen key doesn't exist.
+        SettingsError: A value is invalid.
+        ServiceUnreachable: The cluster doesn't respond.
     """
     import kubernetes
     import urllib3
@@ -246,14 +246,14 @@ def _decide(
 
 
 def _guess_bucket(values: dict[str, Value], found: discovery.Found) -> None:
-    """Guess the bucket of models from the other bucket's name, as the guides name them; the source says so."""
+    """Guess the model bucket from the other bucket's name, by the guides' naming; the source says so."""
     name = found.values.get("pdk_name", "")
     if name and not values["kserve_model_bucket_name"].text:
         values["kserve_model_bucket_name"] = Value(f"{name}-repo-models", "GUESSED from the other bucket's name")
 
 
 def _derived_before(existing: Mapping[str, str]) -> dict[str, str]:
-    """What follows from the existing ``pdk-config``: a secret with other values was edited by hand."""
+    """Values that follow from the existing ``pdk-config``; a secret with other values was edited by hand."""
     try:
         return manifests.secret_values(from_maps(existing)) if existing else {}
     except SettingsError:
@@ -270,7 +270,7 @@ def _secret_values(
     values = {}
     for key in SECRET_KEYS:
         text, source = given.get(key, ("", ""))
-        # Trials and pipelines may need other addresses than notebooks; who has set them by hand keeps them.
+        # Trials and pipelines may need other addresses than notebooks; addresses set by hand stay.
         by_hand = key not in derived or derived_before.get(key, old.get(key)) != old.get(key)
         if text:
             values[key] = Value(text, source)
@@ -308,7 +308,7 @@ def _config(core: Any, namespace: str) -> dict[str, str]:
         raise ServiceUnreachable(
             f"The cluster refuses to show pdk-config ({error.status} {error.reason}).",
             where=f"ConfigMap {namespace}/{CONFIG_MAP}",
-            fix="This command is for those who administer the cluster.",
+            fix="Ask a cluster administrator to run this command.",
         ) from error
     return dict(found.data or {})
 

@@ -1,7 +1,7 @@
-"""The doctor: checks everything that the lab needs on a cluster and says what is wrong, why, and how to fix it.
+"""The doctor: checks everything that the lab needs on a cluster, and says what is wrong, why, and how to fix it.
 
-One module for each group of findings. Nothing on the cluster changes, except for a probe object in the bucket of models
-that is deleted again. What cannot be checked from here is ``unknown``, never ``ok``.
+Each group of findings has one module. The doctor changes nothing on the cluster, except for a probe object in the model
+bucket, which it deletes. If this machine can't check something, the result is ``unknown``, never ``ok``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pdk_shared.errors import PdkError, UsageError
 
 __all__ = ["GROUPS", "Context", "Finding", "Report", "examine"]
 
-# In the order of the walkthrough: what comes first is needed by what follows.
+# In the order of the walkthrough: later groups need the earlier ones.
 GROUPS: dict[str, Callable[[Context], Findings]] = {
     "cluster": cluster.examine,
     "pachyderm": pachyderm.examine,
@@ -67,18 +67,16 @@ def examine(context: Context, only: Iterable[str] = (), progress: Callable[[str]
 
 
 def _group(name: str, context: Context) -> list[Finding]:
-    """One group's findings; an error that ends it early becomes a finding, too."""
+    """One group's findings; an error that ends the group early also becomes a finding."""
     found: list[Finding] = []
     try:
         for finding in GROUPS[name](context):
             found.append(finding)
     except PdkError as error:
         # The group that owns the cause reports it; this group could not check anything.
-        found.append(
-            Finding(f"{name}.all", "unknown", f"It cannot be checked: {error.what}", error.where, fix=error.fix)
-        )
+        found.append(Finding(f"{name}.all", "unknown", f"Can't check it: {error.what}", error.where, fix=error.fix))
     except Exception as error:  # one broken check must not hide the other findings
-        what = f"The examination stopped: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        what = f"The check failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         found.append(
             Finding(f"{name}.all", "unknown", what, fix="Please report this with the version of the platform.")
         )

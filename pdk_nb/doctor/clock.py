@@ -1,4 +1,4 @@
-"""Clocks: what servers write into their ``Date`` headers, compared with this machine's time."""
+"""Clocks: the ``Date`` headers of servers, compared with this machine's time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pdk_nb.doctor.context import TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
 from pdk_shared.errors import PdkError, ServiceUnreachable
 
-# Amazon refuses signatures that are older than 15 minutes (RequestTimeTooSkewed); tokens and certificates have less
-# patience at their edges.
+# Amazon refuses signatures that are older than 15 minutes (RequestTimeTooSkewed); tokens and certificates can be
+# stricter.
 BROKEN_S, WARNING_S = 900.0, 60.0
-WHY = "Signatures of S3 requests, tokens and certificates all have times in them."
+WHY = "S3 signatures, tokens, and certificates all contain times."
 
 
 def examine(context: Context) -> Findings:
@@ -28,27 +28,25 @@ def examine(context: Context) -> Findings:
         try:
             header = ask(context)
         except PdkError as error:
-            yield Finding(
-                f"clock.{name}", "unknown", f"It cannot be asked for its time: {error.what}", error.where, WHY
-            )
+            yield Finding(f"clock.{name}", "unknown", f"Can't get its time: {error.what}", error.where, WHY)
             continue
         yield judge(name, header, (before + time.time()) / 2)
 
 
 def judge(name: str, header: str, now: float) -> Finding:
-    """Compare a ``Date`` header with the time at which it was asked for.
+    """Compare a ``Date`` header with the time of the request.
 
     Args:
         name: The server.
-        header: The header; empty when the server wrote none.
+        header: The header; empty when the server sent none.
         now: Seconds since the epoch.
     """
     ask = f"date -u  on this machine and on the one that runs {name}"
     try:
-        # Headers have whole seconds, cut off.
+        # Headers have whole seconds, rounded down.
         skew = parsedate_to_datetime(header).timestamp() + 0.5 - now
     except (TypeError, ValueError):
-        return Finding(f"clock.{name}", "unknown", "Its answers have no time.", "", WHY, ask)
+        return Finding(f"clock.{name}", "unknown", "Its responses have no Date header.", "", WHY, ask)
     side = "ahead of" if skew > 0 else "behind"
     what = f"The clock of {name} is {abs(skew):.0f} s {side} this machine's."
     fix = "timedatectl set-ntp true  on the machine whose clock is wrong"
@@ -68,7 +66,7 @@ def _determined(context: Context) -> str:
 
 
 def _storage(context: Context) -> str:
-    """Where models are kept: signatures are checked there."""
+    """The model store, which checks signatures."""
     known = context.settings
     host = known.models_host
     if known.minio_url:

@@ -26,7 +26,7 @@ def _api(context: Context) -> Any:
     import kubernetes
     import urllib3
 
-    why = "Everything that the lab knows of a cluster, it reads from the Kubernetes API."
+    why = "The lab reads everything about the cluster from the Kubernetes API."
     flag = f"--kubeconfig {context.kubeconfig} " if context.kubeconfig else ""
     where = ""
     try:
@@ -50,7 +50,7 @@ def _api(context: Context) -> Any:
 
 def _config(context: Context) -> Findings:
     place = f"ConfigMap {context.namespace}/{CONFIG_MAP}"
-    why = "It holds every address, bucket and namespace; without one of them a notebook stops half-way."
+    why = "It holds every address, bucket, and namespace; if one is missing, a notebook fails midway."
     try:
         known = context.settings
     except PdkError as error:
@@ -63,7 +63,7 @@ def _config(context: Context) -> Findings:
         yield Finding("cluster.config", "broken", what, place, why, context.set_values(**dict.fromkeys(missing, "...")))
     else:
         count = sum(bool(entry.value) for entry in known.entries if entry.key not in SECRETS)
-        yield Finding("cluster.config", "ok", f"All required values are there ({count} set).", place)
+        yield Finding("cluster.config", "ok", f"All required values are set ({count} in total).", place)
     yield from _secret(context)
     yield from _namespace(context)
 
@@ -80,9 +80,9 @@ def _secret(context: Context) -> Findings:
         )
     except kubernetes.client.ApiException as error:
         if error.status == 404:
-            what, fix = "The pipelines' secret is not there.", "pdk-nb config init --apply"
+            what, fix = "The pipelines' secret doesn't exist.", "pdk-nb config init --apply"
         else:
-            what = f"The pipelines' secret cannot be read ({error.status} {error.reason})."
+            what = f"Can't read the pipelines' secret ({error.status} {error.reason})."
             fix = f"kubectl -n {known.mldm_namespace} auth can-i get secret/{known.mldm_pipeline_secret}"
         yield Finding("cluster.secret", "broken", what, place, why, fix)
         return
@@ -96,16 +96,14 @@ def _secret(context: Context) -> Findings:
         parts += [f"no value for {', '.join(empty)}"] if empty else []
         fix = context.set_secret(**dict.fromkeys((*absent, *empty), "..."))
         if {*absent, *empty} <= {*MINIO_SECRET_KEYS}:
-            # The predictors' account gets them in the same step.
+            # The same step gives them to the predictors' account.
             fix = f"{context.set_values()}{MINIO_FLAGS}"
         yield Finding("cluster.secret", "broken", f"It has {' and '.join(parts)}.", place, why, fix)
         return
-    yield Finding("cluster.secret", "ok", f"All {len(wanted)} keys that the pipelines map are there.", place)
+    yield Finding("cluster.secret", "ok", f"All {len(wanted)} keys that the pipelines use exist.", place)
     if known.kserve_namespace != known.kserve_model_namespace:
-        what = (
-            f"Pipelines deploy into {known.kserve_namespace}, the notebooks look into {known.kserve_model_namespace}."
-        )
-        why = "The notebooks do not see a service in another namespace."
+        what = f"Pipelines deploy to {known.kserve_namespace}, but the notebooks use {known.kserve_model_namespace}."
+        why = "The notebooks don't see a service in another namespace."
         fix = context.set_secret(kserve_namespace=known.kserve_model_namespace)
         yield Finding("cluster.namespaces", "broken", what, place, why, fix)
 
@@ -114,7 +112,7 @@ def _namespace(context: Context) -> Findings:
     import kubernetes
 
     name = context.settings.kserve_model_namespace
-    why = "InferenceServices are created there."
+    why = "The deploy stage creates InferenceServices there."
     try:
         context.core.read_namespace(name, _request_timeout=TIMEOUT_S)
     except kubernetes.client.ApiException as error:
@@ -122,7 +120,7 @@ def _namespace(context: Context) -> Findings:
             fix = f"kubectl create namespace {name}"
             yield Finding("cluster.namespace", "broken", f"There is no namespace {name}.", "", why, fix)
         else:
-            what = f"Whether namespace {name} exists cannot be seen ({error.status} {error.reason})."
+            what = f"Can't check namespace {name} ({error.status} {error.reason})."
             yield Finding("cluster.namespace", "unknown", what, "", why, f"kubectl get namespace {name}")
         return
-    yield Finding("cluster.namespace", "ok", f"Namespace {name} is there.")
+    yield Finding("cluster.namespace", "ok", f"Namespace {name} exists.")

@@ -19,17 +19,21 @@ def examine(context: Context) -> Findings:
     why = "The train stage clones it for each commit; only pushed code trains."
     fix = context.set_values(git_url="https://.../your-fork.git", git_ref="main")
     if PLACEHOLDER in url:
-        what = "pdk-config does not say where the experiment's code is; the example's placeholder would be cloned."
+        what = "pdk-config names no repository for the code; the train stage would clone the example's placeholder."
         yield Finding("code.repository", "broken", what, url, why, fix)
         return
     try:
         sha = source.look_up(url, ref)
     except PdkError as error:
-        # A network that this machine does not reach may be open to the pods.
+        # The pods may reach a network that this machine can't reach.
         offline = any(word in error.what for word in OFFLINE)
         ask = f"git ls-remote {source.plain_url(url)}  from a pod of the cluster"
         state: State = "unknown" if offline else "broken"
         yield Finding("code.repository", state, error.what, source.plain_url(url), why, ask if offline else fix)
         return
-    what = f"{ref or 'The default branch'} is {sha[:12]}." if sha else "A folder without git history; it is copied."
+    what = (
+        f"{ref or 'The default branch'} is {sha[:12]}."
+        if sha
+        else "It's a folder without git history; the train stage copies it."
+    )
     yield Finding("code.repository", "ok", what, source.plain_url(url))

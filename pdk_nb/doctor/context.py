@@ -1,4 +1,4 @@
-"""What the groups of findings share: settings and clients, each made once; failures are cached, too."""
+"""What the groups of findings share: settings and clients, each created once. Failures are cached, too."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TIMEOUT_S = 5.0
-# The same question asked from inside the cluster.
+# The same request from inside the cluster.
 PROBE = "kubectl run probe --rm -i --restart=Never --image=curlimages/curl --"
 
 
@@ -31,8 +31,8 @@ class Context:
     Args:
         kubeconfig: Path; ``KUBECONFIG`` or ``~/.kube/config`` when empty.
         namespace: Namespace of the ConfigMap ``pdk-config``.
-        names: What the lab calls its things.
-        settings: The cluster's settings, where somebody has read them already.
+        names: Names of the lab's resources.
+        settings: The cluster's settings, if already read.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Context:
         self._made: dict[str, Any] = {"settings": settings} if settings is not None else {}
 
     def _once(self, name: str, make: Callable[[], T]) -> T:
-        """Make something once; a failure is not retried either."""
+        """Create something once; a failure isn't retried."""
         if name not in self._made:
             try:
                 self._made[name] = make()
@@ -78,7 +78,7 @@ class Context:
         """Version of the Kubernetes API, and the ``Date`` header of its answer.
 
         Raises:
-            ServiceUnreachable: It does not answer, or refuses this user.
+            ServiceUnreachable: It doesn't respond, or refuses this user.
         """
         import kubernetes
         import urllib3
@@ -97,7 +97,7 @@ class Context:
 
     @property
     def discovery(self) -> Discovery:
-        """What the cluster's Services say."""
+        """The values that the cluster's Services give."""
         from pdk_nb.configure.discovery import Discovery
 
         return self._once("discovery", lambda: Discovery(self.api))
@@ -112,7 +112,7 @@ class Context:
 
         known = self.settings
         known.require("mldm_host", "mldm_port")
-        # A name that does not resolve and a closed port show at once.
+        # An unknown name or a closed port fails immediately.
         self.reach(known.mldm_host, known.mldm_port)
         return mldm.connect(known)
 
@@ -141,7 +141,7 @@ class Context:
                 return
         except OSError as error:
             reason = (
-                "the name does not resolve"
+                "the name doesn't resolve"
                 if isinstance(error, socket.gaierror)
                 else (error.strerror or str(error)).lower()
             )

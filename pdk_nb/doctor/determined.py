@@ -1,4 +1,4 @@
-"""Determined: reached, logged in, a workspace, and a place to train."""
+"""Determined: connection, login, workspace, and slots for training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def examine(context: Context) -> Findings:
     try:
         version = master_info(context, known.master_url)["version"]
     except (PdkError, KeyError) as error:
-        what = error.what if isinstance(error, PdkError) else "What answers there is not Determined."
+        what = error.what if isinstance(error, PdkError) else "The server there isn't Determined."
         found = context.discovery.determined()
         fix = "kubectl get services --all-namespaces | grep determined-master"
         if found and (found.host, found.port) != (known.mlde_host, known.mlde_port):
@@ -48,14 +48,14 @@ def examine(context: Context) -> Findings:
 
 
 def master_info(context: Context, address: str) -> dict[str, Any]:
-    """What a master answers without a log-in.
+    """A master's response without a login.
 
     Args:
         context: The cluster.
         address: URL, or ``host:port``.
 
     Raises:
-        ServiceUnreachable: The master does not answer, or something else does.
+        ServiceUnreachable: The master doesn't respond, or another server does.
     """
     import requests
 
@@ -71,11 +71,11 @@ def master_info(context: Context, address: str) -> dict[str, Any]:
 
 
 def _pipelines_address(context: Context) -> Findings:
-    """Pipelines use ``det_master`` of their secret, notebooks ``pdk-config``; both must lead to the same master."""
+    """Pipelines use ``det_master`` of their secret, notebooks ``pdk-config``; both must name the same master."""
     known = context.settings
     theirs, ours = known.det_master, f"{known.mlde_host}:{known.mlde_port}"
     place = f"det_master of {known.mldm_namespace}/{known.mldm_pipeline_secret}"
-    why = "The train stage starts its experiment there; the notebooks look for it here."
+    why = "The train stage starts its experiment at one address; the notebooks look for it at the other."
     fix = context.set_secret(det_master=ours)
     if theirs.split("//")[-1].rstrip("/") in (ours, known.master_url.split("//")[-1].rstrip("/")):
         yield Finding("determined.pipelines", "ok", "Pipelines use the same address.", theirs)
@@ -85,14 +85,14 @@ def _pipelines_address(context: Context) -> Findings:
             "cluster_id"
         )
     except PdkError as error:
-        what = f"Pipelines use another address, which cannot be tried from here: {error.what}"
+        what = f"Pipelines use another address, which this machine can't reach: {error.what}"
         ask = f"{PROBE} -s http://{theirs.split('//')[-1]}/info"
         yield Finding("determined.pipelines", "unknown", what, f"{place}: {theirs}", why, ask)
         return
     if same:
         yield Finding("determined.pipelines", "ok", "Pipelines reach the same Determined at another address.", theirs)
     else:
-        what = "Pipelines talk to another Determined than the notebooks."
+        what = "Pipelines and notebooks use different Determined masters."
         yield Finding("determined.pipelines", "broken", what, f"{place}: {theirs}", why, fix)
 
 
@@ -101,20 +101,20 @@ def _workspace(context: Context, client: Any) -> Findings:
     try:
         mlde.check_project(client, names.workspace, names.experiment_project)
     except PdkError as error:
-        why = "Determined refuses an experiment whose workspace or project does not exist; notebook 01 makes both."
+        why = "Determined refuses an experiment if its workspace or project doesn't exist. Notebook 01 creates both."
         fix = (
             f"det workspace create '{names.workspace}'; "
             f"det project create '{names.workspace}' {names.experiment_project}"
         )
         yield Finding("determined.workspace", "warning", f"{error.what.removesuffix('.')} yet.", error.where, why, fix)
         return
-    yield Finding("determined.workspace", "ok", f"{names.workspace}/{names.experiment_project} is there.")
+    yield Finding("determined.workspace", "ok", f"{names.workspace}/{names.experiment_project} exists.")
 
 
 def _pool(context: Context, client: Any) -> Findings:
     wanted = context.settings.resource_pool
     available = mlde.pools(client)
-    why = "An experiment of a pool that does not exist is refused; one that no slot fits waits for ever."
+    why = "Determined refuses an experiment for an unknown pool. Without a slot, an experiment waits forever."
     try:
         chosen = mlde.choose_pool(available, wanted)
     except PdkError as error:
@@ -128,7 +128,7 @@ def _pool(context: Context, client: Any) -> Findings:
     if chosen.slots:
         yield Finding("determined.slots", "ok", f"Pool {chosen.name} has {chosen.slots} {kind} slot(s).")
     elif chosen.on_demand:
-        what = f"Pool {chosen.name} has no agent now; it starts them on demand."
+        what = f"Pool {chosen.name} has no agent now; it starts agents on demand."
         yield Finding("determined.slots", "warning", what, "", "The first experiment waits for a machine.")
     else:
         fix = f"det agent list; det slot list; det agent enable --all; or {context.set_values(resource_pool='...')}"

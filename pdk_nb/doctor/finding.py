@@ -11,7 +11,7 @@ from typing import Literal
 from pdk_nb.display.tables import STATE_COLOURS, Note
 
 State = Literal["ok", "warning", "broken", "unknown"]
-# In the order of how much they matter.
+# The most important state first.
 STATES: tuple[State, ...] = ("broken", "unknown", "warning", "ok")
 
 
@@ -23,10 +23,10 @@ class Finding:
         id: ``<group>.<name>``.
         state: ``ok``; ``warning`` (the lab works, or will after the next step); ``broken`` (something the lab needs
             does not work); ``unknown`` (cannot be checked from here).
-        what: What was seen, one sentence.
+        what: The result, one sentence.
         where: Address or object.
-        why: Why it matters; empty when it is ok.
-        fix: The command that fixes it, or that shows more when it cannot be checked from here.
+        why: Why it matters; empty when it's ok.
+        fix: The command that fixes it, or that shows more when this machine can't check it.
     """
 
     id: str
@@ -46,10 +46,10 @@ Findings = Iterator[Finding]
 
 
 class Report(Sequence[Finding]):
-    """All findings of one examination; draws itself in a notebook and in a terminal.
+    """All findings of one examination; displays itself in a notebook and in a terminal.
 
     Args:
-        findings: In the order in which they were made.
+        findings: The findings, in order.
     """
 
     def __init__(self, findings: Sequence[Finding]) -> None:
@@ -62,7 +62,7 @@ class Report(Sequence[Finding]):
         return self.findings[index]
 
     def count(self, state: object) -> int:
-        """How many findings have a state."""
+        """The number of findings with a state."""
         return sum(each.state == state for each in self.findings)
 
     @property
@@ -71,7 +71,7 @@ class Report(Sequence[Finding]):
         return 1 if self.count("broken") else 0
 
     def summary(self) -> str:
-        """One line: how many of each."""
+        """One line with the number of findings in each state."""
         return ", ".join(f"{self.count(state)} {state}" for state in STATES if self.count(state))
 
     def as_json(self) -> str:

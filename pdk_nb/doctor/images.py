@@ -1,7 +1,7 @@
-"""The pipelines' images: the registry that they are pulled from, and what the cluster says about pulling them.
+"""The pipelines' images: their registry, and the cluster's status of pulling them.
 
-The nodes pull, not this machine. The registry is asked first. When it cannot be reached from here, the cluster's own
-experience counts: pods that wait for an image, pipelines that crash, jobs that have run.
+The nodes pull the images, not this machine. The doctor asks the registry first. If this machine can't reach it, the
+cluster's state counts: pods that wait for an image, pipelines that crash, and jobs that have run.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pdk_nb.doctor.registry import PLATFORM, CannotAsk, Image, Registry
 from pdk_nb.platforms import mldm
 from pdk_shared.errors import PdkError
 
-# The registry of the example's own description, a reserved name (RFC 2606).
+# The registry in the example's description, a reserved name (RFC 2606).
 PLACEHOLDER = "registry.example.com"
 WAITING = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName")
-WHY = "A pipeline whose image cannot be pulled never starts, and Pachyderm says little about it."
+WHY = "If a node can't pull its image, a pipeline never starts, and Pachyderm shows few details."
 
 
 def examine(context: Context) -> Findings:
@@ -25,8 +25,8 @@ def examine(context: Context) -> Findings:
     registries: dict[str, Registry | str] = {}
     for host in dict.fromkeys(Image.parse(name).registry for _, _, name in images):
         if host == PLACEHOLDER:
-            registries[host] = "this registry does not exist"
-            what = "pdk-config names no registry; the example's placeholder would be asked for the images."
+            registries[host] = "this registry doesn't exist"
+            what = "pdk-config names no registry; nodes would use the example's placeholder."
             fix = f"{context.set_values(registry_uri='.../team')}; pdk-nb images build && pdk-nb images push"
             yield Finding("images.registry", "broken", what, host, WHY, fix)
             continue
@@ -35,7 +35,7 @@ def examine(context: Context) -> Findings:
             how = registry.check()
         except CannotAsk as error:
             registries[host] = str(error)
-            what = f"The registry cannot be asked from here: {error}."
+            what = f"This machine can't ask the registry: {error}."
             fix = f"curl -I https://{host}/v2/  from a node or a pod of the cluster"
             yield Finding("images.registry", "unknown", what, host, WHY, fix)
             continue
@@ -52,7 +52,7 @@ def _images(context: Context) -> list[tuple[str, str, str]]:
     try:
         present = mldm.images(context.pachyderm, names.project)
     except PdkError:
-        # That Pachyderm does not answer is a finding of its own.
+        # A separate finding reports that Pachyderm doesn't respond.
         present = {}
     to_come = specs.params_for(context.settings)
     return [
@@ -69,7 +69,7 @@ def _judge(context: Context, id: str, pipeline: str, name: str, registry: Regist
     fix = f"pdk-nb images build && pdk-nb images push, then {_update(context)}"
     stuck = _stuck_pods(context, pipeline)
     if stuck:
-        return Finding(id, "broken", f"The cluster cannot pull it: {stuck}", name, WHY, fix)
+        return Finding(id, "broken", f"The cluster can't pull it: {stuck}", name, WHY, fix)
     reason = registry if isinstance(registry, str) else ""
     if isinstance(registry, Registry):
         try:
@@ -78,9 +78,9 @@ def _judge(context: Context, id: str, pipeline: str, name: str, registry: Regist
             reason = str(error)
         else:
             if found is None:
-                return Finding(id, "broken", "The registry has no such image.", name, WHY, fix)
+                return Finding(id, "broken", "The registry doesn't have this image.", name, WHY, fix)
             if "/".join(PLATFORM) not in found.platforms:
-                what = f"It is made for {', '.join(found.platforms)}; nodes are {'/'.join(PLATFORM)}."
+                what = f"It's built for {', '.join(found.platforms)}; nodes are {'/'.join(PLATFORM)}."
                 return Finding(id, "broken", what, name, WHY, fix)
             return Finding(id, "ok", f"The registry has it ({found.digest[:19] or 'no digest'}).", name)
     state, what = _experience(context, pipeline)
@@ -88,7 +88,7 @@ def _judge(context: Context, id: str, pipeline: str, name: str, registry: Regist
         return Finding(
             id, "ok" if state == "ok" else "broken", what, name, "" if state == "ok" else WHY, fix * (state != "ok")
         )
-    what = f"No pod has pulled it yet, and the registry cannot be asked: {reason}."
+    what = f"No pod has pulled it yet, and this machine can't ask the registry: {reason}."
     ask = f"kubectl run probe --rm -i --restart=Never --image={name} -- true"
     return Finding(id, "unknown", what, name, WHY, ask)
 
@@ -122,12 +122,12 @@ def _stuck_pods(context: Context, pipeline: str) -> str:
 
 
 def _experience(context: Context, pipeline: str) -> tuple[str, str]:
-    """What Pachyderm has seen of the pipeline: ``ok`` or ``broken`` with a sentence; empty when unknown."""
+    """Pachyderm's status of the pipeline: ``ok`` or ``broken`` with a sentence; empty when unknown."""
     try:
         client, project = context.pachyderm, context.names.project
         state, reason = mldm.pipelines(client, project).get(pipeline, ("", ""))
         if "image" in reason and state in ("CRASHING", "FAILURE"):
-            return "broken", f"Pachyderm cannot start it: {reason}"
+            return "broken", f"Pachyderm can't start it: {reason}"
         id = mldm.last_success(client, project, pipeline) if state else ""
         if id:
             return "ok", f"It has run: job {id} of {pipeline} succeeded."

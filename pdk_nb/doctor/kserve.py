@@ -1,4 +1,4 @@
-"""KServe: whether it is installed, known faults of its version, and its ingress."""
+"""KServe: its installation, known bugs of its release, and its ingress."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Version = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Trap:
-    """A fault of some releases of KServe's storage initialiser.
+    """A bug in some releases of KServe's storage initializer.
 
     Attributes:
         first: First release that has it.
@@ -36,9 +36,9 @@ TRAPS = (
     Trap(
         (0, 12, 0),
         (0, 14, 1),
-        "its S3 downloader drops the folder of a file whose name begins with the last part of storageUri, so that "
+        "its S3 downloader drops a file's folder if the file name begins with the last part of storageUri, so that "
         "model-store/dogs-and-cats.mar of s3://bucket/dogs-and-cats is not found",
-        "The lab's own addresses end with <version>/ and are safe; older services need such an address, too.",
+        "The lab's addresses end with <version>/ and are safe; older services need such an address, too.",
     ),
 )
 
@@ -55,7 +55,7 @@ def _definition(context: Context) -> Any:
     import kubernetes
 
     why = "The deploy stage creates InferenceServices."
-    install = "Install KServe as its quick start says, in a release that you write down."
+    install = "Install KServe by its quick start, and note the release."
     name = f"{PLURAL}.{GROUP}"
     extensions = kubernetes.client.ApiextensionsV1Api(context.api)
     try:
@@ -76,7 +76,7 @@ def _definition(context: Context) -> Any:
 
 
 def _served(context: Context, reason: str) -> Any:
-    """Where definitions cannot be read, listing the services themselves shows as much."""
+    """If the definitions can't be read, listing the services gives the same information."""
     import kubernetes
 
     namespace = context.settings.kserve_model_namespace
@@ -85,17 +85,17 @@ def _served(context: Context, reason: str) -> Any:
         objects.list_namespaced_custom_object(GROUP, API_VERSION, namespace, PLURAL, _request_timeout=TIMEOUT_S)
     except kubernetes.client.ApiException as error:
         state: State = "broken" if error.status == 404 else "unknown"
-        what = f"InferenceServices cannot be listed ({error.status} {error.reason})."
+        what = f"Can't list InferenceServices ({error.status} {error.reason})."
         fix = f"kubectl auth can-i list {PLURAL}.{GROUP} -n {namespace}"
         yield Finding("kserve.crd", state, what, f"namespace {namespace}", "The deploy stage creates them.", fix)
         return False
-    what = f"InferenceServices can be listed; their definition cannot be read ({reason})."
+    what = f"Can list InferenceServices, but not read their definition ({reason})."
     yield Finding("kserve.crd", "ok", what)
     return True
 
 
 def installed_version(context: Context) -> tuple[Version, str] | None:
-    """Release and image of the storage initialiser, which KServe's own configuration names."""
+    """Release and image of the storage initializer, from KServe's configuration."""
     image = str(context.discovery.kserve_config("storageInitializer").get("image") or "")
     found = re.search(r":v?(\d+)\.(\d+)(?:\.(\d+))?", image)
     return ((int(found[1]), int(found[2]), int(found[3] or 0)), image) if found else None
@@ -107,9 +107,9 @@ def _version(context: Context) -> Findings:
         yield Finding(
             "kserve.version",
             "unknown",
-            "KServe's release is not known.",
+            "KServe's release is unknown.",
             "ConfigMap kserve/inferenceservice-config, storageInitializer",
-            "Some releases put archives into the wrong folder.",
+            "Some releases put archives in the wrong folder.",
             "kubectl -n kserve get configmap inferenceservice-config -o jsonpath='{.data.storageInitializer}'",
         )
         return
@@ -121,16 +121,16 @@ def _version(context: Context) -> Findings:
 
 
 def _trap(context: Context, trap: Trap) -> Findings:
-    """The fault, and whether it affects a service of the namespace."""
+    """The bug, and whether it affects a service in the namespace."""
     caught = [name for name, uri in _addresses(context) if uri.startswith("s3://") and not uri.endswith("/")]
     release = ".".join(map(str, trap.first)) + " to " + ".".join(map(str, trap.last))
     if caught:
-        what = f"{', '.join(caught)}: the address of the model can lose its archive."
+        what = f"{', '.join(caught)}: KServe can lose the archive at this address."
         why = f"KServe {release}: {trap.what}."
         fix = f"pdk-nb reset, then commit again: {trap.avoid}"
         yield Finding("kserve.storage", "broken", what, "", why, fix)
     else:
-        yield Finding("kserve.storage", "ok", f"KServe {release} has a trap: {trap.what}. {trap.avoid}")
+        yield Finding("kserve.storage", "ok", f"KServe {release} has a bug: {trap.what}. {trap.avoid}")
 
 
 def _addresses(context: Context) -> list[tuple[str, str]]:
@@ -156,12 +156,12 @@ def _ingress(context: Context) -> Findings:
 
     known = context.settings
     known.require("kserve_ingress_host", "kserve_ingress_port")
-    why = "Predictions go through it; the Host header names the service."
+    why = "Prediction requests go through it; the Host header names the service."
     try:
         context.reach(known.kserve_ingress_host, known.kserve_ingress_port)
         answer = requests.get(f"http://{known.ingress}/", headers={"Host": "pdk-lab.invalid"}, timeout=TIMEOUT_S)
     except (PdkError, requests.RequestException) as error:
-        what = error.what if isinstance(error, PdkError) else f"The ingress does not speak HTTP: {error}"
+        what = error.what if isinstance(error, PdkError) else f"The ingress doesn't speak HTTP: {error}"
         found = context.discovery.gateway()
         fix = "kubectl -n istio-system get service istio-ingressgateway"
         if found and (found.host, found.port) != (known.kserve_ingress_host, known.kserve_ingress_port):

@@ -1,4 +1,4 @@
-"""Pachyderm: reached, logged in, and the lab's project and pipelines on it."""
+"""Pachyderm: connection, login, and the lab's project and pipelines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def examine(context: Context) -> Findings:
     known = context.settings
     known.require("mldm_host", "mldm_port")
     where = f"{known.mldm_host}:{known.mldm_port}"
-    why = "Repos, commits and pipelines live there."
+    why = "It holds repos, commits, and pipelines."
     try:
         context.reach(known.mldm_host, known.mldm_port)
         version = mldm.version(mldm.open_client(known))
@@ -35,26 +35,26 @@ def examine(context: Context) -> Findings:
             "broken",
             error.what,
             f"pac_token of {known.mldm_namespace}/{known.mldm_pipeline_secret}",
-            "Notebooks and trials use this token; without authentication it has to be empty.",
+            "Notebooks and trials use this token. Without authentication, it must be empty.",
             f"pachctl auth get-robot-token pdk-lab --quiet, then: {context.set_secret(pac_token='...')}",
         )
         return
     kind = "with the token" if known.pac_token else "without authentication"
-    yield Finding("pachyderm.login", "ok", f"Projects can be listed {kind}.", where)
+    yield Finding("pachyderm.login", "ok", f"Can list projects {kind}.", where)
     yield from _project(context)
     yield from _pipelines(context, mldm.pipelines(client, context.names.project))
 
 
 def _project(context: Context) -> Findings:
     names, client = context.names, context.pachyderm
-    why, fix = "Notebook 01 makes both; pictures are committed to the repo.", _notebook(context, "01")
+    why, fix = "Notebook 01 creates both; you commit pictures to the repo.", _notebook(context, "01")
     if not any(info.project.name == names.project for info in client.list_project()):
         yield Finding("pachyderm.project", "warning", f"There is no project {names.project} yet.", "", why, fix)
     elif names.data_repo not in mldm.repos(client, names.project):
         what = f"Project {names.project} has no repo {names.data_repo} yet."
         yield Finding("pachyderm.project", "warning", what, "", why, fix)
     else:
-        yield Finding("pachyderm.project", "ok", f"Repo {names.project}/{names.data_repo} is there.")
+        yield Finding("pachyderm.project", "ok", f"Repo {names.project}/{names.data_repo} exists.")
 
 
 def _pipelines(context: Context, present: dict[str, mldm.PipelineState]) -> Findings:
@@ -63,7 +63,7 @@ def _pipelines(context: Context, present: dict[str, mldm.PipelineState]) -> Find
         id = f"pachyderm.{'train' if pipeline == names.train_pipeline else 'deploy'}"
         if pipeline not in present:
             what = f"There is no pipeline {pipeline} yet."
-            yield Finding(id, "warning", what, "", "Notebook 01 makes it.", _notebook(context, "01"))
+            yield Finding(id, "warning", what, "", "Notebook 01 creates it.", _notebook(context, "01"))
             continue
         state, reason = present[pipeline]
         if state in FAILED:

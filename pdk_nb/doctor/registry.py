@@ -1,4 +1,4 @@
-"""Asking a container registry for an image, as a node's runtime does before it pulls.
+"""Look up an image in a container registry, as a node's runtime does before it pulls.
 
 Source: the OCI distribution specification 1.1 (``/v2/``, manifests, blobs) and Docker's token authentication
 (``WWW-Authenticate: Bearer``).
@@ -25,15 +25,15 @@ PLATFORM = ("linux", "amd64")
 
 
 class CannotAsk(Exception):
-    """The registry cannot be asked from here; the text says why."""
+    """This machine can't ask the registry; the text says why."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image's name in parts.
+    """The parts of an image's name.
 
     Attributes:
-        registry: Host, with port where one is given.
+        registry: Host, with the port if there is one.
         repository: Name in the registry.
         reference: Tag or digest.
     """
@@ -44,7 +44,7 @@ class Image:
 
     @classmethod
     def parse(cls, text: str) -> Image:
-        """Read a name as container runtimes do: without a registry it means Docker Hub."""
+        """Parse a name as container runtimes do: without a registry, it means Docker Hub."""
         name, _, digest = text.partition("@")
         first, slash, rest = name.partition("/")
         if slash and ("." in first or ":" in first or first == "localhost"):
@@ -59,7 +59,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a registry says of an image.
+    """A registry's information about an image.
 
     Attributes:
         digest: Its digest.
@@ -74,7 +74,7 @@ class Registry:
     """One registry.
 
     Args:
-        host: Its host, with port where one is given.
+        host: Its host, with the port if there is one.
     """
 
     def __init__(self, host: str) -> None:
@@ -87,24 +87,24 @@ class Registry:
         """Ask whether this is a registry.
 
         Returns:
-            How it answers, for people.
+            Its kind of access, for people.
 
         Raises:
-            CannotAsk: It does not answer, or is not a registry.
+            CannotAsk: It doesn't respond, or isn't a registry.
         """
         answer = self._get("/v2/", "")
         if answer.status_code in (200, 401):
-            return "open" if answer.status_code == 200 else "asks for a log-in"
+            return "open" if answer.status_code == 200 else "requires a login"
         raise CannotAsk(f"it answers {answer.status_code} to /v2/")
 
     def manifest(self, image: Image) -> Manifest | None:
         """Look an image up.
 
         Returns:
-            What the registry says; None when it has no such image.
+            The registry's information; None when it doesn't have the image.
 
         Raises:
-            CannotAsk: It does not answer, or not without a log-in that this machine does not have.
+            CannotAsk: It doesn't respond, or it requires a login that this machine doesn't have.
         """
         path = f"/v2/{image.repository}/manifests/{image.reference}"
         answer = self._get(path, ", ".join((*INDEXES, *MANIFESTS)))
@@ -114,14 +114,14 @@ class Registry:
         if answer.status_code == 404:
             return None
         if answer.status_code in (401, 403):
-            raise CannotAsk("it wants a log-in that this machine does not have")
+            raise CannotAsk("it requires a login that this machine doesn't have")
         if answer.status_code != 200:
             raise CannotAsk(f"it answers {answer.status_code}")
         try:
             content = answer.json()
             return Manifest(answer.headers.get("Docker-Content-Digest", ""), self._platforms(image, content))
         except (ValueError, KeyError, TypeError) as error:
-            raise CannotAsk(f"its manifest cannot be read: {error}") from error
+            raise CannotAsk(f"can't read its manifest: {error}") from error
 
     def _platforms(self, image: Image, content: dict[str, Any]) -> tuple[str, ...]:
         if "manifests" in content:
@@ -139,7 +139,7 @@ class Registry:
             raise CannotAsk(f"{self.host} does not answer: {_reason(error)}") from error
 
     def _log_in(self, challenge: str) -> None:
-        """Answer a challenge with what ``docker login`` left, or anonymously."""
+        """Answer a challenge with the credentials from ``docker login``, or anonymously."""
         kind, _, rest = challenge.partition(" ")
         if kind.lower() == "basic":
             if self._login:
@@ -148,7 +148,7 @@ class Registry:
         fields = dict(re.findall(r'(\w+)="([^"]*)"', rest))
         realm = fields.pop("realm", "")
         if kind.lower() != "bearer" or urlsplit(realm).scheme not in ("http", "https"):
-            raise CannotAsk("it asks for a log-in of an unknown kind")
+            raise CannotAsk("it requires an unknown kind of login")
         try:
             answer = requests.get(realm, params=fields, auth=self._login, timeout=TIMEOUT_S)
             content = answer.json() if answer.status_code == 200 else {}
@@ -156,7 +156,7 @@ class Registry:
             raise CannotAsk(f"{realm} does not answer: {error}") from error
         token = content.get("token") or content.get("access_token")
         if not token:
-            raise CannotAsk("it wants a log-in that this machine does not have")
+            raise CannotAsk("it requires a login that this machine doesn't have")
         self._session.headers["Authorization"] = f"Bearer {token}"
 
 
@@ -166,7 +166,7 @@ def _is_plain(host: str) -> bool:
 
 
 def _stored_login(host: str) -> tuple[str, str] | None:
-    """User and password that ``docker login`` wrote into its file; credential helpers are not asked."""
+    """User and password from the file of ``docker login``, without credential helpers."""
     folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     try:
         auths = json.loads((folder / "config.json").read_text()).get("auths") or {}
@@ -181,5 +181,5 @@ def _stored_login(host: str) -> tuple[str, str] | None:
 def _reason(error: Exception) -> str:
     text = str(error)
     if "resolve" in text or "Name or service" in text:
-        return "the name does not resolve"
+        return "the name doesn't resolve"
     return "it took too long" if isinstance(error, requests.Timeout) else type(error).__name__

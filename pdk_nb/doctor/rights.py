@@ -1,4 +1,4 @@
-"""What this user and the pipelines' service account may do, asked of Kubernetes itself (``kubectl auth can-i``)."""
+"""Permissions of this user and the pipelines' service account, from Kubernetes (``kubectl auth can-i``)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Right:
 
     @property
     def text(self) -> str:
-        """As ``kubectl auth can-i`` takes it."""
+        """Arguments for ``kubectl auth can-i``."""
         name, _, part = self.resource.partition("/")
         group = f".{self.group}" if self.group else ""
         return f"{self.verb} {name}{group}" + (f" --subresource={part}" if part else "") + f" -n {self.namespace}"
 
 
 def persons_rights(context: Context) -> list[Right]:
-    """What the notebooks do as the person who runs them."""
+    """Permissions that the notebooks need, as the user who runs them."""
     known = context.settings
     models, core = known.kserve_model_namespace, ""
     rights = [
@@ -44,7 +44,7 @@ def persons_rights(context: Context) -> list[Right]:
 
 
 def workers_rights(context: Context) -> list[Right]:
-    """What the deploy stage does as its pod's service account: the rules of ``docs/cluster/worker-rbac.yaml``."""
+    """Permissions that the deploy stage needs, as its pod's service account (``docs/cluster/worker-rbac.yaml``)."""
     namespace = context.settings.kserve_model_namespace
     return [
         Right(verb, resource, group, namespace)
@@ -64,7 +64,7 @@ def examine(context: Context) -> Findings:
         persons_rights(context),
         "",
         "This user",
-        "The notebooks read settings, make a service account, and roll services.",
+        "The notebooks read settings, create a service account, and update services.",
         "An administrator binds a role: kubectl create rolebinding pdk-lab --clusterrole=edit --user=... "
         f"-n {known.kserve_model_namespace}",
     )
@@ -96,11 +96,11 @@ def _judge(context: Context, id: str, rights: Iterable[Right], user: str, who: s
         more = f" and {len(lacking) - 4} more" if len(lacking) > 4 else ""
         yield Finding(id, "broken", f"{who} may not {shown}{more}.", "", why, fix)
         return
-    yield Finding(id, "ok", f"{who} may do all {len(wanted)} things that the lab does.")
+    yield Finding(id, "ok", f"{who} has all {len(wanted)} permissions that the lab needs.")
 
 
 def _allowed(context: Context, right: Right, user: str) -> bool:
-    """Whether this user, or another one, has a right."""
+    """Whether this or another user has a permission."""
     import kubernetes
 
     name, _, part = right.resource.partition("/")

@@ -1,4 +1,4 @@
-"""The route from trials to Pachyderm: a trial fetches its pictures itself, from wherever Determined runs it."""
+"""The route from trials to Pachyderm: a trial fetches its pictures from the machine where Determined runs it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pdk_nb.doctor.finding import Finding, Findings
 from pdk_nb.platforms import mlde
 from pdk_shared.errors import PdkError
 
-WHY = "The worker only sees file names; the trial opens a connection to Pachyderm and reads the commit."
+WHY = "The worker sees only file names; the trial connects to Pachyderm and reads the commit."
 
 
 def examine(context: Context) -> Findings:
@@ -22,7 +22,9 @@ def examine(context: Context) -> Findings:
     right = (found.host, found.port) if found else (known.mldm_host or "...", known.mldm_port or "...")
     fix = context.set_secret(pachd_lb_service_host=right[0], pachd_lb_service_port=right[1])
     if not host or not port:
-        what = "The address of Pachyderm for trials is not set; a worker's own variables only hold inside its cluster."
+        what = (
+            "The address of Pachyderm for trials isn't set; a worker's own variables are valid only inside its cluster."
+        )
         yield Finding("route.trials", "broken", what, secret, WHY, fix)
         return
     where = f"{host}:{port}"
@@ -39,8 +41,8 @@ def examine(context: Context) -> Findings:
     except PdkError as error:
         ask = f"det cmd run python3 -c 'import socket; socket.create_connection((\"{host}\", {port}), 5)'"
         if found and (found.host, found.port) == (host, port):
-            # The cluster itself says that Pachyderm is there, under a name that holds inside it.
-            what = f"{found.source} has this address; whether trials reach it shows only from there."
+            # The cluster confirms this address, with a name that's valid inside the cluster.
+            what = f"{found.source} has this address; this machine can't check whether trials reach it."
             yield Finding("route.trials", "unknown", what, where, WHY, ask)
             return
         yield Finding(
@@ -49,7 +51,7 @@ def examine(context: Context) -> Findings:
         return
     ask = f"det cmd run python3 -c 'import socket; socket.create_connection((\"{host}\", {port}), 5)'"
     if is_loopback(host):
-        what = "Pachyderm answers there, on the machine that Determined runs on, too."
+        what = "Pachyderm answers there; Determined runs on this machine, too."
         yield Finding("route.trials", "ok", what, where)
         return
     what = "Pachyderm answers there from this machine; no trial has used the address yet."
@@ -57,7 +59,7 @@ def examine(context: Context) -> Findings:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address means the machine that uses it."""
+    """Whether an address refers to the machine that uses it."""
     if host in ("localhost", "0.0.0.0"):  # noqa: S104  compared, not bound
         return True
     try:
@@ -67,7 +69,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _proof(context: Context, host: str, port: str) -> str:
-    """A finished experiment that has read a commit from this address proves the route."""
+    """Find a finished experiment that read a commit from this address, which proves the route."""
     try:
         client = context.determined
     except PdkError:

@@ -1,4 +1,4 @@
-"""Where models are kept: a bucket that can be written, or Pachyderm's S3 gateway and the account that reads it."""
+"""The model store: a writable bucket, or Pachyderm's S3 gateway and the account that reads it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _bucket(context: Context) -> Findings:
     if known.minio_url:
         fix = f"aws --endpoint-url {known.minio_url} s3 ls {where}; pdk-nb config init --apply {MINIO_FLAGS}"
     if known.minio_url and not _resolves(known.minio_url):
-        what = f"{known.minio_url} is a name inside the cluster; this machine cannot try it."
+        what = f"{known.minio_url} is a name inside the cluster; this machine can't test it."
         ask = f"{PROBE} -sf {known.minio_url}/minio/health/live"
         yield Finding("storage.models", "unknown", what, where, why, ask)
         return
@@ -47,13 +47,13 @@ def _bucket(context: Context) -> Findings:
     except PdkError as error:
         lacking = any(word in error.what for word in WITHOUT_CREDENTIALS)
         if lacking:
-            what = f"This machine has no credentials to try the bucket with: {error.what}"
+            what = f"This machine has no credentials to test the bucket: {error.what}"
             yield Finding("storage.models", "unknown", what, where, why, f"{fix}  with the credentials of the pods")
         else:
             yield Finding("storage.models", "broken", error.what, where, why, fix)
         return
     whose = "the pipelines' keys" if known.minio_access_key else "this machine's credentials"
-    what = f"A probe was written, read back and deleted, with {whose}."
+    what = f"A probe object was written, read, and deleted, with {whose}."
     yield Finding("storage.models", "ok", what, where)
 
 
@@ -69,9 +69,9 @@ def _gateway(context: Context) -> Findings:
     """Whether models can be read through the S3 gateway as KServe reads them."""
     known = context.settings
     endpoint = known.mldm_s3_endpoint if "//" in known.mldm_s3_endpoint else f"http://{known.mldm_s3_endpoint}"
-    why = "Without a model bucket KServe reads models from the deploy pipeline's output through this gateway."
+    why = "Without a model bucket, KServe reads models from the deploy pipeline's output through this gateway."
     if not _resolves(endpoint):
-        what = "The S3 gateway's name is one inside the cluster; this machine cannot try it."
+        what = "The S3 gateway has a name inside the cluster; this machine can't test it."
         ask = f"{PROBE} -s {endpoint}"
         yield Finding("storage.gateway", "unknown", what, known.mldm_s3_endpoint, why, ask)
         return
@@ -85,12 +85,12 @@ def _gateway(context: Context) -> Findings:
     except PdkError as error:
         yield Finding("storage.gateway", "broken", error.what, known.mldm_s3_endpoint, why, fix)
         return
-    what = f"The S3 gateway takes the token and lists {count} bucket(s)."
+    what = f"The S3 gateway accepts the token and lists {count} bucket(s)."
     yield Finding("storage.gateway", "ok", what, known.mldm_s3_endpoint)
 
 
 def _count_buckets(endpoint: str, key: str) -> int:
-    """How many buckets a signed request lists.
+    """The number of buckets that a signed request lists.
 
     Raises:
         ServiceUnreachable: It is refused.
@@ -121,7 +121,7 @@ def _set(context: Context) -> str:
 
 
 def _account(context: Context, endpoint: str) -> Findings:
-    """Service account and secret of the predictors, and whether they lead to where models are."""
+    """Service account and secret of the predictors, and whether they point to the models."""
     import kubernetes
 
     known = context.settings
@@ -137,25 +137,25 @@ def _account(context: Context, endpoint: str) -> Findings:
             yield Finding(
                 "storage.account",
                 "warning",
-                "The predictors' account is not there yet; notebook 01 makes it.",
+                "The predictors' account doesn't exist yet; notebook 01 creates it.",
                 place,
                 why,
                 fix,
             )
         else:
-            what = f"The predictors' account cannot be read ({error.status} {error.reason})."
+            what = f"Can't read the predictors' account ({error.status} {error.reason})."
             yield Finding("storage.account", "unknown", what, place, why, f"kubectl -n {namespace} get serviceaccounts")
         return
     listed = {each.name for each in account.secrets or []}
     leads_to = (secret.metadata.annotations or {}).get(ENDPOINT_NOTE, "")
     wanted = endpoint.split("//")[-1].rstrip("/")
     if PREDICTOR_SECRET not in listed:
-        what = f"The account does not use the secret {PREDICTOR_SECRET}."
+        what = f"The account doesn't use the secret {PREDICTOR_SECRET}."
     elif leads_to != wanted:
-        what = f"The secret leads to {leads_to or 'nothing'}; models are at {wanted}."
+        what = f"The secret points to {leads_to or 'nothing'}; models are at {wanted}."
     elif not all((secret.data or {}).get(key) for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")):
-        what = "The secret's keys are empty; S3 clients sign with them and refuse empty ones."
+        what = "The secret's keys are empty; S3 clients refuse to sign with empty keys."
     else:
-        yield Finding("storage.account", "ok", f"Account {PREDICTOR_ACCOUNT} leads to {wanted}.", place)
+        yield Finding("storage.account", "ok", f"Account {PREDICTOR_ACCOUNT} points to {wanted}.", place)
         return
     yield Finding("storage.account", "broken", what, place, why, fix)

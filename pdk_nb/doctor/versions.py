@@ -1,7 +1,7 @@
-"""Clients against servers: which pairs go together.
+"""Compatibility of client and server versions.
 
-Sources: Determined asks for a client of the master's release; python-pachyderm 7 speaks the API of Pachyderm 2, and
-projects came with 2.5; the Kubernetes APIs that the lab uses are all ``v1`` since Kubernetes 1.19.
+Sources: Determined requires a client of the master's release; python-pachyderm 7 speaks the API of Pachyderm 2, and
+projects exist since 2.5; the Kubernetes APIs that the lab uses are all ``v1`` since Kubernetes 1.19.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def examine(context: Context) -> Findings:
         try:
             yield judge(context)
         except PdkError as error:
-            yield Finding(f"versions.{name}", "unknown", f"Its version is not known: {error.what}", error.where, WHY)
+            yield Finding(f"versions.{name}", "unknown", f"Its version is unknown: {error.what}", error.where, WHY)
     yield from _images(context)
 
 
@@ -56,27 +56,27 @@ def judge_minimum(name: str, client: str, server: str, minimum: tuple[int, int])
     pair = f"client {client}, server {server}"
     found, wanted = numbers(server), ".".join(map(str, minimum))
     if not found:
-        return Finding(f"versions.{name}", "unknown", f"The server does not say its version ({pair}).", "", WHY)
+        return Finding(f"versions.{name}", "unknown", f"The server doesn't give its version ({pair}).", "", WHY)
     if found[:2] < minimum or found[0] != minimum[0]:
         what = f"The lab needs a {name} server of {minimum[0]}.x, {wanted} or newer: {pair}."
         return Finding(f"versions.{name}", "broken", what, "", WHY, f"Upgrade {name} to {wanted} or newer.")
-    return Finding(f"versions.{name}", "ok", f"{pair[:1].upper()}{pair[1:]}: they go together.")
+    return Finding(f"versions.{name}", "ok", f"{pair[:1].upper()}{pair[1:]}: they're compatible.")
 
 
 def judge_determined(client: str, server: str) -> Finding:
-    """Client and master should be of one release; another one may lack a call."""
+    """Client and master should have the same release; another release may lack a call."""
     pair = f"client {client}, master {server}"
     ours, theirs = numbers(client), numbers(server)
     if not theirs:
-        return Finding("versions.determined", "unknown", f"The master does not say its version ({pair}).", "", WHY)
+        return Finding("versions.determined", "unknown", f"The master doesn't give its version ({pair}).", "", WHY)
     if ours[:2] == theirs[:2]:
-        return Finding("versions.determined", "ok", f"{pair[:1].upper()}{pair[1:]}: of one release.")
+        return Finding("versions.determined", "ok", f"{pair[:1].upper()}{pair[1:]}: the same release.")
     fix = f"pip install determined=={server}  and build the images with it"
-    return Finding("versions.determined", "warning", f"They are of different releases: {pair}.", "", WHY, fix)
+    return Finding("versions.determined", "warning", f"They have different releases: {pair}.", "", WHY, fix)
 
 
 def _images(context: Context) -> Findings:
-    """Pipelines that still run another version of the lab than this one."""
+    """Pipelines that run another version of the lab than this one."""
     names = context.names
     try:
         present = mldm.images(context.pachyderm, names.project)
@@ -84,9 +84,9 @@ def _images(context: Context) -> Findings:
         return
     for stage, pipeline in (("train", names.train_pipeline), ("deploy", names.deploy_pipeline)):
         tag = present.get(pipeline, "").partition("@")[0].rpartition("/")[2].partition(":")[2]
-        # Only a tag that is a version can be compared; a digest or a date cannot.
+        # Only version tags can be compared, not digests or dates.
         if re.fullmatch(r"\d+\.\d+\.\d+", tag) and tag != __version__:
             what = f"{pipeline} runs version {tag} of the lab, this is {__version__}."
-            why = "Nodes keep images by tag: a rebuilt image needs a new tag to be pulled."
+            why = "Nodes cache images by tag: to be pulled, a rebuilt image needs a new tag."
             fix = "pdk-nb images build && pdk-nb images push, then pdk-nb run --only 01"
             yield Finding(f"versions.{stage}", "warning", what, present[pipeline], why, fix)

@@ -1,8 +1,8 @@
-"""Pipeline specs: one template gives the train and the deploy pipeline of an example, for clouds and on-prem.
+"""Pipeline specs: one template renders the train and deploy pipelines of an example, for clouds and on-prem.
 
-The variants differ in what the setup guide names: in a cloud, models go to a bucket; on-prem they stay in the deploy
-pipeline's output repo, the pods mount Determined's shared checkpoint folder as root (``pod_patch``), and the predictor
-has a service account that reads through Pachyderm's S3 gateway.
+The variants follow the setup guide. In a cloud, models go to a bucket. On-prem, they stay in the deploy pipeline's
+output repo, the pods mount Determined's shared checkpoint folder as root (``pod_patch``), and the predictor has a
+service account that reads through Pachyderm's S3 gateway.
 """
 
 from pdk_nb.specs.files import camel_case, read, text, write

@@ -1,4 +1,4 @@
-"""What updating a pipeline would change: a rendered spec against the one that runs."""
+"""What an update of a pipeline would change: a rendered spec compared with the running pipeline."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["unified"]
 
 
 def unified(wanted: Mapping[str, Any], present: pps_pb2.PipelineInfo | None, *, name: str = "rendered") -> str:
-    """A unified diff from the pipeline that runs to a spec; empty when an update would change nothing.
+    """A unified diff from the running pipeline to a spec; empty when an update would change nothing.
 
     Args:
         wanted: The spec as Pachyderm's JSON, keys in snake_case or camelCase.
-        present: As ``InspectPipeline`` gives it, with details; None when there is no such pipeline.
-        name: What the wanted side is called.
+        present: The result of ``InspectPipeline``, with details; None when the pipeline doesn't exist.
+        name: Name of the wanted side in the diff.
     """
     request = python_pachyderm.parse_dict_pipeline_spec(dict(wanted))
     new = _lines(normal_form(request))
     old = _lines(normal_form(running_spec(present))) if present is not None else []
     project = request.pipeline.project.name or "default"
     shown = f"{project}/{request.pipeline.name}"
-    before = f"cluster: {shown}" + (f" (version {present.version})" if present is not None else " (not there)")
+    before = f"cluster: {shown}" + (f" (version {present.version})" if present is not None else " (doesn't exist)")
     return "\n".join(difflib.unified_diff(old, new, before, f"{name}: {shown}", lineterm=""))
 
 

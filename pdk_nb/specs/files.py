@@ -1,4 +1,4 @@
-"""Reading and writing specs as files."""
+"""Read and write specs as files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FREE_KEYS = {"env", "annotations", "labels", "nodeSelector"}
 
 
 def camel_case(value: Any, key: str = "") -> Any:
-    """A spec with camelCase keys, as Pachyderm's JSON schema names them; values stay."""
+    """A spec with the camelCase keys of Pachyderm's JSON schema; values stay unchanged."""
     if isinstance(value, Mapping):
         if key in FREE_KEYS:
             return dict(value)
@@ -31,7 +31,7 @@ def camel_case(value: Any, key: str = "") -> Any:
 
 
 def text(spec: Mapping[str, Any]) -> str:
-    """A spec as its file holds it."""
+    """A spec in the form of its file."""
     return json.dumps(spec, indent=2) + "\n"
 
 
@@ -39,25 +39,25 @@ def read(path: Path) -> dict[str, Any]:
     """A spec from its file.
 
     Raises:
-        SpecError: It cannot be read, or is not a pipeline spec.
+        SpecError: It can't be read, or isn't a pipeline spec.
     """
     try:
         spec = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SpecError(f"The pipeline spec cannot be read: {error.strerror}", where=str(path)) from error
+        raise SpecError(f"Can't read the pipeline spec: {error.strerror}", where=str(path)) from error
     except ValueError as error:
-        raise SpecError(f"The pipeline spec is not JSON: {error}", where=str(path)) from error
+        raise SpecError(f"The pipeline spec isn't JSON: {error}", where=str(path)) from error
     if not isinstance(spec, dict) or not {"pipeline", "transform", "input"} <= set(spec):
-        raise SpecError("This is not a pipeline spec: it lacks pipeline, input or transform.", where=str(path))
+        raise SpecError("This isn't a pipeline spec: it lacks pipeline, input, or transform.", where=str(path))
     return spec
 
 
 def write(example: str = "dog-cat", folder: Path | None = None) -> list[Path]:
-    """Write the rendered specs of both variants beside the example's description.
+    """Write the rendered specs of both variants next to the example's description.
 
     Args:
         example: Folder name under ``examples``.
-        folder: Where to write; the example's own pipelines folder when None.
+        folder: Folder to write to; the example's pipelines folder when None.
     """
     folder = folder or pipelines_folder(example)
     folder.mkdir(parents=True, exist_ok=True)

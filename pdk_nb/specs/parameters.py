@@ -1,4 +1,4 @@
-"""What the specs of an example depend on: its own description, the cluster's settings, and the pushed images."""
+"""Parameters of an example's specs: its description, the cluster's settings, and the pushed images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IMAGES_FILE = "images.json"
 
 @dataclass(frozen=True)
 class PipelineParams:
-    """Everything that a rendered pair of specs depends on.
+    """The parameters of a rendered pair of specs.
 
     Attributes:
         project: Pachyderm project.
@@ -34,23 +34,23 @@ class PipelineParams:
         service: InferenceService.
         train_image: Image of the train stage.
         deploy_image: Image of the deploy stage.
-        git_url: Where the experiment's code is fetched from.
+        git_url: Repository of the experiment's code.
         git_ref: Branch, tag or commit; the default branch when empty.
         sub_dir: Folder of the experiment in the code.
         config: Experiment configuration in that folder.
         branch: Branch of the repos.
         secret: Secret with the pipelines' credentials.
         cloud_host: ``gcp`` or ``aws``; only for the cloud variant.
-        bucket: Bucket of models.
-        endpoint: URL of another S3 than Amazon's.
-        resource_requests: Of the predictor.
-        resource_limits: Of the predictor.
+        bucket: Model bucket.
+        endpoint: URL of an S3 service other than Amazon's.
+        resource_requests: Resource requests of the predictor.
+        resource_limits: Resource limits of the predictor.
         shared_folder: On-prem: Determined's checkpoint folder on the nodes; no mount when empty.
         service_account: Service account of the predictor.
         resource_pool: Determined's pool for the experiments; the train stage chooses when empty.
         incremental: Whether training resumes from the last version; the stage's default when None.
-        train_args: Further flags of the train stage.
-        deploy_args: Further flags of the deploy stage.
+        train_args: Additional flags of the train stage.
+        deploy_args: Additional flags of the deploy stage.
     """
 
     project: str
@@ -97,7 +97,7 @@ def _example(example: str) -> dict[str, Any]:
     except OSError as error:
         raise SpecError(f"There is no example '{example}'.", where=str(path)) from error
     except yaml.YAMLError as error:
-        raise SpecError(f"The example's description is not YAML: {error}", where=str(path)) from error
+        raise SpecError(f"The example's description isn't YAML: {error}", where=str(path)) from error
     return dict(content)
 
 
@@ -111,19 +111,19 @@ def _pushed_images(example: str) -> dict[str, str]:
         return {stage: str(content[stage]["image"]) for stage in STAGES if stage in content}
     except (ValueError, KeyError, TypeError) as error:
         raise SpecError(
-            f"The list of pushed images cannot be read: {error}",
+            f"Can't read the list of pushed images: {error}",
             where=str(path),
-            fix="pdk-nb images push  writes it again; without the file the specs name tags instead of digests.",
+            fix="pdk-nb images push  writes it again; without the file, the specs name tags instead of digests.",
         ) from error
 
 
 def _images(example: str, registry: str, *, anywhere: bool) -> dict[str, str]:
-    """Image by parameter: the pushed one, if it is in this registry, else the one tagged with the package's version.
+    """Image by parameter: the pushed one, if it's in this registry, or else the one tagged with the package's version.
 
     Args:
         example: Folder name under ``examples``.
         registry: Registry with its folder; may be empty.
-        anywhere: Take a pushed image from any registry, because none is configured.
+        anywhere: Use a pushed image from any registry, because none is configured.
     """
     prefix = f"{registry.rstrip('/')}/" if registry else ""
     images = {f"{stage}_image": f"{prefix}pdk-lab-{stage}:{__version__}" for stage in STAGES}
@@ -141,16 +141,16 @@ def variant_for(settings: Settings) -> Variant:
 def params_for(
     settings: Settings | None = None, example: str = "dog-cat", variant: Variant | None = None, **overrides: Any
 ) -> PipelineParams:
-    """Parameters of an example: its own, then the cluster's, then what the caller says.
+    """Parameters of an example: its own, then the cluster's, then the caller's.
 
     Args:
-        settings: The cluster's settings; the example's placeholders are kept without them.
+        settings: The cluster's settings; without them, the example's placeholders stay.
         example: Folder name under ``examples``.
         variant: For the predictor's resources; follows from the settings when None.
         overrides: Fields of :class:`PipelineParams`.
 
     Raises:
-        SpecError: There is no such example or field.
+        SpecError: The example or field doesn't exist.
     """
     values = _example(example)
     resources, registry = values.pop("resources", {}), str(values.pop("registry", ""))
@@ -160,7 +160,7 @@ def params_for(
     if settings is not None:
         registry = settings.registry_uri or registry
         values["git_url"] = settings.git_url or values["git_url"]
-        # A cluster that names a repository but no ref means that repository's own default branch.
+        # If a cluster names a repository but no ref, it means the repository's default branch.
         values["git_ref"] = settings.git_ref or ("" if settings.git_url else values["git_ref"])
         values["bucket"] = settings.kserve_model_bucket_name
         values["cloud_host"] = settings.models_host
@@ -178,6 +178,6 @@ def params_for(
     unknown = sorted((set(values) | set(overrides)) - known)
     if unknown:
         raise SpecError(
-            f"'{unknown[0]}' is not a parameter of a pipeline.", fix=f"Use one of: {', '.join(sorted(known))}."
+            f"'{unknown[0]}' isn't a parameter of a pipeline.", fix=f"Use one of: {', '.join(sorted(known))}."
         )
     return replace(PipelineParams(**values), **overrides)

@@ -1,4 +1,4 @@
-"""What a pair of specs must agree on, no matter who wrote them."""
+"""Rules for a pair of specs, regardless of who wrote them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ TRAIN_SECRETS = {
     "PACHD_LB_SERVICE_PORT": "pachd_lb_service_port",
 }
 DEPLOY_SECRETS = {**DET_SECRETS, "KSERVE_NAMESPACE": "kserve_namespace"}
-# A bucket on MinIO asks for keys; in the clouds the worker's service account is let in.
+# A MinIO bucket requires keys; in the clouds, the worker's service account has access.
 BUCKET_SECRETS = {"AWS_ACCESS_KEY_ID": "minio_access_key", "AWS_SECRET_ACCESS_KEY": "minio_secret_key"}
 
 
 def _flags_of(spec: Mapping[str, Any]) -> dict[str, str]:
-    """The stage's flags, from ``cmd`` or from a line for the shell."""
+    """The stage's flags, from ``cmd`` or a shell command."""
     transform = spec["transform"]
     lines = (shlex.split(line) for line in transform.get("stdin", ()))
     arguments = [*transform.get("cmd", ()), *(word for line in lines for word in line)]
@@ -34,7 +34,7 @@ def _problems_of_one(spec: Mapping[str, Any], needed: Mapping[str, str]) -> list
     if set(needed) - given:
         problems.append(f"{name} lacks the secrets for {', '.join(sorted(set(needed) - given))}")
     if spec.get("datum_tries", spec.get("datumTries")) != 1:
-        problems.append(f"{name} may be tried again after a failure (datum_tries), and each try starts its work anew")
+        problems.append(f"{name} retries after a failure (datum_tries), and each try starts its work again")
     patch = spec.get("pod_patch", spec.get("podPatch"))
     if patch:
         try:
@@ -42,21 +42,21 @@ def _problems_of_one(spec: Mapping[str, Any], needed: Mapping[str, str]) -> list
             if not all(each["op"] and each["path"].startswith("/") for each in operations):
                 raise ValueError("not a list of operations with op and path")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            problems.append(f"{name} has a pod_patch that is no JSON patch (RFC 6902): {error}")
+            problems.append(f"{name} has a pod_patch that isn't a JSON patch (RFC 6902): {error}")
     return problems
 
 
 def check(train: Mapping[str, Any], deploy: Mapping[str, Any]) -> list[str]:
-    """Contradictions between the two specs; none for what :func:`render` gives.
+    """Contradictions between the two specs; none for the result of :func:`render`.
 
-    People edit specs by hand: they rename a repo in one and forget a project in the other.
+    People edit specs by hand: they rename a repo in one spec and forget the project in the other.
     """
     problems = []
     pipelines = [each["pipeline"] for each in (train, deploy)]
     projects = [(each.get("project") or {}).get("name", "") for each in pipelines]
     inputs = [each["input"]["pfs"] for each in (train, deploy)]
     if projects[0] != projects[1]:
-        problems.append(f"the pipelines are in two projects: {projects[0]} and {projects[1]}")
+        problems.append(f"the pipelines are in different projects: {projects[0]} and {projects[1]}")
     if inputs[1]["repo"] != pipelines[0]["name"]:
         problems.append(
             f"the deploy pipeline reads {inputs[1]['repo']}, the train pipeline writes {pipelines[0]['name']}"

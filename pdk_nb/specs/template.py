@@ -1,4 +1,4 @@
-"""The one template: parameters become the train and the deploy pipeline's spec, for a cloud or on-prem."""
+"""The template of the train and deploy pipelines' specs, for a cloud or on-prem."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SERVICE_ACCOUNT = PREDICTOR_ACCOUNT
 def render(
     example: str = "dog-cat", variant: Variant = "cloud", params: PipelineParams | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The train and the deploy pipeline's spec.
+    """The specs of the train and deploy pipelines.
 
     Args:
         example: Folder name under ``examples``.
@@ -35,11 +35,11 @@ def render(
         params: Parameters; the example's own when None.
 
     Raises:
-        SpecError: The parameters do not fit together, or the specs contradict each other.
+        SpecError: The parameters don't fit together, or the specs contradict each other.
     """
     params = params or params_for(example=example, variant=variant)
     if variant not in FILES:
-        raise SpecError(f"'{variant}' is not a variant; use one of: {', '.join(FILES)}.")
+        raise SpecError(f"'{variant}' isn't a variant; use one of: {', '.join(FILES)}.")
     if variant == "cloud" and not (params.cloud_host and params.bucket):
         raise SpecError(
             "The cloud variant needs a model host and a bucket.",
@@ -55,7 +55,7 @@ def render(
         image=params.train_image,
         secrets=TRAIN_SECRETS,
         command=["python", "train.py", *_train_flags(params)],
-        # The trial fetches the pictures itself; the worker needs their names only.
+        # The trial fetches the pictures; the worker needs only their names.
         empty_files=True,
     )
     deploy = _pipeline(
@@ -81,17 +81,17 @@ def render_for(
     """Both specs for a cluster and a participant.
 
     Args:
-        settings: The cluster's settings; they decide the variant.
-        names: Whose pipelines these are.
+        settings: The cluster's settings, which determine the variant.
+        names: Names of the pipelines.
         example: Folder name under ``examples``.
-        choices: Fields of :class:`PipelineParams`; empty ones leave the cluster's own values in force.
+        choices: Fields of :class:`PipelineParams`; empty ones keep the cluster's values.
 
     Raises:
-        SpecError: The parameters do not fit together.
+        SpecError: The parameters don't fit together.
     """
     variant = variant_for(settings)
     if names.participant:
-        # The experiment's configuration has the workspace of those who share nothing.
+        # The experiment's configuration has the workspace for a single user.
         own = ("--workspace", names.workspace, "--experiment-project", names.experiment_project)
         choices["train_args"] = (*choices.get("train_args", ()), *own)
     params = params_for(
@@ -157,7 +157,7 @@ def _pipeline(
         "repo": repo,
         "project": params.project,
         "branch": params.branch,
-        # One datum: a commit is trained or deployed as a whole.
+        # One datum: the stages process a commit as a whole.
         "glob": "/",
     }
     if empty_files:
@@ -168,16 +168,16 @@ def _pipeline(
         "input": {"pfs": pfs},
         "transform": {
             "cmd": ["/bin/sh"],
-            # exec: a cancelled job's signal reaches Python itself.
+            # exec: the signal of a canceled job reaches Python itself.
             "stdin": ["set -e", f"exec {shlex.join(command)}"],
             "image": image,
             "secrets": [{"name": params.secret, "env_var": variable, "key": key} for variable, key in secrets.items()],
         },
         "autoscaling": True,
-        # A failed try would start a second experiment or deployment; the stages retry what can be retried.
+        # A retry would start a second experiment or deployment; the stages retry what they can.
         "datum_tries": 1,
     }
-    # A bucket of MinIO is on-prem as well: checkpoints may still be in a folder of the nodes.
+    # MinIO is on-prem, too: checkpoints may be in a folder on the nodes.
     if variant == "onprem" or params.endpoint:
         patch = _pod_patch(params.shared_folder)
         if patch:

@@ -173,12 +173,12 @@ def test_a_secret_that_is_absent_or_lacks_keys(stack: Stack) -> None:
 @provokes("cluster.namespaces:broken", "determined.pipelines:broken", "determined.pipelines:unknown")
 def test_pipelines_that_look_elsewhere_than_the_notebooks(stack: Stack) -> None:
     elsewhere = stack.found("cluster.namespaces", kserve_namespace="elsewhere")
-    broken(elsewhere, "Pipelines deploy into elsewhere")
+    broken(elsewhere, "Pipelines deploy to elsewhere")
     same = f"http://localhost:{stack.settings.mlde_port}"
     assert stack.found("determined.pipelines", det_master=same).state == "ok"
     another = Wrong(answers={"/info": lambda info: {**info, "cluster_id": "another"}})
     with before(stack.settings.master_url, another) as port:
-        broken(stack.found("determined.pipelines", det_master=f"127.0.0.1:{port}"), "another Determined")
+        broken(stack.found("determined.pipelines", det_master=f"127.0.0.1:{port}"), "use different Determined masters")
     inside = "determined-master-service-pachyderm.nowhere.invalid:8080"
     assert stack.found("determined.pipelines", det_master=inside).state == "unknown"
 
@@ -213,7 +213,7 @@ def test_pachyderm_elsewhere_than_pdk_config_says(stack: Stack) -> None:
     with service(stack.core, "default", "pachyderm-proxy", "203.0.113.7", 9090, "http-port"):
         found = stack.found("pachyderm.reach", mldm_port=NOBODY)
         assert found.fix == "pdk-nb config init --apply --set mldm_host=203.0.113.7 --set mldm_port=9090"
-    broken(stack.found("pachyderm.reach", mldm_host="pachd.invalid"), "the name does not resolve")
+    broken(stack.found("pachyderm.reach", mldm_host="pachd.invalid"), "the name doesn't resolve")
     # Something else listens there.
     broken(stack.found("pachyderm.reach", mldm_port=stack.settings.mlde_port), "Pachyderm does not answer")
 
@@ -245,7 +245,7 @@ def test_pipelines_that_cannot_start(lab: pdk.Lab, known: Settings) -> None:
         for stage in ("train", "deploy"):
             broken(findings(known, "pachyderm", names)[stage], "crashing")
             image = findings(known, "images", names)[stage]
-            broken(image, "Pachyderm cannot start it")
+            broken(image, "Pachyderm can't start it")
             assert image.where == "registry.example.invalid/no-such-image:1.0.0"
         assert states(known, "versions", names)["train"] == states(known, "versions", names)["deploy"] == "warning"
     finally:
@@ -263,7 +263,7 @@ def test_determined_elsewhere_and_a_password_that_is_refused(stack: Stack) -> No
         fix = stack.found("determined.reach", **nowhere).fix
         assert fix == "pdk-nb config init --apply --set mlde_host=203.0.113.8 --set mlde_port=8080"
     with small_server(Answers(routes={"/info": (200, {}, {"name": "something else"})})) as other:
-        broken(stack.found("determined.reach", mlde_port=other.port, mlde_url=""), "not Determined")
+        broken(stack.found("determined.reach", mlde_port=other.port, mlde_url=""), "isn't Determined")
     refused = stack.findings("determined", det_password="wrong-Passw0rd")
     assert refused["reach"].state == "ok"
     broken(refused["login"], "refuses the log-in of 'admin'")
@@ -389,7 +389,7 @@ def test_an_ingress_that_does_not_answer(stack: Stack) -> None:
     # The gateway's own Service says where it is.
     words = " ".join(f"--set {key}={getattr(right, key)}" for key in ("kserve_ingress_host", "kserve_ingress_port"))
     assert found.fix == f"pdk-nb config init --apply {words}"
-    broken(stack.found("kserve.ingress", kserve_ingress_port=right.mldm_port), "does not speak HTTP")
+    broken(stack.found("kserve.ingress", kserve_ingress_port=right.mldm_port), "doesn't speak HTTP")
 
 
 # rights
@@ -453,7 +453,7 @@ def test_the_gateway_and_the_account_that_reads_it(stack: Stack, lab: pdk.Lab) -
     core.delete_namespaced_service_account("pach-deploy", "models")
     assert states(known, "storage")["account"] == "warning"
     core.create_namespaced_service_account("models", {"metadata": {"name": "pach-deploy"}})
-    broken(findings(known, "storage")["account"], "does not use the secret")
+    broken(findings(known, "storage")["account"], "doesn't use the secret")
     serving.ensure_service_account(known)
     assert states(known, "storage")["account"] == "ok"
 

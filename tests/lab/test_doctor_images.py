@@ -80,7 +80,7 @@ def test_images_that_are_not_there_or_for_other_machines(registry: Answers, know
     add(registry, "train", "linux/arm64")
     found = findings(known, "images", NAMES)
     broken(found["train"], "made for linux/arm64; nodes are linux/amd64")
-    broken(found["deploy"], "no such image")
+    broken(found["deploy"], "doesn't have this image")
     assert found["deploy"].where == f"{registry.address}/team/pdk-lab-deploy:{__version__}"
 
 
@@ -120,7 +120,7 @@ def test_a_registry_that_wants_a_token(registry: Answers, known: Settings, tmp_p
     # Nobody is logged in, and the registry gives no token to strangers.
     found = findings(known, "images", NAMES)["train"]
     assert found.state == "unknown"
-    assert "log-in that this machine does not have" in found.what
+    assert "login that this machine doesn't have" in found.what
     log_in(tmp_path, registry.address)
     registry.routes["/token"] = (200, {}, {"token": "the-token"})
     found = findings(known, "images", NAMES)

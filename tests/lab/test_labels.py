@@ -68,7 +68,7 @@ def test_impossible_rules_are_refused(classes):
 def test_infer_classes_from_prefixes_folders_or_not_at_all():
     assert infer_classes(f"data{i % 2}/{name}.{i}.jpg" for i in range(5) for name in ("dog", "cat")) == ("cat", "dog")
     assert infer_classes(f"{name}/IMG_{i}.jpg" for i in range(3) for name in ("Rose", "Tulip")) == ("rose", "tulip")
-    with pytest.raises(DataError, match="tell no classes"):
+    with pytest.raises(DataError, match="give no classes"):
         infer_classes(f"data1/IMG_{i}.jpg" for i in range(9))
 
 

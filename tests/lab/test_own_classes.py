@@ -38,7 +38,7 @@ def test_named_classes_keep_their_order_and_pets_keep_theirs() -> None:
     assert choose_classes("", []) == ("dog", "cat")
     # 0 is a dog and 1 a cat, however folders or files spell them.
     assert choose_classes("", [f"{name}/{i}.jpg" for name in ("Cats", "Dogs") for i in range(3)]) == ("dog", "cat")
-    with pytest.raises(DataError, match="tell no classes"):
+    with pytest.raises(DataError, match="give no classes"):
         choose_classes("", ["IMG_1.jpg", "IMG_2.jpg"])
 
 

@@ -50,7 +50,7 @@ def test_the_platforms_take_the_names(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["Ada", "1a", "a_b", "-a", "a-", "a--b", "ä", "a b", "a.b", LONGEST + "9", "../x"])
 def test_names_that_a_platform_would_refuse_are_refused_at_once(name: str) -> None:
-    with pytest.raises(UsageError, match="cannot be the name of a participant") as caught:
+    with pytest.raises(UsageError, match="isn't a valid name for a participant") as caught:
         Names.for_participant(name)
     assert "ada" in caught.value.fix
     assert main(["reset", "--dry-run", "--participant=" + name, "--kubeconfig", "/dev/null"]) != 0

@@ -90,7 +90,7 @@ def test_every_kind_of_change_is_shown(settings: Settings, rendered: Any, kept: 
 
 def test_a_pipeline_that_is_not_there_is_all_new(rendered: Any) -> None:
     text = unified(rendered[0], None)
-    assert "(not there)" in text.splitlines()[0]
+    assert "(doesn't exist)" in text.splitlines()[0]
     assert not [line for line in text.splitlines()[2:] if line.startswith("-")]
 
 
@@ -123,7 +123,7 @@ def test_the_command_answers_as_diff_does(
     assert "2 of 2 pipelines would change" in said.err
     paths[0].write_text("{")
     assert cli.main(["specs", "diff", str(paths[0]), *where]) == 2
-    assert "not JSON" in capsys.readouterr().err
+    assert "isn't JSON" in capsys.readouterr().err
     assert cli.main(["specs", "render", "--cluster", "--out", str(tmp_path / "out"), *where]) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(specs.FILES["onprem"])
     unreachable = Settings(None, "default", mldm_host="127.0.0.1", mldm_port=1, pac_token=Secret("x"))

@@ -106,7 +106,7 @@ def test_the_cluster_may_say_what_models_ask_for() -> None:
     words = shlex.split(deploy["transform"]["stdin"][-1])
     assert words[words.index("--resource-requests") + 1] == "cpu=250m,memory=1Gi"
     assert words[words.index("--resource-limits") + 1] == "memory=3Gi"
-    with pytest.raises(UsageError, match="'cpu' is not key=value"):
+    with pytest.raises(UsageError, match="'cpu' isn't key=value"):
         specs.params_for(from_maps({**EMBEDDED, "predictor_requests": "cpu"}))
 
 
@@ -263,12 +263,12 @@ def test_the_commands(example: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "the deploy pipeline reads elsewhere" in capsys.readouterr().out
     deploy.write_text("{}")
     assert cli.main(["specs", "check", str(train), str(deploy)]) == 1
-    assert "not a pipeline spec" in capsys.readouterr().err
+    assert "isn't a pipeline spec" in capsys.readouterr().err
     assert cli.main(["specs", "render", "--kubeconfig", "x"]) == 2
 
 
 def test_wrong_parameters_are_refused() -> None:
-    with pytest.raises(SpecError, match="not a parameter"):
+    with pytest.raises(SpecError, match="isn't a parameter"):
         specs.params_for(colour="blue")
     with pytest.raises(SpecError, match="no example"):
         specs.params_for(example="absent")

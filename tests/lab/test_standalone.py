@@ -58,7 +58,7 @@ def test_the_folder_holds_code_pictures_and_two_configurations(lab: Any, tmp_pat
 
 def test_what_is_there_stays(lab: Any, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("notes")
-    with pytest.raises(UsageError, match="something already"):
+    with pytest.raises(UsageError, match="already exists"):
         standalone_experiment.write(lab, tmp_path)
     assert (tmp_path / "mine").read_text() == "notes"
 
@@ -67,6 +67,6 @@ def test_too_many_pictures_are_refused_before_anything_is_written(
     lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(standalone_experiment, "MAX_PICTURE_BYTES", 100_000)
-    with pytest.raises(DataError, match="takes 95 MB of code"):
+    with pytest.raises(DataError, match="limit for an experiment's files is 95 MB"):
         standalone_experiment.write(lab, tmp_path / "tuning")
     assert list(tmp_path.iterdir()) == []

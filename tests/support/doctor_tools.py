@@ -105,7 +105,7 @@ def kubeconfig_with(folder: Path, source: str, **changes: str) -> str:
 
 
 def broken(finding: doctor.Finding, what: str) -> None:
-    """Assert that a finding says what is wrong, why it matters, and what mends it."""
+    """Assert that a finding says what is wrong, why it matters, and how to fix it."""
     assert finding.state == "broken", finding
     assert what in finding.what, finding.what
     assert finding.why
