@@ -1,8 +1,8 @@
-"""Print what a stage's image installs: the project's own dependencies and those of one extra.
+"""Print the dependencies of a stage's image: those of the project and of one extra.
 
     python requirements.py pyproject.toml deploy
 
-A list apart from the package, so that the images' large layer changes only when a dependency does: a new version of
+The list is separate from the package, so the images' large layer changes only when a dependency does. A new version of
 the code is then a push of a few megabytes.
 """
 

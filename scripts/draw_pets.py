@@ -1,11 +1,11 @@
 """Draw cats and dogs: a picture set that is free to share, small, and learnable.
 
-No photo set of pets is free to ship with a lab, so this script draws one. Every picture is seeded by its name, so a
-run always gives the same set. Pets vary in pose, coat, face, size, place, light, background, noise, blur and what
-stands in front of them. Cats have pointed ears, whiskers and a small nose; dogs have hanging ears, a snout, a big nose
-and often a tongue.
+No photo set of pets is free to ship with a lab, so this script draws one. Each picture's name is its seed, so every run
+gives the same set. Pets vary in pose, coat, face, size, position, light, background, noise, blur, and objects in front
+of them. Cats have pointed ears, whiskers, and a small nose; dogs have hanging ears, a snout, a big nose, and often a
+tongue.
 
-    python scripts/draw_pets.py            # writes sample-data/ anew
+    python scripts/draw_pets.py            # regenerates sample-data/
     python scripts/draw_pets.py --sheet contact.png
 """
 
@@ -26,7 +26,7 @@ from pdk_nb.photos import to_request
 
 SAMPLE_DATA = Path(__file__).resolve().parent.parent / "sample-data"
 ARRIVALS = {"data1": 400, "data2": 200}
-# Pictures for predictions, chosen by eye for their charm; the first of each kind is in cat.json and dog.json.
+# Pictures for predictions, selected by eye; the first of each kind is in cat.json and dog.json.
 PREDICT = {"cat": (1003, 1004, 1012), "dog": (1003, 1004, 1014)}
 
 
@@ -57,7 +57,7 @@ def pictures(arrival: str, count: int) -> dict[str, bytes]:
 
 
 def write_sample_data(folder: Path) -> None:
-    """Write the data set, the pictures to predict, and the two requests of the setup guide."""
+    """Write the data set, the prediction pictures, and the two requests of the setup guide."""
     (folder / "pred").mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(folder / "dataset-dog-cat.zip", "w", zipfile.ZIP_STORED) as archive:
         for arrival, count in ARRIVALS.items():

@@ -1,10 +1,10 @@
-"""Bring real photos into the lab's layout: the Oxford-IIIT Pet data set, through torchvision.
+"""Download real photos in the lab's layout: the Oxford-IIIT Pet data set, through torchvision.
 
     python scripts/fetch_pets.py --out real-pets --data1 600 --data2 300
 
 It downloads about 800 MB once (into ``--cache``), then writes ``real-pets/data1/cat.1.jpg``, ``dog.1.jpg``, ... and
 ``real-pets/data2/...``. The data set is made available for download under CC BY-SA 4.0
-(https://www.robots.ox.ac.uk/~vgg/data/pets/): keep that in mind before you pass pictures on.
+(https://www.robots.ox.ac.uk/~vgg/data/pets/); follow this license if you share pictures.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def write_layout(
         out: Folder to write.
         arrivals: Folder name -> number of pictures.
         max_side: Longest side in pixels; larger pictures are shrunk.
-        seed: Of the choice of pictures.
+        seed: Seed for the selection of pictures.
 
     Returns:
         Folder name -> number of pictures written; fewer than asked for where the data set ends.
@@ -57,10 +57,10 @@ def write_layout(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Bring Oxford-IIIT Pet photos into the lab's layout.")
+    parser = argparse.ArgumentParser(description="Download Oxford-IIIT Pet photos in the lab's layout.")
     parser.add_argument("--out", type=Path, default=Path("real-pets"), help="folder to write (default: %(default)s)")
     parser.add_argument(
-        "--cache", type=Path, default=Path.home() / ".cache" / "pdk-lab", help="where the download is kept"
+        "--cache", type=Path, default=Path.home() / ".cache" / "pdk-lab", help="folder for the download"
     )
     parser.add_argument("--data1", type=int, default=600, help="pictures of the first arrival (default: %(default)s)")
     parser.add_argument("--data2", type=int, default=300, help="pictures of the second arrival (default: %(default)s)")

@@ -1,4 +1,4 @@
-"""Take the documentation's screenshots from the last ``make browser-test``: cut, scaled, and small enough to commit.
+"""Copy the documentation's screenshots from the last ``make browser-test``, cropped, scaled, and compressed.
 
 Usage: python scripts/keep_screenshots.py
 """
@@ -29,7 +29,7 @@ def keep(name: str, screenshot: str, part: tuple[int, int, int, int] | None) -> 
     if picture.width > WIDTH:
         picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
     target = TARGET / f"{name}.png"
-    # The octree keeps the few strong colours of lines and buttons, which other methods trade for greys.
+    # The octree keeps the few strong colors of lines and buttons, which other methods replace with grays.
     picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(target, optimize=True)
     return target.stat().st_size
 

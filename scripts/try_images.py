@@ -1,14 +1,14 @@
-"""Try the images for real: build, push, pull, and run both stages in their containers against the embedded stack.
+"""Test the images in containers: build, push, and pull them, and run both stages against the embedded stack.
 
     make images-test          (as root on Debian or Ubuntu; 15 to 30 minutes, about 20 GB of disk)
 
-1. Both images are built with buildah, on a base made of Debian's packages, for a registry on loopback.
+1. Both images are built with Buildah, on a base image from Debian's packages, for a registry on loopback.
 2. They are pushed there with ``pdk-nb images push``, which writes their digests into the pipeline specs of a clone.
-3. Another image storage, standing for a cluster's node, pulls them by digest.
-4. The embedded Pachyderm runs the two pipelines in containers of exactly these images, with the notebooks 01 to 05.
-5. The served model has to know a cat and a dog.
+3. Another image store, in place of a cluster's node, pulls them by digest.
+4. The embedded Pachyderm runs both pipelines in containers of these images, with notebooks 01 to 05.
+5. The served model must classify a cat and a dog correctly.
 
-Everything lies in one folder, which keeps the layers for the next run.
+All files are in one folder, which keeps the layers for the next run.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Trial:
             shutil.rmtree(folder, ignore_errors=True)
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(self.clone)], check=True)
         subprocess.run(["git", "clone", "--quiet", "--bare", str(self.clone), str(code)], check=True)
-        # git refuses a repository that belongs to somebody else.
+        # git refuses a repository that belongs to another user.
         subprocess.run(["chown", "-R", "1000:1000", str(code)], check=True)
         return code
 
@@ -120,7 +120,7 @@ class Trial:
             subprocess.run(["podman", "pull", PLAIN, "--quiet", image], check=True, stdout=subprocess.DEVNULL)
 
     def prepare_stack(self, pushed: dict[str, str], code: Path) -> None:
-        """Tell the embedded Pachyderm which program stands for each stage's ``python``."""
+        """Configure the program that the embedded Pachyderm runs as each stage's ``python``."""
         shutil.rmtree(self.state, ignore_errors=True)
         self.runs.unlink(missing_ok=True)
         known = {}
@@ -156,7 +156,7 @@ class Trial:
         assert answers == RIGHT, answers
 
     def containers(self, pushed: dict[str, str]) -> list[dict[str, object]]:
-        """What ran in containers; each stage has to have done so, and well."""
+        """The stages that ran in containers; both must have run there and succeeded."""
         ran = [json.loads(line) for line in self.runs.read_text().splitlines()]
         for stage, image in pushed.items():
             mine = [each for each in ran if each["stage"] == stage]
@@ -198,7 +198,7 @@ def main() -> None:
     options.add_argument("--torch-index", help=f"where torch's wheels are (default: {TORCH_INDEX}, else PyPI)")
     given = options.parse_args()
     if os.geteuid() != 0:
-        raise SystemExit("The trial builds a base image and runs containers: start it as root.")
+        raise SystemExit("This script builds a base image and runs containers: run it as root.")
     work = given.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     index = given.torch_index if given.torch_index is not None else TORCH_INDEX if reachable(TORCH_INDEX) else ""
@@ -238,7 +238,7 @@ def main() -> None:
     for each in ran:
         print(f"{each['stage']} stage in its container: {each['seconds']} s, exit code {each['code']}")
     (work / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    print(f"The served model knows {' and '.join(RIGHT.values())}. Report: {work / 'report.json'}")
+    print(f"The served model classifies {' and '.join(RIGHT.values())} correctly. Report: {work / 'report.json'}")
 
 
 if __name__ == "__main__":

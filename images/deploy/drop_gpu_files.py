@@ -1,6 +1,6 @@
-"""Remove from an image what torch's CUDA wheel brings along and only a GPU loads. A wheel without CUDA has none of it.
+"""Remove the files of torch's CUDA wheel that only a GPU loads. A wheel without CUDA doesn't contain them.
 
-Libraries that torch is linked with have to stay (``readelf -d libtorch_cuda.so``): it would not even be imported.
+Libraries that torch is linked with must stay (``readelf -d libtorch_cuda.so``): without them, importing torch fails.
 """
 
 import shutil
@@ -19,7 +19,7 @@ PATTERNS = (
 
 
 def main() -> None:
-    """Remove the files, and say how much they were."""
+    """Remove the files, and print their total size."""
     freed = 0
     for folder in {sysconfig.get_path("purelib"), *site.getsitepackages()}:
         for path in (found for pattern in PATTERNS for found in Path(folder).glob(pattern)):

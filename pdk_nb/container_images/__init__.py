@@ -1,4 +1,4 @@
-"""The two stages' images: built, pushed and written into the pipeline specs, with docker, podman or buildah."""
+"""Images of both stages: build and push them with Docker, Podman, or Buildah, and record them in the specs."""
 
 from pdk_nb.container_images.building import Built, build, built_images, unique_tag
 from pdk_nb.container_images.engines import ENGINES, Engine, find_engine

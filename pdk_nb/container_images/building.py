@@ -1,4 +1,4 @@
-"""Building: what an image is called and labelled, and the list of what was built."""
+"""Build images: their names and labels, and the list of builds."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pdk_nb.container_images.engines import Engine, Progress
 from pdk_nb.specs import STAGES
 from pdk_shared.errors import ImageError, UsageError
 
-# As container tools read names: a first part without a dot or a port is no host, but a folder on Docker Hub.
+# As container tools parse names: a first part without a dot or a port isn't a host, but a folder on Docker Hub.
 REGISTRY = re.compile(r"(localhost|[a-z0-9-]+(\.[a-z0-9-]+)+)(:\d+)?(/[a-z0-9._-]+)*|[a-z0-9-]+:\d+(/[a-z0-9._-]+)*")
-# What was built last on this machine; below the checkout, and ignored by git.
+# The last build on this machine; below the checkout, and ignored by git.
 BUILT_FILE = Path("build") / "images.json"
 
 
@@ -55,7 +55,7 @@ def revision_of(checkout: Path) -> str:
 
 
 def unique_tag(revision: str, now: float | None = None) -> str:
-    """A tag that no build has had: nodes cache an image by its tag, and would keep running the old one.
+    """A tag that no build has used: nodes cache images by tag, and would keep running the old one.
 
     Args:
         revision: As :func:`revision_of` gives it.
@@ -84,27 +84,27 @@ def build(
         engine: Container tool.
         registry: Registry with its folder, e.g. ``registry_uri`` of pdk-config.
         stages: Which images.
-        base_image: What they stand on; the Dockerfile's own when empty.
-        arguments: Further build arguments.
-        flags: Further flags of the tool.
-        progress: Called with one line per step.
+        base_image: Base image; the Dockerfile's when empty.
+        arguments: Additional build arguments.
+        flags: Additional flags of the tool.
+        progress: Called with one line for each step.
 
     Raises:
-        UsageError: The registry's name cannot be one.
+        UsageError: The registry's name is invalid.
         ImageError: A build failed.
     """
     registry = registry.rstrip("/")
     if not REGISTRY.fullmatch(registry):
         raise UsageError(
-            f"'{registry}' is not the address of a registry.",
+            f"'{registry}' isn't the address of a registry.",
             where="--registry, or registry_uri of pdk-config",
-            fix="Give host and folder without a scheme, in small letters: registry.example.com/pdk, docker.io/ada. "
-            "The embedded stack has no registry: it runs the images' code as it is.",
+            fix="Give host and folder without a scheme, in lowercase letters: registry.example.com/pdk, docker.io/ada. "
+            "The embedded stack has no registry: it runs the images' code directly.",
         )
     revision = revision_of(checkout)
     tag = unique_tag(revision)
     if revision.endswith("-dirty"):
-        progress("The checkout has changes that are not committed; the tag says so.")
+        progress("The checkout has uncommitted changes; the tag says so.")
     given = {"VERSION": __version__, "REVISION": revision, **(arguments or {})}
     source = _git(checkout, "remote", "get-url", "origin")
     if source.startswith("https://") and "@" not in source:
@@ -132,10 +132,10 @@ def _record(checkout: Path, built: Built) -> None:
 
 
 def built_images(checkout: Path) -> list[Built]:
-    """What was built last on this machine, by stage; empty before the first build.
+    """The last builds on this machine, by stage; empty before the first build.
 
     Raises:
-        ImageError: The list cannot be read.
+        ImageError: The list can't be read.
     """
     target = checkout / BUILT_FILE
     if not target.is_file():
@@ -144,5 +144,5 @@ def built_images(checkout: Path) -> list[Built]:
         return [Built(**each) for each in json.loads(target.read_text()).values()]
     except (ValueError, TypeError, AttributeError) as error:
         raise ImageError(
-            f"The list of built images cannot be read: {error}", where=str(target), fix="pdk-nb images build"
+            f"Can't read the list of built images: {error}", where=str(target), fix="pdk-nb images build"
         ) from error

@@ -1,4 +1,4 @@
-"""Container tools: the command lines of docker, podman and buildah, which differ little."""
+"""Container tools: the command lines of Docker, Podman, and Buildah, which differ little."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from pdk_shared.errors import ImageError, UsageError
 
 ENGINES = ("docker", "podman", "buildah")
-# Pachyderm's workers are linux/amd64 on all platforms of the guides, whatever the laptop is.
+# In all guides, Pachyderm's workers are linux/amd64, whatever the laptop is.
 PLATFORM = "linux/amd64"
 PROBE_TIMEOUT_S = 20.0
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -59,12 +59,12 @@ class Engine:
         Raises:
             ImageError: The build failed.
         """
-        # buildx, unlike docker's old builder, can build for another processor than the laptop's.
+        # buildx, unlike Docker's old builder, can build for another architecture than the laptop's.
         verb = {"docker": ["buildx", "build", "--load"], "podman": ["build"], "buildah": ["bud", "--layers"]}[self.name]
         command = [self.program, *verb, "--platform", PLATFORM, "--file", str(dockerfile), "--tag", image]
         for name, value in arguments.items():
             command += ["--build-arg", f"{name}={value}"]
-        self._run([*command, *flags, str(context)], f"{image} cannot be built", progress)
+        self._run([*command, *flags, str(context)], f"Can't build {image}", progress)
 
     def login(self, registry: str, user: str, password: str) -> None:
         """Log in to a registry; the password goes through standard input, which no process list shows.
@@ -76,7 +76,7 @@ class Engine:
         done = subprocess.run(command, input=password, capture_output=True, text=True)
         if done.returncode:
             raise ImageError(
-                f"{self.name} cannot log in to the registry: {_last(done.stderr)}",
+                f"{self.name} can't log in to the registry: {_last(done.stderr)}",
                 where=registry,
                 fix=f"{self.name} login {registry}  shows more.",
             )
@@ -95,8 +95,8 @@ class Engine:
         Raises:
             ImageError: The push failed, or the tool reports no digest.
         """
-        what = f"{image} cannot be pushed"
-        fix = f"{self.name} login {image.split('/')[0]}, and check that the repository exists and may be written."
+        what = f"Can't push {image}"
+        fix = f"{self.name} login {image.split('/')[0]}, and check that the repository exists and is writable."
         if self.name == "docker":
             report = self._run([self.program, "push", *flags, image], what, progress, fix)
         else:
@@ -109,7 +109,7 @@ class Engine:
         return found[-1].group()
 
     def size(self, image: str) -> int:
-        """Bytes of an image on this machine; 0 when the tool does not say."""
+        """Size of an image on this machine, in bytes; 0 when unknown."""
         form = "{{.Size}}"
         arguments = (
             ["images", "--format", form, image] if self.name == "buildah" else ["image", "inspect", "-f", form, image]
@@ -122,7 +122,7 @@ class Engine:
         try:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         except OSError as error:
-            raise ImageError(f"{self.name} cannot be started: {error}", where=self.program) from error
+            raise ImageError(f"Can't start {self.name}: {error}", where=self.program) from error
         with process:
             assert process.stdout is not None
             for line in process.stdout:
@@ -145,8 +145,8 @@ def _bytes(text: str) -> int:
     return int(float(found[1]) * UNITS[found[2].upper()]) if found else 0
 
 
-# Both halves of docker have to answer: `buildx inspect` alone ends well without a daemon (commands/inspect.go of buildx
-# prints the error and returns none), and docker alone may be without the plugin.
+# Check both parts of Docker: `buildx inspect` alone succeeds without a daemon (commands/inspect.go of buildx prints the
+# error and returns none), and docker alone may lack the plugin.
 PROBES = {
     "docker": (("version", "--format", "{{.Server.Version}}"), ("buildx", "version")),
     "podman": (("info",),),
@@ -166,17 +166,17 @@ def _answers(name: str, program: str) -> bool:
 
 
 def find_engine(wanted: str = "") -> Engine:
-    """The container tool to use: the given one, or the first that answers.
+    """The container tool to use: the given one, or the first that works.
 
     Args:
         wanted: One of :data:`ENGINES`; any of them when empty.
 
     Raises:
-        UsageError: It is none of them.
-        ImageError: None is there, or those that are there do not answer.
+        UsageError: It isn't one of them.
+        ImageError: None is installed, or none of the installed ones works.
     """
     if wanted and wanted not in ENGINES:
-        raise UsageError(f"'{wanted}' is not a container tool that the lab knows.", fix=f"Use {', '.join(ENGINES)}.")
+        raise UsageError(f"The lab doesn't know the container tool '{wanted}'.", fix=f"Use {', '.join(ENGINES)}.")
     silent = []
     for name in [wanted] if wanted else ENGINES:
         program = shutil.which(name)
@@ -186,12 +186,12 @@ def find_engine(wanted: str = "") -> Engine:
             return Engine(name, program)
         silent.append(name)
     if silent:
-        hint = " (docker needs its daemon running, and the buildx plugin)" if "docker" in silent else ""
+        hint = " (Docker needs a running daemon and the buildx plugin)" if "docker" in silent else ""
         raise ImageError(
-            f"{', '.join(silent)} does not answer{hint}.",
+            f"{', '.join(silent)} doesn't work{hint}.",
             fix=f"{silent[0]} info  shows why; or name another tool with --engine.",
         )
     raise ImageError(
         f"There is no {wanted or 'container tool'} on this machine.",
-        fix="Install Docker Desktop, podman or buildah. To use images that exist, set registry_uri in pdk-config.",
+        fix="Install Docker Desktop, Podman, or Buildah. To use existing images, set registry_uri in pdk-config.",
     )

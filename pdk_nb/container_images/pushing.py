@@ -1,4 +1,4 @@
-"""Pushing images to a registry, and recording their digests in the pipeline specs."""
+"""Push images to a registry, and record their digests in the pipeline specs."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Pushed:
 
     Attributes:
         stage: ``train`` or ``deploy``.
-        image: Its name by digest, as pipelines should name it.
-        tag: The tag that it was pushed under.
+        image: Its name with the digest, for the pipelines.
+        tag: Its tag.
         revision: Commit of the lab's code that it holds.
     """
 
@@ -35,10 +35,10 @@ def push(images: Sequence[Built], engine: Engine, *, flags: Sequence[str] = (), 
     """Push images; on Amazon's registry, log in and create the repositories first.
 
     Args:
-        images: What :func:`pdk_nb.container_images.build` gave.
+        images: Results of :func:`pdk_nb.container_images.build`.
         engine: The container tool that built them.
-        flags: Further flags of the tool.
-        progress: Called with one line per step.
+        flags: Additional flags of the tool.
+        progress: Called with one line for each step.
 
     Raises:
         ImageError: The registry refuses.
@@ -62,10 +62,10 @@ def push(images: Sequence[Built], engine: Engine, *, flags: Sequence[str] = (), 
 
 
 def record(pushed: Sequence[Pushed], example: str = "dog-cat") -> list[Path]:
-    """Record pushed images beside an example's specs, and render the specs with them.
+    """Record pushed images next to an example's specs, and render the specs with them.
 
     Args:
-        pushed: What :func:`push` gave.
+        pushed: Results of :func:`push`.
         example: Folder name under ``examples``.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Registries that need more than a push: Amazon's wants each repository created first."""
+"""Registries that need more than a push: on Amazon's, each repository must be created first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class EcrRegistry:
     """An Elastic Container Registry.
 
     Attributes:
-        host: Its host name, which the log-in is for.
+        host: Its hostname, for the login.
         account: AWS account.
         region: AWS region.
     """
@@ -33,7 +33,7 @@ class EcrRegistry:
         return boto3.session.Session().client("ecr", region_name=self.region)
 
     def ensure_repository(self, image: str) -> bool:
-        """Create the repository of an image unless it is there; its tags cannot be overwritten.
+        """Create the repository of an image, with immutable tags, unless it exists.
 
         Args:
             image: Name with or without tag, on this registry.
@@ -51,11 +51,11 @@ class EcrRegistry:
         except client.exceptions.RepositoryAlreadyExistsException:
             return False
         except Exception as error:  # botocore's errors and its credential errors share no base class
-            raise self._refusal(f"The repository {name} cannot be created", error) from error
+            raise self._refusal(f"Can't create the repository {name}", error) from error
         return True
 
     def credentials(self) -> tuple[str, str]:
-        """User and password for the container tool; they last twelve hours.
+        """User and password for the container tool, valid for twelve hours.
 
         Raises:
             ImageError: AWS refuses.
@@ -66,7 +66,7 @@ class EcrRegistry:
                 base64.b64decode(answer["authorizationData"][0]["authorizationToken"]).decode().partition(":")
             )
         except Exception as error:  # botocore's errors and its credential errors share no base class
-            raise self._refusal("There is no log-in to the registry", error) from error
+            raise self._refusal("Can't log in to the registry", error) from error
         return user, password
 
     def _refusal(self, what: str, error: Exception) -> ImageError:

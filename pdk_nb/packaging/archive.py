@@ -1,7 +1,7 @@
 """Model archives for TorchServe: a TorchScript file and a handler become a ``.mar``.
 
-``torch-model-archiver`` collects the files and writes the manifest; the archive itself is packed here, because
-the tool's zip carries clock times: the same TorchScript file, handler and version give the same bytes.
+``torch-model-archiver`` collects the files and writes the manifest. This module packs the archive, because the tool's
+zip contains timestamps: here, the same TorchScript file, handler, and version give the same bytes.
 
 The layout that KServe expects under a service's ``storageUri``
 (``config/runtimes/kserve-torchserve.yaml`` of KServe 0.13)::
@@ -32,7 +32,7 @@ __all__ = ["MODEL_FILE", "ArchiveInfo", "ArchiveEntry", "build", "check_model_na
 
 # The archiver's own rule (model_packaging_utils.validate_inputs of torch-model-archiver 0.12).
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-# What the handler knows of its model, beside TorchServe's manifest and index_to_name.json.
+# The handler's information about its model, in addition to TorchServe's manifest and index_to_name.json.
 MODEL_FILE = "pdk-model.json"
 INDEX_FILE = "index_to_name.json"
 MANIFEST = "MAR-INF/MANIFEST.json"
@@ -48,7 +48,7 @@ class ArchiveEntry:
     Attributes:
         name: Path inside the archive.
         size: Bytes, unpacked.
-        role: What it is for, in a few words.
+        role: Its purpose.
     """
 
     name: str
@@ -58,7 +58,7 @@ class ArchiveEntry:
 
 @dataclass(frozen=True)
 class ArchiveInfo:
-    """What a ``.mar`` holds.
+    """Contents of a ``.mar``.
 
     Attributes:
         name: Model name, as in prediction URLs.
@@ -67,7 +67,7 @@ class ArchiveInfo:
         serialized_file: File name of the TorchScript module.
         classes: Class names in the order of the model's outputs; empty when the archive has none.
         image_size: Side length of the model's input in pixels; 0 when unknown.
-        sha256: Of the whole archive.
+        sha256: Hash of the whole archive.
         entries: Its files.
     """
 
@@ -86,15 +86,15 @@ class ArchiveInfo:
 
 
 def check_model_name(name: str) -> str:
-    """Refuse names that TorchServe, a URL or a bucket key could not carry.
+    """Refuse names that are invalid for TorchServe, a URL, or a bucket key.
 
     Raises:
-        UsageError: The name has other characters than letters, digits, ``_``, ``.`` and ``-``.
+        UsageError: The name has characters other than letters, digits, ``_``, ``.``, and ``-``.
     """
     if not MODEL_NAME.fullmatch(name):
         raise UsageError(
-            f"'{name}' cannot be the name or version of a served model.",
-            fix="Use letters, digits, '_', '.' and '-', beginning with a letter or digit.",
+            f"'{name}' isn't a valid name or version of a served model.",
+            fix="Use letters, digits, '_', '.', and '-', starting with a letter or digit.",
         )
     return name
 
@@ -111,7 +111,7 @@ def build(
     extra_files: Sequence[Path] = (),
     number: int | None = None,
 ) -> Path:
-    """Make a ``.mar`` of a TorchScript file.
+    """Create a ``.mar`` from a TorchScript file.
 
     Args:
         script: The saved ScriptModule.
@@ -120,16 +120,16 @@ def build(
         handler: The handler's Python file.
         classes: Class names in the order of the model's outputs.
         image_size: Side length of the model's input in pixels.
-        out_dir: Where the archive is written; an archive of the same name is replaced.
-        extra_files: Files that the handler needs, packed beside it under their own names.
+        out_dir: Output folder; an archive with the same name is replaced.
+        extra_files: Additional files that the handler needs.
         number: Version number in the model registry, for the handler's detailed replies.
 
     Returns:
         The archive's path.
 
     Raises:
-        UsageError: A name cannot be served.
-        DeploymentError: A file is absent or clashes with another, or the archiver fails.
+        UsageError: A name is invalid.
+        DeploymentError: A file is missing, two files have the same name, or the archiver fails.
     """
     check_model_name(name)
     check_model_name(version)
@@ -155,7 +155,7 @@ def build(
 
 def _stage(source: Path, target: Path) -> None:
     if not source.is_file():
-        raise DeploymentError("A file of the archive is not there.", where=str(source))
+        raise DeploymentError("A file for the archive is missing.", where=str(source))
     shutil.copyfile(source, target)
 
 
@@ -183,7 +183,7 @@ def _collect(staging: Path, name: str, version: str, handler: str) -> Path:
             timeout=ARCHIVER_TIMEOUT_S,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise DeploymentError(f"torch-model-archiver did not run: {error}") from error
+        raise DeploymentError(f"torch-model-archiver didn't run: {error}") from error
     folder = export / name
     if result.returncode or not (folder / MANIFEST).is_file():
         lines = (result.stderr or result.stdout).strip().splitlines()
@@ -208,7 +208,7 @@ def _pack(folder: Path, target: Path) -> Path:
                 continue
             entry = zipfile.ZipInfo(name, EPOCH)
             entry.external_attr = 0o644 << 16
-            # Weights do not get smaller by packing, but packing 100 MB of them takes seconds.
+            # Compression doesn't make weights smaller, and takes seconds for 100 MB.
             entry.compress_type = zipfile.ZIP_STORED if path.suffix == ".pt" else zipfile.ZIP_DEFLATED
             with path.open("rb") as source, archive.open(entry, "w", force_zip64=True) as sink:
                 shutil.copyfileobj(source, sink, 1 << 20)
@@ -222,20 +222,20 @@ def _roles(manifest: dict[str, Any]) -> dict[str, str]:
         str(model.get("serializedFile", "")): "the model as TorchScript",
         str(model.get("handler", "")): "handler: request to tensor to answer",
         INDEX_FILE: "class names by index",
-        MODEL_FILE: "what the handler knows of its model",
+        MODEL_FILE: "the handler's information about its model",
         MANIFEST: "TorchServe's manifest",
         "preprocess.py": "the evaluation transform, as in training",
     }
 
 
 def describe(mar: Path) -> ArchiveInfo:
-    """Read what an archive holds, without unpacking it.
+    """Read the contents of an archive, without unpacking it.
 
     Args:
-        mar: Any TorchServe archive; those of this lab know more.
+        mar: Any TorchServe archive; archives of this lab contain more information.
 
     Raises:
-        DeploymentError: The file is no archive, or lacks what its manifest names.
+        DeploymentError: The file isn't an archive, or lacks a file that its manifest names.
     """
     try:
         with zipfile.ZipFile(mar) as archive:
@@ -244,11 +244,11 @@ def describe(mar: Path) -> ArchiveInfo:
             index = json.loads(archive.read(INDEX_FILE)) if INDEX_FILE in sizes else {}
             known = json.loads(archive.read(MODEL_FILE)) if MODEL_FILE in sizes else {}
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise DeploymentError(f"This is not a TorchServe archive: {error}", where=str(mar)) from error
+        raise DeploymentError(f"This isn't a TorchServe archive: {error}", where=str(mar)) from error
     model = manifest.get("model", {})
     for key in ("serializedFile", "handler"):
         named = str(model.get(key, ""))
-        # A handler without .py is one of TorchServe's own.
+        # A handler without .py is built in to TorchServe.
         if named and named.split(":")[0] not in sizes and (key != "handler" or named.endswith(".py")):
             raise DeploymentError(f"The archive lacks its {key} {named}.", where=str(mar))
     roles = _roles(manifest)

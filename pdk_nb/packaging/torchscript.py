@@ -29,7 +29,7 @@ def load_model(checkpoint: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
         The trial's (first) model in evaluation mode, and its hyperparameters.
 
     Raises:
-        DeploymentError: The checkpoint is none of a PyTorchTrial, or its code does not run here.
+        DeploymentError: The checkpoint isn't from a PyTorchTrial, or its code doesn't run here.
     """
     from determined.pytorch._load import load_trial_from_checkpoint_path
 
@@ -42,36 +42,36 @@ def load_model(checkpoint: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
         loaded = json.loads((checkpoint / "load_data.json").read_text())
     except Exception as error:  # the trial's own code may raise anything
         raise DeploymentError(
-            f"The checkpoint's trial cannot be loaded: {type(error).__name__}: {error}",
+            f"Can't load the checkpoint's trial: {type(error).__name__}: {error}",
             where=str(checkpoint),
-            fix="Its code has to run without data and pretrained weights when SERVING_MODE is true, "
-            "and its packages have to be in the deploy image.",
+            fix="Its code must run without data and pretrained weights when SERVING_MODE is true, "
+            "and its packages must be in the deploy image.",
         ) from error
     model = getattr(trial, "model", None)
     if model is None:
         context = getattr(trial, "context", None)
         models = getattr(context, "models", None) or []
         if len(models) != 1:
-            raise DeploymentError("The trial does not say which model to serve.", fix="Set self.model in the trial.")
+            raise DeploymentError("The trial doesn't set the model to serve.", fix="Set self.model in the trial.")
         model = models[0]
     model.eval()
     return model, dict(loaded.get("hparams") or {})
 
 
 def export(model: torch.nn.Module, input_shape: tuple[int, ...], target: Path, *, outputs: int | None = None) -> str:
-    """Save a model as TorchScript and prove that the file gives the model's own answers.
+    """Save a model as TorchScript, and check that the file gives the model's own answers.
 
     Args:
         model: In evaluation mode.
         input_shape: Shape of one input, without the batch: channels, rows, columns.
         target: File to write.
-        outputs: Number of outputs that the model has to have; not checked when None.
+        outputs: Required number of outputs; not checked when None.
 
     Returns:
         ``scripted`` or ``traced``.
 
     Raises:
-        DeploymentError: The model can be neither scripted nor traced, or the result differs.
+        DeploymentError: The model can't be scripted or traced, or the result differs.
     """
     import torch
 
@@ -82,7 +82,7 @@ def export(model: torch.nn.Module, input_shape: tuple[int, ...], target: Path, *
     shape = tuple(getattr(expected[-1], "shape", ()))
     if len(shape) != 2 or (outputs is not None and shape[1] != outputs):
         wanted = f"{outputs} scores" if outputs is not None else "one row of scores"
-        raise DeploymentError(f"The model gives {shape[1:] or 'no tensor'} per picture, {wanted} are needed.")
+        raise DeploymentError(f"The model returns {shape[1:] or 'no tensor'} per picture instead of {wanted}.")
     reasons = []
     with warnings.catch_warnings():
         # torch 2.12 announces TorchScript's retirement at every call; TorchServe has no other format to offer.
@@ -105,4 +105,4 @@ def export(model: torch.nn.Module, input_shape: tuple[int, ...], target: Path, *
             if max(gaps) <= TOLERANCE:
                 return way
             reasons.append(f"{way}, but its answers differ by up to {max(gaps):.2g}")
-    raise DeploymentError("The model cannot be saved as TorchScript: " + "; ".join(reasons))
+    raise DeploymentError("Can't save the model as TorchScript: " + "; ".join(reasons))

@@ -1,1 +1,1 @@
-"""Drawn pets: colours, a pen, the animals, the places they stand in, and the finished picture."""
+"""Drawn pets: colors, a pen, the animals, the scenes, and the finished picture."""

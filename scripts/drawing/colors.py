@@ -1,4 +1,4 @@
-"""Colours of coats and eyes, and how they mix."""
+"""Colors of coats and eyes, and how to mix them."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ INK: Color = (48, 38, 40)
 
 
 def mix(a: Color, b: Color, share: float) -> Color:
-    """The colour between two, ``share`` of the way from ``a`` to ``b``."""
+    """The color between two, ``share`` of the way from ``a`` to ``b``."""
     return tuple(round(x + (y - x) * share) for x, y in zip(a, b, strict=True))  # type: ignore[return-value]

@@ -233,7 +233,7 @@ class Pet:
         self.head(pen.at(0, 0, angle=self.rng.uniform(-0.2, 0.2)))
 
     def standing(self, pen: Pen) -> None:
-        """The whole animal from its side, its face turned to us."""
+        """The whole animal from the side, with its face to the viewer."""
         self._tail(pen, 2.75, 1.15, 1)
         for x in (0.75, 2.35):
             pen.shape([(x, 1.6), (x + 0.4, 1.6), (x + 0.36, 2.75), (x + 0.02, 2.75)], self.dark)
@@ -252,7 +252,7 @@ class Pet:
         self.head(pen.at(0, 0.25, scale=0.95, angle=self.rng.uniform(-0.25, 0.15)))
 
     def lying(self, pen: Pen) -> None:
-        """The whole animal lying, its face turned to us."""
+        """The whole animal lying down, with its face to the viewer."""
         self._tail(pen, 2.7, 1.45, 1)
         body = [(0.0, 0.7), (1.1, 0.45), (2.2, 0.5), (2.85, 1.05), (2.7, 1.68), (1.4, 1.78), (0.2, 1.7)]
         pen.shape(body, self.coat, 0.05)

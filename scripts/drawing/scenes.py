@@ -1,4 +1,4 @@
-"""Where the animals stand, and what stands before them."""
+"""Backgrounds, and objects in front of the animals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _any_color(rng: random.Random, low: int = 60, high: int = 235) -> Color:
 
 
 def background(size: int, scene: str, rng: random.Random) -> Image.Image:
-    """A place to stand in.
+    """A background.
 
     Args:
         size: Side in pixels.
@@ -108,7 +108,7 @@ def background(size: int, scene: str, rng: random.Random) -> Image.Image:
 
 
 def occlude(image: Image.Image, rng: random.Random) -> None:
-    """Put something small before the animal: blades of grass, a ball, leaves, or a fence post at the edge."""
+    """Put something small in front of the animal: blades of grass, a ball, leaves, or a fence post at the edge."""
     size = image.width
     draw = ImageDraw.Draw(image)
     kind = rng.choice(["grass", "ball", "leaves", "post"])

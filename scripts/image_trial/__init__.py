@@ -1,1 +1,1 @@
-"""The images tried for real: built, pushed, pulled, and run by the embedded Pachyderm as its pipelines' containers."""
+"""The test of the images: built, pushed, pulled, and run by the embedded Pachyderm as its pipelines' containers."""

@@ -1,4 +1,4 @@
-"""What the trial needs of the machine: container tools, a base image, a registry of its own."""
+"""The test's setup of the machine: container tools, a base image, and a registry."""
 
 from __future__ import annotations
 

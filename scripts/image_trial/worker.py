@@ -1,8 +1,8 @@
-"""Stands for ``python`` in a pipeline's image: runs the command in a container of that image, as a pod would.
+"""Replaces ``python`` of a pipeline's image: runs the command in a container of that image, as a pod would.
 
-The embedded Pachyderm starts the stage's own command line; this program is the ``python`` that it finds. The container
-gets what a pod gets and nothing else of this machine: ``/pfs``, the variables of the worker and of the spec's secrets,
-the service account's token where Kubernetes mounts it, and the network.
+The embedded Pachyderm starts the stage's command line; this program is the ``python`` that it finds. The container gets
+only what a pod gets: ``/pfs``, the variables of the worker and of the spec's secrets, the service account's token where
+Kubernetes mounts it, and the network.
 
     python -m image_trial.worker '{"image": ..., "stage": ..., "log": ..., "mounts": {...}}' train.py --repo ...
 """

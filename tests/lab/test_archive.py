@@ -77,7 +77,7 @@ def test_names_that_cannot_be_served_are_refused(name: str) -> None:
 
 
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DeploymentError, match="not there") as raised:
+    with pytest.raises(DeploymentError, match="is missing") as raised:
         archive.build(
             tmp_path / "no.pt", name="m", version="1", handler=HANDLER, classes=[], image_size=8, out_dir=tmp_path
         )
@@ -87,7 +87,7 @@ def test_an_absent_file_is_named(tmp_path: Path) -> None:
 def test_describe_refuses_what_is_no_archive(tmp_path: Path) -> None:
     broken = tmp_path / "x.mar"
     broken.write_bytes(b"not a zip")
-    with pytest.raises(DeploymentError, match="not a TorchServe archive"):
+    with pytest.raises(DeploymentError, match="isn't a TorchServe archive"):
         archive.describe(broken)
     with zipfile.ZipFile(broken, "w") as packed:
         packed.writestr("MAR-INF/MANIFEST.json", json.dumps({"model": {"handler": "gone.py"}}))

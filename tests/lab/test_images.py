@@ -130,7 +130,7 @@ def test_a_tag_is_never_used_twice(checkout: Path) -> None:
     "registry", ["", "https://registry.example.com/pdk", "Registry.example.com/PDK", "a b", "embedded"]
 )
 def test_a_registry_is_checked_before_the_build(registry: str, calls: Path, checkout: Path) -> None:
-    with pytest.raises(UsageError, match="not the address"):
+    with pytest.raises(UsageError, match="isn't the address"):
         container_images.build(checkout, container_images.find_engine("podman"), registry, progress=lambda line: None)
     assert not noted(calls, "--file")
 

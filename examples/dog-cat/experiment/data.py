@@ -1,7 +1,7 @@
-"""The training data: fetched from a Pachyderm commit, labelled, divided, and read safely.
+"""The training data: downloaded from a Pachyderm commit, labeled, split, and read safely.
 
-``download_pach_repo`` brings the whole commit in one tar stream; with a previous commit it brings what is new since
-then. Broken, hidden and unlabelled files are left out and reported; they never end a trial.
+``download_pach_repo`` downloads the whole commit in one tar stream, or only what is new since a previous commit.
+Broken, hidden, and unlabeled files are skipped and reported; they never end a trial.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from pdk_nb.trial_log import DATA_LOGGER
 
 log = logging.getLogger(DATA_LOGGER)
 
-# Decoded pictures are kept in memory up to this many bytes; beyond, they are decoded anew in every epoch.
+# Memory limit for decoded pictures, in bytes; above it, pictures are decoded again in every epoch.
 CACHE_BYTES = 1_000_000_000
 
 
 class UnusableData(Exception):
-    """Nothing can be learned from this commit."""
+    """This commit is unusable for training."""
 
 
 def connect(host: str, port: int | str, token: str) -> Any:
@@ -43,13 +43,13 @@ def connect(host: str, port: int | str, token: str) -> Any:
 
 
 def commit_reference(project: str, repo: str, name: str) -> dict[str, str]:
-    """A commit by its id, or by a branch. (The client's tuples cannot carry a project.)"""
+    """A commit by its id or branch. (The client's tuples can't contain a project.)"""
     key = "id" if len(name) == 32 and all(c in "0123456789abcdef" for c in name) else "branch"
     return {"project": project or "default", "repo": repo, key: name}
 
 
 def _clean(name: str) -> str:
-    """A path as the repo has it, from a member of a tar stream. Raises ValueError if it leads out."""
+    """The repo's path for a member of a tar stream. Raises ValueError if it leads out of the folder."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if not parts or ".." in parts:
         raise ValueError(f"refusing the path {name!r}")
@@ -122,7 +122,7 @@ def download_pach_repo(
     also: Sequence[str] = (),
     client: Any = None,
 ) -> list[str]:
-    """Bring the files of a commit into a folder.
+    """Download the files of a commit to a folder.
 
     Args:
         host: Address of pachd.
@@ -132,12 +132,12 @@ def download_pach_repo(
         root: The folder to write.
         token: Pachyderm token; empty in the community edition.
         project: The repo's project.
-        previous_commit: Bring only what is new or changed since this commit.
-        also: With ``previous_commit``: further paths to bring.
+        previous_commit: Download only what is new or changed since this commit.
+        also: With ``previous_commit``: additional paths to download.
         client: Use this client instead of a new one.
 
     Returns:
-        Paths of the files that were brought, sorted.
+        Paths of the downloaded files, sorted.
     """
     root = Path(root)
     client = client or connect(host, port, token)
@@ -178,9 +178,9 @@ class Corpus:
     """The pictures of one training.
 
     Attributes:
-        train: To learn from.
-        held: To validate with: the fixed hold-out of the whole commit.
-        skipped: Path -> reason, for files that are not used.
+        train: The training set.
+        held: The validation set: the fixed hold-out of the whole commit.
+        skipped: Path -> reason, for files that aren't used.
         new: How many of ``train`` are new since the previous commit; None after a full training.
     """
 
@@ -193,8 +193,8 @@ class Corpus:
 def fetch(settings: Mapping[str, Any], token: str, root: Path, rule: labels.LabelRule, replay: float) -> Corpus:
     """The pictures that an experiment's ``data.pachyderm`` block names.
 
-    With a previous commit: learn from what is new, and from as many old pictures again times ``replay`` so that
-    nothing is forgotten; validate with the hold-out of everything.
+    With a previous commit, the training set has the new pictures, and ``replay`` old pictures for each new one to
+    prevent forgetting. The validation set is the hold-out of all pictures.
 
     Args:
         settings: host, port, repo, branch, project, previous_commit.
@@ -229,7 +229,7 @@ def fetch(settings: Mapping[str, Any], token: str, root: Path, rule: labels.Labe
 
 
 def _replay(old: list[str], label_of: Mapping[str, int], new: int, share: float) -> list[str]:
-    """Some old pictures, the same number of every class, chosen alike in every run."""
+    """A sample of old pictures, balanced over the classes, the same in every run."""
     wanted, chosen = round(new * share), []
     by_class: dict[int, list[str]] = {}
     for path in old:
@@ -244,7 +244,7 @@ def _line(error: BaseException) -> str:
 
 
 def collect(root: Path, rule: labels.LabelRule) -> Corpus:
-    """Label, verify and divide the pictures below a folder.
+    """Label, verify, and split the pictures below a folder.
 
     Args:
         root: Folder whose relative paths are those of the repo.
@@ -271,7 +271,7 @@ def collect(root: Path, rule: labels.LabelRule) -> Corpus:
 
 
 def report(corpus: Corpus, rule: labels.LabelRule) -> None:
-    """Say in the log what is learned from, and what is left out and why."""
+    """Log which pictures are used for training and validation, and which are skipped and why."""
     for title, items in (("learning from", corpus.train), ("validating with", corpus.held)):
         counts = Counter(item.label for item in items)
         log.info(
@@ -286,7 +286,7 @@ def report(corpus: Corpus, rule: labels.LabelRule) -> None:
 
 
 def check(corpus: Corpus, rule: labels.LabelRule) -> None:
-    """Refuse what nothing can be learned from.
+    """Refuse data that is unusable for training.
 
     Raises:
         UnusableData: No pictures, or a class without any to learn from or to validate with.

@@ -1,4 +1,4 @@
-"""The trial: which net, which data, how it learns, what it reports."""
+"""The trial: network, data, training, and metrics."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def summary(classes: Sequence[str], counts: Sequence[Sequence[int]], loss: float
 
 
 class Checkpoints(pytorch.PyTorchCallback):
-    """Completes every checkpoint: says what the model means, and takes secrets out."""
+    """Completes every checkpoint: adds the model's metadata and removes secrets."""
 
     def __init__(self, description: dict[str, Any]) -> None:
         self.description = description
@@ -96,9 +96,9 @@ class Checkpoints(pytorch.PyTorchCallback):
 
 
 class DogCatModel(pytorch.PyTorchTrial):
-    """Tells the classes of ``data.classes`` apart.
+    """Classifies pictures into ``data.classes``.
 
-    With the environment variable ``SERVING_MODE=true`` only the net is built: no data, no pretrained weights.
+    With the environment variable ``SERVING_MODE=true``, it only builds the network: no data, no pretrained weights.
     """
 
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
@@ -119,7 +119,7 @@ class DogCatModel(pytorch.PyTorchTrial):
         self.model = context.wrap_model(model)
         self.learning_rate = float(hparams.get("learning_rate", 0.004))
         if _searcher(context).get("source_checkpoint_uuid"):
-            # Going on from a trained model: smaller steps, or what it knows is lost first.
+            # When training resumes, use smaller steps, so that the model doesn't forget.
             self.learning_rate *= float(hparams.get("warm_start_factor", 0.3))
         self.warmup = max(1, int(hparams.get("warmup_batches", 20)))
         self.smoothing = float(hparams.get("label_smoothing", 0.05))
@@ -134,12 +134,12 @@ class DogCatModel(pytorch.PyTorchTrial):
         self.scores = context.wrap_reducer(Scores(self.rule.classes), name=None, for_training=False)
         self.corpus = self._corpus(config)
         counts = [max(1, sum(item.label == i for item in self.corpus.train)) for i in range(len(self.rule.classes))]
-        # A class with few pictures weighs more, up to four times.
+        # A class with few pictures has more weight, up to four times.
         weights = torch.tensor([min(4.0, max(counts) / count) for count in counts])
         self.weights = context.to_device(weights / weights.mean())
 
     def _corpus(self, config: dict[str, Any]) -> data.Corpus:
-        """The pictures: fetched once per machine, and read from there by all of its slots."""
+        """The pictures: downloaded once per machine, for all of its slots."""
         try:
             if config.get("local_dir"):
                 corpus = data.collect(Path(config["local_dir"]), self.rule)
@@ -179,7 +179,7 @@ class DogCatModel(pytorch.PyTorchTrial):
             pictures,
             batch_size=batch,
             shuffle=True,
-            # Batch normalisation cannot learn from a batch of one picture.
+            # Batch normalization can't learn from a batch of one picture.
             drop_last=len(pictures) % batch == 1 and len(pictures) > batch,
             num_workers=0 if keep else _workers(),
         )
@@ -194,7 +194,7 @@ class DogCatModel(pytorch.PyTorchTrial):
         )
 
     def _rate(self, batch: int) -> float:
-        """Warm up, then a cosine down to a fiftieth. From the batch number alone: nothing to restore."""
+        """Warm up, then follow a cosine down to 1/50. Depends only on the batch number: no state to restore."""
         rise = min(1.0, (batch + 1) / self.warmup)
         fall = 0.5 * (1 + math.cos(math.pi * min(1.0, batch / max(1, self.length))))
         return self.learning_rate * max(0.02, rise * fall)
@@ -231,7 +231,7 @@ def _searcher(context: pytorch.PyTorchTrialContext) -> dict[str, Any]:
 
 
 def _length(context: pytorch.PyTorchTrialContext) -> int:
-    """Batches that this trial will see, for the learning rate's course."""
+    """Total number of batches, for the learning rate schedule."""
     wanted = _searcher(context).get("max_length")
     if isinstance(wanted, dict):
         wanted = wanted.get("batches")

@@ -1,4 +1,4 @@
-"""The models: a small net that learns from scratch on a CPU, and a pretrained ResNet-50 for GPUs."""
+"""The models: a small network for training from scratch on a CPU, and a pretrained ResNet-50 for GPUs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class SmallNet(nn.Module):
-    """Four convolutions with batch normalisation: learns a few hundred pictures in seconds on two cores.
+    """Four convolutions with batch normalization: learns a few hundred pictures in seconds on two cores.
 
     Args:
         classes: Number of outputs.
         width: Channels of the first layer.
-        dropout: Share of features dropped in training.
+        dropout: Share of features to drop in training.
 
     Shapes:
         (n, 3, size, size) -> (n, classes); size is a multiple of 16, at least 32.
@@ -63,7 +63,7 @@ def build(name: str, classes: int, *, pretrained: bool = False, width: int = 24,
     if name == "small":
         return SmallNet(classes, width, dropout)
     if name == "resnet50":
-        # Imported here: it takes two seconds that the small net's trials need not spend.
+        # Imported here: it takes two seconds, which trials of the small network save.
         from torchvision.models import ResNet50_Weights, resnet50
 
         try:

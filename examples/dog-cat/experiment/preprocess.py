@@ -1,7 +1,7 @@
-"""How a picture becomes the model's input: one function for validation, for serving and for a notebook.
+"""How a picture becomes the model's input: one function for validation, serving, and notebooks.
 
-This file needs PIL, numpy and torch only. It travels in the checkpoint's ``code/`` folder and, beside the handler, in
-the model archive: what validates a model is byte for byte what serves it.
+This file needs only PIL, NumPy, and torch. It's in the checkpoint's ``code/`` folder and in the model archive, next to
+the handler: validation and serving use the same code, byte for byte.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def to_tensor(image: Image.Image) -> torch.Tensor:
 
 
 class EvalTransform:
-    """Shorter side to ``size`` pixels, middle square, normalised. Has no randomness."""
+    """Shorter side to ``size`` pixels, center square, normalized. Has no randomness."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -76,7 +76,7 @@ def eval_transform(size: int) -> Transform:
 
 
 class TrainTransform:
-    """A random part of the picture, perhaps mirrored and turned, in other light. For training only."""
+    """A random crop, with random mirroring, rotation, and lighting. For training only."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -100,7 +100,7 @@ class TrainTransform:
 
 
 def train_transform(size: int) -> Transform:
-    """The transform for training: random crops, mirroring, turning and light.
+    """The transform for training: random crops, mirroring, rotation, and lighting.
 
     Args:
         size: Side of the model's input in pixels.

@@ -1,7 +1,7 @@
 """TorchServe handler of the dogs-and-cats model.
 
-It runs inside the model server, so it stands alone: torch, Pillow and TorchServe's base class, and ``preprocess.py``
-of the experiment, which is packed beside it. Requests of KServe's v1 protocol::
+It runs inside the model server, so it has few dependencies: torch, Pillow, TorchServe's base class, and the
+experiment's ``preprocess.py``, which is packed with it. Requests in KServe's v1 protocol::
 
     {"instances": [{"data": "<base64 of a picture>"}, ...]}
 
@@ -26,14 +26,14 @@ from PIL import Image
 from ts.torch_handler.base_handler import BaseHandler
 
 MODEL_FILE = "pdk-model.json"
-# TorchScript specialises on its first two calls; they should not be a user's.
+# TorchScript specializes on its first two calls; make them before a user does.
 WARM_UP_CALLS = 2
 # A small file can claim billions of pixels.
 MAX_PIXELS = 100_000_000
 
 
 class DogCatHandler(BaseHandler):  # type: ignore[misc]
-    """Answers every row of a request; see the module's text for both shapes of an answer."""
+    """Answers every row of a request; the module's docstring describes both forms of an answer."""
 
     def initialize(self, context: Any) -> None:
         """Load the model, the class names and the transform that validation used."""
