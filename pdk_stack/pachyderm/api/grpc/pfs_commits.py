@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import astuple
 
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 
@@ -171,7 +170,7 @@ class CommitCalls:
             )
 
             def probe(connection: sqlite3.Connection) -> Commit | None:
-                found = next(select_commits(connection, rest, *astuple(repo), last, request.branch, origin), None)
+                found = next(select_commits(connection, rest, *repo.parts, last, request.branch, origin), None)
                 state = request.state or STATE_STARTED
                 return found if found is not None and reached(connection, found, state) else None
 

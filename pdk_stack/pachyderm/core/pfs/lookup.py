@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from dataclasses import astuple
 
 from pdk_stack.pachyderm.core.pfs.types import (
     SET_WITH_PROVENANCE,
@@ -28,7 +27,7 @@ _STEP = re.compile(r"[~^](\d*)")
 
 def find_repo(connection: sqlite3.Connection, key: RepoKey) -> Repo | None:
     """A repo, or None."""
-    row = connection.execute(f"SELECT * FROM repos WHERE {IN_REPO}", astuple(key)).fetchone()
+    row = connection.execute(f"SELECT * FROM repos WHERE {IN_REPO}", key.parts).fetchone()
     return None if row is None else Repo(row["id"], key, row["description"], row["created"])
 
 
@@ -43,7 +42,7 @@ def get_repo(connection: sqlite3.Connection, key: RepoKey) -> Repo:
 
 def find_branch(connection: sqlite3.Connection, key: BranchKey) -> Branch | None:
     """A branch, or None."""
-    found = select_branches(connection, f"WHERE {IN_REPO} AND branches.name = ?", *astuple(key.repo), key.name)
+    found = select_branches(connection, f"WHERE {IN_REPO} AND branches.name = ?", *key.repo.parts, key.name)
     return found[0] if found else None
 
 
@@ -77,11 +76,11 @@ def find_by_pk(connection: sqlite3.Connection, pk: int) -> Commit | None:
 
 def find_commit(connection: sqlite3.Connection, repo: RepoKey, commit_id: str) -> Commit | None:
     """The commit of a repo in a commit set: its own, or the one that the set's provenance holds."""
-    own = next(select_commits(connection, f"WHERE {IN_REPO} AND commits.id = ?", *astuple(repo), commit_id), None)
+    own = next(select_commits(connection, f"WHERE {IN_REPO} AND commits.id = ?", *repo.parts, commit_id), None)
     if own is not None:
         return own
     rest = f"WHERE commits.pk IN (SELECT pk FROM named) AND {IN_REPO} ORDER BY commits.pk DESC LIMIT 1"
-    return next(select_commits(connection, rest, commit_id, *astuple(repo), named=SET_WITH_PROVENANCE), None)
+    return next(select_commits(connection, rest, commit_id, *repo.parts, named=SET_WITH_PROVENANCE), None)
 
 
 def get_commit(connection: sqlite3.Connection, ref: CommitRef) -> Commit:

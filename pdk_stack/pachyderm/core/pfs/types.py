@@ -27,6 +27,11 @@ class RepoKey:
     name: str
     type: str = USER_REPO
 
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """Project, name and type, as queries want them."""
+        return self.project, self.name, self.type
+
     def __str__(self) -> str:
         suffix = "" if self.type == USER_REPO else f".{self.type}"
         return f"{self.project}/{self.name}{suffix}"

@@ -151,8 +151,8 @@ def set_state(connection: sqlite3.Connection, job: int, state: int, reason: str 
 
 def meta_commit(connection: sqlite3.Connection, output: Commit) -> Commit | None:
     """The commit that records an output commit's datums."""
-    repo = astuple(replace(output.repo, type=META_REPO))
-    return next(select_commits(connection, f"WHERE {IN_REPO} AND commits.id = ?", *repo, output.id), None)
+    repo = replace(output.repo, type=META_REPO)
+    return next(select_commits(connection, f"WHERE {IN_REPO} AND commits.id = ?", *repo.parts, output.id), None)
 
 
 def end(change: Change, job: Job, state: int, reason: str) -> bool:
