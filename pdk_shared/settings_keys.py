@@ -36,7 +36,7 @@ class Key:
 
 
 KEYS: tuple[Key, ...] = (
-    Key("region", "AZ_REGION", "registry log-in, buckets"),
+    Key("region", "AZ_REGION", "registry login, buckets"),
     Key("mldm_namespace", "MLDM_NAMESPACE", "pods and secrets of Pachyderm", default="default"),
     Key("mldm_bucket_name", "MLDM_BUCKET_NAME", "where Pachyderm keeps its data"),
     Key("mldm_host", "MLDM_HOST", "repos, commits, pipelines, jobs", required=True, kind="host"),
@@ -82,8 +82,8 @@ KEYS: tuple[Key, ...] = (
 
 SECRET_KEYS: dict[str, str] = {
     "det_master": "address of Determined for pipelines",
-    "det_user": "log-in to Determined",
-    "det_password": "log-in to Determined",
+    "det_user": "login to Determined",
+    "det_password": "login to Determined",
     "pac_token": "Pachyderm token; empty in the community edition",
     "pachd_lb_service_host": "address of Pachyderm for trials",
     "pachd_lb_service_port": "address of Pachyderm for trials",
@@ -91,7 +91,7 @@ SECRET_KEYS: dict[str, str] = {
 }
 # Only where models are in a bucket of MinIO (``minio_url``): the deploy stage and the predictors log in with them.
 MINIO_SECRET_KEYS: dict[str, str] = {
-    "minio_access_key": "log-in to the bucket of models, with minio_url",
-    "minio_secret_key": "log-in to the bucket of models, with minio_url",
+    "minio_access_key": "login to the model bucket, with minio_url",
+    "minio_secret_key": "login to the model bucket, with minio_url",
 }
 MASKED_SECRET_KEYS = frozenset({"det_password", "pac_token", *MINIO_SECRET_KEYS})

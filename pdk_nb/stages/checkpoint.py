@@ -34,7 +34,7 @@ def fetch(login: Login, info: ModelInfo, target: Path) -> ModelInfo:
         raise DeploymentError(
             f"The registry has no model '{info.name}'.",
             where=login.master,
-            fix="The train pipeline's job registers it; look at its log.",
+            fix="The train pipeline's job registers it; check its log.",
         )
     version = (
         model.get_version(info.number) if info.number else mlde.version_for_commit(client, info.name, info.version)

@@ -1,4 +1,4 @@
-"""The classes that a model tells apart, and whether a commit has pictures of each."""
+"""The classes of a model, and whether a commit has pictures of each."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ def check_file_names(folder: Path, classes: tuple[str, ...]) -> None:
     raise DataError(
         f"The commit has no picture of class {missing} ({len(names)} files by name).",
         where=str(folder),
-        fix="name files like cat.1.jpg, or put them into folders named after their class, and commit them",
+        fix="name files like cat.1.jpg, or put them in folders named after their class, and commit them",
     )

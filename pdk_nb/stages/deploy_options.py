@@ -70,12 +70,16 @@ def build_parser() -> argparse.ArgumentParser:
         help="wait until the service is READY; not possible without a cloud model host (default: --wait)",
     )
     add("--wait-timeout", type=float, default=DEFAULT_WAIT_TIMEOUT_S, help="seconds to wait (default: %(default).0f)")
-    add("--cloud-model-host", choices=("gcp", "aws"), help="where models are kept; the job's own output when left out")
+    add(
+        "--cloud-model-host",
+        choices=("gcp", "aws"),
+        help="kind of the model bucket (default: none; models stay in the job's output)",
+    )
     add("--cloud-model-bucket", default="", help="bucket for models")
-    add("--cloud-model-endpoint", default="", help="URL of another S3 than Amazon's, e.g. MinIO")
+    add("--cloud-model-endpoint", default="", help="URL of an S3 service other than Amazon's, e.g. MinIO")
     add("--google-application-credentials", default="", help="key file of a Google service account")
     add("--service-account-name", default="", help="service account of the predictor")
-    add("--k8s-config-file", default="", help="kubeconfig; the pod's own account when left out")
+    add("--k8s-config-file", default="", help="kubeconfig (default: the pod's service account)")
     add("--tolerations", default="", help="csv of key=value: NoSchedule taints that the predictor tolerates")
     add("--resource-requests", default="", help="csv, e.g. cpu=2,memory=8Gi")
     add("--resource-limits", default="", help="csv, e.g. cpu=10,memory=8Gi")
@@ -118,7 +122,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> DeployOptions:
         unknown = [key for key in resources[flag] if key not in RESOURCES and "/" not in key]
         if unknown:
             known = f"{', '.join(RESOURCES)} or vendor/name"
-            raise UsageError(f"'{unknown[0]}' is no resource.", where=flag, fix=f"Use {known}.")
+            raise UsageError(f"'{unknown[0]}' isn't a resource.", where=flag, fix=f"Use {known}.")
     tolerated = key_values(given.tolerations, "--tolerations")
     return DeployOptions(
         deployment_name=given.deployment_name,
@@ -154,7 +158,7 @@ def find_handler(named: str = "") -> Path:
         if path.is_file():
             return path.resolve()
     raise UsageError(
-        "The TorchServe handler is not there.",
+        "The TorchServe handler is missing.",
         where=", ".join(str(path) for path in candidates),
         fix="--handler <file>",
     )

@@ -191,7 +191,7 @@ def fill(
 
 
 def check(config: Mapping[str, Any], pool: Pool, shown: str) -> None:
-    """Refuse a configuration that Determined would refuse later, or keep in its queue for ever.
+    """Refuse a configuration that Determined would refuse later, or keep in its queue forever.
 
     Raises:
         SpecError: A part is missing.
@@ -208,9 +208,9 @@ def check(config: Mapping[str, Any], pool: Pool, shown: str) -> None:
     slots = int((config.get("resources") or {}).get("slots_per_trial") or 1)
     if pool.slots and slots > pool.slots:
         raise SettingsError(
-            f"The experiment wants {slots} slots per trial; the resource pool {pool.name!r} has {pool.slots}.",
+            f"The experiment needs {slots} slots per trial; the resource pool {pool.name!r} has {pool.slots}.",
             where=f"{shown}: resources.slots_per_trial",
-            fix="lower slots_per_trial or choose a larger pool: the experiment would wait for ever",
+            fix="lower slots_per_trial or use a larger pool; otherwise, the experiment waits forever",
         )
 
 

@@ -90,7 +90,7 @@ class ModelInfo:
             raise SpecError(
                 f"The model's description cannot be read: {error.strerror}",
                 where=str(path),
-                fix="look at the train pipeline's job: it writes this file last",
+                fix="check the train pipeline's job: it writes this file last",
             ) from error
         except yaml.YAMLError as error:
             raise SpecError(f"The model's description is not YAML: {error}", where=str(path)) from error

@@ -22,9 +22,9 @@ UNMAPPED = "Map the key of pipeline-secret in the pipeline spec, as in examples/
 
 
 def pfs_root() -> Path:
-    """Where a Pachyderm worker finds its inputs and leaves its output: ``/pfs``, or what ``PDK_PFS_ROOT`` names.
+    """The folder of a worker's inputs and output: ``/pfs``, or the value of ``PDK_PFS_ROOT``.
 
-    The variable is for workers that cannot have a ``/pfs`` of their own (no mount namespaces).
+    The variable is for workers without a mount namespace, which can't have their own ``/pfs``.
     """
     return Path(os.environ.get("PDK_PFS_ROOT") or "/pfs")
 
@@ -115,7 +115,7 @@ class Worker:
             host, port = get("PACHD_PEER_SERVICE_HOST"), get("PACHD_PEER_SERVICE_PORT")
         if not host:
             raise SettingsError(
-                "The address of Pachyderm is not known.",
+                "The address of Pachyderm is unknown.",
                 where="PACHD_LB_SERVICE_HOST, PACHD_PEER_SERVICE_HOST",
                 fix="map pachd_lb_service_host and pachd_lb_service_port of pipeline-secret in the pipeline's spec",
             )
@@ -124,7 +124,7 @@ class Worker:
 
     @property
     def determined(self) -> Login:
-        """The log-in that the pipeline's secret gives."""
+        """The login from the pipeline's secret."""
         return Login(
             self._required("DET_MASTER", UNMAPPED),
             self._required("DET_USER", UNMAPPED),

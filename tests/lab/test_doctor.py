@@ -266,7 +266,7 @@ def test_determined_elsewhere_and_a_password_that_is_refused(stack: Stack) -> No
         broken(stack.found("determined.reach", mlde_port=other.port, mlde_url=""), "isn't Determined")
     refused = stack.findings("determined", det_password="wrong-Passw0rd")
     assert refused["reach"].state == "ok"
-    broken(refused["login"], "refuses the log-in of 'admin'")
+    broken(refused["login"], "refuses the login of 'admin'")
     assert "wrong-Passw0rd" not in str(refused)
 
 

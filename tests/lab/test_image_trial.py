@@ -90,5 +90,5 @@ def test_the_tools_get_a_configuration_of_their_own(tmp_path: Path) -> None:
     variables = machine.configure(tmp_path, tmp_path / "storage")
     files = [Path(value) for name, value in variables.items() if name.startswith("CONTAINERS_")]
     assert len(files) == 2 and all(path.parent == tmp_path and path.is_file() for path in files)
-    # Nobody else's log-ins are used or changed.
+    # Other logins are neither used nor changed.
     assert Path(variables["REGISTRY_AUTH_FILE"]).parent == tmp_path

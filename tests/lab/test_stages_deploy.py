@@ -170,7 +170,7 @@ def test_the_examples_flags_are_understood() -> None:
         (["--resource-limits=mem=2Gi"], "no resource"),
         (["--wait-timeout=0"], "more than 0"),
         (["--max-request-size=0"], "out of range"),
-        (["--handler=/no/such.py"], "handler is not there"),
+        (["--handler=/no/such.py"], "handler is missing"),
         (["--google-application-credentials=/no/key.json"], "key file does not exist"),
     ],
 )

@@ -26,7 +26,7 @@ def best_checkpoint(client: Determined, experiment_id: int) -> Checkpoint:
     if not found:
         raise TrainingError(
             f"Experiment {experiment_id} has no checkpoint.",
-            fix="look at the experiment's log: a trial that refuses its data ends without one",
+            fix="check the experiment's log: a trial that refuses its data ends without a checkpoint",
         )
     # The server puts the best first; of equally good ones the longest trained is taken.
     best = _searcher_metric(found[0])
@@ -70,5 +70,5 @@ def download(checkpoint: Checkpoint, folder: Path) -> Path:
         raise PdkError(
             f"The checkpoint cannot be downloaded: {type(direct).__name__}: {direct}; nor through the master: {error}",
             where=f"checkpoint {checkpoint.uuid}",
-            fix="The job needs the checkpoint storage: rights on its bucket, or (on-prem) its folder by pod_patch.",
+            fix="Give the job access to the checkpoint storage: its bucket, or (on-prem) its folder by pod_patch.",
         ) from error

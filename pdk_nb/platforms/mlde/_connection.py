@@ -23,7 +23,7 @@ def _login_errors(master: str, user: str) -> Iterator[None]:
             yield
         except (errors.UnauthenticatedException, errors.ForbiddenException) as error:
             raise ServiceUnreachable(
-                f"Determined refuses the log-in of {user!r}.",
+                f"Determined refuses the login of {user!r}.",
                 where=master,
                 fix="check det_user and det_password in pipeline-secret",
             ) from error
@@ -40,14 +40,14 @@ def connect(master: str, user: str, password: str) -> Determined:
         password: Password.
 
     Raises:
-        ServiceUnreachable: The master does not answer, or refuses the log-in.
+        ServiceUnreachable: The master does not answer, or refuses the login.
     """
     if not master:
         raise ServiceUnreachable(
-            "The address of Determined is not known.", fix="set DET_MASTER, or mlde_host in pdk-config"
+            "The address of Determined is unknown.", fix="set DET_MASTER, or mlde_host in pdk-config"
         )
     with warnings.catch_warnings():
-        # The client warns of its own deprecated classes while it is imported.
+        # The client warns about its own deprecated classes at import.
         warnings.simplefilter("ignore")
         from determined.common.experimental.determined import Determined
     with _login_errors(master, user):
@@ -57,7 +57,7 @@ def connect(master: str, user: str, password: str) -> Determined:
 
 
 def check_login(master: str, user: str, password: str) -> None:
-    """Log in anew: the client itself takes a token that it has kept, and then never looks at the password.
+    """Log in again: the client itself uses a stored token if it has one, and then ignores the password.
 
     Args:
         master: ``host:port`` or a URL.
@@ -65,7 +65,7 @@ def check_login(master: str, user: str, password: str) -> None:
         password: Password.
 
     Raises:
-        ServiceUnreachable: The master refuses the log-in, or does not answer.
+        ServiceUnreachable: The master refuses the login, or does not answer.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)

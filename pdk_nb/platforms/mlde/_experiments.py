@@ -1,4 +1,4 @@
-"""Determined's experiments: found by their job, followed until they end."""
+"""Determined's experiments: find them by their job, and read their progress."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TERMINAL = frozenset({"COMPLETED", "CANCELED", "ERROR", "DELETED"})
 
 @dataclass(frozen=True)
 class Progress:
-    """Where an experiment stands.
+    """The progress of an experiment.
 
     Attributes:
         state: ``QUEUED``, ``STARTING``, ``RUNNING``, ``COMPLETED``, ``ERROR``, ...
@@ -86,7 +86,7 @@ def create_experiment(client: Determined, config: Mapping[str, Any], context: Pa
 
 @api_errors()
 def progress(client: Determined, experiment_id: int) -> Progress:
-    """Where an experiment stands; two small requests.
+    """Read the progress of an experiment, with two small requests.
 
     Args:
         experiment_id: The experiment.

@@ -41,8 +41,8 @@ def wait_experiment(
 
     def late(now: Progress) -> TrainingError:
         return TrainingError(
-            f"Experiment {experiment_id} did not end within {timeout:.0f} s; it is {now.state}.",
-            fix="look at the experiment's log; a QUEUED one waits for a free slot in its resource pool",
+            f"Experiment {experiment_id} didn't end within {timeout:.0f} s; it is {now.state}.",
+            fix="check the experiment's log; a QUEUED experiment waits for a free slot in its resource pool",
         )
 
     return wait(

@@ -151,7 +151,7 @@ def commit_files(
         raise DataError(
             f"Pachyderm refuses {len(refused)} name(s): {', '.join(refused[:5])}.",
             where=where,
-            fix="Rename them; the scan offers a name for each.",
+            fix="Rename them; the scan suggests a name for each.",
         )
     with (
         api_errors(where, "Pachyderm refuses the commit", DataError),

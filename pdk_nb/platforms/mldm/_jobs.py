@@ -110,7 +110,7 @@ def wait_job(
     def late(found: Job | None) -> TrainingError:
         state = found.state if found else "not created"
         return TrainingError(
-            f"The job did not end within {timeout:.0f} s; it is {state}. {found.reason if found else ''}".strip(),
+            f"The job didn't end within {timeout:.0f} s; it is {state}. {found.reason if found else ''}".strip(),
             where=where,
             fix=f"pachctl logs --project {project} --pipeline {pipeline}",
         )

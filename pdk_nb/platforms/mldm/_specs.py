@@ -1,7 +1,7 @@
-"""Pipeline specs in one form, so that a wanted one can be compared with the one that runs.
+"""Pipeline specs in one form, to compare a wanted spec with the running pipeline.
 
-An update replaces the whole spec: a field that the new one leaves out goes back to Pachyderm's default. Both sides are
-therefore converted to one form, with the defaults filled in and without what the server adds.
+An update replaces the whole spec: a field that the new spec omits returns to Pachyderm's default. So both specs are
+converted to one form, with the defaults filled in and without the values that the server adds.
 """
 
 from __future__ import annotations

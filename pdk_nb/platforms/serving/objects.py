@@ -107,7 +107,7 @@ def patch(cluster: Cluster, current: Object, metadata: dict[str, Any], spec: dic
 
 
 def retry_on_conflict(cluster: Cluster, name: str, step: Callable[[], Applied]) -> Applied:
-    """Make a change, and make it again while somebody else changes the service at the same time.
+    """Make a change, and retry while others change the service at the same time.
 
     Raises:
         DeploymentError: Others keep changing the service.

@@ -72,7 +72,7 @@ class ServiceStatus:
     changed: datetime | None = None
 
     def summary(self) -> str:
-        """One line about where it stands."""
+        """One line about its state."""
         if self.ready:
             return f"READY, {self.latest_ready or self.latest_created} serves"
         state = f"model {self.model_state}" if self.model_state else "no status yet"
@@ -158,7 +158,7 @@ def read_status(service: Mapping[str, Any]) -> ServiceStatus:
 
 
 def _reasons(conditions: list[dict[str, Any]], model_status: dict[str, Any]) -> tuple[str, ...]:
-    """What is not well, the model's own failure first; each text once."""
+    """The problems, with the model's own failure first; each text once."""
     found = []
     failure = model_status.get("lastFailureInfo") or {}
     if failure.get("message") and model_status.get("transitionStatus") != "UpToDate":

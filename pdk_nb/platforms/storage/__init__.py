@@ -1,8 +1,8 @@
-"""Where models are kept for KServe: one API over ``gs://``, ``s3://`` and a pipeline's own output folder.
+"""The model store for KServe: one API for ``gs://``, ``s3://``, and a pipeline's output folder.
 
-Each model version has a prefix of its own, ``<model>/<version>/``, and the URI that KServe gets ends with ``/``:
-KServe 0.12 to 0.14 puts archives into the wrong folder otherwise, and ``dogs-and-cats`` would also match
-``dogs-and-cats-2``. Old versions stay, so that a roll-back is a change of one address.
+Each model version has its own prefix, ``<model>/<version>/``, and the URI for KServe ends with ``/``. Otherwise, KServe
+0.12 to 0.14 puts archives in the wrong folder, and ``dogs-and-cats`` would also match ``dogs-and-cats-2``. Old versions
+stay, so a rollback changes only one address.
 """
 
 from pdk_nb.platforms.storage.models import delete_version, make_folders, probe, upload_model, versions

@@ -1,4 +1,4 @@
-"""What is kept in a model store: one prefix per version, whole or not there."""
+"""Contents of a model store: one prefix for each version, complete or absent."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ CONFIG_KEY = "config/config.properties"
 
 
 def probe(store: ModelStore, prefix: str = "") -> None:
-    """Prove that the store can be written: put a small object, read it back, delete it.
+    """Test that the store is writable: write a small object, read it, and delete it.
 
     Args:
         store: The store.
         prefix: Key prefix that will be written to.
 
     Raises:
-        DeploymentError: It cannot be written, or reads back something else.
+        DeploymentError: It isn't writable, or returns other content.
     """
     content = uuid.uuid4().hex
     key = f"{prefix.strip('/')}/.pdk-probe-{content}".lstrip("/")
@@ -30,9 +30,11 @@ def probe(store: ModelStore, prefix: str = "") -> None:
         store.put(source, key)
     try:
         if store.read(key) != content.encode():
-            raise DeploymentError("The model store returns something else than was written.", where=store.uri + key)
+            raise DeploymentError("The model store returns other content than was written.", where=store.uri + key)
     except KeyError as error:
-        raise DeploymentError("The model store has lost what was just written.", where=store.uri + key) from error
+        raise DeploymentError(
+            "The model store has lost the object that was just written.", where=store.uri + key
+        ) from error
     finally:
         store.delete(key)
 
@@ -40,8 +42,7 @@ def probe(store: ModelStore, prefix: str = "") -> None:
 def upload_model(store: ModelStore, model: str, version: str, folder: Path) -> str:
     """Store a model folder under its versioned prefix; the configuration goes last.
 
-    A server that starts while the upload is under way finds no configuration yet, rather than one that names an
-    archive which is not there.
+    A server that starts during the upload then finds no configuration, rather than one that names a missing archive.
 
     Args:
         store: Where to.

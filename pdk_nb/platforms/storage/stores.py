@@ -1,4 +1,4 @@
-"""The places that models can be kept in: a folder, Amazon's S3 and what speaks its protocol, Google Cloud Storage."""
+"""Stores for models: a folder, Amazon S3 and compatible services, and Google Cloud Storage."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ModelStore(Protocol):
     uri: str
 
     def put(self, source: Path, key: str) -> None:
-        """Store a file under a key, replacing what is there."""
+        """Store a file under a key, and replace an existing one."""
 
     def read(self, key: str) -> bytes:
         """A stored file; KeyError when there is none."""
@@ -33,7 +33,7 @@ class ModelStore(Protocol):
         """Keys that begin with a prefix, sorted."""
 
     def delete(self, key: str) -> None:
-        """Delete a file; it need not be there."""
+        """Delete a file, if it exists."""
 
 
 class FolderStore:
@@ -99,7 +99,7 @@ class S3Store:
         self.uri = f"s3://{bucket}/"
         # Path style reaches bucket names with dots over any endpoint; Amazon's own names go in the host name.
         style = {"addressing_style": "path"} if endpoint or "." in bucket else {}
-        # A session of its own: the shared one keeps the first credentials that any client found in this process.
+        # A separate session: the shared one keeps the first credentials that any client found in this process.
         self._client = boto3.session.Session().client(
             "s3",
             endpoint_url=endpoint or None,
@@ -195,9 +195,9 @@ def api_errors(where: str) -> Iterator[None]:
         if type(error).__module__.split(".")[0] not in ("botocore", "boto3", "s3transfer", "google", "requests"):
             raise
         text = str(error).strip().splitlines()[0] if str(error).strip() else kind
-        fix = "Check the bucket's name and region, and what the credentials may do there."
+        fix = "Check the bucket's name and region, and the permissions of the credentials."
         if "redential" in kind or "redential" in text:
-            fix = "Give the job credentials: a service account with rights on the bucket, or keys in a secret."
+            fix = "Give the job credentials: a service account with permissions for the bucket, or keys in a secret."
         raise DeploymentError(f"The model store refused: {kind}: {text}", where=where, fix=fix) from error
 
 
