@@ -155,7 +155,7 @@ def test_a_config_map_that_is_absent_or_lacks_values(stack: Stack, capsys: pytes
 
 @provokes("cluster.secret:broken")
 def test_a_secret_that_is_absent_or_lacks_keys(stack: Stack) -> None:
-    broken(stack.found("cluster.secret", mldm_pipeline_secret="none-such"), "is not there")
+    broken(stack.found("cluster.secret", mldm_pipeline_secret="none-such"), "doesn't exist")
     found = stack.found("cluster.secret", pac_token=None, det_password="")
     broken(found, "no key pac_token and no value for det_password")
     assert "kubectl -n default patch secret pipeline-secret" in found.fix
@@ -433,7 +433,10 @@ def test_who_may_see_little_is_told_what_cannot_be_seen(worker: Settings) -> Non
     elsewhere = replace(worker, kserve_model_namespace="kube-system")
     assert findings(elsewhere, "kserve")["crd"].state == "unknown"
     assert findings(elsewhere, "storage")["account"].state == "unknown"
-    broken(findings(replace(worker, mldm_namespace="kube-system"), "cluster")["secret"], "cannot be read (403")
+    broken(
+        findings(replace(worker, mldm_namespace="kube-system"), "cluster")["secret"],
+        "Can't read the pipelines' secret (403",
+    )
     nothing_there = doctor.Context(worker.kubeconfig or "", "kube-system")
     (config_map,) = [each for each in doctor.examine(nothing_there, ["cluster"]) if each.id == "cluster.config"]
     broken(config_map, "refuses to show pdk-config (403")
@@ -447,7 +450,7 @@ def test_the_gateway_and_the_account_that_reads_it(stack: Stack, lab: pdk.Lab) -
     broken(stack.found("storage.gateway", pac_token="wrong"), "refuses the token")
     inside = stack.findings("storage", mldm_s3_endpoint="pachd.nowhere.invalid:30600")
     assert inside["gateway"].state == "unknown"
-    broken(inside["account"], "leads to")
+    broken(inside["account"], "points to")
     core.patch_namespaced_secret("pach-kserve-creds", "models", {"data": {"AWS_ACCESS_KEY_ID": ""}})
     broken(findings(known, "storage")["account"], "keys are empty")
     core.delete_namespaced_service_account("pach-deploy", "models")
@@ -481,7 +484,7 @@ def test_a_bucket_of_models(stack: Stack, lab: pdk.Lab, monkeypatch: pytest.Monk
             assert found["models"].state == "ok"
             assert "the pipelines' keys" in found["models"].what
             # The account still leads to Pachyderm's gateway; notebook 01 brings it here.
-            broken(found["account"], "leads to")
+            broken(found["account"], "points to")
             assert serving.ensure_service_account(known) is True
             assert states(known, "storage") == {"models": "ok", "account": "ok"}
             assert list(storage.models_of(known).keys()) == []
@@ -518,7 +521,7 @@ def test_the_experiments_code(stack: Stack, tmp_path: Path) -> None:
 def test_the_way_back_to_pachyderm(stack: Stack) -> None:
     assert stack.found("route.trials").state == "ok"
     unset = stack.found("route.trials", pachd_lb_service_host="")
-    broken(unset, "is not set")
+    broken(unset, "isn't set")
     assert "kubectl -n default patch secret pipeline-secret" in unset.fix
     # The trap of the old examples: without an address, clients ask their own machine.
     broken(stack.found("route.trials", mlde_host="determined.example.invalid"), "their own machine")
@@ -536,7 +539,7 @@ def test_the_way_back_to_pachyderm(stack: Stack) -> None:
 
 
 # Half an hour behind, two minutes ahead, and answers without a time.
-SKEWS = ((-1800.0, "broken", "1800 s behind"), (120.0, "warning", "120 s ahead"), (None, "unknown", "no time"))
+SKEWS = ((-1800.0, "broken", "1800 s behind"), (120.0, "warning", "120 s ahead"), (None, "unknown", "no Date header"))
 
 
 @provokes("clock.kubernetes:broken", "clock.kubernetes:warning", "clock.kubernetes:unknown")

@@ -167,7 +167,7 @@ def test_the_examples_flags_are_understood() -> None:
         (["--cloud-model-host=gcp"], "needs a bucket"),
         (["--cloud-model-bucket=b"], "needs --cloud-model-host"),
         (["--resource-requests=cpu"], "isn't key=value"),
-        (["--resource-limits=mem=2Gi"], "no resource"),
+        (["--resource-limits=mem=2Gi"], "isn't a resource"),
         (["--wait-timeout=0"], "more than 0"),
         (["--max-request-size=0"], "out of range"),
         (["--handler=/no/such.py"], "handler is missing"),
