@@ -22,7 +22,7 @@ from starlette.types import Message, Receive, Scope, Send
 from pdk_stack.common.errors import BodyTooLarge, TooSlow
 from pdk_stack.common.http.limits import Limits
 
-__all__ = ["Answer", "Exchange", "Refuse", "endpoint", "stream"]
+__all__ = ["Answer", "ClientLeft", "Exchange", "Refuse", "endpoint", "stream"]
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,16 @@ log = logging.getLogger(__name__)
 DISCARDED_BYTES = 1 << 20
 #: So long at most: a client that does not send its body gets the refusal then.
 DISCARD_SECONDS = 0.5
+
+
+#: What is handed to a call's thread of a long body at once.
+HANDED_BYTES = 1 << 19
+#: Most calls are done by then, and nobody needs to watch whether their clients leave meanwhile.
+WATCH_AFTER_S = 0.05
+
+
+class ClientLeft(ConnectionError):
+    """The client left before the end of its body; there is nobody to answer."""
 
 
 class Exchange:
@@ -57,7 +67,8 @@ class Exchange:
         self._limits = limits
         self._closing = closing
         self._left = threading.Event()
-        self._whole = False
+        # A request that announces no body has none (RFC 9112, 6.3).
+        self._whole = not ("content-length" in self.headers or "transfer-encoding" in self.headers)
         self._taken = 0
         self._began = 0.0
 
@@ -71,13 +82,13 @@ class Exchange:
         Raises:
             BodyTooLarge: It is larger than the port takes.
             TooSlow: It does not arrive in time.
-            ConnectionError: The client left before its end.
+            ClientLeft: The client left before its end.
         """
         ahead, self.body = self.body, b""
         if ahead:
             yield ahead
         while not self._whole:
-            piece = anyio.from_thread.run(self._next)
+            piece = anyio.from_thread.run(self._several)
             if piece:
                 yield piece
 
@@ -94,6 +105,15 @@ class Exchange:
             pieces.append(await self._next())
         self.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    async def _several(self) -> bytes:
+        """So much of the body that handing it to the call's thread is worth the change of threads."""
+        pieces = [await self._next()]
+        size = len(pieces[0])
+        while not self._whole and size < HANDED_BYTES:
+            pieces.append(await self._next())
+            size += len(pieces[-1])
+        return b"".join(pieces)
+
     async def _next(self) -> bytes:
         loop = asyncio.get_running_loop()
         self._began = self._began or loop.time()
@@ -105,7 +125,7 @@ class Exchange:
             raise TooSlow(f"The body did not arrive in time; {self._taken} bytes did.") from error
         if message["type"] == "http.disconnect":
             self._left.set()
-            raise ConnectionError("the client left before the end of its body")
+            raise ClientLeft("the client left before the end of its body")
         piece: bytes = message.get("body", b"")
         self._taken += len(piece)
         self._whole = not message.get("more_body", False)
@@ -122,7 +142,7 @@ class Exchange:
             with anyio.move_on_after(DISCARD_SECONDS):
                 while not self._whole and self._taken < wanted:
                     await self._next()
-        except (BodyTooLarge, TooSlow, ConnectionError):
+        except (BodyTooLarge, TooSlow, ClientLeft):
             return False
         return self._whole
 
@@ -164,17 +184,25 @@ def endpoint(
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, limits, closing)
         watcher: asyncio.Task[None] | None = None
+        timer: asyncio.TimerHandle | None = None
+
+        def watch() -> None:
+            nonlocal watcher
+            watcher = asyncio.create_task(exchange.watch())
+
         try:
             authenticate(exchange)
             await exchange.read()
             if exchange._whole:
-                watcher = asyncio.create_task(exchange.watch())
+                timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, watch)
             response = await anyio.to_thread.run_sync(functools.partial(answer, exchange))
-        except ConnectionError:
+        except ClientLeft:
             return
         except Exception as error:
             response = refuse(exchange, error)
         finally:
+            if timer is not None:
+                timer.cancel()
             if watcher is not None:
                 watcher.cancel()
         if not await exchange.discard():

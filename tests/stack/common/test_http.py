@@ -40,6 +40,8 @@ class Application:
         self.calls.append(exchange.path)
         if exchange.path == "/stream":
             return stream(self.endless(exchange), headers={"content-type": "text/plain"})
+        if exchange.path == "/refused-by-another":
+            raise ConnectionRefusedError("another server is down")
         if exchange.path == "/broken":
             return stream(self.broken())
         if exchange.path == "/wait":
@@ -188,6 +190,12 @@ def test_a_call_notices_that_its_client_left(served: tuple[Server, Application])
         raw.sendall(b"GET /wait HTTP/1.1\r\nauthorization: Bearer right\r\n\r\n")
         time.sleep(0.1)
     assert app.left.wait(3)
+
+
+def test_a_call_that_cannot_reach_another_server_is_answered(served: tuple[Server, Application]) -> None:
+    with client(served[0]) as http:
+        reply = http.get("/refused-by-another")
+    assert (reply.status_code, reply.text) == (500, "another server is down")
 
 
 def test_a_stream_ends_when_its_reader_leaves(served: tuple[Server, Application]) -> None:
