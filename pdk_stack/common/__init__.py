@@ -1,1 +1,1 @@
-"""What all services of the embedded stack share: each thing is written once."""
+"""Code that all services of the embedded stack share."""

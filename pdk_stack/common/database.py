@@ -1,4 +1,4 @@
-"""SQLite as all services use it: one writer at a time, readers that see a snapshot, a bell for those who wait."""
+"""SQLite for all services: one writer at a time, snapshot reads, and a bell that wakes waiting calls."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ BUSY_TIMEOUT_S = 30.0
 
 
 class Bell:
-    """Rings after every committed change, so that waiting calls look again.
+    """Rings after every committed change so that waiting calls check again.
 
-    A waiter takes the count *before* it looks at the data; a change in between is then not missed.
+    Read the count *before* you look at the data; then no change in between is missed.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Bell:
 
     @property
     def count(self) -> int:
-        """How often it has rung."""
+        """The number of rings so far."""
         with self._condition:
             return self._count
 
@@ -40,14 +40,14 @@ class Bell:
             self._condition.notify_all()
 
     def wait(self, seen: int, timeout: float | None) -> int:
-        """Wait until it has rung since the count was ``seen``.
+        """Wait for a ring after the count was ``seen``.
 
         Args:
-            seen: The count that the caller knows.
-            timeout: Seconds to wait at most; None is no limit.
+            seen: The last count that the caller knows.
+            timeout: Maximum time to wait, in seconds; None means no limit.
 
         Returns:
-            The count now.
+            The current count.
         """
         with self._condition:
             self._condition.wait_for(lambda: self._count != seen, timeout)
@@ -56,12 +56,12 @@ class Bell:
 
 @dataclass(frozen=True)
 class Schema:
-    """Tables of a database, and how they came to be.
+    """The tables of a database and their migrations.
 
     Attributes:
-        version: Written into the file (``user_version``), from 1.
-        script: Makes all tables of this version in an empty file.
-        migrations: By version, the script that leads to the next one.
+        version: The version stored in the file (``user_version``), starting at 1.
+        script: Creates all tables of this version in an empty file.
+        migrations: For each version, the script that migrates to the next one.
     """
 
     version: int
@@ -73,18 +73,18 @@ class Database:
     """One SQLite file in write-ahead mode.
 
     Args:
-        path: The file; created, for its owner only, when missing.
-        schema: Its tables.
-        survives_power_loss: Whether a commit waits for the disk. Without it a commit still survives the end of the
-            process, however it ends.
-        log_pages: Pages of 4 KiB in the write-ahead log before a writer moves them into the file.
+        path: The database file; created with owner-only permissions if missing.
+        schema: The tables.
+        survives_power_loss: Whether a commit waits for the disk. If False, a commit still survives a crash of the
+            process.
+        log_pages: Size of the write-ahead log, in pages of 4 KiB, at which a writer checkpoints it.
 
     Attributes:
-        lock: Held over every change; to be held over a read that a later change depends on.
+        lock: Held during every change. Hold it during a read that a later change depends on.
         bell: Rings after every change.
 
     Raises:
-        StackError: Another release wrote the file.
+        StackError: A different release wrote the file.
     """
 
     def __init__(self, path: Path, schema: Schema, *, survives_power_loss: bool = True, log_pages: int = 1000) -> None:
@@ -130,13 +130,13 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One atomic change: committed at the end of the block, undone when an error leaves it.
+        """Make an atomic change: commit at the end of the block, roll back if the block raises.
 
-        A block inside another one of the same thread joins it.
+        A nested block in the same thread joins the outer one.
 
         Raises:
             StorageFull: The disk has no room for the change.
-            sqlite3.Error: It could not be written, and nothing of it was.
+            sqlite3.Error: The write failed; nothing was stored.
         """
         with self.lock:
             connection = self._writer
@@ -147,7 +147,7 @@ class Database:
             self._writing = threading.get_ident()
             try:
                 yield connection
-                if not connection.in_transaction:  # SQLite gives it up on its own when the disk is full
+                if not connection.in_transaction:  # SQLite rolls back on its own when the disk is full
                     raise sqlite3.OperationalError("the transaction was given up")
                 connection.execute("COMMIT")
             except BaseException as error:
@@ -159,19 +159,19 @@ class Database:
                 raise
             finally:
                 self._writing = None
-            # Still under the lock: what is kept in memory changes in the order of the commits.
+            # Still under the lock, so that in-memory state changes in commit order.
             calls, self._after_commit = self._after_commit, []
             for call in calls:
                 call()
         self.bell.ring()
 
     def after_commit(self, call: Callable[[], None]) -> None:
-        """Within :meth:`write`: call a function once the change is committed; never when it is undone."""
+        """Within :meth:`write`: call a function after the change commits; not if it is rolled back."""
         self._after_commit.append(call)
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """A snapshot of the last committed state; within :meth:`write`, of what that change has written so far."""
+        """Open a snapshot of the last committed state; within :meth:`write`, of that change's own writes too."""
         if self._writing == threading.get_ident():
             yield self._writer
             return

@@ -1,7 +1,7 @@
-"""Refusals: what a service answers when it cannot do what a request asks. One class for all three services.
+"""Refusals: the errors that a service returns when it can't do what a request asks.
 
-Pachyderm and Determined answer with gRPC's canonical codes (Determined through grpc-gateway, which gives each an HTTP
-status), Kubernetes and S3 with HTTP statuses and reasons of their own: those subclass :class:`Refusal` and add them.
+Pachyderm and Determined answer with canonical gRPC codes; Determined's pass through grpc-gateway, which maps each to an
+HTTP status. Kubernetes and S3 have their own HTTP statuses and reasons, which subclasses of :class:`Refusal` add.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ __all__ = ["BodyTooLarge", "Code", "Refusal", "StorageFull", "TooSlow"]
 
 
 class Code(Enum):
-    """gRPC's canonical codes: number and HTTP status.
+    """Canonical gRPC codes with their number and HTTP status.
 
-    Source: ``google/rpc/code.proto``, and ``runtime/errors.go`` of grpc-gateway for the statuses.
+    Source: ``google/rpc/code.proto``; for the statuses, ``runtime/errors.go`` of grpc-gateway.
     """
 
     UNKNOWN = 2, 500
@@ -37,7 +37,7 @@ class Code(Enum):
 
     @property
     def http_status(self) -> int:
-        """The HTTP status that grpc-gateway gives it."""
+        """The HTTP status that grpc-gateway maps the code to."""
         return self.value[1]
 
     @property
@@ -47,11 +47,11 @@ class Code(Enum):
 
 
 class Refusal(Exception):
-    """A request that is refused.
+    """A refused request.
 
     Args:
-        message: What the client shows.
-        code: The canonical code; the class's own when left out.
+        message: The message that the client shows.
+        code: The canonical code; defaults to the class's own.
     """
 
     code = Code.UNKNOWN
@@ -63,18 +63,18 @@ class Refusal(Exception):
 
     @property
     def http_status(self) -> int:
-        """The HTTP status of the answer."""
+        """The HTTP status of the response."""
         return self.code.http_status
 
 
 class StorageFull(Refusal):
-    """The disk has no room; nothing of the request was kept."""
+    """The disk is full; nothing from the request was stored."""
 
     code = Code.RESOURCE_EXHAUSTED
 
 
 class BodyTooLarge(Refusal):
-    """The body is larger than the port takes."""
+    """The body exceeds the port's limit."""
 
     code = Code.INVALID_ARGUMENT
     http_status = 413

@@ -1,4 +1,4 @@
-"""Logs of services and of what they start: set up once, kept to a size, read from their end."""
+"""Logs of services and their child processes: setup, rotation, and tail."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pathlib import Path
 
 __all__ = ["MAX_LOG_BYTES", "rotate", "set_up", "tail"]
 
-#: A kubelet rotates a container's log at this size (``containerLogMaxSize``), and so does the stack.
+#: The size at which a kubelet rotates a container's log (``containerLogMaxSize``), and so does the stack.
 MAX_LOG_BYTES = 10 << 20
 TAIL_BYTES = 1 << 16
 
 
 def set_up(level: str = "INFO") -> None:
-    """Write this process's log to stderr; whoever started the process keeps it in a file."""
+    """Log to stderr; the process that starts the service redirects it to a file."""
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 def rotate(path: Path, limit: int = MAX_LOG_BYTES) -> bool:
-    """Keep a log that other processes append to below a size: its content moves to ``<name>.1``, the file is emptied.
+    """Rotate a log that other processes append to: copy its content to ``<name>.1`` and truncate it.
 
-    The file itself stays, as those who write have it open for appending; a line written in between may be lost.
+    The file itself stays, because its writers have it open for appending; a line written in between may be lost.
 
     Args:
-        path: The log.
-        limit: Bytes from which on it is emptied.
+        path: The log file.
+        limit: Size in bytes above which to rotate.
 
     Returns:
-        Whether it was.
+        Whether the log was rotated.
     """
     with contextlib.suppress(OSError):
         if path.stat().st_size > limit:
@@ -42,11 +42,11 @@ def rotate(path: Path, limit: int = MAX_LOG_BYTES) -> bool:
 
 
 def tail(path: Path, lines: int) -> str:
-    """The last lines of a log, read from its end; empty when there is none.
+    """Return the last lines of a log; an empty string if there is no log.
 
     Args:
-        path: The log.
-        lines: How many lines at most, out of its last 64 KiB.
+        path: The log file.
+        lines: Maximum number of lines, taken from the last 64 KiB.
     """
     try:
         with path.open("rb") as source:

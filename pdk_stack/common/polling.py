@@ -1,4 +1,4 @@
-"""Waiting for something that nobody announces: one deadline, one loop."""
+"""Polling with a deadline."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ T = TypeVar("T")
 
 
 class Deadline:
-    """A moment on the monotonic clock.
+    """A point in time on the monotonic clock.
 
     Args:
-        seconds: From now; None never comes.
+        seconds: Seconds from now; None means never.
     """
 
     def __init__(self, seconds: float | None) -> None:
@@ -24,12 +24,12 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds until then, never negative; infinite when it never comes."""
+        """Seconds left, never negative; infinite if there is no deadline."""
         return float("inf") if self._end is None else max(0.0, self._end - time.monotonic())
 
     @property
     def over(self) -> bool:
-        """Whether it has come."""
+        """Whether the deadline has passed."""
         return self.left == 0.0
 
 
@@ -42,18 +42,18 @@ def poll(
     growth: float = 1.0,
     longest: float = 60.0,
 ) -> T | None:
-    """Call a probe until it returns something true.
+    """Call a probe until it returns a true value.
 
     Args:
-        probe: Looks once; at least once it is called.
-        timeout: Seconds to go on; None is no limit.
-        interval: Seconds between two looks.
-        stop: Ends the wait early: an event, which ends the pause too, or a function.
-        growth: Each pause is so many times as long as the one before.
-        longest: Seconds of the longest pause.
+        probe: The check to run; called at least once.
+        timeout: Maximum time in seconds; None means no limit.
+        interval: Seconds between two calls.
+        stop: Ends the wait early: an event, which also interrupts the pause, or a function.
+        growth: Factor by which each pause grows.
+        longest: Maximum pause, in seconds.
 
     Returns:
-        What the probe returned, or None when the time is over or ``stop`` said so.
+        The probe's result, or None if the time is up or ``stop`` ended the wait.
     """
     deadline = Deadline(timeout)
     event = stop if isinstance(stop, threading.Event) else None

@@ -1,7 +1,7 @@
-"""Child processes with all that they start: each in a process group of its own, ended as a whole.
+"""Child processes, each in its own process group and killed together with its descendants.
 
-Whoever starts a process here can also find it after a crash of its own: :meth:`ProcessGroup.note` writes down which one
-it was, :func:`kill_noted` ends those that are left.
+:meth:`ProcessGroup.note` records a process so that, after a crash of the parent, :func:`kill_noted` can find and kill
+what is still running.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ import psutil
 
 __all__ = ["ProcessGroup", "kill_group", "kill_noted"]
 
-# Two processes of one number were born further apart than this.
+# Two processes with the same PID start at least this far apart.
 SAME_BIRTH_S = 0.01
 
 
 class ProcessGroup:
-    """One child process and whatever it starts in its process group.
+    """A child process and everything that it starts in its process group.
 
     Args:
-        command: Program and arguments.
-        environment: The child's whole environment.
-        folder: Its working folder.
-        stdin: Where it reads from; nothing by default.
-        stdout: Where it writes to.
-        stderr: Where it writes errors to; beside its output by default.
+        command: The program and its arguments.
+        environment: The child's complete environment.
+        folder: The working directory.
+        stdin: Standard input; empty by default.
+        stdout: Standard output.
+        stderr: Standard error; merged into standard output by default.
 
     Raises:
-        OSError: The program cannot be started.
+        OSError: The program can't be started.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ProcessGroup:
             stdout=stdout,
             stderr=stderr,
             bufsize=0 if stdin == subprocess.DEVNULL else -1,
-            # A new session makes a new group, and keeps a terminal's Ctrl-C away: the parent decides when it ends.
+            # A new session makes a new group and shields it from a terminal's Ctrl-C: the parent decides when it ends.
             start_new_session=True,
         )
         self.stdin = self._process.stdin
@@ -65,57 +65,57 @@ class ProcessGroup:
 
     @property
     def pid(self) -> int:
-        """The child's process id, which is its group's, too."""
+        """The child's process ID, which is also its group's ID."""
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether the child itself still runs."""
+        """Whether the child itself is still running."""
         return self._process.poll() is None
 
     @property
     def exit_code(self) -> int | None:
-        """How the child ended: its exit code, the negative number of a signal, or None while it runs."""
+        """The child's exit code; negative for a signal, None while it is running."""
         return self._process.poll()
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Wait for the child's end.
+        """Wait for the child to exit.
 
         Args:
-            timeout: Seconds to wait at most.
+            timeout: Maximum time to wait, in seconds.
 
         Returns:
-            Its exit code, or None when it still runs.
+            The exit code, or None if the child is still running.
         """
         with contextlib.suppress(subprocess.TimeoutExpired):
             return self._process.wait(timeout)
         return None
 
     def signal(self, number: int) -> None:
-        """Send a signal to the whole group, if it is still there."""
+        """Send a signal to the whole group, if it still exists."""
         _signal_group(self.pid, number)
 
     def kill(self) -> int:
-        """End the whole group at once, what the child left running included; the child's exit code."""
+        """Kill the whole group, including what the child left running; return the child's exit code."""
         self.signal(signal.SIGKILL)
         return self._process.wait()
 
     def stop(self, grace: float) -> int:
-        """End the group: SIGTERM first, SIGKILL for what is left after ``grace`` seconds; the child's exit code."""
+        """Stop the group: SIGTERM, then SIGKILL after ``grace`` seconds; return the child's exit code."""
         if self.running:
             self.signal(signal.SIGTERM)
             self.wait(grace)
         return self.kill()
 
     def note(self, path: Path) -> None:
-        """Write down which process this is, for :func:`kill_noted` after a crash of this one."""
+        """Record this process in a file, for :func:`kill_noted` after a crash of the parent."""
         with contextlib.suppress(psutil.Error, OSError):
             born = psutil.Process(self.pid).create_time()
             path.write_text(json.dumps({"pid": self.pid, "born": born}))
 
 
 def kill_group(pid: int) -> None:
-    """Kill a process group, if it is still there."""
+    """Kill a process group, if it still exists."""
     _signal_group(pid, signal.SIGKILL)
 
 
@@ -125,10 +125,10 @@ def _signal_group(pid: int, number: int) -> None:
 
 
 def kill_noted(path: Path) -> bool:
-    """Kill the group that :meth:`ProcessGroup.note` wrote down, unless the number belongs to another process by now.
+    """Kill the group that :meth:`ProcessGroup.note` recorded, unless its PID now belongs to another process.
 
     Returns:
-        Whether it still ran.
+        Whether the group was still running.
     """
     with contextlib.suppress(OSError, ValueError, KeyError, psutil.Error):
         content = json.loads(path.read_text())

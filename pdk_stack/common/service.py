@@ -1,11 +1,11 @@
-"""The shell that every embedded service shares: command line, credentials, log, readiness, shutdown.
+"""What every embedded service shares: command line, credentials, log, readiness, and shutdown.
 
-Each service is started as ``python -m pdk_stack.<service>`` by the supervisor or by hand. It
+The supervisor or a user starts each service as ``python -m pdk_stack.<service>``. The service
 
-* reads its secrets from a JSON file that only the user can read, never from its command line;
-* binds loopback addresses only;
-* writes a *ready file* (JSON with its addresses) once it answers, and removes it when it stops;
-* stops on SIGTERM or SIGINT, ending the processes that it started.
+* reads its secrets from a JSON file that only its owner can read, never from its command line;
+* binds only to loopback addresses;
+* writes a *ready file* (JSON with its addresses) when it is ready, and removes it when it stops;
+* stops on SIGTERM or SIGINT, and ends the processes that it started.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class ServiceOptions:
-    """What every embedded service is told at its start.
+    """Options that every embedded service gets at startup.
 
     Attributes:
-        state_dir: The service's own folder; everything that must survive a restart lies in it.
-        ports: Port by listener name; 0 lets the system choose.
+        state_dir: The service's own folder; holds everything that must survive a restart.
+        ports: Port by listener name; 0 picks a free one.
         credentials: Secrets by name, read from the credentials file.
-        ready_file: Where the service writes its addresses once it answers.
-        extra: The service's own arguments.
+        ready_file: Where the service writes its addresses when it is ready.
+        extra: The service's own parsed arguments.
     """
 
     state_dir: Path
@@ -53,16 +53,16 @@ def parse_options(
     argv: Sequence[str] | None = None,
     configure: Callable[[argparse.ArgumentParser], None] | None = None,
 ) -> ServiceOptions:
-    """Read a service's command line.
+    """Parse a service's command line.
 
     Args:
         name: The service's name, for the help text.
-        listeners: Names of its listeners; each gets a ``--<listener>-port`` flag (default 0).
-        argv: Arguments; the process's own when None.
+        listeners: Names of the listeners; each gets a ``--<listener>-port`` flag (default 0).
+        argv: Arguments; None means the process's own.
         configure: Adds the service's own flags to the parser.
 
     Raises:
-        StackError: The credentials file is missing, unreadable or open to other users.
+        StackError: The credentials file is missing, unreadable, or open to other users.
     """
     parser = argparse.ArgumentParser(prog=f"python -m pdk_stack.{name}")
     parser.add_argument("--state-dir", type=Path, required=True)
@@ -93,7 +93,7 @@ def read_credentials(path: Path) -> dict[str, str]:
     """Read a credentials file: a flat JSON object that only its owner can read.
 
     Raises:
-        StackError: It is missing, not JSON, or readable by others.
+        StackError: The file is missing, not JSON, or readable by others.
     """
     try:
         mode = path.stat().st_mode
@@ -110,7 +110,7 @@ def read_credentials(path: Path) -> dict[str, str]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, replacing it in one step."""
+    """Write a file that only its owner can read, replacing it atomically."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -120,19 +120,19 @@ def write_private(path: Path, text: str) -> None:
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listened on a moment ago."""
+    """Return a TCP port on loopback that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
 def serve_until_signalled(options: ServiceOptions, addresses: Mapping[str, Any], stop: Callable[[], None]) -> None:
-    """Announce that the service answers, then wait for SIGTERM or SIGINT and stop it.
+    """Write the ready file, wait for SIGTERM or SIGINT, and stop the service.
 
     Args:
         options: The service's options.
-        addresses: What to write into the ready file.
-        stop: Ends the service; called once, from the main thread.
+        addresses: The content of the ready file.
+        stop: Stops the service; called once, from the main thread.
     """
     ended = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -148,7 +148,7 @@ def serve_until_signalled(options: ServiceOptions, addresses: Mapping[str, Any],
 
 
 def run_main(main: Callable[[], None]) -> None:
-    """Run a service's main function; an error that we raise on purpose ends it without a traceback."""
+    """Run a service's main function; print a :class:`PdkError` without a traceback."""
     try:
         main()
     except PdkError as error:

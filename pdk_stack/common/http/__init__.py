@@ -1,1 +1,1 @@
-"""HTTP, once for all ports: uvicorn serves, Starlette frames, ``limits`` says what each port grants."""
+"""HTTP for all ports: uvicorn serves, Starlette provides the framework, and ``limits`` sets each port's limits."""

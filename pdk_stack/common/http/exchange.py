@@ -1,7 +1,7 @@
-"""One request and its answer, for code that is not async.
+"""One HTTP request and its response, for synchronous code.
 
-The order is the same on every port: the head is complete; the caller is authenticated; then the body is read, within
-the port's limits; then the call runs in a thread. No body costs memory before it is known whose it is.
+Every port keeps the same order: receive the complete head, authenticate the caller, read the body within the port's
+limits, and run the call in a thread. No body takes up memory before its sender is known.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ __all__ = ["Answer", "ClientLeft", "Exchange", "Refuse", "endpoint", "stream"]
 
 log = logging.getLogger(__name__)
 
-#: Of a refused body so much is read and forgotten, so that the client reads the answer and keeps its connection.
+#: Bytes of a refused body to read and discard, so that the client reads the response and keeps its connection.
 DISCARDED_BYTES = 1 << 20
-#: So long at most: a client that does not send its body gets the refusal then.
+#: Maximum time for that, in seconds; then the client gets the refusal even if its body is incomplete.
 DISCARD_SECONDS = 0.5
 
 
-#: What is handed to a call's thread of a long body at once.
+#: Bytes of a long body to hand to the call's thread at a time.
 HANDED_BYTES = 1 << 19
-#: Most calls are done by then, and nobody needs to watch whether their clients leave meanwhile.
+#: Most calls finish sooner; only longer ones are watched for clients that disconnect.
 WATCH_AFTER_S = 0.05
 
 
 class ClientLeft(ConnectionError):
-    """The client left before the end of its body; there is nobody to answer."""
+    """The client disconnected before the end of its body; no response is possible."""
 
 
 class Exchange:
-    """One request as a call sees it.
+    """A request as a call sees it.
 
     Attributes:
-        method: ``GET`` and so on.
-        path: As it was sent, still quoted: a name may hold a quoted slash.
-        query: The query string, still quoted.
-        headers: By name in any case.
-        path_params: Values of the route, where Starlette's router found one.
-        user: Whoever authenticates keeps here who calls.
-        body: What has been read of the body; all of it unless ``pieces`` has more.
+        method: The HTTP method, such as ``GET``.
+        path: The raw path, still percent-encoded: a name may contain an encoded slash.
+        query: The raw query string, still percent-encoded.
+        headers: Case-insensitive headers.
+        path_params: Parameters of the route, if Starlette's router matched one.
+        user: The authenticated caller, set by the authentication function.
+        body: The part of the body read so far: all of it, unless ``pieces`` yields more.
     """
 
     def __init__(self, scope: Scope, receive: Receive, limits: Limits, closing: Callable[[], bool]) -> None:
@@ -67,22 +67,22 @@ class Exchange:
         self._limits = limits
         self._closing = closing
         self._left = threading.Event()
-        # A request that announces no body has none (RFC 9112, 6.3).
+        # A request that doesn't announce a body has none (RFC 9112, 6.3).
         self._whole = not ("content-length" in self.headers or "transfer-encoding" in self.headers)
         self._taken = 0
         self._began = 0.0
 
     def gone(self) -> bool:
-        """Whether the client has left, or the server is about to; whoever waits asks now and then."""
+        """Whether the client has disconnected or the server is stopping; long-running calls check it regularly."""
         return self._left.is_set() or self._closing()
 
     def pieces(self) -> Iterator[bytes]:
-        """The body, piece by piece as it arrives, for calls in a thread on ports that read ahead only in part.
+        """Yield the body as it arrives, for calls in a thread on ports that read ahead only in part.
 
         Raises:
-            BodyTooLarge: It is larger than the port takes.
-            TooSlow: It does not arrive in time.
-            ClientLeft: The client left before its end.
+            BodyTooLarge: The body exceeds the port's limit.
+            TooSlow: The body doesn't arrive in time.
+            ClientLeft: The client disconnected before the end of the body.
         """
         ahead, self.body = self.body, b""
         if ahead:
@@ -92,10 +92,10 @@ class Exchange:
             if piece:
                 yield piece
 
-    # -- below: the event loop's side -----------------------------------------------------------------------------
+    # -- runs in the event loop -----------------------------------------------------------------------------------
 
     async def read(self) -> None:
-        """Read the body, as far as the port reads ahead."""
+        """Read the body, up to the port's read-ahead limit."""
         announced = self.headers.get("content-length", "")
         if announced.isdigit() and int(announced) > self._limits.body_bytes:
             raise BodyTooLarge(f"The body has {announced} bytes; at most {self._limits.body_bytes} are taken.")
@@ -106,7 +106,7 @@ class Exchange:
         self.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def _several(self) -> bytes:
-        """So much of the body that handing it to the call's thread is worth the change of threads."""
+        """Collect enough of the body to be worth a switch to the call's thread."""
         pieces = [await self._next()]
         size = len(pieces[0])
         while not self._whole and size < HANDED_BYTES:
@@ -134,9 +134,9 @@ class Exchange:
         return piece
 
     async def discard(self) -> bool:
-        """Read the rest of a body that nobody wants and forget it, as far as it is worth it; whether that was all."""
+        """Read and discard the rest of an unwanted body, up to a limit; return whether it ended."""
         if not self._began and self.headers.get("expect", "").lower() == "100-continue":
-            return False  # the client waits to be asked for it
+            return False  # the client waits for 100 Continue
         wanted = self._taken + DISCARDED_BYTES
         try:
             with anyio.move_on_after(DISCARD_SECONDS):
@@ -147,14 +147,14 @@ class Exchange:
         return self._whole
 
     async def watched(self) -> Message:
-        """What the client does after its body: nothing, until it leaves."""
+        """Wait for the client's next message after its body: nothing until it disconnects."""
         message = await self._receive()
         if message["type"] == "http.disconnect":
             self._left.set()
         return message
 
     async def watch(self) -> None:
-        """Notice that the client leaves while its call runs."""
+        """Watch for the client to disconnect while its call runs."""
         while (await self.watched())["type"] != "http.disconnect":
             pass
 
@@ -170,15 +170,15 @@ def endpoint(
     limits: Limits,
     closing: Callable[[], bool] = lambda: False,
 ) -> Callable[[Scope, Receive, Send], Any]:
-    """An ASGI application, or Starlette route, out of functions that are not async.
+    """Build an ASGI application, usable as a Starlette route, from synchronous functions.
 
     Args:
-        authenticate: Sees a complete head and no body, sets :attr:`Exchange.user`, or raises. It runs in the event loop
-            and must not wait for anything.
-        answer: The call; runs in a thread.
-        refuse: The response to what either of them, or the body's limits, raised.
-        limits: What the port grants.
-        closing: Whether the server is about to stop.
+        authenticate: Gets a complete head without the body; sets :attr:`Exchange.user` or raises. It runs in the event
+            loop and must not block.
+        answer: Handles the call; runs in a thread.
+        refuse: Maps an exception from either function, or from the body's limits, to a response.
+        limits: The port's limits.
+        closing: Returns whether the server is stopping.
     """
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -216,14 +216,14 @@ def endpoint(
 
 
 def stream(pieces: Iterable[bytes], status: int = 200, headers: Mapping[str, str] | None = None) -> StreamingResponse:
-    """An answer whose body is made in a thread while it is sent.
+    """Build a response whose body is generated in a thread while it is sent.
 
-    An error within it breaks the connection: the client must not take the part that it got for the whole.
+    An error in the body breaks the connection, so that the client can't mistake a partial body for a complete one.
 
     Args:
-        pieces: The body; closed when the client leaves, if it is a generator.
+        pieces: The body; a generator is closed when the client disconnects.
         status: HTTP status.
-        headers: Among them the content type.
+        headers: Response headers, including the content type.
     """
     return StreamingResponse(_closing(pieces), status, headers)
 
@@ -242,5 +242,5 @@ async def _closing(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
 def _close(close: Callable[[], None]) -> None:
     try:
         close()
-    except ValueError:  # it is running in another thread, which notices on its own that the client has left
+    except ValueError:  # it runs in another thread, which notices the disconnect itself
         log.debug("a stream ends by itself")

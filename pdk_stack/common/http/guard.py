@@ -1,7 +1,7 @@
-"""A connection's deadline for heads: uvicorn has none, so that a silent client would hold a connection for ever.
+"""Deadlines for request heads: uvicorn has none, so a silent client could hold a connection forever.
 
-A guard stands between the socket and uvicorn's protocol and passes everything on. It knows when a request's first byte
-came; the application says when the head was complete (the call began) and when the call is over.
+A guard sits between the socket and uvicorn's protocol and forwards everything. It knows when a request's first byte
+arrives; the application reports when the head is complete (the call begins) and when the call ends.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pdk_stack.common.http.limits import Limits
 __all__ = ["Guard", "Guards"]
 
 Peer = tuple[str, int]
-#: Pieces of an answer above this size are not copied to be sent with others.
+#: Larger pieces of a response are sent on their own instead of being copied and merged.
 LARGE_BYTES = 1 << 14
 
 
 class _Together:
-    """A transport that sends what one turn of the loop writes in pieces at once.
+    """A transport that merges all small writes of one event loop iteration into one.
 
-    uvicorn writes the head and the body of an answer apart, and sending is what costs most of a short one.
+    uvicorn writes the head and the body of a response separately, and each send is expensive for a short one.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -33,7 +33,7 @@ class _Together:
         return getattr(self._transport, name)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send at the end of this turn, or at once what is large."""
+        """Send at the end of this event loop iteration; send large data at once."""
         if len(data) > LARGE_BYTES:
             self._flush()
             self._transport.write(data)
@@ -43,7 +43,7 @@ class _Together:
         self._pieces.append(bytes(data))
 
     def close(self) -> None:
-        """Send what waits, then close."""
+        """Send buffered data, then close."""
         self._flush()
         self._transport.close()
 
@@ -54,11 +54,11 @@ class _Together:
 
 
 class Guards:
-    """All connections of one port, by the client's address.
+    """All connections of a port, by client address.
 
     Args:
-        limits: What the port grants.
-        make: Makes uvicorn's protocol for one connection; called with uvicorn's own arguments.
+        limits: The port's limits.
+        make: Creates uvicorn's protocol for a connection; called with uvicorn's own arguments.
     """
 
     def __init__(self, limits: Limits, make: Callable[..., asyncio.Protocol]) -> None:
@@ -67,24 +67,24 @@ class Guards:
         self._open: dict[Peer, Guard] = {}
 
     def __call__(self, **given: Any) -> Guard:
-        """A guarded protocol for a new connection."""
+        """Create a guarded protocol for a new connection."""
         return Guard(self, self._make(**given))
 
     def add(self, peer: Peer, guard: Guard) -> None:
-        """A client connected."""
+        """Register a new connection."""
         self._open[peer] = guard
 
     def remove(self, peer: Peer) -> None:
-        """A client left."""
+        """Remove a closed connection."""
         self._open.pop(peer, None)
 
     def call_began(self, peer: Peer | None) -> None:
-        """A request's head is complete."""
+        """Record that a request's head is complete."""
         if peer is not None and (guard := self._open.get(peer)) is not None:
             guard.call_began()
 
     def call_ended(self, peer: Peer | None) -> None:
-        """The request has its answer."""
+        """Record that a request has its response."""
         if peer is not None and (guard := self._open.get(peer)) is not None:
             guard.call_ended()
 
@@ -107,7 +107,7 @@ class Guard(asyncio.Protocol):
         self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client connected (with TLS: shook hands)."""
+        """Start the deadline for a new connection (with TLS, after the handshake)."""
         assert isinstance(transport, asyncio.Transport)
         together = cast(asyncio.Transport, _Together(transport))
         self._transport = together
@@ -119,12 +119,12 @@ class Guard(asyncio.Protocol):
         self._inner.connection_made(together)
 
     def data_received(self, data: bytes) -> None:
-        """Something came: part of a head while no call runs."""
+        """Forward data; while no call runs, it belongs to a head."""
         if self._calls == 0:
             self._watch()
             self._head_bytes += len(data)
         self._inner.data_received(data)
-        # Checked after: a head that is complete has begun a call, or is about to in this turn of the loop.
+        # Checked afterwards: a complete head has begun a call, or is about to in this event loop iteration.
         if self._calls == 0 and self._head_bytes > self._guards.limits.head_bytes:
             asyncio.get_running_loop().call_soon(self._check_head)
 
@@ -133,13 +133,13 @@ class Guard(asyncio.Protocol):
             self._refuse(b"431 Request Header Fields Too Large")
 
     def call_began(self) -> None:
-        """A head is complete."""
+        """Stop the head's deadline."""
         self._calls += 1
         self._head_bytes = 0
         self._unwatch()
 
     def call_ended(self) -> None:
-        """The call has its answer; uvicorn closes the connection when the next request does not come in time."""
+        """Record the response; uvicorn closes the connection if the next request doesn't arrive in time."""
         self._calls -= 1
         self._head_bytes = 0
 
@@ -160,20 +160,20 @@ class Guard(asyncio.Protocol):
             self._transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The client left, or was sent away."""
+        """Forward the end of the connection."""
         self._unwatch()
         if self._peer is not None:
             self._guards.remove(self._peer)
         self._inner.connection_lost(error)
 
     def eof_received(self) -> bool | None:
-        """The client will send no more."""
+        """Forward that the client sends no more data."""
         return self._inner.eof_received()
 
     def pause_writing(self) -> None:
-        """The client reads too slowly."""
+        """Forward that the client reads too slowly."""
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """The client reads again."""
+        """Forward that the client reads again."""
         self._inner.resume_writing()

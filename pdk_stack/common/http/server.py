@@ -1,8 +1,8 @@
-"""The one HTTP server of the stack: uvicorn on a loopback socket, in a thread of its own.
+"""The stack's HTTP server: uvicorn on a loopback socket, in its own thread.
 
-What every port has: deadlines for heads and bodies, limits on sizes and connections (``limits``), authentication before
-the body (``exchange``), TLS handshakes beside each other and not in the accept loop, and a pause before the next accept
-when descriptors run out (asyncio's ``ACCEPT_RETRY_DELAY``).
+Every port has deadlines for heads and bodies, limits on sizes and connections (``limits``), and authentication before
+the body (``exchange``). TLS handshakes run concurrently, outside the accept loop. When file descriptors run out, the
+server pauses before the next accept (asyncio's ``ACCEPT_RETRY_DELAY``).
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from pdk_stack.common.service import LOOPBACK
 __all__ = ["Server", "listen"]
 
 BACKLOG = 256
-#: Clients of a server that was killed may hold its port for a moment.
+#: Clients of a killed server may hold its port for a moment.
 BIND_SECONDS = 3.0
-#: How long a stop lets answers under way end by themselves; longer than the longest wait between two looks at ``gone``.
+#: Grace period for running responses at a stop; longer than the longest interval between two checks of ``gone``.
 STOP_SECONDS = 2.0
 
 
 class Server:
-    """Answers HTTP on one loopback port.
+    """Serves HTTP on one loopback port.
 
     Args:
-        name: Service and listener, for the log.
-        port: The port; 0 lets the system choose.
-        limits: What the port grants.
-        certificate: PEM file of the TLS certificate; plain HTTP when None.
-        key: PEM file of its key.
+        name: Service and listener, for logs.
+        port: The port; 0 picks a free one.
+        limits: The port's limits.
+        certificate: PEM file of the TLS certificate; None means plain HTTP.
+        key: PEM file of the certificate's key.
 
     Attributes:
-        port: The port that it has.
-        closing: Whether it is about to stop; answers that wait look at it.
+        port: The actual port.
+        closing: Whether the server is stopping; long-running responses check it.
 
     Raises:
-        StackError: The port is taken.
+        StackError: The port is in use.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class Server:
         self._thread: threading.Thread | None = None
 
     def closing(self) -> bool:
-        """Whether the server is about to stop."""
+        """Whether the server is stopping."""
         return self._closing.is_set()
 
     def start(self, app: ASGIApp) -> None:
-        """Answer; connections that came since the port was bound have been queued by the socket."""
+        """Start serving; the socket has queued connections since the port was bound."""
         guards = Guards(self.limits, HttpToolsProtocol)
         certificate, key = self._tls
         config = uvicorn.Config(
@@ -104,9 +104,9 @@ class Server:
             except (ConnectionError, asyncio.CancelledError):
                 raise
             except Exception:
-                if self.closing():  # an answer that is cut off
+                if self.closing():  # a response that is cut off
                     raise
-                # uvicorn breaks the connection; the cause is in the log once, here.
+                # uvicorn breaks the connection; log the cause once, here.
                 logging.getLogger(f"pdk_stack.{self.name}").exception("%s %s", scope["method"], scope["path"])
                 raise
             finally:
@@ -115,12 +115,12 @@ class Server:
         return application
 
     def stop(self) -> None:
-        """Stop answering; who reads an endless answer is cut off."""
+        """Stop serving; endless responses are cut off."""
         self._closing.set()
         if self._server is None or self._thread is None:
             self._socket.close()
             return
-        # It calls every answer that is cut off here an error.
+        # uvicorn logs each response that is cut off here as an error.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         self._server.should_exit = True
         self._thread.join(STOP_SECONDS)
@@ -129,23 +129,23 @@ class Server:
 
 
 def listen(name: str, port: int) -> socket.socket:
-    """A listening socket on loopback.
+    """Open a listening socket on loopback.
 
     Args:
-        name: Service and listener, for the error.
-        port: The port; 0 lets the system choose.
+        name: Service and listener, for the error message.
+        port: The port; 0 picks a free one.
 
     Raises:
-        StackError: The port is taken.
+        StackError: The port is in use.
     """
 
     failure: list[OSError] = []
 
     def bind() -> socket.socket | None:
-        # With its protocol named: only then asyncio switches Nagle's algorithm off, which lets an answer's body wait
-        # 40 ms for the acknowledgement of its head.
+        # Name the protocol: only then does asyncio disable Nagle's algorithm. Otherwise a response's body waits 40 ms
+        # for the acknowledgment of its head.
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        # A later start may use the same port while old connections are closing.
+        # Allow a restart on the same port while old connections are closing.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((LOOPBACK, port))
