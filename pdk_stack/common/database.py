@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from pdk_stack.common.errors import StorageFull
 __all__ = ["Bell", "Database", "Schema"]
 
 BUSY_TIMEOUT_S = 30.0
+START_OVER = "Put the file back from a backup, or delete all state and start over: pdk-nb down --purge"
 
 
 class Bell:
@@ -78,16 +79,26 @@ class Database:
         survives_power_loss: Whether a commit waits for the disk. If False, a commit still survives a crash of the
             process.
         log_pages: Size of the write-ahead log, in pages of 4 KiB, at which a writer checkpoints it.
+        beside: Files and folders that the service fills only once the database has content. An empty database beside
+            them has lost its content.
 
     Attributes:
         lock: Held during every change. Hold it during a read that a later change depends on.
         bell: Rings after every change.
 
     Raises:
-        StackError: A different release wrote the file.
+        StackError: Another release wrote the file, or it is damaged, cannot be written, or has lost its content.
     """
 
-    def __init__(self, path: Path, schema: Schema, *, survives_power_loss: bool = True, log_pages: int = 1000) -> None:
+    def __init__(
+        self,
+        path: Path,
+        schema: Schema,
+        *,
+        survives_power_loss: bool = True,
+        log_pages: int = 1000,
+        beside: Sequence[Path] = (),
+    ) -> None:
         self.path = path
         self.bell = Bell()
         self.lock = threading.RLock()
@@ -97,15 +108,29 @@ class Database:
             f"PRAGMA wal_autocheckpoint = {log_pages}",
             "PRAGMA foreign_keys = ON",
         )
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.touch(mode=0o600)
-        self._writer = self._connect()
+        # Before SQLite opens the file: beside an empty file, it deletes the write-ahead log.
+        if not _has_content(path):
+            self._refuse_loss([path.with_name(f"{path.name}-wal"), *beside])
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.touch(mode=0o600)
+        except OSError as error:
+            raise StackError(f"The database cannot be opened: {error.strerror}.", where=str(path)) from error
         self._writing: int | None = None
         self._after_commit: list[Callable[[], None]] = []
         self._idle: list[sqlite3.Connection] = []
         self._idle_lock = threading.Lock()
         self._closed = False
-        self._prepare(schema)
+        with self._damage_named():
+            try:
+                self._writer = self._connect()
+                self._prepare(schema, beside)
+            except sqlite3.OperationalError as error:
+                raise StackError(
+                    f"The database cannot be opened: {error}.",
+                    where=str(path),
+                    fix="Make sure that the folder can be written to and has room, then: pdk-nb up",
+                ) from error
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
@@ -114,7 +139,9 @@ class Database:
             connection.execute(pragma)
         return connection
 
-    def _prepare(self, schema: Schema) -> None:
+    def _prepare(self, schema: Schema, beside: Sequence[Path]) -> None:
+        if self._writer.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
+            self._refuse_loss(beside)
         found = self._writer.execute("PRAGMA user_version").fetchone()[0]
         while found in schema.migrations:
             self._writer.executescript(f"BEGIN; {schema.migrations[found]} PRAGMA user_version = {found + 1}; COMMIT;")
@@ -125,8 +152,27 @@ class Database:
             raise StackError(
                 f"The embedded stack's state has version {found}; this release reads {schema.version}.",
                 where=str(self.path),
-                fix="pdk-nb reset (discards the embedded stack's state)",
+                fix="Use the release that wrote it, or delete all state and start over: pdk-nb down --purge",
             )
+
+    def _refuse_loss(self, beside: Sequence[Path]) -> None:
+        left = next((each for each in beside if _has_content(each)), None)
+        if left is not None:
+            raise StackError(
+                f"The database is empty, but {left.name} beside it is not: the database has lost its content.",
+                where=str(self.path),
+                fix=START_OVER,
+            )
+
+    @contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            # Its subclasses are about statements and rows; this class itself is about the file.
+            if type(error) is not sqlite3.DatabaseError:
+                raise
+            raise StackError(f"The database is damaged: {error}.", where=str(self.path), fix=START_OVER) from error
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -143,10 +189,12 @@ class Database:
             if self._writing is not None:
                 yield connection
                 return
-            connection.execute("BEGIN IMMEDIATE")
+            with self._damage_named():
+                connection.execute("BEGIN IMMEDIATE")
             self._writing = threading.get_ident()
             try:
-                yield connection
+                with self._damage_named():
+                    yield connection
                 if not connection.in_transaction:  # SQLite rolls back on its own when the disk is full
                     raise sqlite3.OperationalError("the transaction was given up")
                 connection.execute("COMMIT")
@@ -181,7 +229,8 @@ class Database:
             connection = self._connect()
         try:
             connection.execute("BEGIN")
-            yield connection
+            with self._damage_named():
+                yield connection
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -198,3 +247,10 @@ class Database:
             for connection in [self._writer, *self._idle]:
                 connection.close()
             self._idle.clear()
+
+
+def _has_content(path: Path) -> bool:
+    """Whether a file has content, or a folder has a file somewhere in it."""
+    if path.is_dir():
+        return any(each.is_file() for each in path.rglob("*"))
+    return path.is_file() and path.stat().st_size > 0

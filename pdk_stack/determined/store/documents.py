@@ -1,4 +1,4 @@
-"""What the master remembers: documents by kind and id in SQLite, beside tables for logs, metrics and sessions."""
+"""The master's database: SQLite documents by kind and id, and tables for logs, metrics, and sessions."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Document = dict[str, Any]
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
-#: Pages of 4 KiB in the write-ahead log before they move into the database; whoever writes then waits for the disk.
+#: Size of the write-ahead log, in 4 KiB pages, that triggers a checkpoint; the writer then waits for the disk.
 LOG_PAGES = 10_000
 
-# Earlier releases wrote these same tables and left the file's version at 0: `if not exists` takes such a file over as
-# it is, and the version is written then.
+# Earlier releases wrote the same tables but left the file's version at 0. `if not exists` adopts such a file
+# unchanged and then writes the version.
 _TABLES = """
 create table if not exists documents(
     kind text not null, id not null, parent, body text not null, primary key(kind, id)) without rowid;
@@ -47,32 +47,36 @@ class Store(Database):
 
     Args:
         path: The database file; created when missing.
+
+    Raises:
+        StackError: It cannot be used, or is empty beside runs or checkpoints of earlier experiments.
     """
 
     def __init__(self, path: Path) -> None:
-        # What a power loss may take is the last moment of a training that it ended, too.
-        super().__init__(path, SCHEMA, survives_power_loss=False, log_pages=LOG_PAGES)
+        # A power loss can lose only the last moment of a training run, which the power loss ends anyway.
+        beside = [path.with_name("runs"), path.with_name("checkpoints")]
+        super().__init__(path, SCHEMA, survives_power_loss=False, log_pages=LOG_PAGES, beside=beside)
         self._versions: dict[str, int] = {}
 
     # -- documents -----------------------------------------------------------------------------------------------
 
     def next_id(self, kind: str) -> int:
-        """The next number of a kind, from 1; never given out twice."""
+        """Return the next id of a kind, starting at 1; ids are never reused."""
         with self.write() as db:
             db.execute("insert into sequences values(?, 1) on conflict(kind) do update set last = last + 1", (kind,))
             return int(db.execute("select last from sequences where kind = ?", (kind,)).fetchone()[0])
 
     def get(self, kind: str, key: int | str) -> Document | None:
-        """One document, or None."""
+        """Return a document, or None."""
         with self.read() as db:
             row = db.execute("select body from documents where kind = ? and id = ?", (kind, key)).fetchone()
         return json.loads(row[0]) if row else None
 
     def need(self, kind: str, key: int | str) -> Document:
-        """One document.
+        """Return a document.
 
         Raises:
-            Refusal: There is none.
+            Refusal: The document doesn't exist.
         """
         found = self.get(kind, key)
         if found is None:
@@ -80,7 +84,7 @@ class Store(Database):
         return found
 
     def put(self, kind: str, key: int | str, body: Document, parent: int | str | None = None) -> None:
-        """Write a document; its parent stays when None."""
+        """Write a document; None keeps its parent."""
         with self.write() as db:
             self.count_change(kind)
             db.execute(
@@ -93,7 +97,7 @@ class Store(Database):
         """Change fields of a document and return it.
 
         Raises:
-            Refusal: There is none.
+            Refusal: The document doesn't exist.
         """
         with self.write():
             body = {**self.need(kind, key), **changes}
@@ -101,20 +105,20 @@ class Store(Database):
         return body
 
     def list(self, kind: str, parent: int | str | None = None) -> list[Document]:
-        """All documents of a kind (and parent), ordered by id."""
+        """List the documents of a kind (and parent), ordered by id."""
         condition, values = ("", (kind,)) if parent is None else (" and parent = ?", (kind, parent))
         with self.read() as db:
             rows = db.execute(f"select body from documents where kind = ?{condition} order by id", values).fetchall()
         return [json.loads(row[0]) for row in rows]
 
     def count(self, kind: str, parent: int | str) -> int:
-        """How many documents of a kind a parent has."""
+        """Count a parent's documents of a kind."""
         with self.read() as db:
             row = db.execute("select count(*) from documents where kind = ? and parent = ?", (kind, parent)).fetchone()
         return int(row[0])
 
     def delete(self, kind: str, key: int | str) -> None:
-        """Remove a document, if there."""
+        """Delete a document if it exists."""
         with self.write() as db:
             self.count_change(kind)
             db.execute("delete from documents where kind = ? and id = ?", (kind, key))
@@ -122,29 +126,29 @@ class Store(Database):
     # -- blobs ---------------------------------------------------------------------------------------------------
 
     def put_blob(self, kind: str, key: int | str, body: bytes) -> None:
-        """Write bytes."""
+        """Write a blob."""
         with self.write() as db:
             db.execute("insert or replace into blobs values(?, ?, ?)", (kind, key, body))
 
     def get_blob(self, kind: str, key: int | str) -> bytes | None:
-        """Read bytes, or None."""
+        """Return a blob, or None."""
         with self.read() as db:
             row = db.execute("select body from blobs where kind = ? and id = ?", (kind, key)).fetchone()
         return bytes(row[0]) if row else None
 
     def delete_blob(self, kind: str, key: int | str) -> None:
-        """Remove bytes, if there."""
+        """Delete a blob if it exists."""
         with self.write() as db:
             db.execute("delete from blobs where kind = ? and id = ?", (kind, key))
 
     # -- versions ------------------------------------------------------------------------------------------------
 
     def version(self, kind: str) -> int:
-        """A number that grows with every committed change of a kind."""
+        """Return a number that grows with every committed change to a kind."""
         return self._versions.get(kind, 0)
 
     def count_change(self, kind: str) -> None:
-        """Within :meth:`write`: something of a kind changes."""
+        """Record a change to a kind; call within :meth:`write`."""
         self.after_commit(functools.partial(self._count_change, kind))
 
     def _count_change(self, kind: str) -> None:
@@ -152,12 +156,12 @@ class Store(Database):
 
 
 class Copies(Generic[Key, Value]):
-    """Copies of what the database holds, for what every request looks up; read anew after a change of its kind.
+    """In-memory cache of documents that every request looks up; a change to the kind invalidates it.
 
     Args:
         store: The database.
-        kind: Whose changes make all copies old.
-        read: Reads one; None is not kept.
+        kind: The kind whose changes invalidate the cache.
+        read: Reads one entry; None is not cached.
     """
 
     def __init__(self, store: Store, kind: str, read: Callable[[Key], Value | None]) -> None:
@@ -167,8 +171,8 @@ class Copies(Generic[Key, Value]):
         self._held: tuple[int, dict[Key, Value]] = (-1, {})
 
     def get(self, key: Key) -> Value | None:
-        """One of them, or None."""
-        # The version is looked at before the database: a copy that is old when it arrives goes with the older version.
+        """Return an entry, or None."""
+        # Read the version before the database, so that a copy that is already stale keeps the older version.
         version, (held_version, copies) = self._store.version(self._kind), self._held
         if held_version != version:
             copies = {}

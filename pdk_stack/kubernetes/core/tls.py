@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import ssl
 from pathlib import Path
 
 import trustme
 import yaml
 
+from pdk_shared.errors import StackError
 from pdk_stack.common.service import LOOPBACK, write_private
 
 
@@ -24,7 +26,26 @@ def ensure_certificates(folder: Path) -> tuple[Path, Path, Path]:
         parts = authority.cert_pem, server.cert_chain_pems[0], server.private_key_pem
         for path, part in zip(paths, parts, strict=True):
             write_private(path, part.bytes().decode())
+    _check(*paths)
     return paths
+
+
+def _check(authority: Path, certificate: Path, key: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    loads = (
+        (authority, lambda: context.load_verify_locations(authority)),
+        (certificate, lambda: ssl.PEM_cert_to_DER_cert(certificate.read_text())),
+        (key, lambda: context.load_cert_chain(certificate, key)),
+    )
+    for path, load in loads:
+        try:
+            load()
+        except (OSError, ValueError) as error:
+            raise StackError(
+                f"The certificate or its key cannot be read: {error}",
+                where=str(path),
+                fix=f"rm -r {path.parent}, then: pdk-nb up  (makes new ones; clients need the new kubeconfig)",
+            ) from error
 
 
 def write_kubeconfig(path: Path, server: str, ca: Path, user: str, token: str) -> None:

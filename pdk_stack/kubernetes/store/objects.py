@@ -65,6 +65,9 @@ class ObjectStore:
     Args:
         path: SQLite file; created when absent.
 
+    Raises:
+        StackError: It cannot be used, or is empty beside certificates, volumes, or services of earlier objects.
+
     Attributes:
         database: Where they are kept.
         bell: Rings after each change, and at the end.
@@ -73,7 +76,8 @@ class ObjectStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self.database = Database(path, SCHEMA)
+        beside = [path.with_name(name) for name in ("pki", "services", "volumes")]
+        self.database = Database(path, SCHEMA, beside=beside)
         self.bell = self.database.bell
         self.ended = False
         with self.database.read() as connection:

@@ -45,7 +45,7 @@ class Engine:
 
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
-        self.database = Database(state_dir / "pachyderm.db", SCHEMA)
+        self.database = Database(state_dir / "pachyderm.db", SCHEMA, beside=[state_dir / "blobs"])
         self.blobs = BlobStore(state_dir / "blobs")
         # Runs at the end of every change, before it is committed: PPS creates its jobs here.
         self.at_change_end: list[Callable[[Change], None]] = []

@@ -28,11 +28,11 @@ class Maintenance:
         self._thread = threading.Thread(target=self._loop, name="maintenance", daemon=True)
 
     def start(self) -> None:
-        """Clear left-overs of a killed daemon, and begin."""
+        """Set aside what a killed daemon left over, and begin."""
         with self._engine.read() as connection:
-            left = garbage.remove_unknown_packs(connection, self._engine.blobs)
+            left = garbage.set_unknown_packs_aside(connection, self._engine.blobs)
         if left:
-            log.info("removed %d packs of requests that never ended", left)
+            log.warning("moved %d packs that the database doesn't know to %s", left, self._engine.blobs.quarantine)
         self._thread.start()
 
     def stop(self) -> None:

@@ -3,7 +3,7 @@
 Everything that one request uploads goes into one pack, synced once: thousands of small files cost one fsync.
 A blob is found by the BLAKE2b-256 hash of its content; a blob that is already known is not stored again. The
 rows that say where a blob lies are written by the same database transaction that makes use of it, so a pack
-without rows is a left-over of a request that never ended, and is removed at the next start.
+without rows is a left-over of a request that never ended. The next start moves it into the quarantine.
 """
 
 from __future__ import annotations
@@ -172,6 +172,17 @@ class BlobStore:
     def path(self, pack: str) -> Path:
         """The file of a pack."""
         return self.folder / pack[:2] / pack
+
+    @property
+    def quarantine(self) -> Path:
+        """Where packs lie that the database doesn't know."""
+        return self.folder.with_name("quarantine")
+
+    def set_aside(self, pack: str) -> None:
+        """Move a pack into the quarantine."""
+        self.quarantine.mkdir(exist_ok=True, mode=0o700)
+        with contextlib.suppress(FileNotFoundError):
+            self.path(pack).replace(self.quarantine / pack)
 
     @contextmanager
     def reader(self, connection: sqlite3.Connection) -> Iterator[BlobReader]:

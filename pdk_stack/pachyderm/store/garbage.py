@@ -55,6 +55,7 @@ def collect(database: Database, blobs: BlobStore, timeout: float) -> Collected |
             return None
         before = _disk_use(blobs)
         with database.write() as connection:
+            used = _packs_in_use(connection)
             live_nodes, live_blobs = _reachable(connection)
             nodes = _delete_others(connection, "nodes", live_nodes)
             dead = _delete_others(connection, "blobs", live_blobs)
@@ -62,21 +63,26 @@ def collect(database: Database, blobs: BlobStore, timeout: float) -> Collected |
             _compact(connection, blobs)
         # Only now, with the new places committed, may the old packs go.
         with database.read() as connection:
-            remove_unknown_packs(connection, blobs)
+            for pack in used - _packs_in_use(connection):
+                blobs.path(pack).unlink(missing_ok=True)
         found = Collected(nodes, dead, before - _disk_use(blobs))
     log.info("removed %d directories, %d blobs, %d bytes", found.nodes, found.blobs, found.bytes)
     return found
 
 
-def remove_unknown_packs(connection: sqlite3.Connection, blobs: BlobStore) -> int:
-    """Remove packs that no row refers to: left-overs of requests that never ended; how many."""
-    known = {row["pack"] for row in connection.execute("SELECT DISTINCT pack FROM blobs")}
-    removed = 0
-    for pack in list(blobs.packs()):
-        if pack not in known:
-            blobs.path(pack).unlink(missing_ok=True)
-            removed += 1
-    return removed
+def set_unknown_packs_aside(connection: sqlite3.Connection, blobs: BlobStore) -> int:
+    """Move packs that no row refers to into the quarantine, and return how many.
+
+    Most of them are left over from requests that never ended. They are kept because the database can be wrong, too.
+    """
+    unknown = set(blobs.packs()) - _packs_in_use(connection)
+    for pack in unknown:
+        blobs.set_aside(pack)
+    return len(unknown)
+
+
+def _packs_in_use(connection: sqlite3.Connection) -> set[str]:
+    return {str(row["pack"]) for row in connection.execute("SELECT DISTINCT pack FROM blobs")}
 
 
 def _disk_use(blobs: BlobStore) -> int:

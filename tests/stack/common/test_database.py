@@ -159,3 +159,66 @@ def test_many_threads_lose_no_write(database: Database) -> None:
     for each in threads:
         each.join(30)
     assert len(set(names(database))) == 120
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 300, b"SQLite format 3\0" + b"\xff" * 5000])
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.db"
+    path.write_bytes(content)
+    with pytest.raises(StackError, match="The database") as caught:
+        Database(path, SCHEMA)
+    assert caught.value.where == str(path)
+    assert "pdk-nb down --purge" in caught.value.fix
+
+
+def test_damage_that_shows_later_is_named_too(database: Database) -> None:
+    for number in range(200):
+        add(database, f"{number}", "x" * 500)
+    database.close()
+    whole = database.path.read_bytes()
+    database.path.write_bytes(whole[:8192] + b"\xa5" * (len(whole) - 8192))
+    damaged = Database(database.path, SCHEMA)
+    with pytest.raises(StackError, match="The database is damaged") as caught:
+        names(damaged)
+    assert caught.value.where == str(database.path)
+
+
+def test_a_place_that_cannot_hold_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StackError, match="cannot be opened"):
+        Database(tmp_path / "file" / "things.db", SCHEMA)
+    (tmp_path / "things.db").mkdir()
+    with pytest.raises(StackError, match="cannot be opened"):
+        Database(tmp_path / "things.db", SCHEMA)
+
+
+@pytest.mark.parametrize("lost", ["truncated", "deleted", "without tables"])
+def test_an_empty_database_beside_content_is_refused_and_all_stays(tmp_path: Path, lost: str) -> None:
+    path, blob = tmp_path / "things.db", tmp_path / "blobs" / "ab" / "abc"
+    Database(path, SCHEMA, beside=[tmp_path / "blobs"]).close()
+    blob.parent.mkdir(parents=True)
+    Database(path, SCHEMA, beside=[tmp_path / "blobs"]).close()
+    blob.write_bytes(b"pictures")
+    Database(path, SCHEMA, beside=[tmp_path / "blobs"]).close()
+    path.unlink()
+    if lost == "truncated":
+        path.touch()
+    elif lost == "without tables":
+        with sqlite3.connect(path) as empty:
+            empty.execute("PRAGMA user_version = 0")
+            empty.execute("VACUUM")
+        empty.close()
+    with pytest.raises(StackError, match="has lost its content") as caught:
+        Database(path, SCHEMA, beside=[tmp_path / "blobs"])
+    assert caught.value.where == str(path)
+    assert "pdk-nb down --purge" in caught.value.fix
+    assert blob.read_bytes() == b"pictures"
+
+
+def test_an_empty_database_beside_its_own_log_is_refused(tmp_path: Path) -> None:
+    path, log = tmp_path / "things.db", tmp_path / "things.db-wal"
+    path.touch()
+    log.write_bytes(b"the last changes")
+    with pytest.raises(StackError, match="has lost its content"):
+        Database(path, SCHEMA)
+    assert log.read_bytes() == b"the last changes"
