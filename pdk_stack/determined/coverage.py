@@ -1,7 +1,6 @@
-"""Which calls of the official client the master answers, as a page: ``python -m pdk_stack.determined.coverage``.
+"""Generates the page of client calls that the master answers: ``python -m pdk_stack.determined.coverage``.
 
-Read off the client's own bindings and the routes that the server is built from, so the page cannot claim what it does
-not do.
+The page derives from the client's own bindings and the server's routes, so it can't claim calls that don't exist.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _CALL = re.compile(r'method="(\w+)",\s*path=f?"([^"]+)"')
 
 
 def client_calls() -> dict[tuple[str, str], str]:
-    """Method and path of every call that the client's bindings know, with the function that makes it."""
+    """Return the method and path of every call in the client's bindings, with the function that makes it."""
     found = {}
     for name, function in inspect.getmembers(bindings, inspect.isfunction):
         match = _CALL.search(inspect.getsource(function))
@@ -30,13 +29,13 @@ def client_calls() -> dict[tuple[str, str], str]:
 
 
 def answered(method: str, path: str) -> bool:
-    """Whether the master has a route for a call."""
-    # A path's value may be anything but a word of another route.
+    """Return whether the master has a route for a call."""
+    # A path value can be anything except a fixed segment of another route.
     return all_routes().find(method, re.sub(r"\{\w+\}", "0", path)) is not None
 
 
 def page() -> str:
-    """The page, in Markdown."""
+    """Return the page as Markdown."""
     calls = client_calls()
     known = {call for call in calls if answered(*call)}
     own = sorted(

@@ -1,4 +1,4 @@
-"""Refusals as the master words them: a canonical code, which grpc-gateway turns into an HTTP status, and a message."""
+"""Refusals in the master's words: a canonical code, which grpc-gateway maps to an HTTP status, and a message."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ __all__ = [
 
 
 def body_of(error: Refusal) -> dict[str, object]:
-    """The JSON body of a refusal."""
+    """Return the JSON body of a refusal."""
     return {"error": {"code": error.code.number, "reason": error.code.title, "error": error.message}}
 
 
 def invalid(message: str) -> Refusal:
-    """400: the request itself is wrong."""
+    """400: the request is invalid."""
     return Refusal(message, Code.INVALID_ARGUMENT)
 
 
 def not_found(message: str) -> Refusal:
-    """404: the named object does not exist."""
+    """404: the named object doesn't exist."""
     return Refusal(message, Code.NOT_FOUND)
 
 
@@ -40,27 +40,27 @@ def already_exists(message: str) -> Refusal:
 
 
 def forbidden(message: str) -> Refusal:
-    """403: the user may not do that."""
+    """403: the user lacks permission."""
     return Refusal(message, Code.PERMISSION_DENIED)
 
 
 def failed_precondition(message: str) -> Refusal:
-    """400: the object's state does not allow it."""
+    """400: the object's state doesn't allow the action."""
     return Refusal(message, Code.FAILED_PRECONDITION)
 
 
 def unimplemented(method: str, path: str) -> Refusal:
-    """501: this master has no such call."""
-    # With identifiers, the same missing call would look like many.
+    """501: this master doesn't have the call."""
+    # With identifiers in the message, one missing call would look like many.
     shown = re.sub(r"/\d+(?=/|$)", "/{id}", path)
     return Refusal(f"the embedded master does not implement {method} {shown}", Code.UNIMPLEMENTED)
 
 
 def unauthenticated(message: str = "invalid credentials") -> Refusal:
-    """401: no valid token."""
+    """401: the request has no valid token."""
     return Refusal(message, Code.UNAUTHENTICATED)
 
 
 def internal(message: str) -> Refusal:
-    """500."""
+    """500: the master itself failed."""
     return Refusal(message, Code.INTERNAL)

@@ -1,4 +1,4 @@
-"""The service: the master and its port, put together."""
+"""The service: the master and its port."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ PORT = "determined.master"
 
 @dataclass(frozen=True)
 class Config:
-    """How a service is set up.
+    """Configuration of the service.
 
     Attributes:
-        state_dir: Everything that survives a restart.
+        state_dir: Folder of everything that survives a restart.
         port: The master's port; 0 lets the system choose.
-        admin_password: Of the user ``admin``.
-        user_password: Of the user ``determined``.
-        slots: Slots for training; the machine's cores when 0.
-        trial_python: The Python of trials; the master's own when empty.
+        admin_password: Password of the user ``admin``.
+        user_password: Password of the user ``determined``.
+        slots: Slots for training; 0 means one per CPU core.
+        trial_python: Python interpreter for trials; empty means the master's own.
     """
 
     state_dir: Path
@@ -41,7 +41,7 @@ class Service:
     """An embedded Determined.
 
     Args:
-        config: How it is set up.
+        config: The configuration.
 
     Raises:
         StackError: The port is taken, or another release wrote the state.
@@ -50,24 +50,24 @@ class Service:
     def __init__(self, config: Config) -> None:
         self.master = Master(config.state_dir, config.slots, config.trial_python)
         self.master.ensure_accounts(config.admin_password, config.user_password)
-        # Trials of a master that was killed keep asking for it, and may hold its port.
+        # Trials of a killed master keep calling it, and can occupy its port.
         self.master.end_left_processes()
         self._server = Server(PORT, config.port, PORTS[PORT])
 
     def start(self) -> dict[str, str]:
-        """Begin to answer.
+        """Start serving.
 
         Returns:
-            The addresses, as the ready file has them.
+            The addresses for the ready file.
         """
-        # Experiments first: what the master tells its clients must be true from the first reply on. Trials that start
-        # now are queued by the listening socket.
+        # Experiments start first, so that the first reply already shows their real state. The listening socket queues
+        # the calls of trials that start now.
         self.master.start(self._server.port)
         self._server.start(Application(self.master).asgi(PORTS[PORT], self._server.closing))
         return {"determined": f"http://{LOOPBACK}:{self._server.port}"}
 
     def stop(self) -> None:
-        """End all trials, stop answering, close the database."""
+        """End all trials, stop serving, and close the database."""
         self.master.experiments.stop()
         self._server.stop()
         self.master.close()

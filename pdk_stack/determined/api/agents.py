@@ -19,6 +19,7 @@ def pools(request: Request) -> dict[str, Any]:
 
 @route("GET", "/api/v1/resource-pools/{name}/workspace-bindings")
 def bindings(request: Request, name: str) -> dict[str, Any]:
+    """List the workspaces bound to a pool; this master has no bindings."""
     if name != POOL:
         raise not_found(f"resource pool {name} does not exist")
     shown, pagination = request.page([])
@@ -54,7 +55,7 @@ def slots(request: Request, name: str) -> dict[str, Any]:
 
 
 def _enable(request: Request, slots: set[int], enabled: bool) -> None:
-    """Administrators only; without ``drain`` what runs on a slot loses it at once and waits for another."""
+    """Enable or disable slots (administrators only); without ``drain``, running trials lose their slots and requeue."""
     request.require_admin("agents")
     experiments = request.master.experiments
     request.master.enable_slots(slots, enabled)
@@ -66,7 +67,7 @@ def _enable(request: Request, slots: set[int], enabled: bool) -> None:
 
 
 def _switch(verb: str, enabled: bool) -> None:
-    """The calls that enable or disable a whole agent, and one of its slots."""
+    """Register the calls that enable or disable an agent or one of its slots."""
 
     @route("POST", f"/api/v1/agents/{{name}}/{verb}")
     def whole(request: Request, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a trial's own processes call: context, rendezvous, preemption, reports."""
+"""Calls that a trial's own processes make: context, rendezvous, preemption, reports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pdk_stack.determined.api.routing import LOOK_SECONDS, Request, route
 from pdk_stack.determined.core.trials.runs import ActiveRun
 from pdk_stack.determined.errors import internal
 
-#: Shorter than the clients' own limits.
+#: Shorter than the clients' own timeouts.
 LONGEST_WAIT_S = 60.0
 
 
@@ -20,6 +20,7 @@ def _run(request: Request, key: str) -> ActiveRun | None:
 
 @route("GET", "/api/v1/tasks/{task_id}/context_directory")
 def context_directory(request: Request, task_id: str) -> dict[str, Any]:
+    """Return the experiment's code as a base64 ``.tar.gz``."""
     task = request.master.experiments.task(task_id)
     packed = request.master.store.get_blob("model_definition", task["experimentId"]) or b""
     return {"b64Tgz": base64.b64encode(packed).decode()}
@@ -27,25 +28,28 @@ def context_directory(request: Request, task_id: str) -> dict[str, Any]:
 
 @route("POST", "/api/v1/allocations/{allocation_id}/acceleratorData")
 def accelerator_data(request: Request, allocation_id: str) -> dict[str, Any]:
+    """Store the accelerators that an allocation reports."""
     request.master.store.update("allocation", allocation_id, accelerator=request.get("acceleratorData") or {})
     return {}
 
 
 @route("POST", "/api/v1/allocations/{allocation_id}/proxy_address")
 def proxy_address(request: Request, allocation_id: str) -> dict[str, Any]:
+    """Store the address that an allocation reports."""
     request.master.store.update("allocation", allocation_id, proxyAddress=request.get("proxyAddress"))
     return {}
 
 
 @route("GET", "/api/v1/allocations/{allocation_id}/resources/{resources_id}/rendezvous")
 def rendezvous(request: Request, allocation_id: str, resources_id: str) -> dict[str, Any]:
+    """Return the peers' addresses; every run is on one machine, so there is one."""
     allocation = request.master.store.need("allocation", allocation_id)
     return {"rendezvousInfo": {"addresses": ["127.0.0.1"], "rank": 0, "slots": [len(allocation["slots"])]}}
 
 
 @route("POST", "/api/v1/allocations/{allocation_id}/all_gather")
 def all_gather(request: Request, allocation_id: str) -> dict[str, Any]:
-    """Every peer sends a piece and gets all pieces."""
+    """Exchange data between peers: each sends one piece and receives all pieces."""
     request.master.store.need("allocation", allocation_id)
     pieces = request.master.gather.take_part(
         allocation_id,
@@ -62,6 +66,7 @@ def all_gather(request: Request, allocation_id: str) -> dict[str, Any]:
 @route("POST", "/api/v1/allocations/{allocation_id}/ready")
 @route("POST", "/api/v1/allocations/{allocation_id}/waiting")
 def ready(request: Request, allocation_id: str) -> dict[str, Any]:
+    """Record that an allocation is ready, so that it can be preempted."""
     request.master.store.need("allocation", allocation_id)
     run = _run(request, allocation_id)
     if run is not None:
@@ -71,6 +76,7 @@ def ready(request: Request, allocation_id: str) -> dict[str, Any]:
 
 @route("GET", "/api/v1/allocations/{allocation_id}/signals/preemption")
 def preemption(request: Request, allocation_id: str) -> dict[str, Any]:
+    """Wait until the run must stop or the timeout expires."""
     run = _run(request, allocation_id)
     if run is None:
         request.master.store.need("allocation", allocation_id)
@@ -82,6 +88,7 @@ def preemption(request: Request, allocation_id: str) -> dict[str, Any]:
 
 @route("POST", "/api/v1/allocations/{allocation_id}/signals/ack_preemption")
 def acknowledge(request: Request, allocation_id: str) -> dict[str, Any]:
+    """Record that the trial stops because of the preemption."""
     run = _run(request, allocation_id)
     if run is not None:
         run.acknowledged = True
@@ -90,6 +97,7 @@ def acknowledge(request: Request, allocation_id: str) -> dict[str, Any]:
 
 @route("POST", "/api/v1/allocations/{allocation_id}/signals/pending_preemption")
 def pending(request: Request, allocation_id: str) -> dict[str, Any]:
+    """Request the preemption of a run."""
     run = _run(request, allocation_id)
     if run is not None:
         run.preempt.set()
@@ -98,12 +106,14 @@ def pending(request: Request, allocation_id: str) -> dict[str, Any]:
 
 @route("POST", "/api/v1/runs/start")
 def start_run(request: Request) -> dict[str, Any]:
+    """Record that a run starts; it uses the experiment's own checkpoint storage."""
     request.master.store.update("trial", int(request.need("runId")), runnerState="starting")
     return {"storageId": None}
 
 
 @route("POST", "/api/v1/trials/{key}/runner/metadata")
 def runner_metadata(request: Request, key: int) -> dict[str, Any]:
+    """Store the state that a trial's runner reports."""
     request.master.store.update("trial", key, runnerState=str(request.get("state") or ""))
     return {}
 
@@ -116,6 +126,7 @@ def progress(request: Request, key: int) -> dict[str, Any]:
 
 @route("POST", "/api/v1/trials/{key}/early_exit")
 def early_exit(request: Request, key: int) -> dict[str, Any]:
+    """Record that a trial exits early, and why."""
     request.master.experiments.exited_early(key, str(request.get("reason") or ""))
     return {}
 

@@ -1,4 +1,4 @@
-"""The application behind the server: finds the route, authenticates, answers, refuses."""
+"""The application behind the server: it routes, authenticates, and answers requests."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ MODULES = (
 
 
 def all_routes() -> Router:
-    """Every call that this master answers."""
+    """Return the routes of every call that this master answers."""
     return Router(routes_of(*MODULES))
 
 
 class Application:
-    """Answers the clients of one master.
+    """Answers REST calls for one master.
 
     Args:
         master: The master.
@@ -65,20 +65,20 @@ class Application:
         self._closing: Callable[[], bool] = lambda: False
 
     def asgi(self, limits: Limits, closing: Callable[[], bool] = lambda: False) -> ASGIApp:
-        """What the server calls.
+        """Return the ASGI application for the server.
 
         Args:
-            limits: What the port grants.
-            closing: Whether the server is about to stop.
+            limits: The port's deadlines and sizes.
+            closing: Returns whether the server is about to stop.
         """
         self._closing = closing
         return endpoint(self.authenticate, self.answer, self.refuse, limits, closing)
 
     def authenticate(self, exchange: Exchange) -> None:
-        """Find out who asks, from the head alone; in the event loop.
+        """Identify the user from the request head alone; runs in the event loop.
 
         Raises:
-            Refusal: The call needs a token, and the request has none that is valid.
+            Refusal: The call needs a token, and the request has no valid one.
         """
         accounts, headers = self._master.accounts, exchange.headers
         request = exchange.user = Request(
@@ -99,10 +99,10 @@ class Application:
             raise unauthenticated("token missing")
 
     def answer(self, exchange: Exchange) -> Response:
-        """Answer an authenticated request; in a thread.
+        """Answer an authenticated request; runs in a thread.
 
         Raises:
-            Refusal: What it asks cannot be done.
+            Refusal: The request can't be fulfilled.
         """
         found, request = self._router.find(exchange.method, exchange.path), exchange.user
         if found is None:
@@ -123,7 +123,7 @@ class Application:
         return Response(dump(reply), media_type=JSON)
 
     def refuse(self, exchange: Exchange, error: Exception) -> Response:
-        """The reply to what could not be done."""
+        """Turn an error into the reply for the client."""
         refusal = _refusal(error, f"{exchange.method} {exchange.path}")
         return Response(dump(body_of(refusal)), refusal.http_status, media_type=JSON)
 
@@ -134,7 +134,7 @@ class Application:
         except Exception as error:
             yield dump({"error": _stream_error(_refusal(error, f"stream of {path}"))}) + b"\n"
         if self._closing():
-            # It ended because the server stops. A reader must not take its part of a log for the whole.
+            # The stream ended because the server is stopping. A partial log must not look complete.
             raise ConnectionError("the server stops")
 
 
@@ -142,7 +142,7 @@ JSON = "application/json"
 
 
 def _refusal(error: Exception, call: str) -> Refusal:
-    """An error as the client gets it; what is no refusal also goes to the log."""
+    """Convert an error to a refusal; log it unless it already is one."""
     if isinstance(error, Refusal) and not isinstance(error, StorageFull):
         return error
     log.error("%s", call, exc_info=error)
@@ -162,7 +162,7 @@ def _cookie(header: str) -> str:
 
 
 def _stream_error(error: Refusal) -> dict[str, Any]:
-    """A refusal within a stream, as grpc-gateway writes it."""
+    """Format a refusal inside a stream, as grpc-gateway does."""
     status = error.http_status
     phrase = HTTPStatus(status).phrase
     return {"grpcCode": error.code.number, "httpCode": status, "message": error.message, "httpStatus": phrase}

@@ -1,4 +1,4 @@
-"""Actions on many experiments at once: by their numbers, or by a filter."""
+"""Actions on many experiments at once, selected by id or by filter."""
 
 from __future__ import annotations
 

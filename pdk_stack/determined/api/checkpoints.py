@@ -1,4 +1,4 @@
-"""Checkpoints: reported by trials, listed, sorted, downloaded, deleted."""
+"""Checkpoint calls: report, list, sort, download, delete."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pdk_stack.determined.timestamps import normalized
 
 
 def _uuid_of(text: str) -> str:
-    """A checkpoint's name is also its folder's: nothing but a UUID will do."""
+    """Accept only a UUID, because a checkpoint's name is also its folder's name."""
     try:
         return str(UUID(text))
     except ValueError:
@@ -60,7 +60,7 @@ def _listed(request: Request, checkpoints: list[Document], experiment: Document)
         raise invalid("cannot use both sort_by_attr and sort_by_metric")
     if metric or attribute == "SORT_BY_SEARCHER_METRIC":
         if not metric and order in ("", "ORDER_BY_UNSPECIFIED"):
-            # The better ones first, whatever better means here.
+            # Best first, whether smaller or larger is better.
             order = "ORDER_BY_ASC" if searcher["smaller_is_better"] else "ORDER_BY_DESC"
         rated = [(request.master.removal.metric(each, metric or searcher["metric"]), each) for each in checkpoints]
         have = [(value, each) for value, each in rated if value is not None]
@@ -132,6 +132,7 @@ def delete_checkpoints(request: Request) -> dict[str, Any]:
 
 @route("POST", "/api/v1/checkpoints/rm")
 def remove_files(request: Request) -> dict[str, Any]:
+    """Delete the files of checkpoints that match the globs."""
     globs = [str(each) for each in request.get("checkpointGlobs") or []]
     _delete(request, [str(each) for each in request.get("checkpointUuids") or []], globs or None)
     return {}

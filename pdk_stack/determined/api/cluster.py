@@ -1,4 +1,4 @@
-"""The master itself, its configuration and its log."""
+"""Calls about the master itself: information, configuration, and log."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def config(request: Request) -> dict[str, Any]:
 
 @route("GET", "/api/v1/master/logs")
 def master_logs(request: Request) -> Stream:
-    """The master's own log; following ends when the reader leaves."""
+    """Return the master's own log; following ends when the client disconnects."""
 
     def pages() -> Iterator[list[dict[str, Any]]]:
         log = request.master.log

@@ -9,7 +9,7 @@ from pdk_stack.determined.core.master import Master
 
 __all__ = ["agent_view", "pool_view", "slot_views"]
 
-#: Fields of a pool that only pools in a cloud fill.
+#: Pool fields that only cloud pools fill.
 POOL_TEXTS = (
     *("imageId", "instanceType", "masterUrl", "masterCertName", "startupScript", "containerStartupScript"),
     *("agentDockerNetwork", "agentDockerRuntime", "agentDockerImage", "agentFluentImage", "accelerator", "clusterName"),
@@ -17,7 +17,7 @@ POOL_TEXTS = (
 
 
 def pool_view(master: Master, name: str) -> dict[str, Any]:
-    """``v1ResourcePool`` of the one pool."""
+    """Return the single pool as ``v1ResourcePool``."""
     used = sum(len(run.slots) for run in master.experiments.runs.active())
     return {
         **dict.fromkeys(POOL_TEXTS, ""),
@@ -53,7 +53,7 @@ def pool_view(master: Master, name: str) -> dict[str, Any]:
 
 
 def slot_views(master: Master) -> dict[str, dict[str, Any]]:
-    """``v1Slot`` of every slot, by number."""
+    """Return every slot as ``v1Slot``, by number."""
     busy = {slot: run for run in master.experiments.runs.active() for slot in run.slots}
     slots = {}
     for index in range(master.slots.total):
@@ -70,7 +70,7 @@ def slot_views(master: Master) -> dict[str, dict[str, Any]]:
 
 
 def agent_view(master: Master, name: str, pool: str) -> dict[str, Any]:
-    """``v1Agent`` of the one agent."""
+    """Return the single agent as ``v1Agent``."""
     slots = slot_views(master)
     disabled = sum(not slot["enabled"] for slot in slots.values())
     draining = sum(slot["draining"] for slot in slots.values())

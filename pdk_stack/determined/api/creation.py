@@ -18,13 +18,13 @@ from pdk_stack.determined.store.documents import Document
 
 
 def pack(files: list[dict[str, Any]]) -> bytes:
-    """A model definition as ``.tar.gz``.
+    """Pack a model definition as ``.tar.gz``.
 
     Args:
         files: Entries of ``v1File``: path, type (the tar type as a number), base64 content, mtime, mode.
 
     Raises:
-        Refusal: A path leaves the folder, or content is not base64.
+        Refusal: A path points outside the folder, or content is not base64.
     """
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w:gz", compresslevel=1) as archived:
@@ -53,7 +53,7 @@ def _templates(request: Request) -> tuple[dict[str, Any], ...]:
 
 
 def _project(request: Request, config: dict[str, Any]) -> Document:
-    """The project that an experiment goes to: by number, by the configuration's names, or the first one."""
+    """Choose an experiment's project: by id, by the configuration's names, or the default."""
     workspaces = request.master.workspaces
     if int(request.get("projectId") or 0) > 1:
         return workspaces.project(int(request.get("projectId")))
@@ -90,7 +90,7 @@ def _warm_start(request: Request, searcher: dict[str, Any]) -> str | None:
 
 
 def _complete(request: Request, parent: Document | None) -> tuple[dict[str, Any], str]:
-    """The submitted configuration, completed and checked against this cluster, and its text."""
+    """Complete and check the submitted configuration against this cluster; return it with its text."""
     text = str(request.get("config") or "")
     submitted = reader.parse(text) if text.strip() else {}
     if request.get("unmanaged"):

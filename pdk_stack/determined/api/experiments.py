@@ -1,4 +1,4 @@
-"""Experiments: listed, changed, moved through their life."""
+"""Experiment calls: list, change, and drive through the life cycle."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def list_experiments(request: Request) -> dict[str, Any]:
     views, found, states = request.views, _matching(request), set(request.all("states"))
     trials_of = request.master.experiments.trials
     if states:
-        # ACTIVE stands for all its finer forms.
+        # ACTIVE includes all its substates.
         if "STATE_ACTIVE" in states:
             states |= {"STATE_QUEUED", "STATE_PULLING", "STATE_STARTING", "STATE_RUNNING"}
         found = [each for each in found if views.experiment_state(each, trials_of(each["id"])) in states]
@@ -116,7 +116,7 @@ def patch_experiment(request: Request, key: int) -> dict[str, Any]:
     return {"experiment": request.views.experiment(changed)}
 
 
-#: Fields of the configuration that may be changed later, by the request's field.
+#: Configuration fields that can change later, by the request's field.
 CHANGEABLE = {
     "resources": ("max_slots", "priority", "weight"),
     "checkpointStorage": ("save_experiment_best", "save_trial_best", "save_trial_latest"),
@@ -157,7 +157,7 @@ def remove_label(request: Request, key: int, label: str) -> dict[str, Any]:
     return _set_labels(request, key, {label}, False)
 
 
-#: What can be asked of one experiment, and of many at once.
+#: Actions on one experiment or on many at once.
 ACTIONS: dict[str, Callable[[Master, int], None]] = {
     "activate": lambda master, key: master.control.activate(key),
     "pause": lambda master, key: master.control.pause(key),
@@ -192,10 +192,10 @@ def delete_tensorboard(request: Request, key: int) -> dict[str, Any]:
 
 
 def move_experiment(master: Master, key: int, project_id: int) -> None:
-    """Put an experiment into another project.
+    """Move an experiment to another project.
 
     Raises:
-        Refusal: One of them does not exist or is archived.
+        Refusal: The experiment or the project doesn't exist or is archived.
     """
     target = master.workspaces.project(project_id)
     if target["archived"]:

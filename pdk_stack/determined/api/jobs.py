@@ -13,7 +13,7 @@ from pdk_stack.determined.store.documents import Document
 
 
 def _jobs(request: Request) -> list[dict[str, Any]]:
-    """Active experiments in the order in which they get slots; paused ones are not queued."""
+    """List active experiments in scheduling order; paused ones are not queued."""
     master = request.master
     views = request.views
     held, wanted = master.experiments.slots_in_use(), Counter[int]()
@@ -66,12 +66,14 @@ def _listed(request: Request) -> tuple[list[dict[str, Any]], dict[str, int]]:
 
 @route("GET", "/api/v1/job-queues-v2")
 def list_jobs(request: Request) -> dict[str, Any]:
+    """List the queue as ``v1Job`` entries with full details."""
     shown, pagination = _listed(request)
     return {"jobs": [{"full": job} for job in shown], "pagination": pagination}
 
 
 @route("GET", "/api/v1/job-queues")
 def list_jobs_first_form(request: Request) -> dict[str, Any]:
+    """List the queue in the older reply format."""
     shown, pagination = _listed(request)
     return {"jobs": shown, "pagination": pagination}
 
@@ -86,7 +88,7 @@ def stats(request: Request) -> dict[str, Any]:
 
 @route("POST", "/api/v1/job-queues")
 def update_jobs(request: Request) -> dict[str, Any]:
-    """Change priorities; other changes of the queue are refused."""
+    """Change priorities; refuse other queue changes."""
     by_job = {each["jobId"]: each for each in request.master.store.list("experiment")}
     for update in request.get("updates") or []:
         experiment = by_job.get(update.get("jobId"))

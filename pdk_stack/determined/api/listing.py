@@ -1,4 +1,4 @@
-"""What all lists have in common: filtered, sorted, and given page by page."""
+"""Filtering, sorting, and pagination shared by all lists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pdk_stack.determined.store.documents import Document
 
 __all__ = ["Keys", "described", "labels_of", "listed", "matching"]
 
-#: How to sort by a name that the client sends as ``sortBy``.
+#: Sort key by the name that the client sends as ``sortBy``.
 Keys = Mapping[str, Callable[[Any], Any]]
 
 
@@ -25,15 +25,15 @@ def listed(
     default: Callable[[Any], Any] = itemgetter("id"),
     first: Callable[[Any], bool] = lambda each: True,
 ) -> dict[str, Any]:
-    """The part of a list that the client asked for.
+    """Return the requested page of a list.
 
     Args:
-        name: What the list is called in the reply.
-        found: What belongs to it, filtered.
-        view: How one of them is shown; only those on the page are.
-        keys: Orders that the client may ask for.
-        default: The order when it asks for none of them.
-        first: Those for which it holds lead, in whatever order.
+        name: The list's key in the reply.
+        found: The filtered items.
+        view: Converts an item for display; called only for items on the page.
+        keys: Sort keys that the client can request.
+        default: The sort key when the client requests none of them.
+        first: Items for which this is true come first, in any sort order.
     """
     ordered = sorted(found, key=keys.get(request.text("sortBy"), default), reverse=request.descending())
     shown, pagination = request.page(sorted(ordered, key=lambda each: not first(each)))
@@ -49,9 +49,9 @@ def matching(
     archived: bool | None = None,
     user_ids: Iterable[int] = (),
 ) -> list[Document]:
-    """Those that fit the filters that experiments and models share; a filter that is left out fits all.
+    """Apply the filters that experiments and models share; a filter that is left out matches all.
 
-    Names and descriptions are looked for as parts, upper and lower case alike; every wanted label must be there.
+    Names and descriptions match case-insensitive substrings; items must have every requested label.
     """
     wanted_labels, wanted_users = set(labels), set(user_ids)
     return [
@@ -66,7 +66,7 @@ def matching(
 
 
 def described(request: Request, found: Iterable[Document]) -> list[Document]:
-    """Those that fit the filters of a request that lists them."""
+    """Return the items that match a list request's filters."""
     users = set(request.all("users"))
     fitting = matching(
         found,
@@ -80,6 +80,6 @@ def described(request: Request, found: Iterable[Document]) -> list[Document]:
 
 
 def labels_of(found: Iterable[Document]) -> list[str]:
-    """Their labels, the most used first."""
+    """Return the items' labels, most used first."""
     counts = Counter(label for each in found for label in each["labels"])
     return sorted(counts, key=lambda label: (-counts[label], label))

@@ -1,4 +1,4 @@
-"""Logs of trials and tasks: read, followed, posted."""
+"""Trial and task log calls: read, follow, post."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _filter(request: Request) -> LogFilter:
 
 
 def _read(request: Request, task_id: str, more: dict[str, Any]) -> Stream:
-    """A task's log, with more fields in every line."""
+    """Stream a task's log, with extra fields in every line."""
     logs, wanted, limit = request.master.logs, _filter(request), request.number("limit")
     if request.flag("follow") and request.descending():
         raise invalid("follow cannot be used with a descending order")
@@ -81,6 +81,7 @@ def post_logs(request: Request) -> dict[str, Any]:
 
 @route("POST", "/task-logs")
 def post_legacy_logs(request: Request) -> dict[str, Any]:
+    """Store log lines sent as a bare list, the older format."""
     if not isinstance(request.body, list):
         raise invalid("a list of log lines is wanted")
     _store(request, request.body)

@@ -1,4 +1,4 @@
-"""Reports and checkpoints of a trial as the REST surface shows them."""
+"""A trial's reports and checkpoints in their REST form."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["checkpoint_workload", "metrics_workload", "report_view"]
 
 
 def metrics_workload(report: Report, *, batches: bool = False) -> dict[str, Any]:
-    """``v1MetricsWorkload``.
+    """Return a report as ``v1MetricsWorkload``.
 
     Args:
-        batches: With the metrics of each batch.
+        batches: Whether to include the metrics of each batch.
     """
     shown = (report.batches or []) if batches else []
     return {
@@ -27,7 +27,7 @@ def metrics_workload(report: Report, *, batches: bool = False) -> dict[str, Any]
 
 
 def checkpoint_workload(checkpoint: Document) -> dict[str, Any]:
-    """``v1CheckpointWorkload``."""
+    """Return a checkpoint as ``v1CheckpointWorkload``."""
     return {
         **{name: checkpoint[name] for name in ("uuid", "state", "resources", "metadata")},
         "endTime": checkpoint["reportTime"],
@@ -36,7 +36,7 @@ def checkpoint_workload(checkpoint: Document) -> dict[str, Any]:
 
 
 def report_view(report: Report, trial_id: int) -> dict[str, Any]:
-    """``v1MetricsReport``."""
+    """Return a report as ``v1MetricsReport``."""
     name = "validation_metrics" if report.group == "validation" else "avg_metrics"
     metrics: dict[str, Any] = {name: report.averages}
     if report.batches:

@@ -12,7 +12,7 @@ from pdk_stack.determined.timestamps import now
 
 
 def _find(request: Request, name: str) -> Document:
-    """A model by its exact name, or by its id."""
+    """Find a model by its exact name or its id."""
     models = request.master.store.list("model")
     found = next((model for model in models if model["name"] == name), None)
     if found is None and name.isdigit():
@@ -23,10 +23,10 @@ def _find(request: Request, name: str) -> Document:
 
 
 def find_version(request: Request, name: str, key: int) -> tuple[Document, Document]:
-    """A model and one of its versions.
+    """Find a model and one of its versions.
 
     Raises:
-        Refusal: There is none.
+        Refusal: The model or the version doesn't exist.
     """
     model = _find(request, name)
     versions = request.master.store.list("model_version", model["id"])
@@ -37,7 +37,7 @@ def find_version(request: Request, name: str, key: int) -> tuple[Document, Docum
 
 
 def _common(request: Request) -> dict[str, Any]:
-    """What a new model and a new version have in common."""
+    """Return the fields that a new model and a new version share."""
     return {
         "metadata": request.get("metadata") or {},
         "labels": request.get("labels") or [],
@@ -113,7 +113,7 @@ def list_models(request: Request) -> dict[str, Any]:
         "SORT_BY_NUM_VERSIONS": lambda model: store.count("model_version", model["id"]),
     }
     name = request.text("name").lower()
-    # An exact match leads, since clients take the first one.
+    # An exact match comes first, because clients take the first one.
     return listed(request, "models", models, views.model, keys, first=lambda model: model["name"].lower() == name)
 
 
@@ -205,7 +205,7 @@ def create_version(request: Request, name: str) -> dict[str, Any]:
                 "COMPLETED state"
             )
         key = store.next_id("model_version")
-        # A number is never given out twice, even when its version was deleted.
+        # Version numbers are never reused, even after a version is deleted.
         model = store.update("model", model["id"], versions=model["versions"] + 1, lastUpdatedTime=now())
         version = {
             "id": key,

@@ -1,8 +1,8 @@
-"""Finds the route of a path.
+"""Finds the route for a path.
 
-Our own in place of Starlette's for three things: a path is split as it was sent (a name may hold a quoted slash); one
-that is known with another method only is a call that this master does not have (501, not 405); and whether a call needs
-a token is known from its route, before its body is read.
+This replaces Starlette's router for three reasons: it splits the path as sent (a name can contain a quoted slash);
+a known path with an unknown method is a call that this master doesn't have (501, not 405); and the route tells whether
+the call needs a token before the body is read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KNOWN_PATHS = 1024
 
 
 class _Node:
-    """One step of a path: the steps that may follow, and the routes that end here."""
+    """One path segment: the segments that can follow, and the routes that end here."""
 
     def __init__(self) -> None:
         self.fixed: dict[str, _Node] = {}
@@ -29,7 +29,7 @@ class _Node:
 
 
 class Router:
-    """Finds the route of a path; a fixed segment is preferred to a named one, and ``{key}`` stands for a number.
+    """Finds the route for a path; fixed segments take precedence over named ones, and ``{key}`` matches a number.
 
     Args:
         routes: All routes.
@@ -45,11 +45,11 @@ class Router:
                 node = following.setdefault(part.strip("{}"), _Node())
             node.routes[each.method] = each
 
-        # A trial's reports all go to one path.
+        # All reports of a trial go to one path.
         self._find = functools.lru_cache(KNOWN_PATHS)(self._search)
 
     def find(self, method: str, raw_path: str) -> tuple[Route, Mapping[str, Any]] | None:
-        """The route of a path as it was sent (still quoted), and the path's values."""
+        """Return the route for a path as sent (still quoted), and the path's values."""
         return self._find(method, raw_path)
 
     def _search(self, method: str, raw_path: str) -> tuple[Route, dict[str, Any]] | None:
@@ -64,7 +64,7 @@ def _descend(node: _Node, method: str, parts: list[str], depth: int) -> tuple[Ro
     if part in node.fixed and (fixed := _descend(node.fixed[part], method, parts, depth + 1)):
         return fixed
     for name, following in node.named.items():
-        # A word where a number belongs is another call, which this master does not have.
+        # A word in place of a number is a different call, which this master doesn't have.
         if name == "key" and not part.lstrip("-").isdigit():
             continue
         if named := _descend(following, method, parts, depth + 1):

@@ -1,4 +1,4 @@
-"""Requests, replies and the mark of a route: what the functions that answer calls work with."""
+"""Requests, replies, and the ``route`` decorator for functions that answer calls."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
-#: How often a call that waits looks whether its client has left.
+#: How often a waiting call checks whether its client has disconnected.
 LOOK_SECONDS = 1.0
 KNOWN_NAMES = 1024
 _WORD = re.compile(r"(?<=[a-z0-9])([A-Z])")
@@ -39,15 +39,15 @@ _WORD = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 @functools.lru_cache(KNOWN_NAMES)
 def snake(name: str) -> str:
-    """``timeoutSeconds`` as ``timeout_seconds``."""
+    """Convert ``timeoutSeconds`` to ``timeout_seconds``."""
     return _WORD.sub(lambda match: "_" + match[1].lower(), name)
 
 
 def integer(name: str, text: str) -> int:
-    """A value of a path or a query.
+    """Parse an integer from a path or a query.
 
     Raises:
-        Refusal: It is no integer.
+        Refusal: The value is not an integer.
     """
     try:
         return int(text)
@@ -57,16 +57,16 @@ def integer(name: str, text: str) -> int:
 
 @dataclass(slots=True)
 class Request:
-    """One request, authenticated.
+    """An authenticated request.
 
     Attributes:
         master: The master's parts.
         query: The query string's values.
-        body: The JSON body; an empty map when there is none.
-        user: Who asks; None for calls without a token.
+        body: The JSON body; empty when the request has none.
+        user: The caller; None for calls without a token.
         token: The session token; empty for a trial's own calls.
-        accept: The forms that the client takes.
-        gone: Tells whether the client has left; a call that waits asks it every :data:`LOOK_SECONDS`.
+        accept: The content types that the client accepts.
+        gone: Returns whether the client has disconnected; a waiting call checks it every :data:`LOOK_SECONDS`.
     """
 
     master: Master
@@ -79,7 +79,7 @@ class Request:
 
     @property
     def me(self) -> Document:
-        """Who asks."""
+        """The user who makes the call."""
         assert self.user is not None
         return self.user
 
@@ -89,42 +89,42 @@ class Request:
         return Views(self.master, self.me)
 
     def require_admin(self, what: str) -> None:
-        """Refuse everyone but administrators.
+        """Allow administrators only.
 
         Args:
             what: What the user wants to change, for the message.
 
         Raises:
-            Refusal: The user is no administrator.
+            Refusal: The user is not an administrator.
         """
         if not self.me["admin"]:
             raise forbidden(f"only admin privileged users may change {what}")
 
     def all(self, name: str) -> list[str]:
-        """All values of a query parameter, in either spelling; commas divide values too."""
+        """Return all values of a query parameter, in either spelling; commas also separate values."""
         found = self.query.get(name) or self.query.get(snake(name)) or []
         return [value for value in found if value != ""]
 
     def text(self, name: str, default: str = "") -> str:
-        """One query parameter."""
+        """Return a query parameter as text."""
         return next(iter(self.all(name)), default)
 
     def number(self, name: str, default: int = 0) -> int:
-        """One query parameter as an integer.
+        """Return a query parameter as an integer.
 
         Raises:
-            Refusal: It is none.
+            Refusal: The parameter is not an integer.
         """
         found = self.text(name)
         return integer(name, found) if found else default
 
     def flag(self, name: str) -> bool | None:
-        """One query parameter as a truth value; None when absent."""
+        """Return a query parameter as a Boolean; None when absent."""
         found = self.text(name).lower()
         return None if not found else found in ("true", "1")
 
     def get(self, name: str, default: Any = None) -> Any:
-        """A field of the body in either spelling; null counts as absent."""
+        """Return a body field in either spelling; null counts as absent."""
         if not isinstance(self.body, dict):
             return default
         for key in (name, snake(name)):
@@ -133,10 +133,10 @@ class Request:
         return default
 
     def need(self, name: str) -> Any:
-        """A field of the body that must be there.
+        """Return a required body field.
 
         Raises:
-            Refusal: It is not.
+            Refusal: The field is absent.
         """
         found = self.get(name)
         if found is None:
@@ -144,11 +144,11 @@ class Request:
         return found
 
     def fields(self, *names: str) -> dict[str, Any]:
-        """Those fields of the body that are there."""
+        """Return the named body fields that are present."""
         return {name: found for name in names if (found := self.get(name)) is not None}
 
     def page(self, items: list[Any]) -> tuple[list[Any], dict[str, int]]:
-        """The part of a list that the client asked for, and its ``pagination``."""
+        """Return the requested page of a list, and its ``pagination``."""
         total, offset, limit = len(items), self.number("offset"), self.number("limit")
         start = max(0, total + offset) if offset < 0 else min(offset, total)
         end = total if limit <= 0 else min(start + limit, total)
@@ -156,20 +156,20 @@ class Request:
         return items[start:end], bounds
 
     def descending(self) -> bool:
-        """Whether the client wants the last first."""
+        """Return whether the client wants descending order."""
         return self.text("orderBy") == "ORDER_BY_DESC"
 
 
 @dataclass
 class Stream:
-    """A reply of many JSON lines; those of one page are sent together, as soon as they are there."""
+    """A reply of many JSON lines; each page is sent as soon as it is available."""
 
     pages: Iterable[Iterable[dict[str, Any]]]
 
 
 @dataclass
 class Bytes:
-    """A reply that is not JSON."""
+    """A binary reply."""
 
     chunks: Iterable[bytes]
     content_type: str
@@ -181,7 +181,7 @@ class Route:
     """One call: a method, a path with ``{names}``, and its function.
 
     Attributes:
-        open: Whether it needs no token.
+        open: Whether the call works without a token.
     """
 
     method: str
@@ -195,11 +195,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def route(method: str, path: str, *, open: bool = False) -> Callable[[Function], Function]:
-    """Make a function answer a call; it is given the request and the path's values: ``{key}`` as a number, others as
-    text.
+    """Register a function for a call; it gets the request and the path's values (``{key}`` is a number, others text).
 
     Args:
-        open: Whether the call needs no token.
+        open: Whether the call works without a token.
     """
 
     def register(function: Function) -> Function:
@@ -210,17 +209,17 @@ def route(method: str, path: str, *, open: bool = False) -> Callable[[Function],
 
 
 def routes_of(*modules: Any) -> list[Route]:
-    """The routes that modules registered."""
+    """Return the routes that the modules registered."""
     return [each for module in modules for each in _ROUTES.get(module.__name__, [])]
 
 
 def read_query(text: str) -> dict[str, list[str]]:
-    """A query string's parameters."""
+    """Parse a query string."""
     return parse_qs(text, keep_blank_values=True)
 
 
 def dump(value: Any) -> bytes:
-    """JSON as it is sent; numbers that JSON does not know become the texts that the harness sends."""
+    """Serialize JSON; NaN and infinities become the strings that the harness uses."""
     try:
         return _ENCODER.encode(value).encode()
     except ValueError:

@@ -1,4 +1,4 @@
-"""Trials that use a checkpoint or a model version, for inference or as their start, and what they reported."""
+"""Trials that use a checkpoint or a model version for inference or fine-tuning, and their metrics."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ UNSPECIFIED = "TRIAL_SOURCE_INFO_TYPE_UNSPECIFIED"
 
 @route("POST", "/api/v1/trial-source-info")
 def report_source(request: Request) -> dict[str, Any]:
+    """Link a trial to the checkpoint or model version that it uses."""
     info = request.need("trialSourceInfo")
     trial = request.master.experiments.trial(int(info["trialId"]))
     entry = {
@@ -28,7 +29,7 @@ def report_source(request: Request) -> dict[str, Any]:
 
 
 def _metrics(request: Request, links: list[Document]) -> dict[str, Any]:
-    """All reports of the linked trials, of the wanted kind of link and group."""
+    """Return the linked trials' reports, filtered by link type and metric group."""
     kind, group = request.text("trialSourceInfoType", UNSPECIFIED), request.text("metricGroup") or None
     trials = sorted({link["trialId"] for link in links if kind in (UNSPECIFIED, link["trialSourceInfoType"])})
     store, metrics = request.master.store, request.master.metrics

@@ -1,4 +1,4 @@
-"""Configuration templates, and the preview of a search."""
+"""Configuration templates, and the search preview."""
 
 from __future__ import annotations
 

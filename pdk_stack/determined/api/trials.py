@@ -1,4 +1,4 @@
-"""Trials, their workloads and metrics; tasks."""
+"""Trials with their workloads and metrics; tasks."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def kill_trial(request: Request, key: int) -> dict[str, Any]:
     return {}
 
 
-#: What is shown of a trial's workloads, by the request's ``metricType`` and ``filter``.
+#: Which of a trial's workloads to show, by the request's ``metricType`` and ``filter``.
 KINDS = ("training", "validation", "checkpoint")
 TYPES = {
     "": KINDS,
@@ -72,6 +72,7 @@ FILTERS = {
 
 @route("GET", "/api/v1/trials/{key}/workloads")
 def workloads(request: Request, key: int) -> dict[str, Any]:
+    """List a trial's reports and checkpoints by steps."""
     master, batches = request.master, bool(request.flag("includeBatchMetrics"))
     trial = master.experiments.trial(key)
     wanted = [kind for kind in TYPES.get(request.text("metricType"), KINDS[:2]) if kind in _filter(request)]
@@ -139,7 +140,7 @@ def best_validation(request: Request, key: int) -> dict[str, Any]:
 
 @route("GET", "/api/v1/experiments/{key}/validation-history")
 def validation_history(request: Request, key: int) -> dict[str, Any]:
-    """The experiment's validations that were the best so far."""
+    """Return the validations that were each the experiment's best at the time."""
     experiments = request.master.experiments
     experiment = experiments.experiment(key)
     searcher = experiment["config"]["searcher"]
@@ -214,5 +215,5 @@ def list_tasks(request: Request) -> dict[str, Any]:
 
 @route("GET", "/api/v1/tasks/count")
 def count_tasks(request: Request) -> dict[str, Any]:
-    """Interactive tasks; this master has none."""
+    """Count interactive tasks; this master has none."""
     return {"commands": 0, "notebooks": 0, "shells": 0, "tensorboards": 0}

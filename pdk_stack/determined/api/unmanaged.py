@@ -1,4 +1,4 @@
-"""Experiments that run elsewhere and only report here (the Core API's unmanaged mode), and forks of single ones."""
+"""Experiments that run elsewhere and only report here (the Core API's unmanaged mode), and continued experiments."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pdk_stack.determined.timestamps import now
 
 @route("PUT", "/api/v1/experiments/by-external-id/{external_id}")
 def put_experiment(request: Request, external_id: str) -> dict[str, Any]:
+    """Return the unmanaged experiment with this external id; create it if absent."""
     if not request.get("unmanaged"):
         raise invalid("only unmanaged experiments are supported")
     if request.get("parentId"):
@@ -47,6 +48,7 @@ def _create(request: Request, wanted: dict[str, Any], external_id: str | None) -
 
 @route("POST", "/api/v1/trials")
 def create_trial(request: Request) -> dict[str, Any]:
+    """Create a trial of an unmanaged experiment."""
     if not request.get("unmanaged"):
         raise invalid("only unmanaged trials are supported")
     return {"trial": request.views.trial(_create(request, request.body, None))}
@@ -54,6 +56,7 @@ def create_trial(request: Request) -> dict[str, Any]:
 
 @route("PUT", "/api/v1/trials")
 def put_trial(request: Request) -> dict[str, Any]:
+    """Return the trial with this external id; create it if absent."""
     wanted = request.need("createTrialRequest")
     trial = _create(request, wanted, str(request.need("externalTrialId")))
     return {"trial": request.views.trial(trial)}
@@ -79,7 +82,7 @@ def start_trial(request: Request, key: int) -> dict[str, Any]:
 
 @route("PATCH", "/api/v1/trials/{key}")
 def patch_trial(request: Request, key: int) -> dict[str, Any]:
-    """A heartbeat, with the state that the trial has elsewhere."""
+    """Record a heartbeat with the state that an unmanaged trial reports."""
     experiments, store = request.master.experiments, request.master.store
     with experiments.lock:
         trial = experiments.trial(key)

@@ -1,4 +1,4 @@
-"""Log in and out; users."""
+"""Login, logout, and user calls."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def reset_settings(request: Request) -> dict[str, Any]:
 
 @route("POST", "/api/v1/users/{user_id}/password")
 def set_password(request: Request, user_id: str) -> dict[str, Any]:
-    """The password is the whole body, hashed by the client."""
+    """Set a password; the body is the password, hashed by the client."""
     accounts = request.master.accounts
     user = accounts.get(integer("user_id", user_id))
     if user["id"] != request.me["id"]:

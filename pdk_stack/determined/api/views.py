@@ -1,4 +1,4 @@
-"""Documents as the REST surface shows them: every field that the client's classes require, secrets masked."""
+"""Documents in their REST form: every field that the client's classes require, with secrets masked."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from pdk_stack.determined.timestamps import parse
 __all__ = ["WORKSPACE_SETTINGS", "Views", "picked", "user_view"]
 
 WORKSPACE_SETTINGS = ("checkpointStorageConfig", "defaultComputePool", "defaultAuxPool")
-#: What a model and its versions have in common.
+#: Fields that a model and its versions share.
 REGISTERED = ("id", "name", "metadata", "labels", "notes", "creationTime", "lastUpdatedTime", "userId")
 
 
 def picked(document: Document, *names: str) -> dict[str, Any]:
-    """Fields that are shown as they are stored."""
+    """Return fields that are shown as stored."""
     return {name: document[name] for name in names}
 
 
 def user_view(user: Document) -> dict[str, Any]:
-    """``v1User``; never the password."""
+    """Return a user as ``v1User``, without the password."""
     names = ("id", "username", "admin", "active", "displayName", "modifiedAt", "lastAuthAt", "remote")
     return {**picked(user, *names), "agentUserGroup": None}
 
 
 class Views:
-    """Views of one request; what several of them need is read once.
+    """Builds the views for one request; data that several views need is read once.
 
     Args:
         master: The master.
-        user: Who looks.
+        user: The user who reads.
     """
 
     def __init__(self, master: Master, user: Document) -> None:
@@ -58,7 +58,7 @@ class Views:
         return self._experiments[key]
 
     def config(self, experiment: Document) -> dict[str, Any]:
-        """An experiment's configuration, secrets masked."""
+        """Return an experiment's configuration with secrets masked."""
         key = experiment["id"]
         if key not in self._configs:
             self._configs[key] = mask(experiment["config"])
@@ -67,7 +67,7 @@ class Views:
     # -- workspaces ----------------------------------------------------------------------------------------------
 
     def workspace(self, workspace: Document) -> dict[str, Any]:
-        """``v1Workspace``."""
+        """Return a workspace as ``v1Workspace``."""
         projects = self._store.list("project", workspace["id"])
         pinned_at = workspace["pinnedBy"].get(str(self._me["id"]))
         stored = ("id", "name", "archived", "userId", "immutable", *WORKSPACE_SETTINGS)
@@ -85,7 +85,7 @@ class Views:
         }
 
     def project(self, project: Document) -> dict[str, Any]:
-        """``v1Project``."""
+        """Return a project as ``v1Project``."""
         experiments = self._store.list("experiment", project["id"])
         stored = ("id", "name", "key", "workspaceId", "description", "notes", "archived", "userId", "immutable")
         return {
@@ -103,10 +103,10 @@ class Views:
     # -- experiments ---------------------------------------------------------------------------------------------
 
     def experiment(self, experiment: Document, *, full: bool = True) -> dict[str, Any]:
-        """``v1Experiment``.
+        """Return an experiment as ``v1Experiment``.
 
         Args:
-            full: With the list of trial ids.
+            full: Whether to include the trial ids.
         """
         user = self._user(experiment["userId"])
         project = self._store.get("project", experiment["projectId"]) or {}
@@ -160,14 +160,14 @@ class Views:
         return pick(rated, key=lambda each: each[1], default=None)
 
     def experiment_state(self, experiment: Document, trials: list[Document]) -> str:
-        """The state that people see: ACTIVE is told apart by what its trials do."""
+        """Return the displayed state, which refines ACTIVE by what the trials do."""
         if experiment["state"] != "ACTIVE" or experiment.get("unmanaged"):
             return f"STATE_{experiment['state']}"
         shown = {self.trial_state(trial, experiment) for trial in trials if trial["state"] == "ACTIVE"}
         return next((each for each in ("STATE_RUNNING", "STATE_STARTING") if each in shown), "STATE_QUEUED")
 
     def trial_state(self, trial: Document, experiment: Document) -> str:
-        """The state that people see."""
+        """Return the displayed state."""
         if trial["state"] != "ACTIVE" or experiment.get("unmanaged"):
             return f"STATE_{trial['state']}"
         run = self._master.experiments.runs.of_trial(trial["id"])
@@ -180,7 +180,7 @@ class Views:
         return self._master.metrics.summary(trial["id"], searcher["metric"], searcher["smaller_is_better"])
 
     def trial(self, trial: Document) -> dict[str, Any]:
-        """``trialv1Trial``."""
+        """Return a trial as ``trialv1Trial``."""
         experiment = self._experiment(trial["experimentId"])
         summary = self._summary(trial)
         checkpoints = self._master.experiments.checkpoints(trial["id"])
@@ -218,7 +218,7 @@ class Views:
     # -- checkpoints and models ----------------------------------------------------------------------------------
 
     def checkpoint(self, checkpoint: Document) -> dict[str, Any]:
-        """``v1Checkpoint``."""
+        """Return a checkpoint as ``v1Checkpoint``."""
         experiment = self._store.get("experiment", checkpoint["experimentId"])
         trial = self._store.get("trial", checkpoint["trialId"])
         training: dict[str, Any] = {}
@@ -241,7 +241,7 @@ class Views:
         return {**picked(checkpoint, *when, "resources", "metadata", "state", "storageId"), "training": training}
 
     def model(self, model: Document) -> dict[str, Any]:
-        """``v1Model``."""
+        """Return a model as ``v1Model``."""
         return {
             **picked(model, *REGISTERED, "description", "workspaceId", "archived"),
             "numVersions": self._store.count("model_version", model["id"]),
@@ -249,7 +249,7 @@ class Views:
         }
 
     def model_version(self, version: Document, model: Document) -> dict[str, Any]:
-        """``v1ModelVersion``."""
+        """Return a model version as ``v1ModelVersion``."""
         checkpoint = self._store.get("checkpoint", version["checkpointUuid"])
         assert checkpoint is not None, "a registered checkpoint is never removed"
         return {

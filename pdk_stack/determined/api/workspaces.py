@@ -64,7 +64,7 @@ def delete_workspace(request: Request, key: int) -> dict[str, Any]:
 
 
 def _archive(verb: str, archived: bool) -> None:
-    """The calls that archive a workspace or a project, or take it back."""
+    """Register the calls that archive or unarchive a workspace or a project."""
 
     @route("POST", f"/api/v1/workspaces/{{key}}/{verb}")
     def workspace(request: Request, key: int) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What the master does: experiments, trials, searches, checkpoints, accounts. Knows no HTTP."""
+"""The master's logic: experiments, trials, searches, checkpoints, accounts. Independent of HTTP."""

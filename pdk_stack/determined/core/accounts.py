@@ -1,7 +1,7 @@
-"""Users, passwords and sessions.
+"""Users, passwords, and sessions.
 
 The client sends ``sha512("GubPEmmotfiK9TMD6Zdw" + password)`` in hexadecimal, or an empty string for a blank
-password (``determined.common.api.salt_and_hash``). What is stored is a salted scrypt hash of that.
+password (``determined.common.api.salt_and_hash``). The database stores a salted scrypt hash of that value.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pdk_stack.determined.timestamps import now
 __all__ = ["Accounts", "client_hash"]
 
 CLIENT_SALT = "GubPEmmotfiK9TMD6Zdw"
-#: Sessions end after seven days, as the master's do.
+#: Sessions expire after seven days, as the master's do.
 SESSION_SECONDS = 7 * 24 * 3600.0
 _SCRYPT: dict[str, Any] = {"n": 2**13, "r": 8, "p": 1}
 
 
 def client_hash(password: str) -> str:
-    """What the client sends for a password."""
+    """Hash a password as the client does."""
     return hashlib.sha512((CLIENT_SALT + password).encode()).hexdigest() if password else ""
 
 
@@ -53,13 +53,13 @@ class Accounts:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        # Every request authenticates in the server's event loop: the database is not asked for a known token.
+        # Every request authenticates in the server's event loop, so known tokens skip the database.
         self._sessions: Copies[str, tuple[int, float]] = Copies(store, "session", self._read_session)
         self._users: Copies[int, Document] = Copies(store, "user", lambda key: store.get("user", key))
         self._allocations: dict[str, tuple[str, int]] = {}
 
     def ensure(self, username: str, password: str, *, admin: bool) -> Document:
-        """A user of that name with that password, made or brought up to date."""
+        """Create a user, or update the existing user's password."""
         sent = client_hash(password)
         found = self.by_name(username)
         if found is None:
@@ -71,7 +71,7 @@ class Accounts:
     def create(
         self, username: str, sent_password: str, *, admin: bool = False, active: bool = True, display_name: str = ""
     ) -> Document:
-        """Make a user.
+        """Create a user.
 
         Raises:
             Refusal: The name is taken or empty.
@@ -97,15 +97,15 @@ class Accounts:
         return user
 
     def get(self, key: int) -> Document:
-        """A user by id.
+        """Return a user by id.
 
         Raises:
-            Refusal: There is none.
+            Refusal: The user doesn't exist.
         """
         return self._store.need("user", key)
 
     def by_name(self, username: str) -> Document | None:
-        """A user by name; names do not tell upper from lower case."""
+        """Return a user by name; names are case-insensitive."""
         wanted = username.lower()
         return next((user for user in self._store.list("user") if user["username"].lower() == wanted), None)
 
@@ -138,7 +138,7 @@ class Accounts:
         return self.open_session(user["id"]), user
 
     def open_session(self, user_id: int, seconds: float = SESSION_SECONDS) -> str:
-        """A new token for a user."""
+        """Create a session and return its token."""
         token = f"v2.public.{secrets.token_urlsafe(32)}"
         with self._store.write() as db:
             db.execute("delete from sessions where expires < ?", (time.time(),))
@@ -152,7 +152,7 @@ class Accounts:
             db.execute("delete from sessions where token_hash = ?", (_token_hash(token),))
 
     def user_of(self, token: str) -> Document:
-        """The user of a session.
+        """Return a session's user.
 
         Raises:
             Refusal: The token is unknown or has expired.
@@ -166,7 +166,7 @@ class Accounts:
         return user
 
     def _read_session(self, token: str) -> tuple[int, float] | None:
-        """User and end of a session."""
+        """Read a session's user and expiry time."""
         with self._store.read() as db:
             row = db.execute(
                 "select user_id, expires from sessions where token_hash = ?", (_token_hash(token),)
@@ -176,17 +176,17 @@ class Accounts:
     # -- allocations ---------------------------------------------------------------------------------------------
 
     def open_allocation(self, allocation_id: str, user_id: int) -> str:
-        """A token for the processes of one allocation, acting for a user; it lives as long as they do."""
+        """Create a token that lets an allocation's processes act for a user until the allocation ends."""
         token = f"v2.public.allocation.{secrets.token_urlsafe(32)}"
         self._allocations[token] = (allocation_id, user_id)
         return token
 
     def close_allocation(self, token: str) -> None:
-        """Take an allocation's token back."""
+        """Revoke an allocation's token."""
         self._allocations.pop(token, None)
 
     def allocation_of(self, token: str) -> tuple[str, Document]:
-        """The allocation of a token, and the user that it acts for.
+        """Return a token's allocation and the user that it acts for.
 
         Raises:
             Refusal: The token is unknown.

@@ -1,4 +1,4 @@
-"""Secrets of experiment configurations: hidden wherever people look, while the trial itself gets the real values."""
+"""Masks secrets in experiment configurations wherever users see them; only the trial gets the real values."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from pdk_stack.determined.core.expconf.reader import parse
 __all__ = ["LOAD_DATA", "MASK", "mask", "mask_checkpoint", "mask_submitted", "mask_text", "secret_values", "unmask"]
 
 MASK = "********"
-#: Shorter values are not looked for in running text.
+#: Shorter values are not masked in free text.
 SHORTEST = 8
 _SECRET_KEYS = re.compile(
     r"^key$|(^|_)(passwords?|passwd|passphrase|tokens?|secrets?|credentials?|connection_string"
     r"|(secret|access|api|private|account)_key)$",
     re.IGNORECASE,
 )
-#: Where the harness keeps the whole configuration in a checkpoint (``determined.pytorch._load``).
+#: The checkpoint file where the harness stores the whole configuration (``determined.pytorch._load``).
 LOAD_DATA = "load_data.json"
 
 
 def mask(config: dict[str, Any]) -> dict[str, Any]:
-    """A copy for people's eyes: secret values of ``data``, ``checkpoint_storage`` and the registry are masked."""
+    """Return a copy for display, with secrets of ``data``, ``checkpoint_storage``, and the registry masked."""
     shown = dict(config)
     for name in ("data", "checkpoint_storage"):
         if isinstance(shown.get(name), dict):
@@ -50,7 +50,7 @@ def _masked(node: Any, *, everything: bool) -> Any:
 
 
 def secret_values(config: dict[str, Any]) -> list[str]:
-    """The values that :func:`mask` hides, longest first; those too short to be told from other text are left out."""
+    """Return the values that :func:`mask` hides, longest first; values too short to be distinctive are left out."""
     return [each for each in _hidden(config) if len(each) >= SHORTEST]
 
 
@@ -72,20 +72,20 @@ def _hidden(config: dict[str, Any]) -> list[str]:
 
 
 def mask_submitted(text: str, config: dict[str, Any]) -> str:
-    """A configuration as it was submitted, its secrets masked.
+    """Mask the secrets in a configuration as submitted.
 
     Args:
         text: YAML.
-        config: The configuration that was made of it.
+        config: The parsed configuration.
     """
     if not _hidden(config):
         return text
-    # Not by replacing text: a bare mask is no YAML, and a short value may stand for something else in other places.
+    # Don't replace text: a bare mask is not valid YAML, and a short value can mean something else elsewhere.
     return yaml.safe_dump(mask(parse(text)), sort_keys=False)
 
 
 def mask_text(text: str, secrets: list[str]) -> str:
-    """Text with every one of the secrets masked."""
+    """Mask every secret in a text."""
     for each in secrets:
         if each in text:
             text = text.replace(each, MASK)
@@ -93,7 +93,7 @@ def mask_text(text: str, secrets: list[str]) -> str:
 
 
 def unmask(config: dict[str, Any], original: dict[str, Any]) -> dict[str, Any]:
-    """Put back what a fork of an experiment only saw masked."""
+    """Restore the secrets that a forked configuration contains only in masked form."""
 
     def restore(node: Any, source: Any) -> Any:
         if node == MASK and source is not None:
@@ -109,10 +109,10 @@ def unmask(config: dict[str, Any], original: dict[str, Any]) -> dict[str, Any]:
 
 
 def mask_checkpoint(folder: Path) -> int | None:
-    """Hide the secrets of the configuration that the harness put into a checkpoint; loading it needs none of them.
+    """Mask the secrets in the configuration that the harness stores in a checkpoint; loading needs none of them.
 
     Returns:
-        The new size of ``load_data.json`` in bytes; None when it stays as it is.
+        The new size of ``load_data.json`` in bytes; None when it doesn't change.
     """
     path = folder / LOAD_DATA
     try:
@@ -123,7 +123,7 @@ def mask_checkpoint(folder: Path) -> int | None:
     if not isinstance(config, dict) or mask(config) == config:
         return None
     text = json.dumps({**content, "experiment_config": mask(config)})
-    # A reader sees the old file or the new one, never half of one.
+    # Readers see the old file or the new one, never a partial one.
     fresh = path.with_name(f".{LOAD_DATA}.new")
     fresh.write_text(text)
     os.chmod(fresh, path.stat().st_mode)

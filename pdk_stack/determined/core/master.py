@@ -1,4 +1,4 @@
-"""The master's parts, put together; knows no HTTP."""
+"""Assembles the master's parts; independent of HTTP."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ __all__ = ["POOL", "Master", "available_cores"]
 
 log = logging.getLogger(__name__)
 
-#: The one resource pool.
+#: The only resource pool.
 POOL = "default"
 
 
 def available_cores() -> int:
-    """Processor cores that this process may use."""
+    """Return the number of CPU cores that this process can use."""
     try:
         return max(1, len(os.sched_getaffinity(0)))
     except AttributeError:  # macOS has no affinity
@@ -43,12 +43,12 @@ def available_cores() -> int:
 
 
 class Master:
-    """Everything behind the REST surface.
+    """The master behind the REST API.
 
     Args:
-        state_dir: Where its state lies.
-        slots: Slots of the one agent; the machine's cores when 0.
-        python: The Python of trials; this process's when empty.
+        state_dir: The state folder.
+        slots: Slots of the agent; 0 means one per CPU core.
+        python: Python interpreter for trials; empty means this process's.
     """
 
     def __init__(self, state_dir: Path, slots: int = 0, python: str = "") -> None:
@@ -79,17 +79,17 @@ class Master:
         return str(found["id"])
 
     def ensure_accounts(self, admin_password: str, user_password: str) -> None:
-        """The two users of a new cluster, and its first workspace and project."""
+        """Create the two users of a new cluster, and its default workspace and project."""
         admin = self.accounts.ensure("admin", admin_password, admin=True)
         self.accounts.ensure("determined", user_password, admin=False)
         self.workspaces.ensure_defaults(admin)
 
     def end_left_processes(self) -> None:
-        """End trial processes that a killed master left; their experiments continue from their checkpoints."""
+        """End trial processes left by a killed master; their experiments continue from their checkpoints."""
         end_tree(None, self.cluster_id)
 
     def start(self, port: int) -> None:
-        """Continue unfinished experiments; trials reach this master at ``port``."""
+        """Continue unfinished experiments; their trials connect to ``port``."""
         cluster = Cluster(
             cluster_id=self.cluster_id,
             master_id=self.master_id,
@@ -103,12 +103,12 @@ class Master:
         self.experiments.start(runs)
 
     def close(self) -> None:
-        """Close the database; all trials have ended."""
+        """Close the database, after all trials have ended."""
         logging.getLogger().removeHandler(self.log)
         self.store.close()
 
     def enable_slots(self, slots: set[int], enabled: bool) -> None:
-        """Let slots be used or not, also after a restart."""
+        """Enable or disable slots; the setting survives a restart."""
         self.slots.enable(slots, enabled)
         self.store.put("agent", POOL, {"disabled": self.slots.disabled})
 
@@ -120,5 +120,5 @@ class Master:
         return {"type": "shared_fs", "host_path": str(folder)}
 
     def user(self, key: int) -> Document:
-        """A user for display; a deleted one still has a name."""
+        """Return a user for display; a deleted user still has a name."""
         return self.store.get("user", key) or {"id": key, "username": "", "displayName": ""}

@@ -1,4 +1,4 @@
-"""The master's own log, kept for those who ask for it: the newest lines, in memory."""
+"""The master's own log: the newest lines, kept in memory for clients to read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LEVELS = {"WARN": "WARNING", "FATAL": "CRITICAL"}
 
 
 class MasterLog(logging.Handler):
-    """Keeps what is logged.
+    """Logging handler that keeps the newest lines.
 
     Attributes:
         bell: Rings after every line.
@@ -32,7 +32,7 @@ class MasterLog(logging.Handler):
         self._last = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a line."""
+        """Store a record as a line."""
         with self._guard:
             self._last += 1
             self._lines.append(
@@ -46,6 +46,6 @@ class MasterLog(logging.Handler):
         self.bell.ring()
 
     def after(self, key: int) -> list[dict[str, Any]]:
-        """Lines behind a number."""
+        """Return the lines after a line number."""
         with self._guard:
             return [line for line in self._lines if line["id"] > key]

@@ -17,7 +17,7 @@ DEFAULT = "Uncategorized"
 
 
 class Workspaces:
-    """All workspaces and their projects; names do not tell upper from lower case.
+    """All workspaces and their projects; names are case-insensitive.
 
     Args:
         store: The master's database.
@@ -27,13 +27,13 @@ class Workspaces:
         self._store = store
 
     def ensure_defaults(self, owner: Document) -> None:
-        """Workspace and project 1, which cannot be changed."""
+        """Create workspace 1 and project 1, which can't be changed."""
         if self._store.get("workspace", 1) is None:
             self.create(DEFAULT, owner, immutable=True)
             self.create_project(1, DEFAULT, owner, immutable=True)
 
     def create(self, name: str, owner: Document, *, immutable: bool = False, **more: Any) -> Document:
-        """Make a workspace.
+        """Create a workspace.
 
         Raises:
             Refusal: The name is empty or taken.
@@ -60,27 +60,27 @@ class Workspaces:
         return workspace
 
     def get(self, key: int) -> Document:
-        """A workspace.
+        """Return a workspace.
 
         Raises:
-            Refusal: There is none.
+            Refusal: It doesn't exist.
         """
         return self._store.need("workspace", key)
 
     def by_name(self, name: str) -> Document | None:
-        """A workspace by name, or None."""
+        """Return a workspace by name, or None."""
         wanted = name.lower()
         return next((each for each in self.all() if each["name"].lower() == wanted), None)
 
     def all(self) -> list[Document]:
-        """All workspaces."""
+        """List all workspaces."""
         return self._store.list("workspace")
 
     def update(self, key: int, **changes: Any) -> Document:
         """Change a workspace.
 
         Raises:
-            Refusal: It cannot be changed, or the new name is taken.
+            Refusal: It can't be changed, or the new name is taken.
         """
         workspace = self.get(key)
         if workspace["immutable"] and set(changes) - {"pinnedBy"}:
@@ -89,10 +89,10 @@ class Workspaces:
         return self._store.update("workspace", key, **changes)
 
     def delete(self, key: int) -> None:
-        """Delete a workspace with its empty projects.
+        """Delete a workspace and its empty projects.
 
         Raises:
-            Refusal: It has experiments or models.
+            Refusal: It contains experiments or models.
         """
         workspace = self.get(key)
         if workspace["immutable"]:
@@ -108,7 +108,7 @@ class Workspaces:
     def create_project(
         self, workspace_id: int, name: str, owner: Document, *, description: str = "", immutable: bool = False
     ) -> Document:
-        """Make a project.
+        """Create a project.
 
         Raises:
             Refusal: The name is empty or taken, or the workspace is archived.
@@ -144,27 +144,27 @@ class Workspaces:
         return key
 
     def project(self, key: int) -> Document:
-        """A project.
+        """Return a project.
 
         Raises:
-            Refusal: There is none.
+            Refusal: It doesn't exist.
         """
         return self._store.need("project", key)
 
     def project_by_name(self, workspace_id: int, name: str) -> Document | None:
-        """A workspace's project by name, or None."""
+        """Return a workspace's project by name, or None."""
         wanted = name.lower()
         return next((each for each in self.projects(workspace_id) if each["name"].lower() == wanted), None)
 
     def projects(self, workspace_id: int | None = None) -> list[Document]:
-        """A workspace's projects; all when None."""
+        """List a workspace's projects; None lists all."""
         return self._store.list("project", workspace_id)
 
     def update_project(self, key: int, **changes: Any) -> Document:
         """Change a project.
 
         Raises:
-            Refusal: It cannot be changed, or the new name is taken.
+            Refusal: It can't be changed, or the new name is taken.
         """
         project = self.project(key)
         if project["immutable"]:
@@ -174,7 +174,7 @@ class Workspaces:
         return self._store.update("project", key, **changes)
 
     def move_project(self, key: int, workspace_id: int) -> None:
-        """Put a project into another workspace."""
+        """Move a project to another workspace."""
         self.get(workspace_id)
         project = self.project(key)
         if self.project_by_name(workspace_id, project["name"]):
@@ -186,7 +186,7 @@ class Workspaces:
         """Delete a project.
 
         Raises:
-            Refusal: It has experiments.
+            Refusal: It contains experiments.
         """
         project = self.project(key)
         if project["immutable"]:
@@ -204,7 +204,7 @@ def _check_name(name: str, kind: str) -> None:
 
 
 def _check_change(name: str, document: Document, kind: str, named: Callable[[str], Document | None]) -> None:
-    """Refuse a new name that is empty or another one's; upper and lower case may change."""
+    """Refuse a new name that is empty or taken; changes of case are allowed."""
     if name == document["name"]:
         return
     _check_name(name, kind)

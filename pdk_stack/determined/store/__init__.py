@@ -1,1 +1,1 @@
-"""What survives a restart: documents, metrics and task logs in SQLite. Knows no HTTP."""
+"""State that survives a restart: documents, metrics, and task logs in SQLite. Independent of HTTP."""

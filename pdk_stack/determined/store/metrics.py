@@ -1,4 +1,4 @@
-"""Metrics that trials report: rows in the database, summaries in memory, rebuilt from the rows after a restart."""
+"""Trial metrics: rows in the database, and summaries in memory that are rebuilt from the rows after a restart."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pdk_stack.determined.timestamps import normalized
 
 __all__ = ["Metrics", "Report", "Summary", "number"]
 
-#: How the two well-known groups are called in a summary.
+#: Summary names of the two well-known groups.
 SUMMARY_NAMES = {"training": "avg_metrics", "validation": "validation_metrics"}
-#: Only these groups count as progress of training.
+#: Only these groups count as training progress.
 COUNTED = ("training", "validation")
 PAGE = 1000
 
 
 @dataclass(frozen=True)
 class Report:
-    """One stored report."""
+    """A stored report."""
 
     id: int
     run_id: int
@@ -37,11 +37,11 @@ class Report:
 
 @dataclass
 class Summary:
-    """What is known of a trial's metrics without looking through its rows.
+    """A trial's metrics in summary form, so that reads don't scan its rows.
 
     Attributes:
         total_batches: Highest step of a training or validation report.
-        groups: Statistics per metric, by summary name of the group.
+        groups: Statistics per metric, by the group's summary name.
         validations: All validations of the searcher's metric: value and row id.
     """
 
@@ -52,7 +52,7 @@ class Summary:
     best_value: float | None = None
 
     def add(self, report: Report, metric: str, smaller_is_better: bool) -> None:
-        """Take a report in."""
+        """Add a report to the summary."""
         if report.group in COUNTED:
             self.total_batches = max(self.total_batches, report.steps)
         entries = self.groups.setdefault(SUMMARY_NAMES.get(report.group, report.group), {})
@@ -71,7 +71,7 @@ class Summary:
 
 
 def number(value: Any) -> float | None:
-    """A finite number, or None."""
+    """Return a finite number, or None."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if math.isfinite(value) else None
@@ -126,7 +126,7 @@ class Metrics:
 
         Args:
             metric: The searcher's metric.
-            smaller_is_better: Which of two values of it is the better one.
+            smaller_is_better: Whether smaller values of that metric are better.
         """
         end_time = normalized(report_time)
         body = {"avg": averages, **({"batch": batches} if batches else {})}
@@ -141,7 +141,7 @@ class Metrics:
         return report
 
     def summary(self, trial_id: int, metric: str, smaller_is_better: bool) -> Summary:
-        """A trial's summary."""
+        """Return a trial's summary."""
         with self._store.lock:
             return self._summary(trial_id, metric, smaller_is_better)
 
@@ -155,7 +155,7 @@ class Metrics:
         return found
 
     def archive_after(self, trial_id: int, steps: int) -> None:
-        """Set reports aside that a restart from an older checkpoint will make again."""
+        """Archive the reports that a restart from an older checkpoint repeats."""
         with self._store.write() as db:
             db.execute(
                 "update metrics set archived = 1 where trial_id = ? and steps > ? and metric_group in (?, ?)",
@@ -164,11 +164,11 @@ class Metrics:
             self._store.after_commit(lambda: self._forget(trial_id))
 
     def _forget(self, trial_id: int) -> None:
-        """Make a trial's summary anew when it is asked for."""
+        """Drop a trial's summary, so that the next read rebuilds it."""
         self._summaries.pop(trial_id, None)
 
     def rows(self, trial_id: int, group: str | None = None) -> Iterator[Report]:
-        """A trial's reports by steps, those set aside left out."""
+        """Yield a trial's reports by steps, without archived ones."""
         condition, values = (" and metric_group = ?", [group]) if group else ("", [])
         last = (-1, -1)
         while True:
@@ -184,7 +184,7 @@ class Metrics:
             last = (page[-1].steps, page[-1].id)
 
     def at(self, trial_id: int, group: str, steps: int) -> Report | None:
-        """The newest report of a group at a number of steps."""
+        """Return a group's newest report at a number of steps."""
         where = "trial_id = ? and metric_group = ? and steps = ? order by id desc limit 1"
         return next(iter(self._select(where, trial_id, group, steps)), None)
 
@@ -201,7 +201,7 @@ class Metrics:
         ]
 
     def delete(self, trial_id: int) -> None:
-        """Forget a trial's metrics."""
+        """Delete a trial's metrics."""
         with self._store.write() as db:
             db.execute("delete from metrics where trial_id = ?", (trial_id,))
             self._store.after_commit(lambda: self._forget(trial_id))

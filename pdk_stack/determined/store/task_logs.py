@@ -1,4 +1,4 @@
-"""Task logs: lines of a trial's output, of a log shipper and of the master, stored, filtered and followed."""
+"""Task logs: stores, filters, and follows lines from trials, log shippers, and the master."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pdk_stack.determined.timestamps import normalized, now
 
 __all__ = ["COLUMNS", "LEVELS", "LogFilter", "Logs"]
 
-#: Levels by their plain name; other texts count as not stated.
+#: Levels by plain name; other names count as unspecified.
 LEVELS = {name: f"LOG_LEVEL_{name}" for name in ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
 UNSPECIFIED = "LOG_LEVEL_UNSPECIFIED"
 PAGE = 1000
-#: How often one who follows a log looks whether its reader left.
+#: How often a followed log checks whether its reader has disconnected.
 LOOK_SECONDS = 1.0
-#: Columns that a reader may filter by, by the name of the request.
+#: Columns that a reader can filter by, by the request's name for them.
 COLUMNS = {
     "agentIds": "agent_id",
     "allocationIds": "allocation_id",
@@ -32,14 +32,14 @@ COLUMNS = {
 
 @dataclass
 class LogFilter:
-    """Which lines a reader wants; empty sets want all.
+    """The lines that a reader wants; empty sets match all.
 
     Attributes:
         levels: ``LOG_LEVEL_...`` names.
-        columns: Wanted values by column, out of :data:`COLUMNS`.
+        columns: Wanted values by column of :data:`COLUMNS`.
         after: Only lines later than this time.
         before: Only lines earlier than this time.
-        text: Part of the line; a regular expression when ``regex``.
+        text: Substring of the line; a regular expression when ``regex`` is set.
     """
 
     levels: set[str] = field(default_factory=set)
@@ -50,7 +50,7 @@ class LogFilter:
     regex: bool = False
 
     def where(self) -> tuple[str, list[Any]]:
-        """The filter as SQL behind ``where task_id = ?``."""
+        """Return the filter as SQL to append to ``where task_id = ?``."""
         parts: list[str] = []
         values: list[Any] = []
         levels = {level.removeprefix("LOG_LEVEL_") for level in self.levels if level != UNSPECIFIED}
@@ -74,7 +74,7 @@ class LogFilter:
         return "".join(f" and {part}" for part in parts), values
 
     def matches(self, log: str) -> bool:
-        """The part of the filter that SQL does not do."""
+        """Apply the part of the filter that SQL can't express."""
         return not (self.regex and self.text) or re.search(self.text, log) is not None
 
 
@@ -101,7 +101,7 @@ def _view(row: sqlite3.Row) -> dict[str, Any]:
 
 
 class Logs:
-    """All tasks' logs.
+    """The logs of all tasks.
 
     Args:
         store: The master's database.
@@ -111,7 +111,7 @@ class Logs:
         self._store = store
 
     def add(self, entries: list[dict[str, Any]]) -> None:
-        """Store lines; keys as a shipper posts them (``task_id``, ``log``, ``timestamp``, ``level``, ...)."""
+        """Store lines with a shipper's keys (``task_id``, ``log``, ``timestamp``, ``level``, ...)."""
         self.add_rows(
             [
                 (
@@ -127,7 +127,7 @@ class Logs:
         )
 
     def add_rows(self, rows: list[tuple[Any, ...]]) -> None:
-        """Store lines as rows of the table, without their ids."""
+        """Store lines as table rows without ids."""
         with self._store.write() as db:
             db.executemany(
                 "insert into logs(task_id, allocation_id, timestamp, level, source, stdtype, rank_id, agent_id, "
@@ -136,17 +136,17 @@ class Logs:
             )
 
     def write_line(self, task_id: str, text: str, *, level: str = "INFO", allocation_id: str | None = None) -> None:
-        """A line by the master itself."""
+        """Write a line from the master itself."""
         self.add_rows([(task_id, allocation_id, now(), level, "master", None, None, None, None, text + "\n")])
 
     def read(
         self, task_id: str, wanted: LogFilter, *, limit: int = 0, newest_first: bool = False, after_id: int = 0
     ) -> Iterator[list[dict[str, Any]]]:
-        """Stored lines, a page of the table at a time.
+        """Yield stored lines, reading the table page by page.
 
         Args:
-            limit: At most so many; 0 gives all.
-            newest_first: Walk from the end.
+            limit: Maximum number of lines; 0 means all.
+            newest_first: Whether to start at the end.
             after_id: Only lines stored after this one.
         """
         condition, values = wanted.where()
@@ -168,18 +168,18 @@ class Logs:
             last = rows[-1]["id"]
 
     def last_id(self, task_id: str) -> int:
-        """The id of the task's newest line; 0 when it has none."""
+        """Return the id of a task's newest line; 0 when it has none."""
         with self._store.read() as db:
             return int(db.execute("select max(id) from logs where task_id = ?", (task_id,)).fetchone()[0] or 0)
 
     def follow(
         self, task_id: str, wanted: LogFilter, *, limit: int, ended: Callable[[], bool], gone: Callable[[], bool]
     ) -> Iterator[list[dict[str, Any]]]:
-        """Stored lines, then new ones as they come, until the task has ended.
+        """Yield stored lines, then new ones as they arrive, until the task ends.
 
         Args:
-            ended: Whether the task has ended, asked before each look for new lines.
-            gone: Whether the reader has left.
+            ended: Returns whether the task has ended; called before each read of new lines.
+            gone: Returns whether the reader has disconnected.
         """
         last, left = 0, limit or 2**62
         while not gone():
@@ -198,7 +198,7 @@ class Logs:
                 self._store.bell.wait(seen, LOOK_SECONDS)
 
     def fields(self, task_id: str) -> dict[str, list[Any]]:
-        """The values that a reader may filter by."""
+        """Return the values that a reader can filter by."""
         result: dict[str, list[Any]] = {}
         with self._store.read() as db:
             for name, column in COLUMNS.items():
@@ -210,7 +210,7 @@ class Logs:
         return result
 
     def delete(self, task_id: str) -> None:
-        """Forget a task's log."""
+        """Delete a task's log."""
         with self._store.write() as db:
             db.execute("delete from logs where task_id = ?", (task_id,))
 

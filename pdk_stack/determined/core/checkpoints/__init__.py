@@ -1,1 +1,1 @@
-"""Checkpoints: on disk, kept by policy, removed."""
+"""Checkpoints: storage, garbage collection policy, removal."""

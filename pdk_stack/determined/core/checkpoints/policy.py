@@ -14,8 +14,8 @@ class Candidate:
     """A completed checkpoint.
 
     Attributes:
-        steps: Batches done when it was written.
-        metric: The searcher's metric of the validation at the same step; None when there is none.
+        steps: Batches completed when it was written.
+        metric: The searcher's metric from the validation at the same step; None when there is none.
     """
 
     uuid: str
@@ -33,13 +33,13 @@ def to_delete(
     smaller_is_better: bool,
     kept: Iterable[str] = (),
 ) -> list[str]:
-    """Checkpoints that the ``save_*`` policy does not keep.
+    """Return the checkpoints that the ``save_*`` policy does not keep.
 
     Args:
-        experiment_best: How many of the experiment's best are kept.
-        trial_best: How many of each trial's best are kept.
-        trial_latest: How many of each trial's latest are kept.
-        kept: Never deleted: registered ones, and those that other experiments started from.
+        experiment_best: How many of the experiment's best to keep.
+        trial_best: How many of each trial's best to keep.
+        trial_latest: How many of each trial's latest to keep.
+        kept: Checkpoints never to delete: registered ones, and those that other experiments started from.
     """
     everything = list(checkpoints)
     keep = set(kept)

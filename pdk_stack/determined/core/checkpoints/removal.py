@@ -1,4 +1,4 @@
-"""Checkpoints that go: by an experiment's ``save_*`` policy, by request, or with their whole experiment."""
+"""Checkpoint removal: by an experiment's ``save_*`` policy, on request, or with the whole experiment."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ log = logging.getLogger(__name__)
 
 
 class Removal:
-    """Deletes what is not kept.
+    """Deletes checkpoints and experiments.
 
     Args:
         store: The master's database.
         metrics: What trials reported.
         logs: All logs.
-        experiments: All experiments; their ends start a collection.
-        cluster_id: Part of the path of TensorBoard files.
+        experiments: All experiments; each one that ends triggers a collection.
+        cluster_id: Part of the TensorBoard path.
     """
 
     def __init__(self, store: Store, metrics: Metrics, logs: Logs, experiments: Experiments, cluster_id: str) -> None:
@@ -42,16 +42,16 @@ class Removal:
         experiments.on_end = self.collect_later
 
     def registered(self) -> set[str]:
-        """Checkpoints that model versions point to; they are never deleted."""
+        """Return the checkpoints that model versions refer to, which are never deleted."""
         return {version["checkpointUuid"] for version in self._store.list("model_version")}
 
     def metric(self, checkpoint: Document, name: str) -> float | None:
-        """A validation metric at a checkpoint's step."""
+        """Return a validation metric at a checkpoint's step."""
         report = self._metrics.at(checkpoint["trialId"], "validation", steps_of(checkpoint))
         return number(report.averages.get(name)) if report else None
 
     def collect_later(self, experiment_id: int) -> None:
-        """Run :meth:`collect` beside whatever else happens."""
+        """Run :meth:`collect` in the background."""
 
         def run() -> None:
             try:
@@ -62,12 +62,12 @@ class Removal:
         threading.Thread(target=run, daemon=True).start()
 
     def collect(self, experiment_id: int) -> list[str]:
-        """Delete checkpoints that the experiment's policy does not keep.
+        """Delete the checkpoints that the experiment's policy does not keep.
 
         Returns:
-            The deleted ones.
+            The deleted checkpoints.
         """
-        # One step for those who register a checkpoint: it is gone before they do, or kept.
+        # Atomic with respect to registration: a checkpoint is either deleted before it can be registered, or kept.
         with self._store.write():
             experiment = self._experiments.experiment(experiment_id)
             policy, searcher = experiment["config"]["checkpoint_storage"], experiment["config"]["searcher"]
@@ -93,10 +93,10 @@ class Removal:
             return doomed
 
     def delete_checkpoint(self, uuid: str, globs: list[str] | None) -> None:
-        """Delete a checkpoint's files, or those that match.
+        """Delete all of a checkpoint's files, or those that match.
 
         Raises:
-            Refusal: There is no such checkpoint.
+            Refusal: The checkpoint doesn't exist.
         """
         checkpoint = self._store.need("checkpoint", uuid)
         config = self._experiments.experiment(checkpoint["experimentId"])["config"]
@@ -142,7 +142,7 @@ class Removal:
     def _folders(self, experiment: Document, uuids: list[str]) -> list[Path]:
         config = experiment["config"]["checkpoint_storage"]
         folders: list[Path] = []
-        with contextlib.suppress(Exception):  # storage that this master cannot reach holds nothing of ours
+        with contextlib.suppress(Exception):  # this master stores nothing in storage that it can't reach
             folders += [storage.checkpoint_folder(config, uuid) for uuid in uuids]
             folders.append(storage.tensorboard_folder(config, self._cluster_id, experiment["id"]))
         return folders

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: where they lie, how they are sent, how they are deleted."""
+"""Checkpoints on disk: location, download, and deletion."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pdk_stack.determined.errors import invalid, not_found
 __all__ = ["archive", "checkpoint_folder", "delete_files", "tensorboard_folder"]
 
 
-#: Types of storage whose files this master can reach.
+#: Storage types whose files this master can reach.
 READABLE = ("directory", "shared_fs")
 
 
@@ -30,18 +30,18 @@ def _root(storage: dict[str, Any]) -> Path:
         inside = storage.get("storage_path")
         if not inside:
             return root
-        # An absolute storage_path lies under host_path by the rules of the configuration.
+        # The configuration rules require an absolute storage_path to be under host_path.
         return Path(inside) if os.path.isabs(inside) else root / inside
     raise invalid(f"the embedded master cannot read checkpoint storage of type {storage['type']}")
 
 
 def checkpoint_folder(storage: dict[str, Any], uuid: str) -> Path:
-    """A checkpoint's folder."""
+    """Return a checkpoint's folder."""
     return _root(storage) / uuid
 
 
 def tensorboard_folder(storage: dict[str, Any], cluster_id: str, experiment_id: int) -> Path:
-    """Where the harness puts an experiment's TensorBoard files."""
+    """Return the folder where the harness writes an experiment's TensorBoard files."""
     return _root(storage) / cluster_id / "tensorboard" / "experiment" / str(experiment_id)
 
 
@@ -49,10 +49,10 @@ def delete_files(folder: Path, globs: list[str] | None = None) -> dict[str, str]
     """Delete a checkpoint's files.
 
     Args:
-        globs: Patterns of files to delete; all when None.
+        globs: Patterns of files to delete; None deletes all.
 
     Returns:
-        What is left, sizes by path; None when nothing is.
+        Sizes in bytes of the remaining files by path; None when nothing remains.
     """
     if not globs or "**/*" in globs or "**" in globs:
         shutil.rmtree(folder, ignore_errors=True)
@@ -70,14 +70,14 @@ def delete_files(folder: Path, globs: list[str] | None = None) -> dict[str, str]
 
 
 def archive(folder: Path, form: str) -> Iterator[bytes]:
-    """A checkpoint as an archive, made while it is sent.
+    """Stream a checkpoint as an archive.
 
     Args:
         folder: The checkpoint's folder; members are named relative to it.
         form: ``application/gzip``, ``application/x-tar`` or ``application/zip``.
 
     Raises:
-        Refusal: The folder is not there.
+        Refusal: The folder doesn't exist.
     """
     if not folder.is_dir():
         raise not_found(f"checkpoint files are missing in {folder}")
@@ -106,7 +106,7 @@ def _write(folder: Path, form: str, sink: IO[bytes]) -> None:
                 archived.write(path, path.relative_to(folder).as_posix())
         return
     if form == "application/gzip":
-        # Weights hardly compress: the lowest level costs the least time.
+        # Weights hardly compress, so use the fastest level.
         with gzip.GzipFile(fileobj=sink, mode="wb", compresslevel=1) as packed:
             _write_tar(folder, paths, packed)
     else:

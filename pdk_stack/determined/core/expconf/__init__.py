@@ -1,5 +1,5 @@
-"""Experiment configurations: the rules, the checks, and reading one.
+"""Experiment configurations: rules, checks, and reader.
 
-Our own code, because the JSON schemas of the release (``schemas/expconf/v0``) are part of the master, not of the wheel,
-and merge and default by rules that JSON Schema does not have.
+This is our own code because the release's JSON schemas (``schemas/expconf/v0``) ship with the master, not the wheel,
+and use merge and default rules that JSON Schema doesn't have.
 """

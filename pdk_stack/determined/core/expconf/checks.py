@@ -1,4 +1,4 @@
-"""What is wrong with an experiment configuration, place by place, by those of ``rules``."""
+"""Checks an experiment configuration against ``rules`` and locates each error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["errors_in"]
 
 
 def errors_in(config: dict[str, Any]) -> list[str]:
-    """What is wrong with a configuration, as ``<config>.path: reason`` lines; empty when it may be run."""
+    """Return a configuration's errors as ``<config>.path: reason`` lines; empty when it is valid."""
     found: list[str] = []
     _check_map(config, EXPERIMENT, "<config>", found)
     _check_hyperparameters(config.get("hyperparameters"), "<config>.hyperparameters", found)
@@ -70,7 +70,7 @@ def _check_union(value: dict[str, Any], key: str, where: str, found: list[str]) 
     known = BY_KEY[key]
     chosen = value.get(key)
     if chosen is None and key == "type":
-        # Storage settings without a type complete the cluster's own.
+        # Storage settings without a type extend the cluster's own.
         for each in value:
             if each not in STORAGE_KEYS:
                 found.append(f"{where}.{each}: unknown field")

@@ -1,4 +1,4 @@
-"""Experiment configurations: read, checked (see ``checks``) and completed.
+"""Reads, checks (see ``checks``), and completes experiment configurations.
 
 The rules are those of ``schemas/expconf/v0`` of release 0.38.1; ``rules`` states them as data.
 """
@@ -21,7 +21,7 @@ __all__ = ["complete", "overridden", "parse"]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as the master reads it: ``No`` is a text and ``1e-4`` a number."""
+    """Loads YAML as the master does: ``No`` is a string and ``1e-4`` a number."""
 
 
 _RESOLVERS = yaml.SafeLoader.yaml_implicit_resolvers
@@ -42,10 +42,10 @@ _Loader.add_implicit_resolver(
 
 
 def parse(text: str) -> dict[str, Any]:
-    """Read a submitted configuration.
+    """Parse a submitted configuration.
 
     Raises:
-        Refusal: It is not YAML, or not a map.
+        Refusal: The text is not YAML, or not a map.
     """
     try:
         loaded = yaml.load(text, Loader=_Loader)
@@ -62,7 +62,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def _plain(node: Any) -> Any:
-    """JSON has no dates and no keys but strings."""
+    """Convert dates and non-string keys, which JSON doesn't have, to strings."""
     if isinstance(node, dict):
         return {str(key): _plain(value) for key, value in node.items()}
     if isinstance(node, list):
@@ -76,16 +76,16 @@ def _plain(node: Any) -> Any:
 def complete(
     submitted: dict[str, Any], *, storage: dict[str, Any], pool: str, merge: tuple[dict[str, Any], ...] = ()
 ) -> dict[str, Any]:
-    """A configuration with everything filled in that a trial needs.
+    """Complete a configuration with every value that a trial needs.
 
     Args:
         submitted: The user's configuration.
         storage: The cluster's checkpoint storage.
         pool: The resource pool when the user names none.
-        merge: Configurations, such as templates, that fill what the user left out; earlier ones win.
+        merge: Configurations, such as templates, that fill in missing values; earlier ones take precedence.
 
     Raises:
-        Refusal: The configuration is wrong or incomplete; the message names every place.
+        Refusal: The configuration is invalid or incomplete; the message lists every error.
     """
     config = copy.deepcopy(submitted)
     for layer in merge:
@@ -109,7 +109,7 @@ def complete(
 
 
 def merged(config: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:
-    """Fill what ``config`` leaves out from ``layer``; maps are merged, lists are joined as the master does."""
+    """Fill in missing values from ``layer``; merge maps and join lists as the master does."""
     result = dict(config)
     for key, value in layer.items():
         own = result.get(key)
@@ -124,10 +124,10 @@ def merged(config: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:
 
 
 def overridden(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """A complete configuration with some entries replaced.
+    """Return a complete configuration with some entries replaced.
 
     Raises:
-        Refusal: The result is wrong, or the search would be another one.
+        Refusal: The result is invalid, or the search would change.
     """
     new_name = (changes.get("searcher") or {}).get("name", config["searcher"]["name"])
     if new_name != config["searcher"]["name"]:
@@ -185,7 +185,7 @@ def _normalise(config: dict[str, Any], pool: str) -> None:
 
 
 def _typed(space: dict[str, Any]) -> dict[str, Any]:
-    """Plain values become constants, as the master shows them."""
+    """Convert plain values to constants, as the master shows them."""
     result = {}
     for name, node in space.items():
         if not isinstance(node, dict):

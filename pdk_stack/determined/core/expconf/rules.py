@@ -1,4 +1,4 @@
-"""The rules of an experiment configuration as data: names, types, ranges and defaults of release 0.38.1."""
+"""Experiment configuration rules as data: names, types, ranges, and defaults of release 0.38.1."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ class Field:
     """One entry of a map.
 
     Attributes:
-        types: JSON types that it may have; empty allows all.
-        default: What stands there when the user gives nothing.
-        nullable: Whether null counts as nothing.
-        optional: Whether it stays absent when not given.
-        required: Whether it must be there.
-        fields: The entries of a map; None leaves its content free.
-        items: What each element of a list must be.
-        union: The key that tells the map's form.
-        length: Whether it is a length: one of batches, records, epochs.
+        types: Allowed JSON types; empty allows all.
+        default: The value when the user gives none.
+        nullable: Whether null counts as no value.
+        optional: Whether the entry stays absent when not given.
+        required: Whether the entry must be present.
+        fields: The entries of a map; None allows any content.
+        items: The rule for each element of a list.
+        union: The key that selects the map's form.
+        length: Whether the entry is a length in batches, records, or epochs.
     """
 
     types: tuple[str, ...] = ()
@@ -121,7 +121,7 @@ _ANYTHING = {
         *("bracket_rungs", "budget", "train_stragglers", "unit", "stop_once", "time_metric", "max_time"),
     )
 }
-#: Searchers of older releases: their fields are still known, their use is refused.
+#: Searchers of older releases: their fields are recognized, but using them is refused.
 DROPPED_SEARCHERS = ("custom", "adaptive", "adaptive_simple", "sync_halving")
 _SEARCHERS = {
     "single": {**_SEARCH_COMMON, **_MAX_LENGTH},
@@ -145,7 +145,7 @@ _SEARCHERS = {
     },
     **{name: {**_SEARCH_COMMON, **_ANYTHING} for name in DROPPED_SEARCHERS},
 }
-#: The forms of a map, by the key that tells them apart.
+#: The forms of a map, by the key that selects them.
 BY_KEY: dict[str, dict[str, dict[str, Field]]] = {"type": _STORAGE, "name": _SEARCHERS}
 
 _NUMERIC = {"count": _integer(None, 1)}

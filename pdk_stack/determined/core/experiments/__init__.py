@@ -1,1 +1,1 @@
-"""Experiments: looked up, taken through their life, changed on request."""
+"""Experiments: catalog, life cycle, and user actions."""

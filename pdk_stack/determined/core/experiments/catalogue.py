@@ -1,4 +1,4 @@
-"""Experiments and trials by their numbers."""
+"""Looks up experiments and trials by id."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from pdk_stack.determined.store.documents import Document, Store
 
 __all__ = ["TERMINAL", "Catalogue", "steps_of"]
 
-#: States in which an experiment or a trial has ended.
+#: Terminal states of an experiment or a trial.
 TERMINAL = frozenset({"COMPLETED", "CANCELED", "ERROR"})
 
 
 def steps_of(checkpoint: Document) -> int:
-    """The batches that were done when a checkpoint was written."""
+    """Return the number of batches completed when a checkpoint was written."""
     return int(checkpoint["metadata"].get("steps_completed") or 0)
 
 
 class Catalogue:
-    """Looks documents up.
+    """Looks up documents.
 
     Args:
         store: The master's database.
@@ -27,46 +27,46 @@ class Catalogue:
         self._goals: dict[int, tuple[str, bool]] = {}
 
     def experiment(self, key: int) -> Document:
-        """An experiment's document.
+        """Return an experiment's document.
 
         Raises:
-            Refusal: There is none.
+            Refusal: The document doesn't exist.
         """
         return self._store.need("experiment", key)
 
     def trial(self, key: int) -> Document:
-        """A trial's document.
+        """Return a trial's document.
 
         Raises:
-            Refusal: There is none.
+            Refusal: The document doesn't exist.
         """
         return self._store.need("trial", key)
 
     def task(self, key: str) -> Document:
-        """A task's document.
+        """Return a task's document.
 
         Raises:
-            Refusal: There is none.
+            Refusal: The document doesn't exist.
         """
         return self._store.need("task", key)
 
     def checkpoints(self, trial_id: int, state: str = "") -> list[Document]:
-        """A trial's checkpoints.
+        """List a trial's checkpoints.
 
         Args:
-            state: Only those in this state.
+            state: Return only checkpoints in this state.
         """
         return [each for each in self._store.list("checkpoint", trial_id) if not state or each["state"] == state]
 
     def trials(self, experiment_id: int) -> list[Document]:
-        """An experiment's trials, oldest first."""
+        """List an experiment's trials, oldest first."""
         return self._store.list("trial", experiment_id)
 
     def goal(self, trial_id: int) -> tuple[str, bool]:
-        """The searcher's metric of a trial, and whether smaller is better; asked for every report.
+        """Return the searcher's metric for a trial, and whether smaller is better; called for every report.
 
         Raises:
-            Refusal: There is no such trial.
+            Refusal: The trial doesn't exist.
         """
         found = self._goals.get(trial_id)
         if found is None:
@@ -75,5 +75,5 @@ class Catalogue:
         return found
 
     def forget(self, trial_id: int) -> None:
-        """A trial was deleted."""
+        """Drop the cached goal of a deleted trial."""
         self._goals.pop(trial_id, None)

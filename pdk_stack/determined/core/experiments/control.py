@@ -1,4 +1,4 @@
-"""What users ask of experiments: pause, activate, cancel, kill, archive, change priority, continue."""
+"""User actions on experiments: pause, activate, cancel, kill, archive, change priority, continue."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Control:
         self._experiments.schedule()
 
     def pause(self, key: int) -> None:
-        """Take an experiment's trials off their slots; each writes a checkpoint first."""
+        """Pause an experiment: its trials write a checkpoint and release their slots."""
         with self._experiments.lock:
             experiment = self._experiments.experiment(key)
             if experiment["state"] == "ACTIVE":
@@ -48,11 +48,11 @@ class Control:
                 self._experiments.runs.terminate(trial["id"])
 
     def cancel(self, key: int) -> None:
-        """End an experiment; trials write a checkpoint first."""
+        """Cancel an experiment after its trials write a checkpoint."""
         self._end_by_request(key, "STOPPING_CANCELED", kill=False)
 
     def kill(self, key: int) -> None:
-        """End an experiment now."""
+        """Kill an experiment immediately."""
         self._end_by_request(key, "STOPPING_KILLED", kill=True)
 
     def _end_by_request(self, key: int, state: str, *, kill: bool) -> None:
@@ -81,13 +81,13 @@ class Control:
             self._experiments.runs.terminate(trial["id"])
 
     def kill_trial(self, key: int) -> None:
-        """End one trial now."""
+        """Kill one trial immediately."""
         with self._experiments.lock:
             self._stop_trial(self._experiments.trial(key), "STOPPING_KILLED", kill=True)
         self._experiments.schedule()
 
     def archive(self, key: int, archived: bool) -> None:
-        """Hide an ended experiment from lists, or show it again."""
+        """Archive or unarchive an ended experiment."""
         with self._experiments.lock:
             experiment = self._experiments.experiment(key)
             if experiment["state"] not in TERMINAL:
@@ -95,7 +95,7 @@ class Control:
             self._store.update("experiment", key, archived=archived)
 
     def set_resources(self, key: int, **changes: Any) -> None:
-        """Change an experiment's priority or weight; waiting trials take their new place."""
+        """Change an experiment's priority or weight, and reorder its waiting trials."""
         with self._experiments.lock:
             experiment = self._experiments.experiment(key)
             config = {**experiment["config"], "resources": {**experiment["config"]["resources"], **changes}}
@@ -106,13 +106,13 @@ class Control:
         self._experiments.schedule()
 
     def resume(self, key: int, override: str) -> Document:
-        """Let an ended experiment train on: what failed starts again, a completed single trial goes further.
+        """Continue an ended experiment: restart failed trials, or train a completed single trial further.
 
         Args:
-            override: Configuration text to lay over the experiment's; empty changes nothing.
+            override: Configuration text merged over the experiment's; empty changes nothing.
 
         Raises:
-            Refusal: It has not ended, or the search is complete.
+            Refusal: The experiment has not ended, or its search is complete.
         """
         with self._experiments.lock, self._store.write():
             experiment = self._experiments.experiment(key)

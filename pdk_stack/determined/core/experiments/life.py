@@ -1,7 +1,7 @@
-"""The life of experiments and their trials: created, scheduled, paused, stopped, restarted, ended.
+"""The life cycle of experiments and their trials: create, schedule, pause, stop, restart, end.
 
-State is what the master itself writes: an experiment is ACTIVE, PAUSED, STOPPING_* or ended; a trial is ACTIVE
-while it should run, whether or not a run is under way. QUEUED, STARTING and RUNNING are only shown (see ``views``).
+The stored state is coarse: an experiment is ACTIVE, PAUSED, STOPPING_*, or ended; a trial is ACTIVE while it should
+run, whether or not a run is in progress. QUEUED, STARTING, and RUNNING are for display only (see ``views``).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pdk_stack.determined.timestamps import now
 
 __all__ = ["Experiments", "end_of"]
 
-#: How long trials may take to write a last checkpoint when the stack is stopped.
+#: How long trials can take to write a last checkpoint when the stack stops.
 SHUTDOWN_GRACE_S = 12.0
 
 
@@ -36,7 +36,7 @@ class Experiments(Catalogue):
     Args:
         store: The master's database.
         metrics: What trials reported.
-        logs: Where the master tells what it does with a trial.
+        logs: Receives the master's own lines about a trial.
         slots: The machine's slots.
     """
 
@@ -50,22 +50,22 @@ class Experiments(Catalogue):
         self._searchers: dict[int, Searcher] = {}
         self._waiting: dict[int, Request] = {}
         self._stopping = False
-        #: Called with the id of an experiment that has ended.
+        #: Called with the id of each experiment that ends.
         self.on_end: Callable[[int], None] = lambda experiment_id: None
 
     @property
     def runs(self) -> Runs:
-        """The runs under way."""
+        """The runs in progress."""
         assert self._runs is not None
         return self._runs
 
     def waiting(self) -> list[Request]:
-        """Trials that wait for slots, in no order."""
+        """Trials that wait for slots, in no particular order."""
         with self.lock:
             return list(self._waiting.values())
 
     def slots_in_use(self) -> Counter[int]:
-        """Slots in use by experiment id."""
+        """Count the slots in use by experiment id."""
         used = Counter[int]()
         for run in self.runs.active():
             used[run.experiment_id] += len(run.slots)
@@ -79,7 +79,7 @@ class Experiments(Catalogue):
         return self._searchers[key]
 
     def forget_search(self, experiment_id: int) -> None:
-        """Read the search's state anew when it is needed next."""
+        """Drop the cached search, so that the next use reads its stored state."""
         self._searchers.pop(experiment_id, None)
 
     def _save_search(self, experiment_id: int) -> None:
@@ -88,7 +88,7 @@ class Experiments(Catalogue):
     # -- start and stop of the master ----------------------------------------------------------------------------
 
     def start(self, runs: Runs) -> None:
-        """Continue the unfinished experiments of an earlier master from their last checkpoints."""
+        """Continue a previous master's unfinished experiments from their last checkpoints."""
         self._runs = runs
         runs.end_unfinished()
         with self.lock:
@@ -110,7 +110,7 @@ class Experiments(Catalogue):
             self.wait_for_slots(experiment, trial)
 
     def stop(self) -> None:
-        """Let running trials write a last checkpoint, then end them; their experiments continue at the next start."""
+        """Let running trials write a last checkpoint, then end them; their experiments continue on the next start."""
         with self.lock:
             self._stopping = True
             active = self.runs.active()
@@ -130,9 +130,9 @@ class Experiments(Catalogue):
         """Store an experiment and start its search.
 
         Args:
-            document: Everything but ``id``, ``state`` and times.
+            document: All fields except ``id``, ``state``, and times.
             model_definition: The code as ``.tar.gz``.
-            activate: Whether it starts at once.
+            activate: Whether to start it immediately.
         """
         with self.lock, self._store.write():
             key = self._store.next_id("experiment")
@@ -155,7 +155,7 @@ class Experiments(Catalogue):
         return self.experiment(key)
 
     def create_trial(self, experiment: Document, request_id: str, hparams: dict[str, Any], seed: int) -> Document:
-        """Store a trial; it waits for slots unless the experiment is unmanaged."""
+        """Store a trial and queue it for slots unless the experiment is unmanaged."""
         key = self._store.next_id("trial")
         task_id = f"{experiment['id']}.{request_id}"
         trial = {
@@ -189,14 +189,14 @@ class Experiments(Catalogue):
         return trial
 
     def wait_for_slots(self, experiment: Document, trial: Document) -> None:
-        """Put a trial into the queue, or change its place there."""
+        """Add a trial to the queue, or update its position there."""
         resources = experiment["config"]["resources"]
         self._waiting[trial["id"]] = Request(
             trial["id"], experiment["id"], int(resources["priority"] or 42), int(resources["slots_per_trial"])
         )
 
     def _act(self, experiment: Document, actions: list[Any]) -> None:
-        """Do what the search wants."""
+        """Carry out the search's actions."""
         key = experiment["id"]
         for action in actions:
             if isinstance(action, Create):
@@ -236,7 +236,7 @@ class Experiments(Catalogue):
         experiment, trial = self.experiment(request.experiment_id), self.trial(request.trial_id)
         latest, steps = self.restore_point(trial)
         if trial["runId"]:
-            # What was reported after the checkpoint will be reported again.
+            # The trial reports again everything after its checkpoint.
             self._metrics.archive_after(trial["id"], steps)
         trial = self._store.update(
             "trial", trial["id"], runId=trial["runId"] + 1, restoreFrom=latest, restoreSteps=steps, runnerState=""
@@ -244,7 +244,7 @@ class Experiments(Catalogue):
         self.runs.begin(experiment, trial, self.slots.take(request.slots), self.slots.total)
 
     def restore_point(self, trial: Document) -> tuple[str | None, int]:
-        """The checkpoint that a trial continues from, and its batches; a warm start begins at batch 0."""
+        """Return the checkpoint that a trial continues from, and its batches; a warm start begins at batch 0."""
         own = self.checkpoints(trial["id"], "STATE_COMPLETED")
         if own:
             latest = max(own, key=lambda each: (steps_of(each), each["reportTime"]))
@@ -254,10 +254,10 @@ class Experiments(Catalogue):
     # -- what trials report --------------------------------------------------------------------------------------
 
     def validated(self, trial_id: int, averages: dict[str, Any]) -> None:
-        """A trial reported validation metrics.
+        """Record validation metrics that a trial reported.
 
         Raises:
-            ValueError: They lack what the search decides by.
+            ValueError: The searcher's metric is missing.
         """
         with self.lock:
             trial = self.trial(trial_id)
@@ -269,7 +269,7 @@ class Experiments(Catalogue):
         self.schedule()
 
     def exited_early(self, trial_id: int, reason: str) -> None:
-        """A trial reports that it ends early; it gets some seconds to end by itself."""
+        """Record that a trial exits early; it gets a few seconds to end on its own."""
         with self.lock:
             trial = self.trial(trial_id)
             if trial["state"] != "ACTIVE":
@@ -281,7 +281,7 @@ class Experiments(Catalogue):
         self.schedule()
 
     def report_progress(self, trial_id: int, fraction: float) -> None:
-        """A trial reports its progress, 0 to 1."""
+        """Record a trial's progress, 0 to 1."""
         with self.lock:
             trial = self._store.update("trial", trial_id, progress=fraction)
             experiment = self.experiment(trial["experimentId"])
@@ -294,7 +294,7 @@ class Experiments(Catalogue):
     # -- ends ----------------------------------------------------------------------------------------------------
 
     def run_ended(self, ended: Ended) -> None:
-        """All processes of a run have ended: decide whether its trial is over or runs again."""
+        """Decide, after all processes of a run have ended, whether its trial ends or restarts."""
         with self.lock:
             run = ended.run
             self.slots.give_back(run.slots)
@@ -328,7 +328,7 @@ class Experiments(Catalogue):
             self.wait_for_slots(experiment, trial)
 
     def end_trial(self, trial: Document, state: str) -> None:
-        """A trial is over; the search may want another."""
+        """End a trial; the search can create another."""
         self._waiting.pop(trial["id"], None)
         moment = now()
         self._store.update("trial", trial["id"], state=state, endTime=moment)
@@ -355,7 +355,7 @@ class Experiments(Catalogue):
             self._store.update("experiment", experiment["id"], state=f"STOPPING_{state}")
 
     def check_end(self, experiment_id: int) -> None:
-        """End an experiment that is stopping, once none of its trials is left."""
+        """End a stopping experiment once it has no trials left."""
         experiment = self.experiment(experiment_id)
         state = experiment["state"]
         if not state.startswith("STOPPING_"):
@@ -370,6 +370,6 @@ class Experiments(Catalogue):
 
 
 def end_of(state: str) -> str:
-    """The state behind a STOPPING one."""
+    """Return the terminal state that follows a STOPPING state."""
     end = state.removeprefix("STOPPING_")
     return "CANCELED" if end == "KILLED" else end

@@ -1,7 +1,7 @@
 """Hyperparameter searches, as pure state machines: events in, actions out, state as JSON.
 
-Our own code, because the release decides while trials run, in its own variant of ASHA, and continues a search from its
-stored state; libraries for searches run the trials themselves.
+This is our own code because the release decides while trials run, uses its own variant of ASHA, and resumes a search
+from stored state; search libraries run the trials themselves.
 """
 
 from pdk_stack.determined.core.search.methods import make_method

@@ -1,6 +1,6 @@
-"""Sampling a hyperparameter space, and laying a grid over it.
+"""Samples a hyperparameter space, or enumerates its grid.
 
-Values and rounding follow ``master/pkg/searcher/hyperparameters.go`` and ``grid.go`` of the master.
+Source of values and rounding: the master's ``master/pkg/searcher/hyperparameters.go`` and ``grid.go``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _kind(node: Any) -> str | None:
 
 
 def sample(space: dict[str, Any], source: random.Random) -> dict[str, Any]:
-    """One point of the space; names are taken in sorted order, so that a seed always gives the same point."""
+    """Sample one point of the space, in sorted order of names, so that a seed always gives the same point."""
     return {name: _sample_one(space[name], source) for name in sorted(space)}
 
 
@@ -44,7 +44,7 @@ def _sample_one(node: Any, source: random.Random) -> Any:
 
 
 def grid(space: dict[str, Any]) -> list[dict[str, Any]]:
-    """All points of the space's grid; numeric axes have ``count`` points each."""
+    """Return all grid points of the space; each numeric axis has ``count`` points."""
     axes = list(_axes(space, ()))
     points = []
     for combination in itertools.product(*(values for _, values in axes)):

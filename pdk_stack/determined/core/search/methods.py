@@ -15,17 +15,17 @@ from pdk_stack.determined.core.search.hyperparameters import grid
 
 __all__ = ["Answer", "Method", "make_method"]
 
-#: Stands for the metric of a trial that ended early: worse than any other.
+#: Metric of a trial that ended early: worse than any other.
 EXITED_METRIC = 1.7976931348623157e308
 
 
 @dataclass
 class Answer:
-    """What a method wants.
+    """A method's decision.
 
     Attributes:
-        create: Hyperparameters of each new trial; None means a fresh sample.
-        stop: Whether the trial that the event was about should stop.
+        create: Hyperparameters of each new trial; None means a new sample.
+        stop: Whether to stop the trial that the event concerns.
     """
 
     create: list[dict[str, Any] | None]
@@ -33,27 +33,27 @@ class Answer:
 
 
 class Method(Protocol):
-    """One search method; ``state`` is JSON and all that survives a restart."""
+    """A search method; only ``state``, which is JSON, survives a restart."""
 
     state: dict[str, Any]
 
     def initial(self) -> Answer:
-        """Trials to create at the start."""
+        """Return the trials to create at the start."""
 
     def created(self, trial: str, index: int) -> None:
-        """A trial was created; ``index`` is its place in the answer that asked for it."""
+        """Record a created trial; ``index`` is its position in the answer that requested it."""
 
     def validated(self, trial: str, metrics: dict[str, Any]) -> Answer:
-        """A trial reported validation metrics."""
+        """Handle the validation metrics of a trial."""
 
     def exited(self, trial: str) -> Answer:
-        """A trial ended."""
+        """Handle the end of a trial."""
 
     def exited_early(self, trial: str, invalid: bool) -> Answer:
-        """A trial failed, was cancelled, or refused its hyperparameters (``invalid``)."""
+        """Handle a trial that failed, was canceled, or rejected its hyperparameters (``invalid``)."""
 
     def progress(self, running: dict[str, float], closed: dict[str, bool]) -> float:
-        """0 to 1."""
+        """Return the progress, 0 to 1."""
 
 
 def _mean_progress(running: dict[str, float], closed: dict[str, bool]) -> float:
@@ -63,7 +63,7 @@ def _mean_progress(running: dict[str, float], closed: dict[str, bool]) -> float:
 
 
 class Random:
-    """Independent samples; ``single`` is one of them."""
+    """Independent samples; ``single`` takes just one."""
 
     def __init__(self, max_trials: int, max_concurrent: int, *, single: bool = False) -> None:
         self.max_trials = max_trials
@@ -89,7 +89,7 @@ class Random:
 
     def exited_early(self, trial: str, invalid: bool) -> Answer:
         if invalid and not self.single:
-            # Refused hyperparameters do not count; the trial's exit creates the replacement.
+            # A trial that rejects its hyperparameters does not count; its exit creates the replacement.
             self.state["created"] -= 1
         return Answer([])
 
@@ -98,7 +98,7 @@ class Random:
 
 
 class Grid:
-    """Every point of the grid once."""
+    """Every grid point once."""
 
     def __init__(self, space: dict[str, Any], max_concurrent: int) -> None:
         self._space = space
@@ -130,8 +130,7 @@ class Grid:
 
 
 class AsyncHalving:
-    """Asynchronous successive halving that stops trials (ASHA): a trial continues past a rung while it is in the
-    best 1/divisor of those that reached it."""
+    """Stopping-based ASHA: a trial continues past a rung while it is in the best 1/divisor of those that reached it."""
 
     def __init__(
         self,
@@ -190,7 +189,7 @@ class AsyncHalving:
 
     def _should_stop(self, trial: str, step: float, value: float) -> bool:
         rungs = self.state["rungs"]
-        # One report can complete several rungs: validations are not timed by the search.
+        # One report can complete several rungs, because the search does not schedule validations.
         for index in range(self.state["trials"].get(trial, 0), len(rungs)):
             rung = rungs[index]
             self.state["trials"][trial] = index
@@ -217,7 +216,7 @@ class AsyncHalving:
 
     def progress(self, running: dict[str, float], closed: dict[str, bool]) -> float:
         reached = len(self.state["rungs"][0]["metrics"])
-        # A fifth more than the trials: the last ones still have to end.
+        # 20% more than the trials, because the last ones still have to end.
         done = reached / (1.2 * self.max_trials)
         if reached == self.max_trials:
             done = max((self.state["completed"] - self.state["invalid"]) / self.max_trials, done)
@@ -225,7 +224,7 @@ class AsyncHalving:
 
 
 class Tournament:
-    """Several searches side by side: the brackets of adaptive_asha."""
+    """Several concurrent searches: the brackets of adaptive_asha."""
 
     def __init__(self, parts: list[AsyncHalving]) -> None:
         self._parts = parts
@@ -272,7 +271,7 @@ class Tournament:
 
 
 def bracket_rungs(mode: str, max_rungs: int, max_time: int, max_trials: int, divisor: float) -> list[int]:
-    """How many rungs each bracket of adaptive_asha has."""
+    """Return the number of rungs of each adaptive_asha bracket."""
     rungs = min(
         max_rungs,
         int(math.log(max_time) / math.log(divisor)) + 1,
@@ -286,7 +285,7 @@ def bracket_rungs(mode: str, max_rungs: int, max_time: int, max_trials: int, div
 
 
 def bracket_trials(max_trials: int, divisor: float, brackets: list[int]) -> list[int]:
-    """How many trials each bracket may make, for about the same work in each."""
+    """Divide the trials among the brackets, so that each does about the same work."""
     weights = [divisor ** (rungs - 1) / rungs for rungs in brackets]
     shares = [max(int(weight / sum(weights) * max_trials), 1) for weight in weights]
     shares[0] += max(max_trials - sum(shares), 0)
@@ -294,7 +293,7 @@ def bracket_trials(max_trials: int, divisor: float, brackets: list[int]) -> list
 
 
 def bracket_concurrency(max_concurrent: int, divisor: float, trials: list[int]) -> list[int]:
-    """How many trials of each bracket run at once."""
+    """Divide the concurrent trials among the brackets."""
     if max_concurrent == 0:
         return [max(trials[-1], int(divisor))] * len(trials)
     each, rest = divmod(max(max_concurrent, len(trials)), len(trials))
@@ -302,11 +301,11 @@ def bracket_concurrency(max_concurrent: int, divisor: float, trials: list[int]) 
 
 
 def make_method(searcher: dict[str, Any], space: dict[str, Any]) -> Method:
-    """The method that a complete ``searcher`` section names.
+    """Create the method that a complete ``searcher`` section names.
 
     Args:
-        searcher: The section, with defaults filled in.
-        space: The hyperparameters.
+        searcher: The section with defaults.
+        space: The hyperparameter space.
     """
     name = searcher["name"]
     if name == "single":

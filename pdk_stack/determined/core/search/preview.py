@@ -1,4 +1,4 @@
-"""What a search will do, found by running it with made-up metrics."""
+"""Previews a search by simulating it with random metrics."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["preview"]
 
 
 def preview(config: dict[str, Any], seed: int = 0) -> list[dict[str, Any]]:
-    """How many trials train for how long.
+    """Simulate how many trials train for how long.
 
     Args:
         config: A complete experiment configuration.
-        seed: For the made-up metrics.
+        seed: Seed for the random metrics.
 
     Returns:
-        Entries of ``v1TrialSummary``; a length is in units of the searcher's time metric, or "to the end".
+        Entries of ``v1TrialSummary``; lengths are in units of the searcher's time metric, or "to the end".
     """
     searcher_config = config["searcher"]
     searcher, source = Searcher(config), random.Random(seed)
@@ -41,7 +41,7 @@ def preview(config: dict[str, Any], seed: int = 0) -> list[dict[str, Any]]:
 
 
 def _run(searcher: Searcher, config: dict[str, Any], trial: str, source: random.Random) -> tuple[int | None, list[Any]]:
-    """One trial to its end: the time at which the search stopped it, and what else the search wanted."""
+    """Simulate one trial; return the time at which the search stopped it, and the search's other actions."""
     actions: list[Any] = []
     if config["name"] not in ("adaptive_asha", "async_halving"):
         return None, actions
@@ -54,7 +54,7 @@ def _run(searcher: Searcher, config: dict[str, Any], trial: str, source: random.
 
 
 def _times(config: dict[str, Any]) -> list[int]:
-    """All times at which any bracket decides."""
+    """Return all times at which any bracket decides."""
     most, divisor = int(config["max_time"]), float(config["divisor"])
     rungs = int(config.get("num_rungs") or config.get("max_rungs") or 5)
     rungs = max([rungs, *(config.get("bracket_rungs") or [])])

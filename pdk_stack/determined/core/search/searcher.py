@@ -1,4 +1,4 @@
-"""A search under way: a method, the trials that it asked for, and how they ended."""
+"""A running search: its method, the trials that it requested, and how they ended."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Create:
 
 @dataclass(frozen=True)
 class Stop:
-    """End a trial early; what it has learned stays."""
+    """Stop a trial early; its checkpoints stay."""
 
     request_id: str
 
@@ -42,7 +42,7 @@ class Shutdown:
     """The search is over.
 
     Attributes:
-        canceled: Every trial was cancelled.
+        canceled: Every trial was canceled.
         failed: Every trial failed.
     """
 
@@ -58,7 +58,7 @@ class Searcher:
 
     Args:
         config: The complete experiment configuration.
-        state: What :attr:`state` gave before a restart; None at the start.
+        state: The value of :attr:`state` before a restart; None for a new search.
     """
 
     def __init__(self, config: dict[str, Any], state: dict[str, Any] | None = None) -> None:
@@ -79,14 +79,14 @@ class Searcher:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Everything that a restart needs, as JSON."""
+        """The state that a restart needs, as JSON."""
         return {**self._state, "method": self._method.state}
 
     def _creates(self, answer: Answer) -> list[Action]:
         made: list[Action] = []
         for index, hparams in enumerate(answer.create):
             self._state["requested"] += 1
-            # A stream of its own for every trial: a restart needs no generator state.
+            # Each trial has its own random stream, so a restart needs no generator state.
             source = random.Random(f"{self._seed}/{self._state['requested']}")
             request_id = str(uuid.UUID(int=source.getrandbits(128), version=4))
             point = sample(self._space, source) if hparams is None else hparams
@@ -106,21 +106,21 @@ class Searcher:
         ]
 
     def initial(self) -> list[Action]:
-        """Trials to start with."""
+        """Return the trials to start with."""
         return self._creates(self._method.initial())
 
     def validated(self, request_id: str, metrics: dict[str, Any]) -> list[Action]:
-        """A trial reported validation metrics.
+        """Handle the validation metrics of a trial.
 
         Raises:
-            ValueError: The metrics lack what the method decides by.
+            ValueError: The searcher's metric or its time metric is missing.
         """
         answer = self._method.validated(request_id, metrics)
         stops: list[Action] = [Stop(request_id)] if answer.stop else []
         return stops + self._creates(answer)
 
     def exited_early(self, request_id: str, reason: str) -> list[Action]:
-        """A trial reported that it ends early; a second report of the same trial counts for nothing."""
+        """Handle a trial's report that it exits early; ignore repeated reports."""
         if request_id in self._state["exits"]:
             return []
         invalid = reason in INVALID_REASONS
@@ -136,19 +136,19 @@ class Searcher:
         return stops + self._creates(answer)
 
     def exited(self, request_id: str) -> list[Action]:
-        """A trial ended for good."""
+        """Handle the final end of a trial."""
         if request_id in self._state["closed"]:
             return []
         self._state["closed"][request_id] = True
         return self._creates(self._method.exited(request_id)) + self._shutdown()
 
     def report_progress(self, request_id: str, fraction: float) -> None:
-        """A trial reports its progress, 0 to 1."""
+        """Record a trial's progress, 0 to 1."""
         if request_id in self._state["progress"]:
             self._state["progress"][request_id] = fraction
 
     @property
     def progress(self) -> float:
-        """How far the search is, 0 to 1."""
+        """Return the search's progress, 0 to 1."""
         done = self._method.progress(self._state["progress"], self._state["closed"])
         return min(max(done, 0.0), 1.0) if done == done else 0.0

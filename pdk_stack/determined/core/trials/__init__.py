@@ -1,1 +1,1 @@
-"""Trials: waiting for slots, started as processes, watched, ended."""
+"""Trials: slot scheduling, and processes from start to end."""

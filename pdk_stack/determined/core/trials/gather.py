@@ -1,4 +1,4 @@
-"""All gather: every process of a trial sends a piece and gets all pieces."""
+"""All-gather: every process of a trial sends one piece and receives all pieces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOOK_SECONDS = 1.0
 
 
 class AllGather:
-    """What the processes of all allocations have sent so far."""
+    """Collects the pieces that the processes of each allocation send."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -24,15 +24,15 @@ class AllGather:
     def take_part(
         self, allocation_id: str, peer: str, peers: int, piece: Any, given_up: Callable[[], bool]
     ) -> list[Any] | None:
-        """Send a piece and wait for the pieces of all peers.
+        """Send a piece and wait for the pieces from all peers.
 
         Args:
             peer: Identifies the sender.
-            peers: How many take part.
-            given_up: Whether the caller no longer waits; asked about once a second.
+            peers: Number of participants.
+            given_up: Returns whether the caller has stopped waiting; checked about once a second.
 
         Returns:
-            All pieces, or None when not all came.
+            All pieces, or None when some are missing.
         """
         deadline = Deadline(LONGEST_SECONDS)
         with self._changed:
@@ -43,6 +43,6 @@ class AllGather:
                 if given_up() or deadline.over:
                     return None
                 self._changed.wait(LOOK_SECONDS)
-            if self._pieces.get(allocation_id) is pieces:  # not those of a next round already
+            if self._pieces.get(allocation_id) is pieces:  # unless a new round has already begun
                 del self._pieces[allocation_id]
             return list(pieces.values())

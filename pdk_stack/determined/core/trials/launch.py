@@ -1,6 +1,6 @@
-"""One run of a trial: its folder, its environment, its command.
+"""Prepares a run of a trial: folder, environment, and command.
 
-Variables follow ``master/pkg/tasks`` and ``agent/internal/containers`` of the master.
+Source of the variables: the master's ``master/pkg/tasks`` and ``agent/internal/containers``.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ __all__ = ["AGENT_ID", "Cluster", "Run", "clean_up", "environment_of", "prepare"
 
 AGENT_ID = "embedded-agent"
 CONTAINER = Path(__file__).with_name("container")
-#: What a trial keeps of the master's environment.
+#: Variables that a trial inherits from the master.
 KEPT = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "USER", "LOGNAME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 KEPT_PREFIXES = ("SSL_CERT", "REQUESTS_CA", "PIP_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "CURL_CA")
-#: c10d, and two blocks of ports between the processes of a trial.
+#: One port for c10d, and two blocks for traffic between a trial's processes.
 PORTS_PER_RUN = 16
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where this master is.
+    """The master as its trials see it.
 
     Attributes:
-        cluster_id: Stays the same for one state folder; part of the path of TensorBoard files.
-        master_id: New at every start.
+        cluster_id: Constant for a state folder; part of the TensorBoard path.
+        master_id: Changes at every start.
         port: The master's port on loopback.
-        folder: Where runs have their folders.
-        python: The Python of trials.
-        cores: Processor cores for training.
+        folder: Parent of the runs' folders.
+        python: Python interpreter for trials.
+        cores: CPU cores for training.
     """
 
     cluster_id: str
@@ -50,19 +50,19 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """Where trials reach the master."""
+        """The master's URL for trials."""
         return f"http://{LOOPBACK}:{self.port}"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run (allocation) of a trial.
+    """A run (allocation) of a trial.
 
     Attributes:
         allocation_id: ``<task id>.<run id>``.
-        slots: The slots that it holds.
+        slots: The slots that the run holds.
         first_port: First of its :data:`PORTS_PER_RUN` ports.
-        threads: Threads that numerical libraries may use.
+        threads: Number of threads for numerical libraries.
     """
 
     allocation_id: str
@@ -80,16 +80,16 @@ class Run:
 
 
 def choose_ports(taken: set[int]) -> int:
-    """First port of a block for a run.
+    """Choose the first port of a free block for a run.
 
     Args:
-        taken: All ports of the runs under way.
+        taken: All ports of the runs in progress.
     """
     return free_port_block(PORTS_PER_RUN, taken)
 
 
 def prepare(cluster: Cluster, run: Run) -> Path:
-    """Make the run's folder: what ``/run/determined`` is in a container."""
+    """Create the run's folder, which is ``/run/determined`` in a container."""
     folder = cluster.folder / run.allocation_id
     for name in ("info", "train/model", "train/logs", "pythonuserbase", "packages", "workdir", "ssh"):
         (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -97,7 +97,7 @@ def prepare(cluster: Cluster, run: Run) -> Path:
 
 
 def shared_folder(storage: dict[str, Any]) -> str:
-    """What is mounted at ``/determined_shared_fs`` in a container; made if absent."""
+    """Return the folder that a container mounts at ``/determined_shared_fs``; create it if absent."""
     if storage["type"] == "shared_fs":
         folder = str(storage["host_path"])
     elif storage["type"] == "directory":
@@ -112,7 +112,7 @@ def shared_folder(storage: dict[str, Any]) -> str:
 def environment_of(
     cluster: Cluster, run: Run, folder: Path, experiment: dict[str, Any], trial: dict[str, Any]
 ) -> dict[str, str]:
-    """The environment of a trial's processes.
+    """Build the environment of a trial's processes.
 
     Args:
         folder: The run's folder.
@@ -161,9 +161,9 @@ def environment_of(
         "PYTHONUSERBASE": str(folder / "pythonuserbase"),
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": str(run.threads),
-        # Threads that wait by spinning starve each other as soon as anything else runs: ten times slower was measured.
+        # Threads that spin while they wait starve each other under load: we measured a tenfold slowdown.
         "OMP_WAIT_POLICY": "PASSIVE",
-        # Checkpoints of the harness hold more than weights, and its torch.load has no argument for that.
+        # The harness's checkpoints contain more than weights, and its torch.load call can't allow that.
         "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",
         "NO_PROXY": f"{LOOPBACK},localhost",
         "no_proxy": f"{LOOPBACK},localhost",
@@ -191,14 +191,14 @@ def environment_of(
 
 
 def command_of(cluster: Cluster, folder: Path) -> list[str]:
-    """The command that starts a trial's processes; it names the run's folder, so that people see whose it is."""
+    """Return the command that starts a trial; it contains the run's folder to show which run it belongs to."""
     return [cluster.python, str(CONTAINER / "start.py"), str(folder)]
 
 
 def clean_up(cluster: Cluster, allocation_id: str) -> None:
-    """Remove what a run leaves on this machine, its checkpoints and TensorBoard files excepted."""
+    """Remove a run's files, except its checkpoints and TensorBoard files."""
     shutil.rmtree(cluster.folder / allocation_id, ignore_errors=True)
-    # The harness has these three fixed in /tmp.
+    # The harness hard-codes these three in /tmp.
     temporary = Path("/tmp")
     for path in temporary.glob(f"tensorboard-{allocation_id}-*"):
         shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What a trial's processes print, as lines of its task's log."""
+"""Stores the output of a trial's processes as task log lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pdk_stack.determined.timestamps import now
 
 __all__ = ["LineSplitter", "OutputLog", "parse_line"]
 
-#: Longer lines are cut into pieces, as the master's own shipper does.
+#: Longer lines are split, as the master's log shipper does.
 LINE_LIMIT = 8191
 
 _RANK = re.compile(r" ?\[rank=(?P<rank>[0-9]+)\] ?(?P<rest>.*)", re.DOTALL)
@@ -20,13 +20,13 @@ _LINE_END = re.compile(rb"[\r\n]")
 
 
 class LineSplitter:
-    """Cuts a byte stream into lines at newlines and carriage returns; progress bars use the latter."""
+    """Splits a byte stream at newlines and at carriage returns, which progress bars use."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, chunk: bytes) -> list[str]:
-        """Finished lines, each with its newline."""
+        """Return the complete lines, each with its newline."""
         pieces = _LINE_END.split(self._rest + chunk)
         self._rest = pieces.pop()
         while len(self._rest) > LINE_LIMIT:
@@ -35,13 +35,13 @@ class LineSplitter:
         return [piece.decode("utf-8", "replace") + "\n" for piece in pieces]
 
     def rest(self) -> list[str]:
-        """What stands after the last newline."""
+        """Return the text after the last newline."""
         last, self._rest = self._rest, b""
         return [last.decode("utf-8", "replace") + "\n"] if last else []
 
 
 def parse_line(line: str) -> tuple[int | None, str | None, str]:
-    """Rank, level and text of a line such as ``[rank=0] INFO: text``."""
+    """Parse the rank, level, and text of a line such as ``[rank=0] INFO: text``."""
     rank = level = None
     if match := _RANK.match(line):
         rank, line = int(match["rank"]), match["rest"]
@@ -51,11 +51,11 @@ def parse_line(line: str) -> tuple[int | None, str | None, str]:
 
 
 class OutputLog:
-    """Stores the output of one run, secrets masked.
+    """Stores the output of one run with secrets masked.
 
     Args:
         logs: All logs.
-        run: Whose output.
+        run: The run that writes the output.
         secrets: Values to mask.
     """
 
@@ -66,11 +66,11 @@ class OutputLog:
         self._splitters = {"stdout": LineSplitter(), "stderr": LineSplitter()}
 
     def take(self, stream: str, chunk: bytes) -> None:
-        """Store what came.
+        """Store a chunk of output.
 
         Args:
             stream: ``stdout`` or ``stderr``.
-            chunk: Bytes; empty at the end.
+            chunk: The bytes; empty at the end.
         """
         splitter = self._splitters[stream]
         lines = splitter.feed(chunk) if chunk else splitter.rest()

@@ -1,7 +1,7 @@
-"""Processes of trials: each trial a process group, read through pipes and ended with all that it started.
+"""Trial processes: each trial is a process group, read through pipes and ended with all its descendants.
 
-A process group is not all of a trial: launchers (torchrun, mpirun) start sessions of their own. Those processes are
-found by the variables of the environment that they inherit.
+Launchers (torchrun, mpirun) start sessions outside the process group. Those processes are found by the environment
+variables that they inherit.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _HAS_PROC = (_PROC / "self" / "environ").exists()
 def start(
     command: list[str], environment: dict[str, str], folder: Path, on_output: Callable[[str, bytes], None]
 ) -> tuple[ProcessGroup, list[threading.Thread]]:
-    """Start a trial and read what it prints.
+    """Start a trial and read its output.
 
     Args:
-        on_output: Called with ``stdout`` or ``stderr`` and what came; with empty bytes at the end.
+        on_output: Called with ``stdout`` or ``stderr`` and the bytes read; empty bytes mark the end.
 
     Returns:
-        The process, and the threads that read; they end when every writer has closed the pipe.
+        The process, and the reader threads, which end when every writer has closed the pipe.
     """
     group = ProcessGroup(command, environment, folder=folder, stderr=subprocess.PIPE)
     readers = []
@@ -56,10 +56,10 @@ def _read(pipe: IO[bytes], name: str, on_output: Callable[[str, bytes], None]) -
 
 
 def processes_of(cluster_id: str, allocation_id: str | None = None) -> list[psutil.Process]:
-    """Processes of this master's trials, found by their environment: launchers start sessions of their own.
+    """Find the processes of this master's trials by their environment.
 
     Args:
-        allocation_id: Only those of one allocation; of all when None.
+        allocation_id: The allocation; None means all.
     """
     wanted = {f"DET_CLUSTER_ID={cluster_id}".encode()}
     if allocation_id is not None:
@@ -75,22 +75,22 @@ def processes_of(cluster_id: str, allocation_id: str | None = None) -> list[psut
 
 
 def _environment(pid: int) -> set[bytes]:
-    """The entries of a process's environment; empty for other users' processes."""
+    """Read a process's environment; empty for other users' processes."""
     if _HAS_PROC:
-        # Much quicker than through psutil, and this is done at the end of every run.
+        # Much faster than psutil, and this runs at the end of every run.
         return set((_PROC / str(pid) / "environ").read_bytes().split(b"\0"))
     return {f"{name}={value}".encode() for name, value in psutil.Process(pid).environ().items()}
 
 
 def end_tree(group: ProcessGroup | None, cluster_id: str, allocation_id: str | None = None) -> None:
-    """Kill every process of an allocation, or of all trials of this master.
+    """Kill every process of an allocation, or of all this master's trials.
 
     Args:
-        group: The process that was started, if this master started one.
+        group: The process that this master started, if any.
     """
     if group is not None:
         group.kill()
-    # A process may start while others are killed: look again until none is left.
+    # A process can start others while it is being killed, so repeat until none is left.
     for _ in range(10):
         left = processes_of(cluster_id, allocation_id)
         if not left:
@@ -102,10 +102,10 @@ def end_tree(group: ProcessGroup | None, cluster_id: str, allocation_id: str | N
 
 
 def free_port_block(count: int, taken: set[int]) -> int:
-    """The first of ``count`` neighbouring free ports on loopback.
+    """Find ``count`` consecutive free ports on loopback and return the first.
 
     Args:
-        taken: Ports that are reserved but not open yet.
+        taken: Ports that are reserved but not yet open.
     """
     for first in range(20000 + os.getpid() % 64 * 97, 32000, count):
         block = range(first, first + count)

@@ -1,4 +1,4 @@
-"""Runs of trials: started on slots, watched, preempted, killed; what each printed goes to the task's log."""
+"""Starts, watches, preempts, and kills runs of trials; their output goes to the task's log."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ __all__ = ["ActiveRun", "Ended", "Runs"]
 
 log = logging.getLogger(__name__)
 
-#: A trial that reported bad hyperparameters gets this long to end by itself.
+#: Time for a trial that reported invalid hyperparameters to end on its own.
 INVALID_HP_GRACE_S = 10.0
 PREEMPTION_TIMEOUT_S = 3600.0
 
 
 @dataclass
 class ActiveRun:
-    """A run under way.
+    """A run in progress.
 
     Attributes:
-        ready: The trial asks for preemption signals, so it can be asked to stop.
+        ready: The trial polls for preemption signals, so it can be asked to stop.
         killed: The master killed it.
-        acknowledged: The trial confirmed that it stops because of the preemption.
-        preempt: Set when the trial is asked to stop.
-        over: Set when all of its processes have ended.
+        acknowledged: The trial confirmed that it is stopping because of the preemption.
+        preempt: Set to ask the trial to stop.
+        over: Set when all its processes have ended.
     """
 
     allocation_id: str
@@ -72,14 +72,14 @@ class Ended:
 
 
 class Runs:
-    """All runs under way.
+    """All runs in progress.
 
     Args:
         store: The master's database.
-        accounts: Gives tokens to the trials.
-        logs: Takes their output.
-        cluster: Where this master is.
-        on_end: Called, from the run's thread, when all processes of a run have ended.
+        accounts: Issues the trials' tokens.
+        logs: Receives their output.
+        cluster: The master as its trials see it.
+        on_end: Called from the run's thread when all processes of the run have ended.
     """
 
     def __init__(
@@ -95,24 +95,24 @@ class Runs:
         self._by_allocation: dict[str, ActiveRun] = {}
 
     def of_trial(self, trial_id: int) -> ActiveRun | None:
-        """A trial's run, or None."""
+        """Return a trial's run, or None."""
         return self._by_trial.get(trial_id)
 
     def of_allocation(self, allocation_id: str) -> ActiveRun | None:
-        """The run of an allocation, or None when it is over."""
+        """Return the run of an allocation, or None when it is over."""
         return self._by_allocation.get(allocation_id)
 
     def active(self) -> list[ActiveRun]:
-        """All runs."""
+        """Return all runs in progress."""
         with self._lock:
             return list(self._by_trial.values())
 
     def begin(self, experiment: Document, trial: Document, slots: tuple[int, ...], total_slots: int) -> ActiveRun:
-        """Start a run of a trial; returns at once.
+        """Start a run of a trial and return immediately.
 
         Args:
-            slots: The slots that it holds.
-            total_slots: All slots of the machine.
+            slots: The slots that the run holds.
+            total_slots: Number of slots on the machine.
         """
         run_id = int(trial["runId"])
         allocation_id = f"{trial['taskId']}.{run_id}"
@@ -134,7 +134,7 @@ class Runs:
             self._by_trial[active.trial_id] = active
             self._by_allocation[allocation_id] = active
             busy = sum(len(run.slots) for run in self._by_trial.values())
-        # A trial that runs alone gets all cores; otherwise each gets the share of its slots.
+        # A trial that runs alone gets all cores; otherwise each trial gets a share proportional to its slots.
         share = max(len(slots), 1) / max(busy, len(slots), 1)
         threads = max(1, int(self.cluster.cores * share) // max(1, len(slots)))
         self._store.put(
@@ -253,19 +253,19 @@ class Runs:
             active.over.set()
 
     def _change(self, active: ActiveRun, **changes: Any) -> None:
-        with contextlib.suppress(Refusal):  # the experiment was deleted meanwhile
+        with contextlib.suppress(Refusal):  # the experiment has been deleted
             self._store.update("allocation", active.allocation_id, **changes)
 
     # -- signals -------------------------------------------------------------------------------------------------
 
     def mark_ready(self, active: ActiveRun) -> None:
-        """The trial listens for preemption."""
+        """Record that the trial polls for preemption signals."""
         if not active.ready:
             active.ready = True
             self._change(active, isReady=True)
 
     def terminate(self, trial_id: int) -> None:
-        """Ask a trial to write a checkpoint and stop; one that does not listen yet is killed."""
+        """Ask a trial to write a checkpoint and stop; kill it if it does not poll for signals yet."""
         active = self._by_trial.get(trial_id)
         if active is None:
             return
@@ -284,7 +284,7 @@ class Runs:
             self.kill(active.trial_id)
 
     def kill(self, trial_id: int) -> None:
-        """End a trial's processes now."""
+        """Kill a trial's processes immediately."""
         active = self._by_trial.get(trial_id)
         if active is None:
             return
@@ -293,7 +293,7 @@ class Runs:
             end_tree(active.process, self.cluster.cluster_id, active.allocation_id)
 
     def kill_later(self, trial_id: int, seconds: float = INVALID_HP_GRACE_S) -> None:
-        """End a trial's processes unless they end by themselves in time."""
+        """Kill a trial's processes unless they end on their own in time."""
         active = self._by_trial.get(trial_id)
         if active is not None and active.timer is None:
             active.timer = threading.Timer(seconds, self._kill_late, args=(active,))
@@ -301,7 +301,7 @@ class Runs:
             active.timer.start()
 
     def end_unfinished(self) -> None:
-        """After a crash of the master: mark its runs as ended."""
+        """Mark the runs of a crashed master as ended."""
         for document in self._store.list("allocation"):
             if document["state"] != "STATE_TERMINATED":
                 document.update(state="STATE_TERMINATED", endTime=now(), exitReason="the master was restarted")

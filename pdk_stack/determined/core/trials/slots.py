@@ -1,4 +1,4 @@
-"""Which waiting trial gets which slots."""
+"""Assigns slots to waiting trials."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["Request", "Slots", "pick"]
 
 @dataclass(frozen=True)
 class Request:
-    """A trial that wants to run.
+    """A trial that waits for slots.
 
     Attributes:
-        priority: 1 is the most urgent, 99 the least.
-        slots: How many slots it needs.
+        priority: From 1 (highest) to 99 (lowest).
+        slots: Number of slots that it needs.
     """
 
     trial_id: int
@@ -24,11 +24,11 @@ class Request:
 
 
 class Slots:
-    """The machine's slots; slots are numbered from 0.
+    """The machine's slots, numbered from 0.
 
     Args:
-        total: How many there are.
-        disabled: Those that may not be used.
+        total: Number of slots.
+        disabled: Slots that can't be assigned.
     """
 
     def __init__(self, total: int, disabled: Iterable[int] = ()) -> None:
@@ -38,12 +38,12 @@ class Slots:
 
     @property
     def free(self) -> int:
-        """How many may be taken."""
+        """The number of free, enabled slots."""
         return len(self._free - self._disabled)
 
     @property
     def available(self) -> int:
-        """What a master counts as a pool's slots: enabled ones, and disabled ones that somebody still uses.
+        """The pool's slot count: enabled slots, and disabled ones that are still in use.
 
         Source: ``agentState.numSlots``, ``master/internal/rm/agentrm/agent_state.go`` of Determined 0.38.
         """
@@ -51,25 +51,25 @@ class Slots:
 
     @property
     def disabled(self) -> list[int]:
-        """Those that may not be used."""
+        """Slots that can't be assigned."""
         return sorted(self._disabled)
 
     def enabled(self, slot: int) -> bool:
-        """Whether a slot may be used."""
+        """Return whether a slot can be assigned."""
         return slot not in self._disabled
 
     def enable(self, slots: Iterable[int], enabled: bool) -> None:
-        """Let slots be used, or not; who uses one keeps it."""
+        """Enable or disable slots; running trials keep theirs."""
         if enabled:
             self._disabled.difference_update(slots)
         else:
             self._disabled.update(slots)
 
     def take(self, count: int) -> tuple[int, ...]:
-        """Use the lowest free slots.
+        """Assign the lowest free slots.
 
         Raises:
-            ValueError: So many are not free.
+            ValueError: Not enough slots are free.
         """
         if count > self.free:
             raise ValueError(f"{count} slots wanted, {self.free} free")
@@ -78,21 +78,21 @@ class Slots:
         return taken
 
     def give_back(self, slots: Iterable[int]) -> None:
-        """Slots are free again."""
+        """Release slots."""
         self._free.update(slots)
 
 
 def pick(waiting: Iterable[Request], free: int, total: int, in_use: Mapping[int, int]) -> Request | None:
-    """The next trial to start, or None.
+    """Return the next trial to start, or None.
 
-    More urgent ones first; among equals the experiment that holds the fewest slots, then the older one. A trial
-    that does not fit yet holds back those behind it, so that small trials never starve a large one; a trial that
-    never fits holds back no other.
+    The highest priority comes first; among equals, the experiment that holds the fewest slots, then the oldest. A
+    trial that doesn't fit yet blocks those behind it, so that small trials never starve a large one; a trial that
+    can never fit blocks no other.
 
     Args:
-        free: Free slots.
-        total: All slots.
-        in_use: Slots in use by experiment id.
+        free: Number of free slots.
+        total: Number of all slots.
+        in_use: Number of slots in use by experiment id.
     """
     possible = [request for request in waiting if request.slots <= total]
     if not possible:

@@ -1,7 +1,7 @@
-"""Start of a trial's processes, as the container's entry point does it: prepare, source the hook, launch.
+"""Starts a trial's processes as the container's entry point does: prepare, source the hook, launch.
 
-The order is the master's (``master/static/srv/entrypoint.sh``). Preparation and launch are the wheel's own modules,
-run in this one process: each further start of Python would cost the trial most of a second.
+The order is the master's (``master/static/srv/entrypoint.sh``). The wheel's own modules prepare and launch, all in this
+process, because each additional Python start costs most of a second.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 HOOK = "startup-hook.sh"
-# bash writes its environment and folder after sourcing the hook; file descriptor 9 is ours.
+# After sourcing the hook, bash writes its environment and folder to file descriptor 9.
 SOURCE = f"""
 set -e
 set -x
@@ -24,7 +24,7 @@ printf 'PDK_HOOK_FOLDER=%s\\0' "$PWD" >&9
 
 
 def run_module(name: str, arguments: list[str]) -> None:
-    """Run a module of the wheel as ``python -m`` would; anything but success ends this process."""
+    """Run a module of the wheel like ``python -m``; exit unless it succeeds."""
     sys.argv = [name, *arguments]
     try:
         runpy.run_module(name, run_name="__main__", alter_sys=False)
@@ -34,7 +34,7 @@ def run_module(name: str, arguments: list[str]) -> None:
 
 
 def source_hook() -> None:
-    """Source the experiment's startup hook; what it exports is seen by training."""
+    """Source the experiment's startup hook and adopt the variables that it exports."""
     reader, writer = os.pipe()
     command = ["bash", "-c", f"exec 9>&{writer}\n{SOURCE}"]
     process = subprocess.Popen(command, pass_fds=(writer,))
@@ -54,8 +54,8 @@ def source_hook() -> None:
 
 
 def main() -> None:
-    """Entry point; the working folder is the trial's."""
-    # As `python -m` does: the trial's code comes before everything else.
+    """Start the trial; the working directory is the trial's."""
+    # As with `python -m`, the trial's code comes first on the path.
     sys.path[0] = os.getcwd()
     run_module(
         "determined.exec.prep_container", ["--download_context_directory", "--resources", "--proxy", "--rendezvous"]

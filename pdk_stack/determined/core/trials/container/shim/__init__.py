@@ -1,1 +1,1 @@
-"""First on the path of every Python of a trial."""
+"""Comes first on the path of every Python process of a trial."""

@@ -1,10 +1,10 @@
-"""``pip install`` inside a trial: into the trial's own folder, never into the lab's environment.
+"""Redirects ``pip install`` inside a trial to the trial's own folder, never to the lab's environment.
 
-A container may change its own packages, because it is thrown away. A trial on this machine shares the lab's
-environment, so what it installs lands in a folder of its own that comes first on its path:
+A container can change its own packages because it is discarded. A trial on this machine shares the lab's environment,
+so it installs into its own folder, which comes first on its path:
 
-* requirements that are there already are answered at once, without a network;
-* for the others pip itself resolves what is missing, and exactly that is put into the folder.
+* requirements that are already satisfied need no network;
+* for the others, pip resolves the missing packages, and only those go into the folder.
 """
 
 import json
@@ -20,14 +20,14 @@ VALUE_OPTIONS = {
     *("--no-binary", "--only-binary", "--python-version", "--platform", "--implementation", "--abi", "--src"),
     *("--upgrade-strategy", "--config-settings", "-C", "--global-option", "--hash", "--use-feature"),
 }
-#: Options that say where to install; the guard says that.
+#: Options that set the install location, which the guard sets itself.
 PLACE_OPTIONS = {"-t", "--target", "--prefix", "--root"}
 PLACE_FLAGS = {"--user", "--break-system-packages", "--force-reinstall", "-I", "--ignore-installed"}
 REFUSED = {"uninstall"}
 
 
 def split(arguments: list[str]) -> tuple[list[str], list[str], list[str], list[str]]:
-    """Divide arguments of ``pip install`` into requirements, requirement files, editables and options."""
+    """Split the arguments of ``pip install`` into requirements, requirement files, editables, and options."""
     requirements: list[str] = []
     files: list[str] = []
     editables: list[str] = []
@@ -56,7 +56,7 @@ def split(arguments: list[str]) -> tuple[list[str], list[str], list[str], list[s
 
 
 def lines_of(path: str) -> list[str] | None:
-    """Requirements of a file; None when it holds more than plain ones."""
+    """Read the requirements of a file; None when it contains anything but plain ones."""
     found = []
     with open(path, encoding="utf-8") as handle:
         for line in handle:
@@ -69,7 +69,7 @@ def lines_of(path: str) -> list[str] | None:
 
 
 def is_there(text: str) -> str | None:
-    """What pip says when an installed package meets a requirement and its extras; None when none does."""
+    """Return pip's message when an installed package satisfies a requirement and its extras, else None."""
     from pip._vendor.packaging.requirements import InvalidRequirement, Requirement
 
     try:
@@ -105,7 +105,7 @@ def pip(arguments: list[str]) -> int:
 
 
 def install(arguments: list[str]) -> int:
-    """Install what is missing.
+    """Install the missing packages.
 
     Returns:
         The exit code.
@@ -153,7 +153,7 @@ def install(arguments: list[str]) -> int:
 
 
 def main(arguments: list[str]) -> None:
-    """Answer ``pip install`` here and end the process; leave other commands to pip."""
+    """Handle ``pip install`` and exit; leave other commands to pip."""
     command = next((word for word in arguments if not word.startswith("-")), "")
     if command in REFUSED:
         print("A trial shares the lab's packages, so pip does not remove any of them.", file=sys.stderr, flush=True)

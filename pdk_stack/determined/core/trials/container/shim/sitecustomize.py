@@ -1,10 +1,10 @@
-"""Imported by every Python of a trial, before anything else: keeps trials apart from each other and from the lab.
+"""Isolates trials from each other and from the lab; every Python process of a trial imports this first.
 
-* The harness has ``/run/determined`` and ``/determined_shared_fs`` fixed in three modules; they are pointed to the
-  trial's own folders once those modules are imported. The wheel stays untouched.
+* Three modules of the harness hard-code ``/run/determined`` and ``/determined_shared_fs``; on import, they are
+  redirected to the trial's own folders. The wheel stays untouched.
 * ``pip install`` goes to the trial's own folder (see ``pip_guard``).
-* The launchers and the harness end as soon as they are done: taking torch's modules apart one by one at the end of
-  the interpreter takes seconds and frees nothing that the end of the process does not free.
+* The launchers and the harness exit as soon as they finish: tearing down torch's modules at interpreter exit takes
+  seconds and frees nothing that the end of the process doesn't.
 """
 
 import atexit
@@ -23,7 +23,7 @@ SHARED = os.environ.get("PDK_TRIAL_SHARED_FS", "")
 
 
 def redirect(module: ModuleType) -> None:
-    """Point a module's fixed paths to this trial's folder."""
+    """Redirect a module's hard-coded paths to this trial's folder."""
     for name, value in list(vars(module).items()):
         if isinstance(value, str) and value.startswith(FIXED_RUN):
             setattr(module, name, RUN + value[len(FIXED_RUN) :])
@@ -39,12 +39,12 @@ def redirect(module: ModuleType) -> None:
 
 
 class Finder(importlib.abc.MetaPathFinder):
-    """Runs :func:`redirect` behind the import of the modules with fixed paths."""
+    """Runs :func:`redirect` after the import of a module with hard-coded paths."""
 
     NAMES = frozenset({"determined._info", "determined.constants", "determined.common.constants"})
 
     def find_spec(self, name, path, target=None):  # type: ignore[no-untyped-def]
-        """Find one of the modules; all others are left to the next finder."""
+        """Find one of these modules; leave all others to the next finder."""
         if name not in self.NAMES:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
@@ -61,7 +61,7 @@ class Finder(importlib.abc.MetaPathFinder):
 
 
 def pip_command() -> list[str] | None:
-    """The arguments of ``pip`` or ``python -m pip``; None when this process is neither."""
+    """Return the arguments of ``pip`` or ``python -m pip``; None when this process is neither."""
     arguments = list(getattr(sys, "orig_argv", []))[1:]
     while arguments and arguments[0].startswith("-") and arguments[0] != "-m":
         arguments.pop(0)
@@ -73,7 +73,7 @@ def pip_command() -> list[str] | None:
 
 
 def end_quickly() -> None:
-    """Let modules of the launchers and the harness that are run as programs end without taking modules apart."""
+    """Make launcher and harness programs exit without module teardown."""
     run_module = runpy._run_module_as_main  # type: ignore[attr-defined]
 
     def run(name: str, alter_argv: bool = True) -> object:
@@ -87,7 +87,7 @@ def end_quickly() -> None:
         if code is not None and not isinstance(code, int):
             print(code, file=sys.stderr)
             code = 1
-        # What the interpreter does at its end, up to taking modules apart.
+        # The interpreter's own exit steps, up to module teardown.
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
@@ -99,7 +99,7 @@ def end_quickly() -> None:
 
 
 def load_next() -> None:
-    """Another sitecustomize further down the path is loaded as it would be without this one."""
+    """Load the next sitecustomize on the path, which this one shadows."""
     here = os.path.dirname(os.path.abspath(__file__))
     others = [entry for entry in sys.path if os.path.abspath(entry or ".") != here]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", others)
