@@ -1,1 +1,1 @@
-"""The ways in: pachd's gRPC services and the S3 gateway. Thin shells over ``core``."""
+"""The protocols: pachd's gRPC services and the S3 gateway, as thin layers over ``core``."""

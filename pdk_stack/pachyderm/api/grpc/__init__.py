@@ -1,1 +1,1 @@
-"""gRPC: translations between protocol messages and the parts that do the work."""
+"""gRPC: translates between protocol messages and the core."""

@@ -1,4 +1,4 @@
-"""Who calls, and what they may do."""
+"""Authentication and authorization of gRPC calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pdk_stack.pachyderm.errors import NotAuthorized, NotFound, Unauthenticated
 
 AUTH_OFF = "the auth service is not activated"
 
-# A client must be able to ask these before it has a token.
+# Clients make these calls before they have a token.
 OPEN = frozenset(
     {
         "/admin_v2.API/InspectCluster",
@@ -22,7 +22,7 @@ OPEN = frozenset(
         "/grpc.health.v1.Health/Watch",
     }
 )
-# What a pipeline's code may call: what reads, and what writes files to its own output.
+# Calls that a pipeline's code may make: reads, and file writes to its own output.
 _READS = ("Inspect", "List", "Get", "Walk", "Glob", "Diff", "Subscribe", "Find", "WhoAmI")
 _WRITES = frozenset(
     {
@@ -42,28 +42,28 @@ _SERVICES = ("/pfs_v2.API/", "/pps_v2.API/", "/auth_v2.API/", "/versionpb_v2.API
 
 @dataclass(frozen=True)
 class Identity:
-    """Who calls.
+    """The caller.
 
     Attributes:
-        name: As ``WhoAmI`` says it.
-        output: A pipeline's output repo; None for the root user, who may do everything.
+        name: The name that ``WhoAmI`` returns.
+        output: A pipeline's output repo; None for the root user, who may do anything.
     """
 
     name: str = ROOT
     output: RepoKey | None = None
 
     def may_call(self, path: str) -> bool:
-        """Whether a call is allowed at all."""
+        """Whether the caller may make a call at all."""
         if self.output is None:
             return True
         name = path.rpartition("/")[2]
         return path.startswith(_SERVICES) and (name.startswith(_READS) or name in _WRITES)
 
     def may_write(self, repo: RepoKey) -> None:
-        """Refuse to write to a repo.
+        """Refuse a write to a repo that the caller may not change.
 
         Raises:
-            NotAuthorized: It is not the pipeline's output.
+            NotAuthorized: The repo isn't the pipeline's output.
         """
         if self.output is not None and repo != self.output:
             raise NotAuthorized(
@@ -76,8 +76,8 @@ class AccessControl:
     """Checks tokens.
 
     Args:
-        tokens: Reads tokens.
-        engine: Knows which pipelines there are.
+        tokens: The token verifier.
+        engine: The store, to look up pipelines.
     """
 
     def __init__(self, tokens: Tokens, engine: Engine | None = None) -> None:
@@ -90,7 +90,7 @@ class AccessControl:
         return self._tokens.on
 
     def identify(self, token: str) -> Identity | None:
-        """Whose token this is; None where it is nobody's, or that of a pipeline that is gone."""
+        """Return the owner of a token; None for an unknown token or a deleted pipeline's."""
         if self._tokens.is_root(token):
             return Identity()
         pk = self._tokens.pipeline(token)
@@ -104,19 +104,19 @@ class AccessControl:
         return Identity(f"pipeline:{found}", found.output.repo)
 
     def is_root(self, token: str) -> bool:
-        """Whether a token is the root user's."""
+        """Whether this is the root user's token."""
         return self._tokens.is_root(token)
 
     def check(self, path: str, metadata: Mapping[str, str | bytes]) -> Identity:
-        """Who makes a call.
+        """Return the identity of a caller.
 
         Args:
-            path: The call.
-            metadata: What came with it.
+            path: The gRPC path of the call.
+            metadata: The call's metadata.
 
         Raises:
-            Unauthenticated: The token is missing or wrong.
-            NotAuthorized: It is not enough for this call.
+            Unauthenticated: The token is missing or invalid.
+            NotAuthorized: The token doesn't permit this call.
         """
         if not self.on or path in OPEN:
             return Identity()

@@ -1,4 +1,4 @@
-"""The small services: version, cluster, health, and what authentication answers."""
+"""The small services: version, cluster, health, and the authentication-related ones."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from pdk_stack.pachyderm.api.grpc.dispatch import Call
 from pdk_stack.pachyderm.core.tokens import Tokens
 from pdk_stack.pachyderm.errors import Unimplemented
 
-# How soon a watching call notices that its client is gone.
+# Interval, in seconds, at which a watching call checks whether its client is gone.
 WATCH_S = 1.0
-# The release whose protocol is spoken; clients compare it with their own.
+# The release whose protocol the server speaks; clients compare it with their own version.
 VERSION = version_pb2.Version(
     major=2, minor=8, micro=2, additional="-pdk-lab", platform=platform.machine(), go_version="none"
 )
@@ -31,17 +31,17 @@ VERSION_TEXT = f"{VERSION.major}.{VERSION.minor}.{VERSION.micro}{VERSION.additio
 
 
 class VersionCalls:
-    """Which Pachyderm this is."""
+    """The version service."""
 
     def GetVersion(self, request: empty_pb2.Empty, call: Call) -> version_pb2.Version:
         return VERSION
 
 
 class AdminCalls:
-    """The cluster.
+    """The cluster service.
 
     Args:
-        cluster_id: The installation's id.
+        cluster_id: The ID of the installation.
     """
 
     def __init__(self, cluster_id: str) -> None:
@@ -52,22 +52,22 @@ class AdminCalls:
 
 
 class HealthCalls:
-    """Whether the server answers."""
+    """The health service."""
 
     def Check(self, request: health_pb2.HealthCheckRequest, call: Call) -> health_pb2.HealthCheckResponse:
         return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
 
     def Watch(self, request: health_pb2.HealthCheckRequest, call: Call) -> Iterator[health_pb2.HealthCheckResponse]:
-        # A server that answers serves; when it no longer does, the connection ends with it.
+        # A responding server is healthy; when it stops, the connection ends.
         yield self.Check(request, call)
         poll(lambda: not call.active(), None, WATCH_S)
 
 
 class AuthCalls:
-    """Authentication: one root user, or switched off as in the community edition.
+    """Authentication: one root user, or disabled as in the community edition.
 
     Args:
-        access: Knows which of the two.
+        access: Knows whether authentication is enabled.
     """
 
     def __init__(self, access: AccessControl | None) -> None:
@@ -89,14 +89,14 @@ class AuthCalls:
 
 
 class IdentityCalls:
-    """No identity server: there is nothing to delete, and the rest is refused."""
+    """No identity server exists: deleting succeeds, other calls are refused."""
 
     def DeleteAll(self, request: identity_pb2.DeleteAllRequest, call: Call) -> identity_pb2.DeleteAllResponse:
         raise Unimplemented(AUTH_OFF)
 
 
 class LicenseCalls:
-    """No licence: there is nothing to delete, and the rest is refused."""
+    """No license exists: deleting succeeds, other calls are refused."""
 
     def DeleteAll(self, request: license_pb2.DeleteAllRequest, call: Call) -> license_pb2.DeleteAllResponse:
         return license_pb2.DeleteAllResponse()

@@ -21,11 +21,11 @@ _FILE_COMMIT, _FILE_PATH, _FILE_DATUM = b"\x0a", b"\x12", b"\x1a"  # File: 1, 2,
 
 @dataclass(slots=True)
 class AddBytes:
-    """An ``add_file`` with bytes.
+    """An ``add_file`` message with bytes.
 
     Attributes:
-        path: The file.
-        datum: Its tag, or empty.
+        path: The file path.
+        datum: The file's tag, or empty.
         data: A view into the received message.
     """
 
@@ -36,11 +36,11 @@ class AddBytes:
 
 @dataclass(slots=True)
 class DeletePath:
-    """A ``delete_file``.
+    """A ``delete_file`` message.
 
     Attributes:
-        path: The file, or with a trailing slash the directory.
-        datum: Its tag, or empty.
+        path: The file path; with a trailing slash, the directory.
+        datum: The file's tag, or empty.
     """
 
     path: str
@@ -59,7 +59,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def decode_modify(data: bytes) -> AddBytes | DeletePath | pfs_pb2.ModifyFileRequest:
-    """A ``ModifyFileRequest``; the usual kinds without building a message."""
+    """Decode a ``ModifyFileRequest``, without building a message for the common kinds."""
     found: AddBytes | DeletePath | None = None
     try:
         if data[0] == _ADD_FILE:
@@ -132,7 +132,7 @@ def _encoded(number: int) -> bytes:
     return bytes(out)
 
 
-# Lengths and small sizes are nearly all of what is encoded.
+# Lengths and small sizes account for nearly all encoded integers.
 _SMALL = [_encoded(number) for number in range(1 << 14)]
 
 
@@ -145,16 +145,16 @@ def _delimited(tag: bytes, content: bytes) -> bytes:
 
 
 def encode_bytes_value(content: bytes) -> bytes:
-    """``content`` as a ``BytesValue``."""
+    """Encode ``content`` as a ``BytesValue``."""
     return b"".join((bytes((_VALUE,)), _length(len(content)), content))
 
 
 class FileInfoEncoder:
-    """Makes encoded ``FileInfo`` messages of one commit's entries.
+    """Encodes the ``FileInfo`` messages of one commit's entries.
 
     Args:
         commit: The commit's name.
-        committed: When it was finished; None while it is open.
+        committed: When the commit was finished; None while it is open.
     """
 
     def __init__(self, commit: pfs_pb2.Commit, committed: timestamp_pb2.Timestamp | None) -> None:
@@ -162,14 +162,14 @@ class FileInfoEncoder:
         self._committed = b"" if committed is None else _delimited(_COMMITTED, committed.SerializeToString())
 
     def __call__(self, path: str, datum: str, is_dir: bool, size: int, digest: bytes) -> bytes:
-        """One message.
+        """Encode one message.
 
         Args:
             path: The entry's path.
-            datum: Its tag, or empty.
-            is_dir: Whether it is a directory.
-            size: Bytes.
-            digest: Its hash.
+            datum: The entry's tag, or empty.
+            is_dir: Whether the entry is a directory.
+            size: Size in bytes.
+            digest: The entry's hash.
         """
         file = self._commit + _delimited(_FILE_PATH, path.encode())
         if datum:

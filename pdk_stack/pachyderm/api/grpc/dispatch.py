@@ -1,7 +1,7 @@
-"""From a service's descriptor and an object with methods of the same names to gRPC handlers.
+"""gRPC handlers, built from a service's descriptor and an object with methods of the same names.
 
-A call that the object has no method for answers UNIMPLEMENTED with the call's name. Errors of our own keep
-their code; every other error is logged and answered as UNKNOWN with its text, as Pachyderm does.
+A call without a method returns UNIMPLEMENTED with the call's name. Our own errors keep their code; any other error is
+logged and returned as UNKNOWN with its text, as Pachyderm does.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Codecs = Mapping[str, tuple[Deserializer | None, Serializer | None]]
 
 
 class Call:
-    """What a handler may know about the call that it answers.
+    """What a handler can learn about its call.
 
     Args:
         context: The gRPC context.
@@ -40,25 +40,25 @@ class Call:
         self.identity = Identity()
 
     def may_write(self, repo: RepoKey) -> None:
-        """Refuse a pipeline's code that writes elsewhere than to its own output.
+        """Refuse a write by a pipeline's code to any repo other than its own output.
 
         Raises:
-            NotAuthorized: It does.
+            NotAuthorized: The repo isn't the pipeline's output.
         """
         self.identity.may_write(repo)
 
     def active(self) -> bool:
-        """Whether the client still waits for the answer."""
+        """Whether the client is still waiting for the response."""
         return bool(self._context.is_active())
 
     @property
     def transaction(self) -> str:
-        """Id of the client's transaction, or empty."""
+        """The ID of the client's transaction, or empty."""
         return str(self.metadata.get("pach-transaction", ""))
 
     @property
     def user_agent(self) -> str:
-        """Which client calls."""
+        """The client's user agent."""
         return str(self.metadata.get("user-agent", ""))
 
 
@@ -73,7 +73,7 @@ def _abort(context: grpc.ServicerContext, path: str, error: Exception) -> None:
 
 
 def unary(path: str, access: AccessControl, method: Callable[[Any, Call], Any]) -> Callable[..., Any]:
-    """A behaviour that gives one answer: the method's, or an empty message where it returns None."""
+    """Build a unary handler; where the method returns None, it sends an empty message."""
 
     def behave(request: Any, context: grpc.ServicerContext) -> Any:
         try:
@@ -83,14 +83,14 @@ def unary(path: str, access: AccessControl, method: Callable[[Any, Call], Any]) 
             return EMPTY if answer is None else answer
         except Exception as error:
             if not context.is_active() and not isinstance(error, Refusal):
-                log.info("%s ended with its client: %s", path, error)
+                log.info("%s: client disconnected: %s", path, error)
             return _abort(context, path, error)
 
     return behave
 
 
 def stream(path: str, access: AccessControl, method: Callable[[Any, Call], Iterator[Any]]) -> Callable[..., Any]:
-    """A behaviour that gives any number of answers."""
+    """Build a streaming handler."""
 
     def behave(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         try:
@@ -104,7 +104,7 @@ def stream(path: str, access: AccessControl, method: Callable[[Any, Call], Itera
 
 
 def refuse(path: str) -> Callable[[Any, Call], Any]:
-    """A method that says that the call is not done here."""
+    """Build a method that reports the call as unimplemented."""
 
     def method(request: Any, call: Call) -> Any:
         raise Unimplemented(f"{path} is not implemented by the embedded Pachyderm")
@@ -118,13 +118,13 @@ def handlers(
     access: AccessControl,
     codecs: Codecs | None = None,
 ) -> grpc.GenericRpcHandler:
-    """Handlers for all calls of a service.
+    """Build the handlers for all calls of a service.
 
     Args:
         service: The service's descriptor.
-        implementation: Has a method for each call that is done.
-        access: Checks tokens.
-        codecs: Hand-written (de)serialisers for hot calls, by name.
+        implementation: The object with a method for each implemented call.
+        access: Authenticates and authorizes calls.
+        codecs: Hand-written (de)serializers for hot calls, by name.
     """
     proto = descriptor_pb2.ServiceDescriptorProto()
     service.CopyToProto(proto)
@@ -154,7 +154,7 @@ def grpc_handler(
     decode: Deserializer,
     encode: Serializer,
 ) -> grpc.RpcMethodHandler:
-    """A gRPC handler of one of the four kinds."""
+    """Build a gRPC handler of one of the four kinds."""
     make = {
         (False, False): grpc.unary_unary_rpc_method_handler,
         (False, True): grpc.unary_stream_rpc_method_handler,
@@ -165,10 +165,10 @@ def grpc_handler(
 
 
 class UnknownCalls(grpc.GenericRpcHandler):
-    """Answers calls that no descriptor names, e.g. those of newer clients."""
+    """Handles calls that no descriptor names, such as those of newer clients."""
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
-        """A handler that says that the call is not done here."""
+        """Return a handler that reports the call as unimplemented."""
         path = details.method
 
         def behave(requests: Any, context: grpc.ServicerContext) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Which messages of a list a client wants (``newMessageFilterFunc`` of the server's ``api_server.go``)."""
+"""Filters for the messages of a list (``newMessageFilterFunc`` in the server's ``api_server.go``)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pdk_stack.pachyderm.names import DEFAULT_PROJECT
 
 
 class MessageFilter:
-    """Says of jobs and pipelines whether they are wanted.
+    """Selects jobs and pipelines.
 
     Args:
-        expression: A jq program whose first result must be neither false nor null; all fit when empty.
-        projects: Only these projects; all when empty.
+        expression: A jq program; a message matches if its first result is neither false nor null. Empty matches all.
+        projects: Only these projects; empty means all.
 
     Raises:
-        Fault: The program cannot be read.
+        Fault: The program is invalid.
     """
 
     def __init__(self, expression: str, projects: Iterable[pfs_pb2.Project]) -> None:
@@ -28,7 +28,7 @@ class MessageFilter:
         self._program = None
         if not expression:
             return
-        # Few clients filter; the others need not wait for the library.
+        # Imported here, because few clients filter.
         import jq
 
         try:
@@ -37,10 +37,10 @@ class MessageFilter:
             raise Fault(f"error creating message filter function: error parsing jq filter: {error}") from error
 
     def __call__(self, message: pps_pb2.JobInfo | pps_pb2.PipelineInfo) -> bool:
-        """Whether a message is wanted.
+        """Whether a message matches.
 
         Raises:
-            Fault: The program fails on it.
+            Fault: The program fails on the message.
         """
         pipeline = message.job.pipeline if isinstance(message, pps_pb2.JobInfo) else message.pipeline
         if self._projects and pipeline.project.name not in self._projects:

@@ -1,7 +1,7 @@
-"""Messages of Pachyderm 2.8 to 2.10 that the client library's descriptors (2.7.0) do not have.
+"""Messages of Pachyderm 2.8 to 2.10 that the client library's descriptors (2.7.0) lack.
 
-Field numbers are those of ``src/pfs/pfs.proto`` and ``src/pps/pps.proto`` at v2.10.0. Only numbers go over the
-wire, so the messages live in a package of their own.
+Field numbers come from ``src/pfs/pfs.proto`` and ``src/pps/pps.proto`` at v2.10.0. Only numbers go over the wire, so
+the messages can have a package of their own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TEXT, _FLAG = _Field.TYPE_STRING, _Field.TYPE_BOOL
 _PROJECT, _COMMIT, _INFO = ".pfs_v2.Project", ".pfs_v2.Commit", ".pfs_v2.ProjectInfo"
 _PIPELINE = ".pps_v2.Pipeline"
 
-# Message by name: field by name, as (number, type); a star before a type means any number of it.
+# Fields by message name, each as (number, type); a star before the type marks a repeated field.
 _MESSAGES: dict[str, dict[str, tuple[int, int | str]]] = {
     "CreatePipelineV2Request": {
         "create_pipeline_request_json": (1, _TEXT),

@@ -1,4 +1,4 @@
-"""Calls of Pachyderm 2.8 to 2.10 that the client library's descriptors (2.7.0) do not have."""
+"""Calls of Pachyderm 2.8 to 2.10 that the client library's descriptors (2.7.0) lack."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from pdk_stack.pachyderm.names import DEFAULT_PROJECT
 
 
 class LaterCalls:
-    """The calls.
+    """The calls of later releases.
 
     Args:
-        pps: The PPS calls, whose pipelines these create.
+        pps: The PPS calls, which create the pipelines.
     """
 
     def __init__(self, pps: Any) -> None:
@@ -99,7 +99,7 @@ class LaterCalls:
             commit_sets.remove_commit(change, commit, recursive=request.recursive, drop=drop)
 
 
-# Call by service: request and response.
+# By service and call: request and response.
 CALLS: dict[str, dict[str, tuple[str, str]]] = {
     "pps_v2.API": {
         "CreatePipelineV2": ("CreatePipelineV2Request", "CreatePipelineV2Response"),
@@ -118,7 +118,7 @@ CALLS: dict[str, dict[str, tuple[str, str]]] = {
 
 
 def later_handlers(calls: LaterCalls, access: AccessControl) -> list[grpc.GenericRpcHandler]:
-    """Handlers for all calls of this module."""
+    """Build the handlers for all calls of this module."""
     found = []
     for service, methods in CALLS.items():
         table = {}

@@ -26,7 +26,7 @@ from pdk_stack.pachyderm.errors import Fault
 
 
 class CommitCalls:
-    """Commits and commit sets."""
+    """Calls about commits and commit sets."""
 
     engine: Engine
     transactions: Transactions
@@ -184,7 +184,7 @@ class CommitCalls:
 
 
 def _changes(connection: sqlite3.Connection, commit: Commit, path: str) -> bool:
-    """Whether a commit changed what lies at a path."""
+    """Whether a commit changed the file or directory at a path."""
     here = tree_of(connection, commit).find(path)
     before = None
     if commit.parent is not None:

@@ -1,4 +1,4 @@
-"""Between protocol messages and our own objects, for PFS."""
+"""Conversion between protocol messages and internal objects, for PFS."""
 
 from __future__ import annotations
 
@@ -33,59 +33,59 @@ from pdk_stack.pachyderm.store.tree import FoundEntry
 
 
 def stamp(moment: int) -> timestamp_pb2.Timestamp | None:
-    """Nanoseconds since the epoch as a Timestamp; None for 0, an event that has not happened."""
+    """Convert nanoseconds since the epoch to a Timestamp; 0, an event that hasn't happened, gives None."""
     if not moment:
         return None
     return timestamp_pb2.Timestamp(seconds=moment // NANOSECONDS, nanos=moment % NANOSECONDS)
 
 
 def read_repo(message: pfs_pb2.Repo) -> RepoKey:
-    """A repo's name."""
+    """Read a repo's name."""
     return repo_key(message.project.name, message.name, message.type)
 
 
 def repo_of_commit(message: pfs_pb2.Commit) -> RepoKey:
-    """The repo of a commit reference; older clients give it in the branch only."""
+    """Read the repo of a commit reference; older clients give it only in the branch."""
     return read_repo(message.repo if message.repo.name else message.branch.repo)
 
 
 def read_commit(message: pfs_pb2.Commit) -> CommitRef:
-    """A commit reference."""
+    """Read a commit reference."""
     return CommitRef(repo_of_commit(message), message.branch.name, message.id)
 
 
 def read_branch(message: pfs_pb2.Branch) -> BranchKey:
-    """A branch's name."""
+    """Read a branch's name."""
     return BranchKey(read_repo(message.repo), message.name)
 
 
 def read_range(message: pfs_pb2.PathRange) -> PathRange:
-    """A range of paths."""
+    """Read a range of paths."""
     return PathRange(message.lower, message.upper)
 
 
 def repo(key: RepoKey) -> pfs_pb2.Repo:
-    """A repo's name."""
+    """Build the message for a repo's name."""
     return pfs_pb2.Repo(name=key.name, type=key.type, project=pfs_pb2.Project(name=key.project))
 
 
 def branch(key: BranchKey) -> pfs_pb2.Branch:
-    """A branch's name."""
+    """Build the message for a branch's name."""
     return pfs_pb2.Branch(repo=repo(key.repo), name=key.name)
 
 
 def commit(found: Commit) -> pfs_pb2.Commit:
-    """A commit's name, with its repo both here and in the branch: old and new clients find it."""
+    """Build the message for a commit's name; its repo is both here and in the branch, for old and new clients."""
     return pfs_pb2.Commit(repo=repo(found.repo), id=found.id, branch=branch(BranchKey(found.repo, found.branch)))
 
 
 def commit_of_pk(connection: sqlite3.Connection, pk: int | None) -> pfs_pb2.Commit | None:
-    """A commit's name by its key in the database; None for None."""
+    """Build the message for a commit by its database key; None for None."""
     return None if pk is None else commit(commit_by_pk(connection, pk))
 
 
 def commit_info(connection: sqlite3.Connection, found: Commit) -> pfs_pb2.CommitInfo:
-    """All about a commit."""
+    """Build a commit's ``CommitInfo``."""
     info = pfs_pb2.CommitInfo(
         commit=commit(found),
         parent_commit=commit_of_pk(connection, found.parent),
@@ -105,7 +105,7 @@ def commit_info(connection: sqlite3.Connection, found: Commit) -> pfs_pb2.Commit
 
 
 def branch_info(connection: sqlite3.Connection, found: Branch) -> pfs_pb2.BranchInfo:
-    """All about a branch."""
+    """Build a branch's ``BranchInfo``."""
     info = pfs_pb2.BranchInfo(
         branch=branch(found.key),
         head=commit_of_pk(connection, found.head),
@@ -119,7 +119,7 @@ def branch_info(connection: sqlite3.Connection, found: Branch) -> pfs_pb2.Branch
 
 
 def repo_info(connection: sqlite3.Connection, found: Repo) -> pfs_pb2.RepoInfo:
-    """All about a repo."""
+    """Build a repo's ``RepoInfo``."""
     size = repo_size(connection, found.pk)
     info = pfs_pb2.RepoInfo(
         repo=repo(found.key),
@@ -133,7 +133,7 @@ def repo_info(connection: sqlite3.Connection, found: Repo) -> pfs_pb2.RepoInfo:
 
 
 def project_info(found: Project) -> pfs_pb2.ProjectInfo:
-    """All about a project."""
+    """Build a project's ``ProjectInfo``."""
     return pfs_pb2.ProjectInfo(
         project=pfs_pb2.Project(name=found.name),
         description=found.description,
@@ -142,7 +142,7 @@ def project_info(found: Project) -> pfs_pb2.ProjectInfo:
 
 
 class FileInfos:
-    """Makes the ``FileInfo`` of a commit's entries.
+    """Builds the ``FileInfo`` of a commit's entries.
 
     Args:
         found: The commit.
@@ -154,13 +154,13 @@ class FileInfos:
         self._encode = FileInfoEncoder(self._commit, self._committed)
 
     def encoded(self, found: FoundEntry) -> bytes:
-        """All about an entry, ready to be sent."""
+        """Build an entry's ``FileInfo`` in encoded form."""
         entry = found.entry
         tag = "" if found.is_dir else entry.parts[0].tag
         return self._encode(found.path, tag, found.is_dir, entry.size, entry.hash)
 
     def __call__(self, found: FoundEntry) -> pfs_pb2.FileInfo:
-        """All about an entry."""
+        """Build an entry's ``FileInfo``."""
         return pfs_pb2.FileInfo(
             file=pfs_pb2.File(
                 commit=self._commit,

@@ -27,7 +27,7 @@ CHUNK = 2 << 20
 
 
 class FileCalls:
-    """Files."""
+    """Calls about files."""
 
     engine: Engine
 
@@ -63,7 +63,7 @@ class FileCalls:
                     empty = False
                     yield chunk
             if empty:
-                # python_pachyderm's reader fails on a stream without any message.
+                # python_pachyderm's reader fails on a stream without messages.
                 yield b""
 
     def GetFileTAR(self, request: pfs_pb2.GetFileRequest, call: Call) -> Iterator[bytes]:
@@ -78,7 +78,7 @@ class FileCalls:
                 yield from tar_stream(wanted, lambda each: content.read(each.entry.blobs), modified, CHUNK)
 
     def _send(self, request: pfs_pb2.GetFileRequest) -> Iterator[bytes]:
-        """Send files to an object store instead of to the client."""
+        """Send files to an object store instead of the client."""
         with self._opened(pfs_convert.read_commit(request.file.commit)) as (_, commit):
             wanted = pfs_convert.read_range(request.path_range)
             send(self.engine, commit, request.file.path, request.URL, wanted)
@@ -149,7 +149,7 @@ class FileCalls:
                     yield pfs_pb2.FsckResponse(error=problem)
 
     def _outputs(self, connection: Any, request: pfs_pb2.FsckRequest) -> Iterator[Commit]:
-        """The commits whose files are to be compared with their jobs' datums."""
+        """Return the commits whose files are compared with their jobs' datums."""
         if request.HasField("zombie_target"):
             yield get_commit(connection, pfs_convert.read_commit(request.zombie_target))
         if request.zombie_all:

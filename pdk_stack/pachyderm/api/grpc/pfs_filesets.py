@@ -17,7 +17,7 @@ from pdk_stack.pachyderm.store.blobs import insert_locations
 
 
 class FileSetCalls:
-    """File sets."""
+    """Calls about file sets."""
 
     engine: Engine
 

@@ -1,4 +1,4 @@
-"""PFS calls about projects, repos and branches."""
+"""PFS calls about projects, repos, and branches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pdk_stack.pachyderm.names import DEFAULT_PROJECT
 
 
 class RepoCalls:
-    """Projects, repos, branches."""
+    """Calls about projects, repos, and branches."""
 
     engine: Engine
     transactions: Transactions
@@ -50,16 +50,16 @@ class RepoCalls:
             repos.ensure_default_project(change.connection)
 
     def force_empty(self, change: Change, project: str) -> None:
-        """Delete all repos of a project that no pipeline needs."""
+        """Delete all repos of a project; fail if a pipeline needs one."""
         for found in repos.list_repos(change.connection, "", [project]):
             self.refuse_pipeline_repo(change, found.key.project, found.key.name)
             repos.delete_repo(change.connection, found.key, force=True)
 
     def refuse_pipeline_repo(self, change: Change, project: str, name: str) -> None:
-        """Refuse to delete what a pipeline writes to.
+        """Refuse to delete a pipeline's output repo.
 
         Raises:
-            Fault: There is a pipeline of that name.
+            Fault: A pipeline of that name exists.
         """
         row = change.connection.execute(
             "SELECT 1 FROM pipelines WHERE project = ? AND name = ?", (project, name)

@@ -1,4 +1,4 @@
-"""Between protocol messages and our own objects, for PPS."""
+"""Conversion between protocol messages and internal objects, for PPS."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pdk_stack.pachyderm.core.pps.running import RunningDatum, RunningDatums
 from pdk_stack.pachyderm.errors import NotFound
 from pdk_stack.pachyderm.names import DEFAULT_PROJECT
 
-# Fields of a pipeline's details that a job's details repeat.
+# Pipeline details that a job's details repeat.
 _SHARED = (
     "transform",
     "parallelism_spec",
@@ -47,19 +47,19 @@ _SHARED = (
 
 
 def pipeline_name(project: str, name: str) -> pps_pb2.Pipeline:
-    """A pipeline's name."""
+    """Build the message for a pipeline's name."""
     return pps_pb2.Pipeline(name=name, project=pfs_pb2.Project(name=project))
 
 
 def duration(seconds: float) -> duration_pb2.Duration:
-    """Seconds as a Duration."""
+    """Convert seconds to a Duration."""
     found = duration_pb2.Duration()
     found.FromNanoseconds(int(seconds * 1e9))
     return found
 
 
 def process_stats(stats: Stats) -> pps_pb2.ProcessStats:
-    """What processing cost."""
+    """Build a ``ProcessStats`` message."""
     return pps_pb2.ProcessStats(
         download_time=duration(stats.download_s),
         process_time=duration(stats.process_s),
@@ -70,21 +70,21 @@ def process_stats(stats: Stats) -> pps_pb2.ProcessStats:
 
 
 def project_of(message: pps_pb2.Pipeline) -> str:
-    """The project that a pipeline's name means."""
+    """Return the project of a pipeline's name, or the default project."""
     return message.project.name or DEFAULT_PROJECT
 
 
 def job_of_message(connection: sqlite3.Connection, message: pps_pb2.Job) -> Job:
-    """The job that a message names.
+    """Return the job that a message names.
 
     Raises:
-        NotFound: There is none.
+        NotFound: The job doesn't exist.
     """
     return get_job(connection, project_of(message.pipeline), message.pipeline.name, message.id)
 
 
 def job_info(connection: sqlite3.Connection, job: Job, details: bool, running: RunningDatums) -> pps_pb2.JobInfo:
-    """All about a job."""
+    """Build a job's ``JobInfo``."""
     info = pps_pb2.JobInfo(
         job=pps_pb2.Job(pipeline=pipeline_name(job.project, job.pipeline), id=job.id),
         pipeline_version=job.version,
@@ -136,7 +136,7 @@ def _fill_details(connection: sqlite3.Connection, job: Job, info: pps_pb2.JobInf
 
 
 def pipeline_info(connection: sqlite3.Connection, pipeline: Pipeline, details: bool) -> pps_pb2.PipelineInfo:
-    """All about a pipeline."""
+    """Build a pipeline's ``PipelineInfo``."""
     spec_repo = RepoKey(pipeline.project, pipeline.name, SPEC_REPO)
     row = connection.execute(
         "SELECT state FROM jobs WHERE pipeline = ? ORDER BY pk DESC LIMIT 1", (pipeline.pk,)
@@ -176,7 +176,7 @@ def _type(details: pps_pb2.PipelineInfo.Details) -> int:
 
 
 def datum_info(connection: sqlite3.Connection, job: Job, row: sqlite3.Row) -> pps_pb2.DatumInfo:
-    """All about a datum of a job."""
+    """Build the ``DatumInfo`` of a job's datum."""
     info = pps_pb2.DatumInfo(
         datum=pps_pb2.Datum(
             job=pps_pb2.Job(pipeline=pipeline_name(job.project, job.pipeline), id=job.id), id=row["id"]
@@ -196,7 +196,7 @@ def datum_info(connection: sqlite3.Connection, job: Job, row: sqlite3.Row) -> pp
 
 
 def datum_of_input(datum: Datum) -> pps_pb2.DatumInfo:
-    """A datum that an input would give."""
+    """Build the ``DatumInfo`` of a datum that an input would produce."""
     return pps_pb2.DatumInfo(
         datum=pps_pb2.Datum(id=datum.id),
         state=pps_pb2.UNKNOWN,

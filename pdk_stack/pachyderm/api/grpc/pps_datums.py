@@ -16,7 +16,7 @@ from pdk_stack.pachyderm.errors import Fault
 
 
 class DatumCalls:
-    """Datums."""
+    """Calls about datums."""
 
     context: Context
 

@@ -25,7 +25,7 @@ from pdk_stack.pachyderm.errors import Fault, NotFound
 
 
 class JobCalls:
-    """Jobs."""
+    """Calls about jobs."""
 
     context: Context
     transactions: Transactions
@@ -86,12 +86,12 @@ class JobCalls:
             yield from islice(filter(fits, found), request.number or None)
 
     def _versions(self, connection: sqlite3.Connection, request: pps_pb2.ListJobRequest) -> dict[int, int]:
-        """The oldest version whose jobs are wanted, by the pipeline's key."""
+        """Return the oldest version whose jobs are included, by pipeline key."""
         name = request.pipeline.name
         if name:
             pipelines.get_pipeline(connection, project_of(request.pipeline), name)
         found = {}
-        # Newest version first: the last one that is seen is the oldest.
+        # Versions come newest first: the last one seen is the oldest.
         for each in pipelines.list_pipelines(
             connection, [project_of(request.pipeline)] if name else (), request.history, name
         ):
@@ -99,7 +99,7 @@ class JobCalls:
         return found
 
     def _input_filter(self, connection: sqlite3.Connection, inputs: Sequence[pfs_pb2.Commit]) -> set[int] | None:
-        """Output commits that were made directly from all of the given commits."""
+        """Return the output commits made directly from all of the given commits."""
         found: set[int] | None = None
         for each in inputs:
             commit = get_commit(connection, pfs_convert.read_commit(each))
@@ -172,6 +172,6 @@ def _order(request: Any) -> str:
 
 
 def _in_page(request: Any, created: int) -> bool:
-    """Whether something lies behind the moment at which a page begins, in the order of the list."""
+    """Whether an item comes after the page's start time, in the order of the list."""
     marker = request.paginationMarker.ToNanoseconds()
     return marker == 0 or (created > marker if request.reverse else created < marker)

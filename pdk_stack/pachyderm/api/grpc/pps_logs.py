@@ -17,7 +17,7 @@ from pdk_stack.pachyderm.store.clock import now_ns
 
 
 class LogCalls:
-    """Log lines."""
+    """Calls about log lines."""
 
     context: Context
 

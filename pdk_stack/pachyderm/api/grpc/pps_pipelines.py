@@ -31,13 +31,13 @@ _STEP = re.compile(r"[~^](\d*)")
 
 
 class PipelineCalls:
-    """Pipelines."""
+    """Calls about pipelines."""
 
     context: Context
     transactions: Transactions
 
     def CreatePipeline(self, request: pps_pb2.CreatePipelineRequest, call: Call) -> None:
-        # Asked before the change begins: the cluster may take its time to answer.
+        # Check before the change begins: the cluster may be slow to respond.
         secret_environment(self.context, request.transform)
         if request.dry_run:
             self.transactions.try_out(lambda change: self.create_in_change(change, request))
@@ -47,17 +47,17 @@ class PipelineCalls:
     def create_from_json(
         self, call: Call, text: str, *, update: bool, reprocess: bool, dry_run: bool
     ) -> pps_pb2.CreatePipelineRequest:
-        """Create a pipeline from the JSON that its author wrote; the spec with all defaults.
+        """Create a pipeline from its author's JSON; return the spec with all defaults.
 
         Args:
             call: The call.
-            text: The spec.
-            update: Whether it may exist.
-            reprocess: Whether an update processes everything anew.
-            dry_run: Only fill in the defaults.
+            text: The spec, as JSON.
+            update: Whether the pipeline may already exist.
+            reprocess: Whether an update reprocesses all datums.
+            dry_run: Fill in the defaults without creating the pipeline.
 
         Raises:
-            InvalidArgument: The spec cannot be read.
+            InvalidArgument: The spec is invalid.
         """
         try:
             content = json.loads(text)
@@ -81,7 +81,7 @@ class PipelineCalls:
         return spec
 
     def create_in_change(self, change: Change, request: pps_pb2.CreatePipelineRequest) -> None:
-        """CreatePipeline inside a change."""
+        """Run CreatePipeline inside a change."""
         own = pps_pb2.CreatePipelineRequest()
         own.CopyFrom(request)
         for name in ("update", "reprocess", "dry_run"):
@@ -89,7 +89,7 @@ class PipelineCalls:
         content = json_format.MessageToDict(own)
         spec = effective_spec(change.connection, content)
         spec.update, spec.reprocess = request.update, request.reprocess
-        # What has no transform is to be refused for that, not to run a default image.
+        # Refuse a spec without a transform instead of running a default image.
         if not request.HasField("transform"):
             spec.ClearField("transform")
         lifecycle.create(change, spec, json.dumps(content))
@@ -137,7 +137,7 @@ class PipelineCalls:
     def _delete_many(self, projects: list[str] | None, force: bool, keep_repo: bool) -> list[pps_pb2.Pipeline]:
         deleted = []
         with self.context.engine.change() as change:
-            # Newest first: a pipeline is always older than those that read its output.
+            # Newest first: a pipeline is always older than the pipelines that read its output.
             for each in pipelines.list_pipelines(change.connection):
                 if projects is None or each.project in projects:
                     name = self._delete(change, each.project, each.name, force, keep_repo)
@@ -153,7 +153,7 @@ class PipelineCalls:
         with self.context.engine.change() as change:
             pipeline = request.pipeline
             found = pipelines.find_pipeline(change.connection, pipeline.project.name, pipeline.name)
-            # As on a cluster: one that does not exist is stopped.
+            # As on a cluster, a pipeline that doesn't exist counts as stopped.
             if found is not None:
                 lifecycle.stop(change, found)
 
@@ -174,10 +174,10 @@ class PipelineCalls:
 
 
 def effective_spec(connection: sqlite3.Connection, content: dict[str, Any]) -> pps_pb2.CreatePipelineRequest:
-    """A spec with the defaults of its project and of the cluster.
+    """Merge a spec with the defaults of its project and of the cluster.
 
     Raises:
-        InvalidArgument: It does not fit together with them.
+        InvalidArgument: The merged spec is invalid.
     """
     spec = pps_pb2.CreatePipelineRequest()
     try:
@@ -188,11 +188,11 @@ def effective_spec(connection: sqlite3.Connection, content: dict[str, Any]) -> p
 
 
 def _ancestor(connection: sqlite3.Connection, project: str, text: str) -> pipelines.Pipeline:
-    """A pipeline by its name, or with ``^`` or ``~n`` behind it an older version.
+    """Return a pipeline by name; a suffix ``^`` or ``~n`` selects an older version.
 
     Raises:
-        NotFound: There is none of that name.
-        Fault: It never had so many versions.
+        NotFound: No pipeline has that name.
+        Fault: The pipeline has fewer versions.
     """
     matched = _ANCESTRY.fullmatch(text)
     if matched is None:

@@ -12,7 +12,7 @@ from pdk_stack.pachyderm.errors import NotFound
 
 
 class SecretCalls:
-    """Secrets."""
+    """Calls about secrets."""
 
     context: Context
 

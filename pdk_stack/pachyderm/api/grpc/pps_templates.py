@@ -1,4 +1,4 @@
-"""The PPS call that makes pipeline specs out of a Jsonnet template (``src/internal/pachtmpl``)."""
+"""The PPS call that renders pipeline specs from a Jsonnet template (``src/internal/pachtmpl``)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pdk_stack.pachyderm.errors import Fault
 
 
 class TemplateCalls:
-    """Templates."""
+    """Calls about templates."""
 
     def RenderTemplate(self, request: pps_pb2.RenderTemplateRequest, call: Call) -> pps_pb2.RenderTemplateResponse:
         text = render(request.template, dict(request.args))
@@ -32,16 +32,16 @@ def _spec(content: Any) -> pps_pb2.CreatePipelineRequest:
 
 
 def render(template: str, arguments: dict[str, str]) -> str:
-    """Evaluate a template: a function of its arguments, or a value.
+    """Evaluate a template: a function of its arguments, or a plain value.
 
     Args:
         template: The template's text.
-        arguments: What the function is called with.
+        arguments: The arguments of the function.
 
     Raises:
-        Fault: It cannot be evaluated.
+        Fault: The evaluation fails.
     """
-    # Few clients send templates; the others need not wait for the library.
+    # Imported here, because few clients send templates.
     import _jsonnet
 
     try:
@@ -51,5 +51,5 @@ def render(template: str, arguments: dict[str, str]) -> str:
 
 
 def _refuse(folder: str, path: str) -> tuple[str, bytes]:
-    """Templates are other people's text: they may not read files of this machine."""
+    """Refuse imports: a client's template must not read files of this machine."""
     raise RuntimeError(f"imports are not done by the embedded Pachyderm: {path}")

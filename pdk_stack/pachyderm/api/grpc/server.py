@@ -48,7 +48,7 @@ class PfsCalls(RepoCalls, CommitCalls, FileCalls, FileSetCalls):
 
     Args:
         engine: The store.
-        transactions: Runs what may be part of a transaction.
+        transactions: Runs calls that can be part of a transaction.
     """
 
     def __init__(self, engine: Engine, transactions: Transactions) -> None:
@@ -70,8 +70,8 @@ class PpsCalls(PipelineCalls, JobCalls, DatumCalls, LogCalls, SecretCalls, Templ
     """All PPS calls.
 
     Args:
-        context: What the workers share.
-        transactions: Runs what may be part of a transaction.
+        context: The workers' shared context.
+        transactions: Runs calls that can be part of a transaction.
     """
 
     def __init__(self, context: Context, transactions: Transactions) -> None:
@@ -85,13 +85,13 @@ Service = tuple[Any, object, Codecs | None]
 def service_table(
     pfs: PfsCalls, pps: PpsCalls, transactions: Transactions, access: AccessControl | None, cluster_id: str
 ) -> list[Service]:
-    """All services: descriptor, the object that does its calls, and codecs of its hot calls."""
+    """List all services: descriptor, implementation, and codecs of its hot calls."""
     fast: Codecs = {
         "ModifyFile": (codec.decode_modify, None),
         "CreateFileSet": (codec.decode_modify, None),
         "GetFile": (None, codec.encode_bytes_value),
         "GetFileTAR": (None, codec.encode_bytes_value),
-        # These give encoded messages already.
+        # These return encoded messages.
         **{name: (None, bytes) for name in ("ListFile", "WalkFile", "GlobFile")},
     }
 
@@ -114,18 +114,18 @@ def service_table(
 
 
 def build_server(context: Context, access: AccessControl, port: int) -> tuple[grpc.Server, int]:
-    """A server that is not started yet.
+    """Build a server without starting it.
 
     Args:
-        context: Everything behind the protocol.
-        access: Checks tokens.
-        port: Where to listen on loopback; 0 lets the system choose.
+        context: The core behind the protocol.
+        access: Authenticates and authorizes calls.
+        port: The loopback port; 0 picks a free one.
 
     Returns:
         The server and its port.
 
     Raises:
-        StackError: The port is taken.
+        StackError: The port is in use.
     """
     engine = context.engine
     transactions = Transactions(engine)

@@ -1,7 +1,7 @@
-"""Pachyderm's transactions: requests are collected, tried, and in the end done all at once.
+"""Pachyderm's transactions: the server collects requests, tries them out, and finally applies all of them at once.
 
-A call with a transaction's id in its metadata is appended to the transaction and tried together with the
-earlier ones in a change that is taken back. All commits of a transaction have the transaction's id.
+A call with a transaction ID in its metadata is appended to the transaction and tried out, together with the earlier
+calls, in a change that is rolled back. All commits of a transaction share the transaction's ID.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ T = TypeVar("T")
 
 
 class _TakeBack(Exception):
-    """Ends a change that was only a trial."""
+    """Rolls back a trial change."""
 
 
 def transactional(
     field: str, writes: Callable[[Any], RepoKey] | None = None
 ) -> Callable[[Callable[[Any, Change, Any], Any]], Callable[[Any, Any, Call], Any]]:
-    """Makes a call out of a method that does it inside a change: at once, or as a part of its client's transaction.
+    """Wrap a method that runs inside a change as a call: run it at once, or append it to the client's transaction.
 
     Args:
         field: The call's field in ``TransactionRequest``.
-        writes: Says of a request to which repo it writes, where a pipeline's code may call it.
+        writes: Returns the repo that a request writes to, for calls that a pipeline's code may make.
     """
 
     def decorate(method: Callable[[Any, Change, Any], Any]) -> Callable[[Any, Any, Call], Any]:
@@ -55,7 +55,7 @@ def transactional(
 
 
 class Transactions:
-    """Runs operations at once, or in their client's transaction.
+    """Runs operations at once or as part of their client's transaction.
 
     Args:
         engine: The store.
@@ -66,13 +66,13 @@ class Transactions:
         self.operations: dict[str, Operation] = {}
 
     def register(self, owner: object) -> None:
-        """Take in the methods of an object that :func:`transactional` decorates."""
+        """Register an object's methods decorated with :func:`transactional`."""
         for method in map(partial(getattr, type(owner)), dir(type(owner))):
             if hasattr(method, "field"):
                 self.operations[method.field] = partial(method.__wrapped__, owner)
 
     def try_out(self, work: Callable[[Change], T], set_id: str = "") -> T:
-        """Do something in a change that is taken back; its result, or the error that it ends with."""
+        """Run a function in a change that is rolled back; return its result or raise its error."""
         found: list[T] = []
         with suppress(_TakeBack), self.engine.change(set_id) as change:
             found.append(work(change))
@@ -81,7 +81,7 @@ class Transactions:
         return found[0]
 
     def run(self, call: Call, name: str, request: Any) -> Any:
-        """Do an operation, or append it to the call's transaction.
+        """Run an operation, or append it to the call's transaction.
 
         Args:
             call: The call.
@@ -89,7 +89,7 @@ class Transactions:
             request: Its request.
 
         Raises:
-            NotFound: The call names a transaction that does not exist.
+            NotFound: The call names a transaction that doesn't exist.
         """
         if not call.transaction:
             with self.engine.change() as change:

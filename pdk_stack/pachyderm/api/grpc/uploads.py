@@ -1,4 +1,4 @@
-"""Reading a stream of ``ModifyFileRequest`` messages."""
+"""Receiving streams of ``ModifyFileRequest`` messages."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from pdk_stack.pachyderm.errors import Fault, NotFound
 
 
 def receive(engine: Engine, requests: Iterator[Any], upload: Upload) -> None:
-    """Take in the modifications that a client sends.
+    """Receive a client's file modifications.
 
     Args:
-    engine: Where copies come from.
-    requests: ``ModifyFileRequest`` messages, as the codec gives them.
-    upload: Collects them.
+    engine: The store that copies read from.
+    requests: ``ModifyFileRequest`` messages, as the codec returns them.
+    upload: Collects the modifications.
 
     Raises:
-    NotFound: The source of a copy does not exist.
-    Fault: A path or a message is refused.
+    NotFound: The source of a copy doesn't exist.
+    Fault: A path or a message is invalid.
     """
     for message in requests:
         if isinstance(message, AddBytes):

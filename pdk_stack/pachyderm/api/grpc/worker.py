@@ -1,6 +1,6 @@
-"""The worker service (``src/worker/worker.proto``), at which one process of user code asks for its next datum.
+"""The worker service (``src/worker/worker.proto``), where a user process requests its next datum.
 
-The official clients send no token to this port, so what it tells is the datum's own variables only, no credential.
+The official clients send no token to this port, so it returns only the datum's own variables, no credentials.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pdk_stack.pachyderm.core.pps.context import NextDatum
 
 
 class WorkerCalls(worker_pb2_grpc.WorkerServicer):
-    """Hands a process's questions on.
+    """Forwards a process's requests.
 
     Args:
-        next_datum: Answers them.
+        next_datum: Handles the requests.
     """
 
     def __init__(self, next_datum: NextDatum) -> None:
@@ -36,7 +36,7 @@ class WorkerCalls(worker_pb2_grpc.WorkerServicer):
 
 @contextmanager
 def serve_datums(next_datum: NextDatum) -> Iterator[int]:
-    """Answers ``NextDatum`` for the length of the block; its value is the port."""
+    """Serve ``NextDatum`` for the duration of the block; yield the port."""
     limits = GRPC_PORTS["pachyderm.worker"]
     server = grpc.server(ThreadPoolExecutor(limits.threads, thread_name_prefix="batch"), options=limits.options)
     worker_pb2_grpc.add_WorkerServicer_to_server(WorkerCalls(next_datum), server)

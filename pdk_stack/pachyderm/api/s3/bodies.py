@@ -1,4 +1,4 @@
-"""Reading request bodies: plain, or in AWS's chunked encoding. What they say of themselves is checked on the way."""
+"""Reads request bodies, plain or in AWS's chunked encoding, and checks their declared sizes and hashes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def read_body(request: Request) -> Iterator[bytes]:
-    """The body's content, piece by piece as it arrives.
+    """Yield the body's content as it arrives.
 
     Raises:
-        S3Error: The body is cut short, or is not what its hash says.
+        S3Error: The body is truncated or doesn't match its hash.
     """
     declared = request.header("x-amz-content-sha256")
     pieces = request.exchange.pieces()
@@ -34,14 +34,14 @@ def read_body(request: Request) -> Iterator[bytes]:
 
 
 class _ChunkedBody:
-    """``<size in hex>[;chunk-signature=…]``, the bytes, a line end; ended by a chunk of size 0 and trailers."""
+    """The chunked encoding: ``<size in hex>[;chunk-signature=…]``, data, line end; ends with size 0 and trailers."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
         self._rest = b""
 
     def content(self) -> Iterator[bytes]:
-        """The chunks' bytes."""
+        """Yield the data of the chunks."""
         while remaining := self._size():
             while remaining:
                 part, self._rest = self._rest[:remaining], self._rest[remaining:]
@@ -50,7 +50,7 @@ class _ChunkedBody:
                 if remaining and not self._more():
                     raise S3Error(400, "IncompleteBody", "A chunk is cut short.")
             self._line()
-        # Trailers, such as a checksum, until an empty line.
+        # Skip trailers, such as a checksum, up to an empty line.
         while self._line().strip():
             pass
 

@@ -1,6 +1,6 @@
-"""What a bucket's name means, and which keys it holds.
+"""Bucket names and the keys of a bucket.
 
-``[commit.][branch.]repo[.project]`` (``bucketNameToCommit`` in ``src/server/pfs/s3/driver.go``).
+Names have the form ``[commit.][branch.]repo[.project]`` (``bucketNameToCommit`` in ``src/server/pfs/s3/driver.go``).
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from pdk_stack.pachyderm.store.tree import FoundEntry, Tree
 
 
 class Buckets(Protocol):
-    """Says which buckets there are."""
+    """The buckets of a gateway."""
 
     def find(self, name: str) -> Bucket:
-        """A bucket by its name.
+        """Return a bucket by name.
 
         Raises:
-            S3Error: There is none.
+            S3Error: The bucket doesn't exist.
         """
 
     def names(self, connection: sqlite3.Connection) -> Iterator[tuple[str, int]]:
-        """All buckets: name, and when each was created, in nanoseconds since the epoch."""
+        """Yield each bucket's name and creation time, in nanoseconds since the epoch."""
 
 
 class BranchBuckets:
-    """A bucket for every branch."""
+    """One bucket for every branch."""
 
     def find(self, name: str) -> Bucket:
-        """A bucket by its name."""
+        """Return a bucket by name."""
         return parse_bucket(name)
 
     def names(self, connection: sqlite3.Connection) -> Iterator[tuple[str, int]]:
-        """All buckets."""
+        """Yield all buckets."""
         for repo in repos.list_repos(connection, "user", []):
             for branch in repos.repo_branches(connection, repo.pk):
                 yield f"{branch.key.name}.{repo.key.name}.{repo.key.project}", repo.created
 
 
 class FixedBuckets:
-    """Buckets that are given, as a job's.
+    """A fixed set of buckets, such as a job's.
 
     Args:
-        buckets: Bucket by name.
+        buckets: The buckets by name.
     """
 
     def __init__(self, buckets: Mapping[str, Bucket]) -> None:
@@ -59,21 +59,21 @@ class FixedBuckets:
         self._created = now_ns()
 
     def find(self, name: str) -> Bucket:
-        """A bucket by its name."""
+        """Return a bucket by name."""
         if name not in self._buckets:
             raise no_such_bucket(name)
         return self._buckets[name]
 
     def names(self, connection: sqlite3.Connection) -> Iterator[tuple[str, int]]:
-        """All buckets."""
+        """Yield all buckets."""
         return ((name, self._created) for name in sorted(self._buckets))
 
 
 def parse_bucket(name: str) -> Bucket:
-    """Read a bucket's name.
+    """Parse a bucket's name.
 
     Raises:
-        S3Error: It cannot be one of ours.
+        S3Error: The name has the wrong form.
     """
     parts = name.split(".")
     commit = parts.pop(0) if is_commit_id(parts[0]) else ""
@@ -89,10 +89,10 @@ def parse_bucket(name: str) -> Bucket:
 
 
 def open_bucket(connection: sqlite3.Connection, bucket: Bucket) -> Commit | None:
-    """The commit that a bucket shows; None where its branch has none yet.
+    """Return the commit that a bucket shows; None if its branch has no commit yet.
 
     Raises:
-        S3Error: The branch or the commit does not exist.
+        S3Error: The branch or the commit doesn't exist.
     """
     branch = find_branch(connection, bucket.branch)
     if branch is None:
@@ -106,13 +106,13 @@ def open_bucket(connection: sqlite3.Connection, bucket: Bucket) -> Commit | None
 
 
 def keys(tree: Tree, prefix: str, delimiter: str, after: str) -> Iterator[tuple[str, FoundEntry | None]]:
-    """Keys and common prefixes of a bucket, in order.
+    """Yield the keys and common prefixes of a bucket, in order.
 
     Args:
-        tree: The files.
-        prefix: Only keys that begin with it.
-        delimiter: ``/`` folds everything below the next slash into one common prefix; or empty.
-        after: Only what comes after it.
+        tree: The file tree.
+        prefix: Only keys with this prefix.
+        delimiter: ``/`` folds everything below the next slash into one common prefix; may be empty.
+        after: Only keys after this one.
 
     Yields:
         A key with its file, or a common prefix with None.

@@ -1,4 +1,4 @@
-"""Requests and answers of the S3 protocol, and its XML."""
+"""Requests and responses of the S3 protocol, and its XML."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 @dataclass(frozen=True)
 class Request:
-    """A request.
+    """An S3 request.
 
     Attributes:
         exchange: The HTTP request, with headers and body.
         bucket: The bucket's name, or empty.
         key: The object's key, or empty.
-        query: Values of the query string by name.
+        query: The query parameters.
     """
 
     exchange: Exchange
@@ -36,16 +36,16 @@ class Request:
 
     @property
     def method(self) -> str:
-        """``GET`` and so on."""
+        """The HTTP method, such as ``GET``."""
         return self.exchange.method
 
     def header(self, name: str) -> str:
-        """A header's value, or empty."""
+        """Return a header's value, or an empty string."""
         return self.exchange.headers.get(name, "")
 
     @staticmethod
     def read(exchange: Exchange) -> Request:
-        """What a request names in its path (``/bucket/key``) and query."""
+        """Parse a request's path (``/bucket/key``) and query."""
         bucket, _, key = exchange.path.lstrip("/").partition("/")
         pairs = (part.partition("=") for part in exchange.query.split("&") if part)
         query = {unquote(name): unquote(value.replace("+", " ")) for name, _, value in pairs}
@@ -53,47 +53,47 @@ class Request:
 
 
 def xml(document: str, status: int = 200) -> Response:
-    """An answer with an XML document."""
+    """Build a response with an XML document."""
     return Response(f'<?xml version="1.0" encoding="UTF-8"?>\n{document}', status, media_type="application/xml")
 
 
 def result(name: str, content: str) -> Response:
-    """An answer with an XML document of S3's namespace.
+    """Build a response with an XML document in S3's namespace.
 
     Args:
-        name: The root element's name.
-        content: What it holds, as XML.
+        name: The name of the root element.
+        content: The content of the root element, as XML.
     """
     return xml(f'<{name} xmlns="{NAMESPACE}">{content}</{name}>')
 
 
 def empty(status: int, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer without a body."""
+    """Build a response without a body."""
     return Response(status_code=status, headers=headers)
 
 
 def refusal(problem: S3Error) -> Response:
-    """An answer that says what is wrong."""
+    """Build the response for an error."""
     text = f"{element('Code', problem.reason)}{element('Message', problem.message)}"
     return xml(f"<Error>{text}</Error>", problem.http_status)
 
 
 def element(name: str, value: object) -> str:
-    """One XML element with text."""
+    """Build an XML element with text."""
     return f"<{name}>{escape(str(value))}</{name}>"
 
 
 def iso_time(moment: int) -> str:
-    """Nanoseconds since the epoch as S3's XML has times."""
+    """Format nanoseconds since the epoch for S3's XML."""
     when = datetime.fromtimestamp(moment / NANOSECONDS, timezone.utc)
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def http_time(moment: int) -> str:
-    """Nanoseconds since the epoch as HTTP headers have times."""
+    """Format nanoseconds since the epoch for an HTTP header."""
     return format_datetime(datetime.fromtimestamp(moment // NANOSECONDS, timezone.utc), usegmt=True)
 
 
 def url_encoded(key: str) -> str:
-    """A key as ``encoding-type=url`` wants it."""
+    """Encode a key for ``encoding-type=url``."""
     return quote(key, safe="/-_.~")

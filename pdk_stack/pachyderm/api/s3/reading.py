@@ -26,10 +26,10 @@ from pdk_stack.pachyderm.core.pfs.types import Commit
 from pdk_stack.pachyderm.store.tree import FoundEntry, Tree
 
 MAX_KEYS = 1000
-# Up to this size an object is sent at once, above it piece by piece.
+# Smaller objects are sent at once, larger ones piece by piece.
 WHOLE_BYTES = 1 << 20
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-# Sub-resources of a bucket that are asked for by name; everything else in the query belongs to a listing.
+# Bucket subresources, which clients request by name; all other query parameters belong to a listing.
 _SUBRESOURCES = (
     "acl",
     "cors",
@@ -44,11 +44,11 @@ _SUBRESOURCES = (
 
 
 class Reading:
-    """Answers requests that change nothing.
+    """Handles read-only requests.
 
     Args:
         engine: The store.
-        buckets: Says which buckets there are.
+        buckets: The gateway's buckets.
     """
 
     def __init__(self, engine: Engine, buckets: Buckets) -> None:
@@ -56,10 +56,10 @@ class Reading:
         self._buckets = buckets
 
     def answer(self, request: Request) -> Response:
-        """Answer a request.
+        """Handle a request.
 
         Raises:
-            S3Error: It is refused.
+            S3Error: The request is refused.
         """
         if request.method not in ("GET", "HEAD"):
             raise not_implemented(f"{request.method} {'object' if request.key else 'bucket'}")
@@ -179,7 +179,7 @@ class Reading:
         )
 
     def _content(self, blobs: tuple[bytes, ...], start: int, length: int) -> Iterator[bytes]:
-        """An object's bytes, under a snapshot of their own that lasts until the last one is sent."""
+        """Yield an object's bytes from a snapshot that stays open until the last one is sent."""
         with self._engine.read() as connection, self._engine.blobs.reader(connection) as content:
             yield from content.read(blobs, start, length)
 
@@ -196,7 +196,7 @@ def _etag(found: FoundEntry) -> str:
 
 
 def _range(header: str, size: int) -> tuple[int, int, bool]:
-    """First byte, length, and whether it is a part only."""
+    """Parse a ``Range`` header: first byte, length, and whether the range is partial."""
     matched = _RANGE.fullmatch(header.strip()) if header else None
     if matched is None or (not matched[1] and not matched[2]):
         return 0, size, False

@@ -1,4 +1,4 @@
-"""The gateway's HTTP server."""
+"""The S3 gateway's HTTP server."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Gateway:
 
     Args:
         engine: The store.
-        accepts: Whether a text is a token, with which requests must be signed; None accepts every request.
-        port: Where to listen; 0 lets the system choose.
-        buckets: Which buckets there are; one for every branch when None.
+        accepts: Whether a string is a token that may sign requests; None accepts every request.
+        port: The port; 0 picks a free one.
+        buckets: The gateway's buckets; None means one for every branch.
 
     Raises:
-        StackError: The port is taken.
+        StackError: The port is in use.
     """
 
     def __init__(
@@ -51,17 +51,17 @@ class Gateway:
         self.port = self._server.port
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start serving."""
         server = self._server
         server.start(endpoint(self._authenticate, self._answer, self._refuse, server.limits, server.closing))
 
     def stop(self) -> None:
-        """Stop answering."""
+        """Stop serving."""
         self._server.stop()
 
     def _authenticate(self, exchange: Exchange) -> None:
         if self._accepts is not None:
-            # botocore takes a moment to import, and is needed only where tokens are.
+            # Imported here: botocore is slow to import and needed only with tokens.
             from pdk_stack.pachyderm.api.s3.sigv4 import verify
 
             verify(exchange.method, exchange.path, exchange.query, exchange.headers, self._accepts)
@@ -88,15 +88,15 @@ class Gateway:
 def serve_buckets(
     engine: Engine, buckets: Mapping[str, Bucket], accepts: Callable[[str], bool] | None
 ) -> Iterator[str]:
-    """Serves given buckets for the length of the block, on a port of their own.
+    """Serve the given buckets on their own port for the duration of the block.
 
     Args:
         engine: The store.
-        buckets: Bucket by name.
-        accepts: Whether a text is a token; None accepts every request.
+        buckets: The buckets by name.
+        accepts: Whether a string is a token; None accepts every request.
 
     Yields:
-        The gateway's address.
+        The gateway's URL.
     """
     gateway = Gateway(engine, accepts, buckets=FixedBuckets(buckets))
     gateway.start()

@@ -1,4 +1,4 @@
-"""Checking AWS Signature Version 4, in headers and in presigned URLs: botocore signs again, the results must agree.
+"""Verifies AWS Signature Version 4 in headers and presigned URLs: botocore signs again, and the results must match.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
 """
@@ -30,18 +30,18 @@ def verify(
     accepts: Callable[[str], bool],
     now: datetime | None = None,
 ) -> None:
-    """Refuse a request whose signature was not made with a token as access key and as secret key.
+    """Refuse a request that isn't signed with a token as both access key and secret key.
 
     Args:
         method: HTTP method.
-        raw_path: The path as it was sent.
-        raw_query: The query string as it was sent.
-        headers: Headers by lower-case name.
-        accepts: Whether a text is a token.
-        now: The time; the clock's when None.
+        raw_path: The path as sent.
+        raw_query: The query string as sent.
+        headers: Headers by lowercase name.
+        accepts: Whether a string is a token.
+        now: The current time; None reads the clock.
 
     Raises:
-        S3Error: There is no signature, or it is not right, or too old.
+        S3Error: The signature is missing, wrong, or expired.
     """
     pairs = [
         (unquote(name), unquote(value)) for name, _, value in (part.partition("=") for part in raw_query.split("&"))
@@ -77,7 +77,7 @@ def verify(
 
 
 class _Signer(S3SigV4Auth):
-    """Signs a request over exactly what its client says that it signed."""
+    """Signs a request over exactly the headers that its client declares as signed."""
 
     def __init__(self, credentials: Credentials, service: str, region: str, payload: str) -> None:
         super().__init__(credentials, service, region)

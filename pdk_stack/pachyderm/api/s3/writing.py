@@ -32,11 +32,11 @@ _UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Writing:
-    """Answers requests that change something.
+    """Handles requests that change data.
 
     Args:
         engine: The store.
-        buckets: Says which buckets there are.
+        buckets: The gateway's buckets.
     """
 
     def __init__(self, engine: Engine, buckets: Buckets) -> None:
@@ -45,10 +45,10 @@ class Writing:
         self._parts = engine.state_dir / "s3-uploads"
 
     def answer(self, request: Request) -> Response:
-        """Answer a request.
+        """Handle a request.
 
         Raises:
-            S3Error: It is refused.
+            S3Error: The request is refused.
         """
         bucket = self._buckets.find(request.bucket)
         if not bucket.writable:
