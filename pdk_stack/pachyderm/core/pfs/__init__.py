@@ -1,1 +1,1 @@
-"""Versioned data: projects, repos, branches with provenance, commits with global ids, file trees."""
+"""Versioned data: projects, repos, branches with provenance, commits with global IDs, and file trees."""

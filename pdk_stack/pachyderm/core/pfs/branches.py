@@ -1,4 +1,4 @@
-"""Branches with provenance, and the propagation of new commits along it."""
+"""Branches with provenance, and how new commits propagate along it."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ def create_branch(
     trigger: str | None = None,
     new_set: bool = False,
 ) -> Branch:
-    """Create a branch, or change its head, provenance or trigger.
+    """Create a branch, or change its head, provenance, or trigger.
 
     Args:
         change: The change in progress.
         key: The branch.
-        head: Its new head; the present one stays when None.
-        provenance: The branches that it follows from.
-        trigger: A trigger as JSON; None keeps the present one.
+        head: The new head; None keeps the current one.
+        provenance: The branch's direct provenance.
+        trigger: A trigger as JSON; None keeps the current one.
         new_set: Whether moving the head starts a new commit set.
 
     Raises:
-        NotFound: A repo or the head does not exist.
-        Fault: Provenance in the same repo, a cycle, or a head on a branch with provenance.
+        NotFound: A repo or the head doesn't exist.
+        Fault: The provenance is in the same repo or cyclic, or a branch with provenance gets a head.
     """
     connection = change.connection
     repo = get_repo(connection, key.repo)
@@ -82,7 +82,7 @@ def create_branch(
 
 
 def _again(change: Change, branch: Branch, repo_pk: int, target: Commit) -> Commit:
-    """A commit of this set with the data of another one."""
+    """Create a commit in this set with another commit's data."""
     commit = commits.insert_commit(change, repo_pk, branch.key.name, parent=target.pk, origin=ORIGIN_AUTO)
     return commits.finish(change, commit)
 
@@ -106,7 +106,7 @@ def _set_provenance(change: Change, branch: Branch, provenance: Sequence[BranchK
 
 
 def _check_graph(connection: sqlite3.Connection, start: int) -> None:
-    """Refuse a graph in which two branches of a repo hang together: a job's id could not say which is meant."""
+    """Refuse a graph that connects two branches of a repo: a job's ID would be ambiguous."""
     seen: dict[int, Branch] = {}
     pending = [branch_by_pk(connection, start)]
     while pending:
@@ -123,7 +123,7 @@ def _check_graph(connection: sqlite3.Connection, start: int) -> None:
 
 
 def _empty_commit(change: Change, branch: Branch, repo_pk: int) -> Commit:
-    """A new head: finished where nothing feeds the branch, else open for what its provenance gives."""
+    """Create a new head: finished if nothing feeds the branch, otherwise open for data from its provenance."""
     connection = change.connection
     heads = [each.head for each in direct_provenance(connection, branch.pk)]
     upstream = [head for head in heads if head is not None]
@@ -137,7 +137,7 @@ def _empty_commit(change: Change, branch: Branch, repo_pk: int) -> Commit:
 
 
 def propagate(change: Change) -> None:
-    """Give every branch that follows from a touched one an open commit of this change's set."""
+    """Give every branch downstream of a touched one an open commit in this change's set."""
     connection = change.connection
     affected: dict[int, Branch] = {}
     for touched in change.touched:
@@ -147,7 +147,7 @@ def propagate(change: Change) -> None:
     for pk in sorted(affected, key=lambda each: (depth[each], each)):
         branch = branch_by_pk(connection, pk)
         upstream = direct_provenance(connection, pk)
-        # A spout's output follows from its spec alone: it is not the pipeline's input that fills it.
+        # A spout's output depends only on its spec; no pipeline input fills it.
         if len(upstream) == 1 and upstream[0].key.repo.type == SPEC_REPO:
             continue
         if branch.head is not None and commit_by_pk(connection, branch.head).id == change.set_id:
@@ -161,10 +161,10 @@ def propagate(change: Change) -> None:
 
 
 def delete_branch(connection: sqlite3.Connection, key: BranchKey, force: bool) -> None:
-    """Delete a branch; its commits stay, and one that does not exist is no error.
+    """Delete a branch but keep its commits; a missing branch is not an error.
 
     Raises:
-        Fault: Other branches follow from it and ``force`` is not set.
+        Fault: Other branches depend on it and ``force`` isn't set.
     """
     branch = find_branch(connection, key)
     if branch is None:

@@ -1,4 +1,4 @@
-"""One atomic change of PFS: what it touched, and the one id that all its commits share."""
+"""An atomic change to PFS: what it touched, and the ID that all its commits share."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Change:
     """A change in progress.
 
     Attributes:
-        connection: The open transaction of the database.
-        set_id: Id of every commit that this change creates: the commit set, and later the job.
-        touched: Branches whose heads moved; those that follow from them are propagated at the end.
+        connection: The open database transaction.
+        set_id: The ID of every commit that this change creates: the commit set, and later the job.
+        touched: Branches whose heads moved; at the end, the change propagates to the branches downstream.
         created: Commits made by this change.
-        finished: Commits that it closed.
+        finished: Commits finished by this change.
     """
 
     connection: sqlite3.Connection
@@ -27,6 +27,6 @@ class Change:
     finished: list[int] = field(default_factory=list)
 
     def touch(self, branch: int) -> None:
-        """Note that a branch's head moved."""
+        """Record that a branch's head moved."""
         if branch not in self.touched:
             self.touched.append(branch)

@@ -1,4 +1,4 @@
-"""Checking that the store holds together (``fsck``)."""
+"""Consistency checks of the store (``fsck``)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pdk_stack.pachyderm.store.nodes import StoredNodes, decode
 
 
 def check(connection: sqlite3.Connection, blobs: BlobStore) -> Iterator[str]:
-    """Problems, in words; none where the store is sound."""
+    """Yield a description of each problem; nothing if the store is sound."""
     for row in connection.execute("PRAGMA foreign_key_check"):
         yield f"row {row[1]} of table {row[0]} refers to something that is gone"
     nodes = StoredNodes(connection)
@@ -51,7 +51,7 @@ def _stored(connection: sqlite3.Connection, blobs: BlobStore, digest: bytes) -> 
 
 
 def repair(connection: sqlite3.Connection) -> Iterator[str]:
-    """Remove what refers to something that is gone, in words; the rows that follow from it go along."""
+    """Remove rows that refer to missing ones, and their dependent rows; yield a description of each removal."""
     tables = [row["name"] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     removed = True
     while removed:
@@ -68,7 +68,7 @@ def repair(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def stale_files(connection: sqlite3.Connection, output: Commit) -> Iterator[str]:
-    """Files of a job's output that none of its datums wrote ("zombies"), in words."""
+    """Yield a description of each output file that no datum of the job wrote (a "zombie")."""
     row = connection.execute("SELECT pk FROM jobs WHERE output = ?", (output.pk,)).fetchone()
     if row is None:
         return
@@ -77,23 +77,23 @@ def stale_files(connection: sqlite3.Connection, output: Commit) -> Iterator[str]
     top = tree.root()
     for found in tree.files(top) if top else ():
         for part in found.entry.parts:
-            # What came through a job's S3 gateway belongs to no datum.
+            # Files written through a job's S3 gateway belong to no datum.
             if part.tag not in known and part.tag != DEFAULT_TAG:
                 yield f"stale datum {part.tag} had file {found.path}"
 
 
 def check_blobs(connection: sqlite3.Connection, blobs: BlobStore, begin: bytes, end: bytes, read: bool) -> int:
-    """Check stored content (``CheckStorage``); how many blobs were looked at.
+    """Check stored content (``CheckStorage``); return the number of blobs checked.
 
     Args:
-        connection: Where blobs are looked up.
-        blobs: Where they lie.
-        begin: Only hashes from here on.
-        end: Only hashes before this one; all when empty.
-        read: Whether to read the content and compare its hash.
+        connection: The connection for looking up blobs.
+        blobs: The blob store.
+        begin: Only hashes from this one on.
+        end: Only hashes before this one; empty means no limit.
+        read: Whether to read the content and verify its hash.
 
     Raises:
-        Fault: Content is missing, cut short or changed.
+        Fault: Content is missing, truncated, or changed.
     """
     query, values = "SELECT hash FROM blobs WHERE hash >= ?", [begin]
     if end:

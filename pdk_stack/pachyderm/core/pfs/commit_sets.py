@@ -1,4 +1,4 @@
-"""Commit sets: all commits of one id, over all repos, with those that they were made from."""
+"""Commit sets: all commits with one ID, across all repos, and the commits in their provenance."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from pdk_stack.pachyderm.errors import Fault, NotFound
 
 
 def commits_of_set(connection: sqlite3.Connection, set_id: str) -> list[Commit]:
-    """The commits that carry a set's id, in order of creation.
+    """Return the commits with a set's ID, in order of creation.
 
     Raises:
-        NotFound: There are none.
+        NotFound: The set doesn't exist.
     """
     found = list(select_commits(connection, "WHERE commits.id = ? ORDER BY commits.pk", set_id))
     if not found:
@@ -32,15 +32,15 @@ def commits_of_set(connection: sqlite3.Connection, set_id: str) -> list[Commit]:
 
 
 def set_with_aliases(connection: sqlite3.Connection, set_id: str) -> list[Commit]:
-    """A set's commits and those of earlier sets in their provenance, each after what it was made from.
+    """Return a set's commits and those of earlier sets in their provenance, in topological order.
 
     Raises:
-        NotFound: There are no commits of that id.
+        NotFound: The set doesn't exist.
     """
     commits_of_set(connection, set_id)
     rest = "WHERE commits.pk IN (SELECT pk FROM named) ORDER BY commits.id = ?, commits.pk"
     found = list(select_commits(connection, rest, set_id, set_id, named=SET_WITH_PROVENANCE))
-    # Of every repo only one commit belongs to the set: its own, or else the newest that it was made from.
+    # Only one commit of each repo belongs to the set: its own, or else the newest one in the provenance.
     chosen: dict[int, Commit] = {}
     for commit in found:
         if commit.repo_pk not in chosen or chosen[commit.repo_pk].id != set_id:
@@ -50,7 +50,7 @@ def set_with_aliases(connection: sqlite3.Connection, set_id: str) -> list[Commit
 
 
 def list_sets(connection: sqlite3.Connection, project: str = "") -> list[str]:
-    """Ids of all commit sets, newest first; with a project, those that touch it."""
+    """List the IDs of all commit sets, newest first; with a project, only those that touch it."""
     where = "WHERE repos.project = ?" if project else ""
     rows = connection.execute(
         "SELECT commits.id, MAX(commits.pk) AS newest FROM commits JOIN repos ON repos.id = commits.repo"
@@ -61,7 +61,7 @@ def list_sets(connection: sqlite3.Connection, project: str = "") -> list[str]:
 
 
 def subvenant_sets(connection: sqlite3.Connection, members: Sequence[Commit]) -> list[str]:
-    """Ids of other sets whose commits were made from these."""
+    """Return the IDs of other sets whose commits derive from these."""
     keys = ",".join(str(commit.pk) for commit in members)
     rows = connection.execute(
         f"""WITH RECURSIVE reach(pk) AS (
@@ -74,16 +74,16 @@ def subvenant_sets(connection: sqlite3.Connection, members: Sequence[Commit]) ->
 
 
 def remove_set(change: Change, set_id: str, *, drop: bool) -> None:
-    """Squash a set, or drop it.
+    """Squash or drop a commit set.
 
     Args:
         change: The change in progress.
         set_id: The set.
-        drop: Whether its data goes too, and not to its commits' children.
+        drop: Whether to delete the data instead of passing it on to child commits.
 
     Raises:
-        NotFound: There is no such set.
-        Fault: Another set was made from it; one to be dropped has children; one to be squashed has none, or open ones.
+        NotFound: The set doesn't exist.
+        Fault: Another set derives from it, a set to drop has children, or a set to squash has none or open ones.
     """
     connection = change.connection
     members = commits_of_set(connection, set_id)
@@ -103,7 +103,7 @@ def remove_set(change: Change, set_id: str, *, drop: bool) -> None:
 
 
 def _check_children(connection: sqlite3.Connection, commit: Commit, drop: bool) -> list[Commit]:
-    """A commit's children; one to be dropped must have none, one to be squashed some."""
+    """Return a commit's children; a commit to drop must have none, one to squash at least one."""
     young = children(connection, commit.pk)
     if drop and young:
         raise Fault(f"cannot drop a commit that has children: {commit}")
@@ -116,16 +116,16 @@ def _check_children(connection: sqlite3.Connection, commit: Commit, drop: bool) 
 
 
 def remove_commit(change: Change, commit: Commit, *, recursive: bool, drop: bool) -> None:
-    """Squash or drop one commit with what was made from it (Pachyderm 2.8 and newer).
+    """Squash or drop one commit and the commits that derive from it (Pachyderm 2.8 and later).
 
     Args:
         change: The change in progress.
         commit: The commit.
-        recursive: Also those that were made from it; else they are a reason to refuse.
-        drop: Whether its data goes too, and not to its children.
+        recursive: Whether to include derived commits; otherwise, their existence is an error.
+        drop: Whether to delete the data instead of passing it on to child commits.
 
     Raises:
-        Fault: It is not allowed.
+        Fault: The commit can't be removed.
     """
     connection = change.connection
     reach = """WITH RECURSIVE reach(pk) AS (

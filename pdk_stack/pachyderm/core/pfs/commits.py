@@ -1,4 +1,4 @@
-"""Starting, finishing and listing commits."""
+"""Starting, finishing, and listing commits."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def insert_commit(
     description: str = "",
     upstream: Iterable[int] = (),
 ) -> Commit:
-    """Add an open commit of this change's set.
+    """Add an open commit to this change's set.
 
     Raises:
-        Fault: The repo has a commit in this set already.
+        Fault: The repo already has a commit in this set.
     """
     connection = change.connection
     try:
@@ -69,13 +69,13 @@ def insert_commit(
 
 
 def set_head(change: Change, branch: int, commit: int | None) -> None:
-    """Move a branch's head, and note that what follows from it is to be propagated."""
+    """Move a branch's head, and mark the branch for propagation."""
     change.connection.execute("UPDATE branches SET head = ? WHERE id = ?", (commit, branch))
     change.touch(branch)
 
 
 def insert_branch(connection: sqlite3.Connection, key: BranchKey) -> Branch:
-    """Add a branch without head or provenance."""
+    """Add a branch without a head or provenance."""
     check_branch_name(key.name)
     repo = get_repo(connection, key.repo)
     connection.execute("INSERT INTO branches (repo, name, created) VALUES (?, ?, ?)", (repo.pk, key.name, now_ns()))
@@ -85,7 +85,7 @@ def insert_branch(connection: sqlite3.Connection, key: BranchKey) -> Branch:
 
 
 def check_writable(connection: sqlite3.Connection, branch: Branch) -> None:
-    """Refuse to start a commit on a branch that a pipeline or provenance fills; a spout's follows its spec alone.
+    """Refuse to start a commit on a branch that a pipeline or provenance fills; a spout's output is writable.
 
     Raises:
         Fault: The branch has provenance.
@@ -96,16 +96,16 @@ def check_writable(connection: sqlite3.Connection, branch: Branch) -> None:
 
 
 def start_commit(change: Change, key: BranchKey, parent: CommitRef | None = None, description: str = "") -> Commit:
-    """Start a commit on a branch, which is created where it is missing.
+    """Start a commit on a branch, creating the branch if needed.
 
     Args:
         change: The change in progress.
         key: The branch.
-        parent: Whose data to start from; the branch's head when None.
-        description: Free text.
+        parent: The commit to start from; None means the branch's head.
+        description: A free-text description.
 
     Raises:
-        NotFound: The repo or the parent does not exist.
+        NotFound: The repo or the parent doesn't exist.
         Fault: The branch has provenance, or the parent is still open.
     """
     connection = change.connection
@@ -128,7 +128,7 @@ def start_commit(change: Change, key: BranchKey, parent: CommitRef | None = None
 
 
 def stage(change: Change, commit: Commit, changes: Sequence[edits.TreeEdit]) -> None:
-    """Write changes to an open commit."""
+    """Stage changes in an open commit."""
     change.connection.executemany(
         "INSERT INTO staged (commit_pk, change) VALUES (?, ?)",
         [(commit.pk, edits.dump_edit(each)) for each in changes],
@@ -143,22 +143,22 @@ def finish(
     error: str = "",
     description: str = "",
 ) -> Commit:
-    """Close a commit: apply its changes, validate the tree, make it readable.
+    """Finish a commit: apply its changes, validate the tree, and make it readable.
 
     Args:
         change: The change in progress.
         commit: An open commit.
-        changes: Changes on top of those staged.
-        error: Why the commit failed; its data is then its parent's.
-        description: Replaces the commit's description where given.
+        changes: Changes to apply after the staged ones.
+        error: Why the commit failed; the commit then has its parent's data.
+        description: Replaces the commit's description if given.
 
     Raises:
-        Fault: The commit is finished already.
+        Fault: The commit is already finished.
     """
     connection = change.connection
     if not commit.is_open:
         raise Fault(f"commit {commit} has already finished")
-    # A commit may end before its parent does, e.g. that of a stopped job.
+    # A commit may finish before its parent, for example a stopped job's.
     fresh: dict[bytes, bytes] = {}
     base = base_tree(connection, commit, fresh)
     tree, size = base, 0
@@ -187,16 +187,16 @@ def finish(
 
 
 def open_for_writing(change: Change, ref: CommitRef) -> tuple[Commit, bool]:
-    """The commit that a file modification writes to.
+    """Return the commit that a file modification writes to.
 
-    A branch whose head is open gives that commit; a branch with a finished head, or a new branch, gives a
-    commit of its own, which the caller finishes.
+    If the branch's head is open, it is that commit. If the head is finished or the branch is new, the function creates
+    a commit, which the caller must finish.
 
     Returns:
-        The commit, and whether the caller has to finish it.
+        The commit, and whether the caller must finish it.
 
     Raises:
-        NotFound: The repo, branch or commit does not exist.
+        NotFound: The repo, branch, or commit doesn't exist.
         Fault: The commit is finished, or the branch has provenance.
     """
     connection = change.connection
@@ -230,19 +230,19 @@ def _is_plain_name(text: str) -> bool:
 def finish_by_client(
     change: Change, ref: CommitRef, *, description: str, error: str, force: bool, is_output: bool
 ) -> None:
-    """Finish a commit for a client.
+    """Finish a commit on behalf of a client.
 
     Args:
         change: The change in progress.
-        ref: Which commit.
-        description: Replaces the commit's description where given.
+        ref: The commit.
+        description: Replaces the commit's description if given.
         error: Why the commit failed, if it did.
         force: Also finish commits without provenance checks.
-        is_output: Whether the commit belongs to a pipeline.
+        is_output: Whether the commit is a pipeline's output.
 
     Raises:
-        NotFound: There is no such commit.
-        Fault: It is finished already, or it belongs to a pipeline.
+        NotFound: The commit doesn't exist.
+        Fault: The commit is already finished, or is a pipeline's output.
     """
     commit = get_commit(change.connection, ref)
     if not commit.is_open:
@@ -263,21 +263,21 @@ def list_commits(
     everything: bool = False,
     origin: int = 0,
 ) -> Iterator[Commit]:
-    """A repo's commits, newest first.
+    """Yield a repo's commits, newest first.
 
     Args:
-        connection: Where they are read.
+        connection: The connection to read from.
         repo: The repo.
         upto: Only this commit and its ancestors.
-        after: Only descendants of this commit, itself excluded.
-        number: How many at most; all when 0.
-        reverse: Oldest first.
-        everything: Whatever their origin.
-        origin: Only those of this origin kind, unless ``everything``.
+        after: Only descendants of this commit, excluding itself.
+        number: Maximum number of commits; 0 means all.
+        reverse: Whether to start with the oldest.
+        everything: Whether to include commits of every origin.
+        origin: Only commits of this origin kind, unless ``everything`` is set.
 
     Raises:
-        NotFound: The repo or one of the named commits does not exist.
-        Fault: ``after`` without ``upto``.
+        NotFound: The repo or one of the named commits doesn't exist.
+        Fault: ``after`` is given without ``upto``.
     """
     found = get_repo(connection, repo)
     if after is not None and upto is None:

@@ -1,4 +1,4 @@
-"""Reading files: look-up, listing, walking, globbing, content, differences."""
+"""Reading files: lookup, list, walk, glob, content, and diff."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ MAX_PAGE = 100_000
 
 @dataclass(frozen=True)
 class Page:
-    """Which part of a listing is wanted.
+    """A page of a listing.
 
     Attributes:
-        marker: Only what comes after this path (before it, when ``reverse``).
-        number: How many at most; all when 0.
-        reverse: Last first.
+        marker: Only entries after this path (before it with ``reverse``).
+        number: Maximum number of entries; 0 means all.
+        reverse: Whether to start with the last entry.
     """
 
     marker: str = ""
@@ -34,10 +34,10 @@ class Page:
     reverse: bool = False
 
     def cut(self, found: Iterator[FoundEntry]) -> Iterator[FoundEntry]:
-        """The wanted part of an ordered listing.
+        """Yield this page of an ordered listing.
 
         Raises:
-            Fault: More than 100 000 entries, or ``reverse`` without a number.
+            Fault: The listing has more than 100 000 entries, or ``reverse`` is set without a number.
         """
         if self.number > MAX_PAGE:
             raise Fault(f"cannot return more than {MAX_PAGE} files at a time")
@@ -50,7 +50,7 @@ class Page:
             else:
                 found = (each for each in found if each.path.rstrip("/") > bound)
         if self.reverse:
-            # The last ones are kept while the listing streams by: memory is bounded by the page's size.
+            # Keep only the last entries while the listing streams by, so that memory is bounded by the page size.
             last: list[FoundEntry] = []
             for each in found:
                 last.append(each)
@@ -62,18 +62,18 @@ class Page:
 
 @dataclass(frozen=True)
 class PathRange:
-    """Which paths are wanted.
+    """A range of paths.
 
     Attributes:
-        lower: Only from here on; all when empty.
-        upper: Only before this one; all when empty.
+        lower: Inclusive lower bound; empty means none.
+        upper: Exclusive upper bound; empty means none.
     """
 
     lower: str = ""
     upper: str = ""
 
     def cut(self, found: Iterable[FoundEntry]) -> Iterator[FoundEntry]:
-        """The wanted entries."""
+        """Yield the entries in the range."""
         return (
             each
             for each in found
@@ -86,10 +86,10 @@ def _missing(commit: Commit, path: str) -> NotFound:
 
 
 def inspect_file(connection: sqlite3.Connection, commit: Commit, path: str) -> FoundEntry:
-    """What lies at a path.
+    """Return the entry at a path.
 
     Raises:
-        NotFound: Nothing does.
+        NotFound: The path doesn't exist.
     """
     tree = tree_of(connection, commit)
     found = tree.find(path) or tree.find(clean_path(path))
@@ -101,7 +101,7 @@ def inspect_file(connection: sqlite3.Connection, commit: Commit, path: str) -> F
 def list_file(
     connection: sqlite3.Connection, commit: Commit, path: str, page: Page | None = None
 ) -> Iterator[FoundEntry]:
-    """A directory's children, or the file itself; nothing where the path does not exist."""
+    """Yield a directory's children or the file itself; nothing if the path doesn't exist."""
     tree = tree_of(connection, commit)
     if any(character in path for character in "*?[{"):
         matches = glob_tree(tree, path)
@@ -116,10 +116,10 @@ def list_file(
 def walk_file(
     connection: sqlite3.Connection, commit: Commit, path: str, page: Page | None = None
 ) -> Iterator[FoundEntry]:
-    """An entry and all below it.
+    """Yield an entry and everything below it.
 
     Raises:
-        NotFound: Nothing lies at the path, unless it is the root.
+        NotFound: The path doesn't exist and isn't the root.
     """
     tree = tree_of(connection, commit)
     found = tree.find(path)
@@ -131,16 +131,16 @@ def walk_file(
 
 
 def glob_file(connection: sqlite3.Connection, commit: Commit, pattern: str) -> Iterator[FoundEntry]:
-    """What a glob pattern matches."""
+    """Yield the entries that match a glob pattern."""
     return glob_tree(tree_of(connection, commit), pattern)
 
 
 def one_file(connection: sqlite3.Connection, commit: Commit, pattern: str) -> FoundEntry:
-    """The single file that a path or glob names.
+    """Return the one file that a path or glob matches.
 
     Raises:
-        NotFound: There is none.
-        Fault: It is a directory, or there are several.
+        NotFound: Nothing matches.
+        Fault: The match is a directory, or several entries match.
     """
     tree = tree_of(connection, commit)
     found = tree.find(pattern)
@@ -158,10 +158,10 @@ def one_file(connection: sqlite3.Connection, commit: Commit, pattern: str) -> Fo
 
 
 def matching_trees(connection: sqlite3.Connection, commit: Commit, pattern: str) -> Iterator[FoundEntry]:
-    """Entries that a path or glob names, each followed by what lies below it.
+    """Yield the entries that a path or glob matches, each followed by everything below it.
 
     Raises:
-        NotFound: There are none.
+        NotFound: Nothing matches.
     """
     tree = tree_of(connection, commit)
     exact = tree.find(pattern)
@@ -190,17 +190,17 @@ def diff_file(
     old: tuple[Commit, str] | None,
     shallow: bool,
 ) -> Iterator[tuple[FoundEntry | None, Commit, FoundEntry | None, Commit | None]]:
-    """The entries that differ between two places.
+    """Yield the entries that differ between two paths.
 
     Args:
-        connection: Where they are read.
+        connection: The connection to read from.
         new_commit: The newer commit.
         new_path: A path in it.
-        old: The older commit and a path in it; the newer one's parent and the same path when None.
-        shallow: Only the entries themselves and their direct children.
+        old: The older commit and a path in it; None means the newer commit's parent and the same path.
+        shallow: Whether to compare only the entries and their direct children.
 
     Yields:
-        New entry or None, the new commit, old entry or None, the old commit or None.
+        New entry or None, new commit, old entry or None, old commit or None.
     """
     new_tree = tree_of(connection, new_commit)
     if old is None and new_commit.parent is not None:

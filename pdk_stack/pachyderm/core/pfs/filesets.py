@@ -1,7 +1,7 @@
-"""File sets: files that belong to no commit yet, kept for a while (``src/server/pfs/server``, file set calls).
+"""File sets: temporary sets of files outside any commit (``src/server/pfs/server``, file set calls).
 
-A file set is a list of changes; adding it to a commit does these changes there. Applied to nothing they give a
-tree, by which a file set can be read like a commit of the repo ``__filesets__``.
+A file set is a list of changes; adding it to a commit applies these changes. Applied to an empty tree, they give a tree
+that clients can read like a commit of the repo ``__filesets__``.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from pdk_stack.pachyderm.store.tree import Tree
 
 DEFAULT_TTL_S = 600
 MAX_TTL_S = 1800
-# A shard ends when it has so many files or bytes.
+# A shard ends when it reaches this many files or bytes.
 SHARD_FILES = 10_000
 SHARD_BYTES = 1 << 30
 _NANO = 1_000_000_000
 
 
 def create(connection: sqlite3.Connection, changes: Iterable[edits.TreeEdit], ttl: int = DEFAULT_TTL_S) -> str:
-    """Make a file set.
+    """Create a file set.
 
     Args:
         connection: The change's connection.
-        changes: What it does to a commit.
-        ttl: Seconds that it is kept.
+        changes: The changes that it applies to a commit.
+        ttl: Time to live, in seconds.
 
     Returns:
-        Its id.
+        The file set's ID.
 
     Raises:
         Fault: The files contradict each other.
@@ -68,17 +68,17 @@ def _life(ttl: int) -> int:
 
 
 def of_commit(connection: sqlite3.Connection, commit: Commit) -> str:
-    """A file set with everything that a finished commit holds."""
+    """Create a file set with the content of a finished commit."""
     if not commit.finished:
         raise Fault(f"commit {commit} is not finished")
     return create(connection, [edits.Graft(commit.tree)] if commit.tree else [])
 
 
 def add_to_commit(change: Change, ref: CommitRef, key: str) -> None:
-    """Do a file set's changes in an open commit.
+    """Apply a file set's changes to an open commit.
 
     Raises:
-        NotFound: There is no such commit or file set.
+        NotFound: The commit or the file set doesn't exist.
         Fault: The commit is finished.
     """
     commit = get_commit(change.connection, ref)
@@ -88,10 +88,10 @@ def add_to_commit(change: Change, ref: CommitRef, key: str) -> None:
 
 
 def changes_of(connection: sqlite3.Connection, key: str) -> Iterator[edits.TreeEdit]:
-    """What a file set does to a commit.
+    """Yield the changes that a file set applies to a commit.
 
     Raises:
-        NotFound: There is none of that id.
+        NotFound: The file set doesn't exist.
     """
     _row(connection, key)
     rows = connection.execute("SELECT change FROM fileset_changes WHERE fileset = ? ORDER BY seq", (key,))
@@ -107,25 +107,25 @@ def _row(connection: sqlite3.Connection, key: str) -> sqlite3.Row:
 
 
 def renew(connection: sqlite3.Connection, key: str, ttl: int) -> None:
-    """Keep a file set so many seconds from now on.
+    """Set a file set's time to live, in seconds from now.
 
     Raises:
-        NotFound: There is none of that id.
+        NotFound: The file set doesn't exist.
     """
     _row(connection, key)
     connection.execute("UPDATE filesets SET expires = ? WHERE id = ?", (now_ns() + _life(ttl), key))
 
 
 def compose(connection: sqlite3.Connection, keys: Sequence[str], ttl: int) -> str:
-    """One file set that does what several do, in order."""
+    """Create a file set that applies several others in order."""
     return create(connection, (each for key in keys for each in changes_of(connection, key)), ttl)
 
 
 def as_commit(connection: sqlite3.Connection, key: str) -> Commit:
-    """A file set in the form in which files are read.
+    """Return a file set as a commit, for reading its files.
 
     Raises:
-        NotFound: There is none of that id.
+        NotFound: The file set doesn't exist.
     """
     row = _row(connection, key)
     return Commit(
@@ -147,7 +147,7 @@ def as_commit(connection: sqlite3.Connection, key: str) -> Commit:
 
 
 def shards(connection: sqlite3.Connection, key: str) -> list[tuple[str, str]]:
-    """A file set's paths in ranges of about equal work: lower bound and, exclusive, upper; empty where open."""
+    """Split a file set into path ranges of similar size: inclusive lower and exclusive upper bound; empty if open."""
     tree = Tree(StoredNodes(connection), as_commit(connection, key).tree)
     top = tree.root()
     bounds, files, size = [""], 0, 0
@@ -161,5 +161,5 @@ def shards(connection: sqlite3.Connection, key: str) -> list[tuple[str, str]]:
 
 
 def drop_expired(connection: sqlite3.Connection) -> int:
-    """Forget file sets whose time is over; how many."""
+    """Delete expired file sets; return their number."""
     return connection.execute("DELETE FROM filesets WHERE expires <= ?", (now_ns(),)).rowcount

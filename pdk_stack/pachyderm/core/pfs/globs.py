@@ -1,10 +1,10 @@
-"""Pachyderm's glob language (ohmyglob with ``/`` as separator), as regular expressions.
+"""Pachyderm's glob language (ohmyglob with ``/`` as separator), translated to regular expressions.
 
-``*`` and ``?`` do not cross a slash, ``**`` does; ``[a-z]``, ``[!a]``, ``{a,b}``; and the extended forms
-``@(a|b)`` one, ``*(…)`` any number, ``+(…)`` one or more, ``?(…)`` at most one, ``!(…)`` none of them. What
-the extended forms and plain brackets match can be named in ``join_on`` and ``group_by`` as ``$1``, ``$2``, ….
+``*`` and ``?`` don't cross a slash; ``**`` does. Brackets and braces: ``[a-z]``, ``[!a]``, ``{a,b}``. Extended forms:
+``@(a|b)`` one, ``*(…)`` any number, ``+(…)`` one or more, ``?(…)`` at most one, ``!(…)`` none of them. ``join_on``
+and ``group_by`` refer to the matches of extended forms and plain brackets as ``$1``, ``$2``, ….
 
-Written by hand: no kept library (fnmatch, wcmatch) captures what the parts of a pattern match.
+Hand-written, because no maintained library (fnmatch, wcmatch) captures what the parts of a pattern match.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _EXTENDED = frozenset("@*+?!")
 
 
 class Glob:
-    """A compiled pattern.
+    """A compiled glob pattern.
 
     Args:
-        pattern: The pattern; cleaned like a path.
+        pattern: The pattern; normalized like a path.
 
     Raises:
-        Fault: The pattern cannot be read.
+        Fault: The pattern is invalid.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -41,12 +41,12 @@ class Glob:
         self._deep = "**" in self.pattern or "(" in self.pattern or "{" in self.pattern
 
     def match(self, path: str) -> re.Match[str] | None:
-        """Match a path; a directory's slash does not count."""
+        """Match a path; a directory's trailing slash is ignored."""
         return self._regex.fullmatch(path.rstrip("/") or "/")
 
     @property
     def prefix(self) -> str:
-        """The directory below which everything lies that can match."""
+        """The deepest directory that contains all possible matches."""
         literal: list[str] = []
         for part in self._parts:
             if _META.intersection(part):
@@ -56,11 +56,11 @@ class Glob:
 
     @property
     def depth(self) -> int | None:
-        """How many path parts a match has; None where that is open."""
+        """The number of path components of a match; None if it varies."""
         return None if self._deep else len(self._parts)
 
     def expand(self, path: str, template: str) -> str:
-        """Replace ``$1``, ``${1}`` … in a template with what the pattern's groups matched in a path."""
+        """Replace ``$1``, ``${1}``, and so on in a template with the groups that the pattern captures in a path."""
         matched = self.match(path)
         if matched is None:
             return ""
@@ -77,12 +77,12 @@ class Glob:
 
 @lru_cache(maxsize=256)
 def compile_glob(pattern: str) -> Glob:
-    """A compiled pattern, kept for the next use."""
+    """Compile a pattern, with caching."""
     return Glob(pattern)
 
 
 def glob_tree(tree: Tree, pattern: str) -> Iterator[FoundEntry]:
-    """What a pattern matches in a tree, in order; nothing in an empty tree."""
+    """Yield a tree's entries that match a pattern, in order."""
     glob = compile_glob(pattern)
     start = tree.find(glob.prefix)
     if start is None:
@@ -110,7 +110,7 @@ def _descend(tree: Tree, folder: FoundEntry, glob: Glob, depth: int) -> Iterator
 
 
 class _Translator:
-    """Recursive descent over a pattern."""
+    """Recursive descent parser for a pattern."""
 
     def __init__(self, pattern: str) -> None:
         self._text = pattern
@@ -179,7 +179,7 @@ class _Translator:
         return f"((?:{inner}){quantifier})"
 
     def _lookahead_end(self) -> str:
-        """What must follow an excluded alternative for it to count as the whole of the part."""
+        """Build the expression that must follow an excluded alternative for it to span the whole path component."""
         remembered = self._at
         rest = _Translator(self._text[remembered:])
         tail = rest._sequence("|),}")
@@ -198,5 +198,5 @@ class _Translator:
 
 
 def _uncaptured(expression: str) -> str:
-    """Make groups of an expression not count, so that a look-ahead does not shift the numbers."""
+    """Make an expression's groups non-capturing, so that a lookahead doesn't shift group numbers."""
     return re.sub(r"(?<!\\)\((?!\?)", "(?:", expression)

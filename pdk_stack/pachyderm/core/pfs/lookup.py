@@ -1,4 +1,4 @@
-"""Finding repos, branches and commits by what clients call them."""
+"""Lookup of repos, branches, and commits by the names that clients use."""
 
 from __future__ import annotations
 
@@ -19,63 +19,63 @@ from pdk_stack.pachyderm.core.pfs.types import (
 from pdk_stack.pachyderm.errors import Fault, NotFound, existing
 from pdk_stack.pachyderm.names import is_commit_id
 
-#: Condition on the three parts of a :class:`RepoKey`.
+#: SQL condition on the three parts of a :class:`RepoKey`.
 IN_REPO = "repos.project = ? AND repos.name = ? AND repos.type = ?"
 _SUFFIX = re.compile(r"(?P<name>[^~^.]*)(?P<steps>(?:[~^]\d*)*)(?:\.(?P<root>\d+))?")
 _STEP = re.compile(r"[~^](\d*)")
 
 
 def find_repo(connection: sqlite3.Connection, key: RepoKey) -> Repo | None:
-    """A repo, or None."""
+    """Return a repo, or None."""
     row = connection.execute(f"SELECT * FROM repos WHERE {IN_REPO}", key.parts).fetchone()
     return None if row is None else Repo(row["id"], key, row["description"], row["created"])
 
 
 def get_repo(connection: sqlite3.Connection, key: RepoKey) -> Repo:
-    """A repo.
+    """Return a repo.
 
     Raises:
-        NotFound: There is none of that name.
+        NotFound: The repo doesn't exist.
     """
     return existing(find_repo(connection, key), f"repo {key} not found")
 
 
 def find_branch(connection: sqlite3.Connection, key: BranchKey) -> Branch | None:
-    """A branch, or None."""
+    """Return a branch, or None."""
     found = select_branches(connection, f"WHERE {IN_REPO} AND branches.name = ?", *key.repo.parts, key.name)
     return found[0] if found else None
 
 
 def get_branch(connection: sqlite3.Connection, key: BranchKey) -> Branch:
-    """A branch.
+    """Return a branch.
 
     Raises:
-        NotFound: There is none of that name.
+        NotFound: The branch doesn't exist.
     """
     return existing(find_branch(connection, key), f'branch "{key.name}" not found in repo {key.repo}')
 
 
 def branch_by_pk(connection: sqlite3.Connection, pk: int) -> Branch:
-    """A branch by its key in the database."""
+    """Return a branch by database key."""
     return select_branches(connection, "WHERE branches.id = ?", pk)[0]
 
 
 def commit_by_pk(connection: sqlite3.Connection, pk: int) -> Commit:
-    """A commit by its key in the database.
+    """Return a commit by database key.
 
     Raises:
-        NotFound: It was removed meanwhile.
+        NotFound: The commit has been removed.
     """
     return existing(find_by_pk(connection, pk), "commit was removed meanwhile")
 
 
 def find_by_pk(connection: sqlite3.Connection, pk: int) -> Commit | None:
-    """A commit by its key in the database, or None."""
+    """Return a commit by database key, or None."""
     return next(select_commits(connection, "WHERE commits.pk = ?", pk), None)
 
 
 def find_commit(connection: sqlite3.Connection, repo: RepoKey, commit_id: str) -> Commit | None:
-    """The commit of a repo in a commit set: its own, or the one that the set's provenance holds."""
+    """Return a repo's commit in a commit set: its own, or the one in the set's provenance."""
     own = next(select_commits(connection, f"WHERE {IN_REPO} AND commits.id = ?", *repo.parts, commit_id), None)
     if own is not None:
         return own
@@ -84,11 +84,11 @@ def find_commit(connection: sqlite3.Connection, repo: RepoKey, commit_id: str) -
 
 
 def get_commit(connection: sqlite3.Connection, ref: CommitRef) -> Commit:
-    """The commit that a reference means.
+    """Return the commit that a reference names.
 
     Raises:
-        NotFound: The branch or commit does not exist, or the ancestry goes beyond the first commit.
-        Fault: The ancestry suffix cannot be read, or the branch has no commit.
+        NotFound: The branch or commit doesn't exist, or the ancestry goes beyond the first commit.
+        Fault: The ancestry suffix is invalid, or the branch has no commit.
     """
     text = ref.id or ref.branch
     if not ref.repo.name:
@@ -122,7 +122,7 @@ def get_commit(connection: sqlite3.Connection, ref: CommitRef) -> Commit:
 
 
 def ancestors(connection: sqlite3.Connection, commit: Commit) -> list[Commit]:
-    """A commit and its parents, youngest first."""
+    """Return a commit and its ancestors, newest first."""
     line = """WITH RECURSIVE line(pk) AS (
         SELECT ? UNION ALL
         SELECT commits.parent FROM commits JOIN line ON commits.pk = line.pk WHERE commits.parent IS NOT NULL)"""
@@ -131,13 +131,13 @@ def ancestors(connection: sqlite3.Connection, commit: Commit) -> list[Commit]:
 
 
 def direct_provenance(connection: sqlite3.Connection, branch: int) -> list[Branch]:
-    """The branches that a branch names as its provenance."""
+    """Return a branch's direct provenance."""
     joined = "JOIN branch_provenance ON upstream = branches.id WHERE branch_provenance.branch = ? ORDER BY position"
     return select_branches(connection, joined, branch)
 
 
 def direct_subvenance(connection: sqlite3.Connection, branch: int) -> list[Branch]:
-    """The branches that name a branch as their provenance."""
+    """Return the branches whose direct provenance includes a branch."""
     joined = "JOIN branch_provenance ON branch_provenance.branch = branches.id WHERE upstream = ? ORDER BY branches.id"
     return select_branches(connection, joined, branch)
 
@@ -151,21 +151,21 @@ def _closure(connection: sqlite3.Connection, branch: int, source: str, target: s
 
 
 def all_provenance(connection: sqlite3.Connection, branch: int) -> list[Branch]:
-    """The branches that a branch follows from, directly or not."""
+    """Return all branches upstream of a branch."""
     return _closure(connection, branch, "branch", "upstream")
 
 
 def all_subvenance(connection: sqlite3.Connection, branch: int) -> list[Branch]:
-    """The branches that follow from a branch, directly or not."""
+    """Return all branches downstream of a branch."""
     return _closure(connection, branch, "upstream", "branch")
 
 
 def commit_provenance(connection: sqlite3.Connection, commit: int) -> list[Commit]:
-    """The commits that a commit was made from, directly."""
+    """Return a commit's direct provenance."""
     joined = "JOIN commit_provenance ON upstream = commits.pk WHERE commit_pk = ? ORDER BY commits.pk"
     return list(select_commits(connection, joined, commit))
 
 
 def children(connection: sqlite3.Connection, commit: int) -> list[Commit]:
-    """The commits whose parent a commit is."""
+    """Return a commit's child commits."""
     return list(select_commits(connection, "WHERE commits.parent = ? ORDER BY commits.pk", commit))

@@ -1,11 +1,11 @@
-"""Object stores, as sources of files and as places to send them to: ``s3://``, ``gs://`` and ``minio://host:port/…``.
+"""Object stores as file sources and egress targets: ``s3://``, ``gs://``, and ``minio://host:port/…``.
 
-Credentials and addresses come from the daemon's environment, under the names that Pachyderm's server reads
-(``src/server/pfs/server/storage_bucket.go``): AWS's and Google's own, ``CUSTOM_ENDPOINT``, ``DISABLE_SSL``,
+Credentials and endpoints come from the daemon's environment, with the variable names that Pachyderm's server uses
+(``src/server/pfs/server/storage_bucket.go``): AWS's and Google's own, ``CUSTOM_ENDPOINT``, ``DISABLE_SSL``, and
 ``MINIO_*``.
 
-The providers' own libraries, not fsspec or obstore: a key's prefix may end within a name, and ``gs://`` must find
-emulators and credentials as Google's library does.
+Uses the providers' own libraries instead of fsspec or obstore: a key prefix may end within a name, and ``gs://`` must
+find emulators and credentials as Google's library does.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _TRUE = ("1", "t", "true")
 
 @dataclass(frozen=True)
 class Place:
-    """A place in an object store.
+    """A location in an object store.
 
     Attributes:
         scheme: ``s3``, ``gs`` or ``minio``.
-        endpoint: The store's address, or empty for the provider's own.
+        endpoint: The store's endpoint; empty means the provider's default.
         bucket: The bucket.
-        key: A key, or what keys begin with.
+        key: A key, or a key prefix.
     """
 
     scheme: str
@@ -44,11 +44,11 @@ class Place:
 
 
 def parse_url(url: str) -> Place:
-    """Read a URL.
+    """Parse an object store URL.
 
     Raises:
-        Unimplemented: It names a store that is not spoken to here.
-        Fault: It cannot be read.
+        Unimplemented: The object store isn't supported.
+        Fault: The URL is invalid.
     """
     scheme, separator, rest = url.partition("://")
     if scheme in _OTHERS:
@@ -80,35 +80,35 @@ def _endpoint(variable: str, secure: bool) -> str:
 
 
 class ObjectStore(ABC):
-    """One bucket."""
+    """A bucket in an object store."""
 
     @abstractmethod
     def keys(self, prefix: str) -> Iterator[str]:
-        """Keys that begin with a prefix, in order."""
+        """Yield the keys with a prefix, in order."""
 
     @abstractmethod
     def read(self, key: str) -> Iterator[bytes]:
-        """An object's content, in chunks."""
+        """Yield an object's content in chunks."""
 
     @abstractmethod
     def write(self, key: str, chunks: Iterable[bytes]) -> int:
-        """Store an object; its size in bytes. Memory does not grow with it."""
+        """Store an object with constant memory; return its size in bytes."""
 
 
 def open_store(place: Place) -> ObjectStore:
-    """The bucket of a place.
+    """Open the bucket of a location.
 
     Raises:
-        Fault: There are no credentials for it.
+        Fault: Credentials are missing.
     """
     return GoogleBucket(place) if place.scheme == "gs" else S3Bucket(place)
 
 
 class S3Bucket(ObjectStore):
-    """A bucket of Amazon's protocol.
+    """A bucket that speaks the S3 protocol.
 
     Args:
-        place: Where it is.
+        place: The bucket's location.
     """
 
     def __init__(self, place: Place) -> None:
@@ -125,7 +125,7 @@ class S3Bucket(ObjectStore):
         if not os.environ.get("AWS_DEFAULT_REGION") and not os.environ.get("AWS_REGION"):
             options["region_name"] = "us-east-1"
         path_style = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 3})
-        # The shared session is not safe to use from several threads at once.
+        # The shared default session isn't thread-safe.
         self._client = boto3.session.Session().client("s3", config=path_style, **options)
 
     def keys(self, prefix: str) -> Iterator[str]:
@@ -152,12 +152,12 @@ class GoogleBucket(ObjectStore):
     """A bucket of Google Cloud Storage.
 
     Args:
-        place: Where it is.
+        place: The bucket's location.
     """
 
     def __init__(self, place: Place) -> None:
         with warnings.catch_warnings():
-            # Google's packages announce at import which Python versions and namespaces they will drop.
+            # Google's packages warn at import about Python versions and namespaces that they will drop.
             warnings.simplefilter("ignore")
             from google.auth.credentials import AnonymousCredentials
             from google.cloud import storage
@@ -188,7 +188,7 @@ class GoogleBucket(ObjectStore):
 
 
 class _Reader(io.RawIOBase):
-    """Chunks as a file that is read once."""
+    """An iterator of chunks as a file that can be read once."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
@@ -214,10 +214,10 @@ class _Reader(io.RawIOBase):
 
 @contextmanager
 def _told(what: str) -> Iterator[None]:
-    """Turns the client libraries' errors into ours."""
+    """Convert the client libraries' errors to faults."""
     try:
         yield
-    except Exception as error:  # boto3, Google's packages and requests share no base class
+    except Exception as error:  # boto3, Google's packages, and requests share no base class
         if type(error).__module__.split(".")[0] not in ("botocore", "boto3", "s3transfer", "google", "requests"):
             raise
         raise Fault(f"cannot {what}: {error}") from error

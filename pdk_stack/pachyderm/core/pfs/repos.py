@@ -23,7 +23,7 @@ class Project:
 
 
 def ensure_default_project(connection: sqlite3.Connection) -> None:
-    """Create the project ``default`` where it is missing."""
+    """Create the project ``default`` if it is missing."""
     connection.execute("INSERT OR IGNORE INTO projects (name, created) VALUES (?, ?)", (DEFAULT_PROJECT, now_ns()))
 
 
@@ -31,8 +31,8 @@ def create_project(connection: sqlite3.Connection, name: str, description: str, 
     """Create a project, or change its description.
 
     Raises:
-        AlreadyExists: It exists and ``update`` is not set.
-        Fault: The name is not allowed.
+        AlreadyExists: The project exists and ``update`` isn't set.
+        Fault: The name is invalid.
     """
     check_project_name(name)
     exists = connection.execute("SELECT 1 FROM projects WHERE name = ?", (name,)).fetchone()
@@ -47,10 +47,10 @@ def create_project(connection: sqlite3.Connection, name: str, description: str, 
 
 
 def get_project(connection: sqlite3.Connection, name: str) -> Project:
-    """A project.
+    """Return a project.
 
     Raises:
-        NotFound: There is none of that name.
+        NotFound: The project doesn't exist.
     """
     row = connection.execute("SELECT * FROM projects WHERE name = ?", (name,)).fetchone()
     if row is None:
@@ -59,17 +59,17 @@ def get_project(connection: sqlite3.Connection, name: str) -> Project:
 
 
 def list_projects(connection: sqlite3.Connection) -> list[Project]:
-    """All projects, by name."""
+    """List all projects by name."""
     rows = connection.execute("SELECT * FROM projects ORDER BY name")
     return [Project(row["name"], row["description"], row["created"]) for row in rows]
 
 
 def delete_project(connection: sqlite3.Connection, name: str) -> None:
-    """Delete a project that holds no repos.
+    """Delete an empty project.
 
     Raises:
-        NotFound: There is none of that name.
-        FailedPrecondition: It still holds repos.
+        NotFound: The project doesn't exist.
+        FailedPrecondition: The project still has repos.
     """
     get_project(connection, name)
     left = [str(repo.key) for repo in list_repos(connection, "", [name])]
@@ -83,9 +83,9 @@ def create_repo(connection: sqlite3.Connection, key: RepoKey, description: str, 
     """Create a repo, or change its description.
 
     Raises:
-        AlreadyExists: It exists and ``update`` is not set.
-        NotFound: Its project does not exist.
-        Fault: The name is not allowed.
+        AlreadyExists: The repo exists and ``update`` isn't set.
+        NotFound: The project doesn't exist.
+        Fault: The name is invalid.
     """
     check_name(key.name)
     if key.name == FILESETS_REPO:
@@ -106,12 +106,12 @@ def create_repo(connection: sqlite3.Connection, key: RepoKey, description: str, 
 
 
 def list_repos(connection: sqlite3.Connection, kind: str, projects: Sequence[str]) -> list[Repo]:
-    """Repos, newest first.
+    """List repos, newest first.
 
     Args:
-        connection: Where they are read.
-        kind: Only those of this type; all when empty.
-        projects: Only those of these projects; all when empty.
+        connection: The connection to read from.
+        kind: Only repos of this type; empty means all.
+        projects: Only repos in these projects; empty means all.
     """
     rows = connection.execute("SELECT * FROM repos ORDER BY id DESC")
     return [
@@ -127,12 +127,12 @@ def list_repos(connection: sqlite3.Connection, kind: str, projects: Sequence[str
 
 
 def repo_branches(connection: sqlite3.Connection, repo: int) -> list[Branch]:
-    """A repo's branches, newest first."""
+    """List a repo's branches, newest first."""
     return select_branches(connection, "WHERE branches.repo = ? ORDER BY branches.id DESC", repo)
 
 
 def repo_size(connection: sqlite3.Connection, repo: int) -> int:
-    """Bytes in the newest finished commit on ``master``; 0 where there is none."""
+    """Return the size of the newest finished commit on ``master``, in bytes; 0 if there is none."""
     row = connection.execute(
         """WITH RECURSIVE line(pk) AS (
                SELECT head FROM branches WHERE repo = ? AND name = 'master' AND head IS NOT NULL
@@ -146,10 +146,10 @@ def repo_size(connection: sqlite3.Connection, repo: int) -> int:
 
 
 def delete_repo(connection: sqlite3.Connection, key: RepoKey, force: bool) -> None:
-    """Delete a repo with its branches, commits and system repos; one that does not exist is no error.
+    """Delete a repo with its branches, commits, and system repos; a missing repo is not an error.
 
     Raises:
-        Fault: Branches of other repos follow from its branches and ``force`` is not set.
+        Fault: Branches of other repos depend on its branches and ``force`` isn't set.
     """
     repo = find_repo(connection, key)
     if repo is None:

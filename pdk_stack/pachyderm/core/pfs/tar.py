@@ -1,4 +1,4 @@
-"""Tar streams as GetFileTAR sends them: absolute names, directories with a slash, mode 0."""
+"""Tar streams as GetFileTAR sends them: absolute names, directories with a trailing slash, mode 0."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pdk_stack.pachyderm.store.tree import FoundEntry
 
 BLOCK = 512
-# What fits into the fields of the original format (100 bytes, 11 octal digits).
+# Limits of the fields in the original format (100 bytes, 11 octal digits).
 SHORT_NAME = 99
 MAX_OCTAL_SIZE = 8**11
 
@@ -25,7 +25,7 @@ def _header(name: str, size: int, is_dir: bool, modified: int) -> bytes:
 
 
 def _short_header(name: bytes, size: int, is_dir: bool, modified: int) -> bytes:
-    """The header of the usual entry, without the library's detours: many small files are mostly headers."""
+    """Build the header of a common entry without the library's overhead, which dominates for many small files."""
     head = bytearray(BLOCK)
     head[: len(name)] = name
     head[100:124] = b"0000000\0" * 3  # mode, owner, group
@@ -41,13 +41,13 @@ def _short_header(name: bytes, size: int, is_dir: bool, modified: int) -> bytes:
 def tar_stream(
     found: Iterable[FoundEntry], content: Callable[[FoundEntry], Iterable[bytes]], modified: int, chunk_size: int
 ) -> Iterator[bytes]:
-    """A tar archive, in chunks.
+    """Yield a tar archive in chunks.
 
     Args:
         found: The entries, in order.
-        content: Gives a file's bytes.
-        modified: Modification time for all entries, in seconds since the epoch.
-        chunk_size: Size of the chunks, in bytes.
+        content: Yields a file's bytes.
+        modified: Modification time of all entries, in seconds since the epoch.
+        chunk_size: Chunk size, in bytes.
     """
     buffer = bytearray()
     for each in found:

@@ -1,4 +1,4 @@
-"""Commits' file trees: of a finished commit as it is kept, of an open one as it would be now."""
+"""File trees of commits: stored for finished commits, computed for open ones."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pdk_stack.pachyderm.store.tree import Tree
 
 
 def staged_changes(connection: sqlite3.Connection, commit: int) -> Iterator[edits.TreeEdit]:
-    """The changes written to an open commit so far."""
+    """Yield the changes staged in an open commit."""
     rows = connection.execute("SELECT change FROM staged WHERE commit_pk = ? ORDER BY seq", (commit,))
     return (edits.load_edit(row[0]) for row in rows)
 
 
 def base_tree(connection: sqlite3.Connection, commit: Commit, fresh: dict[bytes, bytes]) -> bytes | None:
-    """The tree that a commit starts from: that of its nearest ancestor without an error.
+    """Return the tree that a commit starts from: that of its nearest ancestor without an error.
 
     Args:
-        connection: Where it is read.
+        connection: The connection to read from.
         commit: The commit.
-        fresh: Gets the nodes of open ancestors, which are stored nowhere.
+        fresh: Receives the nodes of open ancestors, which aren't stored.
     """
     pk = commit.parent
     while pk is not None:
@@ -47,7 +47,7 @@ def _open_tree(connection: sqlite3.Connection, commit: Commit, fresh: dict[bytes
 
 
 def tree_of(connection: sqlite3.Connection, commit: Commit) -> Tree:
-    """A commit's file tree; of an open commit, its parent's with the changes written so far."""
+    """Return a commit's file tree; for an open commit, its parent's tree with the staged changes."""
     if not commit.is_open:
         return Tree(StoredNodes(connection), commit.tree)
     fresh: dict[bytes, bytes] = {}

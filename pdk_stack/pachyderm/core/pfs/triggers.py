@@ -1,4 +1,4 @@
-"""Branches that follow another branch of their repo now and then (``src/server/pfs/server/trigger.go``)."""
+"""Branch triggers: a branch follows another one of its repo on a condition (``src/server/pfs/server/trigger.go``)."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s?([kKmMgGtTpP]?)[iI]?[bB]?")
 
 
 def parse_size(text: str) -> float:
-    """A size for people (``10MB``; decimal units, as docker's ``FromHumanSize``) in bytes.
+    """Parse a human-readable size (``10MB``; decimal units, as in docker's ``FromHumanSize``) to bytes.
 
     Raises:
-        Fault: It cannot be read.
+        Fault: The size is invalid.
     """
     matched = _SIZE.fullmatch(text.strip())
     if matched is None:
@@ -33,10 +33,10 @@ def parse_size(text: str) -> float:
 
 
 def validate(connection: sqlite3.Connection, branch: Branch, trigger: dict[str, Any]) -> None:
-    """Refuse a trigger that Pachyderm refuses.
+    """Validate a trigger by Pachyderm's rules.
 
     Raises:
-        Fault: What is wrong with it.
+        Fault: The trigger breaks a rule.
     """
     name = trigger.get("branch", "")
     if not name:
@@ -60,7 +60,7 @@ def validate(connection: sqlite3.Connection, branch: Branch, trigger: dict[str, 
 
 
 def fire(change: Change, commit: Commit) -> None:
-    """Move the branches whose trigger waited for a finished commit."""
+    """Move the branches whose triggers fire for a finished commit."""
     connection = change.connection
     known = {each.key.name: each for each in repo_branches(connection, commit.repo_pk)}
     moved: dict[str, Commit | None] = {commit.branch: commit}
@@ -88,7 +88,7 @@ def fire(change: Change, commit: Commit) -> None:
 
 
 def with_schedule(connection: sqlite3.Connection) -> list[tuple[Branch, str, int]]:
-    """Branches whose trigger has a ``cron_spec``: branch, schedule, and when its head was started (ns)."""
+    """List branches whose trigger has a ``cron_spec``: branch, schedule, and start time of its head (ns)."""
     query = "SELECT id, repo FROM branches WHERE trigger LIKE '%cron_spec%'"
     found = []
     for row in connection.execute(query).fetchall():
@@ -101,7 +101,7 @@ def with_schedule(connection: sqlite3.Connection) -> list[tuple[Branch, str, int
 
 
 def fire_scheduled(change: Change, branch: Branch) -> bool:
-    """Move a branch to the head of the branch that its trigger names; whether that was a move."""
+    """Move a branch to the head of its trigger's branch; return whether it moved."""
     row = change.connection.execute(
         "SELECT source.head AS head FROM branches JOIN branches AS source ON source.repo = branches.repo"
         " WHERE branches.id = ? AND source.name = ?",

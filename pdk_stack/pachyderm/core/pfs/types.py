@@ -1,4 +1,4 @@
-"""Names of things in PFS, and rows of the database as objects."""
+"""Names of PFS objects, and database rows as dataclasses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pdk_stack.pachyderm.names import DEFAULT_PROJECT
 
 USER_REPO, META_REPO, SPEC_REPO = "user", "meta", "spec"
 
-# The name by which file sets are read like commits.
+# The repo name that lets clients read file sets like commits.
 FILESETS_REPO = "__filesets__"
 
 # pfs.proto: OriginKind
@@ -29,7 +29,7 @@ class RepoKey:
 
     @property
     def parts(self) -> tuple[str, str, str]:
-        """Project, name and type, as queries want them."""
+        """The project, name, and type, as query parameters."""
         return self.project, self.name, self.type
 
     def __str__(self) -> str:
@@ -50,12 +50,12 @@ class BranchKey:
 
 @dataclass(frozen=True)
 class CommitRef:
-    """How a client names a commit: by branch, by id, or by id with an ancestry suffix.
+    """A client's reference to a commit: by branch, by ID, or by ID with an ancestry suffix.
 
     Attributes:
         repo: The repo.
         branch: A branch name, or empty.
-        id: A commit id or branch name, with or without ``^``, ``~n``, ``.n``; or empty.
+        id: A commit ID or branch name, with or without ``^``, ``~n``, ``.n``; or empty.
     """
 
     repo: RepoKey
@@ -71,10 +71,10 @@ class Bucket:
     """A bucket of the S3 gateway.
 
     Attributes:
-        name: Its name.
+        name: The bucket's name.
         branch: The branch that it shows.
-        commit: The commit id that it shows, or empty for the branch's head.
-        writable: Whether objects can be put into it.
+        commit: The ID of the commit that it shows; empty for the branch's head.
+        writable: Whether clients can put objects into it.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Bucket:
 
     @property
     def target(self) -> CommitRef:
-        """The commit that writing changes."""
+        """The commit that writes change."""
         return CommitRef(self.branch.repo, branch=self.branch.name, id=self.commit)
 
 
@@ -103,7 +103,7 @@ class Branch:
     """A branch.
 
     Attributes:
-        head: The head commit's key in the database, or None.
+        head: The database key of the head commit, or None.
         trigger: The trigger as JSON, or empty.
     """
 
@@ -115,7 +115,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit; times are nanoseconds since the epoch, 0 where the event has not happened."""
+    """A commit; times are nanoseconds since the epoch, 0 if the event hasn't happened."""
 
     repo: RepoKey
     pk: int
@@ -134,14 +134,14 @@ class Commit:
 
     @property
     def is_open(self) -> bool:
-        """Whether it can still be written."""
+        """Whether the commit is still writable."""
         return self.finishing == 0
 
     def __str__(self) -> str:
         return f"{self.repo}@{self.id}"
 
 
-# Columns in the order of the classes' fields; a repo's name comes first.
+# Columns in the order of the dataclasses' fields; a repo's name comes first.
 _COMMITS = """
     SELECT repos.project, repos.name, repos.type, commits.pk, commits.repo, commits.id, commits.branch, commits.origin,
            commits.description, commits.parent, commits.started, commits.finishing, commits.finished, commits.error,
@@ -152,19 +152,19 @@ _BRANCHES = """
     SELECT repos.project, repos.name, repos.type, branches.id, branches.name, branches.head, branches.trigger
     FROM branches JOIN repos ON repos.id = branches.repo
 """
-#: As ``named``: the keys of all commits that a set's commits were made from, and theirs.
+#: For ``named``: the keys of a set's commits and of all commits in their provenance.
 SET_WITH_PROVENANCE = """WITH RECURSIVE named(pk) AS (
     SELECT pk FROM commits WHERE id = ?
     UNION SELECT upstream FROM commit_provenance JOIN named ON commit_pk = named.pk)"""
 
 
 def select_commits(connection: sqlite3.Connection, rest: str, *values: object, named: str = "") -> Iterator[Commit]:
-    """Commits out of the database.
+    """Select commits from the database.
 
     Args:
-        connection: Where they are read.
-        rest: What follows ``FROM commits JOIN repos``.
-        values: Values of the question marks, those of ``named`` first.
+        connection: The connection to read from.
+        rest: The SQL after ``FROM commits JOIN repos``.
+        values: Values of the placeholders, those of ``named`` first.
         named: A ``WITH`` clause.
     """
     rows = connection.execute(f"{named} {_COMMITS} {rest}", values)
@@ -172,11 +172,11 @@ def select_commits(connection: sqlite3.Connection, rest: str, *values: object, n
 
 
 def select_branches(connection: sqlite3.Connection, rest: str, *values: object, named: str = "") -> list[Branch]:
-    """Branches out of the database; the arguments are those of :func:`select_commits`."""
+    """Select branches from the database; the arguments are those of :func:`select_commits`."""
     rows = connection.execute(f"{named} {_BRANCHES} {rest}", values)
     return [Branch(row[3], BranchKey(RepoKey(*row[:3]), row[4]), *row[5:]) for row in rows]
 
 
 def repo_key(project: str, name: str, kind: str = "") -> RepoKey:
-    """A repo's name with Pachyderm's defaults filled in."""
+    """Build a repo's name with Pachyderm's defaults."""
     return RepoKey(project or DEFAULT_PROJECT, name, kind or USER_REPO)

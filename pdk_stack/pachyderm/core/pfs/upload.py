@@ -1,4 +1,4 @@
-"""Receiving a stream of file modifications and making them one atomic change."""
+"""Collects a stream of file modifications for one atomic change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COPY_CHUNK = 1 << 20
 
 
 class Upload:
-    """Collects modifications; content goes to a pack at once, so memory does not grow with file sizes.
+    """Collects modifications; content goes directly to a pack, so memory doesn't grow with file sizes.
 
     Args:
         pack: Receives the content.
@@ -25,10 +25,10 @@ class Upload:
         self._open: tuple[str, str] | None = None
 
     def add(self, path: str, data: bytes | memoryview | None, tag: str = "") -> None:
-        """Append bytes to a file; a call without data makes the file exist.
+        """Append bytes to a file; a call without data creates the file.
 
         Raises:
-            Fault: Pachyderm refuses the path.
+            Fault: The path is invalid.
         """
         key = (path, tag)
         if self._open != key:
@@ -42,7 +42,7 @@ class Upload:
             self.pack.write(data)
 
     def close(self) -> None:
-        """End the file that is being written."""
+        """Finish the current file."""
         if self._open is None:
             return
         path, tag = self._open
@@ -51,10 +51,10 @@ class Upload:
         self.changes.append(Add(clean_path(path), tag or DEFAULT_TAG, (digest,) if size else (), size))
 
     def delete(self, path: str, tag: str = "") -> None:
-        """Remove a file, or with a trailing slash a directory.
+        """Delete a file or, with a trailing slash, a directory.
 
         Raises:
-            Fault: Pachyderm refuses the path.
+            Fault: The path is invalid.
         """
         self.close()
         check_path(path)
@@ -64,17 +64,17 @@ class Upload:
         self.changes.append(Delete(cleaned, None if cleaned.endswith("/") and not tag else tag or DEFAULT_TAG))
 
     def copy(self, path: str, tag: str, append: bool, source_tree: bytes, source_path: str) -> None:
-        """Copy a file or directory of some commit.
+        """Copy a file or directory from a commit.
 
         Raises:
-            Fault: Pachyderm refuses the path.
+            Fault: The path is invalid.
         """
         self.close()
         check_path(path)
         self.changes.append(Copy(clean_path(path), tag or DEFAULT_TAG, append, source_tree, clean_path(source_path)))
 
     def add_local(self, path: str, source: Path, tag: str) -> int:
-        """Append a local file's content; its size in bytes."""
+        """Append a local file's content; return its size in bytes."""
         self.add(path, None, tag)
         total = 0
         with source.open("rb", buffering=0) as handle:

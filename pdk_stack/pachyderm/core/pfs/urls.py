@@ -1,4 +1,4 @@
-"""Files that the server fetches itself, from URLs (``putFileURL`` of ``src/server/pfs/server/url.go``)."""
+"""Files that the server itself fetches from URLs (``putFileURL`` of ``src/server/pfs/server/url.go``)."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ TIMEOUT_S = 60.0
 
 
 def add_url(upload: Upload, path: str, url: str, tag: str = "", recursive: bool = False) -> None:
-    """Append what a URL gives.
+    """Append the content of a URL.
 
     Args:
-        upload: Takes the content.
-        path: The file; with ``recursive`` the directory.
+        upload: Receives the content.
+        path: The target file; with ``recursive``, the target directory.
         url: ``http://``, ``https://``, ``s3://``, ``gs://`` or ``minio://``.
-        tag: Whose part of the file.
-        recursive: Take every object whose key begins with the URL's; websites have none.
+        tag: The tag of the file's part.
+        recursive: Whether to fetch every object with the URL's key as a prefix; not for HTTP.
 
     Raises:
-        Fault: The scheme is not known, or the server refuses.
+        Fault: The scheme isn't supported, or the remote server refuses.
     """
     if url.startswith(("http://", "https://")):
         _add_page(upload, path, url, tag)
@@ -35,7 +35,7 @@ def add_url(upload: Upload, path: str, url: str, tag: str = "", recursive: bool 
         return
     for key in store.keys(place.key):
         rest = key.removeprefix(place.key).lstrip("/")
-        # Keys that end in a slash are how some tools mark folders.
+        # Some tools mark folders with keys that end in a slash.
         if not key.endswith("/"):
             _add_object(upload, store, f"{path.rstrip('/')}/{rest}" if rest else path, key, tag)
 
