@@ -1,1 +1,1 @@
-"""Processing: pipelines, jobs, datums, the processes that run people's code, logs and secrets."""
+"""Processing: pipelines, jobs, datums, the processes that run user code, logs, and secrets."""

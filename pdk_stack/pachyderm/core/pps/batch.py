@@ -1,7 +1,7 @@
-"""Datum batching: one process handles datum after datum, and asks for the next one itself.
+"""Datum batching: one process handles many datums and requests each one itself.
 
-User code calls ``NextDatum`` of the worker service (``src/worker/worker.proto``) whenever it is done with a datum,
-with an error where it failed; the answer comes when the next datum lies below ``/pfs``.
+After each datum, user code calls ``NextDatum`` of the worker service (``src/worker/worker.proto``), with an error if
+the datum failed. The call returns when the next datum's files are below ``/pfs``.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ Launch = Callable[[int, Callable[[], bool]], Outcome]
 
 
 class Batch:
-    """The process of one worker, and the port at which it asks for datums.
+    """A worker's process, and the port where it requests datums.
 
     Args:
         serve: Opens the port.
-        launch: Runs the code to its end, given the port and what says when to kill it.
+        launch: Runs the code until it exits, given the port and a function that says when to kill it.
     """
 
     def __init__(self, serve: ServeDatums, launch: Launch) -> None:
         self._launch = launch
         self._changed = threading.Condition()
-        # What the process asks: the number of its last question, and the error that came with it.
+        # The process's requests: the number of the last one, and the error that it reported.
         self._asked = 0
         self._error = ""
         self._answered = 0
@@ -43,7 +43,7 @@ class Batch:
         self._port = self._opened.enter_context(serve(self._ask))
 
     def _ask(self, error: str, active: Callable[[], bool]) -> Mapping[str, str]:
-        """The user code's question for the next datum; the answer is the datum's variables."""
+        """Handle the user code's request for the next datum; return the datum's variables."""
         with self._changed:
             self._asked += 1
             number, self._error = self._asked, error
@@ -53,12 +53,12 @@ class Batch:
             return self._variables
 
     def next(self, variables: Mapping[str, str], stop: Callable[[], bool], limit: float) -> Outcome:
-        """Let the process handle the datum that lies below ``/pfs`` now.
+        """Let the process handle the datum that is currently below ``/pfs``.
 
         Args:
             variables: The datum's variables.
-            stop: Says when to kill the process.
-            limit: Seconds that the datum may take; no limit when 0.
+            stop: Returns whether to kill the process.
+            limit: Time limit for the datum, in seconds; 0 means no limit.
         """
         if self._thread is None:
             self._start()
@@ -73,7 +73,7 @@ class Batch:
         if failed is None and self._error:
             failed = Outcome(1, problem=self._error)
         if failed is not None:
-            # As on a cluster, code that failed is started anew for the next datum.
+            # As on a cluster, failed code restarts for the next datum.
             self._stop()
         return failed or Outcome(0)
 
@@ -92,7 +92,7 @@ class Batch:
         self._thread.start()
 
     def _until_asked(self, stop: Callable[[], bool], limit: float) -> Outcome | None:
-        """Wait for the process's next question; how it failed where none comes."""
+        """Wait for the process's next request; return the failure if none comes."""
         deadline = Deadline(limit or None)
         with self._changed:
             while self._asked == self._answered:
@@ -112,7 +112,7 @@ class Batch:
             self._thread = None
 
     def close(self) -> None:
-        """End the process and the port."""
+        """Stop the process and close the port."""
         self._stop()
         self._opened.close()
 

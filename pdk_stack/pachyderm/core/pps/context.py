@@ -1,4 +1,4 @@
-"""What all workers of a daemon share."""
+"""State that all workers of a daemon share."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from pdk_stack.pachyderm.core.pps.sandbox import Sandbox
 from pdk_stack.pachyderm.core.pps.secrets import Secrets
 from pdk_stack.pachyderm.core.tokens import Tokens
 
-#: Serves buckets, by name, to those whose token is accepted; within the block its value is the gateway's address.
+#: Serves buckets by name to clients whose token is accepted; the block's value is the gateway's URL.
 ServeBuckets: TypeAlias = Callable[[Mapping[str, Bucket], Callable[[str], bool] | None], AbstractContextManager[str]]
 
-#: Answers a process of user code that asks for its next datum: gets the error with which the last one failed, or an
-#: empty text, and whether the process still waits; returns the datum's variables.
+#: Handles a user process's request for the next datum. Gets the error of the last datum, or an empty string, and a
+#: function that returns whether the process is still waiting; returns the datum's variables.
 NextDatum: TypeAlias = Callable[[str, Callable[[], bool]], Mapping[str, str]]
-#: Opens the port at which a process asks; within the block its value is the port.
+#: Opens the port where a process requests datums; the block's value is the port.
 ServeDatums: TypeAlias = Callable[[NextDatum], AbstractContextManager[int]]
 
 
 @dataclass
 class Context:
-    """What all workers of a daemon share.
+    """State that all workers of a daemon share.
 
     Attributes:
         engine: The store.
-        logs: Where log lines go.
-        secrets: Where secrets come from.
-        images: What can be run.
-        sandbox: How ``/pfs`` is made.
+        logs: The log store.
+        secrets: The secret store.
+        images: The images that can run.
+        sandbox: Provides ``/pfs`` to user code.
         work: The folder of running datums.
         serve_buckets: Opens a job's own S3 gateway.
         serve_datums: Opens a worker's own port.
-        worker_environment: Variables for every worker.
-        host: Where this daemon listens.
-        grpc_port: Its gRPC port; known once it listens.
-        s3_port: Its S3 gateway's port.
-        tokens: Gives workers their tokens.
+        worker_environment: Environment variables for every worker.
+        host: The address where this daemon listens.
+        grpc_port: The gRPC port; set once the daemon listens.
+        s3_port: The S3 gateway's port; set once the daemon listens.
+        tokens: Issues the workers' tokens.
         namespace: The namespace of the pipelines' pods and secrets.
-        running: The datums that are being processed.
+        running: The datums in progress.
     """
 
     engine: Engine

@@ -1,7 +1,7 @@
-"""Datums: the pieces of work that a pipeline's input makes out of its commits.
+"""Datums: the units of work that a pipeline's input makes from its commits.
 
-``src/server/worker/datum`` of Pachyderm: one datum per match of a glob; cross, union, join and group combine
-them. A datum's id depends on where its files lie, its hash also on what they hold.
+Follows Pachyderm's ``src/server/worker/datum``: one datum per glob match, combined by cross, union, join, and group. A
+datum's ID depends on the paths of its files; its hash also depends on their content.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class DatumInput:
     """One input of a datum.
 
     Attributes:
-        leaf: The input of the spec.
-        commit: The commit that it reads.
-        found: The file or directory that matched.
-        join_on: Value of its ``join_on``, or empty.
-        group_by: Value of its ``group_by``, or empty.
+        leaf: The input in the spec.
+        commit: The commit to read.
+        found: The matching file or directory.
+        join_on: The value of its ``join_on``, or empty.
+        group_by: The value of its ``group_by``, or empty.
     """
 
     leaf: Leaf
@@ -44,7 +44,7 @@ class DatumInput:
 
     @property
     def path(self) -> str:
-        """Where it lies, without a directory's slash."""
+        """The path, without a directory's trailing slash."""
         return self.found.path.rstrip("/") or "/"
 
 
@@ -53,7 +53,7 @@ class Datum:
     """A datum.
 
     Attributes:
-        inputs: What it reads.
+        inputs: The inputs.
         id: 64 hexadecimal digits, from names and paths.
         hash: 64 hexadecimal digits, from the id, the contents and the pipeline's salt.
     """
@@ -64,7 +64,7 @@ class Datum:
 
 
 def datum_id(inputs: Iterable[DatumInput]) -> str:
-    """A datum's id (``common.DatumID``)."""
+    """Compute a datum's ID (``common.DatumID``)."""
     digest = hashlib.blake2b(digest_size=32)
     for each in inputs:
         branch = branch_of(each.leaf)
@@ -76,7 +76,7 @@ def datum_id(inputs: Iterable[DatumInput]) -> str:
 
 
 def datum_hash(inputs: Iterable[DatumInput], identity: str, salt: str) -> str:
-    """A datum's hash (``common.HashDatum``)."""
+    """Compute a datum's hash (``common.HashDatum``)."""
     digest = hashlib.blake2b(identity.encode(), digest_size=32)
     for each in inputs:
         digest.update(each.found.entry.hash)
@@ -85,19 +85,19 @@ def datum_hash(inputs: Iterable[DatumInput], identity: str, salt: str) -> str:
 
 
 def make_datums(connection: sqlite3.Connection, message: pps_pb2.Input, commit_set: str, salt: str = "") -> list[Datum]:
-    """The datums of an input.
+    """Make the datums of an input.
 
     Args:
-        connection: Where files are read.
+        connection: The connection to read from.
         message: The input.
-        commit_set: Id of the commits to read; the branches' heads when empty.
+        commit_set: The ID of the commits to read; empty means the branches' heads.
         salt: The pipeline's salt.
     """
     found = []
     seen: set[str] = set()
     for inputs in _combine(connection, message, commit_set):
         identity = datum_id(inputs)
-        # A union may give the same datum twice; it is processed once.
+        # A union may produce the same datum twice; process it once.
         if identity in seen:
             continue
         seen.add(identity)
@@ -143,7 +143,7 @@ def _matches(connection: sqlite3.Connection, leaf: Leaf, pattern: str, commit_se
 
 
 def _join(parts: list[list[list[DatumInput]]]) -> list[list[DatumInput]]:
-    """Combinations of datums, one of each part, that agree in ``join_on``."""
+    """Combine datums, one from each part, that agree in ``join_on``."""
     by_key: dict[str, list[list[list[DatumInput]]]] = {}
     for position, part in enumerate(parts):
         for inputs in part:
@@ -154,7 +154,7 @@ def _join(parts: list[list[list[DatumInput]]]) -> list[list[DatumInput]]:
         missing = any(not group for group in groups)
         kept = []
         for group in groups:
-            # An outer join keeps a datum whose partners are missing.
+            # An outer join keeps a datum without a partner.
             if missing and group and not any(getattr(each[0].leaf, "outer_join", False) for each in group):
                 continue
             if group:
@@ -166,7 +166,7 @@ def _join(parts: list[list[list[DatumInput]]]) -> list[list[DatumInput]]:
 
 
 def _group(parts: list[list[list[DatumInput]]]) -> list[list[DatumInput]]:
-    """All inputs that agree in ``group_by``, together."""
+    """Group all inputs that agree in ``group_by``."""
     by_key: dict[str, list[DatumInput]] = {}
     for part in parts:
         for inputs in part:

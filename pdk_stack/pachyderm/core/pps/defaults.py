@@ -1,9 +1,9 @@
-"""Defaults for pipeline specs, of the whole cluster and of projects (``src/server/pps/server/defaults.go``).
+"""Defaults for pipeline specs, per cluster and per project (``src/server/pps/server/defaults.go``).
 
-A spec is merged into its project's defaults, these into the cluster's, and these into what is built in; in each
-merger an object is merged field by field, a ``null`` takes a default back, and everything else replaces it.
+A spec is merged into its project's defaults, then into the cluster's, and then into the built-in ones. Objects merge
+field by field, ``null`` removes a default, and any other value replaces it.
 
-Written by hand: a library for merge patches does not know that protobuf has two names for a field.
+Hand-written, because merge patch libraries don't know that a protobuf field has two names.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ def _key(project: str | None) -> str:
 
 
 def stored(connection: sqlite3.Connection, project: str | None) -> str:
-    """The defaults of a project, or of the cluster where None is given, as they were set."""
+    """Return the stored defaults of a project, or of the cluster if None, as they were set."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (_key(project),)).fetchone()
     return str(row["value"]) if row else "{}"
 
 
 def forget(connection: sqlite3.Connection, project: str) -> None:
-    """Remove a deleted project's defaults."""
+    """Delete the defaults of a deleted project."""
     connection.execute("DELETE FROM meta WHERE key = ?", (_key(project),))
 
 
 def canonical(content: Mapping[str, Any], descriptor: Descriptor) -> dict[str, Any]:
-    """A message as JSON with all names in the JSON form, so that two can be merged.
+    """Convert a message in JSON to canonical field names, so that two messages can be merged.
 
     Raises:
-        InvalidArgument: It has a field that the message does not have.
+        InvalidArgument: The message type lacks one of the fields.
     """
     fields = {name: field for field in descriptor.fields for name in (field.name, field.json_name)}
     found: dict[str, Any] = {}
@@ -76,7 +76,7 @@ def _canonical_value(value: Any, field: FieldDescriptor) -> Any:
 
 
 def merge(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON merge patch (RFC 7396)."""
+    """Apply a JSON merge patch (RFC 7396)."""
     found = dict(base)
     for name, value in patch.items():
         if value is None:
@@ -90,14 +90,14 @@ def merge(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_request(text: str, what: str) -> dict[str, Any]:
-    """The ``createPipelineRequest`` of defaults as JSON, with canonical names.
+    """Return the ``createPipelineRequest`` of defaults as JSON with canonical names.
 
     Args:
         text: The defaults.
-        what: Whose defaults they are, for the error.
+        what: Whose defaults they are, for the error message.
 
     Raises:
-        InvalidArgument: They cannot be read.
+        InvalidArgument: The defaults are invalid.
     """
     try:
         content = json.loads(text or "{}")
@@ -115,12 +115,12 @@ def read_request(text: str, what: str) -> dict[str, Any]:
 
 
 class Defaults:
-    """The defaults in force, with one of them perhaps replaced.
+    """The effective defaults, with optional replacements.
 
     Args:
-        connection: Where they are kept.
-        cluster: The cluster's; those that are kept when None.
-        projects: Some projects' own; of the others those that are kept.
+        connection: The connection to read from.
+        cluster: The cluster's defaults; None means the stored ones.
+        projects: Replacements for some projects' defaults; other projects use the stored ones.
     """
 
     def __init__(
@@ -131,13 +131,13 @@ class Defaults:
         self._projects = projects or {}
 
     def effective(self, spec: Mapping[str, Any]) -> dict[str, Any]:
-        """A spec with all defaults filled in.
+        """Return a spec with all defaults filled in.
 
         Args:
             spec: The spec as its author wrote it.
 
         Raises:
-            InvalidArgument: It has a field that specs do not have.
+            InvalidArgument: The spec has an unknown field.
         """
         own = canonical(spec, pps_pb2.CreatePipelineRequest.DESCRIPTOR)
         project = ((own.get("pipeline") or {}).get("project") or {}).get("name") or DEFAULT_PROJECT
@@ -150,21 +150,21 @@ class Defaults:
 def set_defaults(
     change: Change, project: str | None, text: str, *, regenerate: bool, reprocess: bool, dry_run: bool
 ) -> list[Pipeline]:
-    """Set the defaults of a project, or of the cluster where None is given.
+    """Set the defaults of a project, or of the cluster if None.
 
     Args:
         change: The change in progress.
-        project: Whose.
+        project: The project, or None.
         text: The defaults, as JSON.
-        regenerate: Whether pipelines that they change are updated.
-        reprocess: Whether these process everything anew.
-        dry_run: Only say which these are.
+        regenerate: Whether to update the affected pipelines.
+        reprocess: Whether the updated pipelines reprocess all datums.
+        dry_run: Whether to only return the affected pipelines.
 
     Returns:
-        The pipelines that they change.
+        The affected pipelines.
 
     Raises:
-        InvalidArgument: The defaults cannot be read, or ``reprocess`` is set without ``regenerate``.
+        InvalidArgument: The defaults are invalid, or ``reprocess`` is set without ``regenerate``.
     """
     if reprocess and not regenerate:
         raise InvalidArgument("reprocess may only be set with regenerate")
@@ -188,7 +188,7 @@ def set_defaults(
 
 
 def _changed(pipeline: Pipeline, defaults: Defaults) -> pps_pb2.CreatePipelineRequest | None:
-    """The spec that a pipeline gets from other defaults; None where it stays the same."""
+    """Return a pipeline's spec under other defaults; None if it doesn't change."""
     user = json.loads(pipeline.user_spec or "{}") or json_format.MessageToDict(pipeline.request)
     spec = pps_pb2.CreatePipelineRequest()
     json_format.ParseDict(defaults.effective(user), spec)

@@ -1,4 +1,4 @@
-"""The variables that user code finds (``UserCodeEnv`` of ``src/server/worker/driver/driver.go`` and the pod's own)."""
+"""Environment variables of user code (``UserCodeEnv`` in ``src/server/worker/driver/driver.go``, and the pod's own)."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from pdk_stack.pachyderm.core.pps.pipelines import Pipeline
 from pdk_stack.pachyderm.core.pps.process import base_environment
 from pdk_stack.pachyderm.errors import NotFound, existing
 
-# Some clients want any credentials, also where the gateway asks for none.
+# Some clients require credentials even if the gateway doesn't.
 NO_CREDENTIALS = "default"
 SECRETS_POLL_S = 0.5
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What all code of a pipeline's version runs in.
+    """The environment that a pipeline version's code runs in.
 
     Attributes:
-        context: What all workers share.
-        pipeline: The pipeline, in the version that runs.
-        image: What stands for its image.
-        secrets: Variables from secrets.
-        s3_endpoint: The gateway of the job's own buckets, or empty.
+        context: The workers' shared context.
+        pipeline: The pipeline, in the version to run.
+        image: The local replacement for its image.
+        secrets: Environment variables from secrets.
+        s3_endpoint: The gateway for the job's own buckets, or empty.
     """
 
     context: Context
@@ -41,13 +41,13 @@ class Setting:
     s3_endpoint: str = ""
 
     def worker_name(self, index: int) -> str:
-        """The name that a worker's pod would have."""
+        """Return the name that a worker's pod would have on a cluster."""
         pipeline = self.pipeline
         return f"{pipeline.project}-{pipeline.name}-v{pipeline.version}-{index}"
 
 
 def secret_environment(context: Context, transform: pps_pb2.Transform) -> dict[str, str]:
-    """The variables that a pipeline takes from secrets.
+    """Return the environment variables that a pipeline takes from secrets.
 
     Raises:
         NotFound: A secret or one of its keys is missing.
@@ -66,16 +66,16 @@ def secret_environment(context: Context, transform: pps_pb2.Transform) -> dict[s
 def wait_for_secrets(
     context: Context, transform: pps_pb2.Transform, stop: threading.Event, complain: Callable[[str], None]
 ) -> dict[str, str] | None:
-    """The variables from secrets, once all of them are there.
+    """Wait until all secrets exist, and return the environment variables from them.
 
     Args:
-        context: What all workers share.
-        transform: Names the secrets.
+        context: The workers' shared context.
+        transform: The transform that names the secrets.
         stop: Ends the wait.
-        complain: Is told what is missing, each time that this changes.
+        complain: Receives what is missing, each time that it changes.
 
     Returns:
-        The variables, or None when the wait was ended.
+        The variables, or None if ``stop`` ended the wait.
     """
     told = ""
 
@@ -94,12 +94,12 @@ def wait_for_secrets(
 
 
 def worker_environment(setting: Setting, worker: str, worker_port: int = 0) -> dict[str, str]:
-    """What a worker's container holds, whatever datum it processes.
+    """Build the environment of a worker's container, independent of the datum.
 
     Args:
-        setting: What the code runs in.
+        setting: The environment that the code runs in.
         worker: The worker's name.
-        worker_port: Where it answers ``NextDatum``; 0 where it does not.
+        worker_port: The port that serves ``NextDatum``; 0 if there is none.
     """
     context, pipeline = setting.context, setting.pipeline
     transform = pipeline.details.transform
@@ -136,12 +136,12 @@ def worker_environment(setting: Setting, worker: str, worker_port: int = 0) -> d
 
 
 def datum_environment(datum: Datum, job_id: str, root: str) -> dict[str, str]:
-    """What the code learns of its datum.
+    """Build the environment variables that describe a datum.
 
     Args:
         datum: The datum.
-        job_id: Id of its job, and of the output commit.
-        root: Where the datum's folder appears, ``/pfs`` on a cluster.
+        job_id: The ID of its job and output commit.
+        root: The path of the datum's folder; ``/pfs`` on a cluster.
     """
     variables = {"PACH_JOB_ID": job_id, "PACH_OUTPUT_COMMIT_ID": job_id, "PACH_DATUM_ID": datum.id}
     for each in datum.inputs:

@@ -1,4 +1,4 @@
-"""A service's external port: connections to it go on to the port at which the code listens."""
+"""A service's external port, forwarded to the port where the code listens."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ POLL_S = 0.2
 
 
 def _relay(client: socket.socket, address: tuple[str, int]) -> None:
-    """Copy bytes both ways until both sides have ended."""
+    """Copy bytes both ways until both sides close."""
     with client:
         try:
             code = socket.create_connection(address, timeout=CONNECT_S)
         except OSError:
-            return  # the code does not listen yet: as on a cluster, the connection is closed
+            return  # the code doesn't listen yet; close the connection, as on a cluster
         with code:
             code.settimeout(None)
             back = threading.Thread(target=_copy, args=(code, client), daemon=True)
@@ -44,7 +44,7 @@ def _accept(listener: socket.socket, address: tuple[str, int], stopped: threadin
         except TimeoutError:
             continue
         except OSError:
-            stopped.wait(POLL_S)  # no descriptors are left: some may be soon
+            stopped.wait(POLL_S)  # out of file descriptors; retry
             continue
         client.settimeout(None)
         threading.Thread(target=_relay, args=(client, address), daemon=True).start()
@@ -52,15 +52,15 @@ def _accept(listener: socket.socket, address: tuple[str, int], stopped: threadin
 
 @contextlib.contextmanager
 def forward(host: str, port: int, target: int) -> Iterator[None]:
-    """Forwards connections for the length of the block; nothing to do where both ports are the same.
+    """Forward connections for the duration of the block; a no-op if both ports are the same.
 
     Args:
         host: A loopback address.
-        port: Where to listen.
-        target: Where the connections go.
+        port: The port to listen on.
+        target: The port to forward to.
 
     Raises:
-        Fault: The port is taken.
+        Fault: The port is in use.
     """
     if not port or not target or port == target:
         yield

@@ -1,4 +1,4 @@
-"""Which local folder and programs stand for a container image."""
+"""Local folders and programs that replace container images."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 
 from pdk_shared.errors import StackError
 
-# Base images whose programs any machine has: their commands run in the host's shell.
+# Base images whose programs exist on any machine: their commands run in the host's shell.
 HOST_IMAGES = ("alpine", "bash", "busybox", "debian", "python", "ubuntu")
 
 
 @dataclass(frozen=True)
 class Image:
-    """What stands for an image.
+    """The local replacement for an image.
 
     Attributes:
-        name: The image as the spec names it.
-        workdir: The folder that its code lies in, or empty.
-        path: Folders that come first in ``PATH``.
+        name: The image name in the spec.
+        workdir: The folder with its code, or empty.
+        path: Folders to prepend to ``PATH``.
     """
 
     name: str
@@ -31,10 +31,10 @@ class Image:
 
 
 class Images:
-    """The images that can be run.
+    """The images that can run.
 
     Args:
-        known: Image by the last part of its repository's name.
+        known: Images by the last component of their repository name.
     """
 
     def __init__(self, known: Mapping[str, Image] | None = None) -> None:
@@ -47,7 +47,7 @@ class Images:
         """Read the images file: ``{name: {"workdir": …, "path": […]}}``.
 
         Raises:
-            StackError: It cannot be read.
+            StackError: The file is invalid or can't be read.
         """
         if path is None:
             return Images()
@@ -63,15 +63,15 @@ class Images:
 
     @property
     def names(self) -> list[str]:
-        """Names of all images that can be run."""
+        """Return the names of all images that can run."""
         return sorted(self._known)
 
     def find(self, image: str) -> Image | None:
-        """What stands for an image, whatever its registry, tag and digest."""
+        """Return the replacement for an image, ignoring its registry, tag, and digest."""
         return self._known.get(short_name(image))
 
     def why_not(self, image: str) -> str:
-        """Why an image cannot be run."""
+        """Explain why an image can't run."""
         return (
             f"image {image} cannot be pulled: the embedded Pachyderm runs code of this machine, and knows "
             f"the images {', '.join(self.names)}"
@@ -79,10 +79,10 @@ class Images:
 
 
 def short_name(image: str) -> str:
-    """The last part of an image's repository: ``registry:5000/team/name:tag@sha256:…`` gives ``name``."""
+    """Return the last component of an image's repository: ``name`` for ``registry:5000/team/name:tag@sha256:…``."""
     return image.split("@", 1)[0].rsplit("/", 1)[-1].split(":", 1)[0]
 
 
 def search_path(image: Image) -> str:
-    """``PATH`` inside an image."""
+    """Return the ``PATH`` inside an image."""
     return os.pathsep.join([*image.path, os.environ.get("PATH", os.defpath)])

@@ -1,4 +1,4 @@
-"""Walking over a pipeline's input."""
+"""Traversal of a pipeline's input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Leaf: TypeAlias = pps_pb2.PFSInput | pps_pb2.CronInput
 
 
 def leaves(message: pps_pb2.Input) -> Iterator[Leaf]:
-    """The PFS and cron inputs in an input, in order."""
+    """Yield the PFS and cron inputs of an input, in order."""
     if message.HasField("pfs"):
         yield message.pfs
     if message.HasField("cron"):
@@ -24,17 +24,17 @@ def leaves(message: pps_pb2.Input) -> Iterator[Leaf]:
 
 
 def branch_of(leaf: Leaf) -> BranchKey:
-    """The branch that an input reads."""
+    """Return the branch that an input reads."""
     if isinstance(leaf, pps_pb2.CronInput):
         return BranchKey(repo_key(leaf.project, leaf.repo), "master")
     return BranchKey(repo_key(leaf.project, leaf.repo, leaf.repo_type), leaf.branch)
 
 
 def input_branches(message: pps_pb2.Input) -> list[BranchKey]:
-    """The branches that an input reads, each once."""
+    """Return the distinct branches that an input reads."""
     return list(dict.fromkeys(branch_of(leaf) for leaf in leaves(message)))
 
 
 def spec_branch(project: str, pipeline: str) -> BranchKey:
-    """The branch that holds a pipeline's spec."""
+    """Return the branch that holds a pipeline's spec."""
     return BranchKey(RepoKey(project, pipeline, SPEC_REPO), "master")

@@ -1,4 +1,4 @@
-"""A job's own S3 gateway, where its spec has ``s3`` inputs or ``s3_out`` (``s3g_sidecar.go``).
+"""A job's own S3 gateway, for specs with ``s3`` inputs or ``s3_out`` (``s3g_sidecar.go``).
 
 Buckets are named after the inputs and show the job's commits; ``out`` is the job's output commit.
 """
@@ -23,13 +23,13 @@ OUTPUT_BUCKET = "out"
 
 
 def uses_s3(details: Details) -> bool:
-    """Whether a pipeline's jobs get a gateway of their own."""
+    """Whether a pipeline's jobs need their own gateway."""
     return details.s3_out or any(isinstance(leaf, pps_pb2.PFSInput) and leaf.s3 for leaf in leaves(details.input))
 
 
 @contextmanager
 def job_gateway(context: Context, pipeline: Pipeline, job: Job) -> Iterator[str]:
-    """Serves a job's buckets for the length of the block; its address, or empty where the job needs none."""
+    """Serve a job's buckets for the duration of the block; yield the URL, or an empty string if it needs no gateway."""
     details = pipeline.details
     if not uses_s3(details):
         yield ""
@@ -42,7 +42,7 @@ def job_gateway(context: Context, pipeline: Pipeline, job: Job) -> Iterator[str]
     if details.s3_out:
         buckets[OUTPUT_BUCKET] = Bucket(OUTPUT_BUCKET, pipeline.output, job.id, writable=True)
         with context.engine.change() as change:
-            # The output begins empty, also where a killed daemon's job wrote to it already.
+            # The output starts empty, even if a killed daemon's job already wrote to it.
             change.connection.execute("DELETE FROM staged WHERE commit_pk = ?", (job.output,))
             output = commit_by_pk(change.connection, job.output or 0)
             stage(change, output, [Delete("/", None)])

@@ -1,4 +1,4 @@
-"""One job from its creation to its end."""
+"""Execution of one job, from its creation to its end."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class JobRun:
     """Runs a job in the calling thread.
 
     Args:
-        context: What all workers share.
+        context: The workers' shared context.
         job: The job.
     """
 
@@ -54,18 +54,18 @@ class JobRun:
 
     @property
     def has_image(self) -> bool:
-        """Whether the pipeline's image can be run here; where not, the job waits, and the pipeline says why."""
+        """Whether the pipeline's image can run here; if not, the job waits and the pipeline's reason says why."""
         return self._context.images.find(self._pipeline.details.transform.image) is not None
 
     def _log(self, message: str) -> None:
         self._context.logs.write(self._pipeline.pk, message, job=self._job.id, master=True)
 
     def run(self) -> None:
-        """Bring the job to its end, whatever happens."""
+        """Run the job to its end, whatever happens."""
         try:
             self._run()
         except Exception as error:
-            # Its pipeline, job or commit may have been deleted under it: then nobody asks any more.
+            # If its pipeline, job, or commit was deleted in the meantime, the failure doesn't matter.
             if self._still_open():
                 log.exception("job %s failed", self._job)
                 reason = error.message if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
@@ -114,7 +114,7 @@ class JobRun:
             self._rest()
 
     def _go_on_sending(self) -> bool:
-        """Where a killed daemon was sending the output already, there is nothing to process any more."""
+        """Resume egress after a daemon crash; return whether the output was already complete."""
         if not self._pipeline.details.HasField("egress") or self._job.output is None:
             return False
         with self._engine.read() as connection:
@@ -138,7 +138,7 @@ class JobRun:
             return self._ready_inputs(connection)
 
     def _ready_inputs(self, connection: sqlite3.Connection) -> list[Commit] | None:
-        """The commits that the job was made from, once all of them are finished."""
+        """Return the commits that the job reads, once all of them are finished."""
         if self._job.output is None:
             return []
         found = commit_provenance(connection, self._job.output)
@@ -150,7 +150,7 @@ class JobRun:
         return names or [str(each.repo) for each in failed]
 
     def _wait_secrets(self) -> dict[str, str] | None:
-        """The variables from secrets; a missing one is said in the pipeline's reason, and waited for."""
+        """Wait for the environment variables from secrets; report missing secrets in the pipeline's reason."""
         complained = False
 
         def complain(reason: str) -> None:
@@ -200,7 +200,7 @@ class JobRun:
                     self._finish(processing, None if base is None else frozenset(base) - kept, bool(kept))
 
     def _unchanged(self, datums: list[Datum], base: dict[str, str] | None) -> set[str]:
-        """Ids of the datums that are skipped: their output is in the parent commit already."""
+        """Return the IDs of datums to skip: the parent commit already has their output."""
         details = self._pipeline.details
         if base is None or details.s3_out or details.HasField("service"):
             return set()
@@ -214,7 +214,7 @@ class JobRun:
             yield Processing(setting, self._job, upload, self.cancelled)
 
     def _serve(self, setting: Setting, datums: list[Datum]) -> None:
-        """A service runs until there is a newer job; it has no output."""
+        """Run a service until a newer job exists; it has no output."""
         if len(datums) != 1:
             self._end(pps_pb2.JOB_FAILURE, "services must have a single datum")
             return
@@ -224,13 +224,13 @@ class JobRun:
                 self._finish(processing, frozenset(), False)
 
     def _finish(self, processing: Processing, stale: frozenset[str] | None, inherits: bool) -> None:
-        """Close the output commit and the job in one step, so that nobody sees one without the other."""
+        """Finish the output commit and the job in one change, so that no reader sees one without the other."""
         prefix: list[TreeEdit] = []
         if stale is None or not inherits:
             prefix.append(Delete("/", None))
         elif stale:
             prefix.append(DropTags(stale))
-        # What came through the gateway of an ``s3_out`` job is in the commit already.
+        # Files written through the gateway of an ``s3_out`` job are already in the commit.
         before = [] if self._pipeline.details.s3_out else prefix
         upload = processing.upload
         upload.seal()
@@ -255,7 +255,7 @@ class JobRun:
         self._log(f"finished processing job {self._job.id}")
 
     def _egress(self, output: Commit) -> None:
-        """Send the output where the spec wants it; only then is the job over. A store that fails is asked again."""
+        """Send the output to the egress target, retrying on failure; only then does the job end."""
         url = self._pipeline.details.egress.URL or self._pipeline.details.egress.object_storage.url
         pause = RETRY_S
         while not self.cancelled.is_set():

@@ -1,4 +1,4 @@
-"""Jobs: rows, states, and closing what belongs to them."""
+"""Jobs: rows, states, and how to end them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TERMINAL_SQL = ",".join(str(int(state)) for state in sorted(TERMINAL))
 
 @dataclass(frozen=True)
 class Stats:
-    """What processing cost: seconds and bytes."""
+    """Processing statistics: seconds and bytes."""
 
     download_s: float = 0.0
     process_s: float = 0.0
@@ -34,7 +34,7 @@ class Stats:
         return Stats(*(mine + more for mine, more in zip(astuple(self), astuple(other), strict=True)))
 
     def dump(self) -> str:
-        """As text, for the database."""
+        """Serialize for the database."""
         return json.dumps(astuple(self))
 
     @staticmethod
@@ -45,7 +45,7 @@ class Stats:
 
 @dataclass(frozen=True)
 class Job:
-    """A job; times are nanoseconds since the epoch, 0 where the event has not happened."""
+    """A job; times are nanoseconds since the epoch, 0 if the event hasn't happened."""
 
     project: str
     pipeline: str
@@ -69,7 +69,7 @@ class Job:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has reached its last state."""
+        """Whether the job is in a terminal state."""
         return self.state in TERMINAL
 
     def __str__(self) -> str:
@@ -77,12 +77,12 @@ class Job:
 
 
 def select_jobs(connection: sqlite3.Connection, rest: str, *values: object) -> Iterator[Job]:
-    """Jobs out of the database.
+    """Select jobs from the database.
 
     Args:
-        connection: Where they are read.
-        rest: What follows ``FROM jobs JOIN pipelines``.
-        values: Values of the question marks.
+        connection: The connection to read from.
+        rest: The SQL after ``FROM jobs JOIN pipelines``.
+        values: Values of the placeholders.
     """
     rows = connection.execute(
         "SELECT pipelines.project, pipelines.name AS pipeline, jobs.pipeline AS pipeline_pk, jobs.pk, jobs.id,"
@@ -95,36 +95,36 @@ def select_jobs(connection: sqlite3.Connection, rest: str, *values: object) -> I
 
 
 def find_job(connection: sqlite3.Connection, project: str, pipeline: str, job_id: str) -> Job | None:
-    """A job, or None."""
+    """Return a job, or None."""
     condition = "WHERE pipelines.project = ? AND pipelines.name = ? AND jobs.id = ?"
     return next(select_jobs(connection, condition, project, pipeline, job_id), None)
 
 
 def get_job(connection: sqlite3.Connection, project: str, pipeline: str, job_id: str) -> Job:
-    """A job.
+    """Return a job.
 
     Raises:
-        NotFound: There is none.
+        NotFound: The job doesn't exist.
     """
     return existing(find_job(connection, project, pipeline, job_id), f"jobs {project}/{pipeline}@{job_id} not found")
 
 
 def job_by_pk(connection: sqlite3.Connection, pk: int) -> Job:
-    """A job by its key in the database.
+    """Return a job by database key.
 
     Raises:
-        NotFound: It was deleted meanwhile.
+        NotFound: The job has been deleted.
     """
     return existing(next(select_jobs(connection, "WHERE jobs.pk = ?", pk), None), "job was deleted meanwhile")
 
 
 def open_jobs(connection: sqlite3.Connection) -> list[Job]:
-    """Jobs that are not over, oldest first."""
+    """List unfinished jobs, oldest first."""
     return list(select_jobs(connection, f"WHERE jobs.state NOT IN ({TERMINAL_SQL}) ORDER BY jobs.pk"))
 
 
 def create(change: Change, pipeline_pk: int, version: int, output: Commit) -> None:
-    """Create the job that fills an output commit, once."""
+    """Create the job for an output commit, if it doesn't exist yet."""
     change.connection.execute(
         "INSERT OR IGNORE INTO jobs (pipeline, id, version, output, state, created) VALUES (?, ?, ?, ?, ?, ?)",
         (pipeline_pk, output.id, version, output.pk, int(pps_pb2.JOB_CREATED), now_ns()),
@@ -132,10 +132,10 @@ def create(change: Change, pipeline_pk: int, version: int, output: Commit) -> No
 
 
 def set_state(connection: sqlite3.Connection, job: int, state: int, reason: str = "") -> bool:
-    """Move a job on; a job that is over stays so.
+    """Set a job's state; a terminal state doesn't change any more.
 
     Returns:
-        Whether it moved.
+        Whether the state changed.
     """
     moment = now_ns()
     started = moment if state == pps_pb2.JOB_RUNNING else 0
@@ -150,16 +150,16 @@ def set_state(connection: sqlite3.Connection, job: int, state: int, reason: str 
 
 
 def meta_commit(connection: sqlite3.Connection, output: Commit) -> Commit | None:
-    """The commit that records an output commit's datums."""
+    """Return the meta commit that records an output commit's datums."""
     repo = replace(output.repo, type=META_REPO)
     return next(select_commits(connection, f"WHERE {IN_REPO} AND commits.id = ?", *repo.parts, output.id), None)
 
 
 def end(change: Change, job: Job, state: int, reason: str) -> bool:
-    """End a job without output: its commits are closed with the reason as their error.
+    """End a job without output: finish its commits with the reason as their error.
 
     Returns:
-        Whether it was still open.
+        Whether the job was still running.
     """
     connection = change.connection
     if not set_state(connection, job.pk, state, reason):
@@ -173,7 +173,7 @@ def end(change: Change, job: Job, state: int, reason: str) -> bool:
 
 
 def kill_all(change: Change, pipeline_pk: int, reason: str) -> None:
-    """Kill a pipeline's open jobs."""
+    """Kill a pipeline's unfinished jobs."""
     for job in open_jobs(change.connection):
         if job.pipeline_pk == pipeline_pk:
             end(change, job, pps_pb2.JOB_KILLED, reason)

@@ -1,4 +1,4 @@
-"""What happens to pipelines: create, update, start, stop, delete; and the jobs that follow from commits."""
+"""Pipeline lifecycle: create, update, start, stop, and delete; and creation of jobs for new commits."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from pdk_stack.pachyderm.store.clock import now_ns
 
 
 def create(change: Change, request: pps_pb2.CreatePipelineRequest, user_spec: str = "") -> Pipeline:
-    """Create a pipeline, or update it where the request says so.
+    """Create a pipeline, or update it if the request says so.
 
-    Its output repo, spec repo, meta repo and branches come with it; the first job follows at its end.
+    This creates its output, spec, and meta repos and their branches; the first job follows at the end of the change.
 
     Args:
         change: The change in progress.
@@ -31,8 +31,8 @@ def create(change: Change, request: pps_pb2.CreatePipelineRequest, user_spec: st
         user_spec: The spec as its author wrote it, as JSON.
 
     Raises:
-        AlreadyExists: It exists and ``update`` is not set.
-        NotFound: An input's repo or the project does not exist.
+        AlreadyExists: The pipeline exists and ``update`` isn't set.
+        NotFound: An input's repo or the project doesn't exist.
         Fault: The spec breaks a rule.
     """
     connection = change.connection
@@ -66,7 +66,7 @@ def create(change: Change, request: pps_pb2.CreatePipelineRequest, user_spec: st
         "INSERT INTO pipeline_versions (pipeline, version, spec_commit, details, user_spec) VALUES (?, ?, ?, ?, ?)",
         (pk, version, spec_commit, details.SerializeToString(), user_spec),
     )
-    # An update does not start a stopped pipeline.
+    # An update doesn't start a stopped pipeline.
     stopped = old is not None and old.stopped
     state = pps_pb2.PIPELINE_PAUSED if stopped else pps_pb2.PIPELINE_STARTING
     connection.execute(
@@ -109,9 +109,9 @@ def _commit_spec(change: Change, project: str, name: str) -> str:
 
 
 def _connect(change: Change, pipeline: Pipeline) -> None:
-    """Let the output and meta branches follow the inputs; each gets an open commit for the next job.
+    """Make the output and meta branches follow the inputs; each gets an open commit for the next job.
 
-    Those of a stopped pipeline follow nothing.
+    The branches of a stopped pipeline follow nothing.
     """
     provenance = []
     if not pipeline.stopped:
@@ -130,7 +130,7 @@ def _connect(change: Change, pipeline: Pipeline) -> None:
 
 
 def stop(change: Change, pipeline: Pipeline) -> None:
-    """Stop a pipeline: no new jobs, and its present ones are killed."""
+    """Stop a pipeline: kill its running jobs and create no new ones."""
     if pipeline.stopped:
         return
     jobs.kill_all(change, pipeline.pk, "all jobs killed because pipeline was stopped")
@@ -154,10 +154,10 @@ def start(change: Change, pipeline: Pipeline) -> None:
 
 
 def delete(change: Change, pipeline: Pipeline, *, force: bool, keep_repo: bool) -> None:
-    """Delete a pipeline with its jobs and, unless kept, its repos.
+    """Delete a pipeline with its jobs and, unless ``keep_repo`` is set, its repos.
 
     Raises:
-        Fault: Another pipeline reads its output and ``force`` is not set.
+        Fault: Another pipeline reads its output and ``force`` isn't set.
     """
     connection = change.connection
     output = find_branch(connection, pipeline.output)
@@ -185,7 +185,7 @@ def delete(change: Change, pipeline: Pipeline, *, force: bool, keep_repo: bool) 
 
 
 def create_jobs(change: Change) -> None:
-    """Create a job for every open commit of this change on a pipeline's output branch."""
+    """Create a job for every open commit that this change made on a pipeline's output branch."""
     connection = change.connection
     rows = connection.execute(
         "SELECT commits.pk, repos.project, repos.name, commits.branch FROM commits"

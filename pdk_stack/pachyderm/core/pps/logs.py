@@ -1,4 +1,4 @@
-"""Log lines of pipelines: one file of JSON lines each, read by filter, with follow."""
+"""Pipelines' log lines: one file of JSON lines per pipeline, read with filters and follow."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from pdk_stack.pachyderm.store.clock import now_ns
 log = logging.getLogger("pdk_stack.pachyderm.logs")
 
 POLL_S = 0.5
-# Whose lines the daemon's own are; pipelines have keys from 1.
+# The key of the daemon's own log; pipeline keys start at 1.
 DAEMON = 0
 
 
 @dataclass(frozen=True)
 class LogLine:
-    """A line.
+    """A log line.
 
     Attributes:
-        ts: When, in nanoseconds since the epoch.
+        ts: Time, in nanoseconds since the epoch.
         message: The text.
-        job: The job's id, or empty.
-        datum: The datum's id, or empty.
-        worker: Which worker wrote it, or empty.
-        master: Whether the pipeline's master wrote it, not a worker.
-        user: Whether the user's code wrote it.
+        job: The job's ID, or empty.
+        datum: The datum's ID, or empty.
+        worker: The worker that wrote it, or empty.
+        master: Whether the pipeline's master wrote it, instead of a worker.
+        user: Whether user code wrote it.
         data: Paths of the datum's files.
     """
 
@@ -48,14 +48,14 @@ class LogLine:
 
 @dataclass(frozen=True)
 class LogFilter:
-    """Which lines are wanted.
+    """A filter for log lines.
 
     Attributes:
-        job: Only of this job.
-        datum: Only of this datum.
-        data: Only of datums that hold all these paths.
-        master: Lines of the master, or else of the workers.
-        since: Only from this moment on, in nanoseconds since the epoch.
+        job: Only lines of this job.
+        datum: Only lines of this datum.
+        data: Only lines of datums that have all these paths.
+        master: Whether to select the master's lines instead of the workers'.
+        since: Only lines from this time on, in nanoseconds since the epoch.
     """
 
     job: str = ""
@@ -65,7 +65,7 @@ class LogFilter:
     since: int = 0
 
     def fits(self, line: LogLine) -> bool:
-        """Whether a line is wanted."""
+        """Whether a line matches."""
         return (
             line.master == self.master
             and (not self.job or line.job == self.job)
@@ -77,16 +77,16 @@ class LogFilter:
 
 @dataclass
 class _Position:
-    """Where in a file the reading has arrived."""
+    """A read position in a file."""
 
     offset: int = 0
 
 
 class DaemonLog(logging.Handler):
-    """Keeps the daemon's own log lines where clients can ask for them.
+    """Stores the daemon's own log lines, so that clients can read them.
 
     Args:
-        store: Where they go.
+        store: The log store.
     """
 
     def __init__(self, store: LogStore) -> None:
@@ -94,16 +94,16 @@ class DaemonLog(logging.Handler):
         self._store = store
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a line; the store's own lines would never end."""
+        """Store a line; skip the store's own lines, which would cause infinite recursion."""
         if record.name != log.name:
             self._store.write(DAEMON, self.format(record))
 
 
 class LogStore:
-    """All pipelines' lines.
+    """The log lines of all pipelines.
 
     Args:
-        folder: Where the files lie.
+        folder: The folder for the log files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -116,13 +116,13 @@ class LogStore:
         return self._folder / f"{pipeline_pk}.jsonl"
 
     def write(self, pipeline_pk: int, message: str, **fields: object) -> None:
-        """Append a line; for the fields see :class:`LogLine`."""
+        """Append a line; :class:`LogLine` describes the fields."""
         line = LogLine(now_ns(), message, **fields)  # type: ignore[arg-type]
         kept = {key: value for key, value in asdict(line).items() if value}
         data = (json.dumps(kept) + "\n").encode()
         try:
             with self._lock:
-                # One write per line: readers never see half of one, and it survives this process.
+                # One write per line: readers never see a partial one, and it survives a crash of this process.
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
                 descriptor = os.open(self._path(pipeline_pk), flags, 0o600)
                 try:
@@ -130,12 +130,12 @@ class LogStore:
                 finally:
                     os.close(descriptor)
         except OSError as error:
-            # A line less on a full disk must not end the job that wrote it.
-            log.warning("a log line is lost: %s", error)
+            # A line lost to a full disk must not end the job that wrote it.
+            log.warning("lost a log line: %s", error)
         self._bell.ring()
 
     def forget(self, pipeline_pk: int) -> None:
-        """Remove a pipeline's lines."""
+        """Delete a pipeline's lines."""
         self._path(pipeline_pk).unlink(missing_ok=True)
 
     def read(
@@ -147,14 +147,14 @@ class LogStore:
         follow: bool = False,
         active: Callable[[], bool] = lambda: True,
     ) -> Iterator[LogLine]:
-        """Lines in order.
+        """Yield lines in order.
 
         Args:
-            pipeline_pk: Whose lines.
-            wanted: Which of them.
-            tail: Only so many of the last ones; all when 0.
-            follow: Whether to wait for more.
-            active: False ends the wait.
+            pipeline_pk: The pipeline's key.
+            wanted: The filter.
+            tail: Maximum number of last lines; 0 means all.
+            follow: Whether to wait for more lines.
+            active: Returns False to end the wait.
         """
         place = _Position()
         earlier = (line for line in self._since(pipeline_pk, place) if wanted.fits(line))
@@ -168,7 +168,7 @@ class LogStore:
                 self._bell.wait(seen, POLL_S)
 
     def _since(self, pipeline_pk: int, place: _Position) -> Iterator[LogLine]:
-        """Whole lines from a place on; the place moves with them."""
+        """Yield complete lines from a position on, and advance the position."""
         try:
             handle = self._path(pipeline_pk).open("rb")
         except FileNotFoundError:
@@ -182,7 +182,7 @@ class LogStore:
                 try:
                     content = json.loads(raw)
                 except ValueError:
-                    continue  # cut short by a power failure
+                    continue  # truncated by a power failure
                 content.setdefault("message", "")
                 content["data"] = tuple(content.get("data", ()))
                 yield LogLine(**content)

@@ -1,4 +1,4 @@
-"""Pipelines as they are kept: finding and listing them, their versions and states."""
+"""Stored pipelines: lookup, listing, versions, and states."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Details: TypeAlias = pps_pb2.PipelineInfo.Details
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A pipeline in one of its versions.
+    """A version of a pipeline.
 
     Attributes:
-        pk: Its key in the database.
-        version: Counts updates, from 1.
+        pk: The pipeline's database key.
+        version: The version number, starting at 1.
         state: A ``PipelineState``.
-        reason: Why it is in that state, where that needs saying.
-        spec_commit: Id of the commit that holds this version's spec.
+        reason: Why it is in that state, or empty.
+        spec_commit: The ID of the commit that holds this version's spec.
         details: The complete spec.
     """
 
@@ -45,7 +45,7 @@ class Pipeline:
 
     @property
     def output(self) -> BranchKey:
-        """The branch that it writes."""
+        """The output branch."""
         return BranchKey(RepoKey(self.project, self.name), self.details.output_branch)
 
     @property
@@ -55,19 +55,19 @@ class Pipeline:
 
     @property
     def is_spout(self) -> bool:
-        """Whether its code runs without input and writes whenever it has something."""
+        """Whether its code runs without input and writes whenever it has data."""
         return bool(self.details.HasField("spout"))
 
     @property
     def fed(self) -> tuple[BranchKey, ...]:
-        """The branches that follow the inputs: the output, and for a transform the record of its datums."""
+        """The branches downstream of the inputs: the output and, for a transform, the datum records."""
         if self.is_spout or self.details.HasField("service"):
             return (self.output,)
         return (self.output, self.meta)
 
     @property
     def request(self) -> pps_pb2.CreatePipelineRequest:
-        """The spec that would create it as it is."""
+        """The spec that would recreate the pipeline."""
         return request_of(self.project, self.name, self.details)
 
     def __str__(self) -> str:
@@ -87,7 +87,7 @@ def _pipeline(row: sqlite3.Row) -> Pipeline:
 
 
 def find_pipeline(connection: sqlite3.Connection, project: str, name: str, version: int = 0) -> Pipeline | None:
-    """A pipeline in its present version, or another one; None where it does not exist."""
+    """Return a pipeline in its current or a given version, or None."""
     row = connection.execute(
         f"{_SELECT} WHERE project = ? AND name = ? AND pipeline_versions.version ="
         " CASE WHEN ? THEN ? ELSE pipelines.version END",
@@ -97,10 +97,10 @@ def find_pipeline(connection: sqlite3.Connection, project: str, name: str, versi
 
 
 def get_pipeline(connection: sqlite3.Connection, project: str, name: str, version: int = 0) -> Pipeline:
-    """A pipeline in its present version, or another one.
+    """Return a pipeline in its current or a given version.
 
     Raises:
-        NotFound: There is none.
+        NotFound: The pipeline doesn't exist.
     """
     found = find_pipeline(connection, project, name, version)
     if found is None:
@@ -109,10 +109,10 @@ def get_pipeline(connection: sqlite3.Connection, project: str, name: str, versio
 
 
 def pipeline_by_pk(connection: sqlite3.Connection, pk: int, version: int = 0) -> Pipeline:
-    """A pipeline by its key in the database.
+    """Return a pipeline by database key.
 
     Raises:
-        NotFound: It was deleted meanwhile.
+        NotFound: The pipeline has been deleted.
     """
     row = connection.execute(
         f"{_SELECT} WHERE pipelines.id = ? AND pipeline_versions.version ="
@@ -127,13 +127,13 @@ def pipeline_by_pk(connection: sqlite3.Connection, pk: int, version: int = 0) ->
 def list_pipelines(
     connection: sqlite3.Connection, projects: Sequence[str] = (), history: int = 0, name: str = ""
 ) -> list[Pipeline]:
-    """Pipelines, newest first.
+    """List pipelines, newest first.
 
     Args:
-        connection: Where they are read.
-        projects: Only those of these projects; all when empty.
-        history: How many older versions besides the present one; all when negative.
-        name: Only this pipeline; all when empty.
+        connection: The connection to read from.
+        projects: Only pipelines in these projects; empty means all.
+        history: Number of older versions to include; negative means all.
+        name: Only this pipeline; empty means all.
     """
     rows = connection.execute(
         f"{_SELECT} WHERE (? < 0 OR pipeline_versions.version >= pipelines.version - ?)"
@@ -148,7 +148,7 @@ def list_pipelines(
 
 
 def as_of(connection: sqlite3.Connection, pipeline: Pipeline, set_id: str) -> Pipeline | None:
-    """A pipeline in the version that it had in a commit set; None where it had none."""
+    """Return the pipeline version of a commit set; None if the set has none."""
     spec = find_commit(connection, spec_branch(pipeline.project, pipeline.name).repo, set_id)
     if spec is None:
         return None
@@ -159,10 +159,10 @@ def as_of(connection: sqlite3.Connection, pipeline: Pipeline, set_id: str) -> Pi
 
 
 def set_state(connection: sqlite3.Connection, pk: int, state: int, reason: str = "") -> None:
-    """Record a pipeline's state."""
+    """Set a pipeline's state."""
     connection.execute("UPDATE pipelines SET state = ?, reason = ? WHERE id = ?", (state, reason, pk))
 
 
 def resting_state(details: Details) -> int:
-    """The state of a healthy pipeline that has nothing to do."""
+    """Return the state of a healthy, idle pipeline."""
     return int(pps_pb2.PIPELINE_STANDBY if details.autoscaling else pps_pb2.PIPELINE_RUNNING)

@@ -1,4 +1,4 @@
-"""Running one command of user code: environment, input, output lines, time limit, clean end."""
+"""Running one user command: environment, input, output lines, time limit, and cleanup."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from pdk_stack.common.processes import ProcessGroup
 from pdk_stack.pachyderm.core.pps.sandbox import PFS_ROOT_VARIABLE, Command
 
 MAX_LINE = 1 << 16
-# How long a look at the code lasts: short at first, as most code ends soon.
+# Polling interval: short at first, because most code ends soon.
 POLL_S = 0.02
 CALM_POLL_S = 0.1
 CALM_AFTER_S = 1.0
 OUTPUT_GRACE_S = 5.0
-# Where a run notes its process, below its scratch folder.
+# The file, below a run's scratch folder, that records its process.
 PROCESS_NOTE = "pid.json"
-# What the daemon's own environment must not hand down: on a cluster a pod starts without it.
+# Variables of the daemon that user code must not inherit: a pod on a cluster doesn't have them.
 _OWN_PREFIXES = ("PACH", "PPS_", "DET_", "PDK_", "KUBE", "PYTEST")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended.
+    """The result of a command.
 
     Attributes:
-        code: Its exit code; negative for a signal.
-        timed_out: Whether it ran past its limit.
-        cancelled: Whether it was ended from outside.
-        problem: Why it could not be started, or empty.
+        code: The exit code; negative for a signal.
+        timed_out: Whether it exceeded its time limit.
+        cancelled: Whether it was stopped from outside.
+        problem: Why it couldn't start, or empty.
     """
 
     code: int
@@ -44,7 +44,7 @@ class Outcome:
 
 
 def base_environment() -> dict[str, str]:
-    """The machine's environment without what configures this daemon."""
+    """Return the machine's environment without the daemon's own settings."""
     return {key: value for key, value in os.environ.items() if not key.startswith(_OWN_PREFIXES)}
 
 
@@ -57,16 +57,16 @@ def run_command(
     stop: Callable[[], bool],
     timeout: float = 0.0,
 ) -> Outcome:
-    """Run a command to its end.
+    """Run a command until it exits.
 
     Args:
-        command: What to run.
-        environment: Its whole environment.
-        stdin: Lines that it reads.
-        scratch: A folder of this run alone, where its process is noted.
-        on_line: Gets each line of its output.
-        stop: Says when the command is to be killed.
-        timeout: Seconds until it is killed; no limit when 0.
+        command: The program and its arguments.
+        environment: The complete environment.
+        stdin: Lines for its standard input.
+        scratch: A private folder for this run, where its process is recorded.
+        on_line: Receives each line of output.
+        stop: Returns whether to kill the command.
+        timeout: Time limit, in seconds; 0 means no limit.
     """
     variables = dict(environment)
     if command.pfs_root:
@@ -90,7 +90,7 @@ def run_command(
 
     in_time = poll(ended, timeout or None, 0.0, stop)
     cancelled = not in_time and stop()
-    # The whole group: what the code left running must not outlive its datum.
+    # Kill the whole group: processes that the code left running must not outlive its datum.
     code = group.kill()
     for thread in threads:
         thread.join(OUTPUT_GRACE_S)
@@ -100,7 +100,7 @@ def run_command(
 
 def _feed(group: ProcessGroup, lines: Sequence[str]) -> None:
     assert group.stdin is not None
-    # Code that does not read its input is no error.
+    # Code that doesn't read its input is not an error.
     with contextlib.suppress(OSError):
         if lines:
             group.stdin.write(("\n".join(lines) + "\n").encode())

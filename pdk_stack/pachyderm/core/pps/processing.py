@@ -1,4 +1,4 @@
-"""Running a job's datums in its workers, and taking in what they write."""
+"""Runs a job's datums in its workers and collects their output."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ MAX_WORKERS = 16
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a job did not succeed.
+    """Why a job didn't succeed.
 
     Attributes:
-        state: The state that it ends in.
-        reason: The reason that is shown.
+        state: The job's final state.
+        reason: The reason that clients see.
     """
 
     state: int
@@ -37,16 +37,16 @@ class Failure:
 
 
 class Processing:
-    """The work on one job's datums.
+    """Processing of one job's datums.
 
     Args:
-        setting: What the code runs in.
+        setting: The environment that the code runs in.
         job: The job.
-        upload: Takes the output.
-        cancelled: When set, the work ends.
+        upload: Receives the output.
+        cancelled: Ends the processing when set.
 
     Attributes:
-        upload: The output, under the datums' ids.
+        upload: The output, tagged with the datums' IDs.
         meta: The files of the meta repo.
     """
 
@@ -61,11 +61,11 @@ class Processing:
         self.meta = Upload(upload.pack)
 
     def discard(self) -> None:
-        """Forget the output."""
+        """Discard the output."""
         self.upload.pack.discard()
 
     def run(self, datums: list[Datum]) -> Failure | None:
-        """Process datums; why the job ends without success, or None."""
+        """Process datums; return why the job fails, or None."""
         details = self._setting.pipeline.details
         limit = details.job_timeout.ToNanoseconds() / 1e9
         number = max(1, min(MAX_WORKERS, int(details.parallelism_spec.constant or 1), len(datums) or 1))
@@ -128,7 +128,7 @@ class Processing:
 
 @contextmanager
 def _time_limit(seconds: float, cancelled: threading.Event) -> Iterator[threading.Event]:
-    """Cancels what runs too long; the given event says whether that happened."""
+    """Set ``cancelled`` if the block runs too long; the yielded event tells whether that happened."""
     expired = threading.Event()
 
     def expire() -> None:

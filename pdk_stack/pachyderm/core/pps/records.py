@@ -1,4 +1,4 @@
-"""What is recorded of a job's datums: which there were, what became of them, and the meta repo's files."""
+"""Records of a job's datums: the datums, their results, and the meta repo's files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COUNTER = {int(pps_pb2.SUCCESS): "processed", int(pps_pb2.RECOVERED): "recovere
 
 
 def base_hashes(connection: sqlite3.Connection, job: Job) -> dict[str, str] | None:
-    """Hash by id of the datums whose output the new commit starts with; None where that is not known."""
+    """Map datum ID to hash for the output that the new commit starts with; None if unknown."""
     if job.output is None:
         return None
     output = commit_by_pk(connection, job.output)
@@ -41,13 +41,13 @@ def base_hashes(connection: sqlite3.Connection, job: Job) -> dict[str, str] | No
 
 
 def write_datums(connection: sqlite3.Connection, job: Job, datums: Iterable[Datum], kept: set[str]) -> None:
-    """Record a job's datums before they are processed.
+    """Record a job's datums before processing.
 
     Args:
         connection: The change's connection.
         job: The job.
         datums: All its datums.
-        kept: Ids of those that are skipped.
+        kept: IDs of the datums to skip.
     """
     connection.execute("DELETE FROM datums WHERE job = ?", (job.pk,))
     connection.executemany(
@@ -71,7 +71,7 @@ def write_datums(connection: sqlite3.Connection, job: Job, datums: Iterable[Datu
 
 
 def record(engine: Engine, job: Job, datum: Datum, result: DatumResult) -> None:
-    """Record what became of a datum, and count it in its job."""
+    """Record a datum's result, and count it in its job."""
     counter = _COUNTER.get(result.state, "failed")
     with engine.change() as change:
         connection = change.connection
@@ -89,7 +89,7 @@ def record(engine: Engine, job: Job, datum: Datum, result: DatumResult) -> None:
 
 
 def meta_file(job: Job, datum: Datum, result: DatumResult) -> tuple[str, bytes]:
-    """Path and content of a datum's file in the meta repo (``Datum.uploadMetaFile``, message ``datum.Meta``)."""
+    """Build path and content of a datum's file in the meta repo (``Datum.uploadMetaFile``, message ``datum.Meta``)."""
     stats = pps_pb2.ProcessStats(download_bytes=result.stats.download_bytes, upload_bytes=result.stats.upload_bytes)
     for name in ("download", "process", "upload"):
         seconds = getattr(result.stats, f"{name}_s")

@@ -1,4 +1,4 @@
-"""Which datums are being processed right now, so that one can be looked at or started again."""
+"""Datums in progress, which clients can inspect or restart."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class RunningDatum:
     """A datum in a worker.
 
     Attributes:
-        job: The job's key in the database.
+        job: The job's database key.
         worker: The worker's name.
         datum: The datum.
-        started: Since when, in nanoseconds since the epoch.
-        cancelled: When set, the worker ends the datum's code; it counts as a failed try.
+        started: Start time, in nanoseconds since the epoch.
+        cancelled: When set, the worker stops the datum's code; this counts as a failed attempt.
     """
 
     job: int
@@ -31,7 +31,7 @@ class RunningDatum:
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def fits(self, filters: Sequence[str]) -> bool:
-        """Whether each filter is the path or the hash of one of the datum's files (``common.MatchDatum``)."""
+        """Whether each filter equals the path or the hash of one of the datum's files (``common.MatchDatum``)."""
         known: set[str] = set()
         for each in self.datum.inputs:
             digest = each.found.entry.hash
@@ -40,7 +40,7 @@ class RunningDatum:
 
 
 class RunningDatums:
-    """All datums that are being processed."""
+    """All datums in progress."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -48,7 +48,7 @@ class RunningDatums:
 
     @contextmanager
     def datum(self, job: int, worker: str, datum: Datum) -> Iterator[RunningDatum]:
-        """Names a datum as being processed for the length of the block."""
+        """Register a datum as in progress for the duration of the block."""
         found = RunningDatum(job, worker, datum, now_ns())
         with self._lock:
             self._active.append(found)
@@ -59,12 +59,12 @@ class RunningDatums:
                 self._active.remove(found)
 
     def of_job(self, job: int) -> list[RunningDatum]:
-        """The datums of a job."""
+        """List a job's datums in progress."""
         with self._lock:
             return [each for each in self._active if each.job == job]
 
     def cancel(self, job: int, filters: Sequence[str]) -> int:
-        """End the code of a job's datums that fit the filters; how many they were."""
+        """Stop the code of a job's datums that match the filters; return their number."""
         found = [each for each in self.of_job(job) if each.fits(filters)]
         for each in found:
             each.cancelled.set()

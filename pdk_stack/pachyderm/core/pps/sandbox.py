@@ -1,9 +1,8 @@
-"""Where user code finds ``/pfs``.
+"""Provides ``/pfs`` to user code.
 
-Where the system allows it, the code runs in a mount namespace of its own: a root that shows everything of
-the machine, and the datum's folder as ``/pfs``. This works for root and, with user namespaces, for everybody.
-Where it does not work (macOS, some containers), the code runs as it is, with ``PDK_PFS_ROOT`` naming the
-folder.
+Where the system permits it, user code runs in a private mount namespace: a root that shows the whole machine, with the
+datum's folder as ``/pfs``. This works for root and, with user namespaces, for any user. Elsewhere (macOS, some
+containers), the code runs without a namespace, and ``PDK_PFS_ROOT`` names the folder.
 """
 
 from __future__ import annotations
@@ -24,19 +23,19 @@ log = logging.getLogger("pdk_stack.pachyderm.sandbox")
 
 PROBE_TIMEOUT_S = 20.0
 PFS_ROOT_VARIABLE = "PDK_PFS_ROOT"
-# Set to anything, it makes user code run without a namespace, as it does where there are none.
+# Any value makes user code run without a mount namespace.
 DISABLE_VARIABLE = "PDK_NO_MOUNT_NAMESPACE"
 _CHILD = Path(__file__).with_name("sandbox_child.py")
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command ready to be started.
+    """A command that is ready to start.
 
     Attributes:
-        argv: Program and arguments.
-        cwd: Where to start it.
-        pfs_root: What its code must use instead of ``/pfs``, or empty.
+        argv: The program and its arguments.
+        cwd: The working directory.
+        pfs_root: The folder that its code must use instead of ``/pfs``, or empty.
     """
 
     argv: list[str]
@@ -45,12 +44,12 @@ class Command:
 
 
 class Sandbox:
-    """Wraps commands so that they see a datum's folder as ``/pfs``; probes once what the system allows."""
+    """Wraps commands so that they see a datum's folder as ``/pfs``; probes the system once."""
 
     def __init__(self) -> None:
         self.has_namespace = not os.environ.get(DISABLE_VARIABLE) and self._probe()
         if not self.has_namespace:
-            log.info("no private mount namespace here: user code gets %s", PFS_ROOT_VARIABLE)
+            log.info("mount namespaces are not available or disabled; user code gets %s", PFS_ROOT_VARIABLE)
 
     def _probe(self) -> bool:
         if not sys.platform.startswith("linux"):
@@ -64,7 +63,7 @@ class Sandbox:
                 subprocess.run(argv, capture_output=True, timeout=PROBE_TIMEOUT_S, check=True, stdin=subprocess.DEVNULL)
                 return (datum / "answer").read_text() == "yes\n"
             except (OSError, subprocess.SubprocessError) as error:
-                log.info("mount namespaces do not work here: %s", getattr(error, "stderr", b"") or error)
+                log.info("mount namespaces do not work on this machine: %s", getattr(error, "stderr", b"") or error)
                 return False
 
     @staticmethod
@@ -89,14 +88,14 @@ class Sandbox:
         """Make a command see a datum's folder as ``/pfs``.
 
         Args:
-            scratch: A folder of this run alone.
+            scratch: A private folder for this run.
             datum: The folder that becomes ``/pfs``.
-            workdir: Where the command starts, or empty for the root of the file system.
-            command: Program and arguments.
-            mounts: More folders, by the path at which the command sees them.
+            workdir: The working directory; empty means the file system's root.
+            command: The program and its arguments.
+            mounts: Additional folders, by the path where the command sees them.
 
         Raises:
-            Fault: There are mounts, and the system has no mount namespaces.
+            Fault: ``mounts`` is given but mount namespaces aren't available.
         """
         if not self.has_namespace:
             if mounts:

@@ -1,7 +1,7 @@
-"""Runs a command in a mount namespace of its own, where a folder appears as ``/pfs``.
+"""Runs a command in a private mount namespace where a folder appears as ``/pfs``.
 
-A program, not a module of the daemon: it is started with the interpreter's ``-I -S``, uses the standard library
-only, and becomes the command. Linux only; the daemon probes it once.
+This is a program, not a module of the daemon: it starts with the interpreter's ``-I -S``, uses only the standard
+library, and replaces itself with the command. Linux only; the daemon probes it once.
 
 Arguments, as JSON: ``{"root": empty folder, "pfs": folder, "cwd": path, "binds": [[source, target], …],
 "argv": [program, argument, …]}``.
@@ -22,14 +22,14 @@ CANNOT_RUN = 126
 
 
 def check(result: int, what: str) -> None:
-    """Raise OSError where a system call failed."""
+    """Raise OSError if a system call failed."""
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
 class Namespace:
-    """The new root, put together from the old one."""
+    """The new root, built from the old one."""
 
     def __init__(self, root: str) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -37,7 +37,7 @@ class Namespace:
         self._shadowed: set[str] = set()
 
     def enter(self) -> None:
-        """Leave the old mount namespace; without root's rights through a user namespace."""
+        """Enter a new mount namespace; without root privileges, through a user namespace."""
         uid, gid = os.getuid(), os.getgid()
         if uid != 0 or self._libc.unshare(CLONE_NEWNS) != 0:
             check(self._libc.unshare(CLONE_NEWUSER | CLONE_NEWNS), "unshare")
@@ -54,7 +54,7 @@ class Namespace:
         check(result, f"mount {source or kind or ''} on {target}")
 
     def shadow(self, path: str, leave_out: str = "") -> None:
-        """Show a folder through a temporary one that holds its children, so that more can be put into it."""
+        """Replace a folder with a temporary one that holds its children, so that more can be added."""
         if path in self._shadowed:
             return
         self._shadowed.add(path)
@@ -74,9 +74,9 @@ class Namespace:
                 self._mount(old, new, None, MS_BIND)
 
     def bind(self, source: str, target: str) -> None:
-        """Show a folder at a place, which need not exist; the machine's own folders stay as they are."""
+        """Bind a folder to a path, which need not exist; the machine's own folders don't change."""
         place = ""
-        # Links are followed here: inside the new root an absolute one would lead back to the old root.
+        # Resolve links here: inside the new root, an absolute link would lead back to the old root.
         for part in os.path.realpath(target).strip("/").split("/"):
             if os.path.isdir(place or "/"):
                 self.shadow(place or "/")
@@ -87,7 +87,7 @@ class Namespace:
 
 
 def main() -> None:
-    """Build the new root and become the command."""
+    """Build the new root and execute the command."""
     order = json.loads(sys.argv[1])
     try:
         namespace = Namespace(order["root"])

@@ -1,4 +1,4 @@
-"""Starting jobs, one after another per pipeline, and noticing those that were stopped."""
+"""Starts jobs, one at a time per pipeline, and notices stopped ones."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ STOP_S = 10.0
 
 
 class Scheduler:
-    """Runs all open jobs.
+    """Runs all unfinished jobs.
 
     Args:
-        context: What all workers share.
+        context: The workers' shared context.
     """
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._runs: dict[int, tuple[JobRun, threading.Thread]] = {}
-        # By pipeline and version, so that an update starts the new code.
+        # Keyed by pipeline and version, so that an update starts the new code.
         self._spouts: dict[tuple[int, int], Spout] = {}
         self._present: list[tuple[int, ...]] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="scheduler", daemon=True)
 
     def start(self) -> None:
-        """Clear what a killed daemon left, and begin; its open jobs run again from their start."""
+        """Clean up after a killed daemon and start; its unfinished jobs run again from the beginning."""
         context = self._context
         context.work.mkdir(parents=True, exist_ok=True)
         left = sum(kill_noted(note) for note in context.work.glob(f"*/*/{PROCESS_NOTE}"))
@@ -57,7 +57,7 @@ class Scheduler:
         self._thread.start()
 
     def stop(self) -> None:
-        """End all processes; the jobs stay open and go on at the next start."""
+        """Stop all processes; unfinished jobs run again at the next start."""
         self._stopping.set()
         self._context.engine.database.bell.ring()
         self._thread.join(STOP_S)
@@ -111,10 +111,10 @@ class Scheduler:
         thread.start()
 
     def _check_spouts(self) -> None:
-        """Run the code of every spout that is not stopped, in its present version."""
+        """Run the current version of every spout that isn't stopped."""
         with self._context.engine.read() as connection:
             rows = connection.execute("SELECT id, version, stopped FROM pipelines").fetchall()
-            # This is asked after every change, and reading all specs takes long.
+            # This runs after every change, and reading all specs is slow.
             present = [tuple(row) for row in rows]
             if present == self._present:
                 return
@@ -132,7 +132,7 @@ class Scheduler:
                 self._spouts[key].start()
 
     def _check_pipelines(self) -> None:
-        """Let new pipelines run, or say why they cannot."""
+        """Set new pipelines to running, or record why they can't run."""
         engine = self._context.engine
         with engine.read() as connection:
             rows = connection.execute(

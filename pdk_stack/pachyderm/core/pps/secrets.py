@@ -1,4 +1,4 @@
-"""Secrets of pipelines: Kubernetes Secrets where a cluster is given, else a table of our own."""
+"""Pipelines' secrets: Kubernetes Secrets if a cluster is configured, otherwise a database table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pdk_stack.common.database import Database
 from pdk_stack.pachyderm.errors import AlreadyExists, Fault, NotFound
 from pdk_stack.pachyderm.store.clock import now_ns
 
-# Marks the secrets that people made through Pachyderm (src/server/pps/server).
+# Label of secrets made through Pachyderm (src/server/pps/server).
 SOURCE_LABEL = "secret-source"
 SOURCE_VALUE = "pachyderm-user"
 TIMEOUT_S = 10.0
@@ -27,7 +27,7 @@ class Secret:
     """A secret.
 
     Attributes:
-        created: When, in nanoseconds since the epoch.
+        created: Creation time, in nanoseconds since the epoch.
         data: Values by key.
     """
 
@@ -38,10 +38,10 @@ class Secret:
 
 
 def parse_manifest(manifest: bytes) -> dict[str, Any]:
-    """A Secret's manifest as clients send it.
+    """Parse the manifest of a Secret as clients send it.
 
     Raises:
-        Fault: It is not the JSON of a Secret with a name.
+        Fault: The manifest isn't the JSON of a Secret with a name.
     """
     try:
         content = json.loads(manifest)
@@ -57,43 +57,43 @@ def parse_manifest(manifest: bytes) -> dict[str, Any]:
 
 
 class Secrets(ABC):
-    """Where secrets are kept."""
+    """A store for secrets."""
 
     @abstractmethod
     def find(self, name: str) -> Secret | None:
-        """A secret, or None.
+        """Return a secret, or None.
 
         Raises:
-            Fault: The cluster does not answer.
+            Fault: The cluster doesn't respond.
         """
 
     @abstractmethod
     def create(self, manifest: bytes) -> None:
-        """Keep a secret.
+        """Create a secret.
 
         Args:
             manifest: The Secret as JSON.
 
         Raises:
-            AlreadyExists: There is one of that name.
-            Fault: The manifest cannot be read, or the cluster refuses it.
+            AlreadyExists: A secret of that name exists.
+            Fault: The manifest is invalid, or the cluster refuses it.
         """
 
     @abstractmethod
     def delete(self, name: str) -> None:
-        """Remove a secret.
+        """Delete a secret.
 
         Raises:
-            NotFound: There is none of that name.
+            NotFound: The secret doesn't exist.
         """
 
     @abstractmethod
     def list(self) -> list[Secret]:
-        """The secrets that were made through Pachyderm."""
+        """List the secrets made through Pachyderm."""
 
 
 class LocalSecrets(Secrets):
-    """Secrets in our own database.
+    """Secrets in the daemon's own database.
 
     Args:
         database: The database.
@@ -147,7 +147,7 @@ class ClusterSecrets(Secrets):
     """Secrets in a namespace of a Kubernetes cluster.
 
     Args:
-        kubeconfig: The kubeconfig of the cluster.
+        kubeconfig: The cluster's kubeconfig file.
         namespace: The namespace.
     """
 
@@ -158,7 +158,7 @@ class ClusterSecrets(Secrets):
 
     def _core(self) -> Any:
         if self._api is None:
-            # Imported here: it takes a good part of a second, and only pipelines with secrets need it.
+            # Imported here: the import is slow, and only pipelines with secrets need it.
             from kubernetes import client, config
 
             api_client = config.new_client_from_config(config_file=str(self._kubeconfig))

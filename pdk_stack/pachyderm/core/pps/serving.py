@@ -1,6 +1,6 @@
-"""Code that does not end by itself: services, which show one datum, and spouts, which bring data in.
+"""Long-running code: services, which expose one datum, and spouts, which produce data.
 
-A process that ends is started again, as Kubernetes does with a container.
+A process that exits is restarted, as Kubernetes restarts a container.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RESTART_S = 1.0
 
 
 def serve(setting: Setting, job: Job, datum: Datum, cancelled: threading.Event) -> None:
-    """Run a service's code on a datum until a newer job wants its place, or it is cancelled."""
+    """Run a service's code on a datum until a newer job replaces it or it is canceled."""
     engine = setting.context.engine
     replaced = threading.Event()
 
@@ -73,10 +73,10 @@ def _keep_running(
 
 
 class Spout:
-    """The code of one spout pipeline, in one of its versions.
+    """The code of one version of a spout pipeline.
 
     Args:
-        context: What all workers share.
+        context: The workers' shared context.
         pipeline: The pipeline.
     """
 
@@ -87,11 +87,11 @@ class Spout:
         self._thread = threading.Thread(target=self._run, name=f"spout-{pipeline.name}", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the spout."""
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
-        """End, and wait for it at most so many seconds."""
+        """Stop the spout; wait at most ``timeout`` seconds."""
         self._stopped.set()
         self._thread.join(timeout)
 

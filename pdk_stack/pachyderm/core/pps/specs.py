@@ -1,4 +1,4 @@
-"""Pipeline specs: defaults filled in and rules checked, with Pachyderm's words.
+"""Pipeline specs: defaults, and validation with Pachyderm's error messages.
 
 Follows ``CreatePipelineInTransaction``, ``setPipelineDefaults`` and ``validatePipelineRequest`` of
 ``src/server/pps/server/api_server.go``.
@@ -25,13 +25,13 @@ MAX_NAME = 51
 MAX_POD_NAME = 63
 DEFAULT_IMAGE = "ubuntu:20.04"
 DEFAULT_TRIES = 3
-# Kubernetes' kinds of services that Pachyderm allows.
+# The Kubernetes service types that Pachyderm allows.
 SERVICE_TYPES = ("ClusterIP", "LoadBalancer", "NodePort")
 REPROCESS_UNTIL_SUCCESS, REPROCESS_EVERY_JOB = "until_success", "every_job"
 
 
 def complete(request: pps_pb2.CreatePipelineRequest) -> pps_pb2.CreatePipelineRequest:
-    """A copy of a spec with Pachyderm's defaults."""
+    """Return a copy of a spec with Pachyderm's defaults."""
     spec = pps_pb2.CreatePipelineRequest()
     spec.CopyFrom(request)
     spec.pipeline.project.name = spec.pipeline.project.name or DEFAULT_PROJECT
@@ -67,7 +67,7 @@ def complete(request: pps_pb2.CreatePipelineRequest) -> pps_pb2.CreatePipelineRe
 
 
 def sort_inputs(message: pps_pb2.Input) -> None:
-    """Order what is combined by name, as the server does: a datum's id depends on the order (``pps.SortInput``)."""
+    """Sort combined inputs by name, as the server does: a datum's ID depends on the order (``pps.SortInput``)."""
     for group in (message.join, message.group, message.cross, message.union):
         for each in group:
             sort_inputs(each)
@@ -77,7 +77,7 @@ def sort_inputs(message: pps_pb2.Input) -> None:
 
 
 def _input_name(message: pps_pb2.Input) -> str:
-    """The name that an input was given; of a combination, that of its first part."""
+    """Return an input's name; for a combination, that of its first part."""
     for group in (message.cross, message.join, message.group, message.union):
         if group:
             return _input_name(group[0])
@@ -85,10 +85,10 @@ def _input_name(message: pps_pb2.Input) -> str:
 
 
 def validate(spec: pps_pb2.CreatePipelineRequest) -> None:
-    """Refuse a spec that Pachyderm refuses; defaults must be filled in.
+    """Validate a spec, with defaults filled in, by Pachyderm's rules.
 
     Raises:
-        Fault: What is wrong with it.
+        Fault: The spec breaks a rule.
     """
     name, project = spec.pipeline.name, spec.pipeline.project.name
     if not name:
@@ -143,7 +143,7 @@ def validate(spec: pps_pb2.CreatePipelineRequest) -> None:
 
 
 def _validate_kind(spec: pps_pb2.CreatePipelineRequest) -> None:
-    """The rules of services and spouts."""
+    """Validate the rules for services and spouts."""
     is_spout, is_service = spec.HasField("spout"), spec.HasField("service")
     if spec.s3_out and (is_spout or is_service):
         raise Fault("s3 output is not supported in spouts or services")
@@ -231,19 +231,19 @@ def _validate_shape(message: pps_pb2.Input) -> None:
 
 
 def _names_may_repeat(message: pps_pb2.Input) -> bool:
-    """A union's datums hold one of its inputs each, so names may be the same there."""
+    """Whether inputs may share a name: in a union they may, because each datum holds only one of them."""
     return bool(message.union)
 
 
 def details_of(
     spec: pps_pb2.CreatePipelineRequest, salt: str = "", created_at: int = 0
 ) -> pps_pb2.PipelineInfo.Details:
-    """What is kept of a spec.
+    """Return the stored details of a spec.
 
     Args:
         spec: The complete spec.
-        salt: Salt of the pipeline's previous version, so that its datums stay the same; random when empty.
-        created_at: When this version was created, in nanoseconds since the epoch.
+        salt: The salt of the pipeline's previous version, which keeps its datums' hashes; empty makes a random one.
+        created_at: Creation time of this version, in nanoseconds since the epoch.
     """
     details = pps_pb2.PipelineInfo.Details(salt=spec.salt or salt or secrets.token_hex(16))
     _copy_shared(spec, details)
@@ -252,12 +252,12 @@ def details_of(
 
 
 def request_of(project: str, name: str, details: pps_pb2.PipelineInfo.Details) -> pps_pb2.CreatePipelineRequest:
-    """The spec that would create a pipeline as it is.
+    """Build the spec that would recreate a pipeline.
 
     Args:
-        project: Its project.
-        name: Its name.
-        details: What is kept of its spec.
+        project: The pipeline's project.
+        name: The pipeline's name.
+        details: The stored details of its spec.
     """
     spec = pps_pb2.CreatePipelineRequest(salt=details.salt)
     spec.pipeline.name, spec.pipeline.project.name = name, project
@@ -266,7 +266,7 @@ def request_of(project: str, name: str, details: pps_pb2.PipelineInfo.Details) -
 
 
 def _copy_shared(source: Message, target: Message) -> None:
-    """Copy the fields that both kinds of messages have; the salt has rules of its own."""
+    """Copy the fields that both message types have, except the salt, which has its own rules."""
     known = {field.name for field in target.DESCRIPTOR.fields} - {"salt"}
     for field, value in source.ListFields():
         if field.name not in known:

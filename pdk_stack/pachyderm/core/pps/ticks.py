@@ -1,4 +1,4 @@
-"""What happens by the clock: cron inputs get a commit with a file named after the time, cron triggers fire."""
+"""Scheduled work: commits a file named after the time to each cron input, and fires cron triggers."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ POLL_S = 1.0
 
 
 def tick(engine: Engine, change: Change, leaf: pps_pb2.CronInput, moment: datetime | None = None) -> None:
-    """Commit a cron input's file.
+    """Commit the file of a cron input.
 
     Args:
         engine: The store.
         change: The change in progress.
         leaf: The input.
-        moment: The time that it is for; now when None.
+        moment: The scheduled time; None means now.
     """
     when = (moment or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ")
     key = branch_of(leaf)
@@ -42,7 +42,7 @@ def tick(engine: Engine, change: Change, leaf: pps_pb2.CronInput, moment: dateti
 
 
 class Ticker:
-    """Ticks all cron inputs and fires all cron triggers when they are due.
+    """Ticks all cron inputs and fires all cron triggers on schedule.
 
     Args:
         engine: The store.
@@ -50,17 +50,17 @@ class Ticker:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # When a trigger fired last, by its branch's key.
+        # Last firing time of each trigger, by branch key.
         self._fired: dict[int, datetime] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="cron", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the ticker."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End."""
+        """Stop the ticker."""
         self._stopping.set()
         self._thread.join(5)
 
@@ -73,7 +73,7 @@ class Ticker:
                 log.exception("cron failed")
 
     def run_due(self, now: datetime) -> int:
-        """Tick what is due by now; how many inputs that were."""
+        """Tick the cron inputs that are due; return their number."""
         with self._engine.read() as connection:
             due = [
                 (pipeline, leaf)
@@ -89,12 +89,12 @@ class Ticker:
         return len(due)
 
     def fire_due(self, now: datetime) -> int:
-        """Fire the triggers that are due by now; how many branches moved."""
+        """Fire the triggers that are due; return the number of branches that moved."""
         moved = 0
         with self._engine.read() as connection:
             known = triggers.with_schedule(connection)
         for branch, spec, started in known:
-            # The head's time counts where none is known: a restart does not begin the waiting anew.
+            # Fall back to the head's start time, so that a restart doesn't restart the interval.
             last = self._fired.get(branch.pk) or datetime.fromtimestamp(started / 1e9, timezone.utc)
             if parse_cron(spec).after(last) > now:
                 continue
@@ -104,7 +104,7 @@ class Ticker:
         return moved
 
     def _last(self, connection: sqlite3.Connection, leaf: pps_pb2.CronInput) -> datetime:
-        """When the input ticked last; its start where it never did."""
+        """Return the input's last tick, or its start if it never ticked."""
         start = leaf.start.ToNanoseconds()
         branch = find_branch(connection, branch_of(leaf))
         row = None

@@ -1,4 +1,4 @@
-"""One worker of a job: lay out a datum below ``/pfs``, run the code, again where it fails."""
+"""A job's worker: writes a datum's files below ``/pfs``, runs the code, and retries it on failure."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ STOPPED = "job stopped"
 
 @dataclass
 class DatumResult:
-    """What came of a datum.
+    """The result of a datum.
 
     Attributes:
         state: A ``DatumState``.
-        stats: What it cost.
-        reason: Why it failed, or empty.
+        stats: The processing statistics.
+        reason: Why the datum failed, or empty.
     """
 
     state: int
@@ -40,14 +40,14 @@ class DatumResult:
 
 
 class Worker:
-    """Processes datums of a job, one after another.
+    """Processes a job's datums one after another.
 
     Args:
-        setting: What the code runs in.
-        job: The job; None for code that belongs to none, as a spout's.
+        setting: The environment that the code runs in.
+        job: The job; None for code without a job, such as a spout's.
         index: The worker's number.
-        folder: A folder of this worker alone.
-        cancelled: When set, what runs is ended.
+        folder: A private folder for this worker.
+        cancelled: Stops running code when set.
     """
 
     def __init__(self, setting: Setting, job: Job | None, index: int, folder: Path, cancelled: threading.Event) -> None:
@@ -63,14 +63,14 @@ class Worker:
         self.space = Workspace(folder)
 
     def close(self) -> None:
-        """End what still runs and remove all folders."""
+        """Stop running code and remove all folders."""
         if self._batch is not None:
             self._batch.close()
             self._batch = None
         self.space.clear()
 
     def log(self, message: str, user: bool = False) -> None:
-        """Write a log line of the present datum."""
+        """Write a log line for the current datum."""
         datum = self._datum
         self._context.logs.write(
             self._pipeline.pk,
@@ -83,7 +83,7 @@ class Worker:
         )
 
     def process(self, job: Job, datum: Datum) -> DatumResult:
-        """Run the code on a datum; where it succeeds, its output lies in the workspace."""
+        """Run the code on a datum; on success, the workspace holds its output."""
         self._datum = datum
         tries = max(1, int(self._pipeline.details.datum_tries))
         result = DatumResult(pps_pb2.FAILED)
@@ -130,7 +130,7 @@ class Worker:
         return DatumResult(pps_pb2.SUCCESS, stats)
 
     def _handle_error(self, datum: Datum) -> bool:
-        """Run the code for failures; whether it succeeds, and with it the datum counts as recovered."""
+        """Run the error handler; return whether it succeeds, which makes the datum count as recovered."""
         self.log("beginning to run user error handling code")
         command, stdin = list(self._transform.err_cmd), list(self._transform.err_stdin)
         outcome = self.run(command, stdin, self._cancelled.is_set, self._variables(datum))
@@ -145,7 +145,7 @@ class Worker:
         return float(self._pipeline.details.datum_timeout.ToNanoseconds() / 1e9)
 
     def why(self, outcome: Outcome) -> str:
-        """Why a command failed, or empty."""
+        """Return why a command failed, or an empty string."""
         if outcome.problem:
             return outcome.problem
         if outcome.timed_out:
@@ -177,15 +177,15 @@ class Worker:
         worker_port: int = 0,
         limited: bool = True,
     ) -> Outcome:
-        """Run a command where the workspace is ``/pfs``.
+        """Run a command that sees the workspace as ``/pfs``.
 
         Args:
-            command: Program and arguments.
-            stdin: Lines that it reads.
-            stop: Says when it is to be killed.
-            variables: Variables besides the worker's own.
-            worker_port: Where the worker answers ``NextDatum``.
-            limited: Whether the datum's time limit counts.
+            command: The program and its arguments.
+            stdin: Lines for its standard input.
+            stop: Returns whether to kill the command.
+            variables: Environment variables in addition to the worker's own.
+            worker_port: The port that serves ``NextDatum``.
+            limited: Whether the datum's time limit applies.
         """
         image = self._setting.image
         workdir = self._transform.working_dir
@@ -210,7 +210,7 @@ class Worker:
         )
 
     def _secret_mounts(self) -> dict[str, Path]:
-        """Folders with secrets' values, by the path at which the code finds them."""
+        """Write secrets to folders; return each folder by the path where the code sees it."""
         mounts: dict[str, Path] = {}
         for position, each in enumerate(self._transform.secrets):
             if not each.mount_path:

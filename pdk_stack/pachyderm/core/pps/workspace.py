@@ -1,4 +1,4 @@
-"""A worker's folders: laying a datum's files out below ``/pfs``, and taking what the code wrote."""
+"""A worker's folders: writes a datum's files below ``/pfs`` and collects the code's output."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Workspace:
     """The folders of one worker.
 
     Args:
-        root: A folder of this worker alone.
+        root: A private folder for this worker.
     """
 
     def __init__(self, root: Path) -> None:
@@ -34,7 +34,7 @@ class Workspace:
         shutil.rmtree(self.root, ignore_errors=True)
 
     def renew(self) -> None:
-        """Begin afresh. ``pfs`` itself stays: running code may have it mounted."""
+        """Reset the workspace. ``pfs`` itself stays, because running code may have it mounted."""
         self.pfs.mkdir(parents=True, exist_ok=True)
         for each in os.scandir(self.pfs):
             if each.is_dir(follow_symlinks=False):
@@ -44,7 +44,7 @@ class Workspace:
         self.out.mkdir()
 
     def lay_out(self, engine: Engine, datum: Datum, variables: Mapping[str, str]) -> int:
-        """Write a datum's inputs and its ``.env`` below ``pfs``; the inputs' size in bytes."""
+        """Write a datum's inputs and its ``.env`` below ``pfs``; return the inputs' size in bytes."""
         self.renew()
         (self.pfs / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
         total = 0
@@ -64,14 +64,14 @@ class Workspace:
         return total
 
     def collect(self, upload: Upload, tag: str) -> int:
-        """Take what the code wrote into the job's upload; its size in bytes.
+        """Add the code's output to the job's upload; return its size in bytes.
 
         Args:
-            upload: Takes the files.
-            tag: The datum's id, by which its files are known.
+            upload: Receives the files.
+            tag: The datum's ID, which tags its files.
 
         Raises:
-            Fault: A file has a name that Pachyderm refuses, or is neither file nor folder.
+            Fault: A file name is invalid, or an entry is neither a file nor a folder.
         """
         return self._collect(self.out, "", upload, tag, ())
 
@@ -93,7 +93,7 @@ class Workspace:
         return total
 
     def _resolve(self, source: Path) -> Path:
-        """Where a link that points into ``/pfs`` really leads."""
+        """Resolve a link that points into ``/pfs``."""
         if source.is_symlink():
             target = os.readlink(source)
             if target.startswith("/pfs/"):
