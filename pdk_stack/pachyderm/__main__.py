@@ -17,15 +17,15 @@ ARENAS = 2
 def _flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kubeconfig", type=Path, help="cluster whose Secrets pipelines use")
     parser.add_argument("--namespace", default="default", help="namespace of those Secrets")
-    parser.add_argument("--images-file", type=Path, help="JSON: what stands for which image")
-    parser.add_argument("--worker-env-file", type=Path, help="JSON: variables for every worker")
+    parser.add_argument("--images-file", type=Path, help="JSON file with the local replacement for each image")
+    parser.add_argument("--worker-env-file", type=Path, help="JSON file with environment variables for every worker")
 
 
 def keep_heap_small() -> None:
-    """Limit the allocator's arenas, where it is glibc's.
+    """Limit the number of glibc malloc arenas; a no-op with other allocators.
 
-    It gives every thread an arena of its own, and each keeps the largest message that it ever held: with many
-    threads the memory of large uploads grows and grows.
+    By default, every thread has its own arena, which keeps the largest message that it ever held: with many threads,
+    large uploads make memory grow without bound.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)

@@ -1,7 +1,7 @@
-"""Errors of the embedded Pachyderm, with the status code that its clients get.
+"""Errors of the embedded Pachyderm, with the status codes that its clients get.
 
-Codes and words are those of Pachyderm's server (``src/server/pfs/pfs.go`` and its neighbours): a plain error
-there has the code UNKNOWN, typed ones keep their own.
+Codes and messages follow Pachyderm's server (``src/server/pfs/pfs.go`` and related files): a plain error there has the
+code UNKNOWN; typed errors have their own.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ T = TypeVar("T")
 
 
 class Fault(Refusal):
-    """A request that cannot be done; the message is what the client shows."""
+    """A request that fails; the client shows the message."""
 
 
 class NotFound(Fault):
-    """What the request names does not exist."""
+    """The object that the request names doesn't exist."""
 
     code = Code.NOT_FOUND
 
 
 def existing(found: T | None, missing: str) -> T:
-    """What was found.
+    """Return an object that must exist.
 
     Args:
-        found: It, or None.
-        missing: What to say of None.
+        found: The object, or None.
+        missing: The error message for None.
 
     Raises:
-        NotFound: It is None.
+        NotFound: ``found`` is None.
     """
     if found is None:
         raise NotFound(missing)
@@ -39,36 +39,36 @@ def existing(found: T | None, missing: str) -> T:
 
 
 class AlreadyExists(Fault):
-    """What the request wants to create exists."""
+    """The object that the request creates already exists."""
 
     code = Code.ALREADY_EXISTS
 
 
 class FailedPrecondition(Fault):
-    """The request needs another state first."""
+    """The state of the system doesn't permit the request."""
 
     code = Code.FAILED_PRECONDITION
 
 
 class InvalidArgument(Fault):
-    """The request itself is wrong."""
+    """The request is invalid."""
 
     code = Code.INVALID_ARGUMENT
 
 
 class Unauthenticated(Fault):
-    """The token is missing or wrong."""
+    """The token is missing or invalid."""
 
     code = Code.UNAUTHENTICATED
 
 
 class NotAuthorized(Fault):
-    """The token is right, but not enough for this request."""
+    """The token doesn't permit the request."""
 
     code = Code.PERMISSION_DENIED
 
 
 class Unimplemented(Fault):
-    """The embedded Pachyderm does not do this, or the service is switched off."""
+    """The embedded Pachyderm doesn't implement the call, or the service is disabled."""
 
     code = Code.UNIMPLEMENTED

@@ -1,6 +1,6 @@
-"""Rules for names and paths, with Pachyderm's words for those that it refuses.
+"""Rules for names and paths, with Pachyderm's error messages.
 
-Paths: ``src/internal/storage/paths.go``; names: ``src/internal/ancestry`` and the servers' checks.
+Sources: ``src/internal/storage/paths.go`` for paths; ``src/internal/ancestry`` and the servers' checks for names.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ _GLOB_CHARACTER = re.compile(r"[*?\[\]{}!()@+^]")
 
 
 def new_id() -> str:
-    """A new commit set id: a UUID version 4 without dashes."""
+    """Return a new commit set ID: a UUID version 4 without dashes."""
     return uuid.uuid4().hex
 
 
 def is_commit_id(text: str) -> bool:
-    """Whether the text has the form of a commit id."""
+    """Whether a string has the form of a commit ID."""
     return _COMMIT_ID.fullmatch(text) is not None
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that Pachyderm refuses.
+    """Validate a name by Pachyderm's rules.
 
     Raises:
-        Fault: It holds other characters than letters, digits, underscores and dashes.
+        Fault: The name has characters other than letters, digits, underscores, and dashes.
     """
     if not _NAME.fullmatch(name):
         raise Fault(f"name ({name}) invalid: only alphanumeric characters, underscores, and dashes are allowed")
 
 
 def check_project_name(name: str) -> None:
-    """Refuse a project name: see :func:`check_name`; besides, its length and first character count.
+    """Validate a project name: :func:`check_name`, plus rules for its length and first character.
 
     Raises:
-        Fault: The name is not allowed.
+        Fault: The name is invalid.
     """
     check_name(name)
     if len(name) > MAX_PROJECT_NAME:
@@ -56,10 +56,10 @@ def check_project_name(name: str) -> None:
 
 
 def check_branch_name(name: str) -> None:
-    """Refuse a branch name: see :func:`check_name`; a commit id cannot name a branch.
+    """Validate a branch name: :func:`check_name`, plus the rule that it isn't a commit ID.
 
     Raises:
-        Fault: The name is not allowed.
+        Fault: The name is invalid.
     """
     check_name(name)
     if is_commit_id(name):
@@ -67,7 +67,7 @@ def check_branch_name(name: str) -> None:
 
 
 def clean_path(path: str) -> str:
-    """The path as Go's ``path.Clean`` writes it, absolute and without a trailing slash.
+    """Normalize a path as Go's ``path.Clean`` does: absolute and without a trailing slash.
 
     ``""`` and ``"."`` become ``"/"``.
     """
@@ -84,10 +84,10 @@ def clean_path(path: str) -> str:
 
 
 def check_path(path: str) -> None:
-    """Refuse a path that Pachyderm refuses to write.
+    """Validate a path for writing by Pachyderm's rules.
 
     Raises:
-        Fault: It has a character outside printable ASCII, a globbing character, or a relative part.
+        Fault: The path has a non-ASCII or unprintable character, a glob character, or a relative component.
     """
     if not _PRINTABLE.fullmatch(path):
         raise Fault(f"path ({path}) invalid: only printable ASCII characters allowed")

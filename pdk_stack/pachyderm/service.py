@@ -1,4 +1,4 @@
-"""The daemon: store, scheduler, gRPC server and S3 gateway of one embedded Pachyderm."""
+"""The daemon: store, scheduler, gRPC server, and S3 gateway of an embedded Pachyderm."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ STOP_GRACE_S = 1.0
 
 @dataclass(frozen=True)
 class Config:
-    """How a daemon is set up.
+    """A daemon's configuration.
 
     Attributes:
-        state_dir: Everything that survives a restart.
-        grpc_port: Port of the gRPC server; 0 lets the system choose.
-        s3_port: Port of the S3 gateway; 0 lets the system choose.
-        root_token: The token that every call needs; empty switches authentication off.
-        kubeconfig: Cluster whose Secrets pipelines use; None keeps secrets here.
-        namespace: Namespace of those Secrets.
-        images: Images file; see :meth:`Images.load`.
-        worker_environment: Variables for every worker.
+        state_dir: The folder for everything that survives a restart.
+        grpc_port: Port of the gRPC server; 0 picks a free one.
+        s3_port: Port of the S3 gateway; 0 picks a free one.
+        root_token: The token that every call needs; empty disables authentication.
+        kubeconfig: The cluster whose Secrets pipelines use; None stores secrets in the database.
+        namespace: The namespace of those Secrets.
+        images: The images file; see :meth:`Images.load`.
+        worker_environment: Environment variables for every worker.
     """
 
     state_dir: Path
@@ -60,10 +60,10 @@ class Daemon:
     """An embedded Pachyderm.
 
     Args:
-        config: How it is set up.
+        config: The configuration.
 
     Raises:
-        StackError: A port is taken, or a file cannot be read.
+        StackError: A port is in use, or a file can't be read.
     """
 
     def __init__(self, config: Config) -> None:
@@ -99,13 +99,13 @@ class Daemon:
         self._maintenance = Maintenance(engine)
 
     def start(self) -> dict[str, str]:
-        """Begin to answer.
+        """Start serving.
 
         Returns:
-            The addresses, as the ready file has them.
+            The addresses, as in the ready file.
         """
         log.info("pachd starts: release %s, authentication %s", VERSION_TEXT, "on" if self.context.tokens.on else "off")
-        # Before anybody can upload: what lies there without an owner is left over.
+        # Before any upload starts: until then, packs unknown to the database are leftovers.
         self._maintenance.start()
         self._server.start()
         self._gateway.start()
@@ -118,7 +118,7 @@ class Daemon:
         }
 
     def stop(self) -> None:
-        """Stop answering, end workers, close the store."""
+        """Stop serving, stop the workers, and close the store."""
         self._server.stop(STOP_GRACE_S)
         self._ticker.stop()
         self._scheduler.stop()
@@ -130,10 +130,10 @@ class Daemon:
 
 
 def read_environment(path: Path | None) -> dict[str, str]:
-    """The worker environment file: a flat JSON object.
+    """Read the workers' environment file: a flat JSON object.
 
     Raises:
-        StackError: It cannot be read.
+        StackError: The file is invalid or can't be read.
     """
     if path is None:
         return {}

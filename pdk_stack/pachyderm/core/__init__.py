@@ -1,1 +1,1 @@
-"""What the daemon does: versioned data (``pfs``), pipelines and jobs (``pps``). Knows no protocol."""
+"""The daemon's logic, independent of protocols: versioned data (``pfs``), and pipelines and jobs (``pps``)."""

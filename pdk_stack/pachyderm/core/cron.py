@@ -1,4 +1,4 @@
-"""Schedules of cron inputs and triggers: ``@every 5m``, ``@daily`` and the five fields of crontab."""
+"""Schedules of cron inputs and triggers: ``@every 5m``, ``@daily``, and the five fields of crontab."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _NAMED = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-# What cronsim reads and Pachyderm's parser (robfig/cron) refuses: ``L``, ``LW`` and ``#``.
+# Syntax that cronsim accepts but Pachyderm's parser (robfig/cron) refuses: ``L``, ``LW``, and ``#``.
 _BEYOND_STANDARD = re.compile(r"#|(?<![A-Za-z])L", re.IGNORECASE)
 FIELDS = 5
 
 
 def parse_duration(text: str) -> float:
-    """A Go duration such as ``1h30m`` in seconds.
+    """Parse a Go duration such as ``1h30m``; return seconds.
 
     Raises:
-        Fault: It cannot be read.
+        Fault: The duration is invalid.
     """
     position, total = 0, 0.0
     while position < len(text):
@@ -46,18 +46,18 @@ def parse_duration(text: str) -> float:
 
 @dataclass(frozen=True)
 class Schedule:
-    """When something is due.
+    """A schedule.
 
     Attributes:
-        every: Seconds from one time to the next; 0 where ``fields`` say when.
-        fields: Minute, hour, day, month and weekday as in a crontab.
+        every: Interval in seconds; 0 if ``fields`` define the schedule.
+        fields: Minute, hour, day, month, and weekday, as in a crontab.
     """
 
     every: float = 0.0
     fields: str = ""
 
     def after(self, moment: datetime) -> datetime:
-        """The first time that is due after a moment (UTC).
+        """Return the first due time after a moment (UTC).
 
         Raises:
             Fault: The schedule is never due.
@@ -71,10 +71,10 @@ class Schedule:
 
 
 def parse_cron(spec: str) -> Schedule:
-    """A schedule.
+    """Parse a schedule.
 
     Raises:
-        Fault: It cannot be read.
+        Fault: The schedule is invalid.
     """
     text = spec.strip()
     if text.startswith("@every "):
@@ -93,5 +93,5 @@ def parse_cron(spec: str) -> Schedule:
 
 
 def utc_now() -> datetime:
-    """The time, with its zone."""
+    """Return the current time, with its time zone."""
     return datetime.now(timezone.utc)

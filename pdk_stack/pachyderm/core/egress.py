@@ -1,4 +1,4 @@
-"""Sending files of a commit to an object store (``getFileURL`` of ``src/server/pfs/server/url.go``)."""
+"""Egress of a commit's files to an object store (``getFileURL`` of ``src/server/pfs/server/url.go``)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pdk_stack.pachyderm.core.pfs.types import Commit
 
 
 def send(engine: Engine, commit: Commit, pattern: str, url: str, wanted: PathRange | None = None) -> int:
-    """Send the files that a path or glob names, under their whole paths.
+    """Send the files that a path or glob matches, with their full paths as keys.
 
     Args:
         engine: The store.
-        commit: Where they are.
+        commit: The commit to read.
         pattern: A path or glob.
-        url: Where they go: bucket and prefix.
-        wanted: Which paths; all when None.
+        url: The target: bucket and prefix.
+        wanted: The range of paths to send; None means all.
 
     Returns:
-        Their size in bytes.
+        The total size, in bytes.
 
     Raises:
-        NotFound: There are none.
-        Fault: The object store is not known, or refuses.
+        NotFound: Nothing matches.
+        Fault: The object store isn't supported, or refuses.
     """
     place = parse_url(url)
     prefix = place.key.strip("/")

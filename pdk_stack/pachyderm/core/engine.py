@@ -1,4 +1,4 @@
-"""The parts put together: one store, atomic changes over PFS and PPS, waiting for what others do."""
+"""The engine: one store, atomic changes across PFS and PPS, and waiting for changes."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ T = TypeVar("T")
 
 
 class Engine:
-    """Everything behind the protocol.
+    """The core behind the protocol.
 
     Args:
-        state_dir: The folder of the database and the blobs.
+        state_dir: The folder for the database and the blobs.
     """
 
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
         self.database = Database(state_dir / "pachyderm.db", SCHEMA, beside=[state_dir / "blobs"])
         self.blobs = BlobStore(state_dir / "blobs")
-        # Runs at the end of every change, before it is committed: PPS creates its jobs here.
+        # Runs at the end of every change, before the commit: PPS creates its jobs here.
         self.at_change_end: list[Callable[[Change], None]] = []
         with self.database.write() as connection:
             repos.ensure_default_project(connection)
@@ -55,16 +55,16 @@ class Engine:
 
     @property
     def cluster_id(self) -> str:
-        """The installation's id."""
+        """The ID of the installation."""
         with self.read() as connection:
             return str(connection.execute("SELECT value FROM meta WHERE key = 'cluster_id'").fetchone()[0])
 
     @contextmanager
     def change(self, set_id: str = "") -> Iterator[Change]:
-        """An atomic change: at its end new commits are propagated and their jobs created, or nothing stays.
+        """Make an atomic change: at the end, propagate new commits and create their jobs; roll back on an error.
 
         Args:
-            set_id: Id of the commits that it makes; a new one when empty.
+            set_id: The ID of the commits that it creates; empty makes a new one.
         """
         with self.database.write() as connection:
             change = Change(connection, set_id or new_id())
@@ -72,7 +72,7 @@ class Engine:
             self.settle(change)
 
     def settle(self, change: Change) -> None:
-        """Propagate new heads and create the jobs that follow from them."""
+        """Propagate new heads, and create the resulting jobs."""
         for pk in change.finished:
             finished = find_by_pk(change.connection, pk)
             if finished is not None and not finished.error and finished.repo.type == USER_REPO:
@@ -84,19 +84,19 @@ class Engine:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """A snapshot of the committed state."""
+        """Open a snapshot of the committed state."""
         with self.database.read() as connection:
             yield connection
 
     def wait_for(self, probe: Callable[[sqlite3.Connection], T | None], active: Callable[[], bool]) -> T | None:
-        """Wait until a probe finds something.
+        """Wait until a probe returns a result.
 
         Args:
-            probe: Looks at a snapshot; anything but None ends the wait.
-            active: False ends the wait, e.g. when the client is gone.
+            probe: Reads a snapshot; any result other than None ends the wait.
+            active: Returns False to end the wait, for example when the client disconnects.
 
         Returns:
-            What the probe found, or None.
+            The probe's result, or None.
         """
         while True:
             seen = self.database.bell.count
@@ -107,16 +107,16 @@ class Engine:
             self.database.bell.wait(seen, WAIT_SLICE_S)
 
     def wait_commit(self, ref: CommitRef, state: int, active: Callable[[], bool]) -> Commit:
-        """Wait until a commit has reached a state.
+        """Wait until a commit reaches a state.
 
         Args:
-            ref: Which commit; resolved once.
-            state: A ``CommitState``; any commit has reached ``STARTED``.
-            active: False ends the wait.
+            ref: The commit; resolved once.
+            state: A ``CommitState``; every commit has reached ``STARTED``.
+            active: Returns False to end the wait.
 
         Raises:
-            NotFound: There is no such commit, or it was removed.
-            Fault: The wait was given up.
+            NotFound: The commit doesn't exist, or was removed.
+            Fault: ``active`` ended the wait.
         """
         with self.read() as connection:
             commit = get_commit(connection, ref)
@@ -133,11 +133,11 @@ class Engine:
 
     @contextmanager
     def upload(self, lasting: bool = False) -> Iterator[Upload]:
-        """A place for content that a change is going to use; discarded when an error leaves the block.
+        """Receive content for a change; an error in the block discards it.
 
         Args:
-            lasting: Whether the block may last long, as a job's does. It then holds no snapshot meanwhile, which
-                would keep the write-ahead log from being emptied.
+            lasting: Whether the block may run for long, as a job does. It then holds no snapshot open, which would
+                block checkpoints of the write-ahead log.
         """
 
         def known(digest: bytes) -> bool:
@@ -145,7 +145,7 @@ class Engine:
                 return known_in(connection, digest)
 
         with ExitStack() as stack:
-            # While the store is in use no blob is collected, so what is known now stays known.
+            # While the store is in use, no garbage is collected, so a known blob stays known.
             stack.enter_context(self.blobs.in_use())
             check = known
             if not lasting:
@@ -158,11 +158,11 @@ class Engine:
                 raise
 
     def modify(self, ref: CommitRef, upload: Upload) -> Commit:
-        """Write uploaded modifications to a commit, all or none.
+        """Apply uploaded modifications to a commit, all or none.
 
         Raises:
-            NotFound: The repo, branch or commit does not exist.
-            Fault: It cannot be written, or the new tree is not valid.
+            NotFound: The repo, branch, or commit doesn't exist.
+            Fault: The commit isn't writable, or the new tree is invalid.
         """
         upload.seal()
         try:
@@ -174,7 +174,7 @@ class Engine:
             raise
 
     def write_files(self, change: Change, ref: CommitRef, changes: list[TreeEdit]) -> Commit:
-        """Write file changes to the commit that a reference means, or to a new one on its branch."""
+        """Apply file changes to the commit that a reference names, or to a new one on its branch."""
         commit, alone = commits.open_for_writing(change, ref)
         if not alone:
             commits.stage(change, commit, changes)

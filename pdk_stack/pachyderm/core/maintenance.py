@@ -1,4 +1,4 @@
-"""Keeping the store small, in the background."""
+"""Background maintenance of the store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WAIT_S = 5.0
 
 
 class Maintenance:
-    """Forgets old file sets, and collects garbage some time after something was removed.
+    """Deletes expired file sets, and collects garbage after removals.
 
     Args:
         engine: The store.
@@ -28,15 +28,15 @@ class Maintenance:
         self._thread = threading.Thread(target=self._loop, name="maintenance", daemon=True)
 
     def start(self) -> None:
-        """Set aside what a killed daemon left over, and begin."""
+        """Quarantine packs that a killed daemon left behind, and start."""
         with self._engine.read() as connection:
             left = garbage.set_unknown_packs_aside(connection, self._engine.blobs)
         if left:
-            log.warning("moved %d packs that the database doesn't know to %s", left, self._engine.blobs.quarantine)
+            log.warning("moved %d packs that are unknown to the database to %s", left, self._engine.blobs.quarantine)
         self._thread.start()
 
     def stop(self) -> None:
-        """End."""
+        """Stop the maintenance thread."""
         self._stopping.set()
         self._thread.join(2 * WAIT_S)
 
@@ -50,4 +50,4 @@ class Maintenance:
                 if due:
                     garbage.collect(self._engine.database, self._engine.blobs, WAIT_S)
             except Exception:
-                log.exception("collecting garbage failed")
+                log.exception("garbage collection failed")

@@ -1,6 +1,6 @@
-"""Tokens: one for the root user, and one for every pipeline, which its workers carry.
+"""Tokens: one for the root user and one for each pipeline, used by its workers.
 
-A pipeline's token needs no storage: it is derived from the root token, and valid as long as the pipeline exists.
+A pipeline's token isn't stored: it is derived from the root token, and valid while the pipeline exists.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ _PREFIX = "pipeline-"
 
 
 class Tokens:
-    """Makes and reads tokens.
+    """Issues and verifies tokens.
 
     Args:
-        root: The root user's token; empty switches authentication off.
+        root: The root user's token; empty disables authentication.
     """
 
     def __init__(self, root: str) -> None:
@@ -24,18 +24,18 @@ class Tokens:
 
     @property
     def on(self) -> bool:
-        """Whether calls need a token."""
+        """Whether authentication is enabled."""
         return bool(self._root)
 
     def is_root(self, token: str) -> bool:
-        """Whether a token is the root user's; every one is, where authentication is off."""
+        """Whether this is the root user's token; always true if authentication is disabled."""
         return not self._root or hmac.compare_digest(token.encode(), self._root.encode())
 
     def of_pipeline(self, pk: int) -> str:
-        """The token of a pipeline's workers; empty where authentication is off.
+        """Return the token of a pipeline's workers; empty if authentication is disabled.
 
         Args:
-            pk: The pipeline's key in the database, which no later pipeline gets again.
+            pk: The pipeline's database key, which is never reused.
         """
         if not self._root:
             return ""
@@ -44,7 +44,7 @@ class Tokens:
         return f"{name}-{digest}"
 
     def pipeline(self, token: str) -> int | None:
-        """The key of the pipeline whose token this is; None where it is no pipeline's."""
+        """Return the key of the pipeline that a token belongs to, or None."""
         name, _, _ = token.removeprefix(_PREFIX).partition("-")
         if not token.startswith(_PREFIX) or not name.isdigit():
             return None

@@ -1,1 +1,1 @@
-"""What survives: the database, the blobs and the directory nodes. Knows no protocol."""
+"""Persistent storage, independent of protocols: the database, the blobs, and the directory nodes."""

@@ -1,9 +1,9 @@
 """Content-addressed blobs in pack files.
 
-Everything that one request uploads goes into one pack, synced once: thousands of small files cost one fsync.
-A blob is found by the BLAKE2b-256 hash of its content; a blob that is already known is not stored again. The
-rows that say where a blob lies are written by the same database transaction that makes use of it, so a pack
-without rows is a left-over of a request that never ended. The next start moves it into the quarantine.
+All uploads of one request go into one pack, synced once: thousands of small files cost one fsync. The BLAKE2b-256 hash
+of its content identifies a blob, and a known blob isn't stored again. The transaction that uses a blob also writes
+the row with its location, so a pack without rows is left over from a request that never finished. The next start moves
+such packs into the quarantine.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ Location = tuple[bytes, str, int, int]
 
 
 def new_hash() -> hashlib.blake2b:
-    """A hash object as blobs use it."""
+    """Create the hash object for a blob."""
     return hashlib.blake2b(digest_size=HASH_SIZE)
 
 
 class PackWriter:
-    """Receives the content of one request.
+    """Writes the content of one request.
 
-    ``begin``, any number of ``write``, ``end`` for each blob; then ``seal``, and insert ``locations`` in the
-    transaction that uses the blobs; or ``discard``.
+    Call ``begin``, ``write`` any number of times, and ``end`` for each blob. Then call ``seal`` and insert
+    ``locations`` in the transaction that uses the blobs, or call ``discard``.
     """
 
     def __init__(self, folder: Path, known: Callable[[bytes], bool]) -> None:
@@ -64,7 +64,7 @@ class PackWriter:
         self._hash = new_hash()
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append to the current blob.
+        """Append data to the current blob.
 
         Raises:
             StorageFull: The disk is full.
@@ -82,7 +82,7 @@ class PackWriter:
         self._end += len(data)
 
     def end(self) -> tuple[bytes, int]:
-        """Close the current blob; its hash and size. Known content is taken back from the pack."""
+        """Close the current blob; return its hash and size. Content that is already known is removed from the pack."""
         digest, size = self._hash.digest(), self._end - self._start
         if size == 0:
             return EMPTY_HASH, 0
@@ -102,7 +102,7 @@ class PackWriter:
         self._end = self._start
 
     def seal(self) -> None:
-        """Make the content durable; must come before the transaction that refers to it.
+        """Make the content durable; call it before the transaction that refers to the content.
 
         Raises:
             StorageFull: The disk is full.
@@ -124,9 +124,9 @@ class PackWriter:
             raise _storage_fault(error) from error
 
     def discard(self) -> None:
-        """Remove what was written."""
+        """Remove the written data."""
         if self._handle is not None:
-            # The buffer of a full disk cannot be flushed; the file goes anyway.
+            # On a full disk, the buffer can't be flushed; remove the file anyway.
             with contextlib.suppress(OSError):
                 self._handle.close()
             self._handle = None
@@ -138,7 +138,7 @@ class BlobStore:
     """Reads blobs and hands out pack writers.
 
     Args:
-        folder: Where the packs lie.
+        folder: The folder for the packs.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -149,7 +149,7 @@ class BlobStore:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Keeps :meth:`collect` away while blobs are written or read."""
+        """Block garbage collection while blobs are written or read."""
         with self._users_changed:
             self._users += 1
         try:
@@ -161,21 +161,21 @@ class BlobStore:
 
     @contextmanager
     def alone(self, timeout: float) -> Iterator[bool]:
-        """Waits until nobody uses the blobs, then keeps everybody out; False when the time is over."""
+        """Wait until no user is left, then lock the blobs for the block; yield False on a timeout."""
         with self._users_changed:
             yield self._users_changed.wait_for(lambda: self._users == 0, timeout)
 
     def writer(self, known: Callable[[bytes], bool]) -> PackWriter:
-        """A writer for one request; ``known`` says whether a hash is stored already."""
+        """Create a writer for one request; ``known`` returns whether a hash is already stored."""
         return PackWriter(self.folder, known)
 
     def path(self, pack: str) -> Path:
-        """The file of a pack."""
+        """Return the path of a pack."""
         return self.folder / pack[:2] / pack
 
     @property
     def quarantine(self) -> Path:
-        """Where packs lie that the database doesn't know."""
+        """The folder for packs that are unknown to the database."""
         return self.folder.with_name("quarantine")
 
     def set_aside(self, pack: str) -> None:
@@ -186,7 +186,7 @@ class BlobStore:
 
     @contextmanager
     def reader(self, connection: sqlite3.Connection) -> Iterator[BlobReader]:
-        """A reader that keeps packs open for the length of the block."""
+        """Open a reader that keeps packs open for the duration of the block."""
         with self.in_use():
             reader = BlobReader(self, connection)
             try:
@@ -195,18 +195,18 @@ class BlobStore:
                 reader.close()
 
     def packs(self) -> Iterator[str]:
-        """Names of all packs on disk."""
+        """Yield the names of all packs on disk."""
         for folder in self.folder.iterdir():
             if folder.is_dir():
                 yield from (each.name for each in folder.iterdir())
 
 
 class BlobReader:
-    """Reads blobs; the packs stay open from one blob to the next.
+    """Reads blobs; keeps packs open between reads.
 
     Args:
-        store: Where the packs lie.
-        connection: Where locations are looked up.
+        store: The blob store.
+        connection: The connection for looking up locations.
     """
 
     def __init__(self, store: BlobStore, connection: sqlite3.Connection) -> None:
@@ -229,12 +229,12 @@ class BlobReader:
         return found
 
     def read(self, hashes: tuple[bytes, ...], offset: int = 0, limit: int = -1) -> Iterator[bytes]:
-        """The concatenated content of some blobs, in chunks.
+        """Yield the concatenated content of blobs, in chunks.
 
         Args:
             hashes: The blobs, in order.
-            offset: Bytes to leave out at the beginning.
-            limit: Bytes to give at most; all when negative.
+            offset: Number of bytes to skip at the beginning.
+            limit: Maximum number of bytes; a negative value means all.
         """
         for digest in hashes:
             if digest == EMPTY_HASH:
@@ -268,12 +268,12 @@ def known_in(connection: sqlite3.Connection, digest: bytes) -> bool:
 
 
 def insert_locations(connection: sqlite3.Connection, locations: list[Location]) -> None:
-    """Record where new blobs lie; a blob that came in meanwhile keeps its first place."""
+    """Record the locations of new blobs; a blob that was stored in the meantime keeps its location."""
     connection.executemany("INSERT OR IGNORE INTO blobs (hash, pack, start, size) VALUES (?, ?, ?, ?)", locations)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a new file's name durable."""
+    """Make a new file's directory entry durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""The time as the database keeps it."""
+"""The time format of the database."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ NANOSECONDS = 1_000_000_000
 
 
 def now_ns() -> int:
-    """The time in nanoseconds since the epoch, never on a whole second (clients test the fraction)."""
+    """Return the time in nanoseconds since the epoch, never a whole second (clients test the fraction)."""
     moment = time.time_ns()
     return moment if moment % NANOSECONDS else moment + 1

@@ -1,4 +1,4 @@
-"""Removing what no commit needs any more: directory nodes, blobs, packs."""
+"""Garbage collection of unreferenced directory nodes, blobs, and packs."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from pdk_stack.pachyderm.store.tree_edits import Add, Copy, Graft, load_edit
 
 log = logging.getLogger("pdk_stack.pachyderm.garbage")
 
-# A pack is written anew when at least this share of it is dead.
+# Rewrite a pack when at least this share of it is garbage.
 DEAD_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What was removed.
+    """The result of a garbage collection.
 
     Attributes:
-        nodes: Directory nodes.
-        blobs: Blobs.
-        bytes: What the packs on disk became smaller by.
+        nodes: Number of directory nodes removed.
+        blobs: Number of blobs removed.
+        bytes: Disk space freed in packs, in bytes.
     """
 
     nodes: int
@@ -35,20 +35,20 @@ class Collected:
 
 
 def is_due(connection: sqlite3.Connection) -> bool:
-    """Whether commits were removed since the last collection."""
+    """Whether any commits were removed since the last collection."""
     return connection.execute("SELECT 1 FROM meta WHERE key = 'garbage'").fetchone() is not None
 
 
 def collect(database: Database, blobs: BlobStore, timeout: float) -> Collected | None:
-    """Remove what no commit needs.
+    """Remove everything that no commit refers to.
 
     Args:
         database: The database.
-        blobs: The blobs; nobody may use them meanwhile.
-        timeout: Seconds to wait for that at most.
+        blobs: The blobs; collection needs exclusive access.
+        timeout: Maximum time to wait for exclusive access, in seconds.
 
     Returns:
-        What was removed; None where the blobs were in use all the time.
+        What was removed; None if the blobs stayed in use.
     """
     with blobs.alone(timeout) as free:
         if not free:
@@ -61,7 +61,7 @@ def collect(database: Database, blobs: BlobStore, timeout: float) -> Collected |
             dead = _delete_others(connection, "blobs", live_blobs)
             connection.execute("DELETE FROM meta WHERE key = 'garbage'")
             _compact(connection, blobs)
-        # Only now, with the new places committed, may the old packs go.
+        # Delete old packs only after the new locations are committed.
         with database.read() as connection:
             for pack in used - _packs_in_use(connection):
                 blobs.path(pack).unlink(missing_ok=True)
@@ -71,9 +71,9 @@ def collect(database: Database, blobs: BlobStore, timeout: float) -> Collected |
 
 
 def set_unknown_packs_aside(connection: sqlite3.Connection, blobs: BlobStore) -> int:
-    """Move packs that no row refers to into the quarantine, and return how many.
+    """Move packs that no row refers to into the quarantine; return their number.
 
-    Most of them are left over from requests that never ended. They are kept because the database can be wrong, too.
+    Most are left over from requests that never finished. They are kept in case the database is wrong.
     """
     unknown = set(blobs.packs()) - _packs_in_use(connection)
     for pack in unknown:

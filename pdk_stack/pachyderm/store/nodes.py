@@ -1,12 +1,12 @@
-"""Directory nodes: immutable, addressed by the hash of their content, shared between commits.
+"""Directory nodes: immutable, content-addressed, and shared between commits.
 
-A node is text, one entry per line, in the order in which Pachyderm lists: by bytes, a directory's name with
-its slash. Fields are separated by tabs (no path may hold one):
+A node is text with one entry per line, in Pachyderm's listing order: by bytes, with a trailing slash in directory
+names. Fields are separated by tabs, which paths can't contain:
 
 ``name  size  hash  parts`` for a file; ``name/  size  hash  node`` for a directory.
 
-``hash`` is what ``FileInfo`` shows. ``parts`` is ``=`` for the usual file (one blob under the default tag,
-whose hash is the file's), else JSON: ``[[tag, size, [blob hash, …]], …]``.
+``hash`` is the hash in ``FileInfo``. ``parts`` is ``=`` for a common file (one blob under the default tag, with the
+file's hash); otherwise it is JSON: ``[[tag, size, [blob hash, …]], …]``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pdk_stack.pachyderm.store.blobs import EMPTY_HASH, HASH_SIZE
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one datum wrote into a file."""
+    """The part of a file that one datum wrote."""
 
     tag: str
     size: int
@@ -33,14 +33,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file or directory in its parent.
+    """A file or directory within its parent.
 
     Attributes:
-        name: Last part of the path; a directory's ends in a slash.
-        size: Bytes; of a directory, those of all files below.
-        hash: 32 bytes; of a directory, over its children's hashes.
+        name: The last path component; a directory's ends in a slash.
+        size: Size in bytes; for a directory, the total of all files below it.
+        hash: 32 bytes; for a directory, the hash of its children's hashes.
         parts: A file's content by tag.
-        node: A directory's node.
+        node: A directory's node key.
     """
 
     name: str
@@ -51,28 +51,28 @@ class Entry:
 
     @property
     def is_dir(self) -> bool:
-        """Whether it is a directory."""
+        """Whether the entry is a directory."""
         return self.name.endswith("/")
 
     @property
     def blobs(self) -> tuple[bytes, ...]:
-        """The blobs whose concatenation is the file's content."""
+        """The blobs that make up the file's content, in order."""
         return tuple(blob for part in self.parts for blob in part.blobs)
 
 
 class NodeReader(Protocol):
-    """Gives a node's bytes."""
+    """A source of nodes."""
 
     def node(self, key: bytes) -> bytes:
-        """The node's content."""
+        """Return a node's content."""
 
 
 class StoredNodes:
     """Nodes in the database.
 
     Args:
-        connection: Where they are read.
-        fresh: Nodes that are not stored yet, e.g. those of an open commit.
+        connection: The connection to read from.
+        fresh: Nodes that aren't stored yet, such as those of an open commit.
     """
 
     def __init__(self, connection: sqlite3.Connection, fresh: dict[bytes, bytes] | None = None) -> None:
@@ -80,10 +80,10 @@ class StoredNodes:
         self._fresh = fresh or {}
 
     def node(self, key: bytes) -> bytes:
-        """The node's content.
+        """Return a node's content.
 
         Raises:
-            KeyError: There is no such node.
+            KeyError: The node doesn't exist.
         """
         found = self._fresh.get(key)
         if found is not None:
@@ -95,7 +95,7 @@ class StoredNodes:
 
 
 def file_entry(name: str, parts: Iterable[Part]) -> Entry:
-    """A file's entry from its parts; they are ordered by tag, as Pachyderm concatenates them."""
+    """Build a file's entry from its parts, ordered by tag as in Pachyderm."""
     ordered = tuple(sorted(parts, key=lambda part: part.tag))
     blobs = [blob for part in ordered for blob in part.blobs]
     if not blobs:
@@ -118,10 +118,10 @@ def _format(entry: Entry) -> str:
 
 
 def encode(entries: Iterable[Entry]) -> tuple[bytes, Entry]:
-    """A directory's node.
+    """Encode a directory's node.
 
     Returns:
-        The node's content, and the directory's own entry (name ``/``, to be renamed by the caller).
+        The node's content, and the directory's own entry (named ``/``; the caller renames it).
     """
     ordered = sorted(entries, key=lambda entry: entry.name)
     data = "".join(map(_format, ordered)).encode()
@@ -131,7 +131,7 @@ def encode(entries: Iterable[Entry]) -> tuple[bytes, Entry]:
 
 
 def decode(data: bytes) -> Iterator[Entry]:
-    """The entries of a node, one after another."""
+    """Yield the entries of a node."""
     start, end = 0, len(data)
     while start < end:
         stop = data.index(b"\n", start)

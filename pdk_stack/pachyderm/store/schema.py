@@ -1,15 +1,15 @@
 """Tables of the embedded Pachyderm's database.
 
-Times are nanoseconds since the epoch, 0 where the event has not happened. A commit's ``pk`` grows with the
-order of creation. File trees are immutable directory nodes, addressed by the hash of their content, so that
-commits share what they have in common; a commit keeps its whole tree, and dropping a parent costs no data.
+Times are nanoseconds since the epoch, 0 if the event hasn't happened. A commit's ``pk`` increases in order of creation.
+File trees are immutable, content-addressed directory nodes, so commits share their common parts. Each commit
+keeps its complete tree, so dropping a parent loses no data.
 """
 
 from __future__ import annotations
 
 from pdk_stack.common.database import Schema
 
-# What version 2 added.
+# Added in version 2.
 _FILESETS = """
 CREATE TABLE filesets (
     id TEXT PRIMARY KEY, tree BLOB NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL

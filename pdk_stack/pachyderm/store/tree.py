@@ -1,4 +1,4 @@
-"""Reading a file tree: look-up, children, walk in Pachyderm's order."""
+"""Reading a file tree: lookup, children, and walk in Pachyderm's order."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ EMPTY_DATA, EMPTY_ROOT = encode([])
 
 @dataclass(frozen=True, slots=True)
 class FoundEntry:
-    """An entry with its place.
+    """An entry with its path.
 
     Attributes:
-        path: Absolute; a directory's ends in a slash.
-        entry: What lies there.
+        path: The absolute path; a directory's ends in a slash.
+        entry: The entry.
     """
 
     path: str
@@ -25,7 +25,7 @@ class FoundEntry:
 
     @property
     def is_dir(self) -> bool:
-        """Whether it is a directory."""
+        """Whether the entry is a directory."""
         return self.entry.is_dir
 
 
@@ -33,8 +33,8 @@ class Tree:
     """A file tree.
 
     Args:
-        nodes: Where its nodes are read.
-        root: The root's node; None for an empty tree.
+        nodes: The source of nodes.
+        root: The root node's key; None for an empty tree.
     """
 
     def __init__(self, nodes: NodeReader, root: bytes | None) -> None:
@@ -43,11 +43,11 @@ class Tree:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it holds nothing at all."""
+        """Whether the tree has no entries."""
         return self.key is None or self.key == EMPTY_ROOT.node
 
     def root(self) -> FoundEntry | None:
-        """The root directory, or None where the tree is empty."""
+        """Return the root directory, or None if the tree is empty."""
         if self.key is None or self.is_empty:
             return None
         entries = decode(self._nodes.node(self.key))
@@ -55,7 +55,7 @@ class Tree:
         return FoundEntry("/", entry)
 
     def find(self, path: str) -> FoundEntry | None:
-        """What lies at a path; a file is preferred unless the path ends in a slash."""
+        """Return the entry at a path; without a trailing slash, a file takes precedence over a directory."""
         wants_dir = path.endswith("/")
         parts = [part for part in clean_path(path).split("/") if part]
         if not parts:
@@ -88,12 +88,12 @@ class Tree:
         return next(decode(data[start : data.index(b"\n", start) + 1]))
 
     def children(self, folder: FoundEntry) -> Iterator[FoundEntry]:
-        """The direct children of a directory."""
+        """Yield the direct children of a directory."""
         for entry in decode(self._nodes.node(folder.entry.node)):
             yield FoundEntry(folder.path + entry.name, entry)
 
     def walk(self, start: FoundEntry) -> Iterator[FoundEntry]:
-        """An entry and all below it, in order, each directory before its content."""
+        """Yield an entry and everything below it, in order, each directory before its content."""
         yield start
         if not start.is_dir:
             return
@@ -108,5 +108,5 @@ class Tree:
                 pending.append(self.children(found))
 
     def files(self, start: FoundEntry) -> Iterator[FoundEntry]:
-        """The files among :meth:`walk`."""
+        """Yield only the files of :meth:`walk`."""
         return (found for found in self.walk(start) if not found.is_dir)

@@ -1,4 +1,4 @@
-"""Changing a file tree: ordered operations on an immutable tree give a new one."""
+"""Edits of a file tree: ordered operations turn one immutable tree into another."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pdk_stack.pachyderm.store.tree import EMPTY_ROOT, Tree
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Append content to a file's part; the file comes into being with it.
+    """Append content to a file's part, creating the file if needed.
 
     Attributes:
-        path: The file.
-        tag: Whose part.
-        blobs: The content.
-        size: Its length in bytes.
+        path: The file path.
+        tag: The part's tag.
+        blobs: The blobs with the content.
+        size: The content's size, in bytes.
     """
 
     path: str
@@ -30,9 +30,9 @@ class Add:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove a file's part, or with a trailing slash in ``path`` a whole directory.
+    """Delete a file's part or, with a trailing slash in ``path``, a whole directory.
 
-    ``tag`` None removes every tag's part.
+    If ``tag`` is None, delete the parts of all tags.
     """
 
     path: str
@@ -41,14 +41,14 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Put a file or directory of some tree at another place.
+    """Copy a file or directory from a tree.
 
     Attributes:
-        path: Where to.
-        tag: Whose part the copy becomes.
-        append: Whether to append to a file that is there.
-        source_tree: Root node of the source.
-        source_path: What to copy.
+        path: The target path.
+        tag: The tag of the copied part.
+        append: Whether to append to an existing file.
+        source_tree: The root node of the source tree.
+        source_path: The path to copy.
     """
 
     path: str
@@ -60,14 +60,14 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class DropTags:
-    """Remove every part that one of these tags wrote, in the whole tree."""
+    """Delete all parts with one of these tags, in the whole tree."""
 
     tags: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Graft:
-    """Add every part of every file of a tree, under its own tag."""
+    """Add all parts of all files in a tree, each under its own tag."""
 
     source_tree: bytes
 
@@ -76,7 +76,7 @@ TreeEdit = Add | Delete | Copy | DropTags | Graft
 
 
 def dump_edit(change: TreeEdit) -> str:
-    """A change as text, for the database."""
+    """Serialize an edit for the database."""
     if isinstance(change, Add):
         return json.dumps(["a", change.path, change.tag, change.size, [b.hex() for b in change.blobs]])
     if isinstance(change, Delete):
@@ -104,7 +104,7 @@ def load_edit(text: str) -> TreeEdit:
 
 @dataclass
 class _Folder:
-    """A directory that is being changed; subdirectories are loaded only when touched."""
+    """A directory under edit; subdirectories load only when touched."""
 
     entries: dict[str, Entry] = field(default_factory=dict)
     opened: dict[str, _Folder] = field(default_factory=dict)
@@ -113,12 +113,12 @@ class _Folder:
 
 @dataclass
 class EditedTree:
-    """What changing a tree gave.
+    """The result of editing a tree.
 
     Attributes:
         root: The new root's entry.
         nodes: New nodes to store, by key.
-        problem: Why the tree is not valid, or empty: the words of Pachyderm's validation.
+        problem: Why the tree is invalid, in the words of Pachyderm's validation; or empty.
     """
 
     root: Entry
@@ -127,11 +127,11 @@ class EditedTree:
 
 
 class TreeEditor:
-    """Applies changes to a tree.
+    """Applies edits to a tree.
 
     Args:
-        nodes: Where existing nodes are read.
-        root: The tree to start from; None for an empty one.
+        nodes: The source of existing nodes.
+        root: The tree to start from; None means an empty one.
     """
 
     def __init__(self, nodes: NodeReader, root: bytes | None) -> None:
@@ -167,7 +167,7 @@ class TreeEditor:
         return folder
 
     def apply(self, changes: Iterable[TreeEdit]) -> None:
-        """Apply changes in order."""
+        """Apply edits in order."""
         for change in changes:
             if isinstance(change, Add):
                 self._add(change)
@@ -279,7 +279,7 @@ class TreeEditor:
                 self._add(Add(each.path, part.tag, part.blobs, part.size))
 
     def finish(self) -> EditedTree:
-        """The new tree."""
+        """Return the new tree."""
         fresh: dict[bytes, bytes] = {}
         problems: list[str] = []
         if not self._top.changed and self._base is not None:
@@ -297,7 +297,7 @@ class TreeEditor:
             if not child.changed:
                 continue
             entry = self._encode(child, path + key, fresh, problems)
-            # Directories exist only through their files: an empty one vanishes.
+            # Directories exist only through their files: empty ones disappear.
             if entry is None:
                 entries.pop(key, None)
             else:
