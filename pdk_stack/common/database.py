@@ -79,15 +79,15 @@ class Database:
         survives_power_loss: Whether a commit waits for the disk. If False, a commit still survives a crash of the
             process.
         log_pages: Size of the write-ahead log, in pages of 4 KiB, at which a writer checkpoints it.
-        beside: Files and folders that the service fills only once the database has content. An empty database beside
-            them has lost its content.
+        beside: Files and folders that stay empty until the database has content. If one isn't empty but the database
+            is, the database has lost its content.
 
     Attributes:
         lock: Held during every change. Hold it during a read that a later change depends on.
         bell: Rings after every change.
 
     Raises:
-        StackError: Another release wrote the file, or it is damaged, cannot be written, or has lost its content.
+        StackError: A different release wrote the file, or it is damaged, not writable, or has lost its content.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Database:
             f"PRAGMA wal_autocheckpoint = {log_pages}",
             "PRAGMA foreign_keys = ON",
         )
-        # Before SQLite opens the file: beside an empty file, it deletes the write-ahead log.
+        # Check before SQLite opens the file, because it deletes the write-ahead log of an empty file.
         if not _has_content(path):
             self._refuse_loss([path.with_name(f"{path.name}-wal"), *beside])
         try:
@@ -169,7 +169,7 @@ class Database:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            # Its subclasses are about statements and rows; this class itself is about the file.
+            # SQLite raises subclasses for statements and rows; only the base class concerns the file.
             if type(error) is not sqlite3.DatabaseError:
                 raise
             raise StackError(f"The database is damaged: {error}.", where=str(self.path), fix=START_OVER) from error
