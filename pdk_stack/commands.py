@@ -131,9 +131,10 @@ def command_status(args: argparse.Namespace) -> int:
         return 0 if ready else 3
     print(f"{'SERVICE':<12} {'STATE':<9} {'PID':>7}  ADDRESS")
     for row in rows:
-        print(f"{row.name:<12} {row.state:<9} {row.pid or '':>7}  {row.address}")
+        print(f"{row.name:<12} {row.state:<9} {row.pid or '':>7}  {row.address or row.reason}")
     print(f"state: {root}")
-    say(STAND_IN if ready else "Start it with: pdk-nb up")
+    stopped = all(row.state == "stopped" for row in rows)
+    say(STAND_IN if ready else "Start it with: pdk-nb up" if stopped else f"Logs: {root / 'logs'}")
     return 0 if ready else 3
 
 

@@ -32,6 +32,10 @@ class StatePaths:
         """Why the last start failed."""
         return self.root / "run" / "failure.json"
 
+    def death(self, name: str) -> Path:
+        """How a service last ended, and when it starts again; exists until it answers."""
+        return self.root / "run" / f"{name}-death.json"
+
     @property
     def options(self) -> Path:
         """Ports and paths that a restart uses again."""

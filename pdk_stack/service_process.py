@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Event
@@ -17,6 +17,7 @@ from pdk_shared.errors import StackError
 from pdk_stack.common.logs import rotate, tail
 from pdk_stack.common.polling import poll
 from pdk_stack.common.processes import ProcessGroup
+from pdk_stack.common.service import write_private
 from pdk_stack.paths import StatePaths
 from pdk_stack.services import SERVICES
 
@@ -27,9 +28,8 @@ log = logging.getLogger(__name__)
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 LAST_WORDS = 12
-# A service that dies this often within the window is broken, not unlucky.
-MAX_RESTARTS = 5
-RESTART_WINDOW_S = 60.0
+# Before a service that died is started again.
+MIN_PAUSE_S, MAX_PAUSE_S = 1.0, 60.0
 # What would change the platforms' clients.
 DROPPED_VARIABLES = ("PACH", "PPS_", "DET_", "KUBECONFIG", "AWS_", "GOOGLE_APPLICATION", "S3_", "TS_", "PDK_PFS")
 
@@ -60,7 +60,10 @@ class ServiceProcess:
         self._environment = environment
         self._log = paths.log(name)
         self._process: ProcessGroup | None = None
-        self._deaths: deque[float] = deque(maxlen=MAX_RESTARTS)
+        self._started = 0.0
+        self._answers_since: float | None = None
+        self._next_start: float | None = None
+        self._pause = 0.0
 
     def start(self) -> None:
         """Start the process with its own process group and log."""
@@ -73,6 +76,7 @@ class ServiceProcess:
         paths.ready(self.name).unlink(missing_ok=True)
         self._log.parent.mkdir(parents=True, exist_ok=True)
         log.info("starting %s", self.name)
+        self._started = time.monotonic()
         with self._log.open("ab") as sink:
             self._process = ProcessGroup(command, self._environment, stdout=sink)
 
@@ -96,6 +100,7 @@ class ServiceProcess:
                 fix="pdk-nb down, then pdk-nb up",
             )
         log.info("%s answers", self.name)
+        self._answers_since = time.monotonic()
         for listener, key in SERVICES[self.name].listeners.items():
             self._ports[listener] = int(found[key].rsplit(":", 1)[1])
         return found
@@ -114,33 +119,64 @@ class ServiceProcess:
             return None
         return {str(key): str(value) for key, value in content.items()}
 
-    def look_after(self, ended: Event) -> None:
-        """Keep its log below its size, and start it again if it died.
+    def look_after(self) -> None:
+        """Keep the log below its size, and restart the process if it died. Never waits.
 
-        Args:
-            ended: Set when the stack is to stop.
-
-        Raises:
-            StackError: It keeps dying, or does not come up again.
+        The pause before a restart doubles with every death, from 1 s to 60 s. A process that ran well for 60 s starts
+        again at 1 s.
         """
-        rotate(self._log)
-        if self._process is None or self._process.running:
+        with contextlib.suppress(OSError):
+            rotate(self._log)
+        try:
+            self._watch()
+        except OSError as error:  # for example a full disk: the other services and the next try go on
+            self._plan_restart(f"not started: {error}")
+
+    def _watch(self) -> None:
+        now = time.monotonic()
+        if self._next_start is not None:
+            if now >= self._next_start:
+                self._next_start = None
+                self.start()
             return
-        code = self._process.exit_code
-        self._deaths.append(time.monotonic())
-        if len(self._deaths) == MAX_RESTARTS and self._deaths[-1] - self._deaths[0] < RESTART_WINDOW_S:
-            raise StackError(
-                f"{self.name} died {MAX_RESTARTS} times in a minute (exit code {code}):\n{tail(self._log, LAST_WORDS)}",
-                where=str(self._log),
-            )
-        log.warning("%s died (exit code %s); starting it again", self.name, code)
-        self.start()
-        self.wait_ready(ended)
+        if self._process is None:
+            return
+        if not self._process.running:
+            self._plan_restart(_ending(self._process.exit_code))
+        elif self._answers_since is not None:
+            if now - self._answers_since > MAX_PAUSE_S:
+                self._pause = 0.0
+        elif self._paths.ready(self.name).exists():
+            log.info("%s answers again", self.name)
+            self._answers_since = now
+            with contextlib.suppress(OSError):
+                self._paths.death(self.name).unlink(missing_ok=True)
+        elif now - self._started > READY_TIMEOUT_S:
+            self._process.kill()
+            self._plan_restart(f"did not answer within {READY_TIMEOUT_S:.0f} s")
+
+    def _plan_restart(self, reason: str) -> None:
+        self._pause = min(MAX_PAUSE_S, 2 * self._pause or MIN_PAUSE_S)
+        self._next_start = time.monotonic() + self._pause
+        self._answers_since = None
+        log.warning("%s: %s; starting it again in %.0f s", self.name, reason, self._pause)
+        words = tail(self._log, 1).strip()
+        with contextlib.suppress(OSError):
+            self._paths.ready(self.name).unlink(missing_ok=True)
+            death = {"reason": reason, "next_start": time.time() + self._pause, "log": words}
+            write_private(self._paths.death(self.name), json.dumps(death))
 
     def stop(self) -> None:
         """End the process: politely, then not."""
         if self._process is not None and self._process.stop(STOP_TIMEOUT_S) == -signal.SIGKILL:
             log.warning("%s did not stop and was killed", self.name)
+
+
+def _ending(code: int | None) -> str:
+    """How a process ended, for people."""
+    if code is not None and code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"exit code {code}"
 
 
 def service_environment() -> dict[str, str]:

@@ -8,7 +8,8 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +19,13 @@ from pdk_shared.checkout import find_checkout
 from pdk_shared.errors import StackError
 from pdk_stack.common.logs import tail
 from pdk_stack.common.polling import poll
-from pdk_stack.common.processes import ProcessGroup
+from pdk_stack.common.processes import OWNER_VARIABLE, ProcessGroup, owned_by
 from pdk_stack.common.service import read_credentials
 from pdk_stack.paths import StatePaths, state_paths
 from pdk_stack.ports import choose_ports
 from pdk_stack.service_process import service_environment
 from pdk_stack.services import LISTENERS, SERVICES
-from pdk_stack.state_lock import holder, is_running
+from pdk_stack.state_lock import holder, is_running, unusable
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 75.0
@@ -42,6 +43,16 @@ class ServiceStatus:
     state: str
     address: str
     pid: int
+    reason: str = ""
+
+
+@contextlib.contextmanager
+def _folder_errors(paths: StatePaths) -> Iterator[None]:
+    """Raise a :class:`StackError` in place of an error of the state folder."""
+    try:
+        yield
+    except OSError as error:
+        raise unusable(paths, error) from error
 
 
 def addresses(paths: StatePaths) -> dict[str, str]:
@@ -76,23 +87,34 @@ def up(
         The stack's addresses, and whether this call started it.
 
     Raises:
-        StackError: A wanted port is taken, the checkout is not found, or a service does not start.
+        StackError: A wanted port is taken, the checkout is not found, a service does not start, or the state folder
+            cannot be used.
     """
     paths = state_paths(state_dir)
+    with _folder_errors(paths):
+        return _up(paths, ports or {}, checkout, progress)
+
+
+def _up(
+    paths: StatePaths, ports: dict[str, int], checkout: Path | None, progress: Progress
+) -> tuple[dict[str, str], bool]:
     if is_running(paths):
         progress(f"The embedded stack is already running on {paths.root}.")
         return _wait_ready(paths, None, progress), False
     checkout = (checkout or find_checkout()).resolve()
     paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     end_orphans(paths)
-    for stale in (paths.announcement, paths.failure, *(paths.ready(name) for name in SERVICES)):
-        stale.unlink(missing_ok=True)
-    chosen = choose_ports(paths, ports or {})
+    stale = [paths.announcement, paths.failure]
+    stale += [path for name in SERVICES for path in (paths.ready(name), paths.death(name))]
+    for path in stale:
+        path.unlink(missing_ok=True)
+    chosen = choose_ports(paths, ports)
     command = [sys.executable, "-m", "pdk_stack.supervisor", "--state-dir", str(paths.root)]
     command += ["--checkout", str(checkout), "--ports", json.dumps(chosen)]
     paths.log("supervisor").parent.mkdir(parents=True, exist_ok=True)
     with paths.log("supervisor").open("ab") as sink:
-        process = ProcessGroup(command, service_environment(), folder=paths.root, stdout=sink)
+        environment = {**service_environment(), OWNER_VARIABLE: str(paths.root)}
+        process = ProcessGroup(command, environment, folder=paths.root, stdout=sink)
     return _wait_ready(paths, process, progress), True
 
 
@@ -134,7 +156,7 @@ def down(state_dir: str | Path | None = None, *, purge: bool = False, progress: 
         Whether anything was running.
 
     Raises:
-        StackError: The supervisor does not stop.
+        StackError: The supervisor does not stop, or the state folder cannot be deleted.
     """
     paths = state_paths(state_dir)
     running = is_running(paths)
@@ -149,10 +171,11 @@ def down(state_dir: str | Path | None = None, *, purge: bool = False, progress: 
                 fix=f"kill -9 {paths.lock.read_text()}, then: pdk-nb down",
             )
     orphans = end_orphans(paths)
-    if purge and paths.root.exists():
-        _refuse_foreign_folder(paths)
-        shutil.rmtree(paths.root)
-        progress(f"Deleted {paths.root}.")
+    with _folder_errors(paths):
+        if purge and paths.root.exists():
+            _refuse_foreign_folder(paths)
+            shutil.rmtree(paths.root)
+            progress(f"Deleted {paths.root}.")
     return running or bool(orphans)
 
 
@@ -165,23 +188,10 @@ def _refuse_foreign_folder(paths: StatePaths) -> None:
 def end_orphans(paths: StatePaths) -> list[int]:
     """End processes of a stack whose supervisor was killed.
 
-    A process counts when its command line names this state folder, so nothing else is touched.
-
     Returns:
         The process ids that were ended.
     """
-    marker = str(paths.root)
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            line = process.cmdline()
-            is_ours = any(part.startswith("pdk_stack.") for part in line) and marker in line
-            # Trials, workers and model servers name their folders; an editor or `tail` is a person's.
-            is_child = process.name().startswith(("python", "java")) and any(
-                part.startswith(marker + os.sep) for part in line
-            )
-            if (is_ours or is_child) and process.pid != os.getpid():
-                found.append(process)
+    found = owned_by(str(paths.root))
     for process in found:
         with contextlib.suppress(psutil.Error):
             process.terminate()
@@ -199,13 +209,27 @@ def status(state_dir: str | Path | None = None) -> tuple[bool, list[ServiceStatu
     rows = []
     for name, entry in SERVICES.items():
         content: dict[str, object] = {}
+        reason = ""
         if running:
             with contextlib.suppress(OSError, ValueError):
                 content = json.loads(paths.ready(name).read_text())
-        state = "ready" if content else "starting" if running else "stopped"
+            reason = "" if content else _last_death(paths, name)
+        state = "ready" if content else "stopped" if not running else "down" if reason else "starting"
         address = str(content.get(next(iter(entry.listeners.values())), ""))
-        rows.append(ServiceStatus(name, state, address, int(str(content.get("pid", 0)))))
+        rows.append(ServiceStatus(name, state, address, int(str(content.get("pid", 0))), reason))
     return running and all(row.state == "ready" for row in rows) and paths.announcement.exists(), rows
+
+
+def _last_death(paths: StatePaths, name: str) -> str:
+    """How a service ended, and when it starts again; empty if it did not end."""
+    try:
+        death = json.loads(paths.death(name).read_text())
+        left = float(death["next_start"]) - time.time()
+        again = f"starts again in {left:.0f} s" if left > 0 else "is starting again"
+        said = f" (its log ends with: {death['log']})" if death["log"] else ""
+        return f"{death['reason']}, {again}{said}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def environment(state_dir: str | Path | None = None) -> dict[str, str]:

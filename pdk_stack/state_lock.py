@@ -9,7 +9,7 @@ from typing import IO
 from pdk_shared.errors import StackError
 from pdk_stack.paths import StatePaths
 
-__all__ = ["hold_lock", "holder", "is_running"]
+__all__ = ["hold_lock", "holder", "is_running", "unusable"]
 
 
 def hold_lock(paths: StatePaths) -> IO[str]:
@@ -37,11 +37,13 @@ def is_running(paths: StatePaths) -> bool:
     """Whether a supervisor holds the state folder."""
     if not paths.lock.exists():
         return False
-    with paths.lock.open("a+") as handle:
-        try:
+    try:
+        with paths.lock.open() as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        raise unusable(paths, error) from error
     return False
 
 
@@ -53,3 +55,13 @@ def holder(paths: StatePaths) -> int:
         ValueError: The same.
     """
     return int(paths.lock.read_text())
+
+
+def unusable(paths: StatePaths, error: OSError) -> StackError:
+    """The error for a state folder that cannot be read or written: full, read-only, or not a folder."""
+    reason = (error.strerror or str(error)).lower()
+    return StackError(
+        f"The state folder cannot be used: {reason}.",
+        where=str(error.filename or paths.root),
+        fix="Make room, or name another folder: pdk-nb up --state-dir DIR (or PDK_STATE_DIR)",
+    )

@@ -7,6 +7,7 @@ lives, so that one state folder never has two stacks.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
@@ -23,7 +24,7 @@ from pdk_stack.paths import StatePaths
 from pdk_stack.seed import seed_cluster
 from pdk_stack.service_process import ServiceProcess, service_environment
 from pdk_stack.services import LISTENERS, SERVICES, START_ORDER
-from pdk_stack.state_lock import hold_lock
+from pdk_stack.state_lock import hold_lock, unusable
 
 log = logging.getLogger("pdk_stack.supervisor")
 
@@ -73,16 +74,13 @@ class Supervisor:
         write_private(self.paths.announcement, json.dumps({**announced, "supervisor_pid": os.getpid()}))
 
     def watch(self) -> None:
-        """Restart services that die, and keep logs below their size, until told to end.
-
-        Raises:
-            StackError: A service keeps dying.
-        """
+        """Restart services that die, and keep logs below their size, until told to end."""
         while not self.ended.wait(WATCH_S):
             for service in self.services.values():
-                service.look_after(self.ended)
+                service.look_after()
             for path in (self.paths.log("supervisor"), self.paths.access_log):
-                logs.rotate(path)
+                with contextlib.suppress(OSError):
+                    logs.rotate(path)
 
     def stop(self) -> None:
         """Stop the services, those that use others first."""
@@ -113,11 +111,13 @@ def main(argv: list[str] | None = None) -> int:
                 supervisor.watch()
             finally:
                 supervisor.stop()
-    except PdkError as error:
+    except (PdkError, OSError) as error:
         if supervisor is None or not supervisor.ended.is_set():
-            log.error("%s", error)
-            write_private(paths.failure, json.dumps(vars(error)))
-            return error.exit_code
+            told = error if isinstance(error, PdkError) else unusable(paths, error)
+            log.error("%s", told)
+            with contextlib.suppress(OSError):
+                write_private(paths.failure, json.dumps(vars(told)))
+            return told.exit_code
     return 0
 
 

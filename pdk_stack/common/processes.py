@@ -17,8 +17,10 @@ from typing import IO
 
 import psutil
 
-__all__ = ["ProcessGroup", "kill_group", "kill_noted"]
+__all__ = ["OWNER_VARIABLE", "ProcessGroup", "kill_group", "kill_noted", "owned_by"]
 
+# In the environment of everything that a stack starts: the state folder of that stack.
+OWNER_VARIABLE = "PDK_STACK_OWNER"
 # Two processes with the same PID start at least this far apart.
 SAME_BIRTH_S = 0.01
 
@@ -48,10 +50,12 @@ class ProcessGroup:
         stdout: IO[bytes] | int = subprocess.PIPE,
         stderr: IO[bytes] | int = subprocess.STDOUT,
     ) -> None:
+        # Not part of what callers choose: services pass only chosen variables to code of users.
+        owner = {name: value for name, value in os.environ.items() if name == OWNER_VARIABLE}
         self._process = subprocess.Popen(
             command,
             cwd=folder,
-            env=environment,
+            env={**owner, **environment},
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
@@ -136,3 +140,32 @@ def kill_noted(path: Path) -> bool:
             kill_group(content["pid"])
             return True
     return False
+
+
+def owned_by(owner: str) -> list[psutil.Process]:
+    """The processes that a stack started: by their environment, their process group, or their parents.
+
+    Args:
+        owner: The value of ``PDK_STACK_OWNER`` in their environment: the stack's state folder.
+
+    Returns:
+        The processes, without this one and its parents.
+    """
+    found: dict[int, psutil.Process] = {}
+    others: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(OWNER_VARIABLE) == owner:
+                found[process.pid] = process
+                continue
+        others.append(process)
+    # A program can change its environment. It still belongs to its group, whose leader has the group's number.
+    for process in others:
+        with contextlib.suppress(OSError):
+            if os.getpgid(process.pid) in found:
+                found[process.pid] = process
+    for process in list(found.values()):
+        with contextlib.suppress(psutil.Error, OSError):
+            found.update((child.pid, child) for child in process.children(recursive=True))
+    mine = {os.getpid(), *(each.pid for each in psutil.Process().parents())}
+    return [process for pid, process in found.items() if pid not in mine]

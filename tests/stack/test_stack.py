@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
+import errno
 import json
+import os
 import socket
+import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
+from pdk_nb.cli import main
 from pdk_nb.settings import from_maps
 from pdk_shared.errors import StackError
 from pdk_shared.settings_keys import KEYS, SECRET_KEYS
-from pdk_stack import service_process, stack
+from pdk_stack import commands, service_process, stack
 from pdk_stack.common.logs import rotate
+from pdk_stack.common.polling import poll
+from pdk_stack.common.processes import OWNER_VARIABLE, ProcessGroup
 from pdk_stack.common.service import read_credentials
 from pdk_stack.credentials import ensure_credentials
 from pdk_stack.paths import StatePaths
@@ -121,16 +130,18 @@ def test_people_can_say_what_stands_for_an_image(paths: StatePaths, tmp_path: Pa
         Supervisor(paths, tmp_path, {})
 
 
-def test_a_service_that_dies_comes_back_on_its_ports_until_it_dies_too_often(
-    paths: StatePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Stands for the service: writes its ready file with the port that it was given, or one of its own, and dies.
+@pytest.fixture
+def dying(paths: StatePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServiceProcess:
+    """A service that becomes ready on the given port, or its own, and dies at once, until a file `well` exists."""
     code = """
-import json, pathlib, sys
+import json, pathlib, sys, time
 given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 port = int(given["--master-port"]) or 4711
-pathlib.Path(given["--ready-file"]).write_text(json.dumps({"pid": 1, "determined": f"http://127.0.0.1:{port}"}))
+ready = pathlib.Path(given["--ready-file"])
+ready.write_text(json.dumps({"pid": 1, "determined": f"http://127.0.0.1:{port}"}))
 print("x" * 300)
+while pathlib.Path("well").exists():
+    time.sleep(0.02)
 raise SystemExit(7)
 """
     program = tmp_path / "pdk_stack" / "determined.py"
@@ -140,13 +151,129 @@ raise SystemExit(7)
     (paths.root / "run").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(service_process, "rotate", lambda path: rotate(path, 1000))
-    service = ServiceProcess("determined", paths, {}, [], {"PYTHONPATH": str(tmp_path)})
-    never = threading.Event()
-    service.start()
-    assert service.wait_ready(never)["determined"] == "http://127.0.0.1:4711"
-    with pytest.raises(StackError, match=r"determined died 5 times in a minute \(exit code 7\):\nx+"):
-        while True:
-            service.look_after(never)
-            assert json.loads(paths.ready("determined").read_text())["determined"] == "http://127.0.0.1:4711"
+    return ServiceProcess("determined", paths, {}, [], {"PYTHONPATH": str(tmp_path)})
+
+
+def has_died(service: ServiceProcess, paths: StatePaths) -> bool:
+    service.look_after()
+    return paths.death(service.name).exists()
+
+
+def test_a_service_that_dies_comes_back_on_its_ports_after_longer_and_longer_pauses(
+    dying: ServiceProcess, paths: StatePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, pauses = [0.0], []
+    monkeypatch.setattr(service_process, "time", SimpleNamespace(monotonic=lambda: clock[0], time=lambda: clock[0]))
+    dying.start()
+    assert dying.wait_ready(threading.Event())["determined"] == "http://127.0.0.1:4711"
+    for _ in range(9):
+        assert poll(lambda: has_died(dying, paths), 10)
+        assert not paths.ready("determined").exists()
+        death = json.loads(paths.death("determined").read_text())
+        assert death["reason"] == "exit code 7"
+        pauses.append(death["next_start"] - clock[0])
+        clock[0] += pauses[-1] - 0.01
+        dying.look_after()
+        assert not paths.ready("determined").exists(), "not before its time"
+        clock[0] += 0.02
+        dying.look_after()
+        assert poll(lambda: paths.ready("determined").exists(), 10)
+        assert json.loads(paths.ready("determined").read_text())["determined"] == "http://127.0.0.1:4711"
+        paths.death("determined").unlink()
+    assert [round(each, 6) for each in pauses] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert paths.log("determined").stat().st_size < 1500
     assert paths.log("determined").with_name("determined.log.1").exists()
+    (tmp_path / "well").touch()
+    assert poll(lambda: has_died(dying, paths), 10)
+    clock[0] += 61
+    for _ in range(2):
+        dying.look_after()
+        assert poll(lambda: paths.ready("determined").exists(), 10)
+    assert not paths.death("determined").exists()
+    clock[0] += 61
+    dying.look_after()
+    (tmp_path / "well").unlink()
+    assert poll(lambda: has_died(dying, paths), 10)
+    assert json.loads(paths.death("determined").read_text())["next_start"] - clock[0] < 1.01, "it ran well for a minute"
+    dying.stop()
+
+
+def test_status_says_why_a_service_is_down_and_that_the_others_run(
+    dying: ServiceProcess, paths: StatePaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths.ready("pachyderm").write_text(json.dumps({"pid": 5, "pachd": "grpc://127.0.0.1:9"}))
+    with hold_lock(paths):
+        dying.start()
+        assert poll(lambda: has_died(dying, paths), 10)
+        ready, rows = stack.status(paths.root)
+        found = {row.name: row for row in rows}
+        assert not ready
+        assert (found["pachyderm"].state, found["determined"].state) == ("ready", "down")
+        assert found["determined"].reason.startswith("exit code 7, starts again in 1 s (its log ends with: xxx")
+        assert commands.command_status(argparse.Namespace(state_dir=str(paths.root), json=False)) == 3
+        assert "exit code 7, starts again in" in capsys.readouterr().out
+
+
+def test_a_service_that_cannot_be_started_is_tried_again(paths: StatePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    service = ServiceProcess("determined", paths, {}, [], {})
+    (paths.root / "run").mkdir(parents=True)
+    monkeypatch.setattr(service_process, "ProcessGroup", full)
+    service._next_start = 0.0
+    service.look_after()
+    assert "No space left on device" in json.loads(paths.death("determined").read_text())["reason"]
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status", "env"])
+def test_a_state_folder_that_is_a_file_is_told_in_a_sentence(
+    tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        code = main([command, "--state-dir", str(folder)])
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err + said.out
+        if command == "up":
+            assert code == 1 and "The state folder cannot be used" in said.err and "--state-dir" in said.err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_full_or_read_only_state_folder_is_told_in_a_sentence(
+    paths: StatePaths, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(path: Path, text: str) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr("pdk_stack.ports.write_private", refuse)
+    with pytest.raises(StackError, match=f"The state folder cannot be used: {os.strerror(number).lower()}") as caught:
+        stack.up(paths.root)
+    assert caught.value.where == str(paths.options)
+
+
+def test_only_what_the_stack_started_is_ended(paths: StatePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths.root.mkdir(parents=True)
+    script = paths.root / "mine.py"
+    script.write_text("import time\nprint(1, flush=True)\ntime.sleep(60)")
+    spawn = "import subprocess, sys; subprocess.Popen([sys.executable, sys.argv[1]], env={}).wait()"
+    clean = {key: value for key, value in os.environ.items() if key != OWNER_VARIABLE}
+    mine = ProcessGroup([sys.executable, str(script), str(paths.root), "pdk_stack.kubernetes"], clean)
+    monkeypatch.setenv(OWNER_VARIABLE, str(paths.root.with_name("other")))
+    others = ProcessGroup([sys.executable, str(script)], {})
+    monkeypatch.setenv(OWNER_VARIABLE, str(paths.root))
+    # Its environment is chosen by its starter, and its child has none at all.
+    started = ProcessGroup([sys.executable, "-c", spawn, str(script)], {})
+    try:
+        for each in (mine, others, started):
+            assert each.stdout is not None
+            assert each.stdout.readline() == b"1\n"
+        child = psutil.Process(started.pid).children()[0].pid
+        assert set(stack.end_orphans(paths)) == {started.pid, child}
+        assert mine.running and others.running and not started.running
+    finally:
+        for each in (mine, others, started):
+            each.kill()
+            if each.stdout:
+                each.stdout.close()
