@@ -46,7 +46,7 @@ class Glob:
 
     @property
     def prefix(self) -> str:
-        """The deepest directory that contains all possible matches."""
+        """The longest path without wildcards that all matches begin with."""
         literal: list[str] = []
         for part in self._parts:
             if _META.intersection(part):

@@ -159,7 +159,7 @@ def end(change: Change, job: Job, state: int, reason: str) -> bool:
     """End a job without output: finish its commits with the reason as their error.
 
     Returns:
-        Whether the job was still running.
+        Whether the job was unfinished.
     """
     connection = change.connection
     if not set_state(connection, job.pk, state, reason):
