@@ -1,1 +1,1 @@
-"""Embedded Kubernetes API with KServe's InferenceService: objects, API, controller, model servers, ingress."""
+"""The embedded Kubernetes API with KServe's InferenceService: objects, API, controller, model servers, ingress."""

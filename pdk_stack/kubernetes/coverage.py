@@ -1,4 +1,4 @@
-"""The page that says what the embedded Kubernetes and KServe do: ``python -m pdk_stack.kubernetes.coverage``."""
+"""Generates the page of what the embedded Kubernetes and KServe do: ``python -m pdk_stack.kubernetes.coverage``."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ USED_OF_PREDICTOR = (
     "serviceAccountName",
     "timeout",
 )
-# Each of these is run by a test.
+# A test runs each of these.
 COMMANDS = (
     "api-resources",
     "api-versions",
@@ -148,7 +148,7 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def page() -> str:
-    """The page's text."""
+    """Return the page as Markdown."""
     kinds: list[tuple[str, ...]] = []
     for kind in sorted(KINDS, key=lambda each: (each.group, each.plural)):
         inner = ", ".join(name for name, _ in subresources(kind))

@@ -1,4 +1,4 @@
-"""Errors of the Kubernetes API: each becomes a ``Status`` object on the wire.
+"""Kubernetes API errors; each becomes a ``Status`` object on the wire.
 
 Source of reasons and codes: ``k8s.io/apimachinery/pkg/api/errors``.
 """
@@ -16,7 +16,7 @@ class StatusError(Refusal):
     Args:
         http_status: HTTP status code.
         reason: Machine-readable reason, as apimachinery names it.
-        message: Text for people.
+        message: Human-readable text.
         details: ``details`` of the Status object.
     """
 
@@ -28,11 +28,11 @@ class StatusError(Refusal):
 
     @property
     def http_status(self) -> int:
-        """The HTTP status of the answer."""
+        """The answer's HTTP status code."""
         return self._http_status
 
     def status(self) -> dict[str, Any]:
-        """The Status object of this error."""
+        """Return the error's Status object."""
         body: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
@@ -56,29 +56,29 @@ def _named(group: str, plural: str, name: str) -> str:
 
 
 def not_found(group: str, plural: str, name: str) -> StatusError:
-    """The named object does not exist."""
+    """Make the error for an object that doesn't exist."""
     return StatusError(404, "NotFound", f"{_named(group, plural, name)} not found", _details(group, plural, name))
 
 
 def already_exists(group: str, plural: str, name: str) -> StatusError:
-    """An object of that name exists."""
+    """Make the error for a name that is taken."""
     message = f"{_named(group, plural, name)} already exists"
     return StatusError(409, "AlreadyExists", message, _details(group, plural, name))
 
 
 def conflict(group: str, plural: str, name: str, why: str) -> StatusError:
-    """The object was changed by somebody else."""
+    """Make the error for an object that changed since it was read."""
     message = f"Operation cannot be fulfilled on {_named(group, plural, name)}: {why}"
     return StatusError(409, "Conflict", message, _details(group, plural, name))
 
 
 def invalid(group: str, plural: str, name: str, field: str, why: str) -> StatusError:
-    """A field has a value that is not allowed."""
+    """Make the error for a field with an invalid value."""
     return invalid_fields(group, plural, name, [(field, why)])
 
 
 def invalid_fields(group: str, plural: str, name: str, wrong: list[tuple[str, str]]) -> StatusError:
-    """Several fields have values that are not allowed."""
+    """Make the error for several fields with invalid values."""
     details = _details(group, plural, name)
     details["causes"] = [{"reason": "FieldValueInvalid", "message": why, "field": field} for field, why in wrong]
     listed = "; ".join(f"{field}: {why}" for field, why in wrong)
@@ -87,25 +87,25 @@ def invalid_fields(group: str, plural: str, name: str, wrong: list[tuple[str, st
 
 
 def bad_request(message: str) -> StatusError:
-    """The request cannot be understood."""
+    """Make the error for a malformed request."""
     return StatusError(400, "BadRequest", message)
 
 
 def no_resource(call: str) -> StatusError:
-    """There is no such resource here; the call is named, so that nobody has to guess."""
+    """Make the error for an unknown resource; the message names the call."""
     return StatusError(404, "NotFound", f"the server could not find the requested resource ({call})")
 
 
 def not_implemented(call: str) -> StatusError:
-    """Kubernetes has this call; the embedded API does not."""
+    """Make the error for a call that Kubernetes has and the embedded API lacks."""
     return StatusError(501, "NotImplemented", f"the embedded Kubernetes API does not offer {call}")
 
 
 def internal(error: Exception) -> StatusError:
-    """Something went wrong that is not the client's doing."""
+    """Make the error for a failure that the client didn't cause."""
     return StatusError(500, "InternalError", f"Internal error occurred: {error}")
 
 
 def storage_full(why: str) -> StatusError:
-    """There is no room for the change; etcd says ``database space exceeded`` then, and takes none either."""
+    """Make the error for a full disk; etcd then also refuses writes, with ``database space exceeded``."""
     return StatusError(507, "InsufficientStorage", f"the object could not be stored, and nothing has changed: {why}")

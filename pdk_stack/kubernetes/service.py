@@ -1,4 +1,4 @@
-"""The daemon: object store, API, InferenceService controller and ingress of one embedded Kubernetes."""
+"""The daemon: object store, API, InferenceService controller, and ingress of an embedded Kubernetes."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ ADMIN = "system:admin"
 
 @dataclass(frozen=True)
 class Config:
-    """How a daemon is set up.
+    """Configuration of the daemon.
 
     Attributes:
-        state_dir: Everything that survives a restart.
+        state_dir: Folder of everything that survives a restart.
         api_port: Port of the Kubernetes API; 0 lets the system choose.
         ingress_port: Port of the ingress; 0 lets the system choose.
         admin_token: Bearer token of the administrator.
-        worker_token: Bearer token of the pipelines' service account; without one they use the administrator's.
+        worker_token: Bearer token of the pipelines' service account; by default, the administrator's.
     """
 
     state_dir: Path
@@ -46,7 +46,7 @@ class Daemon:
     """An embedded Kubernetes with KServe.
 
     Args:
-        config: How it is set up.
+        config: The configuration.
 
     Raises:
         StackError: A port is taken, or another release wrote the state.
@@ -68,16 +68,16 @@ class Daemon:
         self._api_server = Server("kubernetes.api", config.api_port, LIMITS, certificate, key)
 
     def start(self) -> dict[str, str]:
-        """Begin to answer.
+        """Start serving.
 
         Returns:
-            The addresses, as the ready file has them.
+            The addresses for the ready file.
         """
         self._ingress_server.start()
         create_system_objects(self._store, self._ingress_server.port)
         self._collector.start()
         self._volumes.start()
-        # Before the API answers: services of before the restart are not ready yet.
+        # Before the API answers, so that it shows services from before the restart as not ready.
         self._controller.start()
         admin, worker = self._config.admin_token, self._config.worker_token
         tokens = {admin: User.named(ADMIN, (MASTERS,)), **({worker: User.named(WORKER)} if worker else {})}
@@ -93,8 +93,8 @@ class Daemon:
         }
 
     def stop(self) -> None:
-        """Stop answering, end model servers, close the store."""
-        # First: a request that comes now must not start a server again.
+        """Stop serving, end model servers, and close the store."""
+        # The ingress stops first, so that no request restarts a server.
         self._ingress_server.stop()
         self._store.end()
         self._collector.stop()

@@ -1,1 +1,1 @@
-"""The Kubernetes API as a WSGI application: thin layers over the object store."""
+"""The Kubernetes API: a thin layer over the object store."""

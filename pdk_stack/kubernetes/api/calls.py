@@ -1,4 +1,4 @@
-"""One call on a resource, taken apart."""
+"""A parsed call on a resource."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pdk_stack.kubernetes.store.kind import Kind
 
 @dataclass(frozen=True)
 class ResourceCall:
-    """One call on a resource, taken apart.
+    """A parsed call on a resource.
 
     Attributes:
-        name: Object name; empty for the collection.
-        subresource: ``status``, ``log`` or empty.
-        gone: Whether the client has left, for answers that go on.
+        name: Object name; empty for a collection.
+        subresource: ``status``, ``log``, or empty.
+        gone: Returns whether the client has disconnected, for streaming answers.
     """
 
     method: str
@@ -34,16 +34,16 @@ class ResourceCall:
 
     @property
     def manager(self) -> str:
-        """Who writes, for ``managedFields``: the field manager, else the program's name."""
+        """The writer's name for ``managedFields``: the field manager, or else the program's name."""
         return self.query.get("fieldManager") or self.user_agent.partition("/")[0] or "unknown"
 
     def flag(self, name: str) -> bool:
-        """A boolean query parameter; apimachinery takes only ``0`` and ``false`` as false."""
+        """Return a Boolean query parameter; like apimachinery, only ``0`` and ``false`` are false."""
         return name in self.query and self.query[name].lower() not in ("0", "false")
 
     @property
     def verb(self) -> str:
-        """The verb that roles name."""
+        """The verb, as roles name it."""
         if self.method in ("GET", "HEAD"):
             return "watch" if self.flag("watch") else "get" if self.name else "list"
         if self.method == "DELETE":
@@ -52,11 +52,11 @@ class ResourceCall:
 
     @property
     def dry_run(self) -> bool:
-        """Whether nothing shall be stored."""
+        """Whether the call is a dry run, which stores nothing."""
         return self.query.get("dryRun") == "All"
 
     def matches(self) -> Predicate:
-        """Both selectors of the call."""
+        """Return a predicate that combines the call's label and field selectors."""
         labels = label_selector(self.query.get("labelSelector", ""))
         fields = field_selector(self.query.get("fieldSelector", ""), self.kind)
         return lambda obj: labels(obj) and fields(obj)

@@ -1,4 +1,4 @@
-"""Discovery and OpenAPI documents: how clients learn which kinds there are."""
+"""Discovery and OpenAPI documents, which tell clients which kinds exist."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ PATHS = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/read
 
 
 def group_path(group: str, version: str) -> str:
-    """``api/v1`` or ``apis/<group>/<version>``."""
+    """Return ``api/v1`` or ``apis/<group>/<version>``."""
     return f"apis/{group}/{version}" if group else f"api/{version}"
 
 
 def group_list(registry: Registry) -> dict[str, Any]:
-    """``GET /apis`` for clients without aggregated discovery."""
+    """Answer ``GET /apis`` for clients without aggregated discovery."""
     groups = [api_group(registry, name) for name in registry.groups() if name]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
 def api_group(registry: Registry, group: str) -> dict[str, Any]:
-    """``GET /apis/<group>``.
+    """Answer ``GET /apis/<group>``.
 
     Raises:
-        StatusError: 404 when there is no such group.
+        StatusError: 404 when the group doesn't exist.
     """
     versions = registry.groups().get(group)
     if not versions:
@@ -50,10 +50,10 @@ def api_group(registry: Registry, group: str) -> dict[str, Any]:
 
 
 def resource_list(registry: Registry, group: str, version: str) -> dict[str, Any]:
-    """``GET /api/v1`` and ``GET /apis/<group>/<version>``.
+    """Answer ``GET /api/v1`` and ``GET /apis/<group>/<version>``.
 
     Raises:
-        StatusError: 404 when there is no such version.
+        StatusError: 404 when the version doesn't exist.
     """
     kinds = registry.groups().get(group, {}).get(version)
     if kinds is None:
@@ -75,13 +75,13 @@ def _other_names(kind: Kind) -> dict[str, list[str]]:
 
 
 def subresources(kind: Kind) -> list[tuple[str, list[str]]]:
-    """Names and verbs of a kind's subresources."""
+    """Return the names and verbs of a kind's subresources."""
     found = [("status", STATUS_VERBS)] if kind.status else []
     return [*found, ("log", ["get"])] if kind is PODS else found
 
 
 def aggregated(registry: Registry, *, core: bool) -> dict[str, Any]:
-    """``GET /api`` and ``GET /apis`` in one answer each (``apidiscovery.k8s.io/v2``)."""
+    """Answer aggregated ``GET /api`` and ``GET /apis`` (``apidiscovery.k8s.io/v2``)."""
     items = []
     for group, versions in registry.groups().items():
         if (group == "") == core:
@@ -117,7 +117,7 @@ def _aggregated(kind: Kind) -> dict[str, Any]:
 
 
 def openapi_index(registry: Registry) -> dict[str, Any]:
-    """``GET /openapi/v3``; the hash lets clients cache each document."""
+    """Answer ``GET /openapi/v3``; the hash lets clients cache each document."""
     paths = {}
     for group, versions in registry.groups().items():
         for version, kinds in versions.items():
@@ -129,13 +129,13 @@ def openapi_index(registry: Registry) -> dict[str, Any]:
 
 
 def openapi_document(registry: Registry, group: str, version: str) -> dict[str, Any]:
-    """``GET /openapi/v3/<group path>``: what kubectl needs to know before it applies anything.
+    """Answer ``GET /openapi/v3/<group path>``, which kubectl reads before it applies anything.
 
-    kubectl looks for a patch operation with the kind and a ``fieldValidation`` parameter; without it, it refuses
-    to apply.
+    kubectl looks for a patch operation with the kind and a ``fieldValidation`` parameter, and refuses to apply
+    without one.
 
     Raises:
-        StatusError: 404 when there is no such version.
+        StatusError: 404 when the version doesn't exist.
     """
     kinds = registry.groups().get(group, {}).get(version)
     if kinds is None:

@@ -1,4 +1,4 @@
-"""``GET .../pods/<name>/log``: what model servers and storage initialisers wrote, as ``kubectl logs`` asks for it."""
+"""``GET .../pods/<name>/log``: the logs of model servers and storage initializers for ``kubectl logs``."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from pdk_stack.kubernetes.store.columns import Object, path_values
 from pdk_stack.kubernetes.store.objects import ObjectStore
 from pdk_stack.kubernetes.store.workload_kinds import PODS
 
-# File of a container's log: ``(namespace, pod, container) -> path``; None when the container wrote nothing yet.
+# A container's log file: ``(namespace, pod, container) -> path``; None when the container has no log yet.
 PodLogs = Callable[[str, str, str], Path | None]
 
 
 class PodKeeper(Protocol):
-    """Who knows what is behind the pods."""
+    """Gives access to the processes behind the pods."""
 
     def log(self, namespace: str, pod: str, container: str) -> Path | None:
-        """File of a container's log; None when the container wrote nothing yet."""
+        """Return a container's log file; None when the container has no log yet."""
         ...
 
     def replace(self, namespace: str, pod: str) -> bool:
-        """Take a pod away and start another in its place; False when there is none that could be started."""
+        """Replace a pod with a new one; False when none can be started."""
         ...
 
 
@@ -38,11 +38,11 @@ MEDIA = "text/plain; charset=utf-8"
 
 
 def pod_log(store: ObjectStore, logs: PodLogs, call: ResourceCall) -> Response:
-    """The answer to ``GET .../pods/<name>/log``.
+    """Answer ``GET .../pods/<name>/log``.
 
     Raises:
-        StatusError: 404 without such a pod; 400 without such a container, before it has started, and without a previous
-            one; 422 for options that contradict one another.
+        StatusError: 404 for an unknown pod; 400 for an unknown container, one that has not started, or one without a
+          previous instance; 422 for contradictory options.
     """
     pod = store.get(PODS, call.namespace, call.name)
     containers = [str(each) for each in path_values("spec.containers[*].name", pod)]
@@ -64,7 +64,7 @@ def pod_log(store: ObjectStore, logs: PodLogs, call: ResourceCall) -> Response:
 
 
 def _path(pod: Object, container: str, path: Path | None, call: ResourceCall) -> Path:
-    """The log that is asked for; the errors are the kubelet's."""
+    """Return the requested log file; errors match the kubelet's."""
     if call.flag("previous"):
         previous = previous_path(path) if path else None
         if previous is None or not previous.exists():
@@ -94,10 +94,10 @@ def _number(call: ResourceCall, name: str) -> int | None:
 
 
 def _since(call: ResourceCall) -> float | None:
-    """Seconds of the epoch from which lines are wanted.
+    """Return the start time of the requested lines, in seconds since the epoch.
 
     Raises:
-        StatusError: 422 when it is given in two ways, 400 when it cannot be read.
+        StatusError: 422 when given in two ways, 400 when invalid.
     """
     seconds, text = _number(call, "sinceSeconds"), call.query.get("sinceTime")
     if seconds is not None and text:
@@ -114,7 +114,7 @@ def _since(call: ResourceCall) -> float | None:
 
 
 def _is(store: ObjectStore, call: ResourceCall, uid: str) -> bool:
-    """Whether the same pod is still there, and somebody who reads its log."""
+    """Return whether the same pod still exists and its log still has a reader."""
     try:
         same = bool(store.get(PODS, call.namespace, call.name)["metadata"]["uid"] == uid)
     except StatusError:

@@ -1,8 +1,8 @@
-"""Decode the Kubernetes protobuf envelope for the kinds that ``kubectl create`` sends.
+"""Decodes the Kubernetes protobuf envelope for the kinds that ``kubectl create`` sends.
 
-kubectl encodes typed objects as protobuf and does not fall back to JSON. By hand, as the official Python client has no
-protobuf messages. Field numbers: ``generated.proto`` of ``k8s.io/api/core/v1``, ``k8s.io/api/authorization/v1`` and
-``k8s.io/apimachinery/pkg/apis/meta/v1``.
+kubectl encodes typed objects as protobuf and doesn't fall back to JSON. This decoder is handwritten because the
+official Python client has no protobuf messages. Source of field numbers: ``generated.proto`` of ``k8s.io/api/core/v1``,
+``k8s.io/api/authorization/v1``, and ``k8s.io/apimachinery/pkg/apis/meta/v1``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import Any
 from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import timestamp
 
+MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 MAGIC = b"k8s\x00"
 
 
 @dataclass(frozen=True)
 class Field:
-    """How one field is read: ``text``, ``int``, ``bool``, ``time``, ``map``, ``bytes-map``, ``port`` or a message.
+    """How to decode a field: ``text``, ``int``, ``bool``, ``time``, ``map``, ``bytes-map``, ``port``, or a message.
 
     ``port`` is an IntOrString.
     """
@@ -35,11 +36,11 @@ Fields = dict[int, Field]
 
 
 def _fields_of(text: str, **messages: Fields) -> Fields:
-    """The fields of a message.
+    """Describe the fields of a message.
 
     Args:
-        text: ``<number> <name>[:<kind>]`` for each, with commas between them; ``*`` behind a repeated one.
-        messages: The messages of the fields that are some, by name.
+        text: Comma-separated ``<number> <name>[:<kind>]``; ``*`` marks a repeated field.
+        messages: The types of message fields, by name.
     """
     found: Fields = {}
     for each in text.split(","):
@@ -87,7 +88,7 @@ MESSAGES: dict[tuple[str, str], Fields] = {
     ),
     ("v1", "Namespace"): _with_spec(_fields_of("1 finalizers*")),
     ("v1", "Service"): _with_spec(SERVICE_SPEC),
-    # Not to be created by people; read so that the refusal can say why.
+    # Users can't create these kinds; they are decoded so that the refusal can say why.
     ("apps/v1", "Deployment"): _fields_of("1 metadata", metadata=META),
     ("v1", "ServiceAccount"): _fields_of(
         "1 metadata, 2 secrets*, 3 imagePullSecrets*, 4 automountServiceAccountToken:bool",
@@ -109,7 +110,7 @@ def decode(body: bytes) -> dict[str, Any]:
     """Decode an enveloped object.
 
     Raises:
-        StatusError: 415 when the envelope or the kind is not known here; the kind is named.
+        StatusError: 415 for an unknown envelope or kind; the message names the kind.
     """
     if not body.startswith(MAGIC):
         raise _unsupported("a body without the Kubernetes envelope")
@@ -133,7 +134,7 @@ def _unsupported(what: str) -> StatusError:
 
 
 def _fields(body: bytes) -> Iterator[tuple[int, Any]]:
-    """Field numbers and raw values of one message."""
+    """Yield the field numbers and raw values of a message."""
     position = 0
 
     def varint() -> int:

@@ -1,4 +1,4 @@
-"""Answers of the API: JSON, with the kind that typed clients ask for, and warnings."""
+"""API answers: JSON with the kind that typed clients need, and warnings."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pdk_stack.kubernetes.store.kind import Kind
 
 
 def reply(body: Any, code: int = 200, media_type: str = "application/json") -> Response:
-    """A JSON answer."""
+    """Make a JSON answer."""
     return Response(json.dumps(body), code, media_type=media_type)
 
 
 def list_of(kind: Kind, objects: list[Object], **meta: Any) -> dict[str, Any]:
-    """Objects as the list that their kind has.
+    """Make a list object of a kind.
 
     Args:
-        kind: Their kind.
+        kind: The items' kind.
         objects: The items.
         meta: The list's metadata.
     """
@@ -28,12 +28,12 @@ def list_of(kind: Kind, objects: list[Object], **meta: Any) -> dict[str, Any]:
 
 
 def typed(kind: Kind, obj: Object) -> Object:
-    """An object with its kind, as clients get it."""
+    """Return an object with its ``kind`` and ``apiVersion``."""
     return {**obj, "apiVersion": kind.api_version, "kind": kind.kind}
 
 
 def warned(response: Response, warnings: list[str]) -> Response:
-    """An answer with warnings, which kubectl prints."""
+    """Add warnings, which kubectl prints, to an answer."""
     for text in warnings:
         escaped = text.replace("\\", "\\\\").replace('"', '\\"')
         response.headers.append("Warning", f'299 - "{escaped}"')

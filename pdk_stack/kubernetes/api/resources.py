@@ -25,7 +25,7 @@ from pdk_stack.kubernetes.store.schemas import complete
 from pdk_stack.kubernetes.store.validation import Findings, check
 from pdk_stack.kubernetes.store.workload_kinds import PODS
 
-# How often a patch is computed again when somebody else was quicker, as the real API does.
+# How often a patch is retried after a conflicting write, as the real API does.
 PATCH_ATTEMPTS = 5
 
 
@@ -41,7 +41,7 @@ class Resources:
         """Answer one call.
 
         Raises:
-            StatusError: As the Kubernetes API would.
+            StatusError: As the Kubernetes API does.
         """
         if call.kind is PODS and call.subresource == "log" and call.method == "GET":
             return pod_log(self._store, self._pods.log, call)
@@ -110,7 +110,7 @@ class Resources:
         return warned(self._object(call, stored), warnings)
 
     def _checked(self, call: ResourceCall) -> tuple[Object, list[str]]:
-        """The body as an object of the call's kind, and warnings; typed clients leave kind and version out."""
+        """Return the body as an object of the call's kind, and warnings; typed clients omit kind and version."""
         if not isinstance(call.body, dict):
             raise bad_request("the request has no object")
         obj = call.body
@@ -127,10 +127,10 @@ class Resources:
 
     @staticmethod
     def _valid(call: ResourceCall, obj: Object) -> tuple[Object, list[str]]:
-        """The object without fields that its kind does not have.
+        """Return the object without the fields that its kind lacks.
 
         Raises:
-            StatusError: 400 for such fields when the client wants to know, 422 for values that do not fit.
+            StatusError: 400 for such fields under strict validation, 422 for invalid values.
         """
         if call.kind.schema is None or call.subresource:
             return obj, []
@@ -162,7 +162,7 @@ class Resources:
         if not call.subresource:
             after["metadata"].pop("managedFields", None)
             if call.kind.status and call.kind.custom:
-                # What a client sends as status is not stored here.
+                # Status that a client sends is not stored here.
                 after = {**after, "status": before.get("status")} if "status" in before else after
             track(call.kind, before, after, call.manager)
 
@@ -217,7 +217,7 @@ class Resources:
             raise bad_request("metadata.managedFields must be nil")
         wanted["metadata"].pop("managedFields", None)
         current = self._store.find(call.kind, call.namespace, call.name)
-        # The framework field of a service moves before ownership is noted, as the webhook does it.
+        # As the webhook does, convert a service's framework field before recording ownership.
         admit(call.kind, wanted)
         new = apply(call.kind, current, wanted, call.manager, force=call.flag("force"))
         if current is None:
@@ -253,7 +253,7 @@ class Resources:
         return reply(list_of(call.kind, doomed, resourceVersion=str(version)))
 
     def _replace_pods(self, call: ResourceCall) -> Response:
-        """Delete pods: their requests end, and others take their places, as a ReplicaSet sees to it."""
+        """Delete pods after their requests end, and start replacements as a ReplicaSet does."""
         if call.name:
             doomed = [self._store.get(PODS, call.namespace, call.name)]
         else:
@@ -269,13 +269,13 @@ class Resources:
         return reply(list_of(PODS, doomed))
 
     def _empty_namespace(self, namespace: str) -> None:
-        """Deleting a namespace deletes what is in it."""
+        """Delete everything in a deleted namespace."""
         for group, plural, name in self._store.objects_in(namespace):
             if kind := self._registry.named(group, plural):
                 self._delete_if_there(kind, namespace, name)
 
     def _delete_if_there(self, kind: Kind, namespace: str | None, name: str, options: Any = None) -> None:
-        """Delete one of many; their owners and controllers may be quicker."""
+        """Delete an object that its owner or controller can delete first."""
         try:
             self._store.delete(kind, namespace, name, options)
         except StatusError as error:

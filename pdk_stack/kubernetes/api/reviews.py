@@ -1,4 +1,4 @@
-"""Questions about rights: ``kubectl auth can-i``, ``auth can-i --list``, ``auth whoami``."""
+"""Access reviews: ``kubectl auth can-i``, ``auth can-i --list``, ``auth whoami``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ def review(authorizer: Authorizer, user: User, resource: str, body: Any) -> dict
     """Answer a review.
 
     Args:
-        authorizer: Knows the roles.
-        user: Who asks.
+        authorizer: Evaluates the roles.
+        user: The caller.
         resource: Plural name of the review.
         body: The review.
 
     Raises:
-        StatusError: 501 for other reviews, 403 for questions about others that the user may not ask.
+        StatusError: 501 for other reviews, 403 when the caller can't review other users' access.
     """
     spec = (body or {}).get("spec") or {}
     if resource == "selfsubjectreviews":
@@ -29,7 +29,7 @@ def review(authorizer: Authorizer, user: User, resource: str, body: Any) -> dict
     if resource not in ("selfsubjectaccessreviews", "subjectaccessreviews"):
         raise not_implemented(resource)
     if resource == "subjectaccessreviews":
-        # Questions about others are for those who may ask them.
+        # Reviewing other users' access needs permission.
         authorizer.require(user, Action("create", "authorization.k8s.io", resource))
         user = User.named(spec.get("user", ""), tuple(spec.get("groups") or ()))
     wanted = spec.get("resourceAttributes")

@@ -1,4 +1,4 @@
-"""Tables: the printed columns that kubectl asks the server for (``meta.k8s.io/v1`` Table)."""
+"""Tables: the printed columns that kubectl requests (``meta.k8s.io/v1`` Table)."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pdk_stack.kubernetes.store.kind import Kind
 
 
 def wants_table(accept: str) -> bool:
-    """Whether a client asked for a Table."""
+    """Return whether a client requests a Table."""
     return "as=Table" in accept
 
 
 def table(
     kind: Kind, objects: list[Object], meta: dict[str, Any], include: str = "", *, headers: bool = True
 ) -> dict[str, Any]:
-    """Objects as a Table.
+    """Convert objects to a Table.
 
     Args:
-        kind: Their kind.
+        kind: The objects' kind.
         objects: The rows.
         meta: The list's metadata.
-        include: ``includeObject`` of the request: ``None``, ``Metadata`` (default) or ``Object``.
-        headers: Whether to send the column definitions; a watch sends them once.
+        include: The request's ``includeObject``: ``None``, ``Metadata`` (default), or ``Object``.
+        headers: Whether to include the column definitions; a watch sends them once.
     """
     rows = []
     for obj in objects:

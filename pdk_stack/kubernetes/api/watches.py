@@ -1,4 +1,4 @@
-"""Watches: what is there, then every change, one line of JSON each."""
+"""Watches: the current objects, then every change, as JSON lines."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from pdk_stack.kubernetes.store.objects import Change, ObjectStore
 
 # The real API's default for watches without a limit is 30 to 60 minutes.
 WATCH_SECONDS = 1800.0
-# White space before events is ignored by clients and keeps what lies between them from closing a silent connection. No
-# line break: the Python client makes an event of each line, of an empty one as well.
+# Clients ignore white space before events, and it keeps proxies from closing an idle connection. It contains no line
+# break, because the Python client treats every line, even an empty one, as an event.
 PING = b" "
 HEARTBEAT_SECONDS = 10.0
-# How soon a watch that waits notices that its client has left.
+# How soon a waiting watch notices that its client has disconnected.
 LOOK_SECONDS = 1.0
 
 
 def watch(store: ObjectStore, call: ResourceCall) -> Response:
-    """The answer to a watch; it goes on until its time is over or its client has gone.
+    """Answer a watch until it times out or its client disconnects.
 
     Raises:
-        StatusError: 400 for a selector, a version, or a time that cannot be read.
+        StatusError: 400 for an invalid selector, version, or timeout.
     """
     media = "application/json" + (";as=Table;v=v1;g=meta.k8s.io" if wants_table(call.accept) else "")
     return stream(Watch(store, call).lines(), headers={"content-type": media})
 
 
 class Watch:
-    """One watch. What can be wrong with the call is found out here: once the answer has begun, it is too late.
+    """A watch; the constructor checks the call, because errors can't be reported once the answer has begun.
 
     Args:
         store: The objects.
         call: The call.
 
     Raises:
-        StatusError: 400 for a selector, a version, or a time that cannot be read.
+        StatusError: 400 for an invalid selector, version, or timeout.
     """
 
     def __init__(self, store: ObjectStore, call: ResourceCall) -> None:
@@ -57,17 +57,17 @@ class Watch:
             self._selectors.append(field_selector(f"metadata.name={call.name}", call.kind))
         try:
             self._end = Deadline(float(call.query.get("timeoutSeconds") or WATCH_SECONDS))
-            # Without a version, or with "0": from what is there now.
+            # Without a version, or with "0", start from the current objects.
             self._position = int(call.query.get("resourceVersion") or 0)
         except ValueError as error:
             raise bad_request(f"timeoutSeconds or resourceVersion cannot be read: {error}") from error
         self._as_table = wants_table(call.accept)
         self._headers_sent = False
-        # What the watcher has seen: an object that stops matching is gone for it.
+        # Objects that the watcher has seen: one that stops matching counts as deleted.
         self._seen: set[str] = set()
 
     def lines(self) -> Iterator[bytes]:
-        """The lines: what is there, where no version is given, then every change."""
+        """Yield the current objects if no version is given, then every change."""
         store, call = self._store, self._call
         objects, version = store.view(call.kind, call.namespace)
         there = [obj for obj in objects if self._matches(obj)]
@@ -76,11 +76,11 @@ class Watch:
             self._position = version
             for obj in there:
                 yield self._line("ADDED", obj)
-        # Headers leave with the first byte, and kubectl does not even end without them.
+        # Headers are sent with the first byte, and without them kubectl can't even exit.
         yield PING
         heartbeat = Deadline(HEARTBEAT_SECONDS)
         while not (store.ended or self._end.over or call.gone()):
-            # Both before the look: what comes after it is then neither missed nor waited for.
+            # Read both before checking for changes, so that a later change is neither missed nor delayed.
             rung, reached = store.bell.count, store.version
             try:
                 changes = store.changes(call.kind, call.namespace, self._position)
@@ -104,7 +104,7 @@ class Watch:
         return all(selector(obj) for selector in self._selectors)
 
     def _type(self, change: Change) -> str:
-        """What a change is for this watcher; empty for one that does not concern it."""
+        """Return the event type of a change for this watcher; empty when it doesn't match."""
         uid = change.object["metadata"]["uid"]
         if self._matches(change.object):
             self._seen.discard(uid) if change.type == "DELETED" else self._seen.add(uid)

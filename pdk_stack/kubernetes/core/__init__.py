@@ -1,1 +1,1 @@
-"""What the cluster does with its objects: admission, rights, controllers, model servers. Knows no HTTP API."""
+"""The cluster's logic: admission, authorization, controllers, model servers. Independent of the HTTP API."""

@@ -1,4 +1,4 @@
-"""What the API does to an object before it is stored: defaults, conversions, validation."""
+"""Admission: defaults, conversions, and validation before an object is stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kind import Kind
 from pdk_stack.kubernetes.store.kinds import CUSTOM_RESOURCE_DEFINITIONS, INFERENCE_SERVICES, NAMESPACES, SECRETS
 
-# Name rule of the InferenceService webhook: pkg/apis/serving/v1beta1/inference_service_validation.go.
+# Source of the InferenceService name rule: pkg/apis/serving/v1beta1/inference_service_validation.go.
 SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 # DNS subdomain names, k8s.io/apimachinery/pkg/util/validation.
 OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.:]*[a-z0-9])?")
@@ -61,7 +61,7 @@ def _admit_secret(obj: Object, name: str) -> None:
 
 
 def _admit_inference_service(obj: Object, name: str) -> None:
-    """KServe's webhooks: the framework field becomes ``model``, resources get defaults."""
+    """Apply KServe's webhooks: convert the framework field to ``model``, and add default resources."""
     if name and not SERVICE_NAME.fullmatch(name):
         why = (
             f'Invalid value: "{name}": the InferenceService "{name}" is invalid: a InferenceService name must consist '
@@ -71,7 +71,7 @@ def _admit_inference_service(obj: Object, name: str) -> None:
     predictor = (obj.get("spec") or {}).get("predictor")
     if not isinstance(predictor, dict):
         raise invalid(*INFERENCE_SERVICES.resource, name, "spec.predictor", "Required value")
-    # assignPyTorchRuntime() of inference_service_defaults.go overwrites `model` in the same way.
+    # assignPyTorchRuntime() in inference_service_defaults.go overwrites `model` in the same way.
     if "pytorch" in predictor:
         predictor["model"] = {"modelFormat": {"name": "pytorch"}, **(predictor.pop("pytorch") or {})}
     _check_replicas(predictor, name)
@@ -79,7 +79,7 @@ def _admit_inference_service(obj: Object, name: str) -> None:
 
 
 def _check_replicas(predictor: dict[str, Any], name: str) -> None:
-    """``validateReplicas`` of component.go, with the words of KServe's webhook."""
+    """Validate replicas like ``validateReplicas`` in component.go, in the words of KServe's webhook."""
     given = predictor.get("minReplicas")
     least, most = 1 if given is None else given, predictor.get("maxReplicas") or 0
     why = ""

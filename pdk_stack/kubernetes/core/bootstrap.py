@@ -1,4 +1,4 @@
-"""The objects that a cluster with KServe has before anybody uses it."""
+"""The objects of a new cluster with KServe."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ RBAC_GROUP = "rbac.authorization.k8s.io"
 
 
 def _rule(groups: str, resources: str, verbs: list[str]) -> dict[str, Any]:
-    """A rule; ``core`` stands for the group without a name."""
+    """Make a rule; ``core`` stands for the unnamed group."""
     named = ["" if group == "core" else group for group in groups.split()]
     return {"apiGroups": named, "resources": resources.split(), "verbs": verbs}
 
 
 WORKLOADS = _rule("apps", "deployments replicasets", READ)
-# What a pipeline worker may do. The same rules are what a real cluster has to grant it.
+# Permissions of a pipeline worker. A real cluster must grant it the same rules.
 WORKER_RULES: dict[str, list[dict[str, Any]]] = {
-    # pachd keeps the secrets of pipelines here and reads them for its workers.
+    # pachd stores pipelines' secrets here and reads them for its workers.
     "default": [_rule("core", "secrets", WRITE), _rule("core", "configmaps serviceaccounts", READ)],
     MODELS_NAMESPACE: [
         _rule("serving.kserve.io", "inferenceservices inferenceservices/status", WRITE),
@@ -68,7 +68,7 @@ CLUSTER_RULES: dict[str, list[dict[str, Any]]] = {
 
 
 def create_system_objects(store: ObjectStore, ingress_port: int) -> None:
-    """Create what is absent, and bring the ingress' address up to date."""
+    """Create missing objects, and update the ingress's address."""
     store.subscribe(lambda change: _new_namespace(store, change))
     for name in SYSTEM_NAMESPACES:
         namespace: Object = {"metadata": {"name": name}}
@@ -76,7 +76,7 @@ def create_system_objects(store: ObjectStore, ingress_port: int) -> None:
         _ensure(store, NAMESPACES, None, namespace)
     _ensure(store, NODES, None, {"metadata": {"name": "embedded"}, "status": {}})
     node = store.get(NODES, None, "embedded")
-    # The machine may have changed since the last start.
+    # The machine can have changed since the last start.
     size = capacity()
     ready = [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]
     status = {"capacity": size, "allocatable": size, "conditions": ready, "nodeInfo": _machine(node["metadata"]["uid"])}
@@ -107,10 +107,10 @@ def create_system_objects(store: ObjectStore, ingress_port: int) -> None:
 
 
 def _machine(uid: str) -> dict[str, str]:
-    """What a node says of its machine; clients want every field, and the machine's own ids are nobody's business.
+    """Describe the node's machine; clients require every field, but the machine's real ids stay private.
 
     Args:
-        uid: The node's own id, which stands for the machine's.
+        uid: The node's id, used in place of the machine's.
     """
     return {
         **dict.fromkeys(("bootID", "machineID", "systemUUID"), uid),
@@ -125,7 +125,7 @@ def _machine(uid: str) -> dict[str, str]:
 
 
 def _new_namespace(store: ObjectStore, change: Change) -> None:
-    """The worker's rights in the models' namespace come with the namespace."""
+    """Grant the worker its permissions when the models' namespace is created."""
     if (change.group, change.plural, change.type) == ("", NAMESPACES.plural, "ADDED"):
         _grant(store, change.object["metadata"]["name"])
 
@@ -144,11 +144,11 @@ def _binding(name: str, role: str, subject: dict[str, Any]) -> Object:
 
 
 def _ensure(store: ObjectStore, kind: Kind, namespace: str | None, obj: Object) -> None:
-    """Create an object; one that is there already stays as people made it."""
+    """Create an object; leave an existing one unchanged."""
     obj = {"apiVersion": kind.api_version, "kind": kind.kind, **obj}
     try:
         store.create(kind, namespace, obj)
     except StatusError as error:
-        # Its namespace may not be there yet.
+        # Its namespace might not exist yet.
         if error.http_status not in (403, 404, 409):
             raise

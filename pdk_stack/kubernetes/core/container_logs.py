@@ -1,7 +1,7 @@
-"""Logs of containers: the lines as the process wrote them, and beside them when each part was there.
+"""Container logs: the lines as the process wrote them, and an index of when each part was written.
 
-The kubelet writes a time before each line. Here the process writes its file itself, which costs nobody anything, and a
-small index says at which time the file had which size; lines get their times from there, to a tenth of a second.
+The kubelet writes a time before each line. Here the process writes its file directly, at no extra cost, and a small
+index records the file's size over time, which dates lines to a tenth of a second.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from pdk_stack.common.processes import ProcessGroup
 
 POLL_SECONDS = 0.1
 PIECE_BYTES = 64 << 10
-# A client that goes is noticed at the next line; one that waits for a silent log, after this.
+# A disconnected client is noticed at the next line, or after this time if the log is silent.
 FOLLOW_SECONDS = 1800.0
 
 
 def times_path(log: Path) -> Path:
-    """The index of a log."""
+    """Return the path of a log's index."""
     return log.with_name(f"{log.name}.times")
 
 
 def previous_path(log: Path) -> Path:
-    """The log of the container's process before this one."""
+    """Return the path of the log of the container's previous process."""
     return log.with_name(f"{log.stem}.previous.log")
 
 
 def rotate(log: Path) -> None:
-    """Make a log the previous one, with its index."""
+    """Rename a log and its index to the previous ones."""
     for path, target in ((log, previous_path(log)), (times_path(log), times_path(previous_path(log)))):
         with contextlib.suppress(FileNotFoundError):
             path.replace(target)
 
 
 def keep_times(log: Path, process: ProcessGroup) -> None:
-    """Write a log's index from a thread of its own, until its process ends.
+    """Write a log's index in a separate thread until its process ends.
 
     Args:
-        log: The log, which is there.
-        process: Who writes it.
+        log: The log, which must exist.
+        process: The process that writes it.
     """
-    # Opened here: by the time that the thread runs, a new process may have taken the names.
+    # Open the files here: by the time the thread runs, a new process can have taken the names.
     content, index = log.open("rb"), times_path(log).open("w")
 
     def run() -> None:
@@ -71,7 +71,7 @@ def keep_times(log: Path, process: ProcessGroup) -> None:
 
 
 class Times:
-    """When the bytes of a log were there.
+    """Write times of a log's bytes.
 
     Args:
         log: The log.
@@ -84,7 +84,7 @@ class Times:
         self.read()
 
     def read(self) -> None:
-        """Read what the index holds now."""
+        """Read the current index."""
         entries: list[list[str]] = []
         with contextlib.suppress(FileNotFoundError):
             entries = [line.split() for line in times_path(self._log).read_text().splitlines()]
@@ -93,30 +93,30 @@ class Times:
         self._moments = [float(moment) for _, moment in whole]
 
     def of(self, position: int) -> float:
-        """When the byte at a position was there; now, if nobody has noted it yet."""
+        """Return when the byte at a position was written; the current time if not yet indexed."""
         place = bisect.bisect_right(self._ends, position)
         return self._moments[place] if place < len(self._moments) else time.time()
 
     def since(self, moment: float) -> int:
-        """The position of the first byte that was not there before a moment."""
+        """Return the position of the first byte written after a time."""
         place = bisect.bisect_left(self._moments, moment)
         return self._ends[place - 1] if place else 0
 
 
 def start_of(log: Path, tail: int | None, since: float | None) -> int:
-    """Where reading begins.
+    """Return the position where reading begins.
 
     Args:
         log: The log.
-        tail: How many of the last lines; None for all.
-        since: Seconds of the epoch; older lines are left out. None for all.
+        tail: Number of last lines; None for all.
+        since: Seconds since the epoch; skips older lines. None for all.
     """
     content = log.read_bytes()
     start = 0
     if since is not None:
         start = Times(log).since(since)
         if start and content[start - 1 : start] != b"\n":
-            # A line belongs to the time at which it began.
+            # A line's time is when it began.
             end = content.find(b"\n", start)
             start = len(content) if end < 0 else end + 1
     if tail is not None:
@@ -126,13 +126,13 @@ def start_of(log: Path, tail: int | None, since: float | None) -> int:
 
 
 def stamped(position: int, line: bytes, times: Times) -> bytes:
-    """A line with its time, as the kubelet writes it: RFC 3339 with nanoseconds."""
+    """Prefix a line with its time as the kubelet does: RFC 3339 with nanoseconds."""
     moment = datetime.fromtimestamp(times.of(position), timezone.utc)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%f000Z ").encode() + line
 
 
 def lines_of(log: Path, start: int, *, with_times: bool) -> bytes:
-    """What a log holds from a position on."""
+    """Yield a log's lines from a position on."""
     content = log.read_bytes()[start:]
     if not with_times:
         return content
@@ -144,20 +144,20 @@ def lines_of(log: Path, start: int, *, with_times: bool) -> bytes:
 
 
 def follow(log: Path, start: int, wanted: Callable[[], bool], *, with_times: bool) -> Iterator[bytes]:
-    """Whole lines of a log as it grows, until its container ends or nobody wants them any more.
+    """Yield complete lines of a log as it grows, until its container ends or the reader stops.
 
     Args:
         log: The log.
-        start: Where to begin.
-        wanted: Whether to go on.
-        with_times: Whether each line gets its time.
+        start: The first position.
+        wanted: Returns whether to continue.
+        with_times: Whether to prefix each line with its time.
     """
     deadline, times, rest = Deadline(FOLLOW_SECONDS), Times(log), b""
     with log.open("rb") as content:
         position = content.seek(start)
 
         def last() -> bool:
-            # A container that was started again writes another file of this name.
+            # A restarted container writes a new file of this name.
             return not wanted() or deadline.over or not _is_same(log, content.fileno())
 
         def grown() -> bool:

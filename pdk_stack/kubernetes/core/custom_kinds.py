@@ -1,6 +1,6 @@
-"""Kinds that people add with CustomResourceDefinitions, and the garbage collector.
+"""Kinds that users define with CustomResourceDefinitions, and the garbage collector.
 
-Sources: ``apiextensions.k8s.io/v1``, and the background deletion of ``pkg/controller/garbagecollector``.
+Sources: ``apiextensions.k8s.io/v1``, and background deletion in ``pkg/controller/garbagecollector``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def check_definition(definition: Object) -> None:
     """Check and complete a definition in place.
 
     Raises:
-        StatusError: 422 when its name or versions do not fit.
+        StatusError: 422 for an invalid name or invalid versions.
     """
     kind = CUSTOM_RESOURCE_DEFINITIONS
     name, spec = definition["metadata"].get("name", ""), definition.get("spec") or {}
@@ -61,7 +61,7 @@ def check_definition(definition: Object) -> None:
 
 
 def kinds_of(definition: Object) -> list[Kind]:
-    """The kinds that a definition makes, one for each served version."""
+    """Return the kinds that a definition declares, one for each served version."""
     spec = definition["spec"]
     names = spec["names"]
     return [
@@ -84,7 +84,7 @@ def kinds_of(definition: Object) -> list[Kind]:
 
 
 def inference_service_definition() -> Object:
-    """The definition of the kind that is built in, for those who look whether KServe is there."""
+    """Return the definition of the built-in kind, for clients that check whether KServe is installed."""
     kind = INFERENCE_SERVICES
     version = {
         "name": kind.version,
@@ -102,11 +102,11 @@ def inference_service_definition() -> Object:
 
 
 class Collector:
-    """Serves kinds as their definitions come and go, and deletes what depends on something that is gone.
+    """Serves kinds as definitions are created and deleted, and deletes dependents of deleted objects.
 
     Args:
         store: The cluster's objects.
-        registry: The kinds that are served.
+        registry: The served kinds.
     """
 
     def __init__(self, store: ObjectStore, registry: Registry) -> None:
@@ -116,14 +116,14 @@ class Collector:
         self._thread = threading.Thread(target=self._run, name="garbage-collector", daemon=True)
 
     def start(self) -> None:
-        """Take up the definitions that are stored, and follow changes."""
+        """Serve the stored definitions and follow changes."""
         self._store.subscribe(self._changed)
         for definition in self._store.select(CUSTOM_RESOURCE_DEFINITIONS)[0]:
             self._serve(definition)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         self._deleted.put(None)
         self._thread.join(5)
 
@@ -133,7 +133,7 @@ class Collector:
             self._registry.replace(spec["group"], spec["names"]["plural"], kinds_of(definition))
 
     def _changed(self, change: Change) -> None:
-        # In the same step as the write: who has created a definition may use it at once.
+        # Done within the write, so that clients can use a definition as soon as they create it.
         if change.type == "DELETED":
             self._deleted.put(change)
         elif (change.group, change.plural) == CUSTOM_RESOURCE_DEFINITIONS.resource:
@@ -146,12 +146,12 @@ class Collector:
             for group, plural, namespace, name in self._store.dependents(change.object["metadata"]["uid"]):
                 kind = self._registry.named(group, plural)
                 if kind:
-                    # It may be gone already.
+                    # It can be gone already.
                     with contextlib.suppress(StatusError):
                         self._store.delete(kind, namespace, name)
 
     def _forget(self, spec: Object) -> None:
-        """A definition is gone: so are its objects."""
+        """Delete the objects of a deleted definition."""
         group, plural = spec["group"], spec["names"]["plural"]
         kind = self._registry.named(group, plural)
         if kind is None or (group, plural) in BUILT_IN:

@@ -1,8 +1,8 @@
-"""Who owns which field: ``metadata.managedFields`` and server-side apply.
+"""Field ownership: ``metadata.managedFields`` and server-side apply.
 
-By hand, as structured-merge-diff exists in Go only. Source: ``sigs.k8s.io/structured-merge-diff`` and the field manager
-of ``k8s.io/apimachinery``. Paths are tuples of ``f:<name>`` and, in lists that have a key, ``k:{"name":"x"}``; lists of
-custom resources are one value each.
+This is handwritten because structured-merge-diff exists only in Go. Sources: ``sigs.k8s.io/structured-merge-diff`` and
+the field manager of ``k8s.io/apimachinery``. Paths are tuples of ``f:<name>`` and, in keyed lists,
+``k:{"name":"x"}``; lists of custom resources are atomic.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pdk_stack.kubernetes.store.columns import Object, timestamp
 from pdk_stack.kubernetes.store.kind import Kind
 
 Path = tuple[str, ...]
-# Fields that belong to nobody (stripMeta of the field manager).
+# Fields without an owner (stripMeta of the field manager).
 UNOWNED_METADATA = (
     "name namespace creationTimestamp selfLink uid resourceVersion generation managedFields clusterName "
     "deletionTimestamp"
@@ -27,7 +27,7 @@ UNOWNED = {("f:apiVersion",), ("f:kind",), *(("f:metadata", f"f:{name}") for nam
 
 
 def owned_paths(kind: Kind, obj: Object) -> dict[Path, Any]:
-    """The leaves of an object with their values."""
+    """Return an object's leaf paths with their values."""
     found: dict[Path, Any] = {}
 
     def walk(value: Any, path: Path, name: str) -> None:
@@ -61,7 +61,7 @@ def _item(key: str, item: dict[str, Any]) -> str:
 
 
 def encode(paths: set[Path]) -> dict[str, Any]:
-    """Paths as ``fieldsV1``."""
+    """Encode paths as ``fieldsV1``."""
     tree: dict[str, Any] = {}
     for path in sorted(paths):
         node = tree
@@ -71,7 +71,7 @@ def encode(paths: set[Path]) -> dict[str, Any]:
 
 
 def decode(tree: dict[str, Any], prefix: Path = ()) -> set[Path]:
-    """``fieldsV1`` as paths."""
+    """Decode ``fieldsV1`` to paths."""
     found: set[Path] = set()
     for part, inner in tree.items():
         if part != ".":
@@ -116,13 +116,13 @@ def _write_owners(kind: Kind, obj: Object, owners: Owners, before: Object | None
 
 
 def track(kind: Kind, before: Object | None, after: Object, manager: str, subresource: str = "") -> None:
-    """Note in place which fields a create, update or patch changed.
+    """Record in place which fields a create, update, or patch changed.
 
     Args:
         kind: The object's kind.
         before: The stored object; None for a new one.
-        after: What will be stored.
-        manager: Who writes.
+        after: The object to store.
+        manager: The field manager that writes.
         subresource: ``status`` or empty.
     """
     was = owned_paths(kind, before) if before else {}
@@ -138,20 +138,20 @@ def track(kind: Kind, before: Object | None, after: Object, manager: str, subres
 
 
 def apply(kind: Kind, current: Object | None, wanted: Object, manager: str, *, force: bool) -> Object:
-    """Server-side apply.
+    """Apply a configuration server-side.
 
     Args:
         kind: The object's kind.
-        current: The stored object; None when there is none.
-        wanted: What the manager wants to be so; what it wanted before and wants no more is taken away.
-        manager: Who applies.
-        force: Take fields over that others own with another value.
+        current: The stored object; None for a new one.
+        wanted: The manager's applied configuration; fields that it no longer contains are removed.
+        manager: The field manager that applies.
+        force: Whether to take over conflicting fields from other managers.
 
     Returns:
         The object to store.
 
     Raises:
-        StatusError: 409 naming each field in conflict and its owner.
+        StatusError: 409 with each conflicting field and its owner.
     """
     asked = owned_paths(kind, wanted)
     mine = (manager, "Apply", "")
@@ -185,7 +185,7 @@ def apply(kind: Kind, current: Object | None, wanted: Object, manager: str, *, f
 
 
 def _remove(node: Any, path: Path) -> None:
-    """Take a field away, and what has become empty by that."""
+    """Remove a field and the parents that become empty."""
     part, rest = path[0], path[1:]
     if part.startswith("k:"):
         wanted = json.loads(part[2:])

@@ -1,7 +1,6 @@
-"""The three patch types of the API, as plain functions on documents.
+"""The API's three patch types, as pure functions on documents.
 
-Sources: RFC 7386 (merge patch), RFC 6902 (JSON patch), ``k8s.io/apimachinery/pkg/util/strategicpatch``, which exists in
-Go only.
+Sources: RFC 7386 (merge patch), RFC 6902 (JSON patch), and ``k8s.io/apimachinery/pkg/util/strategicpatch`` (Go only).
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import jsonpatch
 
 from pdk_stack.kubernetes.errors import StatusError, bad_request
 
-# Lists that strategic merge joins by a key (patchMergeKey in k8s.io/api's types).
+# Lists that strategic merge merges by key (patchMergeKey in k8s.io/api's types).
 MERGE_KEYS = {
     "conditions": "type",
     "containers": "name",
@@ -30,7 +29,7 @@ REJECTED = "the server rejected our request due to an error in our request"
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """Apply an RFC 7386 merge patch; the inputs stay as they are."""
+    """Apply an RFC 7386 merge patch without changing the inputs."""
     if not isinstance(patch, dict):
         return copy.deepcopy(patch)
     result = dict(target) if isinstance(target, dict) else {}
@@ -43,7 +42,7 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def strategic_merge_patch(target: Any, patch: Any, field: str = "") -> Any:
-    """Apply a strategic merge patch: lists with a merge key are joined item by item."""
+    """Apply a strategic merge patch, which merges lists with a merge key item by item."""
     if isinstance(patch, dict):
         if patch.get("$patch") == "replace":
             return {key: copy.deepcopy(value) for key, value in patch.items() if key != "$patch"}
@@ -63,7 +62,7 @@ def strategic_merge_patch(target: Any, patch: Any, field: str = "") -> Any:
 
 
 def _merge_list(original: list[Any], patch: list[Any], key: str) -> list[Any]:
-    """Join two lists; items that only the patch has come before those that only the server has."""
+    """Merge two lists; items that only the patch has come before those that only the server has."""
     by_key = {each.get(key): each for each in original}
     patched: list[Any] = []
     deleted = set()
@@ -78,10 +77,10 @@ def _merge_list(original: list[Any], patch: list[Any], key: str) -> list[Any]:
 
 
 def json_patch(document: Any, operations: Any) -> Any:
-    """Apply an RFC 6902 JSON patch; the document stays as it is.
+    """Apply an RFC 6902 JSON patch without changing the document.
 
     Raises:
-        StatusError: It is no patch (400), or a path or test of it does not fit (422).
+        StatusError: The patch is malformed (400), or one of its paths or tests fails (422).
     """
     if not isinstance(operations, list):
         raise bad_request("error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch")

@@ -1,6 +1,6 @@
-"""Who may do what: Roles, ClusterRoles and their bindings, evaluated as the RBAC authorizer does.
+"""Authorization: evaluates Roles, ClusterRoles, and their bindings as the RBAC authorizer does.
 
-By hand: Casbin and its like know neither bindings nor Kubernetes' rules, and would need both written for them.
+This is handwritten because libraries such as Casbin support neither bindings nor Kubernetes' rules.
 Source: ``plugin/pkg/auth/authorizer/rbac`` and ``pkg/registry/rbac/validation`` of Kubernetes.
 """
 
@@ -21,14 +21,14 @@ ACCOUNT_PREFIX = "system:serviceaccount:"
 
 @dataclass(frozen=True)
 class User:
-    """Who makes a call."""
+    """The user who makes a call."""
 
     name: str
     groups: tuple[str, ...] = ()
 
     @classmethod
     def named(cls, name: str, groups: tuple[str, ...] = ()) -> User:
-        """A user with the groups that everybody of that name is in."""
+        """Return a user with the groups that its name implies."""
         found = [*groups, "system:authenticated"]
         if name.startswith(ACCOUNT_PREFIX):
             namespace = name.removeprefix(ACCOUNT_PREFIX).partition(":")[0]
@@ -38,10 +38,10 @@ class User:
 
 @dataclass(frozen=True)
 class Action:
-    """What somebody wants to do.
+    """An action to authorize.
 
     Attributes:
-        resource: Plural name, with ``/subresource`` when there is one.
+        resource: Plural name, with ``/subresource`` if any.
         namespace: Empty for cluster-wide resources and for a list over all namespaces.
     """
 
@@ -53,7 +53,7 @@ class Action:
 
 
 class Authorizer:
-    """Answers from the roles in the store.
+    """Authorizes actions by the roles in the store.
 
     Args:
         store: The cluster's objects.
@@ -63,7 +63,7 @@ class Authorizer:
         self._store = store
 
     def allowed(self, user: User, action: Action) -> str:
-        """Why a user may do something; empty when nothing allows it."""
+        """Return why a user is allowed to do something; empty when nothing allows it."""
         if MASTERS in user.groups:
             return f'RBAC: allowed by group "{MASTERS}"'
         for rule, reason in self._rules(user, action.namespace):
@@ -72,10 +72,10 @@ class Authorizer:
         return ""
 
     def require(self, user: User, action: Action) -> None:
-        """Refuse what nothing allows.
+        """Refuse an action that nothing allows.
 
         Raises:
-            StatusError: 403, with the text of the real API.
+            StatusError: 403 with the real API's message.
         """
         if self.allowed(user, action):
             return
@@ -90,7 +90,7 @@ class Authorizer:
         raise StatusError(403, "Forbidden", message, {key: value for key, value in details.items() if value})
 
     def rules(self, user: User, namespace: str) -> list[dict[str, Any]]:
-        """All rules that hold for a user in a namespace."""
+        """Return all rules that apply to a user in a namespace."""
         if MASTERS in user.groups:
             return [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
         return [rule for rule, _ in self._rules(user, namespace)]
@@ -111,7 +111,7 @@ class Authorizer:
         role = self._store.find(
             ROLES if in_namespace else CLUSTER_ROLES, namespace if in_namespace else None, reference.get("name", "")
         )
-        if role is None:  # a binding may come before its role
+        if role is None:  # a binding can exist before its role
             return
         bound = binding["metadata"]["name"] + (f"/{namespace}" if namespace else "")
         who = subject.get("name", "") + (f"/{subject['namespace']}" if subject.get("namespace") else "")

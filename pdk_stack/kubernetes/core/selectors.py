@@ -1,4 +1,4 @@
-"""Label and field selectors, as ``k8s.io/apimachinery/pkg/labels`` and ``fields`` read them."""
+"""Label and field selectors, parsed as by ``k8s.io/apimachinery/pkg/labels`` and ``fields``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Predicate = Callable[[Object], bool]
 
 
 def label_selector(text: str) -> Predicate:
-    """A predicate for ``a=b,c!=d,e in (f,g),h,!i``."""
+    """Return a predicate for a selector such as ``a=b,c!=d,e in (f,g),h,!i``."""
     terms = [_label_term(part.strip()) for part in re.split(r",(?![^(]*\))", text) if part.strip()]
     return lambda obj: all(term(obj["metadata"].get("labels") or {}) for term in terms)
 
@@ -40,7 +40,7 @@ def _label_term(part: str) -> Callable[[dict[str, str]], bool]:
 
 
 def field_selector(text: str, kind: Kind) -> Predicate:
-    """A predicate for ``metadata.name=x,type!=y``; custom resources know only their name and namespace."""
+    """Return a predicate for ``metadata.name=x,type!=y``; custom resources support only name and namespace."""
     terms = []
     for part in filter(None, text.split(",")):
         pieces = re.split("(!=|==?)", part, maxsplit=1)

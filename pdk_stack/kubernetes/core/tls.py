@@ -1,4 +1,4 @@
-"""Certificates and kubeconfigs: kubectl sends a bearer token over TLS only."""
+"""Certificates and kubeconfigs; kubectl sends a bearer token only over TLS."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pdk_stack.common.service import LOOPBACK, write_private
 
 
 def ensure_certificates(folder: Path) -> tuple[Path, Path, Path]:
-    """Make the stack's own CA and the API's certificate when they are absent; the CA's key is kept nowhere.
+    """Create the stack's own CA and the API's certificate if absent; the CA's key is not stored.
 
     Returns:
-        Paths of the CA certificate, the server certificate and the server key (PEM).
+        Paths of the CA certificate, the server certificate, and the server key (PEM).
     """
     paths = folder / "ca.crt", folder / "server.crt", folder / "server.key"
     if not all(path.exists() for path in paths):
@@ -49,7 +49,7 @@ def _check(authority: Path, certificate: Path, key: Path) -> None:
 
 
 def write_kubeconfig(path: Path, server: str, ca: Path, user: str, token: str) -> None:
-    """Write a kubeconfig with the CA inside; only the user can read it."""
+    """Write a kubeconfig with the embedded CA, readable only by the user."""
     authority = base64.b64encode(ca.read_bytes()).decode()
     config = {
         "apiVersion": "v1",

@@ -1,6 +1,6 @@
-"""The release of Kubernetes that the embedded one answers as."""
+"""The Kubernetes release that the embedded API reports."""
 
-# The API level that clients may expect; kubectl 1.31 to 1.33 accept it without a warning.
+# The API level for clients; kubectl 1.31 to 1.33 accept it without a warning.
 VERSION = {
     "major": "1",
     "minor": "32",

@@ -1,7 +1,7 @@
-"""PersistentVolumeClaims on a single machine: a claim is bound to a volume, and a volume is a local folder.
+"""PersistentVolumeClaims on a single machine: binds claims to volumes, which are local folders.
 
-Binds as the volume controller does (``pkg/controller/volume/persistentvolume`` of Kubernetes): a named volume, else the
-smallest that fits, else the default class makes a folder of its own, as local-path provisioners do.
+Binding follows Kubernetes' volume controller (``pkg/controller/volume/persistentvolume``): a named volume, or else the
+smallest that fits, or else a new folder from the default class, as local-path provisioners do.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ PROVISIONED = "pv.kubernetes.io/provisioned-by"
 
 
 class VolumeError(Exception):
-    """A claim leads to no folder; the text says why."""
+    """A claim has no folder; the message says why."""
 
 
 class Volumes:
-    """Binds claims, and finds the folders that they lead to.
+    """Binds claims and resolves them to folders.
 
     Args:
         store: The cluster's objects.
-        folder: Where folders are made for claims.
+        folder: Parent of the folders created for claims.
     """
 
     def __init__(self, store: ObjectStore, folder: Path) -> None:
@@ -40,7 +40,7 @@ class Volumes:
         self._folder = folder
 
     def start(self) -> None:
-        """Follow changes from here on."""
+        """Start following changes."""
         self._store.subscribe(self._changed)
 
     def _changed(self, change: Change) -> None:
@@ -95,7 +95,7 @@ class Volumes:
                 "storageClassName": DEFAULT_CLASS,
                 "persistentVolumeReclaimPolicy": "Delete",
                 "hostPath": {"path": str(path)},
-                # Taken before others see it.
+                # Reserve it before others see it.
                 "claimRef": {"kind": "PersistentVolumeClaim", "uid": claim["metadata"]["uid"]},
             },
             "status": {"phase": "Available"},
@@ -119,10 +119,10 @@ class Volumes:
         self._store.update(kind, meta.get("namespace"), meta["name"], new)
 
     def path(self, namespace: str, uri: str) -> Path:
-        """The local folder of ``pvc://<claim>/<path>``.
+        """Return the local folder of ``pvc://<claim>/<path>``.
 
         Raises:
-            VolumeError: There is no such claim, it is not bound, or its volume is no folder of this machine.
+            VolumeError: The claim doesn't exist or isn't bound, or its volume isn't a folder on this machine.
         """
         name, _, inner = uri.removeprefix(SCHEME).partition("/")
         try:

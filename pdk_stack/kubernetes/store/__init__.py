@@ -1,1 +1,1 @@
-"""The objects, and the kinds that they are of. Knows no HTTP."""
+"""Objects and their kinds. Independent of HTTP."""

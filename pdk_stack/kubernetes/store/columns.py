@@ -1,4 +1,4 @@
-"""What ``kubectl get`` prints of an object: columns, the JSONPath that they are read with, ages."""
+"""The columns of ``kubectl get``: definitions, JSONPath, and ages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Column:
-    """One printed column of a kind."""
+    """A printed column of a kind."""
 
     name: str
     value: Callable[[Object], Any]
@@ -25,7 +25,7 @@ class Column:
     description: str = ""
 
     def definition(self) -> dict[str, Any]:
-        """The column as a Table's columnDefinition."""
+        """Return the column as a Table's columnDefinition."""
         return {
             "name": self.name,
             "type": self.type,
@@ -36,13 +36,13 @@ class Column:
 
 
 def timestamp(moment: float | None = None) -> str:
-    """A point in time as Kubernetes writes it: RFC 3339, seconds, UTC."""
+    """Format a time as Kubernetes does: RFC 3339 in UTC, to the second."""
     when = datetime.fromtimestamp(time.time() if moment is None else moment, timezone.utc)
     return when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def age(text: Any) -> str:
-    """How long ago, as kubectl prints it (``k8s.io/apimachinery/pkg/util/duration`` HumanDuration)."""
+    """Format an age as kubectl does (``k8s.io/apimachinery/pkg/util/duration`` HumanDuration)."""
     try:
         since = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
     except ValueError:
@@ -69,7 +69,7 @@ STEP = re.compile(
 
 @functools.lru_cache(maxsize=1024)
 def _steps(path: str) -> tuple[Callable[[Any], list[Any]], ...]:
-    """What each part of a path makes of a value."""
+    """Parse a path into the functions that evaluate its parts."""
     return tuple(_step(match) for match in STEP.finditer(path.lstrip(".")))
 
 
@@ -100,7 +100,7 @@ def _items(value: Any) -> list[Any]:
 
 
 def at(path: str, default: str = "") -> Callable[[Object], Any]:
-    """A cell with the first value of a path."""
+    """Make a cell with the first value of a path."""
 
     def read(obj: Object) -> Any:
         found = path_values(path, obj)
@@ -110,22 +110,22 @@ def at(path: str, default: str = "") -> Callable[[Object], Any]:
 
 
 def count(*paths: str) -> Callable[[Object], Any]:
-    """A cell with the number of values of some paths."""
+    """Make a cell with the number of values of some paths."""
     return lambda obj: str(sum(len(found) for path in paths for found in path_values(path, obj)))
 
 
 def join(values: Iterable[Any], default: str = "<none>") -> str:
-    """Values with commas between them."""
+    """Join values with commas."""
     return ",".join(str(each) for each in values if each) or default
 
 
 def every(path: str, default: str = "<none>") -> Callable[[Object], Any]:
-    """A cell with all values of a path."""
+    """Make a cell with all values of a path."""
     return lambda obj: join(path_values(path, obj), default)
 
 
 def printer_columns(version: dict[str, Any]) -> tuple[Column, ...]:
-    """The columns that one version of a CustomResourceDefinition asks for."""
+    """Return the printer columns of a CustomResourceDefinition's version."""
 
     def cell(path: str, kind: str) -> Callable[[Object], Any]:
         def read(obj: Object) -> Any:
@@ -165,24 +165,24 @@ Cell = Callable[[Object], Any]
 
 
 def columns(cells: Mapping[str, Cell], *, priority: int = 0) -> tuple[Column, ...]:
-    """Columns by their names; those with a priority are printed by ``kubectl get -o wide`` only."""
+    """Make columns by name; those with a priority appear only in ``kubectl get -o wide``."""
     return tuple(Column(name, cell, priority=priority) for name, cell in cells.items())
 
 
 def table(cells: Mapping[str, Cell] | None = None, wide: Mapping[str, Cell] | None = None) -> tuple[Column, ...]:
-    """The columns of a kind: its name, its own, its age, and those of the wide form."""
+    """Return a kind's columns: name, its own, age, and those for wide output."""
     return (NAME, *columns(cells or {}), AGE, *columns(wide or {}, priority=1))
 
 
 def ready_containers(obj: Object) -> str:
-    """A pod's READY: ready containers of all."""
+    """Format a pod's READY: ready containers of total."""
     states = path_values("status.containerStatuses[*].ready", obj)
     total = len(path_values("spec.containers[*]", obj))
     return f"{sum(bool(each) for each in states)}/{total}"
 
 
 def pod_state(pod: Object) -> str:
-    """A pod's STATUS: what its first unfinished container says (``printPod`` of ``pkg/printers/internalversion``)."""
+    """Return a pod's STATUS from its first unfinished container (``printPod`` in ``pkg/printers/internalversion``)."""
     inits = path_values("status.initContainerStatuses[*]", pod)
     for number, each in enumerate(inits):
         state = each.get("state") or {}
@@ -197,6 +197,6 @@ def pod_state(pod: Object) -> str:
 
 
 def desired(obj: Object) -> str:
-    """A Deployment's READY: ready replicas of those that are wanted."""
+    """Format a Deployment's READY: ready replicas of desired."""
     wanted = path_values("spec.replicas", obj)
     return f"{at('status.readyReplicas', '0')(obj)}/{wanted[0] if wanted else 1}"

@@ -1,4 +1,4 @@
-"""What a kind of object is: its names, where it lives, who writes it, what is printed of it."""
+"""A kind's definition: names, scope, writers, and printed columns."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Kind:
     """A kind of object that the API serves.
 
     Attributes:
-        custom: Defined by a CustomResourceDefinition: generation, strict updates, no strategic merge.
-        status: Whether ``status`` is a sub-resource.
-        written_by: Who writes these objects, when people cannot; then why.
+        custom: Whether a CustomResourceDefinition defines it: generation, strict updates, no strategic merge.
+        status: Whether ``status`` is a subresource.
+        written_by: The component that writes these objects if users can't, and why.
     """
 
     group: str
@@ -33,12 +33,12 @@ class Kind:
 
     @classmethod
     def named(cls, names: str, columns: tuple[Column, ...], **more: Any) -> Kind:
-        """A kind out of one line of names.
+        """Make a kind from one line of names.
 
         Args:
-            names: ``<group>/<version> <Kind> <plural> <short names>``, as ``apps/v1 Deployment deployments deploy``.
-            columns: What is printed of its objects.
-            more: The other attributes.
+            names: ``<group>/<version> <Kind> <plural> <short names>``, as in ``apps/v1 Deployment deployments deploy``.
+            columns: The printed columns.
+            more: Other attributes.
         """
         api_version, kind, plural, *short = names.split()
         group, _, version = api_version.rpartition("/")
@@ -46,12 +46,12 @@ class Kind:
 
     @property
     def api_version(self) -> str:
-        """``group/version``, or the version alone in the core group."""
+        """``group/version``, or only the version in the core group."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
     def resource(self) -> tuple[str, str]:
-        """Group and plural: what errors, roles and the database name it by."""
+        """Group and plural, which identify the kind in errors, roles, and the database."""
         return self.group, self.plural
 
     @property

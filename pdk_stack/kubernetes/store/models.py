@@ -1,6 +1,6 @@
-"""Schemas out of the official clients' generated models: their fields, types, descriptions, what is required.
+"""Builds schemas from the official clients' generated models: fields, types, descriptions, required fields.
 
-The models' sources are read, not imported: KServe's import pulls in its whole server, which takes seconds.
+It parses the models' sources, because importing KServe pulls in its whole server, which takes seconds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SIMPLE: dict[str, Schema] = {
     "ResourceQuantity": QUANTITY,
     "str": STRING,
 }
-# What OpenAPI Generator writes, in both clients alike.
+# OpenAPI Generator's output, the same in both clients.
 TABLE = r"\n    {} = (\{{.*?\}})\n"
 REQUIRED = re.compile(r"Invalid value for `(\w+)`, must not be `None`")
 DESCRIPTION = re.compile(r'"""Gets the (\w+) of this \w+\.  # noqa: E501\n\n +(?!:)(.+?)  # noqa: E501\n')
@@ -37,12 +37,12 @@ NESTED = re.compile(r"(list|dict)[\[(](?:str, )?(.+)[\])]")
 
 @dataclass(frozen=True)
 class Models:
-    """What is taken from the models, and what is changed.
+    """Which models to use, and how to change them.
 
     Attributes:
-        inside: Names of the models that are looked into; values of others are taken as they come.
-        changes: By model and field, what its schema has beside the model's; None leaves the field out.
-        required: By model, what the API requires where the model says something else.
+        inside: Names of the models to expand; fields of other models accept any value.
+        changes: Additions to a field's schema, by model and field; None removes the field.
+        required: Required fields by model, where the API differs from the model.
     """
 
     inside: frozenset[str]
@@ -50,11 +50,11 @@ class Models:
     required: Mapping[str, tuple[str, ...]]
 
     def schema(self, model: str, *leave_out: str) -> Schema:
-        """The schema of a model.
+        """Return the schema of a model.
 
         Args:
             model: Class name, for example ``V1ConfigMap``.
-            leave_out: Fields that it does not get.
+            leave_out: Fields to omit.
         """
         source = _source(model)
         types, names = (

@@ -1,4 +1,4 @@
-"""The object store: Kubernetes' rules for versions, generations and deletion, on SQLite. Knows no HTTP.
+"""The object store: Kubernetes' rules for versions, generations, and deletion, on SQLite. Independent of HTTP.
 
 One counter gives every write its ``resourceVersion``; a write that changes nothing keeps it, as etcd3 storage does.
 """
@@ -29,12 +29,12 @@ from pdk_stack.kubernetes.store.columns import Object, timestamp
 from pdk_stack.kubernetes.store.kind import Kind
 from pdk_stack.kubernetes.store.kinds import NAMESPACES
 
-# How many changes a watch may lag behind before it has to list again; the real API's watch cache is of this order.
+# How many changes a watch can lag before it must list again; the real API's watch cache is of similar size.
 WATCH_HISTORY = 5000
-# What belongs to the server and is kept from the stored object whatever a client sends.
+# Server-owned metadata, which is kept from the stored object regardless of what a client sends.
 SERVER_FIELDS = ("uid", "creationTimestamp", "generation", "namespace", "name", "deletionTimestamp")
 
-# Versions begin above zero, which clients send for "any".
+# Versions start above zero, because clients send zero for "any".
 SCHEMA = Schema(
     version=1,
     script="""
@@ -50,7 +50,7 @@ Key = tuple[str, str, str, str]
 
 @dataclass(frozen=True)
 class Change:
-    """One entry of the watch history."""
+    """An entry in the watch history."""
 
     version: int
     type: str
@@ -69,10 +69,10 @@ class ObjectStore:
         StackError: It cannot be used, or is empty beside certificates, volumes, or services of earlier objects.
 
     Attributes:
-        database: Where they are kept.
-        bell: Rings after each change, and at the end.
+        database: The SQLite database.
+        bell: Notified after each change, and at the end.
         version: The ``resourceVersion`` of the newest change.
-        ended: Whether those who wait for changes shall stop.
+        ended: Whether waiting watches must stop.
     """
 
     def __init__(self, path: Path) -> None:
@@ -85,7 +85,7 @@ class ObjectStore:
             self.version = int(connection.execute("SELECT n FROM counter").fetchone()[0])
         self._objects: dict[Key, Object] = {(row[0], row[1], row[2], row[3]): json.loads(row[4]) for row in rows}
         self._history: deque[Change] = deque(maxlen=WATCH_HISTORY)
-        # A watch cannot start before this version: what happened earlier is not remembered.
+        # A watch can't start before this version, because the history doesn't reach back further.
         self._first_known = self.version
         self._listeners: list[Callable[[Change], None]] = []
         self._before_update: dict[tuple[str, str], Callable[[Object, Object], None]] = {}
@@ -96,11 +96,11 @@ class ObjectStore:
             self._listeners.append(listener)
 
     def before_update(self, kind: Kind, hook: Callable[[Object, Object], None]) -> None:
-        """Let a controller change an object in the same write as its client: ``hook(old, new)``."""
+        """Register a ``hook(old, new)`` that can change an object within the client's write."""
         self._before_update[kind.resource] = hook
 
     def end(self) -> None:
-        """Let those who wait for changes stop."""
+        """Stop waiting watches."""
         self.ended = True
         self.bell.ring()
 
@@ -113,10 +113,10 @@ class ObjectStore:
         return (*kind.resource, (namespace or "") if kind.namespaced else "", name)
 
     def _commit(self, change: str, kind: Kind, key: Key, obj: Object) -> None:
-        """Write one change; the object carries its new version from here on.
+        """Write one change and set the object's new version.
 
         Raises:
-            StatusError: 507 when the disk is full; then nothing has changed, and nobody is told.
+            StatusError: 507 when the disk is full; then nothing changes and no listener is called.
         """
         version = self.version + 1
         obj["metadata"]["resourceVersion"] = str(version)
@@ -134,12 +134,12 @@ class ObjectStore:
             raise storage_full(error.message) from error
 
     def _committed(self, key: Key, entry: Change) -> None:
-        """What is on the disk now is so in memory, too; then the listeners hear of it."""
+        """Apply a committed change in memory, then call the listeners."""
         self.version = entry.version
         if entry.type == "DELETED":
             self._objects.pop(key, None)
         else:
-            # Its own copy: listeners may keep and change what they are given.
+            # Listeners get a copy, because they can keep and change it.
             self._objects[key] = copy.deepcopy(entry.object)
         if len(self._history) == WATCH_HISTORY:
             self._first_known = self._history[0].version
@@ -148,10 +148,10 @@ class ObjectStore:
             listener(entry)
 
     def get(self, kind: Kind, namespace: str | None, name: str) -> Object:
-        """One object.
+        """Return an object.
 
         Raises:
-            StatusError: 404 when it does not exist.
+            StatusError: 404 when it doesn't exist.
         """
         found = self.find(kind, namespace, name)
         if found is None:
@@ -159,17 +159,17 @@ class ObjectStore:
         return found
 
     def find(self, kind: Kind, namespace: str | None, name: str) -> Object | None:
-        """One object; None when it does not exist."""
+        """Return an object; None when it doesn't exist."""
         with self.database.lock:
             return copy.deepcopy(self._objects.get(self._key(kind, namespace, name)))
 
     def select(self, kind: Kind, namespace: str | None = None) -> tuple[list[Object], int]:
-        """All objects of a kind, ordered by namespace and name, and the store's version."""
+        """Return all objects of a kind, ordered by namespace and name, and the store's version."""
         found, version = self.view(kind, namespace)
         return [copy.deepcopy(obj) for obj in found], version
 
     def view(self, kind: Kind, namespace: str | None = None) -> tuple[list[Object], int]:
-        """The same for readers only: the objects are the store's own, which never changes one in place."""
+        """Like ``select`` without copies: callers must not change the objects, and the store never does so in place."""
         with self.database.lock:
             keys = sorted(
                 key
@@ -182,7 +182,7 @@ class ObjectStore:
         """Store a new object.
 
         Raises:
-            StatusError: It exists (409), its namespace does not (404), or it has no name (422).
+            StatusError: It exists (409), its namespace doesn't exist (404), or it has no name (422).
         """
         with self.database.lock:
             meta = obj.setdefault("metadata", {})
@@ -231,7 +231,7 @@ class ObjectStore:
         """Replace an object, or its status.
 
         Raises:
-            StatusError: It does not exist (404), was changed meanwhile (409), or lacks its version (422).
+            StatusError: It doesn't exist (404), its version is outdated (409), or it lacks a version (422).
         """
         with self.database.lock:
             key = self._key(kind, namespace, name)
@@ -262,7 +262,7 @@ class ObjectStore:
 
     @staticmethod
     def _merged(kind: Kind, old: Object, new: Object, subresource: str) -> Object:
-        """The object to store: the client's fields, with those that belong to the server kept."""
+        """Return the object to store: the client's fields plus the server-owned ones."""
         if subresource == "status":
             result = copy.deepcopy(old)
             result["status"] = copy.deepcopy(new.get("status", {}))
@@ -291,7 +291,7 @@ class ObjectStore:
             The object, and whether it is gone.
 
         Raises:
-            StatusError: It does not exist (404), or a precondition fails (409).
+            StatusError: It doesn't exist (404), or a precondition fails (409).
         """
         with self.database.lock:
             obj = self.get(kind, namespace, name)
@@ -310,12 +310,12 @@ class ObjectStore:
             return obj, True
 
     def objects_in(self, namespace: str) -> list[tuple[str, str, str]]:
-        """Group, plural and name of everything in a namespace."""
+        """Return the group, plural, and name of every object in a namespace."""
         with self.database.lock:
             return [(key[0], key[1], key[3]) for key in self._objects if key[2] == namespace]
 
     def dependents(self, uid: str) -> list[Key]:
-        """Keys of the objects whose only owner is the object with this uid."""
+        """Return the keys of the objects whose only owner has this uid."""
         with self.database.lock:
             return [
                 key
@@ -324,7 +324,7 @@ class ObjectStore:
             ]
 
     def orphan(self, uid: str, kind_of: Callable[[str, str], Kind | None]) -> None:
-        """Let the dependents of an object go on without it."""
+        """Remove an owner from its dependents, which stay."""
         with self.database.lock:
             for key in self.dependents(uid):
                 kind, obj = kind_of(key[0], key[1]), copy.deepcopy(self._objects[key])
@@ -333,10 +333,10 @@ class ObjectStore:
                     self.update(kind, key[2], key[3], obj)
 
     def changes(self, kind: Kind, namespace: str | None, after: int) -> list[Change]:
-        """The kind's changes after a version, oldest first.
+        """Return a kind's changes after a version, oldest first.
 
         Raises:
-            StatusError: 410 when that version is too old to know what came after it.
+            StatusError: 410 when the version is older than the history.
         """
         with self.database.lock:
             if after < self._first_known:
@@ -352,5 +352,5 @@ class ObjectStore:
 
 
 def _spec(obj: Object) -> Object:
-    """What counts for the generation: all but metadata and status."""
+    """Return the fields that count for the generation: all except metadata and status."""
     return {name: value for name, value in obj.items() if name not in ("metadata", "status")}

@@ -1,4 +1,4 @@
-"""The kinds that are served now: those that are built in, and those of CustomResourceDefinitions."""
+"""The served kinds: built-in ones, and those from CustomResourceDefinitions."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from pdk_stack.kubernetes.store.kinds import KINDS
 
 
 class Registry:
-    """The kinds that are served, found as the API's paths name them."""
+    """The served kinds, by the names in API paths."""
 
     def __init__(self, kinds: Iterable[Kind] = KINDS) -> None:
         self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in kinds}
 
     def find(self, group: str, version: str, plural: str) -> Kind | None:
-        """The kind of a path, or None."""
+        """Return the kind for a path, or None."""
         return self._kinds.get((group, version, plural))
 
     def named(self, group: str, plural: str) -> Kind | None:
-        """A kind in whatever version."""
+        """Return a kind in any version."""
         return next((kind for kind in self._kinds.values() if kind.resource == (group, plural)), None)
 
     def replace(self, group: str, plural: str, kinds: Iterable[Kind]) -> None:
-        """Serve a resource with these versions; with none, not any more."""
-        # A new table, so that readers need no lock.
+        """Serve a resource in these versions; an empty list stops serving it."""
+        # Replace the table instead of changing it, so that readers need no lock.
         kept = {key: kind for key, kind in self._kinds.items() if (key[0], key[2]) != (group, plural)}
         self._kinds = kept | {(kind.group, kind.version, kind.plural): kind for kind in kinds}
 
     def groups(self) -> dict[str, dict[str, list[Kind]]]:
-        """All kinds by group and version."""
+        """Return all kinds by group and version."""
         found: dict[str, dict[str, list[Kind]]] = {}
         for kind in self._kinds.values():
             found.setdefault(kind.group, {}).setdefault(kind.version, []).append(kind)

@@ -1,6 +1,6 @@
-"""What fields the kinds have: the official clients' models, with what the embedded cluster says of them itself.
+"""The kinds' schemas: the official clients' models with the embedded cluster's changes.
 
-Parts of a pod that the embedded runtime does not look into take anything.
+Parts of a pod that the embedded runtime doesn't use accept anything.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 from pdk_stack.kubernetes.store.models import QUANTITY, STRING, Models, Schema
 
-#: The fields of a predictor that name a framework.
+#: Predictor fields that name a framework.
 FRAMEWORKS = {
     "sklearn": "V1beta1SKLearnSpec",
     "xgboost": "V1beta1XGBoostSpec",
@@ -22,7 +22,7 @@ FRAMEWORKS = {
     "lightgbm": "V1beta1LightGBMSpec",
     "paddle": "V1beta1PaddleServerSpec",
 }
-# Amounts are numbers as well.
+# Quantities can also be numbers.
 AMOUNTS: Schema = {"additionalProperties": QUANTITY}
 
 
@@ -78,7 +78,7 @@ MODELS = Models(
             "explainer": _told("Explanations; the embedded runtime refuses it."),
         },
     },
-    # As the CustomResourceDefinition has it (config/crd/full/serving.kserve.io_inferenceservices.yaml, v0.13.1).
+    # As in the CustomResourceDefinition (config/crd/full/serving.kserve.io_inferenceservices.yaml, v0.13.1).
     required={"V1beta1ModelSpec": (), "V1beta1ModelFormat": ("name",)},
 )
 COMMON: Schema = {
@@ -89,7 +89,7 @@ COMMON: Schema = {
 
 
 def schema_of(model: str, description: str) -> Schema:
-    """The schema of a kind, without the fields that every object has."""
+    """Return a kind's schema, without the fields that every object has."""
     return {"description": description, **MODELS.schema(model, *COMMON)}
 
 
@@ -97,5 +97,5 @@ INFERENCE_SERVICE = schema_of("V1beta1InferenceService", "InferenceService is th
 
 
 def complete(schema: Schema) -> Schema:
-    """A schema with the fields that every object has."""
+    """Add the fields that every object has to a schema."""
     return {**schema, "properties": {**COMMON, **(schema.get("properties") or {})}}

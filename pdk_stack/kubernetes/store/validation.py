@@ -1,4 +1,4 @@
-"""The check of objects against the schemas of their kinds."""
+"""Validates objects against the schemas of their kinds."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pdk_stack.kubernetes.store.models import Schema
 
 @dataclass
 class Findings:
-    """What the check of an object found.
+    """The findings of a validation.
 
     Attributes:
-        unknown: Paths of fields that the schema does not have.
-        wrong: Path and text of values of another type or not allowed.
+        unknown: Paths of fields that the schema lacks.
+        wrong: Paths and messages of values that have the wrong type or aren't allowed.
     """
 
     unknown: list[str] = field(default_factory=list)
@@ -34,13 +34,13 @@ GO_NAMES = {dict: "object", list: "array", str: "string", bool: "boolean", int: 
 
 
 def check(schema: Schema, value: Any, path: str, findings: Findings) -> Any:
-    """Check a value; fields that the schema does not have are left out of what comes back.
+    """Check a value and return it without the fields that the schema lacks.
 
     Args:
-        schema: An OpenAPI schema as CustomResourceDefinitions use them.
+        schema: An OpenAPI schema in CustomResourceDefinition form.
         value: The value.
-        path: Where it stands, for the findings.
-        findings: Gets what is wrong.
+        path: The value's path, for the findings.
+        findings: Collects the errors.
     """
     if value is None or schema.get("x-kubernetes-int-or-string"):
         return value

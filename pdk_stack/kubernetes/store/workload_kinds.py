@@ -1,4 +1,4 @@
-"""Kinds of what runs and where: nodes, pods and what makes them, volumes."""
+"""Workload kinds: nodes, pods and their controllers, volumes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pdk_stack.kubernetes.store.columns import (
 )
 from pdk_stack.kubernetes.store.kind import Kind
 
-# Who writes the workloads, for those who try to.
+# The writer of workloads, for the refusal when users try to.
 CONTROLLER = "the embedded cluster runs no containers; the controller of InferenceServices writes these"
 CONTAINERS = {
     "Containers": every("spec.template.spec.containers[*].name"),

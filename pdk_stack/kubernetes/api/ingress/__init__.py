@@ -1,1 +1,1 @@
-"""The ingress: predictions, routed by their Host header."""
+"""The ingress, which routes predictions by their Host header."""

@@ -1,4 +1,4 @@
-"""Answers in the words of KServe's and TorchServe's servers, the ingress' own and those of a model server."""
+"""The ingress's own and the model servers' answers, in the words of KServe's and TorchServe's servers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEPT_HEADERS = {"content-type": "Content-Type", "x-request-id": "X-Request-Id"}
 
 
 def local_answer(method: str, path: str, revision: Revision) -> Answer | None:
-    """What KServe's wrapper around TorchServe answers itself."""
+    """Answer the paths that KServe's TorchServe wrapper answers itself."""
     if method != "GET" or revision.custom:
         return None
     if path in ("/", "/v1/health", "/v2/health/live"):
@@ -37,9 +37,9 @@ def local_answer(method: str, path: str, revision: Revision) -> Answer | None:
 
 
 def malformed(path: str, body: bytes) -> str:
-    """What is wrong with a prediction's body, in the words of KServe's server; empty when nothing is.
+    """Return what is wrong with a prediction's body, in the words of KServe's server; empty when it is valid.
 
-    KServe's wrapper looks before TorchServe does; TorchServe itself only says that the handler failed.
+    KServe's wrapper checks before TorchServe does; TorchServe itself only reports that the handler failed.
     """
     field = "instances" if path.endswith(":predict") else "inputs" if path.endswith("/infer") else ""
     if not field:
@@ -54,14 +54,14 @@ def malformed(path: str, body: bytes) -> str:
 
 
 def upstream_answer(code: int, got: dict[str, str], content: bytes, path: str, revision: Revision) -> Answer:
-    """A model server's answer for the client; its refusals say what to do.
+    """Convert a model server's answer for the client; refusals say what to do.
 
     Args:
         code: The server's status.
-        got: Its headers by lower-case name.
-        content: Its body.
-        path: What was asked for.
-        revision: Who was asked.
+        got: The server's headers by lowercase name.
+        content: The body.
+        path: The requested path.
+        revision: The revision that answered.
     """
     if code == 413:
         return error(413, "The model server refuses a request of this size; shrink the picture.")
@@ -69,7 +69,7 @@ def upstream_answer(code: int, got: dict[str, str], content: bytes, path: str, r
         known = ", ".join(revision.models)
         return error(404, f"The model in {path} is not served here. Models here: {known}")
     if code == 503:
-        # TorchServe says 503 both when it is busy and when the handler failed; only the first is worth a retry.
+        # TorchServe returns 503 both when it is busy and when the handler failed; only the first is worth a retry.
         try:
             told = json.loads(content)
         except ValueError:
@@ -77,12 +77,12 @@ def upstream_answer(code: int, got: dict[str, str], content: bytes, path: str, r
         if not isinstance(told, dict) or told.get("type") != "InternalServerException":
             return busy(f"{revision.name}: {told.get('message', 'busy') if isinstance(told, dict) else 'busy'}")
         return error(500, f"The model's handler failed: {told.get('message', 'no reason given')}")
-    # TorchServe's successful answers have no type.
+    # TorchServe's successful answers have no content type.
     return Answer(code, {**JSON, **kept_headers(got)}, content)
 
 
 def kept_headers(got: dict[str, str]) -> dict[str, str]:
-    """The headers of a model server's answer that the client gets."""
+    """Return the model server's headers that the client gets."""
     return {KEPT_HEADERS[name]: value for name, value in got.items() if name in KEPT_HEADERS}
 
 
@@ -91,12 +91,12 @@ def _reply(code: int, content: dict[str, Any]) -> Answer:
 
 
 def error(code: int, message: str) -> Answer:
-    """An error as KServe's servers write it."""
+    """Format an error as KServe's servers do."""
     return _reply(code, {"error": message})
 
 
 def busy(message: str) -> Answer:
-    """Come back in a second."""
+    """Ask the client to retry in a second."""
     answer = error(503, message)
     answer.headers["Retry-After"] = "1"
     return answer

@@ -1,7 +1,7 @@
-"""Counters of the ingress, for Prometheus.
+"""Prometheus metrics of the ingress.
 
-Names and buckets are those of Knative's queue-proxy (``knative.dev/serving/pkg/queue/stats``), which dashboards for
-KServe in serverless mode read.
+Names and buckets match Knative's queue-proxy (``knative.dev/serving/pkg/queue/stats``), which dashboards for KServe's
+serverless mode read.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ REVISION = ("namespace_name", "configuration_name", "revision_name")
 
 Inflight = Callable[[], dict[tuple[str, str, str], int]]
 
-# Times of creation are OpenMetrics'; Knative does not give them.
+# Creation times are an OpenMetrics feature that Knative doesn't export.
 prometheus_client.disable_created_metrics()
 
 
 class QueueDepth(Collector):
-    """Requests under way, read when Prometheus asks.
+    """Requests in flight, read on each scrape.
 
     Args:
-        inflight: Requests under way by namespace, service and revision.
+        inflight: Requests in flight by namespace, service, and revision.
     """
 
     def __init__(self, inflight: Inflight) -> None:
         self._inflight = inflight
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The one gauge."""
+        """Yield the gauge."""
         text = "Requests that a revision works on or that wait for it."
         gauge = GaugeMetricFamily("revision_queue_depth", text, labels=REVISION)
         for names, count in sorted(self._inflight().items()):
@@ -43,10 +43,10 @@ class QueueDepth(Collector):
 
 
 class Metrics:
-    """Requests and latencies by service, revision and status code.
+    """Requests and latencies by service, revision, and status code.
 
     Args:
-        inflight: Requests under way by namespace, service and revision.
+        inflight: Requests in flight by namespace, service, and revision.
     """
 
     def __init__(self, inflight: Inflight) -> None:
@@ -65,12 +65,12 @@ class Metrics:
         self._registry.register(QueueDepth(inflight))
 
     def observe(self, namespace: str, service: str, revision: str, code: int, milliseconds: float) -> None:
-        """Count one answered request."""
+        """Record one answered request."""
         self._count.labels(namespace, service, revision, code).inc()
         self._latencies.labels(namespace, service, revision, code).observe(milliseconds)
 
     def text(self) -> bytes:
-        """Everything, as Prometheus scrapes it."""
-        # The library ends every counter's name in _total; Knative's has no such end.
+        """Return all metrics in the Prometheus text format."""
+        # The library appends _total to every counter's name; Knative's has no such suffix.
         given = prometheus_client.generate_latest(self._registry)
         return given.replace(b"revision_request_count_total", b"revision_request_count")

@@ -30,7 +30,7 @@ from pdk_stack.kubernetes.core.inference.revisions.revision import Revision
 log = logging.getLogger(__name__)
 
 DEATH_SECONDS = 0.2
-# Headers that belong to one connection (RFC 9110, 7.6.1), and those that the ingress writes itself.
+# Hop-by-hop headers (RFC 9110, 7.6.1), and those that the ingress writes itself.
 HOP_BY_HOP = {
     "connection",
     "keep-alive",
@@ -49,11 +49,11 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class Ingress:
-    """Forwards predictions to the revisions; a handler of :class:`~pdk_stack.kubernetes.api.ingress.server.Server`.
+    """Forwards predictions to revisions; the handler of :class:`~pdk_stack.kubernetes.api.ingress.server.Server`.
 
     Args:
-        routes: Host names to revisions.
-        access_log: File that gets one line of JSON per request, without bodies.
+        routes: Maps host names to revisions.
+        access_log: File for one JSON line per request, without bodies.
     """
 
     def __init__(self, routes: Routes, access_log: Path) -> None:
@@ -92,7 +92,7 @@ class Ingress:
         close = answer.done
 
         def done() -> None:
-            # An answer that is passed on as it comes is under way until its end.
+            # A streamed answer is in flight until its end.
             close()
             entry.revision.load.leave()
             self._record(head, host, entry, answer.code, started)
@@ -107,7 +107,7 @@ class Ingress:
         return error(404, f"No InferenceService has the host '{host}'. Hosts that are known: {known}")
 
     def _answer(self, head: Head, body: RequestBody, revision: Revision) -> Answer:
-        # All before the body is read: a client that is told to come back shall not have sent it for nothing.
+        # Check before reading the body, so that a client that must retry doesn't send it for nothing.
         places = revision.limits.waiting * max(1, revision.replicas.wanted)
         if revision.load.inflight > places:
             return busy(f"{revision.name} has {places} requests under way or waiting.")
@@ -132,8 +132,8 @@ class Ingress:
             except Interrupted as failure:
                 raise failure.cause from failure
             except Unanswered as failure:
-                # It died with the request: another one takes it, or itself started again. Predictions have no effects
-                # that could come twice; but only one more time, as it may be the request that kills them.
+                # The server died during the request: retry on another replica or on its restart. Predictions have no
+                # side effects, but retry only once, because the request itself can be what kills the server.
                 begun = isinstance(content, Streamed) and content.begun
                 if failure.timed_out or refused or begun or not self._dead(replica, revision):
                     return error(504 if failure.timed_out else 502, f"{revision.name}: {failure}")
@@ -144,14 +144,14 @@ class Ingress:
 
     @staticmethod
     def _dead(replica: Replica, revision: Revision) -> bool:
-        """Whether a server that gave no answer has ended; its keeper knows a moment later."""
+        """Return whether a server that didn't answer has ended; its keeper thread notices a moment later."""
         with revision.replicas.changed:
             return revision.replicas.changed.wait_for(lambda: not replica.ready, DEATH_SECONDS)
 
     @staticmethod
     def _forward(head: Head, path: str, body: bytes | Streamed, revision: Revision, replica: Replica) -> Answer:
         headers = {name: value for name, value in head.headers.items() if name not in HOP_BY_HOP}
-        # The guide's curl sends a form type by default; TorchServe takes its envelope as JSON only.
+        # curl, as in the guide, sends a form content type by default; TorchServe accepts its envelope only as JSON.
         given = head.headers.get("content-type", "")
         headers["Content-Type"] = given if given and not given.startswith(FORM) else JSON["Content-Type"]
         reply = replica.upstream.send(head.method, head.target, headers, body, revision.limits.seconds)
@@ -196,12 +196,12 @@ class Ingress:
 
 
 def _content(body: RequestBody, *, whole: bool) -> bytes | Streamed:
-    """A request's body: small ones whole, large ones as they come, whole ones where the payload logger needs them."""
+    """Return a request's body: small or logged bodies whole, large ones as a stream."""
     if whole or (body.length is not None and body.length <= SMALL_BYTES):
         return body.whole()
     if body.length is not None:
         return Streamed(body.pieces(), body.length)
-    # In chunks: a small one gets a length, as some servers read no chunks.
+    # For a chunked body: some servers can't read chunks, so a small one is sent with a length.
     pieces, first, size = body.pieces(), [], 0
     for piece in pieces:
         first.append(piece)

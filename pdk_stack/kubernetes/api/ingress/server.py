@@ -1,8 +1,8 @@
-"""The ingress' HTTP/1.1 server: keep-alive, ``Expect: 100-continue``, bodies that stream in and out.
+"""The ingress's HTTP/1.1 server: keep-alive, ``Expect: 100-continue``, and streaming bodies in both directions.
 
-It is in every prediction's way, so it is not the stack's common server (``common/http``): one thread per connection
-reads, forwards and answers, with no hand-over between an event loop and threads. The way through the common server
-takes 1.6 times as long (``python -m benchmarks.ingress_server``). h11 reads and writes the messages.
+Every prediction passes through it, so it doesn't use the stack's common server (``common/http``): one thread per
+connection reads, forwards, and answers, without a handoff between an event loop and threads. The common server takes
+1.6 times as long (``python -m benchmarks.ingress_server``). h11 parses and writes the messages.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from pdk_stack.kubernetes.core.inference.dataplane.http_connection import Head, 
 log = logging.getLogger(__name__)
 
 JSON = {"Content-Type": "application/json"}
-#: Pause before the next accept when it fails, as when descriptors run out (asyncio's ``ACCEPT_RETRY_DELAY``).
+#: Pause after accept fails, for example without free descriptors (asyncio's ``ACCEPT_RETRY_DELAY``).
 ACCEPT_RETRY_SECONDS = 1.0
 
 
 class RequestBody:
-    """The body of the request that is being answered; read when the handler asks for it.
+    """The body of the current request, read on demand.
 
     Args:
-        connection: Where it comes from.
+        connection: The client's connection.
         head: The request's head.
 
     Attributes:
-        length: Its size in bytes; None when it comes in chunks.
+        length: Size in bytes; None for a chunked body.
     """
 
     def __init__(self, connection: HttpConnection, head: Head) -> None:
@@ -45,11 +45,11 @@ class RequestBody:
         self.length = head.length
 
     def whole(self) -> bytes:
-        """The whole body; errors are those of :meth:`pieces`."""
+        """Read the whole body; raises the errors of :meth:`pieces`."""
         return b"".join(self.pieces())
 
     def pieces(self) -> Iterator[bytes]:
-        """The body as it comes.
+        """Yield the body as it arrives.
 
         Raises:
             WireError: It is larger (413), malformed (400), cut off (400) or late (408).
@@ -61,10 +61,10 @@ class RequestBody:
         yield from self._connection.body()
 
     def check(self) -> None:
-        """Refuse a body that says it is too large, before it is sent.
+        """Refuse a body whose declared length is too large, before the client sends it.
 
         Raises:
-            WireError: It is (413).
+            WireError: The body is too large (413).
         """
         limit = self._connection.limits.body_bytes
         if self.length is not None and self.length > limit:
@@ -73,12 +73,12 @@ class RequestBody:
 
 @dataclass
 class Answer:
-    """What is sent back.
+    """The answer to a request.
 
     Attributes:
-        pieces: The body as it comes, instead of a whole one; ``Content-Length`` is among the headers, or it is sent
-            in chunks.
-        done: Called once it was sent, or could not be.
+        pieces: A streaming body instead of a whole one; without ``Content-Length`` among the headers, it is sent in
+          chunks.
+        done: Called once the answer is sent or has failed.
     """
 
     code: int
@@ -89,14 +89,14 @@ class Answer:
     done: Callable[[], None] | None = None
 
     def send(self, connection: HttpConnection, method: str) -> None:
-        """Send it; h11 chooses between a length, chunks, and the end of the connection for old clients.
+        """Send the answer; h11 frames it by length, by chunks, or, for old clients, by closing the connection.
 
         Args:
-            connection: Where to.
+            connection: The client's connection.
             method: The request's method.
 
         Raises:
-            OSError: The connection broke, or the pieces did.
+            OSError: The connection or the source of the pieces broke.
         """
         headers = dict(self.headers)
         if self.pieces is None:
@@ -128,12 +128,12 @@ class Server:
     Args:
         name: Service and listener, for the log.
         port: The port; 0 lets the system choose.
-        limits: What the port grants.
-        handler: Answers a request: gets its head and its body. When the handler leaves some of the body, the connection
-            ends after the answer.
+        limits: The port's deadlines and sizes.
+        handler: Answers a request, given its head and body. If it doesn't read the whole body, the connection closes
+          after the answer.
 
     Attributes:
-        port: The port that it has.
+        port: The actual port.
 
     Raises:
         StackError: The port is taken.
@@ -150,11 +150,11 @@ class Server:
         self._ended = threading.Event()
 
     def start(self) -> None:
-        """Serve from a thread of its own."""
+        """Serve in a separate thread."""
         threading.Thread(target=self._accept, name=self._name, daemon=True).start()
 
     def stop(self) -> None:
-        """Stop listening and end all connections."""
+        """Stop listening and close all connections."""
         self._ended.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -194,7 +194,7 @@ class Server:
                 while not self._ended.is_set() and self._answer_one(connection):
                     pass
         except OSError:
-            # The client has gone, or takes nothing.
+            # The client has disconnected or stopped reading.
             pass
         except Exception:
             log.exception("A request could not be answered")
@@ -203,7 +203,7 @@ class Server:
                 self._open.discard(accepted)
 
     def _answer_one(self, connection: HttpConnection) -> bool:
-        """Answer one request; whether the connection goes on."""
+        """Answer one request; return whether the connection stays open."""
         answer, method = None, ""
         try:
             head = connection.request()

@@ -1,1 +1,1 @@
-"""InferenceServices: storage, model servers, revisions, status and the controller that ties them."""
+"""InferenceServices: storage, model servers, revisions, status, and the controller that connects them."""

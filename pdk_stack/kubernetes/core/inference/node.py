@@ -1,7 +1,7 @@
-"""The one node: which pods it holds, and which must wait because their requests do not fit beside the others'.
+"""The single node: places pods, and makes those wait whose resource requests don't fit.
 
-Counted as Kubernetes' scheduler does: the requests of every pod that has a place, new and old revisions alike, whether
-their server is up or not, until the pod is gone. Source of the words: ``NodeResourcesFit`` and the preemption plugin of
+Like Kubernetes' scheduler, it counts the requests of every placed pod, of new and old revisions, whether or not their
+server is running, until the pod is gone. Source of the messages: ``NodeResourcesFit`` and the preemption plugin in
 ``pkg/scheduler/framework`` of Kubernetes 1.32.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from pdk_stack.kubernetes.core.inference.resources import capacity, quantity
 
-# Sums of fractions: 0.1 CPU ten times is one CPU.
+# Tolerance for sums of fractions: ten times 0.1 CPU is one CPU.
 TOLERANCE = 1e-6
 
 
@@ -20,7 +20,7 @@ class Node:
     """Places pods on this machine.
 
     Args:
-        size: What there is, as quantities; the machine's own when None.
+        size: Capacity as quantities; None means the machine's own.
     """
 
     def __init__(self, size: Mapping[str, str] | None = None) -> None:
@@ -29,14 +29,14 @@ class Node:
         self._changed = threading.Condition()
 
     def place(self, pod: str, requests: Mapping[str, float]) -> str:
-        """Give a pod its place.
+        """Place a pod on the node.
 
         Args:
-            pod: ``namespace/name``; one that has a place keeps it.
+            pod: ``namespace/name``; a placed pod keeps its place.
             requests: Amounts by resource name.
 
         Returns:
-            Why it has to wait, as the scheduler says it; empty when it has its place.
+            Why the pod must wait, in the scheduler's words; empty when it is placed.
         """
         with self._changed:
             if pod in self._pods:
@@ -60,19 +60,19 @@ class Node:
         return sum(each.get(name, 0.0) for each in self._pods.values())
 
     def free(self, pod: str) -> None:
-        """Take a pod's place away; those that wait look again."""
+        """Release a pod's resources and wake waiting pods."""
         with self._changed:
             if self._pods.pop(pod, None) is not None:
                 self._changed.notify_all()
 
     def wait(self, seconds: float) -> None:
-        """Wait until a place was given up, or the time is over."""
+        """Wait until resources are released or the timeout expires."""
         with self._changed:
             self._changed.wait(seconds)
 
 
 def amount(name: str, value: float) -> str:
-    """An amount for people: memory in MiB, others as plain numbers."""
+    """Format an amount for display: memory in MiB, others as plain numbers."""
     if name in ("memory", "ephemeral-storage"):
         return f"{value / 2**20:.0f}Mi"
     return f"{value:.3f}".rstrip("0").rstrip(".")

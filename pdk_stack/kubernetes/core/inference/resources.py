@@ -1,4 +1,4 @@
-"""Resource requests and limits on a single machine: what fits, and what a model server may use."""
+"""Resource requests and limits on a single machine."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from pdk_stack.kubernetes.store.columns import Object
 # Suffixes of quantities (k8s.io/apimachinery/pkg/api/resource).
 SUFFIXES = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 SUFFIXES |= {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50, "Ei": 2.0**60}
-# What KServe's webhook fills in (pkg/apis/serving/v1beta1/component.go).
+# Defaults of KServe's webhook (pkg/apis/serving/v1beta1/component.go).
 DEFAULT_RESOURCES = {"cpu": "1", "memory": "2Gi"}
-# Annotation with the fields of ``resources`` that were filled in.
+# Annotation that lists the defaulted fields of ``resources``.
 FILLED_IN = "embedded/default-resources"
 GUARD_POLL_S = 1.0
 
 
 def quantity(text: Any) -> float:
-    """A Kubernetes quantity as a number.
+    """Parse a Kubernetes quantity.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is not a quantity.
     """
     value = str(text).strip()
     for suffix in sorted(SUFFIXES, key=len, reverse=True):
@@ -37,7 +37,7 @@ def quantity(text: Any) -> float:
 
 
 def capacity() -> dict[str, str]:
-    """What the machine has, as a node reports it."""
+    """Return the machine's capacity, as a node reports it."""
     memory = psutil.virtual_memory().total // 1024
     disk = psutil.disk_usage("/").total // 1024
     size = {"cpu": str(psutil.cpu_count() or 1), "memory": f"{memory}Ki", "ephemeral-storage": f"{disk}Ki"}
@@ -45,7 +45,7 @@ def capacity() -> dict[str, str]:
 
 
 def custom_container(predictor: dict[str, Any]) -> dict[str, Any] | None:
-    """The container that serves, when the predictor is a custom one: ``kserve-container``, else the first."""
+    """Return a custom predictor's serving container: ``kserve-container``, or else the first."""
     if isinstance(predictor.get("model"), dict):
         return None
     containers = [each for each in predictor.get("containers") or [] if isinstance(each, dict)]
@@ -54,15 +54,15 @@ def custom_container(predictor: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def container_of(predictor: dict[str, Any]) -> dict[str, Any]:
-    """What serves: the model, which is a container with more fields, or a container of the user's own."""
+    """Return what serves: the model, which is a container with extra fields, or the custom container."""
     return custom_container(predictor) or predictor.get("model") or {}
 
 
 def fill_in(service: Object) -> None:
-    """Give a model the requests and limits that KServe's webhook gives it, and note which nobody asked for.
+    """Add the default requests and limits of KServe's webhook to a model, and record which fields are defaults.
 
-    Those are not counted and not enforced here: a laptop of two CPUs has room for more than two small models, and an
-    update needs room for the old and the new one. Whoever asks for as much in so many words is taken at their word.
+    Defaults are neither counted nor enforced here: a laptop with two CPUs has room for more than two small models, and
+    an update needs room for the old and the new one. Explicit values count, even if they equal the defaults.
     """
     model = service["spec"]["predictor"].get("model")
     if not isinstance(model, dict):
@@ -86,7 +86,7 @@ def fill_in(service: Object) -> None:
 
 
 def asked(service: Object) -> dict[str, dict[str, Any]]:
-    """The ``requests`` and ``limits`` of what serves, without what was filled in."""
+    """Return the explicit ``requests`` and ``limits``, without the defaults."""
     noted = ((service["metadata"].get("annotations") or {}).get(FILLED_IN) or "").split(",")
     given = container_of(service["spec"]["predictor"]).get("resources") or {}
     return {
@@ -96,10 +96,10 @@ def asked(service: Object) -> dict[str, dict[str, Any]]:
 
 
 def requests_of(service: Object) -> dict[str, float]:
-    """What one replica asks of the node, by resource name; a limit without a request is one, as in Kubernetes.
+    """Return one replica's requests by resource name; as in Kubernetes, a limit without a request is also a request.
 
     Raises:
-        ModelServerError: An amount is no quantity.
+        ModelServerError: An amount is not a quantity.
     """
     given = asked(service)
     stated = (container_of(service["spec"]["predictor"]).get("resources") or {}).get("requests") or {}
@@ -111,12 +111,12 @@ def requests_of(service: Object) -> dict[str, float]:
 
 
 def memory_limit(service: Object) -> int:
-    """Bytes that a model server may use; 0 for no limit."""
+    """Return a model server's memory limit in bytes; 0 means no limit."""
     return int(quantity(asked(service)["limits"].get("memory", 0)))
 
 
 def memory_of(pid: int) -> int:
-    """Bytes of a process and its children; shared pages count once."""
+    """Return the memory of a process and its children in bytes; shared pages count once."""
     total = 0
     with contextlib.suppress(psutil.Error):
         parent = psutil.Process(pid)
@@ -128,12 +128,12 @@ def memory_of(pid: int) -> int:
 
 
 def guard_memory(pid: int, limit: int, on_exceeded: Callable[[int], None]) -> None:
-    """Watch a process from a thread of its own until it ends.
+    """Watch a process's memory in a separate thread until it ends.
 
     Args:
         pid: The process.
-        limit: Bytes.
-        on_exceeded: Told the bytes, once, when it uses more.
+        limit: Limit in bytes.
+        on_exceeded: Called once with the bytes in use when the process exceeds the limit.
     """
 
     def exceeded() -> int:

@@ -1,1 +1,1 @@
-"""The way of a prediction from the ingress to a model server and back."""
+"""The data plane: carries a prediction from the ingress to a model server and back."""

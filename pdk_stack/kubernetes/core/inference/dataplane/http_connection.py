@@ -1,4 +1,4 @@
-"""One side of an HTTP/1.1 connection: h11's protocol on a blocking socket, with bodies that are read as they come."""
+"""One side of an HTTP/1.1 connection: h11 on a blocking socket, with streaming bodies."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ Role = type[h11.SERVER] | type[h11.CLIENT]
 
 
 class WireError(Exception):
-    """A message that cannot be taken; the connection ends after the answer.
+    """A message that can't be accepted; the connection closes after the answer.
 
     Args:
         code: HTTP status code for the sender.
-        message: Why.
+        message: The reason.
     """
 
     def __init__(self, code: int, message: str) -> None:
@@ -39,13 +39,13 @@ class WireError(Exception):
 
 @dataclass(frozen=True)
 class Head:
-    """The first part of a message.
+    """The head of a message.
 
     Attributes:
-        method: A request's method; empty for a response.
-        target: A request's path and query.
-        code: A response's status; 0 for a request.
-        headers: Values by lower-case name; repeated headers are joined by a comma.
+        method: The request's method; empty for a response.
+        target: The request's path and query.
+        code: The response's status; 0 for a request.
+        headers: Values by lowercase name; repeated headers are joined with a comma.
     """
 
     method: str
@@ -55,7 +55,7 @@ class Head:
 
     @property
     def length(self) -> int | None:
-        """Bytes of the body; None when only its end tells."""
+        """Size of the body in bytes; None when unknown in advance."""
         if "transfer-encoding" in self.headers:
             return None
         if "content-length" in self.headers:
@@ -69,12 +69,12 @@ class HttpConnection:
     Args:
         connection: The socket.
         role: ``h11.SERVER`` or ``h11.CLIENT``.
-        limits: What is granted to the other side.
+        limits: Deadlines and sizes for the other side.
 
     Attributes:
         socket: The socket.
-        limits: What is granted to the other side.
-        taken: Bytes of the present body that have been read.
+        limits: Deadlines and sizes for the other side.
+        taken: Number of bytes read from the current body.
     """
 
     def __init__(self, connection: socket.socket, role: Role, limits: Limits) -> None:
@@ -89,23 +89,23 @@ class HttpConnection:
 
     @property
     def quiet(self) -> bool:
-        """Whether the other side has sent nothing and has not closed: a kept connection that can be used again."""
+        """Whether a kept-alive connection is reusable: the other side has sent nothing and not closed."""
         watch = select.poll()
         watch.register(self.socket, select.POLLIN)
         return not self._protocol.trailing_data[0] and not watch.poll(0)
 
     @property
     def other_is_done(self) -> bool:
-        """Whether the other side's message has been read to its end."""
+        """Whether the other side's message is fully read."""
         return self._protocol.their_state is not h11.SEND_BODY
 
     @property
     def other_waits(self) -> bool:
-        """Whether a client waits until it is told to go on (``Expect: 100-continue``)."""
+        """Whether a client waits for permission to send the body (``Expect: 100-continue``)."""
         return self._protocol.they_are_waiting_for_100_continue
 
     def next_message(self) -> bool:
-        """Go on to the next message, if both sides may; whether they do."""
+        """Start the next message if both sides are ready; return whether they are."""
         if self._protocol.our_state is not h11.DONE or self._protocol.their_state is not h11.DONE:
             return False
         self._protocol.start_next_cycle()
@@ -119,14 +119,14 @@ class HttpConnection:
     # -- reading --------------------------------------------------------------------------------------------------
 
     def request(self) -> Head | None:
-        """The next request's head; None when the client has closed, or has sent nothing for too long.
+        """Read the next request's head; None when the client has closed or been silent for too long.
 
         Raises:
-            WireError: It is too large (431), not HTTP (400), asks for a coding that is not known (501), or does not
-                come in time (408).
+            WireError: It is too large (431), not HTTP (400), uses an unknown transfer coding (501), or does not arrive
+              in time (408).
             OSError: The connection broke.
         """
-        # Between two requests a client may be silent for longer than before the first.
+        # Between requests, a client can be silent for longer than before the first.
         if not self._protocol.trailing_data[0]:
             self.socket.settimeout(self.limits.keep_alive_seconds if self._kept else self.limits.head_seconds)
             with contextlib.suppress(TimeoutError):
@@ -144,15 +144,15 @@ class HttpConnection:
             return None
         headers = _joined(event.headers)
         if "transfer-encoding" in headers and "content-length" in headers:
-            # RFC 9112, 6.3: the two together are how requests are smuggled.
+            # RFC 9112, 6.3: both headers together enable request smuggling.
             raise WireError(400, "Content-Length and Transfer-Encoding cannot be used together.")
         head = Head(event.method.decode("ascii"), event.target.decode("ascii"), 0, headers)
         if head.length == 0:
-            self._event()  # the end of a body that is not there
+            self._event()  # the end of an absent body
         return head
 
     def response(self, timeout: float) -> Head:
-        """The response's head.
+        """Read the response's head.
 
         Args:
             timeout: Seconds without a byte.
@@ -172,10 +172,10 @@ class HttpConnection:
                 raise ConnectionResetError("the connection was closed")
 
     def body(self) -> Iterator[bytes]:
-        """The message's body as it comes, in pieces of any size.
+        """Yield the message's body as it arrives, in pieces of any size.
 
         Raises:
-            WireError: It is larger (413), malformed (400), cut off (400) or does not come in time (408).
+            WireError: It is too large (413), malformed (400), cut off (400), or does not arrive in time (408).
             OSError: The connection broke.
         """
         while self._protocol.their_state is h11.SEND_BODY:
@@ -189,7 +189,7 @@ class HttpConnection:
                 yield bytes(event.data)
 
     def _wait_for_body(self) -> None:
-        """Receive more of a request's body; only what is waited for the client counts, not the time between."""
+        """Receive more of a request's body; the deadline counts only time spent waiting for the client."""
         if self._protocol.our_role is h11.SERVER:
             allowed = self.limits.body_seconds + self.taken / self.limits.body_bytes_per_second
             self.socket.settimeout(max(1e-6, allowed - self._waited))
@@ -203,9 +203,9 @@ class HttpConnection:
         self._waited += time.monotonic() - began
 
     def discard(self) -> None:
-        """Read on and forget what comes until the other side has closed, as far as it is worth it.
+        """Read and discard data, within limits, until the other side closes.
 
-        Closing a socket with bytes that were not read would reset the connection before the answer is read.
+        Closing a socket with unread bytes resets the connection before the other side has read the answer.
         """
         deadline = Deadline(self.limits.body_seconds)
         with contextlib.suppress(OSError):
@@ -231,7 +231,7 @@ class HttpConnection:
     # -- writing --------------------------------------------------------------------------------------------------
 
     def encode(self, *events: h11.Event) -> bytes:
-        """The bytes of (parts of) a message."""
+        """Encode (parts of) a message."""
         return b"".join([self._protocol.send(event) or b"" for event in events])
 
     def send(self, *events: h11.Event) -> None:
@@ -243,17 +243,17 @@ class HttpConnection:
         self.socket.sendall(self.encode(*events))
 
     def push(self, content: bytes, seconds: float) -> bool:
-        """Send, unless the other side speaks first: a server that refuses a body need not read it.
+        """Send until the other side answers: a server that refuses a body doesn't have to read it.
 
         Args:
-            content: What to send.
-            seconds: How long the other side may take nothing.
+            content: The bytes to send.
+            seconds: How long the other side can stall, in seconds.
 
         Returns:
-            Whether all was sent.
+            Whether everything was sent.
 
         Raises:
-            OSError: The connection broke, or the time was over.
+            OSError: The connection broke or timed out.
         """
         watch = select.poll()
         watch.register(self.socket, select.POLLIN | select.POLLOUT)

@@ -1,8 +1,8 @@
-"""Payload logging: requests and answers of a service as CloudEvents to a sink, where its ``logger`` asks for it.
+"""Payload logging: sends a service's requests and answers as CloudEvents to the sink of its ``logger``.
 
-Off unless a predictor has a ``logger``. Types and attributes are those of KServe's agent (``pkg/logger`` of v0.13.1),
-in the binary mode of the CloudEvents HTTP binding. Predictions never wait for the sink: what it does not take is
-dropped, and the log says so.
+Off unless a predictor has a ``logger``. Types and attributes match KServe's agent (``pkg/logger`` of v0.13.1), in the
+binary mode of the CloudEvents HTTP binding. Predictions never wait for the sink: events that it doesn't accept are
+dropped and logged.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ SEND_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Event:
-    """One CloudEvent: its headers, and the payload as it was."""
+    """A CloudEvent: its headers and the unchanged payload."""
 
     headers: dict[str, str]
     body: bytes
 
 
 class PayloadLogger:
-    """Sends payloads from a thread of its own.
+    """Sends payloads in a separate thread.
 
     Args:
         url: The sink.
-        mode: ``all``, ``request`` or ``response``.
+        mode: ``all``, ``request``, or ``response``.
         namespace: The service's namespace.
         service: The service's name.
     """
@@ -51,14 +51,14 @@ class PayloadLogger:
         self._thread.start()
 
     def exchange(self, headers: dict[str, str], request: bytes, code: int, answer: bytes, answer_type: str) -> None:
-        """Log a request and its answer; both carry one id, the client's own if it sent one.
+        """Log a request and its answer under one id, the client's own if it sent one.
 
         Args:
-            headers: The request's headers by lower-case name.
-            request: Its body.
-            code: The answer's status code; only answers with 200 are logged, as KServe's agent does.
-            answer: Its body.
-            answer_type: Its content type.
+            headers: The request's headers by lowercase name.
+            request: The request's body.
+            code: The answer's status code; like KServe's agent, only 200 answers are logged.
+            answer: The answer's body.
+            answer_type: The answer's content type.
         """
         key = headers.get(ID_HEADER) or str(uuid.uuid4())
         if "request" in self._kinds:
@@ -87,7 +87,7 @@ class PayloadLogger:
                 log.warning("%s does not take a payload: %s", self._url, error)
 
     def close(self) -> None:
-        """End the thread; what waits is dropped."""
+        """Stop the thread and drop queued events."""
         try:
             while True:
                 self._waiting.get_nowait()
@@ -96,7 +96,7 @@ class PayloadLogger:
 
 
 def sink_problem(logger: dict[str, str]) -> str:
-    """Why a ``logger`` cannot be honoured; empty when it can."""
+    """Return why a ``logger`` can't be honored; empty when it can."""
     url = str(logger.get("url") or "")
     if not url.startswith(("http://", "https://")):
         return f"logger.url has to be an http address ('{url}' is not): there is no broker here to send payloads to."

@@ -1,4 +1,4 @@
-"""Requests to one model server over kept connections."""
+"""Requests to a model server over kept-alive connections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pdk_stack.common.http.limits import Limits
 from pdk_stack.common.service import LOOPBACK
 from pdk_stack.kubernetes.core.inference.dataplane.http_connection import Head, HttpConnection, WireError
 
-# Bodies up to here are read whole and passed on at once, which is quicker; longer ones as they come.
+# Bodies up to this size are read whole and forwarded at once, which is faster; longer ones are streamed.
 SMALL_BYTES = 1 << 20
 CONNECT_SECONDS = 5.0
 LIMITS = Limits(body_bytes=1 << 30)
@@ -24,8 +24,8 @@ class Unanswered(Exception):
     """The model server gave no answer.
 
     Args:
-        message: Why.
-        timed_out: Whether it had taken the request and was silent for too long.
+        message: The reason.
+        timed_out: Whether it accepted the request and was then silent for too long.
     """
 
     def __init__(self, message: str, *, timed_out: bool = False) -> None:
@@ -34,10 +34,10 @@ class Unanswered(Exception):
 
 
 class Interrupted(Exception):
-    """The request's sender failed in the middle of its body.
+    """The request's sender failed while sending the body.
 
     Args:
-        cause: How.
+        cause: The original error.
     """
 
     def __init__(self, cause: WireError | OSError) -> None:
@@ -46,14 +46,14 @@ class Interrupted(Exception):
 
 
 class Streamed:
-    """A request's body that is passed on as it comes.
+    """A streaming request body.
 
     Args:
         pieces: The body.
-        length: Its size; None when nobody knows.
+        length: Size in bytes; None when unknown.
 
     Attributes:
-        begun: Whether a piece was taken: then the request cannot be sent a second time.
+        begun: Whether a piece was consumed, so that the request can't be retried.
     """
 
     def __init__(self, pieces: Iterator[bytes], length: int | None) -> None:
@@ -62,11 +62,11 @@ class Streamed:
         self._pieces = pieces
 
     def pass_on(self, connection: HttpConnection, seconds: float) -> None:
-        """Send the body, as far as the server takes it before it answers.
+        """Send the body until the server answers.
 
         Raises:
             Interrupted: The sender failed.
-            OSError: The server did, without an answer.
+            OSError: The server failed without an answer.
         """
         self.begun = True
         while True:
@@ -79,19 +79,19 @@ class Streamed:
                 if content and not connection.push(content, seconds):
                     return
             except ConnectionError:
-                # A server that refuses a body may close at once; what it said before can still be read.
+                # A server that refuses a body can close immediately; an answer that it sent before is still readable.
                 return
             if piece is None:
                 return
 
 
 class Pieces:
-    """The body of an answer as it comes; has to be closed.
+    """A streaming response body; must be closed.
 
     Args:
         pieces: The body.
-        length: Its size as the server said it; None when nobody knows.
-        close: Called at the end; keeps the connection, if all was read.
+        length: Size in bytes as declared by the server; None when unknown.
+        close: Called at the end; keeps the connection if the body was fully read.
     """
 
     def __init__(self, pieces: Iterator[bytes], length: int | None, close: Callable[[], None]) -> None:
@@ -103,18 +103,18 @@ class Pieces:
         try:
             yield from self._pieces
         except WireError as error:
-            # The answer has begun: all that is left is to end the client's connection as this one ended.
+            # The answer has begun, so the only option left is to break the client's connection as well.
             raise ConnectionError(error.message) from error
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer.
+    """A model server's answer.
 
     Attributes:
         code: Status.
-        headers: Values by lower-case name.
-        content: The body, or its pieces as they come.
+        headers: Values by lowercase name.
+        content: The body, whole or streaming.
     """
 
     code: int
@@ -122,10 +122,10 @@ class Reply:
     content: bytes | Pieces
 
     def whole(self) -> bytes:
-        """The body in one piece.
+        """Read the whole body.
 
         Raises:
-            Unanswered: It ended before its end.
+            Unanswered: The body was cut off.
         """
         if isinstance(self.content, bytes):
             return self.content
@@ -150,25 +150,25 @@ class Upstream:
         self._closed = False
 
     def close(self) -> None:
-        """Close the kept connections; those in use end with their request."""
+        """Close idle connections; those in use close after their request."""
         self._closed = True
         with contextlib.suppress(IndexError):
             while True:
                 self._idle.pop().close()
 
     def send(self, method: str, target: str, headers: dict[str, str], body: bytes | Streamed, timeout: float) -> Reply:
-        """One request.
+        """Send one request.
 
         Args:
             method: HTTP method.
             target: Path and query.
-            headers: Headers without those of the connection.
+            headers: Headers without hop-by-hop ones.
             body: The body.
             timeout: Seconds without a byte from the server.
 
         Raises:
             Unanswered: No answer came.
-            Interrupted: The body ended before its end.
+            Interrupted: The request's body was cut off.
         """
         size = body.length if isinstance(body, Streamed) else len(body)
         framing = ("Transfer-Encoding", "chunked") if size is None else ("Content-Length", str(size))
@@ -190,7 +190,7 @@ class Upstream:
             except TimeoutError as error:
                 raise Unanswered(f"no answer within {timeout:.0f} s", timed_out=True) from error
             except OSError as error:
-                # A kept connection may have been closed by the server before it saw the request.
+                # The server can have closed a kept-alive connection before it saw the request.
                 if not kept or (isinstance(body, Streamed) and body.begun):
                     raise Unanswered(str(error)) from error
             except WireError as error:
@@ -200,7 +200,7 @@ class Upstream:
                     connection.close()
 
     def _connection(self) -> tuple[HttpConnection, bool]:
-        """A connection, and whether it is a kept one; kept ones that the server has closed are thrown away."""
+        """Return a connection and whether it is reused; discard idle ones that the server has closed."""
         while True:
             try:
                 connection = self._idle.pop()
@@ -216,7 +216,7 @@ class Upstream:
         return HttpConnection(opened, h11.CLIENT, LIMITS), False
 
     def _reply(self, connection: HttpConnection, head: Head) -> Reply:
-        """The answer; a long one, or one of unknown length, as it comes."""
+        """Return the answer; stream it if it is long or of unknown length."""
         pieces = connection.body()
         if head.length is not None and head.length <= SMALL_BYTES:
             content = b"".join(pieces)
@@ -225,7 +225,7 @@ class Upstream:
         return Reply(head.code, head.headers, Pieces(pieces, head.length, lambda: self._keep(connection)))
 
     def _keep(self, connection: HttpConnection) -> None:
-        """Keep a connection for the next request, if both sides came to the end of this one."""
+        """Keep a connection for the next request if both sides have finished this one."""
         if not self._closed and connection.next_message():
             self._idle.append(connection)
         else:

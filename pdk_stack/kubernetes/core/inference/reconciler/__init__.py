@@ -1,1 +1,1 @@
-"""The controller: brings revisions, traffic and what clients read to what each InferenceService says."""
+"""The controller: reconciles revisions, traffic, and status with each InferenceService."""

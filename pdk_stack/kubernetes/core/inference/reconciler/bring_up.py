@@ -1,4 +1,4 @@
-"""Bring a new revision up beside the old one: a place on the node, the model, the servers; or say why not."""
+"""Brings up a new revision beside the old one: a place on the node, the model, the servers."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from pdk_stack.kubernetes.store.objects import ObjectStore
 
 log = logging.getLogger(__name__)
 
-# A pipeline creates the service before the commit that holds its model is finished: that long, it is no trouble.
+# A pipeline creates the service before it finishes the commit with the model; until then, waiting is normal.
 MODEL_GRACE_SECONDS = 30.0
 
 
 class BringUp:
-    """Makes the new revisions of one service.
+    """Creates the revisions of one service.
 
     Args:
         store: The cluster's objects.
@@ -40,24 +40,24 @@ class BringUp:
         self._serving = serving
         self._rollout = serving.rollout
         self._reporter = serving.reporter
-        # Its log is kept for the people who look for the cause.
+        # Its log is kept for troubleshooting.
         self._failed_one: Revision | None = None
 
     def run(self, service: Object, key: str, superseded: Callable[[], bool]) -> None:
-        """Make a revision of a service as it is now, and give it its traffic once it is ready.
+        """Create a revision of the service's current spec, and route traffic to it once it is ready.
 
         Args:
             service: The service.
-            key: What the revision is made from.
-            superseded: Whether another one is wanted meanwhile.
+            key: The revision key; see :func:`~..revisions.template.revision_key`.
+            superseded: Returns whether a newer revision is wanted.
 
         Raises:
-            Superseded: Another one is wanted.
+            Superseded: A newer revision is wanted.
         """
         self.forget_failed(service)
         name = f"{self._serving.name}-predictor-{self._rollout.count + 1:05d}"
         self._rollout.save(count=self._rollout.count + 1, key=key, failed="")
-        # Not ready in the first write after the change: a client that waits for READY must not see the old one's.
+        # The first write after the change says not ready, so that waiting clients don't see the old revision's READY.
         self._serving.status(service, name, "Pending")
         self._reporter.event(service, "Normal", "RevisionCreated", f"Created revision {name}")
         revision: Revision | None = None
@@ -82,10 +82,10 @@ class BringUp:
 
     def _load(self, service: Object, revision: Revision, superseded: Callable[[], bool]) -> None:
         def blocked(why: str) -> None:
-            """A pod has no place on the node: the revision waits, however long, as on a cluster."""
+            """Report that a pod has no place on the node; as on a cluster, the revision waits indefinitely."""
             self._reporter.event(service, "Warning", Reason.UNSCHEDULABLE.value, f"{revision.name}: {why}")
             if revision.running:
-                # Knative says so only as long as no pod is there at all.
+                # Knative reports this only while no pod is running.
                 self._serving.status(service, revision.name, "Loading", waiting=why)
             else:
                 self._serving.status(service, revision.name, "Pending", Failure(Reason.UNSCHEDULABLE, why))
@@ -93,7 +93,7 @@ class BringUp:
         shutil.rmtree(revision.folder, ignore_errors=True)
         revision.check()
         revision.place(superseded, blocked)
-        # Waiting for a place is over.
+        # The pod has its place.
         self._serving.status(service, revision.name, "Pending")
         revision.folder.mkdir(parents=True, exist_ok=True)
         if revision.uri:
@@ -104,7 +104,7 @@ class BringUp:
             raise Superseded
 
     def _fetch(self, service: Object, revision: Revision, superseded: Callable[[], bool]) -> None:
-        """Bring a revision's model, with the credentials of its service account."""
+        """Fetch a revision's model with its service account's credentials."""
         source, namespace = revision.uri, self._serving.namespace
         if source.startswith(SCHEME):
             try:
@@ -150,13 +150,13 @@ class BringUp:
         self._serving.status(service, name, "FailedToLoad", failure)
 
     def close(self) -> None:
-        """End what is left of the revision that failed; its files stay."""
+        """Stop the failed revision; its files stay."""
         if self._failed_one is not None:
             self._failed_one.close()
             self._failed_one = None
 
     def forget_failed(self, service: Object | None) -> None:
-        """Delete the failed revision's files, and its objects if the service is still there."""
+        """Delete the failed revision's files, and its objects if the service still exists."""
         self.close()
         if self._rollout.failed_name:
             if service is not None:

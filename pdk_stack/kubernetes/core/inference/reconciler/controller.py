@@ -1,4 +1,4 @@
-"""The controller of InferenceServices: follows changes and keeps one worker for each service."""
+"""The InferenceService controller: follows changes and runs one worker per service."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from pdk_stack.kubernetes.store.objects import Change, ObjectStore
 
 log = logging.getLogger(__name__)
 
-# Knative's autoscaler looks every 2 s (tick-interval).
+# Knative's autoscaler runs every 2 s (tick-interval).
 SCALE_SECONDS = 2.0
 PLACE_SECONDS = 5.0
 
 
 class Pods:
-    """What is behind the pods: logs and replicas.
+    """The processes behind the pods: logs and replicas.
 
     Args:
-        folder: Where revisions keep their files.
+        folder: Folder of the revisions' files.
         workers: The services' workers, by namespace and name.
     """
 
@@ -41,7 +41,7 @@ class Pods:
         self._workers = workers
 
     def log(self, namespace: str, pod: str, container: str) -> Path | None:
-        """The log of a container of a revision's pod; None when it has written none."""
+        """Return the log of a container in a revision's pod; None when it has no log."""
         for folder in self._folder.glob(f"{namespace}/*/*"):
             if pod.startswith(f"{folder.name}-deployment-"):
                 # The model is fetched once, for all pods.
@@ -51,18 +51,18 @@ class Pods:
         return None
 
     def replace(self, namespace: str, pod: str) -> bool:
-        """Take a pod away and start another in its place; whether that could be done."""
+        """Replace a pod with a new one; return whether that succeeded."""
         workers = [worker for (place, _), worker in list(self._workers.items()) if place == namespace]
         return any(worker.replace_pod(pod) for worker in workers)
 
 
 class InferenceController:
-    """Watches InferenceServices and keeps one worker for each.
+    """Watches InferenceServices and runs one worker for each.
 
     Args:
         store: The cluster's objects.
         volumes: The folders of claims.
-        folder: Where revisions keep their files.
+        folder: Folder of the revisions' files.
     """
 
     def __init__(self, store: ObjectStore, volumes: Volumes, folder: Path) -> None:
@@ -77,9 +77,9 @@ class InferenceController:
         self.pods = Pods(folder, self._workers)
 
     def start(self) -> None:
-        """Serve what was served before, and follow changes from here on."""
+        """Resume the services from before the restart, and follow changes."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Model servers and storage initialisers of a daemon that was killed: nobody else would end them.
+        # End the model servers and storage initializers left by a killed daemon.
         for note in (f"{PODS_FOLDER}/*/{SERVER_NOTE}", FETCH_NOTE):
             for path in self._folder.glob(f"*/*/*/{note}"):
                 kill_noted(path)
@@ -87,7 +87,7 @@ class InferenceController:
         self._store.before_update(INFERENCE_SERVICES, _not_ready_when_changed)
         threading.Thread(target=self._scale, name="autoscaler", daemon=True).start()
         services = self._store.select(INFERENCE_SERVICES)[0]
-        # Those that served keep their places on the node; those that waited for one go on waiting.
+        # Revisions that served keep their places on the node; those that waited keep waiting.
         services.sort(key=lambda each: not (each.get("status") or {}).get("url"))
         for number, service in enumerate(services):
             if number and not (service.get("status") or {}).get("url"):
@@ -104,7 +104,7 @@ class InferenceController:
             self._wake(service["metadata"]["namespace"], service["metadata"]["name"])
 
     def _changed(self, change: Change) -> None:
-        # Status writes of our own come by here too; the worker sees that nothing is to be done.
+        # The controller's own status writes arrive here too; the worker finds nothing to do.
         if change.plural == INFERENCE_SERVICES.plural and change.group == INFERENCE_SERVICES.group:
             meta = change.object["metadata"]
             self._wake(meta["namespace"], meta["name"])
@@ -126,7 +126,7 @@ class InferenceController:
             for worker in workers:
                 try:
                     worker.scale()
-                except Exception:  # one service's trouble must not end the others' scaling
+                except Exception:  # one service's failure must not stop the others' scaling
                     log.exception("%s could not be scaled", worker.title)
 
     def stop(self) -> None:
@@ -139,6 +139,6 @@ class InferenceController:
 
 
 def _not_ready_when_changed(old: Object, new: Object) -> None:
-    """A client that waits for READY right after its change must not see the old revision's."""
+    """Mark a changed service as not ready, so that waiting clients don't see the old revision's READY."""
     if revision_key(old) != revision_key(new):
         mark_changed(new)

@@ -20,16 +20,16 @@ def record_event(
     message: str,
     component: str = "v1beta1Controllers",
 ) -> None:
-    """Write an event; the same event again only counts up.
+    """Write an event; repeated events only increase its count.
 
     Args:
         store: The cluster's objects.
-        about: The object that it is about.
+        about: The object that the event concerns.
         kind: The object's kind.
         severity: ``Normal`` or ``Warning``.
-        reason: One word.
-        message: Text for people.
-        component: Who says it.
+        reason: One-word reason.
+        message: Human-readable text.
+        component: The reporting component.
     """
     meta = about["metadata"]
     name = f"{meta['name']}.{uuid.uuid5(uuid.NAMESPACE_URL, meta['uid'] + reason + message).hex[:16]}"
@@ -64,6 +64,6 @@ def record_event(
     try:
         store.create(EVENTS, meta["namespace"], event)
     except StatusError as error:
-        # The namespace may be going away with the service.
+        # The namespace might be terminating together with the service.
         if error.http_status not in (403, 404, 409):
             raise

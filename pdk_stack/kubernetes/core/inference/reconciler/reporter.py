@@ -1,4 +1,4 @@
-"""What a service's worker tells the world: the status, events, and the objects of its revisions."""
+"""Writes what a service's worker reports: status, events, and the objects of its revisions."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SCHEDULER, KUBELET = "default-scheduler", "kubelet"
 
 
 class Reporter:
-    """Writes what is known of one InferenceService.
+    """Writes the status, events, and workload objects of one InferenceService.
 
     Args:
         store: The cluster's objects.
         namespace: The service's namespace.
         name: The service's name.
-        copies: How many pods a revision has, by its name.
+        copies: Returns a revision's number of pods by its name.
     """
 
     def __init__(self, store: ObjectStore, namespace: str, name: str, copies: Callable[[str], int]) -> None:
@@ -35,14 +35,14 @@ class Reporter:
         self._copies = copies
 
     def current(self) -> Object | None:
-        """The service as it is now; None when it is gone."""
+        """Return the service's current object; None when it is deleted."""
         try:
             return self._store.get(INFERENCE_SERVICES, self._namespace, self._name)
         except StatusError:
             return None
 
     def event(self, service: Object, kind: str, reason: str, message: str) -> None:
-        """Write an event; the same again only counts up."""
+        """Write an event; repeated events only increase its count."""
         record_event(self._store, service, INFERENCE_SERVICES, kind, reason, message)
 
     def show(
@@ -53,14 +53,14 @@ class Reporter:
         failure: Trouble | None = None,
         changed: Replica | None = None,
     ) -> None:
-        """Bring a revision's Deployment, ReplicaSet and Pods up to date.
+        """Update a revision's Deployment, ReplicaSet, and Pods.
 
         Args:
             service: The service.
             revision: The revision's name.
             pods: Its replicas' states.
-            failure: Why the controller has given the revision up.
-            changed: The replica that this is about: its pod gets an event.
+            failure: Why the controller gave up on the revision.
+            changed: The replica that changed; its pod gets an event.
         """
         found = Workload(self._store, service, revision).show(pods, failure)
         if changed is None or changed.pod not in found:
@@ -90,22 +90,22 @@ class Reporter:
         failure: Failure | None = None,
         waiting: str = "",
     ) -> None:
-        """Write the status, unless the object has gone.
+        """Write the status unless the object is deleted.
 
         Args:
             service: The service as the worker saw it.
             created: Name of the latest revision.
-            traffic: Which revisions serve.
-            phase: What the latest revision is doing.
+            traffic: The revisions that serve.
+            phase: Phase of the latest revision.
             failure: Why it failed.
-            waiting: What it waits for, as long as that is no failure.
+            waiting: What it waits for, unless that is a failure.
         """
         for _ in range(5):
             current = self.current()
             if current is None or current["metadata"]["uid"] != service["metadata"]["uid"]:
                 return
             if phase == "Loaded" and revision_key(current) != revision_key(service):
-                # Ready is said of the newest spec only; this one was changed meanwhile.
+                # Only the newest spec can be Ready, and this one is outdated.
                 phase = "Pending"
             current["status"] = service_status(
                 current, created, traffic, phase, failure, waiting, self._copies(created)

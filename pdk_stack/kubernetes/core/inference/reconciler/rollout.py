@@ -1,4 +1,4 @@
-"""What a service remembers between restarts, and how KServe shares its traffic out.
+"""A service's persistent rollout state, and KServe's rules for splitting its traffic.
 
 Source of the rules: ``pkg/controller/v1beta1/inferenceservice/reconcilers/knative/ksvc_reconciler.go`` and
 ``PropagateStatus`` of KServe v0.13.1.
@@ -17,22 +17,22 @@ from pdk_stack.kubernetes.core.inference.reconciler.status import Share
 
 @dataclasses.dataclass
 class Rollout:
-    """A service's revisions.
+    """Rollout state of a service's revisions.
 
     Attributes:
-        path: Where it is kept.
-        uid: The object that it belongs to.
+        path: The file.
+        uid: Uid of the service.
         count: Number of the newest revision.
-        key: What the newest revision was made from.
-        ready: Name of the latest revision that was ready.
-        rolled: The last one that had all of the traffic.
-        previous: The one that had it before.
+        key: Key of the newest revision.
+        ready: Name of the latest ready revision.
+        rolled: The last revision that had all traffic.
+        previous: The one before ``rolled``.
         failed: Key of the newest revision, if it failed.
-        failed_name: Its name.
+        failed_name: Name of the failed revision.
         failure: Why it failed.
-        reason: The same in one word.
-        exit_code: How its process ended.
-        origins: Spec and metadata of the revisions that are kept on disk.
+        reason: One-word reason.
+        exit_code: Exit code of its process.
+        origins: Spec and metadata of the revisions on disk.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class Rollout:
 
     @classmethod
     def read(cls, path: Path) -> Rollout:
-        """Read it; an empty one when there is none."""
+        """Read the state; empty when the file doesn't exist."""
         try:
             content = json.loads(path.read_text())
         except (OSError, ValueError):
@@ -60,7 +60,7 @@ class Rollout:
         return cls(path, **{name: value for name, value in content.items() if name in known})
 
     def save(self, **changes: Any) -> None:
-        """Change fields and write the file; nothing is written when nothing changes."""
+        """Change fields, and write the file if anything changed."""
         if all(getattr(self, name) == value for name, value in changes.items()):
             return
         for name, value in changes.items():
@@ -69,15 +69,15 @@ class Rollout:
         write_private(self.path, json.dumps(content))
 
     def reset(self, uid: str) -> None:
-        """Start anew for another object."""
+        """Reset the state for a new object."""
         self.save(uid=uid, count=0, key="", ready="", rolled="", previous="", failed="", failed_name="", origins={})
 
     def newest(self, service: str) -> str:
-        """Name of the newest revision."""
+        """Return the name of the newest revision."""
         return f"{service}-predictor-{self.count:05d}"
 
     def shares(self, predictor: dict[str, Any]) -> tuple[Share, ...]:
-        """Which revision gets how much.
+        """Return the traffic percentage of each revision.
 
         Args:
             predictor: ``spec.predictor``; without ``canaryTrafficPercent`` the latest ready revision gets all.
@@ -85,14 +85,14 @@ class Rollout:
         if not self.ready:
             return ()
         canary = predictor.get("canaryTrafficPercent")
-        # A canary that had everything and is turned down again: back to the one before it.
+        # A canary that had all traffic is reduced again: return to the revision before it.
         base = self.previous if self.ready == self.rolled else self.rolled
         if canary is None or canary >= 100 or not base or base == self.ready:
             return (Share(self.ready, 100),)
         return (Share(self.ready, int(canary)), Share(base, 100 - int(canary), "prev"))
 
     def settle(self, predictor: dict[str, Any]) -> None:
-        """Remember who has been rolled out, after the shares were given."""
+        """Record which revision is rolled out, after the traffic split is applied."""
         shares = self.shares(predictor)
         if len(shares) == 1 and self.rolled != self.ready:
             self.save(previous=self.rolled, rolled=self.ready)

@@ -1,4 +1,4 @@
-"""The routing table: host name to the revisions that share a service's traffic. A switch is one assignment."""
+"""The routing table from host names to the revisions that share a service's traffic; switching is atomic."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ HOST = re.compile(
 
 @dataclass
 class Target:
-    """One revision's share.
+    """One revision's share of the traffic.
 
     Attributes:
         percent: Share of the traffic, 0 to 100.
-        tag: Name under which the revision can be asked by itself: ``<tag>-<service>-predictor.<namespace>...``.
-        credit: State of the weighted rotation.
+        tag: Name that addresses the revision directly: ``<tag>-<service>-predictor.<namespace>...``.
+        credit: State of the weighted round robin.
     """
 
     revision: Revision
@@ -33,7 +33,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a request goes, counted in."""
+    """The target of a request, which is already counted as in flight."""
 
     namespace: str
     service: str
@@ -41,29 +41,29 @@ class Entry:
 
 
 class Routes:
-    """Which revisions answer for which service."""
+    """Maps each service to the revisions that serve it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._targets: dict[tuple[str, str], tuple[Target, ...]] = {}
 
     def set(self, namespace: str, name: str, targets: Sequence[Target]) -> None:
-        """Share a service's traffic out."""
+        """Set a service's traffic split."""
         with self._lock:
             self._targets[(namespace, name)] = tuple(targets)
 
     def remove(self, namespace: str, name: str) -> None:
-        """Take a service out."""
+        """Remove a service."""
         with self._lock:
             self._targets.pop((namespace, name), None)
 
     def hosts(self) -> list[str]:
-        """All host names that lead somewhere."""
+        """List all routed host names."""
         with self._lock:
             return sorted(host(name, namespace) for namespace, name in self._targets)
 
     def inflight(self) -> dict[tuple[str, str, str], int]:
-        """Requests under way by namespace, service and revision."""
+        """Count the requests in flight by namespace, service, and revision."""
         with self._lock:
             return {
                 (namespace, name, target.revision.name): target.revision.load.inflight
@@ -72,7 +72,7 @@ class Routes:
             }
 
     def enter(self, header: str) -> Entry | None:
-        """Where a ``Host`` header leads, with the request counted in; None for an unknown host.
+        """Resolve a ``Host`` header and count the request as in flight; None for an unknown host.
 
         Matches as KServe's virtual service does: ``<name>.<ns>.<domain>`` and, for callers inside the cluster,
         ``<name>.<ns>[.svc[.cluster.local]]``, each also with ``-predictor`` and with a tag before that.
@@ -82,7 +82,7 @@ class Routes:
             return None
         asked, namespace = match["service"], match["namespace"]
         with self._lock:
-            # Counted in under the lock, so that a switch cannot stop the revision in between.
+            # Count under the lock, so that a switch can't stop the revision in between.
             targets = self._targets.get((namespace, asked))
             if targets:
                 return self._counted(namespace, asked, _next(targets))
@@ -105,7 +105,7 @@ class Routes:
 
 
 def _next(targets: tuple[Target, ...]) -> Target:
-    """Smooth weighted rotation: exact shares over any 100 requests, without bursts."""
+    """Choose by smooth weighted round robin: exact shares over any 100 requests, without bursts."""
     if len(targets) == 1:
         return targets[0]
     for target in targets:

@@ -1,4 +1,4 @@
-"""The revisions that a service has, and which of them get how much of its traffic."""
+"""A service's revisions and their shares of its traffic."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from pdk_stack.kubernetes.store.objects import ObjectStore
 
 log = logging.getLogger(__name__)
 
-# Knative waits for its stable window (60 s) and a grace period (30 s) before it takes the last pod away.
+# Knative waits for its stable window (60 s) and a grace period (30 s) before it removes the last pod.
 IDLE_SECONDS = 90.0
 IDLE_ANNOTATION = "autoscaling.knative.dev/scale-to-zero-pod-retention-period"
 
 
 def idle_seconds(service: Object) -> float:
-    """How long a service without requests keeps its last replica."""
+    """Return how many seconds a service without requests keeps its last replica."""
     text = str((service["metadata"].get("annotations") or {}).get(IDLE_ANNOTATION, "")).removesuffix("s")
     return float(text) if text.replace(".", "", 1).isdigit() else IDLE_SECONDS
 
@@ -39,16 +39,16 @@ class Serving:
 
     Args:
         store: The cluster's objects.
-        routes: Where ready revisions are announced.
-        node: Where pods need a place.
-        folder: The service's folder; revisions lie below it.
+        routes: The routing table.
+        node: The node that places pods.
+        folder: The service's folder, which contains its revisions.
         namespace: The service's namespace.
         name: The service's name.
 
     Attributes:
-        revisions: Those that are or have been ready, by name.
-        coming: The one that is being made.
-        rollout: What is remembered between restarts.
+        revisions: Revisions that are or were ready, by name.
+        coming: The revision that is coming up.
+        rollout: State that survives restarts.
         reporter: Writes what clients see.
     """
 
@@ -66,7 +66,7 @@ class Serving:
         self._showing = threading.Lock()
 
     def known(self) -> list[Revision]:
-        """All revisions, the one that is being made among them."""
+        """All revisions, including the one that is coming up."""
         coming = self.coming
         return [*self.revisions.values(), *([coming] if coming else [])]
 
@@ -74,17 +74,17 @@ class Serving:
         return next((each.replicas.wanted for each in self.known() if each.name == name), 0)
 
     def make(self, name: str, service: Object) -> Revision:
-        """A revision of a service as it is; its pods show what they do from here on."""
+        """Create a revision of the service's current spec, and start reporting its pods."""
         return Revision(name, self.folder / name, service, self._node, self.show_pods)
 
     def show_pods(self, revision: Revision, replica: Replica | None = None) -> None:
-        """A pod got its place, serves, failed, was added or has gone."""
+        """Report a pod that was placed, serves, failed, was added, or was removed."""
         with self._showing:
             if revision.closed or self.reporter.current() is None:
                 return
             self.reporter.show(revision.service, revision.name, revision.pods(), revision.failure, replica)
         if replica is not None and replica.step == "Failed" and revision.name in self.revisions:
-            # One that had served; the keeper starts it again.
+            # It served before, so its keeper thread restarts it.
             trouble = replica.trouble
             text = f"{revision.name}: {trouble.message}"
             self.reporter.event(revision.service, "Warning", trouble.reason, text)
@@ -96,17 +96,17 @@ class Serving:
         self.reporter.status(service, created, self._traffic, phase, failure, waiting)
 
     def resume(self, service: Object, placed: threading.Event) -> None:
-        """Serve the revisions of before a restart again, from the files that are there.
+        """Serve the revisions from before a restart again, from their existing files.
 
         Args:
             service: The service.
-            placed: Set once their pods have asked for their places.
+            placed: Set once their pods have requested places.
         """
         self.rollout.save(failed="")
         for name, origin in self.rollout.origins.items():
             metadata = {**service["metadata"], **origin["metadata"]}
             revision = self.make(name, {**service, "metadata": metadata, "spec": origin["spec"]})
-            # A container may have brought its model itself.
+            # A custom container can bring its own model.
             if (revision.folder / MOUNT.lstrip("/")).is_dir() or not revision.uri:
                 self.revisions[name] = revision
         wanted = [each.revision for each in self.rollout.shares(service["spec"]["predictor"])]
@@ -127,7 +127,7 @@ class Serving:
                 self.rollout.save(ready="", rolled="", previous="", key="")
                 return
         for revision in self.revisions.values():
-            # Pods of before the restart that nobody needs now.
+            # Pods from before the restart that are no longer needed.
             self.show_pods(revision)
         if wanted:
             latest = self.revisions.get(self.rollout.ready)
@@ -135,7 +135,7 @@ class Serving:
             self.share(service, phase="Loaded" if is_latest else "Pending")
 
     def share(self, service: Object, phase: Phase = "Loaded") -> None:
-        """Give each revision its part of the traffic, and let go of those without one."""
+        """Split the traffic among the revisions, and release those without a share."""
         predictor = service["spec"]["predictor"]
         shares = self.rollout.shares(predictor)
         failure: Failure | None = None
@@ -158,13 +158,13 @@ class Serving:
             targets = [Target(self.revisions[each.revision], each.percent, each.tag) for each in shares]
             self._routes.set(self.namespace, self.name, targets)
         self._traffic = traffic
-        # Back to the one that serves while another was loading: that one is gone, and its name with it.
+        # The spec returned to the serving revision while another was loading, so the latter is gone, with its name.
         created = self.rollout.ready if phase == "Loaded" else self.rollout.newest(self.name)
         self.status(service, created, phase, failure)
         self._let_go(traffic.revisions)
 
     def _let_go(self, serving: set[str]) -> None:
-        """Stop what serves no more: the one before the present is kept on disk for going back, others are deleted."""
+        """Stop revisions without traffic; keep the previous one on disk for rollback and delete the others."""
         kept = {self.rollout.ready, self.rollout.rolled, self.rollout.previous}
         origins = {}
         for name, revision in list(self.revisions.items()):
@@ -184,7 +184,7 @@ class Serving:
         self.rollout.save(origins=origins)
 
     def _rest(self, revision: Revision) -> None:
-        """Stop a revision that may be wanted again: if it is by then, it goes on."""
+        """Stop a revision that a rollback can use; it keeps running if it has traffic again by then."""
         revision.load.wait_idle(DRAIN_SECONDS)
         if revision.name not in self._traffic.revisions:
             revision.scale_to_zero()
@@ -193,26 +193,26 @@ class Serving:
         """Stop a revision, and delete its files and objects.
 
         Args:
-            revision: One that gets no new requests.
-            wait: Whether requests under way may end first.
+            revision: A revision that gets no new requests.
+            wait: Whether to let requests in flight end first.
         """
         if wait:
             revision.load.wait_idle(DRAIN_SECONDS)
         with self._showing:
-            # From here on its pods' changes write nothing any more.
+            # From now on, its pods' changes write nothing.
             revision.closed = True
         revision.discard()
         self.reporter.gone(revision.service, revision.name)
 
     def retire_all(self) -> None:
-        """Take the service's host away, then retire all revisions."""
+        """Remove the service's routes, then retire all revisions."""
         self._routes.remove(self.namespace, self.name)
         revisions, self.revisions, self._traffic = self.revisions, {}, Traffic()
         for revision in revisions.values():
             self.retire(revision)
 
     def scale(self, service: Object) -> None:
-        """Fit the number of replicas to the load, and stop those of a service without requests."""
+        """Scale replicas to the load, and to zero for a service without requests."""
         sleeps = service["spec"]["predictor"].get("minReplicas") == 0
         limit = idle_seconds(service)
         for name, revision in list(self.revisions.items()):

@@ -22,7 +22,7 @@ CONDITIONS = (
     "RoutesReady",
 )
 INFO = {"LatestDeploymentReady", "PredictorConfigurationReady", "PredictorRouteReady", "RoutesReady"}
-# While a new revision loads or fails, the routes still lead to the old one.
+# While a new revision loads or fails, the routes still point to the old one.
 ROUTES = {"IngressReady", "PredictorRouteReady", "RoutesReady"}
 
 Phase = Literal["Pending", "Loading", "Loaded", "FailedToLoad"]
@@ -30,11 +30,11 @@ Phase = Literal["Pending", "Loading", "Loaded", "FailedToLoad"]
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a revision does not serve.
+    """Why a revision doesn't serve.
 
     Attributes:
-        reason: In one word.
-        message: Text for people.
+        reason: One-word reason.
+        message: Human-readable cause.
         exit_code: Exit code of the process that failed.
     """
 
@@ -44,18 +44,18 @@ class Failure:
 
     @property
     def text(self) -> str:
-        """The message, with the reason before it where KServe has no word for it."""
+        """The message, prefixed with the reason where KServe has no term for it."""
         return self.message if self.reason is self.reason.of_kserve else f"{self.reason.value}: {self.message}"
 
 
 def host(name: str, namespace: str) -> str:
-    """The host name of a service."""
+    """Return a service's host name."""
     return f"{name}.{namespace}.{DOMAIN}"
 
 
 @dataclass(frozen=True)
 class Share:
-    """One revision's part of the traffic, as Knative's route reports it."""
+    """One revision's share of the traffic, as Knative's route reports it."""
 
     revision: str
     percent: int
@@ -64,13 +64,13 @@ class Share:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Who serves.
+    """The traffic of a service.
 
     Attributes:
-        shares: The revisions that get traffic; empty while none has ever been ready.
+        shares: The revisions that get traffic; empty until one has been ready.
         ready: The latest ready revision.
-        rolled: The last revision that had all of the traffic.
-        previous: The one that had it before.
+        rolled: The last revision that had all traffic.
+        previous: The one before ``rolled``.
     """
 
     shares: tuple[Share, ...] = ()
@@ -93,16 +93,16 @@ def service_status(
     waiting: str = "",
     copies: int = 0,
 ) -> dict[str, Any]:
-    """A service's status.
+    """Build a service's status.
 
     Args:
-        service: The InferenceService; its present status gives unchanged conditions their times.
+        service: The InferenceService; unchanged conditions keep the times of its current status.
         created: Name of the latest revision.
-        traffic: Which revisions serve.
-        phase: What the latest revision is doing.
+        traffic: The revisions that serve.
+        phase: Phase of the latest revision.
         failure: Why it failed.
-        waiting: What it waits for, as long as that is no failure.
-        copies: How many pods the latest revision has.
+        waiting: What it waits for, unless that is a failure.
+        copies: Number of pods of the latest revision.
     """
     name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
     before = service.get("status") or {}
@@ -146,7 +146,7 @@ def _conditions(
     before: dict[str, Any], created: str, phase: Phase, serving: bool, failure: Failure | None, waiting: str
 ) -> list[dict[str, Any]]:
     known = {each["type"]: each for each in before.get("conditions") or []}
-    # A revision whose pods have no place is a failed one to Knative, until they have.
+    # To Knative, a revision whose pods can't be placed counts as failed until they are placed.
     failed = phase == "FailedToLoad" or (failure is not None and failure.reason is Reason.UNSCHEDULABLE)
     found = []
     for kind in CONDITIONS:
@@ -158,7 +158,7 @@ def _conditions(
         if kind in INFO:
             condition["severity"] = "Info"
         if state == "False" and failure:
-            # Knative's words.
+            # Knative's terms.
             message = f'Revision "{created}" failed with message: {failure.text}'
             condition |= {"reason": "RevisionFailed", "message": message}
         elif state == "Unknown" and failure:
@@ -196,9 +196,9 @@ def _model_status(phase: Phase, serving: bool, failure: Failure | None, copies: 
 
 
 def mark_changed(service: Object) -> None:
-    """Say that a service is not ready, in place: its spec has changed, or its server has to start again.
+    """Mark a service as not ready, in place, because its spec changed or its server must restart.
 
-    The routes stay as they are: the old revision keeps serving.
+    The routes don't change: the old revision keeps serving.
     """
     for condition in (service.get("status") or {}).get("conditions") or []:
         if condition["type"] not in ROUTES and condition["status"] != "Unknown":

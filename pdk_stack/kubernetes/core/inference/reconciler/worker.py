@@ -1,7 +1,7 @@
-"""One service's worker: a thread that brings the world to what the InferenceService says.
+"""One service's worker: a thread that reconciles the actual state with the InferenceService.
 
-A new revision is made beside the old one, made ready and warmed up; then the traffic is shared out in one step and
-what is not needed any more is drained. A revision that fails never gets traffic, and the old one keeps serving.
+A new revision comes up and warms up beside the old one. Then the traffic switches in one step, and revisions that are
+no longer needed drain. A revision that fails never gets traffic, and the old one keeps serving.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class ServiceWorker:
 
     Args:
         store: The cluster's objects.
-        routes: Where ready revisions are announced.
+        routes: The routing table.
         volumes: The folders of claims.
-        node: Where pods need a place.
-        folder: The service's folder; revisions lie below it.
+        node: The node that places pods.
+        folder: The service's folder, which contains its revisions.
         namespace: The service's namespace.
         name: The service's name.
 
     Attributes:
-        placed: Set once the pods of before a restart have asked for their places.
+        placed: Set once the pods from before a restart have requested places.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class ServiceWorker:
         self._thread.start()
 
     def wake(self) -> None:
-        """Look at the service again."""
+        """Trigger a reconciliation."""
         self._wake.set()
 
     def stop(self) -> None:
-        """End the thread and the model servers; the files stay for the next start."""
+        """Stop the thread and the model servers; the files stay for the next start."""
         self._ended.set()
         self._wake.set()
         self._thread.join(STOP_SECONDS)
@@ -88,7 +88,7 @@ class ServiceWorker:
                 self._reconcile()
             except Superseded:
                 self._wake.set()
-            except Exception:  # one service's trouble must not end its worker
+            except Exception:  # a failed reconciliation must not end the worker
                 log.exception("%s could not be reconciled", self.title)
 
     def _reconcile(self) -> None:
@@ -101,7 +101,7 @@ class ServiceWorker:
             rollout.reset("")
             return
         if service["metadata"]["uid"] != rollout.uid:
-            # A new object of the old name starts counting again.
+            # A new object with the old name restarts the revision count.
             serving.retire_all()
             rollout.reset(service["metadata"]["uid"])
         if not self._resumed:
@@ -116,7 +116,7 @@ class ServiceWorker:
             self._seen_generation = int(service["metadata"].get("generation") or 0)
             self._bring_up.run(service, key, lambda: self._superseded(key))
         elif serving.revisions:
-            # The newest revision failed, but the others' shares may have been changed.
+            # The newest revision failed, but the traffic split of the others can have changed.
             serving.share(service, phase="FailedToLoad")
 
     def _superseded(self, key: str) -> bool:
@@ -127,17 +127,17 @@ class ServiceWorker:
             return True
         generation = int(service["metadata"].get("generation") or 0)
         if generation != self._seen_generation:
-            # What needs no new revision does not wait for one: fewer replicas of the old may be what it waits for.
+            # Apply changes that need no new revision first: the new one can depend on fewer replicas of the old.
             self._seen_generation = generation
             for revision in self._serving.known():
                 revision.use(service)
         return False
 
     def replace_pod(self, pod: str) -> bool:
-        """Take a pod away and start another in its place; whether it was one that this service keeps."""
+        """Replace a pod with a new one; return whether it belongs to this service."""
         return any(revision.replicas.replace(pod) for revision in self._serving.known())
 
     def scale(self) -> None:
-        """Fit the number of replicas to the load."""
+        """Scale replicas to the load."""
         if not self._ended.is_set() and self._serving.revisions and (service := self._serving.reporter.current()):
             self._serving.scale(service)

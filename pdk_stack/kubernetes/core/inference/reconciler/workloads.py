@@ -1,8 +1,8 @@
-"""A revision's Deployment, ReplicaSet and Pod, with the names and labels that Knative gives them.
+"""A revision's Deployment, ReplicaSet, and Pods, with Knative's names and labels.
 
-They tell what the model server's process does, so that ``kubectl get deploy,rs,pods``, ``rollout status``, ``wait`` and
-``logs`` answer. Sources: ``pkg/reconciler/revision/resources`` of Knative Serving for the shapes, and kubectl's
-``rollout_status.go`` for what it reads.
+They mirror the model server processes for ``kubectl get deploy,rs,pods``, ``rollout status``, ``wait``, and ``logs``.
+Sources: ``pkg/reconciler/revision/resources`` of Knative Serving for the objects, and kubectl's ``rollout_status.go``
+for the fields that it reads.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ IMAGES = {CONTAINER: "pytorch/torchserve-kfs:embedded", INITIALIZER: "kserve/sto
 
 
 class Workload:
-    """The objects of one revision.
+    """The workload objects of one revision.
 
     Args:
         store: The cluster's objects.
@@ -47,11 +47,11 @@ class Workload:
         self.replica_set = replica_set_name(service, revision)
 
     def show(self, pods: Sequence[PodState], failure: Trouble | None = None) -> dict[str, Object]:
-        """Create the objects, or bring them up to date.
+        """Create or update the objects.
 
         Args:
             pods: The replicas' states; none for a revision that is scaled to zero.
-            failure: Why the controller has given the revision up.
+            failure: Why the controller gave up on the revision.
 
         Returns:
             The pods' objects by name.
@@ -86,13 +86,13 @@ class Workload:
         return found
 
     def remove(self) -> None:
-        """Delete the objects, as far as they are there."""
+        """Delete the objects that exist."""
         self._remove_pods(keep=set())
         self._delete(REPLICA_SETS, self.replica_set)
         self._delete(DEPLOYMENTS, self.deployment)
 
     def _remove_pods(self, keep: set[str]) -> None:
-        """Delete the revision's pods but some, those of before a restart too."""
+        """Delete the revision's pods except some, including those from before a restart."""
         for pod in self._store.view(PODS, self._namespace)[0]:
             name = pod["metadata"]["name"]
             if name.startswith(f"{self.deployment}-") and name not in keep:
@@ -114,7 +114,7 @@ class Workload:
         }
 
     def _template(self) -> dict[str, Any]:
-        """Selector and pod template."""
+        """Return the selector and the pod template."""
         given = container_of(self._service["spec"]["predictor"])
         container = {"name": CONTAINER, "image": given.get("image") or IMAGES[CONTAINER]}
         container |= {key: given[key] for key in ("command", "args", "env") if given.get(key)}
@@ -133,7 +133,7 @@ class Workload:
     def _write(
         self, kind: Kind, name: str, owner: dict[str, Any], spec: dict[str, Any], status: dict[str, Any]
     ) -> Object | None:
-        """Create or update one object; None when its namespace is going away."""
+        """Create or update one object; None when its namespace is terminating."""
         notes = own_annotations(self._service) if kind is PODS else {"deployment.kubernetes.io/revision": "1"}
         for _ in range(5):
             try:
@@ -161,7 +161,7 @@ class Workload:
 
 
 def _observed(status: dict[str, Any], new: Object, old: Object) -> dict[str, Any]:
-    """A status with the generation that it speaks of, and the times of the conditions that did not change."""
+    """Add the observed generation to a status, and keep the times of unchanged conditions."""
     generation = new["metadata"]["generation"] + int(bool(old) and old["spec"] != new["spec"])
     found = {**status, "observedGeneration": generation}
     before = old.get("status") or {}
@@ -178,7 +178,7 @@ def _observed(status: dict[str, Any], new: Object, old: Object) -> dict[str, Any
 
 
 def _timed(state: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """A container's state with its times; one that goes on keeps them."""
+    """Add times to a container's state; an unchanged state keeps its times."""
     (kind, content), *_ = state.items()
     if kind == "waiting":
         return state
@@ -207,7 +207,7 @@ def _deployment_conditions(wanted: int, ready: int, failure: Trouble | None) -> 
         }
     ]
     if failure:
-        # What kubectl's `rollout status` ends on.
+        # The condition that ends kubectl's `rollout status`.
         why = {"reason": "ProgressDeadlineExceeded", "message": f"{failure.reason}: {failure.message}"}
         return [*conditions, {"type": "Progressing", "status": "False", **why}]
     reason = "NewReplicaSetAvailable" if available else "ReplicaSetUpdated"

@@ -1,1 +1,1 @@
-"""Revisions: immutable versions of a service, each with its model, its replicas and their scaling."""
+"""Revisions: immutable versions of a service, each with its model, replicas, and scaling."""

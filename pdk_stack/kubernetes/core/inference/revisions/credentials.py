@@ -1,8 +1,8 @@
-"""Storage credentials of a service, as KServe's webhook gives them to the storage initialiser.
+"""Storage credentials of a service, as KServe's webhook passes them to the storage initializer.
 
-Source: ``pkg/credentials`` of KServe v0.13.1: the predictor's service account (else ``default``) names secrets; a
-secret with AWS keys becomes environment variables, its annotations name the endpoint; one with a Google key file
-becomes that file.
+Source: ``pkg/credentials`` of KServe v0.13.1. The predictor's service account (or ``default``) lists secrets. A secret
+with AWS keys becomes environment variables, with the endpoint from its annotations; one with a Google key file becomes
+that file.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from pdk_stack.kubernetes.store.kinds import SECRETS, SERVICE_ACCOUNTS
 from pdk_stack.kubernetes.store.objects import ObjectStore
 
 ANNOTATION = "serving.kserve.io/"
-# The key of a secret for gs:// (pkg/credentials/gcs/gcs_secret.go).
+# The secret's key for gs:// (pkg/credentials/gcs/gcs_secret.go).
 GOOGLE_KEY_FILE = "gcloud-application-credentials.json"
 
 
 def storage_environment(store: ObjectStore, namespace: str, predictor: dict[str, Any], folder: Path) -> dict[str, str]:
-    """Environment variables for fetching a predictor's model.
+    """Return the environment variables for fetching a predictor's model.
 
     Args:
         store: The cluster's objects.
         namespace: The service's namespace.
         predictor: ``spec.predictor``.
-        folder: Where key files may be put; it goes with the revision.
+        folder: Folder for key files; deleted with the revision.
 
     Raises:
-        StatusError: The named service account does not exist.
+        StatusError: The named service account doesn't exist.
     """
     account = predictor.get("serviceAccountName") or "default"
     try:
@@ -45,7 +45,7 @@ def storage_environment(store: ObjectStore, namespace: str, predictor: dict[str,
         try:
             secret = store.get(SECRETS, namespace, reference.get("name", ""))
         except StatusError:
-            # KServe skips secrets that are not there as well.
+            # KServe also skips missing secrets.
             continue
         data = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
         environment |= _s3_environment(data, secret["metadata"].get("annotations") or {})

@@ -1,10 +1,9 @@
-"""The storage initialiser: KServe's own downloader in a process of its own, until the model is there.
+"""The storage initializer: runs KServe's downloader in a separate process until the model is available.
 
-Run as ``python -m <this module> URI TARGET SECONDS``. A process of its own, because the downloader reads its
-credentials from the environment. It tries again while the model is not there, as a pod that
-crashes and restarts does: a pipeline that keeps the model in its own output commit creates the service before that
-commit is finished. Each failed try prints one line of JSON for the controller: the reason, and whether the model is
-merely not there, which may pass.
+Run as ``python -m <this module> URI TARGET SECONDS``. It is a separate process because the downloader reads its
+credentials from the environment. Like a pod that crashes and restarts, it retries while the model is absent: a pipeline
+that stores the model in its own output commit creates the service before that commit is finished. Each failed try
+prints one JSON line for the controller: the reason, and whether the model is merely absent, which can be temporary.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ LONGEST_PAUSE_S = 3.0
 
 @functools.cache
 def storage_class() -> Any:
-    """``kserve.storage.Storage`` without the rest of kserve, whose import takes seconds."""
+    """Load ``kserve.storage.Storage`` without the rest of kserve, whose import takes seconds."""
     spec = importlib.util.find_spec("kserve")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("kserve is not installed")
@@ -39,13 +38,13 @@ def storage_class() -> Any:
 
 
 def copy_local(uri: str, target: Path) -> bool:
-    """Copy a local folder; KServe links it, and a later change would reach a running revision.
+    """Copy a local folder; KServe's link would let later changes reach a running revision.
 
     Returns:
-        Whether the URI names a local folder.
+        Whether the URI refers to a local folder.
 
     Raises:
-        FileNotFoundError: It does not exist.
+        FileNotFoundError: The folder doesn't exist.
     """
     if uri.startswith("file://"):
         source = Path(uri.removeprefix("file://"))
@@ -60,18 +59,18 @@ def copy_local(uri: str, target: Path) -> bool:
 
 
 def is_absent(error: Exception) -> bool:
-    """Whether an error means that nothing lies at the address yet, and not that the storage cannot be used."""
+    """Return whether an error means that the model is absent, rather than that the storage is unusable."""
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         # botocore's ClientError.
         return str((response.get("Error") or {}).get("Code")) in ("404", "NoSuchBucket", "NoSuchKey")
-    # KServe's downloaders say so in words; 404 is the code of google's NotFound.
+    # KServe's downloaders only have a message; 404 is the code of Google's NotFound.
     said = isinstance(error, RuntimeError) and "No model found" in str(error)
     return said or isinstance(error, FileNotFoundError) or getattr(error, "code", None) == 404
 
 
 def main(argv: list[str]) -> int:
-    """Fetch a model; 0 when it lies in the target folder."""
+    """Fetch a model; return 0 when it is in the target folder."""
     uri, target, seconds = argv[0], Path(argv[1]), float(argv[2])
 
     def fetched() -> bool:
@@ -83,7 +82,7 @@ def main(argv: list[str]) -> int:
             if any(path.is_file() for path in target.rglob("*")):
                 return True
             reason, absent = f"nothing lies under {uri}", True
-        except Exception as error:  # whatever a storage client raises is a reason to tell and to try again
+        except Exception as error:  # report and retry whatever a storage client raises
             reason, absent = f"{type(error).__name__}: {error}", is_absent(error)
         print(json.dumps({"reason": reason, "absent": absent}), flush=True)
         return False

@@ -1,4 +1,4 @@
-"""The requests of one revision: how many are under way, and what the autoscaler measures of them."""
+"""The load of one revision: requests in flight, and the autoscaler's metrics."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import time
 
 
 class Load:
-    """Counts requests in and out.
+    """Counts requests.
 
     Attributes:
-        inflight: Requests under way.
-        requests: Requests so far.
-        last_used: When the last one ended, on the monotonic clock.
+        inflight: Number of requests in flight.
+        requests: Total number of requests.
+        last_used: When the last request ended, in seconds of the monotonic clock.
     """
 
     def __init__(self) -> None:
@@ -28,14 +28,14 @@ class Load:
         self._busy_since = now
 
     def enter(self) -> None:
-        """Count a request in."""
+        """Count a request as started."""
         with self._changed:
             self._count_busy()
             self.inflight += 1
             self.requests += 1
 
     def leave(self) -> None:
-        """Count a request out."""
+        """Count a request as ended."""
         with self._changed:
             self._count_busy()
             self.inflight -= 1
@@ -43,12 +43,12 @@ class Load:
             self._changed.notify_all()
 
     def total(self, metric: str) -> float:
-        """What grows with the load: seconds of requests under way (``concurrency``), or requests (``rps``)."""
+        """Return the cumulative metric: request seconds (``concurrency``) or requests (``rps``)."""
         with self._changed:
             self._count_busy()
             return self._busy_seconds if metric == "concurrency" else float(self.requests)
 
     def wait_idle(self, seconds: float) -> None:
-        """Wait until no request is under way, or the time is over."""
+        """Wait until no request is in flight or the timeout expires."""
         with self._changed:
             self._changed.wait_for(lambda: not self.inflight, seconds)

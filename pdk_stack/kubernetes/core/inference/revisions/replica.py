@@ -1,7 +1,7 @@
-"""A replica: one model server of a revision, shown as a pod, kept up by a thread of its own.
+"""A replica: one model server of a revision, shown as a pod and kept running by a separate thread.
 
-It waits for a place on the node and for the model's files, starts the server, and starts it again when it ends, with
-the kubelet's pauses in between (``pkg/kubelet``: at once, then 10 s, twice as long each time, at most 5 minutes).
+The thread waits for a place on the node and for the model's files, starts the server, and restarts it when it ends,
+with the kubelet's backoff (``pkg/kubelet``: immediately, then 10 s, doubling each time up to 5 minutes).
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from pdk_stack.kubernetes.core.inference.servers.model_server import ModelServer
 log = logging.getLogger(__name__)
 
 LOAD_SECONDS = 120.0
-# So long a pod may wait for a place until its Deployment says that it does not get on (progressDeadlineSeconds).
+# How long a pod waits for a place before its Deployment reports no progress (progressDeadlineSeconds).
 PROGRESS_SECONDS = 600.0
 BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS = 10.0, 300.0
-# So often a pod that waits for its model looks whether it is still wanted.
+# How often a pod that waits for its model checks whether it is still wanted.
 FETCHED_SECONDS = 0.1
-# So long a server has to live for its earlier ends to be forgotten.
+# How long a server must run to reset its backoff.
 GOOD_SECONDS = 600.0
 
-# What a replica is at: waits for a place, for its model (which cannot be fetched yet), loads it, serves, has failed.
+# Phases of a replica: waits for a place, waits for its model (not available yet), loads it, serves, failed.
 Step = Literal["Unschedulable", "Fetching", "FetchFailed", "Loading", "Ready", "Failed"]
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """Why a step does not go on.
+    """Why a replica doesn't make progress.
 
     Attributes:
-        reason: One word for programs, e.g. ``OOMKilled``.
-        message: Text for people.
+        reason: Machine-readable reason, for example ``OOMKilled``.
+        message: Human-readable cause.
         exit_code: Exit code of the process.
-        final: Whether its Deployment says that it does not get on.
+        final: Whether its Deployment reports no progress.
     """
 
     reason: str = ""
@@ -52,7 +52,7 @@ class Trouble:
 
     @classmethod
     def of(cls, error: Exception, *, final: bool = False) -> Trouble:
-        """What an error says."""
+        """Convert an error."""
         reason = getattr(error, "reason", Reason.MODEL_LOAD_FAILED)
         word = reason.value if isinstance(reason, Reason) else Reason.MODEL_LOAD_FAILED.value
         return cls(word, str(error)[:1000], getattr(error, "exit_code", 1), final)
@@ -60,7 +60,7 @@ class Trouble:
 
 @dataclass(frozen=True)
 class PodState:
-    """What a pod shows of its replica."""
+    """A replica's state as its pod shows it."""
 
     pod: str
     step: Step
@@ -69,21 +69,21 @@ class PodState:
 
 
 class Replica:
-    """One server.
+    """One model server.
 
     Args:
-        pod: Name of its pod.
+        pod: Name of the pod.
         server: The model server.
-        body: A request that warms it up.
-        changed: Notified, and held, when the state changes.
-        on_change: Called after each change, without the lock.
+        body: A request that warms up the server.
+        changed: Condition that is held and notified when the state changes.
+        on_change: Called after each change, without holding the lock.
 
     Attributes:
-        inflight: Requests that it works on; kept by the pool under ``changed``.
-        starts: How often its server was started.
-        turn: When it last got a request, counted in requests.
-        ready: Whether it may get requests.
-        failure: How the last start or run ended; None while it goes on.
+        inflight: Number of requests in flight; the pool maintains it under ``changed``.
+        starts: Number of server starts.
+        turn: Sequence number of its last request.
+        ready: Whether it can get requests.
+        failure: How the last start or run ended; None while the server runs.
     """
 
     def __init__(
@@ -115,23 +115,23 @@ class Replica:
         self._free: Callable[[], None] = lambda: None
 
     def start(self, node: Node, key: str, requests: Mapping[str, float], fetched: threading.Event) -> None:
-        """Keep it up from here on.
+        """Start the server and keep it running.
 
         Args:
-            node: Where it needs a place.
-            key: Its name there.
-            requests: What it asks for.
-            fetched: Set once the model's files are there.
+            node: The node that places it.
+            key: Its name on the node.
+            requests: Its resource requests.
+            fetched: Set once the model's files are available.
         """
         self._free = lambda: node.free(key)
-        # At once, so that who comes first is served first.
+        # Request the place immediately, so that pods are placed in order of arrival.
         node.place(key, requests)
         arguments = (node, key, requests, fetched)
         self._thread = threading.Thread(target=self._run, args=arguments, name=f"pod-{self.pod}", daemon=True)
         self._thread.start()
 
     def halt(self) -> None:
-        """End the server for good; the pod stays to be looked at, and keeps its place."""
+        """End the server permanently; the pod stays for inspection and keeps its place."""
         self._stopping.set()
         self._kick.set()
         self.ready = False
@@ -141,17 +141,17 @@ class Replica:
         self.upstream.close()
 
     def stop(self) -> None:
-        """End the server and give the place up."""
+        """End the server and release its place."""
         self.halt()
         self._free()
 
     def kick(self) -> None:
-        """Do not pause any longer before the next start: somebody asks."""
+        """Skip the backoff, because a request arrived."""
         self._kick.set()
 
     @property
     def state(self) -> PodState:
-        """What its pod shows."""
+        """Return the state that the pod shows."""
         return PodState(self.pod, self.step, self.trouble, self.restarts)
 
     def _run(self, node: Node, key: str, requests: Mapping[str, float], fetched: threading.Event) -> None:
@@ -165,13 +165,13 @@ class Replica:
             self._enter("Fetching")
             if poll(lambda: fetched.wait(FETCHED_SECONDS), None, 0, self._stopping):
                 self._keep_up()
-        except Exception:  # a thread without a caller
+        except Exception:  # no caller catches this thread's errors
             log.exception("%s is not kept up any more", self.pod)
         finally:
             self.server.stop()
 
     def _keep_up(self) -> None:
-        """Start the server, again and again, until it is not wanted."""
+        """Start and restart the server until it is no longer wanted."""
         ends = 0
         while not self._stopping.is_set():
             began = time.monotonic()
@@ -187,7 +187,7 @@ class Replica:
             self.restarts += 1
 
     def _serve(self) -> Exception | None:
-        """One life of the server; how it ended, None when it was not wanted any more."""
+        """Run the server once; return how it ended, or None when it is no longer wanted."""
         self.starts += 1
         self._enter("Loading", self.trouble)
         try:
@@ -206,7 +206,7 @@ class Replica:
             self.ready = False
             self._changed.notify_all()
         self.upstream.close()
-        # Workers may outlive the front end.
+        # Workers can outlive the front end.
         self.server.stop()
         return end
 

@@ -1,4 +1,4 @@
-"""The replicas of one revision: as many as are wanted, each request to the least busy one."""
+"""The replicas of one revision: keeps the wanted number, and routes each request to the least busy one."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class ReplicaPool:
     """A revision's replicas.
 
     Args:
-        make: Makes and starts the replica of a number.
-        on_change: Called when replicas were added or have gone.
+        make: Creates and starts the replica with a given number.
+        on_change: Called after replicas are added or removed.
     """
 
     def __init__(self, make: Callable[[int], Replica], on_change: Callable[[], None]) -> None:
@@ -33,29 +33,29 @@ class ReplicaPool:
         self._closed = False
 
     def states(self) -> list[PodState]:
-        """What the pods show."""
+        """Return the states of the pods."""
         with self.changed:
             return [each.state for each in self.members]
 
     @property
     def wanted(self) -> int:
-        """How many there should be."""
+        """The wanted number of replicas."""
         return len(self.members)
 
     @property
     def ready(self) -> int:
-        """How many serve."""
+        """The number of ready replicas."""
         with self.changed:
             return sum(each.ready for each in self.members)
 
     def scale(self, count: int) -> None:
-        """Have so many from here on; those that go end their requests first, in a thread."""
+        """Set the number of replicas; removed ones finish their requests first, in a thread."""
         with self.changed:
             if self._closed or count == len(self.members):
                 return
             while len(self.members) < count:
                 self.members.append(self._make(next(self._numbers)))
-            # Those that do not serve go first, then the youngest (Kubernetes' order, as far as it applies).
+            # Remove unready replicas first, then the youngest (Kubernetes' order, as far as it applies).
             keep = sorted(self.members, key=lambda each: not each.ready)[:count]
             gone = [each for each in self.members if each not in keep]
             self.members = [each for each in self.members if each in keep]
@@ -64,7 +64,7 @@ class ReplicaPool:
             threading.Thread(target=self._drain, args=(gone,), daemon=True).start()
 
     def replace(self, pod: str) -> bool:
-        """Take one away, whose requests end first, and start another; False when it is not here."""
+        """Replace a replica after its requests end; False when it isn't in the pool."""
         with self.changed:
             gone = [each for each in self.members if each.pod == pod]
             if self._closed or not gone:
@@ -81,13 +81,13 @@ class ReplicaPool:
         stop_all(gone)
 
     def stop(self, unless: Callable[[], bool] = lambda: False) -> bool:
-        """Stop all at once; the next request may start some again.
+        """Stop all replicas; the next request can start some again.
 
         Args:
-            unless: Asked while no request can get a replica; true leaves everything as it is.
+            unless: Called while no request can get a replica; true cancels the stop.
 
         Returns:
-            Whether they were stopped.
+            Whether the replicas were stopped.
         """
         with self.changed:
             if unless():
@@ -97,7 +97,7 @@ class ReplicaPool:
         return True
 
     def halt(self) -> None:
-        """Stop the servers of a revision that failed; its pods stay to be looked at, and keep their places."""
+        """Stop the servers of a failed revision; its pods stay for inspection and keep their places."""
         with self.changed:
             self._closed = True
             members = list(self.members)
@@ -105,34 +105,34 @@ class ReplicaPool:
             each.halt()
 
     def close(self) -> None:
-        """Stop all for good."""
+        """Stop all replicas permanently."""
         with self.changed:
             self._closed = True
         self.stop()
 
     def wait_placed(self, given_up: Callable[[], bool], blocked: Callable[[str], None]) -> None:
-        """Wait until one has a place on the node.
+        """Wait until one replica is placed on the node.
 
         Args:
-            given_up: Whether the revision is not wanted any more.
-            blocked: Told why none has one, each time this changes.
+            given_up: Returns whether the revision is no longer wanted.
+            blocked: Called with the reason why none is placed, each time it changes.
 
         Raises:
-            Superseded: The revision is not wanted any more.
+            Superseded: The revision is no longer wanted.
         """
         self._wait(lambda: any(each.step != "Unschedulable" for each in self.members), given_up, blocked)
 
     def wait_ready(self, given_up: Callable[[], bool], blocked: Callable[[str], None] = lambda _why: None) -> None:
-        """Wait until all serve.
+        """Wait until all replicas are ready.
 
         Args:
-            given_up: Whether the revision is not wanted any more.
-            blocked: Told why one has no place, each time this changes.
+            given_up: Returns whether the revision is no longer wanted.
+            blocked: Called with the reason why one is not placed, each time it changes.
 
         Raises:
-            ModelServerError: One cannot serve.
-            OSError: The same.
-            Superseded: The revision is not wanted any more.
+            ModelServerError: A replica can't serve.
+            OSError: A replica can't start.
+            Superseded: The revision is no longer wanted.
         """
 
         def done() -> bool:
@@ -159,13 +159,13 @@ class ReplicaPool:
                 raise Superseded
 
     def ensure_one(self, count: int) -> None:
-        """Wait until one serves; started again if none is there or all have died.
+        """Wait until one replica is ready; restart if none exists or all have died.
 
         Args:
-            count: How many to start when there are none.
+            count: Number of replicas to start when there are none.
 
         Raises:
-            ModelServerError: None can be started.
+            ModelServerError: No replica can start.
         """
         with self.changed:
             if any(each.ready for each in self.members):
@@ -174,7 +174,7 @@ class ReplicaPool:
             self.scale(count)
         deadline = Deadline(START_SECONDS)
         with self.changed:
-            # The end of a server that had served is no failed start; nor is what came before this request.
+            # The end of a server that was ready is not a failed start; nor is a failure before this request.
             starts = {each.pod: each.starts - (each.step == "Loading") for each in self.members}
             while True:
                 if any(each.ready for each in self.members):
@@ -194,15 +194,15 @@ class ReplicaPool:
                 self.changed.wait(POLL_SECONDS)
 
     def take(self, limit: int, seconds: float, avoid: Iterable[Replica] = ()) -> Replica | None:
-        """The least busy replica, with the request counted in.
+        """Assign a request to the least busy replica.
 
         Args:
-            limit: Requests that one works on at once; 0 for as many as come.
-            seconds: How long to wait for a free place.
-            avoid: Those that did not take it; ignored where there is no other.
+            limit: Maximum number of concurrent requests per replica; 0 means no limit.
+            seconds: How long to wait for capacity, in seconds.
+            avoid: Replicas that already failed the request; ignored when there is no other.
 
         Returns:
-            The replica; None when no place became free in time.
+            The replica; None when no capacity became free in time.
         """
         with self.changed:
             found = self.changed.wait_for(lambda: self._least_busy(limit, avoid), seconds)
@@ -220,14 +220,14 @@ class ReplicaPool:
         return min(free, key=lambda each: (each.inflight, each.turn), default=None)
 
     def give(self, replica: Replica) -> None:
-        """Count a request out."""
+        """Count a request as ended."""
         with self.changed:
             replica.inflight -= 1
             self.changed.notify_all()
 
 
 def stop_all(replicas: list[Replica]) -> None:
-    """Stop replicas side by side."""
+    """Stop replicas in parallel."""
     threads = [threading.Thread(target=each.stop, daemon=True) for each in replicas]
     for thread in threads:
         thread.start()

@@ -1,4 +1,4 @@
-"""A revision: one immutable version of a service, in a folder of its own, with its own model servers."""
+"""A revision: one immutable version of a service, with its own folder and model servers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pdk_stack.kubernetes.core.inference.servers.runtimes import check_predictor
 from pdk_stack.kubernetes.core.inference.servers.warm_up import warm_up_body
 from pdk_stack.kubernetes.store.columns import Object
 
-# Below a revision's folder: a folder for each pod, with its server's log.
+# In a revision's folder: one folder per pod, with its server's log.
 PODS_FOLDER = "pods"
 
 
@@ -40,11 +40,11 @@ class Revision:
     """One revision of one service.
 
     Args:
-        name: ``<service>-predictor-00001`` and so on.
-        folder: Where its files lie.
-        service: The InferenceService that it was made from.
-        node: Where its pods need a place.
-        on_change: Told each time its pods change: with the replica, or None when some were added or have gone.
+        name: For example ``<service>-predictor-00001``.
+        folder: Folder of its files.
+        service: The InferenceService that it is created from.
+        node: The node that places its pods.
+        on_change: Called when a pod changes, with the replica, or with None after pods are added or removed.
     """
 
     def __init__(
@@ -82,11 +82,11 @@ class Revision:
 
     @property
     def running(self) -> bool:
-        """Whether one of its servers is there."""
+        """Whether any of its servers is running."""
         return self.replicas.ready > 0
 
     def use(self, service: Object) -> None:
-        """Take over limits and numbers of replicas that were changed without a new revision."""
+        """Apply limits and replica bounds that change without a new revision."""
         predictor = service["spec"]["predictor"]
         self.limits, self.target = RequestLimits.of(predictor), target_of(predictor)
         bounds = Bounds.of(predictor)
@@ -96,10 +96,10 @@ class Revision:
                 self.replicas.scale(bounds.clip(self.replicas.wanted))
 
     def check(self) -> None:
-        """Refuse what the embedded runtimes cannot serve.
+        """Refuse predictors that the embedded runtimes can't serve.
 
         Raises:
-            ModelServerError: The predictor is of another kind.
+            ModelServerError: The predictor is unsupported.
         """
         for part in ("transformer", "explainer"):
             if self.service["spec"].get(part):
@@ -111,14 +111,14 @@ class Revision:
         if predictor.get("batcher") is not None:
             raise ModelServerError("The embedded runtime has no batcher.", reason=Reason.INVALID_SPEC)
         if (metric := predictor.get("scaleMetric")) not in (None, *DEFAULT_TARGETS):
-            # Knative refuses them too; they are for Kubernetes' own autoscaler, in RawDeployment mode.
+            # Knative also refuses these; they are for Kubernetes' own autoscaler in RawDeployment mode.
             text = f"scaleMetric {metric} is not measured here; there are {' and '.join(DEFAULT_TARGETS)}."
             raise ModelServerError(text, reason=Reason.INVALID_SPEC)
         check_predictor(predictor)
         requests_of(self.service)
 
     def _replica(self, number: int) -> Replica:
-        """Make a replica and let it begin."""
+        """Create and start a replica."""
         pod = pod_name(self.service, self.name, number)
         home = self.folder / PODS_FOLDER / pod
         server = model_server(self.folder, home, self.service["spec"]["predictor"], memory_limit(self.service))
@@ -134,7 +134,7 @@ class Revision:
         self._on_change(self, replica)
 
     def pods(self) -> list[PodState]:
-        """What its pods show."""
+        """Return the states of its pods."""
         trouble = self.fetch_trouble
         states = self.replicas.states()
         if trouble:
@@ -142,37 +142,37 @@ class Revision:
         return states
 
     def place(self, given_up: Callable[[], bool], blocked: Callable[[str], None]) -> None:
-        """Ask for its pods, and wait until one has a place.
+        """Request its pods and wait until one is placed.
 
         Args:
-            given_up: Whether the revision is not wanted any more.
-            blocked: Told why none has one, each time this changes.
+            given_up: Returns whether the revision is no longer wanted.
+            blocked: Called with the reason why none is placed, each time it changes.
 
         Raises:
-            Superseded: The revision is not wanted any more.
+            Superseded: The revision is no longer wanted.
         """
         self.replicas.scale(self.bounds.initial)
         self.replicas.wait_placed(given_up, blocked)
 
     def start(self, given_up: Callable[[], bool], blocked: Callable[[str], None]) -> None:
-        """Start the servers of the model that is there now, and wait until all serve, warmed up.
+        """Start the servers of the fetched model, and wait until all are ready and warmed up.
 
         Args:
-            given_up: Whether the revision is not wanted any more.
-            blocked: Told why a pod has no place, each time this changes.
+            given_up: Returns whether the revision is no longer wanted.
+            blocked: Called with the reason why a pod is not placed, each time it changes.
 
         Raises:
-            ModelServerError: The model does not load.
-            Superseded: The revision is not wanted any more.
+            ModelServerError: The model doesn't load.
+            Superseded: The revision is no longer wanted.
         """
         self._fetched.set()
         self.replicas.wait_ready(given_up, blocked)
 
     def ensure_running(self) -> None:
-        """Start servers again if it was scaled to zero or all have died; others who ask meanwhile wait.
+        """Restart servers after scale to zero or when all have died; concurrent callers wait.
 
         Raises:
-            ModelServerError: The model does not load, or has no place.
+            ModelServerError: The model doesn't load, or its pods can't be placed.
         """
         if self.replicas.ready:
             return
@@ -182,15 +182,15 @@ class Revision:
         self.replicas.ensure_one(self.bounds.initial)
 
     def scale_to_zero(self) -> bool:
-        """Stop the servers, unless a request is under way; the next one starts them again."""
-        # A request is counted in before it asks for a replica.
+        """Stop the servers unless a request is in flight; the next request restarts them."""
+        # A request is counted before it requests a replica.
         stopped = self.replicas.stop(unless=lambda: self.load.inflight > 0)
         if stopped:
             self._on_change(self, None)
         return stopped
 
     def autoscale(self) -> int:
-        """Have as many replicas as the load asks for, within the bounds; how many there are to be."""
+        """Scale to the load within the bounds; return the wanted number of replicas."""
         wanted = self.replicas.wanted
         if not self.running:
             return wanted
@@ -202,19 +202,19 @@ class Revision:
         return count
 
     def fail(self, trouble: Trouble) -> None:
-        """End the servers of a revision that does not come up; its pods and logs stay to be looked at."""
+        """End the servers of a revision that failed to start; its pods and logs stay for inspection."""
         self.failure = trouble
         self.replicas.halt()
 
     def close(self) -> None:
-        """End the servers for good: no request that is still about starts them again."""
+        """End the servers permanently, so that no remaining request restarts them."""
         self.closed = True
         self.replicas.close()
         if self.payloads:
             self.payloads.close()
 
     def discard(self) -> None:
-        """Let the requests under way end, then end the servers and delete the files."""
+        """Let the requests in flight end, then end the servers and delete the files."""
         self.load.wait_idle(DRAIN_SECONDS)
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)

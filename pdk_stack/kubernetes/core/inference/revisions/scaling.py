@@ -1,4 +1,4 @@
-"""How many replicas a revision should have: Knative's pod autoscaler, as far as one machine needs it.
+"""Knative's pod autoscaler, as far as one machine needs it: computes a revision's number of replicas.
 
 Sources: ``pkg/autoscaler/scaling/autoscaler.go`` and ``pkg/reconciler/autoscaling/resources/target.go`` of Knative
 Serving 1.15 for the rule, ``config/core/configmaps/autoscaler.yaml`` for the numbers, and KServe's
@@ -15,22 +15,22 @@ from typing import Any
 
 import psutil
 
-# Aim at this part of the target, so that there is room until the next replica is up.
+# Aim for this fraction of the target, to leave headroom until the next replica is up.
 UTILIZATION = 0.7
 DEFAULT_TARGETS = {"concurrency": 100.0, "rps": 200.0}
 WINDOW_SECONDS = 60.0
-# A short look at sudden load: this part of the window, when it asks for so many times what there is.
+# Panic mode for sudden load: this fraction of the window, when it needs this many times the current replicas.
 PANIC_PART, PANIC_FACTOR = 0.1, 2.0
 WINDOW_ANNOTATION = "autoscaling.knative.dev/window"
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """How many replicas a revision may have.
+    """Bounds on a revision's number of replicas.
 
     Attributes:
-        least: ``minReplicas``; 0 stops the last one when nobody asks.
-        most: ``maxReplicas``; where that is not given, as many as the machine has CPUs (Knative has no bound then).
+        least: ``minReplicas``; 0 stops the last replica when there are no requests.
+        most: ``maxReplicas``; the machine's number of CPUs by default, where Knative has no bound.
     """
 
     least: int = 1
@@ -38,7 +38,7 @@ class Bounds:
 
     @classmethod
     def of(cls, predictor: Mapping[str, Any]) -> Bounds:
-        """The bounds that a predictor asks for."""
+        """Return a predictor's bounds."""
         given = predictor.get("minReplicas")
         least = 1 if given is None else int(given)
         most = int(predictor.get("maxReplicas") or psutil.cpu_count() or 1)
@@ -46,16 +46,16 @@ class Bounds:
 
     @property
     def initial(self) -> int:
-        """ReplicaPool that a new revision starts with; all of them have to be ready before it gets traffic."""
+        """Number of replicas that a new revision starts with; all must be ready before it gets traffic."""
         return max(1, self.least)
 
     def clip(self, count: int) -> int:
-        """The nearest allowed number for a revision that is in use."""
+        """Clip a number of replicas to the bounds for a revision in use."""
         return min(self.most, max(self.initial, count))
 
 
 def target_of(predictor: Mapping[str, Any]) -> tuple[str, float]:
-    """What is measured, and how much of it one replica should get.
+    """Return the scaling metric and its target per replica.
 
     Args:
         predictor: ``spec.predictor``.
@@ -76,16 +76,16 @@ def target_of(predictor: Mapping[str, Any]) -> tuple[str, float]:
 
 
 def window_of(annotations: Mapping[str, str] | None) -> float:
-    """Seconds that are averaged over: the annotation ``autoscaling.knative.dev/window``, e.g. ``60s``."""
+    """Return the averaging window in seconds, from the annotation ``autoscaling.knative.dev/window`` (``60s``)."""
     text = str((annotations or {}).get(WINDOW_ANNOTATION, "")).removesuffix("s")
     return max(6.0, float(text)) if text.replace(".", "", 1).isdigit() else WINDOW_SECONDS
 
 
 class Scaler:
-    """Follows one revision's load.
+    """Computes replicas from one revision's load.
 
     Args:
-        window: Seconds that are averaged over.
+        window: Averaging window in seconds.
     """
 
     def __init__(self, window: float = WINDOW_SECONDS) -> None:
@@ -94,13 +94,13 @@ class Scaler:
         self._panic_since: float | None = None
 
     def desired(self, now: float, total: float, target: float, ready: int) -> int:
-        """How many replicas the load asks for, before the bounds.
+        """Return the number of replicas that the load needs, before bounds.
 
         Args:
-            now: A clock in seconds that never goes back.
-            total: What grows with the load: seconds of requests under way (concurrency), or requests (rps).
-            target: How much of it per second one replica should get.
-            ready: ReplicaPool that serve now.
+            now: Monotonic clock in seconds.
+            total: The cumulative metric: request seconds (``concurrency``) or requests (``rps``).
+            target: The metric's target per second and replica.
+            ready: Number of ready replicas.
         """
         self._samples.append((now, total))
         while len(self._samples) > 2 and now - self._samples[1][0] >= self._window:
@@ -108,7 +108,7 @@ class Scaler:
         ready = max(1, ready)
         stable = math.ceil(round(self._average(now, self._window) / target, 6))
         panic = math.ceil(round(self._average(now, self._window * PANIC_PART) / target, 6))
-        # At most halved at once (max-scale-down-rate).
+        # Halve at most (max-scale-down-rate).
         stable = max(stable, ready // 2)
         if panic / ready >= PANIC_FACTOR:
             self._panic_since = now
@@ -118,7 +118,7 @@ class Scaler:
         return stable
 
     def _average(self, now: float, seconds: float) -> float:
-        """Growth per second over the last so many seconds, or since the first look."""
+        """Return the average growth per second over the last seconds, or since the first sample."""
         end, last = self._samples[-1]
         begin, first = next(each for each in self._samples if now - each[0] <= seconds or each is self._samples[-1])
         return (last - first) / (end - begin) if end > begin else 0.0

@@ -1,4 +1,4 @@
-"""Bring a revision's model: KServe's downloader in a process of its own (:mod:`.fetch`), followed until it ends."""
+"""Fetches a revision's model: runs KServe's downloader in a separate process (:mod:`.fetch`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pdk_stack.kubernetes.core.inference.servers.model_server import STOP_SECOND
 
 FETCH_SECONDS = 180.0
 PROGRAM = "pdk_stack.kubernetes.core.inference.revisions.fetch"
-#: In a revision's folder: which process it was, for a daemon that comes after a crash.
+#: Process id file in a revision's folder, for cleanup after a crash.
 PROCESS_NOTE = "fetch.json"
 
 
@@ -30,17 +30,17 @@ def fetch_model(
     on_failure: Callable[[str, bool], None],
     superseded: Callable[[], bool],
 ) -> None:
-    """Bring a model into ``mnt/models`` of a revision's folder.
+    """Fetch a model into ``mnt/models`` of a revision's folder.
 
     Args:
-        source: Where it lies: a URI or a local folder.
+        source: A URI or a local folder.
         folder: The revision's folder.
         environment: Storage credentials.
-        on_failure: Told the reason of each failed try, and whether the model is merely not there.
-        superseded: Whether a newer revision is wanted; then the fetch is given up.
+        on_failure: Called after each failed try with the reason, and whether the model is merely absent.
+        superseded: Returns whether a newer revision is wanted, which cancels the fetch.
 
     Raises:
-        ModelServerError: It could not be fetched in time.
+        ModelServerError: The model could not be fetched in time.
         Superseded: A newer revision is wanted.
     """
     command = [sys.executable, "-W", "ignore", "-m", PROGRAM, source, str(folder / MOUNT.lstrip("/"))]

@@ -1,4 +1,4 @@
-"""What a revision is made from, as Knative's revision template: its key, and the names of its pods."""
+"""A revision's template, as in Knative: its key and the names of its pods."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def own_annotations(service: Object) -> dict[str, str]:
-    """A service's annotations without those that tools keep for themselves."""
+    """Return a service's annotations without those that tools maintain."""
     given = service["metadata"].get("annotations") or {}
     return {key: value for key, value in given.items() if key not in (LAST_APPLIED, FILLED_IN)}
 
 
 def replica_set_name(service: Object, revision: str) -> str:
-    """The name of a revision's ReplicaSet."""
+    """Return the name of a revision's ReplicaSet."""
     return f"{revision}-deployment-{_digest(service, revision)[:9]}"
 
 
 def pod_name(service: Object, revision: str, number: int) -> str:
-    """The name of a revision's pod; the same number always gives the same name."""
+    """Return the name of a revision's pod; the same number always gives the same name."""
     return f"{replica_set_name(service, revision)}-{_digest(service, revision, number)[:5]}"
 
 
@@ -33,7 +33,7 @@ def _digest(service: Object, revision: str, *more: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-# Parts of the predictor that say how a revision is used, not what it is: changing them loads nothing anew.
+# Predictor fields that say how a revision is used, not what it is: changing them needs no new revision.
 USE_FIELDS = {
     "canaryTrafficPercent",
     "minReplicas",
@@ -45,9 +45,9 @@ USE_FIELDS = {
 
 
 def revision_key(service: Object) -> str:
-    """What makes a new revision: spec, annotations and labels, as in Knative's revision template.
+    """Return the key that identifies a revision: spec, annotations, and labels, as in Knative's revision template.
 
-    Annotations count because ``pach_id`` is how a new model version at the same place is rolled out.
+    Annotations count because a new ``pach_id`` rolls out a new model version at the same URI.
     """
     meta = service["metadata"]
     notes = own_annotations(service)

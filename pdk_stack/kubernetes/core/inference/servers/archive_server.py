@@ -1,4 +1,4 @@
-"""Model servers of TorchServe archives: what TorchServe and KServe's Python server have in common."""
+"""The common base of TorchServe and KServe's Python server: model servers for TorchServe archives."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pdk_stack.kubernetes.core.inference.servers.model_server import ModelServer
 
 
 class ArchiveServer(ModelServer):
-    """A server of TorchServe archives with their ``config.properties``."""
+    """A server for TorchServe archives and their ``config.properties``."""
 
     def command(self, scratch: Path) -> list[str]:
-        """The command line for the archives of the model's folder.
+        """Return the command line for the archives in the model's folder.
 
         Raises:
             ModelServerError: The folder has no usable configuration or archive.
@@ -24,17 +24,17 @@ class ArchiveServer(ModelServer):
 
     @abstractmethod
     def archive_command(self, model: ModelFolder, scratch: Path) -> list[str]:
-        """The command line of the server.
+        """Return the server's command line.
 
         Args:
-            model: What it serves.
-            scratch: A folder that goes with the process.
+            model: The model's folder.
+            scratch: A folder that is deleted with the process.
         """
 
     def is_ready(self) -> bool:
-        """Whether every model can be asked."""
+        """Return whether every model is ready."""
         return all(self.is_model_ready(model) for model in self.models)
 
     @abstractmethod
     def is_model_ready(self, model: str) -> bool:
-        """Whether a model can be asked."""
+        """Return whether a model is ready."""

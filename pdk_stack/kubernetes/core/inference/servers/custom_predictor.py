@@ -1,9 +1,9 @@
-"""Custom predictors: a container's command as a local process.
+"""Custom predictors: runs a container's command as a local process.
 
-KServe starts a container of the user's own (``spec.predictor.containers``) and sends it all requests. Images are not
-pulled here: ``command`` and ``args`` run on this machine, with the environment's Python first in ``PATH``. As under
-Knative, the port to listen on is in ``PORT``; ``/mnt/models`` in arguments and values stands for the model's folder,
-which is fetched when ``STORAGE_URI`` is set (KServe's own variable for it).
+KServe starts a user's container (``spec.predictor.containers``) and sends it all requests. This stack doesn't pull
+images: it runs ``command`` and ``args`` on this machine, with the environment's Python first in ``PATH``. As under
+Knative, the container listens on ``PORT``. In arguments and values, ``/mnt/models`` stands for the model's folder,
+which is fetched when KServe's variable ``STORAGE_URI`` is set.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 
 
 def plain_environment(container: dict[str, Any]) -> dict[str, str]:
-    """A container's environment variables with plain values."""
+    """Return a container's environment variables that have plain values."""
     return {str(each["name"]): str(each.get("value", "")) for each in container.get("env") or []}
 
 
 def check_container(container: dict[str, Any]) -> None:
-    """Refuse containers that cannot run as a local process.
+    """Refuse containers that can't run as a local process.
 
     Raises:
-        ModelServerError: It has no command, or one that is not on this machine.
+        ModelServerError: The container has no command, or the command isn't on this machine.
     """
     command = container.get("command") or []
     if not command:
@@ -54,13 +54,13 @@ def _path() -> str:
 
 
 class CustomServer(ModelServer):
-    """A command of the user's own that speaks HTTP on ``PORT``.
+    """A user's command that serves HTTP on ``PORT``.
 
     Args:
         folder: The revision's folder.
         home: The server's own folder.
-        container: The container of the predictor.
-        memory_limit: Bytes that the process and its children may use; 0 for no limit.
+        container: The predictor's container.
+        memory_limit: Memory limit of the process and its children in bytes; 0 means no limit.
     """
 
     title = "The container"
@@ -72,7 +72,7 @@ class CustomServer(ModelServer):
         self._probe = str(probe) if probe else ""
 
     def command(self, scratch: Path) -> list[str]:
-        """The container's command and arguments, with variables and the model's folder filled in."""
+        """Return the container's command and arguments, with variables and the model's folder expanded."""
         self.inference_port = free_port()
         given = [*self._container["command"], *(self._container.get("args") or [])]
         known = {**self.environment, "PORT": str(self.inference_port)}
@@ -87,7 +87,7 @@ class CustomServer(ModelServer):
         return {**given, **own, "PATH": _path(), "PORT": str(self.inference_port)}
 
     def is_ready(self) -> bool:
-        """Whether the readiness probe's path answers, or the port is open when there is none."""
+        """Return whether the readiness probe succeeds or, without a probe, whether the port is open."""
         if not self._probe:
             return accepts(self.inference_port)
         return 200 <= request("GET", f"http://{LOOPBACK}:{self.inference_port}{self._probe}", timeout=2)[0] < 400

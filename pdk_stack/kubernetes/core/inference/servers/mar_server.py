@@ -1,7 +1,7 @@
-"""KServe's Python model server with a TorchServe archive: the same handler and answers, without Java.
+"""Serves a TorchServe archive with KServe's Python model server: the same handler and answers, without Java.
 
 Run as ``python -m <this module> NAME ARCHIVE FOLDER PORT PROTOCOL``. TorchServe's Python loader and KServe envelopes
-do the work that its worker process would do; KServe's server speaks HTTP.
+do the work of its worker process; KServe's server handles HTTP.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ENVELOPES = {"v1": "kserve", "v2": "kservev2"}
 
 
 class NoMetrics:
-    """Takes the metrics that handlers write; TorchServe's front end is not there to collect them."""
+    """Discards handlers' metrics, because there is no TorchServe front end to collect them."""
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_args, **_more: None
@@ -54,7 +54,7 @@ def serve(name: str, archive: Path, folder: Path, port: int, protocol: str) -> N
     from ts.utils.util import PredictionException
 
     service = load(name, archive, folder, protocol)
-    # One at a time, as the one worker of TorchServe.
+    # One request at a time, like TorchServe's single worker.
     worker = ThreadPoolExecutor(1)
 
     def predict(body: dict[str, Any], headers: dict[str, str]) -> Any:
@@ -83,7 +83,7 @@ def serve(name: str, archive: Path, folder: Path, port: int, protocol: str) -> N
     server = ModelServer(http_port=port, enable_grpc=False, enable_docs_url=False)
     server.register_model(model)
     rest = UvicornServer(port, None, server.dataplane, server.model_repository_extension, False, log_config=None)
-    # KServe's own start() would listen on all interfaces.
+    # KServe's own start() listens on all interfaces.
     rest.cfg.host = "127.0.0.1"
     print(f"{name} is loaded; listening on port {port}", flush=True)
     rest.run_sync()
@@ -91,7 +91,7 @@ def serve(name: str, archive: Path, folder: Path, port: int, protocol: str) -> N
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]
-    # KServe's module reads the command line when it is imported.
+    # KServe's module parses the command line on import.
     sys.argv[1:] = []
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     serve(arguments[0], Path(arguments[1]), Path(arguments[2]), int(arguments[3]), arguments[4])

@@ -1,4 +1,4 @@
-"""A model's folder as KServe's TorchServe runtime wants it, read and checked."""
+"""Reads and checks a model's folder for KServe's TorchServe runtime."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def read_properties(path: Path) -> dict[str, str]:
 
 
 class ModelFolder:
-    """A model as KServe's TorchServe runtime wants it: ``config/config.properties`` and archives.
+    """A model's folder for KServe's TorchServe runtime: ``config/config.properties`` and archives.
 
     Args:
-        mount: What a pod would see as ``/mnt/models``.
+        mount: The folder that a pod mounts at ``/mnt/models``.
 
     Attributes:
         properties: The configuration.
@@ -32,7 +32,7 @@ class ModelFolder:
         store: The folder of the archives.
 
     Raises:
-        ModelServerError: There is no configuration, it cannot be read, or an archive is missing.
+        ModelServerError: The configuration is missing or unreadable, or an archive is missing.
     """
 
     def __init__(self, mount: Path) -> None:
@@ -51,7 +51,7 @@ class ModelFolder:
         inside = wanted.startswith("/mnt/models")
         self.store = mount / wanted.removeprefix("/mnt/models").lstrip("/") if inside else Path(wanted)
         if not all((self.store / name).is_file() for name in names.values()):
-            # KServe 0.11 to 0.14 may put the archive one folder up (kserve#4112).
+            # KServe 0.11 to 0.14 can put the archive one folder up (kserve#4112).
             folders = [path.parent for path in mount.rglob(next(iter(names.values())))]
             fitting = (each for each in folders if all((each / name).is_file() for name in names.values()))
             self.store = next(fitting, self.store)
@@ -64,6 +64,6 @@ class ModelFolder:
 
 
 def listing(folder: Path) -> str:
-    """The first names of files in a folder, for errors."""
+    """List the first files in a folder, for error messages."""
     names: list[Any] = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     return ", ".join(names[:8]) or "nothing"

@@ -1,4 +1,4 @@
-"""What the model servers have in common: the process, its environment and limits, readiness, the log."""
+"""The common base of the model servers: process, environment, limits, readiness, and log."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from pdk_stack.kubernetes.core.inference.resources import guard_memory
 
 POLL_S = 0.05
 STOP_SECONDS = 10.0
-#: In a server's folder: which process it was, for a daemon that comes after a crash.
+#: Process id file in a server's folder, for cleanup after a crash.
 PROCESS_NOTE = "process.json"
 
 
 class ModelServer(ABC):
-    """One local process that serves the models of one revision.
+    """A local process that serves the models of one revision.
 
     Args:
-        folder: The revision's folder; the models lie in ``mnt/models`` below it.
-        home: The server's own folder, for its log and its effective configuration.
+        folder: The revision's folder, with the models in ``mnt/models``.
+        home: The server's own folder, for its log and effective configuration.
         protocol: ``v1`` or ``v2``.
         environment: The predictor's own environment variables.
-        memory_limit: Bytes that the process and its children may use; 0 for no limit.
+        memory_limit: Memory limit of the process and its children in bytes; 0 means no limit.
 
     Attributes:
-        models: Names of the models that it serves; empty when only the server itself knows them.
+        models: Names of the served models; empty when only the server knows them.
     """
 
     title = "The model server"
@@ -64,7 +64,7 @@ class ModelServer(ABC):
 
     @property
     def alive(self) -> bool:
-        """Whether the process is there."""
+        """Whether the process is running."""
         return self.process is not None and self.process.running
 
     @property
@@ -78,11 +78,11 @@ class ModelServer(ABC):
         Raises:
             ModelServerError: The model has no usable configuration or archive.
         """
-        # Worker sockets lie in TMPDIR, and a socket path holds about 100 bytes: it has to be short.
+        # Worker sockets are in TMPDIR, whose path must be short: a socket path is limited to about 100 bytes.
         short = "/tmp" if Path("/tmp").is_dir() else None
         self._scratch = Path(tempfile.mkdtemp(prefix="pdkts-", dir=short))
         self.home.mkdir(parents=True, exist_ok=True)
-        # What an earlier start wrote is not this one's trouble.
+        # Ignore log lines from earlier starts.
         rotate(self.log_path)
         self._killed_why = ""
         command = self.command(self._scratch)
@@ -95,7 +95,7 @@ class ModelServer(ABC):
             guard_memory(self.process.pid, self.memory_limit, self._kill)
 
     def _kill(self, used: int) -> None:
-        """The kernel does this to a container that uses more than its limit."""
+        """Kill the server for exceeding its memory limit, as the kernel does to a container."""
         limit = self.memory_limit / 2**20
         self._killed_why = f"it used {used / 2**20:.0f} MiB of memory; its limit is {limit:.0f} MiB"
         if self.process is not None:
@@ -103,39 +103,39 @@ class ModelServer(ABC):
 
     @abstractmethod
     def command(self, scratch: Path) -> list[str]:
-        """The command line of the server.
+        """Return the server's command line.
 
         Args:
-            scratch: A folder that goes with the process.
+            scratch: A folder that is deleted with the process.
         """
 
     @abstractmethod
     def is_ready(self) -> bool:
-        """Whether every model can be asked."""
+        """Return whether every model is ready."""
 
     def load_failure(self) -> str:
-        """Why the model will never be ready; empty as long as it may be."""
+        """Return why the model can never become ready; empty while it still can."""
         return ""
 
     def _process_environment(self, scratch: Path) -> dict[str, str]:
-        """A small environment: an archive is somebody's code and has no business with our credentials."""
+        """Return a minimal environment: an archive is untrusted code and must not see the stack's credentials."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
-        # One thread a worker removes latency tails of seconds on a shared machine.
+        # One thread per worker avoids tail latencies of seconds on a shared machine.
         kept |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **self.environment}
         kept |= {"TMPDIR": str(scratch), "TEMP": str(scratch), "MPLCONFIGDIR": str(scratch)}
         kept["PYTHONPATH"] = os.pathsep.join(each for each in sys.path if each.endswith("site-packages"))
         return kept
 
     def wait_ready(self, timeout: float, given_up: Callable[[], bool] = lambda: False) -> None:
-        """Wait until every model can be asked.
+        """Wait until every model is ready.
 
         Args:
-            timeout: Seconds to wait at most.
-            given_up: Whether the server is not wanted any more.
+            timeout: Maximum wait in seconds.
+            given_up: Returns whether the server is no longer wanted.
 
         Raises:
-            ModelServerError: The server ended, a model failed to load, or time ran out.
-            Superseded: The server is not wanted any more.
+            ModelServerError: The server ended, a model failed to load, or the timeout expired.
+            Superseded: The server is no longer wanted.
         """
 
         def ready() -> bool:
@@ -154,7 +154,7 @@ class ModelServer(ABC):
             raise ModelServerError(why, reason=Reason.TIMEOUT)
 
     def wait_end(self) -> ModelServerError:
-        """Wait until the process ends; why it did."""
+        """Wait until the process ends; return why."""
         if self.process is not None:
             self.process.wait()
         return self._ended()
@@ -169,13 +169,13 @@ class ModelServer(ABC):
         return ModelServerError(why, code, reason_of(log, code))
 
     def log_text(self) -> str:
-        """What this start of the server has written."""
+        """Return the log of this server start."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def warm_up(self, body: bytes, count: int = 2) -> None:
-        """Send requests before traffic arrives: TorchScript compiles on its first two calls.
+        """Send requests before traffic arrives, because TorchScript compiles during its first two calls.
 
-        The answers do not matter; a model for other inputs may refuse them.
+        The answers don't matter; a model for other inputs can refuse them.
         """
         for model in self.models:
             path = f"/v1/models/{model}:predict" if self.protocol == "v1" else f"/v2/models/{model}/infer"
@@ -186,7 +186,7 @@ class ModelServer(ABC):
         """End the server and its workers."""
         running, self._running = self._running, None
         if running is not None:
-            # Even when it has ended: workers may outlive the front end.
+            # Even after it has ended, because workers can outlive the front end.
             running.stop(STOP_SECONDS)
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
@@ -194,7 +194,7 @@ class ModelServer(ABC):
 
 
 def accepts(port: int) -> bool:
-    """Whether a loopback port is open."""
+    """Return whether a loopback port accepts connections."""
     try:
         with socket.create_connection((LOOPBACK, port), timeout=2):
             return True
@@ -203,7 +203,7 @@ def accepts(port: int) -> bool:
 
 
 def request(method: str, url: str, body: bytes | None = None, timeout: float = 5.0) -> tuple[int, bytes]:
-    """One HTTP request to a loopback server; code 0 when it does not answer."""
+    """Send one HTTP request to a loopback server; code 0 means no answer."""
     headers = {"Content-Type": "application/json"}
     call = urllib.request.Request(url, data=body, headers=headers, method=method)
     try:

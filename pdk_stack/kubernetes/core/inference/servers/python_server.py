@@ -1,4 +1,4 @@
-"""KServe's Python model server as a local process: the archive's handler without Java."""
+"""Runs KServe's Python model server as a local process: the archive's handler, without Java."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class PythonServer(ArchiveServer):
     title = "KServe's model server"
 
     def archive_command(self, model: ModelFolder, scratch: Path) -> list[str]:
-        """Our own small program around KServe's server.
+        """Return the command line of :mod:`.mar_server`, a small wrapper around KServe's server.
 
         Raises:
-            ModelServerError: There is more than one model: handlers are Python modules, and their names would clash.
+            ModelServerError: There is more than one model: handlers are Python modules whose names would clash.
         """
         if len(model.archives) > 1:
             raise ModelServerError(
@@ -43,5 +43,5 @@ class PythonServer(ArchiveServer):
         return {**kept, "PYTHONPATH": os.pathsep.join([kept["PYTHONPATH"], source])}
 
     def is_model_ready(self, model: str) -> bool:
-        """Whether the server answers: it does so only once the handler is loaded."""
+        """Return whether the server answers, which it does only once the handler is loaded."""
         return request("GET", f"http://{LOOPBACK}:{self.inference_port}/v1/models/{model}", timeout=2)[0] == 200

