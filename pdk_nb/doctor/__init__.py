@@ -6,7 +6,9 @@ bucket, which it deletes. If this machine can't check something, the result is `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+
+import urllib3
 
 from pdk_nb.doctor import (
     clock,
@@ -62,19 +64,26 @@ def examine(context: Context, only: Iterable[str] = (), progress: Callable[[str]
     for name in GROUPS:
         if name in chosen:
             progress(name)
-            findings += _group(name, context)
+            findings += _group(name, context, findings)
     return Report(findings)
 
 
-def _group(name: str, context: Context) -> list[Finding]:
+def _group(name: str, context: Context, earlier: Sequence[Finding]) -> list[Finding]:
     """One group's findings; an error that ends the group early also becomes a finding."""
     found: list[Finding] = []
     try:
+        if name != "cluster":
+            context.need_kubernetes()
         for finding in GROUPS[name](context):
             found.append(finding)
     except PdkError as error:
         # The group that owns the cause reports it; this group could not check anything.
-        found.append(Finding(f"{name}.all", "unknown", f"Can't check it: {error.what}", error.where, fix=error.fix))
+        told = next((each.id for each in earlier if error.what in each.what), "")
+        what, where, fix = (f"see {told}.", "", "") if told else (error.what, error.where, error.fix)
+        found.append(Finding(f"{name}.all", "unknown", f"Can't check it: {what}", where, fix=fix))
+    except urllib3.exceptions.HTTPError as error:
+        what = f"Can't check it: no answer: {getattr(error, 'reason', None) or error}"
+        found.append(Finding(f"{name}.all", "unknown", what, fix="pdk-nb doctor --only cluster"))
     except Exception as error:  # one broken check must not hide the other findings
         what = f"The check failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         found.append(

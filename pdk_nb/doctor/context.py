@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pdk_nb import settings as settings_module
 from pdk_nb.names import Names
 from pdk_nb.settings import Settings
-from pdk_shared.errors import PdkError, ServiceUnreachable
+from pdk_shared.errors import PdkError, ServiceUnreachable, SettingsError
 
 if TYPE_CHECKING:
     import python_pachyderm
@@ -94,6 +94,18 @@ class Context:
     def settings(self) -> Settings:
         """The cluster's settings."""
         return self._once("settings", lambda: settings_module.load(self.kubeconfig or None, self.namespace))
+
+    def need_kubernetes(self) -> None:
+        """Check that the Kubernetes API answers, unless the settings are known already.
+
+        Raises:
+            SettingsError: The kubeconfig is missing or malformed.
+            ServiceUnreachable: The API doesn't answer.
+        """
+        try:
+            _ = self.settings
+        except SettingsError:
+            _ = self.api  # it answers, and only pdk-config is missing or wrong
 
     @property
     def discovery(self) -> Discovery:

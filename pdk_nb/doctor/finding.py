@@ -41,6 +41,11 @@ class Finding:
         """The group that it belongs to."""
         return self.id.split(".", 1)[0]
 
+    @property
+    def is_unchecked_group(self) -> bool:
+        """Whether it says that its whole group couldn't be checked."""
+        return self.state == "unknown" and self.id.endswith(".all")
+
 
 Findings = Iterator[Finding]
 
@@ -67,8 +72,11 @@ class Report(Sequence[Finding]):
 
     @property
     def exit_code(self) -> int:
-        """0 when nothing is broken, else 1; warnings and unknown findings keep it at 0."""
-        return 1 if self.count("broken") else 0
+        """1 when something is broken or a whole group couldn't be checked, else 0.
+
+        Warnings keep it at 0, and so do single checks that can't be made from this machine.
+        """
+        return 1 if self.count("broken") or any(each.is_unchecked_group for each in self.findings) else 0
 
     def summary(self) -> str:
         """One line with the number of findings in each state."""

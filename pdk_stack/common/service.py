@@ -97,9 +97,13 @@ def read_credentials(path: Path) -> dict[str, str]:
     """
     try:
         mode = path.stat().st_mode
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise StackError(f"The credentials file cannot be read: {error}", where=str(path), fix="pdk-nb up") from error
+        content = dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise StackError(
+            f"The credentials file cannot be read: {error}",
+            where=str(path),
+            fix="Put it back from a backup, or delete all state and start over: pdk-nb down --purge",
+        ) from error
     if mode & 0o077:
         raise StackError(
             "The credentials file can be read by other users.",
@@ -148,9 +152,12 @@ def serve_until_signalled(options: ServiceOptions, addresses: Mapping[str, Any],
 
 
 def run_main(main: Callable[[], None]) -> None:
-    """Run a service's main function; print a :class:`PdkError` without a traceback."""
+    """Run a service's main function; print a :class:`PdkError` or an error of the system without a traceback."""
     try:
         main()
     except PdkError as error:
         print(error, file=sys.stderr)
         raise SystemExit(error.exit_code) from error
+    except OSError as error:  # a full disk, a read-only or damaged file
+        print(StackError(f"The service cannot start: {error}"), file=sys.stderr)
+        raise SystemExit(StackError.exit_code) from error
