@@ -196,11 +196,11 @@ def test_logs_tell_why(log: str, code: int, reason: Reason) -> None:
 
 @pytest.mark.parametrize("note", [f"pods/one/{SERVER_NOTE}", FETCH_NOTE])
 def test_what_a_killed_daemon_left_is_ended(tmp_path: Path, note: str) -> None:
+    store = ObjectStore(tmp_path / "objects.sqlite")
     path = tmp_path / "services" / "models" / "pets" / "pets-predictor-00001" / note
     path.parent.mkdir(parents=True)
     left = ProcessGroup(["sleep", "60"], os.environ)
     left.note(path)
-    store = ObjectStore(tmp_path / "objects.sqlite")
     controller = InferenceController(store, Volumes(store, tmp_path / "volumes"), tmp_path / "services")
     controller.start()
     assert left.wait(5) == -signal.SIGKILL
