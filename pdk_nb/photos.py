@@ -1,7 +1,6 @@
 """Pictures: read them safely, find them in a folder, and convert them to prediction requests.
 
-Notebooks, training, and requests read pictures in the same way: EXIF orientation applied, always RGB, and broken files
-refused with a reason.
+:mod:`pdk_shared.pictures` decides whether a picture can be used, here as in training and serving.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import binascii
 import hashlib
 import io
 import json
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pdk_nb.labels import LabelRule
+from pdk_shared import pictures
 from pdk_shared.errors import DataError
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Photo",
     "PhotoSet",
     "Skipped",
+    "files_in",
     "from_request",
     "ignored",
     "load_image",
@@ -42,9 +44,9 @@ __all__ = [
 
 # TorchServe refuses bodies above max_request_size of config.properties, by default 6553500 bytes.
 MAX_REQUEST_BYTES = 6_553_500
-# Refuse larger pictures before decoding: a small file can claim billions of pixels.
-MAX_PIXELS = 100_000_000
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif"}
+)
 IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "__pycache__"})
 # Characters that Pachyderm refuses in paths, in addition to everything outside printable ASCII
 # (src/internal/storage: "globbing character not allowed in path").
@@ -58,49 +60,18 @@ def load_image(data: bytes | Path) -> Image.Image:
         data: The file's bytes, or its path.
 
     Returns:
-        An RGB image with the EXIF orientation applied; transparent pixels become white.
+        An RGB image, as :func:`pdk_shared.pictures.decode` describes.
 
     Raises:
-        DataError: The file can't be read, isn't a picture, is broken or truncated, or has too many pixels.
+        DataError: The file can't be read, or isn't a usable picture.
     """
-    where = str(data) if isinstance(data, Path) else ""
     try:
-        raw = data.read_bytes() if isinstance(data, Path) else data
+        return pictures.decode(data.read_bytes() if isinstance(data, Path) else data)
     except OSError as error:
-        raise DataError(f"the picture cannot be read: {error.strerror or error}", where=where) from error
-    if not raw:
-        raise DataError("the picture is empty (0 bytes)", where=where)
-    try:
-        with Image.open(io.BytesIO(raw)) as opened:
-            width, height = opened.size
-            if width * height > MAX_PIXELS:
-                raise DataError(f"the picture has too many pixels: {width} x {height}", where=where)
-            opened.load()
-            upright = ImageOps.exif_transpose(opened)
-    except DataError:
+        raise DataError(f"the picture cannot be read: {error.strerror or error}", where=str(data)) from error
+    except DataError as error:
+        error.where = str(data) if isinstance(data, Path) else ""
         raise
-    except Exception as error:  # PIL raises a dozen kinds of errors for broken files
-        reason = "not a picture that can be read" if "cannot identify" in str(error) else str(error)
-        raise DataError(
-            f"the picture cannot be decoded: {reason}", where=where, fix="replace or remove the file"
-        ) from error
-    return _to_rgb(upright)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    if image.mode.startswith(("I", "F")):
-        # 16-bit and 32-bit grayscale: convert() would clip instead of scale.
-        # Such modes have one band, so the extrema are two plain numbers.
-        low, high = (float(str(each)) for each in image.getextrema())
-        scale = 255.0 / (high - low) if high > low else 0.0
-        return image.convert("F").point(lambda value: value * scale - low * scale).convert("L").convert("RGB")
-    return image.convert("RGB")
 
 
 def thumbnail(picture: bytes | Path, side: int = 128) -> str:
@@ -159,7 +130,7 @@ def _request_bytes(item: bytes | Path, max_side: int) -> bytes:
     image = load_image(item)
     raw = item.read_bytes() if isinstance(item, Path) else item
     with Image.open(io.BytesIO(raw)) as opened:
-        plain = opened.format == "JPEG" and opened.mode == "RGB" and opened.getexif().get(0x0112, 1) == 1
+        plain = opened.format == "JPEG" and opened.mode == "RGB" and pictures.orientation(opened) == 1
     if plain and max(image.size) <= max_side:
         return raw
     if max(image.size) > max_side:
@@ -292,6 +263,45 @@ def ignored(name: str) -> str | None:
     return None
 
 
+def files_in(folder: Path) -> list[tuple[Path, str]]:
+    """Every file below a folder, also below linked folders, sorted by path.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Pairs of path and problem. The problem is empty for a file; otherwise it tells why the path can't be used: a
+        link to nothing, a folder that can't be read, or a link to a folder that was already visited, as in a loop.
+    """
+    found: list[tuple[Path, str]] = []
+    seen: set[str] = set()
+    links: list[str] = []
+
+    def unreadable(error: OSError) -> None:
+        found.append((Path(error.filename), f"the folder cannot be read: {error.strerror}"))
+
+    def walk(start: str) -> None:
+        for root, folders, names in os.walk(start, onerror=unreadable):
+            seen.add(os.path.realpath(root))
+            links.extend(each for name in sorted(folders) if os.path.islink(each := os.path.join(root, name)))
+            for name in names:
+                path = Path(root, name)
+                if path.is_file():
+                    found.append((path, ""))
+                else:
+                    found.append((path, "a link to nothing" if path.is_symlink() else "not a file"))
+
+    walk(str(folder))
+    # A folder keeps its own place: links to folders that are also below the start are reported, not followed.
+    while links:
+        link = links.pop(0)
+        if os.path.realpath(link) in seen:
+            found.append((Path(link), "a link to a folder that is already included"))
+        else:
+            walk(link)
+    return sorted(found)
+
+
 def scan(
     folder: str | Path,
     rule: LabelRule | None = None,
@@ -313,11 +323,11 @@ def scan(
         raise DataError("there is no such folder", where=str(folder), fix="unpack sample-data/dataset-dog-cat.zip")
     photos: list[Photo] = []
     skipped: list[Skipped] = []
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    for done, path in enumerate(paths):
-        progress(done, len(paths))
+    found_files = files_in(folder)
+    for done, (path, problem) in enumerate(found_files):
+        progress(done, len(found_files))
         name = path.relative_to(folder).as_posix()
-        reason = ignored(name)
+        reason = problem or ignored(name)
         if reason is None:
             # Only paths inside the folder count: the repo doesn't contain the scanned folder's name.
             found = rule.explain(name)

@@ -1,1 +1,1 @@
-"""What the lab and the embedded stack both need: errors, the settings' keys, and where the lab's files lie."""
+"""What the lab, the embedded stack, and model archives share: errors, paths, settings keys, decoding of pictures."""

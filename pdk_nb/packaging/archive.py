@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pdk_shared
 from pdk_shared.errors import DeploymentError, UsageError
 
 __all__ = ["MODEL_FILE", "ArchiveInfo", "ArchiveEntry", "build", "check_model_name", "describe"]
@@ -39,6 +40,12 @@ MANIFEST = "MAR-INF/MANIFEST.json"
 # The zip format's earliest date; a fixed one makes archives reproducible.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 ARCHIVER_TIMEOUT_S = 300.0
+# Modules that every archive gets: the handler decodes pictures with the code that training decoded them with.
+SHARED_MODULES = {
+    "pdk_shared/__init__.py": "package of the shared modules",
+    "pdk_shared/errors.py": "errors of the shared modules",
+    "pdk_shared/pictures.py": "decoding of pictures, as in training",
+}
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,7 @@ def build(
     out_dir: Path,
     extra_files: Sequence[Path] = (),
     number: int | None = None,
+    training_code: Path | None = None,
 ) -> Path:
     """Create a ``.mar`` from a TorchScript file.
 
@@ -123,6 +131,8 @@ def build(
         out_dir: Output folder; an archive with the same name is replaced.
         extra_files: Additional files that the handler needs.
         number: Version number in the model registry, for the handler's detailed replies.
+        training_code: Folder of the checkpoint's code. Its shared modules are packed; without them, those of this
+            installation.
 
     Returns:
         The archive's path.
@@ -144,6 +154,11 @@ def build(
             if (extra / source.name).exists() or source.name in (handler.name, MODEL_FILE, INDEX_FILE):
                 raise DeploymentError(f"Two files of the archive have the name {source.name}.", where=str(source))
             _stage(source, extra / source.name)
+        installed = Path(pdk_shared.__file__).parents[1]
+        complete = training_code and all((training_code / module).is_file() for module in SHARED_MODULES)
+        (extra / "pdk_shared").mkdir()
+        for module in SHARED_MODULES:
+            _stage((training_code if training_code and complete else installed) / module, extra / module)
         index = {str(position): label for position, label in enumerate(classes)}
         (extra / INDEX_FILE).write_text(json.dumps(index, indent=1) + "\n")
         known: dict[str, object] = {"model": name, "version": version, "number": number}
@@ -225,6 +240,7 @@ def _roles(manifest: dict[str, Any]) -> dict[str, str]:
         MODEL_FILE: "the handler's information about its model",
         MANIFEST: "TorchServe's manifest",
         "preprocess.py": "the evaluation transform, as in training",
+        **SHARED_MODULES,
     }
 
 

@@ -36,6 +36,7 @@ CONTEXT_MODULES = (
     "pdk_nb/trial_log.py",
     "pdk_shared/__init__.py",
     "pdk_shared/errors.py",
+    "pdk_shared/pictures.py",
 )
 
 

@@ -95,6 +95,7 @@ def pack(folder: Path, script: Path, size: int, info: ModelInfo, options: Deploy
         classes=info.classes or ("dog", "cat"),
         image_size=size,
         extra_files=[preprocess],
+        training_code=preprocess.parent,
         out_dir=target / "model-store",
     )
     limit = options.max_request_size

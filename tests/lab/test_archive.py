@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pdk_nb.packaging import archive, torchserve_config
+from pdk_shared import pictures
 from pdk_shared.errors import DeploymentError, UsageError
 from tests.support.serving_tools import HANDLER, PREPROCESS, model_folder, save_script
 
@@ -26,6 +27,9 @@ def test_an_archive_holds_what_torchserve_and_the_handler_need(tmp_path: Path) -
         "index_to_name.json",
         "model.pt",
         "pdk-model.json",
+        "pdk_shared/__init__.py",
+        "pdk_shared/errors.py",
+        "pdk_shared/pictures.py",
         "preprocess.py",
     }
     assert all(names.values())
@@ -144,3 +148,22 @@ def test_limits_and_names_are_checked_before_writing() -> None:
         torchserve_config.config_text("a b", "1")
     text = torchserve_config.config_text("m", "1", max_request_size=20_000_000)
     assert torchserve_config.parse(text)["max_request_size"] == "20000000"
+
+
+def test_pictures_are_decoded_with_the_code_of_the_training(tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    (code / "pdk_shared").mkdir(parents=True)
+    for name in ("__init__.py", "errors.py", "pictures.py"):
+        (code / "pdk_shared" / name).write_text(f"# {name} of the training\n")
+    script = save_script(tmp_path / "script.pt")
+    names = {"name": "m", "version": "1", "handler": HANDLER, "classes": ["dog", "cat"], "image_size": 8}
+
+    def decoder(folder: str) -> str:
+        made = archive.build(script, out_dir=tmp_path / folder, training_code=code, **names)  # type: ignore[arg-type]
+        with zipfile.ZipFile(made) as packed:
+            return packed.read("pdk_shared/pictures.py").decode()
+
+    assert decoder("a") == "# pictures.py of the training\n"
+    # Code that was trained elsewhere has no such modules.
+    (code / "pdk_shared" / "pictures.py").unlink()
+    assert decoder("b") == Path(pictures.__file__).read_text()

@@ -18,6 +18,7 @@ from PIL import Image
 from pdk_nb import photos
 from pdk_nb.labels import LabelRule, split
 from pdk_nb.stages import experiment
+from pdk_shared import pictures
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENT = ROOT / "examples" / "dog-cat" / "experiment"
@@ -203,9 +204,9 @@ def test_the_eval_transform_is_the_same_for_every_reader_and_has_no_randomness(m
     once = transform(Image.open(io.BytesIO(data)))
     assert once.shape == (3, size, size) and once.dtype == torch.float32
     assert -1.0 <= float(once.min()) <= float(once.max()) <= 1.0
-    # The trial reads through photos.load_image, the handler opens the bytes itself.
+    # The trial reads through photos.load_image, the handler through pictures.decode.
     assert torch.equal(once, transform(photos.load_image(data)))
-    assert torch.equal(once, transform(preprocess.open_rgb(data)))
+    assert torch.equal(once, transform(pictures.decode(data)))
     assert torch.equal(once, preprocess.eval_transform(size)(Image.open(io.BytesIO(data))))
 
 

@@ -10,6 +10,7 @@ import python_pachyderm
 from PIL import Image
 
 from pdk_nb.labels import LabelRule, split
+from tests.support.odd_pictures import odd_pictures
 from tests.support.processes import ServiceProcess
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,3 +154,33 @@ def test_large_sets_are_not_kept_in_memory(monkeypatch, tmp_path):
     assert kept.tensors and not decoded.tensors
     for index in range(len(items)):
         assert kept[index][0].equal(decoded[index][0]) and kept[index][1] == decoded[index][1]
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged files, and trials ignore warnings
+@pytest.mark.parametrize("keep", [64, 0])
+def test_odd_pictures_never_end_a_training(tmp_path, keep):
+    for number in range(3):
+        for kind in ("cat", "dog"):
+            (tmp_path / f"{kind}.{number}.jpg").write_bytes(jpeg(number))
+    odd = odd_pictures()
+    (tmp_path / "cat").mkdir()
+    for each in odd:
+        (tmp_path / "cat" / each.name).write_bytes(each.data)
+    corpus = data.collect(tmp_path, RULE)
+    assert set(corpus.skipped) == {f"cat/{each.name}" for each in odd if not each.usable}
+    assert all(corpus.skipped.values())
+    items = corpus.train + corpus.held
+    for make, fixed in ((data.preprocess.eval_transform, True), (data.preprocess.train_transform, False)):
+        pictures = data.Pictures(items, make(64), keep=keep, fixed=fixed)
+        for index in range(len(items)):
+            assert pictures[index][0].shape == (3, 64, 64)
+            assert pictures[index][0].isfinite().all()
+
+
+def test_of_long_pictures_only_the_middle_is_kept_in_memory():
+    image = Image.new("RGB", (90, 90_000))
+    image.paste("red", (0, 44_000, 90, 46_000))
+    kept = data._shrunk(image, 90)
+    assert kept.size == (90, 360)
+    assert kept.getpixel((45, 0)) == kept.getpixel((45, 359)) == (255, 0, 0)
+    assert data._shrunk(Image.new("RGB", (200, 100)), 50).size == (100, 50)

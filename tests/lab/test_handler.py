@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from pdk_nb import photos
+from tests.support.odd_pictures import odd_pictures
 from tests.support.serving_tools import BLUE, RED, SIZE, model_folder, picture
 
 
@@ -92,6 +93,14 @@ def test_details_on_request_only_where_asked(v1: Any) -> None:
         ({"data": [[1, 2], [3]]}, "not an array"),
         ({"data": [[[0.0]]]}, "shape"),
         ({"data": 7}, "no picture"),
+        ({"data": [[10**400]]}, "not an array"),
+        ({"data": [[[1e300] * SIZE] * SIZE] * 3}, "not finite"),
+        ({"data": ""}, "no picture"),
+        ({"data": {"b64": "x"}}, "no picture"),
+        (None, "no picture"),
+        (7, "no picture"),
+        ([], "no picture"),
+        ("*", "not base64"),
     ],
 )
 def test_a_bad_row_gets_its_reason_and_the_others_their_answers(v1: Any, instance: Any, reason: str) -> None:
@@ -142,6 +151,82 @@ def test_the_v2_protocol(loaded: Any) -> None:
     rich = call({"inputs": [{**one, "parameters": {"detail": True}}]})["outputs"][0]
     assert rich["datatype"] == "BYTES"
     assert json.loads(rich["data"][0])["label"] == "cat"
+
+
+@pytest.mark.parametrize("parameters", [[], [1], "x", 7, None, True, {"detail": "yes"}])
+def test_odd_parameters_are_ignored(v1: Any, parameters: Any) -> None:
+    rows = [{"data": data(RED)}, {"data": data(BLUE), "parameters": parameters}]
+    assert v1({"instances": rows}) == {"predictions": [1, 0]}
+
+
+def refusal(call: Any, body: Any) -> tuple[int, str]:
+    from ts.utils.util import PredictionException
+
+    with pytest.raises(PredictionException) as caught:
+        call(body)
+    return caught.value.error_code, caught.value.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"instances": {"data": data(RED)}},
+        {"instances": data(RED)},
+        {"instances": 7},
+        {"instances": None},
+        {"instances": []},
+        {"inputs": []},
+        {},
+        {"instances": [{"data": float("nan")}]},
+        {"instances": [{"data": data(RED)}, {"data": [[float("inf")]]}]},
+        {"instances": [{"data": data(RED), "parameters": {"x": float("nan")}}]},
+    ],
+)
+def test_v1_requests_of_another_shape_are_refused_with_400(v1: Any, body: Any) -> None:
+    code, message = refusal(v1, body)
+    assert code == 400 and message
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"shape": -1}, "shape"),
+        ({"shape": [-1]}, "shape"),
+        ({"shape": ["a"]}, "shape"),
+        ({"shape": None}, "shape"),
+        ({"name": 7}, "name"),
+        ({"name": None}, "name"),
+        ({"parameters": "x"}, "parameters"),
+        ({"parameters": [1]}, "parameters"),
+    ],
+)
+def test_v2_requests_of_another_shape_are_refused_with_422(loaded: Any, change: Any, field: str) -> None:
+    one = {"name": "a", "shape": [1], "datatype": "BYTES", "data": [data(RED)]}
+    code, message = refusal(caller(loaded("kservev2")), {"inputs": [one, {**one, **change}]})
+    assert code == 422 and message.startswith(f"inputs.1.{field}: ")
+
+
+def test_a_v2_request_without_inputs_is_refused_with_422(loaded: Any) -> None:
+    assert refusal(caller(loaded("kservev2")), {"inputs": []})[0] == 422
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged files
+def test_serving_uses_the_pictures_that_training_uses(v1: Any) -> None:
+    odd = odd_pictures()
+    answers = v1({"instances": [{"data": data(each.data)} for each in odd]})["predictions"]
+    assert {each.name for each, answer in zip(odd, answers, strict=True) if isinstance(answer, int)} == {
+        each.name for each in odd if each.usable
+    }
+
+
+def test_many_tiny_pictures_reach_the_model_in_small_batches(v1: Any, loaded: Any) -> None:
+    handler = loaded("kserve")._entry_point.__self__._handle_fn.__self__
+    sizes: list[int] = []
+    model = handler.model
+    handler.model = lambda batch: sizes.append(len(batch)) or model(batch)
+    rows = [{"data": data(RED if number % 2 else BLUE)} for number in range(70)]
+    assert handler.handle(rows, None) == [number % 2 for number in range(70)]
+    assert max(sizes) == 32 and sum(sizes) == 70
 
 
 def test_the_handler_stands_alone() -> None:

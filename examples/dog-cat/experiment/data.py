@@ -27,6 +27,8 @@ log = logging.getLogger(DATA_LOGGER)
 
 # Memory limit for decoded pictures, in bytes; above it, pictures are decoded again in every epoch.
 CACHE_BYTES = 1_000_000_000
+# Of longer pictures, only the middle is kept in memory.
+MAX_ASPECT = 4
 
 
 class UnusableData(Exception):
@@ -252,9 +254,9 @@ def collect(root: Path, rule: labels.LabelRule) -> Corpus:
     """
     usable: dict[str, Item] = {}
     skipped: dict[str, str] = {}
-    for file in sorted(path for path in root.rglob("*") if path.is_file()):
+    for file, problem in photos.files_in(root):
         path = file.relative_to(root).as_posix()
-        reason = photos.ignored(path)
+        reason = problem or photos.ignored(path)
         if reason is None:
             label = rule.explain(path)
             reason = None if label.index is not None else label.reason
@@ -336,6 +338,11 @@ class Pictures(Dataset):  # type: ignore[type-arg]
 
 
 def _shrunk(image: Image.Image, side: int) -> Image.Image:
+    """A copy with the shorter side at most ``side`` pixels, and the longer at most ``MAX_ASPECT`` times the shorter."""
+    longest = min(image.size) * MAX_ASPECT
+    left, top = max(0, image.width - longest) // 2, max(0, image.height - longest) // 2
+    if left or top:
+        image = image.crop((left, top, image.width - left, image.height - top))
     scale = side / min(image.size)
     if scale >= 1:
         return image

@@ -1,12 +1,11 @@
 """How a picture becomes the model's input: one function for validation, serving, and notebooks.
 
-This file needs only PIL, NumPy, and torch. It's in the checkpoint's ``code/`` folder and in the model archive, next to
-the handler: validation and serving use the same code, byte for byte.
+This file needs only PIL, NumPy, torch, and ``pdk_shared.pictures``. All are in the checkpoint's ``code/`` folder and in
+the model archive, next to the handler: validation and serving use the same code, byte for byte.
 """
 
 from __future__ import annotations
 
-import io
 import random
 from collections.abc import Callable
 
@@ -14,32 +13,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from pdk_shared.pictures import upright_rgb
+
 Transform = Callable[[Image.Image], torch.Tensor]
 
 MEAN, STD = 0.5, 0.5
-
-
-def upright_rgb(image: Image.Image) -> Image.Image:
-    """The picture with its EXIF orientation applied, in RGB, transparent pixels on white."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode == "RGB":
-        return image
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    if image.mode.startswith(("I", "F")):
-        low, high = (float(value) for value in image.getextrema())
-        scale = 255.0 / (high - low) if high > low else 0.0
-        return image.convert("F").point(lambda value: value * scale - low * scale).convert("L").convert("RGB")
-    return image.convert("RGB")
-
-
-def open_rgb(data: bytes) -> Image.Image:
-    """Decode a picture completely. Raises PIL's errors for broken files."""
-    with Image.open(io.BytesIO(data)) as image:
-        image.load()
-        return upright_rgb(image)
 
 
 def to_tensor(image: Image.Image) -> torch.Tensor:
@@ -49,18 +27,18 @@ def to_tensor(image: Image.Image) -> torch.Tensor:
 
 
 class EvalTransform:
-    """Shorter side to ``size`` pixels, center square, normalized. Has no randomness."""
+    """The center square, resized to ``size`` pixels, normalized. Has no randomness."""
 
     def __init__(self, size: int) -> None:
         self.size = size
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
         image = upright_rgb(image)
-        scale = self.size / min(image.size)
-        width, height = (max(self.size, round(side * scale)) for side in image.size)
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-        left, top = (width - self.size) // 2, (height - self.size) // 2
-        return to_tensor(image.crop((left, top, left + self.size, top + self.size)))
+        side = min(image.size)
+        left, top = (image.width - side) / 2, (image.height - side) / 2
+        # Resizing the square only: a long, thin picture would need gigabytes as a whole.
+        box = (left, top, left + side, top + side)
+        return to_tensor(image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box))
 
 
 def eval_transform(size: int) -> Transform:

@@ -1,7 +1,8 @@
 """TorchServe handler of the dogs-and-cats model.
 
-It runs inside the model server, so it has few dependencies: torch, Pillow, TorchServe's base class, and the
-experiment's ``preprocess.py``, which is packed with it. Requests in KServe's v1 protocol::
+It runs inside the model server, so it has few dependencies: torch, Pillow, TorchServe's base class, and two modules
+that are packed with it, ``pdk_shared.pictures`` and the experiment's ``preprocess.py``. Requests in KServe's v1
+protocol::
 
     {"instances": [{"data": "<base64 of a picture>"}, ...]}
 
@@ -9,6 +10,8 @@ get one prediction per instance: the class index (``{"predictions": [1]}``), or,
 ``"detail": true``, ``{"index": 1, "label": "cat", "scores": {...}, "model": ..., "version": ...}``. An instance that
 cannot be read gets ``{"error": ...}`` in its place, and the others are answered all the same. With the v2 protocol
 each input is one picture (``datatype`` BYTES), and details are asked for with ``"parameters": {"detail": true}``.
+
+A request of the wrong shape is refused as a whole, as KServe's server does: 400 in v1, and 422 in v2.
 """
 
 from __future__ import annotations
@@ -16,20 +19,26 @@ from __future__ import annotations
 import base64
 import binascii
 import importlib
-import io
 import json
+import math
 import os
 from typing import Any
 
 import torch
-from PIL import Image
 from ts.torch_handler.base_handler import BaseHandler
+from ts.utils.util import PredictionException
+
+from pdk_shared import pictures
+from pdk_shared.errors import DataError
 
 MODEL_FILE = "pdk-model.json"
 # TorchScript specializes on its first two calls; make them before a user does.
 WARM_UP_CALLS = 2
-# A small file can claim billions of pixels.
-MAX_PIXELS = 100_000_000
+# Rows that the model gets at once. A request of many tiny pictures must not fill the memory with tensors.
+BATCH_ROWS = 32
+BAD_REQUEST, UNPROCESSABLE = 400, 422
+# The fields of a v2 input (kserve.protocol.rest.v2_datamodels.RequestInput).
+V2_FIELDS = {"name": str, "datatype": str, "shape": list}
 
 
 class DogCatHandler(BaseHandler):  # type: ignore[misc]
@@ -56,7 +65,14 @@ class DogCatHandler(BaseHandler):  # type: ignore[misc]
             data: Rows of the request: dicts with ``data`` or ``body``.
             context: TorchServe's context.
         """
-        rows = list(data or [])
+        rows = _checked(data, is_v2=getattr(context, "input_names", None) is not None)
+        answers: list[Any] = []
+        for start in range(0, len(rows), BATCH_ROWS):
+            answers += self._batch(rows[start : start + BATCH_ROWS])
+        return answers
+
+    def _batch(self, rows: list[Any]) -> list[Any]:
+        """One answer per row; a row that can't be read doesn't change the answers of the others."""
         tensors: list[torch.Tensor] = []
         answers: list[Any] = []
         places: list[int] = []
@@ -91,33 +107,30 @@ class DogCatHandler(BaseHandler):  # type: ignore[misc]
         raise ValueError("the instance has no picture: give its bytes as base64 in 'data'")
 
     def _picture(self, content: bytes) -> torch.Tensor:
-        """A picture through the transform of validation, which turns it upright and makes it RGB."""
+        """A picture, decoded as in training, through the transform of validation."""
         try:
-            with Image.open(io.BytesIO(content)) as opened:
-                width, height = opened.size
-                if width * height > MAX_PIXELS:
-                    raise ValueError(f"it has too many pixels: {width} x {height}")
-                opened.load()
-                return self.transform(opened)
-        except Exception as error:  # Pillow raises a dozen kinds of errors for broken files
-            reason = "it is in no known format" if "cannot identify" in str(error) else error
-            raise ValueError(f"the picture cannot be read: {reason}") from error
+            return self.transform(pictures.decode(content))
+        except DataError as error:
+            raise ValueError(f"'data' cannot be read: {error.what}") from error
 
     def _listed(self, value: list[Any]) -> torch.Tensor:
         """Numbers that the transform has been applied to already: channels, rows, columns."""
         try:
             tensor = torch.tensor(value, dtype=torch.float32)
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # torch raises TypeError, ValueError, RuntimeError, and OverflowError
             raise ValueError(f"'data' is not an array of numbers: {error}") from error
         wanted = (3, self.size, self.size)
         if tuple(tensor.shape) != wanted:
             raise ValueError(f"'data' has the shape {tuple(tensor.shape)}, the model takes {wanted}")
+        if not tensor.isfinite().all():
+            raise ValueError("'data' has numbers that are not finite")
         return tensor
 
     def _answer(self, row: Any, scores: torch.Tensor) -> Any:
         index = int(scores.argmax())
         options = row if isinstance(row, dict) else {}
-        parameters = options.get("parameters") or {}
+        parameters = options.get("parameters")
+        parameters = parameters if isinstance(parameters, dict) else {}
         if not (options.get("detail") is True or parameters.get("detail") is True):
             return index
         detail = {
@@ -135,3 +148,50 @@ class DogCatHandler(BaseHandler):  # type: ignore[misc]
         """Objects as they are in v1; as JSON text in v2, whose tensors hold no objects."""
         is_v2 = isinstance(row, dict) and "datatype" in row
         return json.dumps(answer) if is_v2 else answer
+
+
+def _checked(data: Any, *, is_v2: bool) -> list[Any]:
+    """The rows of a request, or PredictionException with the code of KServe's server for a request of another shape.
+
+    Args:
+        data: What TorchServe's envelope took from the request's ``instances`` (v1) or ``inputs`` (v2).
+        is_v2: Whether the request came in the v2 protocol.
+    """
+    field, code = ("inputs", UNPROCESSABLE) if is_v2 else ("instances", BAD_REQUEST)
+    if not isinstance(data, list):
+        raise PredictionException(f'Expected "{field}" to be a list', code)
+    if not data:
+        raise PredictionException(f'"{field}" is empty: give at least one picture', code)
+    if _has_nan(data):
+        raise PredictionException("Unrecognized request format: JSON has no NaN and no Infinity", BAD_REQUEST)
+    for place, row in enumerate(data if is_v2 else []):
+        problem = _v2_problem(row)
+        if problem:
+            raise PredictionException(f"inputs.{place}{problem}", UNPROCESSABLE)
+    return data
+
+
+def _has_nan(value: Any) -> bool:
+    """Whether a NaN or Infinity is anywhere in a JSON value."""
+    pending = [value]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, float) and not math.isfinite(each):
+            return True
+        if isinstance(each, (list, dict)):
+            pending.extend(each.values() if isinstance(each, dict) else each)
+    return False
+
+
+def _v2_problem(row: Any) -> str:
+    """What is wrong with a v2 input: its field, and the problem; empty when nothing is."""
+    if not isinstance(row, dict):
+        return ": Input should be an object"
+    for field, kind in V2_FIELDS.items():
+        if not isinstance(row.get(field), kind):
+            return f".{field}: Input should be a valid {'string' if kind is str else 'list'}"
+    if not all(isinstance(side, int) and not isinstance(side, bool) and side >= 0 for side in row["shape"]):
+        return ".shape: Input should be a list of valid integers"
+    if row.get("parameters") is not None and not isinstance(row["parameters"], dict):
+        return ".parameters: Input should be a valid dictionary"
+    return ""
