@@ -1,6 +1,5 @@
-"""The embedded stack: Pachyderm's, Determined's, Kubernetes' and KServe's wire protocols on loopback.
+"""The embedded stack: the wire protocols of Pachyderm, Determined, Kubernetes, and KServe on loopback.
 
-A stand-in for learning, developing and CI. It does the real work on one machine; it is not Pachyderm,
-Determined or Kubernetes, and production belongs on a cluster. Nothing outside this package imports it,
-except the commands that start and stop it.
+It is a stand-in for learning, development, and CI. It does the real work on one machine, but it is not Pachyderm,
+Determined, or Kubernetes; run production on a cluster. ``pdk-nb`` reaches it only through an entry point.
 """

@@ -1,4 +1,4 @@
-"""Files that a stack writes for its services and for the platforms' clients."""
+"""Writes the files that the services and the platforms' clients read."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["write_images", "write_pachyderm_config", "write_worker_environment"]
 
 
 def write_images(paths: StatePaths, checkout: Path) -> Path:
-    """Say which local folder stands for which pipeline image; the state folder's ``images.json`` has the last word.
+    """Map pipeline images to local folders; entries in the state folder's ``images.json`` take precedence.
 
     Raises:
-        StackError: That file is not JSON.
+        StackError: ``images.json`` is not JSON.
     """
     path = [str(Path(sys.executable).parent)]
     known = {
@@ -35,12 +35,12 @@ def write_images(paths: StatePaths, checkout: Path) -> Path:
 
 
 def write_worker_environment(paths: StatePaths, checkout: Path) -> Path:
-    """Say what a cluster gives its workers through the pod: the service account, and the image's package."""
+    """Write the environment that a cluster's pod gives a worker: the service account and the image's package."""
     environment = {
         "KUBECONFIG": str(paths.worker_kubeconfig),
         "PYTHONPATH": str(checkout),
         "PYTHONUNBUFFERED": "1",
-        # Several workers share this machine: threads shall sleep while they wait, not spin.
+        # Several workers share this machine, so waiting threads must sleep instead of spin.
         "OMP_WAIT_POLICY": "PASSIVE",
     }
     target = paths.root / "private" / "worker-env.json"
@@ -53,7 +53,7 @@ def write_pachyderm_config(paths: StatePaths, pachd: str, token: str) -> None:
 
     Args:
         paths: The state folder's files.
-        pachd: Address of Pachyderm's gRPC port.
+        pachd: Address of Pachyderm's gRPC listener.
         token: The administrator's token.
     """
     context = {"pachd_address": pachd, "session_token": token}

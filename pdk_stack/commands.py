@@ -1,4 +1,4 @@
-"""``up``, ``down``, ``status`` and ``env``: how a person reaches the embedded stack.
+"""The commands ``up``, ``down``, ``status``, and ``env`` for the embedded stack.
 
 ``pdk-nb`` finds :class:`EmbeddedStack` through the entry point group ``pdk_nb.stack`` of this distribution; the lab
 imports nothing of the stack.
@@ -25,7 +25,7 @@ STAND_IN = (
 
 
 class EmbeddedStack:
-    """What ``pdk-nb`` calls; the form is ``pdk_nb.commands.plugin.Stack``."""
+    """The plugin that ``pdk-nb`` loads; implements ``pdk_nb.commands.plugin.Stack``."""
 
     stand_in = STAND_IN
 
@@ -56,33 +56,33 @@ class EmbeddedStack:
         env.set_defaults(handler=command_env)
 
     def kubeconfig(self, state_dir: str | None) -> str:
-        """The kubeconfig of the running stack; empty when none runs on this state folder."""
+        """Return the running stack's kubeconfig; empty when no stack runs on this state folder."""
         try:
             return stack.addresses(state_paths(state_dir))["kubeconfig"]
         except StackError:
             return ""
 
     def up(self, state_dir: str | None, progress: Callable[[str], None]) -> tuple[str, bool]:
-        """Start the stack if none runs.
+        """Start the stack unless it is running.
 
         Returns:
-            Its kubeconfig, and whether this call started it.
+            The stack's kubeconfig, and whether this call started it.
         """
         known, started = stack.up(state_dir, progress=progress)
         return known["kubeconfig"], started
 
     def down(self, state_dir: str | None, progress: Callable[[str], None]) -> None:
-        """Stop the stack; its state stays."""
+        """Stop the stack and keep its state."""
         stack.down(state_dir, progress=progress)
 
 
 def say(line: str) -> None:
-    """Progress for people goes to stderr; stdout is for results."""
+    """Print progress to stderr; stdout is for results."""
     print(line, file=sys.stderr, flush=True)
 
 
 def wanted_ports(values: list[str]) -> dict[str, int]:
-    """Port by ``<service>.<listener>``, from repeated ``--port`` flags.
+    """Parse repeated ``--port`` flags to ports by ``<service>.<listener>``.
 
     Raises:
         UsageError: A value is not ``NAME=PORT``.
@@ -99,7 +99,7 @@ def wanted_ports(values: list[str]) -> dict[str, int]:
 
 
 def command_up(args: argparse.Namespace) -> int:
-    """``pdk-nb up``."""
+    """Run ``pdk-nb up``."""
     ports = wanted_ports(args.port)
     say("Starting the embedded stack ...")
     known, started = stack.up(args.state_dir, ports=ports, progress=say)
@@ -116,14 +116,14 @@ def command_up(args: argparse.Namespace) -> int:
 
 
 def command_down(args: argparse.Namespace) -> int:
-    """``pdk-nb down``."""
+    """Run ``pdk-nb down``."""
     stopped = stack.down(args.state_dir, purge=args.purge, progress=say)
     say("Stopped." if stopped else "The embedded stack was not running.")
     return 0
 
 
 def command_status(args: argparse.Namespace) -> int:
-    """``pdk-nb status``."""
+    """Run ``pdk-nb status``."""
     ready, rows = stack.status(args.state_dir)
     root = state_paths(args.state_dir).root
     if args.json:
@@ -139,7 +139,7 @@ def command_status(args: argparse.Namespace) -> int:
 
 
 def command_env(args: argparse.Namespace) -> int:
-    """``pdk-nb env``."""
+    """Run ``pdk-nb env``."""
     for name, value in stack.environment(args.state_dir).items():
         print(f"export {name}={shlex.quote(value)}")
     return 0

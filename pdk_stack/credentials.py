@@ -1,4 +1,4 @@
-"""Random credentials of one stack: made once, kept in files that only the user can read."""
+"""A stack's random credentials, created once and stored in files that only the user can read."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pdk_stack.services import SERVICES
 
 
 def _password() -> str:
-    # Determined's clients warn about passwords without an upper case letter, a lower case letter and a digit.
+    # Determined's clients warn about passwords without an uppercase letter, a lowercase letter, and a digit.
     return f"Pd1{secrets.token_urlsafe(18)}"
 
 
 def ensure_credentials(paths: StatePaths) -> dict[str, str]:
-    """Load the stack's credentials, making those that are not there yet.
+    """Load the stack's credentials and create missing ones.
 
     Returns:
-        All secrets by name. Each service's own credentials file is (re)written beside them.
+        All secrets by name. Also rewrites each service's own credentials file.
     """
     known = read_credentials(paths.credentials) if paths.credentials.exists() else {}
     for entry in SERVICES.values():

@@ -1,4 +1,4 @@
-"""Where the embedded stack keeps its state."""
+"""Paths of the embedded stack's state."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class StatePaths:
-    """All files of one stack; every path derives from its state folder.
+    """The files of one stack, all below its state folder.
 
     Attributes:
         root: The state folder.
@@ -19,12 +19,12 @@ class StatePaths:
 
     @property
     def lock(self) -> Path:
-        """Held by the supervisor for as long as it lives."""
+        """The lock that the supervisor holds while it runs."""
         return self.root / "lock"
 
     @property
     def announcement(self) -> Path:
-        """The stack's addresses; there while the stack is ready."""
+        """The stack's addresses; exists while the stack is ready."""
         return self.root / "run" / "stack.json"
 
     @property
@@ -38,17 +38,17 @@ class StatePaths:
 
     @property
     def options(self) -> Path:
-        """Ports and paths that a restart uses again."""
+        """Ports that a restart reuses."""
         return self.root / "stack-options.json"
 
     @property
     def credentials(self) -> Path:
-        """All random credentials of this stack, readable by the user only."""
+        """All credentials of this stack, readable only by the user."""
         return self.root / "private" / "credentials.json"
 
     @property
     def kubeconfig(self) -> Path:
-        """The kubeconfig for people and notebooks."""
+        """The kubeconfig for users and notebooks."""
         return self.service("kubernetes") / "kubeconfig"
 
     @property
@@ -58,7 +58,7 @@ class StatePaths:
 
     @property
     def own_images(self) -> Path:
-        """Written by people: what else stands for a pipeline image (``pachyderm/pps/images.py`` has the form)."""
+        """The user's own mapping of pipeline images to folders (format: ``pachyderm/pps/images.py``)."""
         return self.root / "images.json"
 
     @property
@@ -68,28 +68,28 @@ class StatePaths:
 
     @property
     def access_log(self) -> Path:
-        """The ingress' log of requests."""
+        """The ingress's access log."""
         return self.service("kubernetes") / "access.log"
 
     def service(self, name: str) -> Path:
-        """A service's own folder."""
+        """Return a service's folder."""
         return self.root / name
 
     def service_credentials(self, name: str) -> Path:
-        """The credentials file that a service is given."""
+        """Return a service's credentials file."""
         return self.root / "private" / f"{name}.json"
 
     def ready(self, name: str) -> Path:
-        """A service's ready file."""
+        """Return a service's ready file."""
         return self.root / "run" / f"{name}.json"
 
     def log(self, name: str) -> Path:
-        """A service's log."""
+        """Return a service's log."""
         return self.root / "logs" / f"{name}.log"
 
 
 def state_paths(state_dir: str | Path | None = None) -> StatePaths:
-    """The state folder: the argument, ``PDK_STATE_DIR``, or the user's state folder of the system."""
+    """Choose the state folder: the argument, ``PDK_STATE_DIR``, or the system's default for user state."""
     chosen = str(state_dir or "") or os.environ.get("PDK_STATE_DIR", "")
     if not chosen:
         import platformdirs

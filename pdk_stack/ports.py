@@ -1,4 +1,4 @@
-"""The ports of a stack: wanted ones, the last ones again, or free ones."""
+"""Chooses a stack's ports: requested, previous, or free ones."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["choose_ports"]
 
 
 def choose_ports(paths: StatePaths, wanted: dict[str, int]) -> dict[str, int]:
-    """Pick a port for every listener: the wanted one, the last one if it is free, or any free one.
+    """Choose a port for every listener: the requested one, the previous one if it is free, or any free one.
 
     Args:
-        paths: The state folder's files; the choice is kept there.
-        wanted: Port by ``<service>.<listener>``.
+        paths: The state folder's files, where the choice is stored.
+        wanted: Requested ports by ``<service>.<listener>``.
 
     Returns:
-        The same for all listeners.
+        Ports by ``<service>.<listener>`` for all listeners.
 
     Raises:
-        StackError: A wanted port is taken, or its listener is unknown.
+        StackError: A requested port is taken, or its listener is unknown.
     """
     for name, port in wanted.items():
         if name not in LISTENERS:
@@ -56,7 +56,7 @@ def choose_ports(paths: StatePaths, wanted: dict[str, int]) -> dict[str, int]:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As servers do: a port whose last connections are still closing counts as free.
+        # As for servers, a port whose last connections are still closing counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))

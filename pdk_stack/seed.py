@@ -1,7 +1,7 @@
-"""What an administrator puts on a new cluster: namespaces, ``pdk-config``, ``pipeline-secret``, accounts.
+"""Creates an administrator's objects on a new cluster: namespaces, ``pdk-config``, ``pipeline-secret``, accounts.
 
-Written through the Kubernetes API with the official client, as on a cluster. Addresses are those of this
-start; everything else that people changed in these objects is kept.
+It uses the official client of the Kubernetes API, as on a cluster. Every start updates the addresses and keeps all
+other changes that users made to these objects.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def _host_port(address: str) -> tuple[str, str]:
 
 
 def config_values(addresses: dict[str, str], checkout: Path) -> dict[str, str]:
-    """The stack's ``pdk-config``, with the keys of the deployment guides.
+    """Return the stack's ``pdk-config`` with the keys of the deployment guides.
 
     Args:
-        addresses: ``pachd``, ``s3``, ``determined`` and ``ingress`` as URLs.
+        addresses: URLs of ``pachd``, ``s3``, ``determined``, and ``ingress``.
         checkout: The checkout that pipelines fetch the experiment's code from.
     """
     pachd_host, pachd_port = _host_port(addresses["pachd"])
@@ -50,23 +50,23 @@ def config_values(addresses: dict[str, str], checkout: Path) -> dict[str, str]:
         "kserve_model_namespace": MODELS_NAMESPACE,
         "kserve_ingress_host": ingress_host,
         "kserve_ingress_port": ingress_port,
-        # Images stand for folders of this machine; a name under .invalid never leads anywhere (RFC 6761).
+        # Images map to folders on this machine; a name under .invalid never resolves (RFC 6761).
         "registry_uri": "embedded.invalid",
         "pdk_name": "pdk-lab",
         "mldm_s3_endpoint": f"{s3_host}:{s3_port}",
         "git_url": checkout.as_uri(),
         "git_ref": "",
-        # Requests are summed: on a laptop two services have to fit, and each one's new revision beside its old one.
+        # Requests add up: a laptop must fit two services, each with a new revision beside the old one.
         "predictor_requests": "cpu=250m,memory=1Gi",
         "predictor_limits": "cpu=4,memory=4Gi",
     }
-    # The guides' other keys, buckets and databases, are not used here: the deploy stage keeps models in its own output
-    # repo, as on-prem.
+    # The guides' other keys, for buckets and databases, are unused: as on-prem, the deploy stage stores models in its
+    # own output repo.
     return {**{key.name: NOT_USED for key in KEYS if key.variable}, **given}
 
 
 def secret_values(addresses: dict[str, str], credentials: dict[str, str]) -> dict[str, str]:
-    """The stack's ``pipeline-secret``."""
+    """Return the stack's ``pipeline-secret``."""
     pachd_host, pachd_port = _host_port(addresses["pachd"])
     master_host, master_port = _host_port(addresses["determined"])
     return {
@@ -81,7 +81,7 @@ def secret_values(addresses: dict[str, str], credentials: dict[str, str]) -> dic
 
 
 def kserve_values() -> dict[str, str]:
-    """What KServe's installation says about itself: the release whose storage initialiser fetches models."""
+    """Return KServe's installation info: the release whose storage initializer fetches models."""
     release = importlib.metadata.version("kserve")
     ingress = {"ingressService": "istio-ingressgateway.istio-system.svc.cluster.local", "ingressDomain": "example.com"}
     return {
@@ -92,7 +92,7 @@ def kserve_values() -> dict[str, str]:
 
 
 def seed_cluster(kubeconfig: Path, addresses: dict[str, str], credentials: dict[str, str], checkout: Path) -> None:
-    """Create the objects that are absent and bring the addresses in the others up to date."""
+    """Create missing objects and update the addresses in existing ones."""
     client = kubernetes.config.new_client_from_config(config_file=str(kubeconfig))
     core = kubernetes.client.CoreV1Api(client)
     for namespace in ("default", MODELS_NAMESPACE, "istio-system", KSERVE_NAMESPACE):
@@ -114,7 +114,7 @@ def seed_cluster(kubeconfig: Path, addresses: dict[str, str], credentials: dict[
 
 
 def _create(call: Any, body: dict[str, Any], namespace: str | None = None) -> bool:
-    """Create an object; False when it is there already."""
+    """Create an object; return False when it already exists."""
     try:
         call(*([namespace] if namespace else []), body=body)
     except kubernetes.client.ApiException as error:

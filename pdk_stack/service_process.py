@@ -1,4 +1,4 @@
-"""One embedded service as a process of the supervisor: started, asked, watched, stopped."""
+"""One embedded service as a child process: start, wait until ready, restart, and stop."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ log = logging.getLogger(__name__)
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 LAST_WORDS = 12
-# Before a service that died is started again.
+# Pause before a dead service restarts.
 MIN_PAUSE_S, MAX_PAUSE_S = 1.0, 60.0
-# What would change the platforms' clients.
+# Variables that would affect the platforms' clients.
 DROPPED_VARIABLES = ("PACH", "PPS_", "DET_", "KUBECONFIG", "AWS_", "GOOGLE_APPLICATION", "S3_", "TS_", "PDK_PFS")
 
 
@@ -42,7 +42,7 @@ class ServiceProcess:
         paths: The state folder's files.
         ports: Port by ``<service>.<listener>``; 0 lets the system choose.
         arguments: The service's own arguments.
-        environment: Its whole environment.
+        environment: The service's complete environment.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ServiceProcess:
         self._pause = 0.0
 
     def start(self) -> None:
-        """Start the process with its own process group and log."""
+        """Start the process in its own process group, with its own log."""
         paths = self._paths
         command = [sys.executable, "-m", f"pdk_stack.{self.name}", "--state-dir", str(paths.service(self.name))]
         command += ["--credentials-file", str(paths.service_credentials(self.name))]
@@ -81,16 +81,16 @@ class ServiceProcess:
             self._process = ProcessGroup(command, self._environment, stdout=sink)
 
     def wait_ready(self, ended: Event) -> dict[str, str]:
-        """Wait until it answers; it keeps its ports from then on, so that clients find it after a restart.
+        """Wait until the service answers, and pin its ports, so that clients find it after a restart.
 
         Args:
-            ended: Set when the stack is to stop.
+            ended: Set when the stack must stop.
 
         Returns:
-            The addresses that it announces.
+            The addresses that the service announces.
 
         Raises:
-            StackError: It ended, did not answer in time, or the stack is to stop.
+            StackError: The service ended or did not answer in time, or the stack must stop.
         """
         found = poll(self._announced, READY_TIMEOUT_S, stop=ended)
         if found is None:
@@ -99,7 +99,7 @@ class ServiceProcess:
                 where=str(self._log),
                 fix="pdk-nb down, then pdk-nb up",
             )
-        log.info("%s answers", self.name)
+        log.info("%s is ready", self.name)
         self._answers_since = time.monotonic()
         for listener, key in SERVICES[self.name].listeners.items():
             self._ports[listener] = int(found[key].rsplit(":", 1)[1])
@@ -122,14 +122,14 @@ class ServiceProcess:
     def look_after(self) -> None:
         """Keep the log below its size, and restart the process if it died. Never waits.
 
-        The pause before a restart doubles with every death, from 1 s to 60 s. A process that ran well for 60 s starts
-        again at 1 s.
+        The pause before a restart doubles with every death, from 1 s to 60 s. A process that answers for 60 s resets it
+        to 1 s.
         """
         with contextlib.suppress(OSError):
             rotate(self._log)
         try:
             self._watch()
-        except OSError as error:  # for example a full disk: the other services and the next try go on
+        except OSError as error:  # for example a full disk: keep the other services running, and retry later
             self._plan_restart(f"not started: {error}")
 
     def _watch(self) -> None:
@@ -147,7 +147,7 @@ class ServiceProcess:
             if now - self._answers_since > MAX_PAUSE_S:
                 self._pause = 0.0
         elif self._paths.ready(self.name).exists():
-            log.info("%s answers again", self.name)
+            log.info("%s is ready again", self.name)
             self._answers_since = now
             with contextlib.suppress(OSError):
                 self._paths.death(self.name).unlink(missing_ok=True)
@@ -159,7 +159,7 @@ class ServiceProcess:
         self._pause = min(MAX_PAUSE_S, 2 * self._pause or MIN_PAUSE_S)
         self._next_start = time.monotonic() + self._pause
         self._answers_since = None
-        log.warning("%s: %s; starting it again in %.0f s", self.name, reason, self._pause)
+        log.warning("%s: %s; restarting in %.0f s", self.name, reason, self._pause)
         words = tail(self._log, 1).strip()
         with contextlib.suppress(OSError):
             self._paths.ready(self.name).unlink(missing_ok=True)
@@ -167,22 +167,22 @@ class ServiceProcess:
             write_private(self._paths.death(self.name), json.dumps(death))
 
     def stop(self) -> None:
-        """End the process: politely, then not."""
+        """Terminate the process; kill it if it doesn't end in time."""
         if self._process is not None and self._process.stop(STOP_TIMEOUT_S) == -signal.SIGKILL:
             log.warning("%s did not stop and was killed", self.name)
 
 
 def _ending(code: int | None) -> str:
-    """How a process ended, for people."""
+    """Describe how a process ended."""
     if code is not None and code < 0:
         return f"killed by {signal.Signals(-code).name}"
     return f"exit code {code}"
 
 
 def service_environment() -> dict[str, str]:
-    """The environment of the services: the user's, without what would change the platforms' clients."""
+    """Return the user's environment without variables that would affect the platforms' clients."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(DROPPED_VARIABLES)}
-    # The package may be run from a checkout without being installed.
+    # The package also runs from a checkout without installation.
     root = str(Path(__file__).resolve().parents[1])
     folders = dict.fromkeys([root, *kept.get("PYTHONPATH", "").split(os.pathsep)])
     kept["PYTHONPATH"] = os.pathsep.join(filter(None, folders))

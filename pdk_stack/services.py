@@ -1,4 +1,4 @@
-"""The embedded services in one table: their listeners, what they announce, which secrets they are given."""
+"""The table of embedded services: listeners, announced addresses, and secrets."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["LISTENERS", "SERVICES", "START_ORDER", "ServiceEntry"]
 
 @dataclass(frozen=True)
 class ServiceEntry:
-    """One embedded service.
+    """An embedded service.
 
     Attributes:
-        listeners: By listener, the key under which its address is announced; the first one is what ``status`` shows.
-        secrets: Names of the secrets that it is given, and no others.
+        listeners: Address key by listener; ``status`` shows the first one.
+        secrets: Names of the only secrets that the service gets.
     """
 
     listeners: Mapping[str, str]
@@ -30,5 +30,5 @@ SERVICES: dict[str, ServiceEntry] = {
 LISTENERS: dict[str, str] = {
     f"{name}.{listener}": key for name, entry in SERVICES.items() for listener, key in entry.listeners.items()
 }
-#: Kubernetes first: the others read their secrets from it. Those of a group start together.
+#: Kubernetes starts first, because the others read their secrets from it. Services in a group start together.
 START_ORDER: tuple[tuple[str, ...], ...] = (("kubernetes",), ("pachyderm", "determined"))

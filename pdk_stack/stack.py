@@ -1,4 +1,4 @@
-"""Start, stop and look at the embedded stack of one state folder."""
+"""Starts, stops, and inspects the embedded stack of a state folder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """One row of ``pdk-nb status``."""
+    """A row of ``pdk-nb status``."""
 
     name: str
     state: str
@@ -48,7 +48,7 @@ class ServiceStatus:
 
 @contextlib.contextmanager
 def _folder_errors(paths: StatePaths) -> Iterator[None]:
-    """Raise a :class:`StackError` in place of an error of the state folder."""
+    """Convert errors of the state folder to :class:`StackError`."""
     try:
         yield
     except OSError as error:
@@ -56,7 +56,7 @@ def _folder_errors(paths: StatePaths) -> Iterator[None]:
 
 
 def addresses(paths: StatePaths) -> dict[str, str]:
-    """The addresses of the running stack.
+    """Return the running stack's addresses.
 
     Raises:
         StackError: No stack is ready on this state folder.
@@ -75,12 +75,12 @@ def up(
     checkout: Path | None = None,
     progress: Progress = lambda line: None,
 ) -> tuple[dict[str, str], bool]:
-    """Start the stack in the background and return when it is ready.
+    """Start the stack in the background and wait until it is ready.
 
     Args:
         state_dir: State folder; see :func:`pdk_stack.paths.state_paths`.
-        ports: Wanted port by ``<service>.<listener>``; free ones are chosen for the others.
-        checkout: The lab's checkout; found from the working folder when None.
+        ports: Requested ports by ``<service>.<listener>``; other listeners get free ones.
+        checkout: The lab's checkout; None searches from the working directory.
         progress: Called with one line per step.
 
     Returns:
@@ -119,7 +119,7 @@ def _up(
 
 
 def _wait_ready(paths: StatePaths, process: ProcessGroup | None, progress: Progress) -> dict[str, str]:
-    """Wait until the stack's addresses are there, saying which services answer already."""
+    """Wait until the stack announces its addresses, and report each service that answers."""
     silent = list(SERVICES)
 
     def announced() -> bool:
@@ -150,7 +150,7 @@ def _start_failure(paths: StatePaths) -> StackError:
 
 
 def down(state_dir: str | Path | None = None, *, purge: bool = False, progress: Progress = lambda line: None) -> bool:
-    """Stop the stack; its state stays unless ``purge``.
+    """Stop the stack; keep its state unless ``purge`` is set.
 
     Returns:
         Whether anything was running.
@@ -189,7 +189,7 @@ def end_orphans(paths: StatePaths) -> list[int]:
     """End processes of a stack whose supervisor was killed.
 
     Returns:
-        The process ids that were ended.
+        The ids of the ended processes.
     """
     found = owned_by(str(paths.root))
     for process in found:
@@ -203,7 +203,7 @@ def end_orphans(paths: StatePaths) -> list[int]:
 
 
 def status(state_dir: str | Path | None = None) -> tuple[bool, list[ServiceStatus]]:
-    """Whether the stack is ready, and each service's state."""
+    """Return whether the stack is ready, and each service's state."""
     paths = state_paths(state_dir)
     running = is_running(paths)
     rows = []
@@ -221,7 +221,7 @@ def status(state_dir: str | Path | None = None) -> tuple[bool, list[ServiceStatu
 
 
 def _last_death(paths: StatePaths, name: str) -> str:
-    """How a service ended, and when it starts again; empty if it did not end."""
+    """Return how a service ended and when it restarts; empty if it did not end."""
     try:
         death = json.loads(paths.death(name).read_text())
         left = float(death["next_start"]) - time.time()
@@ -233,7 +233,7 @@ def _last_death(paths: StatePaths, name: str) -> str:
 
 
 def environment(state_dir: str | Path | None = None) -> dict[str, str]:
-    """The variables that make the platforms' own clients talk to the running stack.
+    """Return the variables that connect the platforms' own clients to the running stack.
 
     Raises:
         StackError: The stack is not running.

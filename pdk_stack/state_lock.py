@@ -1,4 +1,4 @@
-"""The lock of a state folder, which makes sure that one folder never has two stacks."""
+"""The lock that prevents two stacks on one state folder."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["hold_lock", "holder", "is_running", "unusable"]
 
 
 def hold_lock(paths: StatePaths) -> IO[str]:
-    """Take the state folder for this process; released when the process ends, however it ends.
+    """Lock the state folder for this process; the system releases the lock when the process ends.
 
     Raises:
-        StackError: Another stack has it.
+        StackError: Another stack holds the lock.
     """
     paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = paths.lock.open("a+")
@@ -34,7 +34,7 @@ def hold_lock(paths: StatePaths) -> IO[str]:
 
 
 def is_running(paths: StatePaths) -> bool:
-    """Whether a supervisor holds the state folder."""
+    """Return whether a supervisor holds the lock."""
     if not paths.lock.exists():
         return False
     try:
@@ -48,11 +48,11 @@ def is_running(paths: StatePaths) -> bool:
 
 
 def holder(paths: StatePaths) -> int:
-    """The process id of the supervisor that holds the folder, or held it last.
+    """Return the process id of the supervisor that holds or last held the lock.
 
     Raises:
-        OSError: There was none.
-        ValueError: The same.
+        OSError: There has been no supervisor.
+        ValueError: The lock file is empty.
     """
     return int(paths.lock.read_text())
 

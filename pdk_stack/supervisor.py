@@ -1,7 +1,7 @@
-"""The supervisor: one process that starts the embedded services, restarts what dies, and stops them in order.
+"""The supervisor: starts the embedded services in order, restarts those that die, and stops them in reverse order.
 
-Started detached by :mod:`pdk_stack.stack` as ``python -m pdk_stack.supervisor``. It holds a lock for as long as it
-lives, so that one state folder never has two stacks.
+:mod:`pdk_stack.stack` runs it in the background; while it runs, its lock keeps other stacks off the state folder. It is
+our own, not supervisord or circus: ordered start by ready files, one process, and no daemon configuration.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ WATCH_S = 0.25
 
 
 class Supervisor:
-    """Runs the services of one state folder.
+    """Runs the services of a state folder.
 
     Args:
         paths: The state folder's files.
-        checkout: The checkout whose images and examples are run.
+        checkout: The checkout whose images and examples run.
         ports: Port by ``<service>.<listener>``; 0 lets the system choose.
     """
 
@@ -56,7 +56,7 @@ class Supervisor:
         self.services = {name: ServiceProcess(name, paths, ports, own.get(name, []), environment) for name in SERVICES}
 
     def start(self) -> None:
-        """Start all services and put the administrator's objects on the cluster; announce the stack's addresses.
+        """Start all services, seed the cluster with the administrator's objects, and announce the stack's addresses.
 
         Raises:
             StackError: A service ended or did not answer in time.
@@ -74,7 +74,7 @@ class Supervisor:
         write_private(self.paths.announcement, json.dumps({**announced, "supervisor_pid": os.getpid()}))
 
     def watch(self) -> None:
-        """Restart services that die, and keep logs below their size, until told to end."""
+        """Restart services that die and rotate logs until the stack must stop."""
         while not self.ended.wait(WATCH_S):
             for service in self.services.values():
                 service.look_after()
@@ -83,7 +83,7 @@ class Supervisor:
                     logs.rotate(path)
 
     def stop(self) -> None:
-        """Stop the services, those that use others first."""
+        """Stop the services in reverse start order."""
         self.paths.announcement.unlink(missing_ok=True)
         for names in reversed(START_ORDER):
             for name in reversed(names):

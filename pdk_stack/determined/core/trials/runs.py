@@ -174,7 +174,7 @@ class Runs:
         except OSError as error:
             say(active.task_id, f"{name} cannot be started: {error}", level="ERROR")
         except Exception:
-            log.exception("%s failed in the master", active.allocation_id)
+            log.exception("the master failed to run %s", active.allocation_id)
             say(active.task_id, f"{name} failed in the master", level="ERROR")
         finally:
             if active.timer is not None:

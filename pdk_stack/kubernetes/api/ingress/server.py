@@ -171,7 +171,7 @@ class Server:
                 connection, _ = self._listener.accept()
             except OSError:
                 if not self._ended.is_set():
-                    log.exception("%s could not accept a connection", self._name)
+                    log.exception("%s failed to accept a connection", self._name)
                     self._ended.wait(ACCEPT_RETRY_SECONDS)
                 continue
             with self._lock:
@@ -197,7 +197,7 @@ class Server:
             # The client has disconnected or stopped reading.
             pass
         except Exception:
-            log.exception("A request could not be answered")
+            log.exception("Failed to answer a request")
         finally:
             with self._lock:
                 self._open.discard(accepted)

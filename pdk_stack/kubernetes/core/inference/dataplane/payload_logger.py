@@ -72,7 +72,7 @@ class PayloadLogger:
         try:
             self._waiting.put_nowait(Event({**headers, "Content-Type": content_type or "application/json"}, body))
         except queue.Full:
-            log.warning("%s does not keep up; a payload of %s is dropped", self._url, self._about)
+            log.warning("%s does not keep up; dropped a payload of %s", self._url, self._about)
 
     def _run(self) -> None:
         while event := self._waiting.get():
@@ -82,9 +82,9 @@ class PayloadLogger:
                     pass
             except urllib.error.HTTPError as error:
                 error.close()
-                log.warning("%s does not take a payload: %s", self._url, error)
+                log.warning("%s did not accept a payload: %s", self._url, error)
             except OSError as error:
-                log.warning("%s does not take a payload: %s", self._url, error)
+                log.warning("%s did not accept a payload: %s", self._url, error)
 
     def close(self) -> None:
         """Stop the thread and drop queued events."""

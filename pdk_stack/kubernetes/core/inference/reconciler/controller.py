@@ -127,7 +127,7 @@ class InferenceController:
                 try:
                     worker.scale()
                 except Exception:  # one service's failure must not stop the others' scaling
-                    log.exception("%s could not be scaled", worker.title)
+                    log.exception("failed to scale %s", worker.title)
 
     def stop(self) -> None:
         """Stop all workers and model servers."""

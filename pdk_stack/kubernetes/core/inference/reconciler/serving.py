@@ -122,7 +122,7 @@ class Serving:
                 self.status(service, name, "Loading")
                 self.revisions[name].ensure_running()
             except ModelServerError as error:
-                log.warning("%s cannot be served again (%s); fetching the model anew", name, error)
+                log.warning("%s can't resume (%s); fetching the model again", name, error)
                 self.retire_all()
                 self.rollout.save(ready="", rolled="", previous="", key="")
                 return

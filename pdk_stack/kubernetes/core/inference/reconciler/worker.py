@@ -89,7 +89,7 @@ class ServiceWorker:
             except Superseded:
                 self._wake.set()
             except Exception:  # a failed reconciliation must not end the worker
-                log.exception("%s could not be reconciled", self.title)
+                log.exception("failed to reconcile %s", self.title)
 
     def _reconcile(self) -> None:
         serving, rollout = self._serving, self._serving.rollout

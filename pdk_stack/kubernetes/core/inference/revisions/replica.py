@@ -166,7 +166,7 @@ class Replica:
             if poll(lambda: fetched.wait(FETCHED_SECONDS), None, 0, self._stopping):
                 self._keep_up()
         except Exception:  # no caller catches this thread's errors
-            log.exception("%s is not kept up any more", self.pod)
+            log.exception("%s is no longer kept running", self.pod)
         finally:
             self.server.stop()
 

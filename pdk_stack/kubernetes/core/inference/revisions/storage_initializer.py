@@ -49,7 +49,7 @@ def fetch_model(
         process = ProcessGroup([*command, str(FETCH_SECONDS)], {**os.environ, **environment}, stderr=sink)
     process.note(folder / PROCESS_NOTE)
     keep_times(log, process)
-    last, absent = "the storage initialiser ended without a word", False
+    last, absent = "the storage initializer ended without an error message", False
 
     def read() -> None:
         nonlocal last, absent
