@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from pdk_shared.errors import UsageError
 
 __all__ = ["check_parameters", "failed_cell", "find_notebooks", "incomplete_cell", "parameters_of"]
+
+VALUE_TYPES = ("str", "bool", "int", "float")
 
 
 def find_notebooks(folder: Path, first: str | None = None, only: str | None = None) -> list[Path]:
@@ -36,17 +39,42 @@ def find_notebooks(folder: Path, first: str | None = None, only: str | None = No
     return [path for path in found if path.name[:2] >= (first or "")]
 
 
-def parameters_of(notebook: Path) -> dict[str, Any]:
-    """The parameters that a notebook declares, as papermill reads them.
+def parameters_of(notebook: Path) -> dict[str, str]:
+    """The parameters that a notebook declares, each with its type: ``str``, ``int``, ``float``, or ``bool``.
+
+    The cell is parsed as Python. (papermill matches lines with a pattern, and misses ``x: str | None = "a=b"``.)
 
     Args:
         notebook: A notebook file.
-    """
-    import papermill
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return dict(papermill.inspect_notebook(str(notebook)))
+    Raises:
+        UsageError: The file is no notebook, or its parameters cell is not Python.
+    """
+    import nbformat
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    try:
+        cells = nbformat.read(str(notebook), as_version=4).cells
+        declared = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+        lines = ast.parse(TransformerManager().transform_cell("\n".join(declared))).body
+    except (OSError, ValueError, SyntaxError, AttributeError) as error:
+        raise UsageError(f"Can't read the notebook's parameters: {error}", where=str(notebook)) from error
+    found: dict[str, str] = {}
+    for line in lines:
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+            found[line.target.id] = _type_name(line.annotation, line.value)
+        elif isinstance(line, ast.Assign):
+            found |= {each.id: _type_name(None, line.value) for each in line.targets if isinstance(each, ast.Name)}
+    return found
+
+
+def _type_name(annotation: ast.expr | None, default: ast.expr | None) -> str:
+    """The type of a parameter's values; text where neither annotation nor default says another one."""
+    words = re.findall(r"\w+", ast.unparse(annotation)) if annotation else []
+    if default is not None and not words:
+        with contextlib.suppress(ValueError):  # not a literal
+            words = [type(ast.literal_eval(default)).__name__]
+    return next((word for word in words if word in VALUE_TYPES), "str")
 
 
 def check_parameters(notebooks: Sequence[Path], parameters: Mapping[str, str]) -> dict[Path, dict[str, Any]]:
@@ -72,8 +100,7 @@ def check_parameters(notebooks: Sequence[Path], parameters: Mapping[str, str]) -
     }
 
 
-def _typed(name: str, text: str, declared: Mapping[str, Any]) -> Any:
-    kind = str(declared.get("inferred_type_name") or "str")
+def _typed(name: str, text: str, kind: str) -> Any:
     try:
         if kind == "bool":
             return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]

@@ -6,6 +6,7 @@ points to the newest run. The runner writes these files even when a notebook fai
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -110,11 +111,17 @@ def run(
 def new_run_folder(out_dir: Path) -> Path:
     """A new folder, named after the current time."""
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    for suffix in ("", *(f"-{number}" for number in range(2, 100))):
-        folder = (out_dir / f"{stamp}{suffix}").resolve()
-        if not folder.exists():
-            folder.mkdir(parents=True)
-            return folder
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
+            folder = (out_dir / f"{stamp}{suffix}").resolve()
+            with contextlib.suppress(FileExistsError):  # of another run that started in the same second
+                folder.mkdir()
+                return folder
+    except OSError as error:
+        raise UsageError(
+            f"Can't make a folder for the results: {error.strerror}.", where=str(out_dir), fix="pdk-nb run --out DIR"
+        ) from error
     raise UsageError("Can't find an unused name for a new run.", where=str(out_dir))
 
 
@@ -183,5 +190,7 @@ def _point_latest(folder: Path) -> None:
     """Point ``latest`` to the newest run."""
     link = folder.parent / "latest"
     if link.is_symlink() or not link.exists():
-        link.unlink(missing_ok=True)
-        link.symlink_to(folder.name)
+        # In one step, because another run may do the same.
+        new = folder.parent / f".latest-{folder.name}"
+        new.symlink_to(folder.name)
+        new.replace(link)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from pdk_nb.run.notebooks import check_parameters, find_notebooks
-from pdk_nb.run.runner import run
+from pdk_nb.run import runner
+from pdk_nb.run.notebooks import check_parameters, find_notebooks, parameters_of
+from pdk_nb.run.runner import new_run_folder, run
 from pdk_shared.errors import UsageError
 
 CHECK = 'from pdk_nb.headless import log_event\nlog_event("check", notebook="{n}", state="ok", text="fine", fix="")'
@@ -111,3 +113,62 @@ def test_notebooks_are_chosen_by_number(folder: Path) -> None:
         find_notebooks(folder, only="04")
     with pytest.raises(UsageError, match="no notebooks"):
         find_notebooks(folder.parent / "empty")
+
+
+PARAMETERS = """%matplotlib inline
+# parameters
+data1: str = "/data/run=3"  # a folder = a path
+folder: str | None = None
+other: "str" = 'a # b'
+count: int | None = None
+rate: float = 1e-3; small: bool = True
+plain = 7
+names: str = (
+    "several"
+    " lines"
+)
+import os
+home = os.sep
+"""
+
+
+def test_parameters_are_found_in_any_form_of_python(folder: Path) -> None:
+    path = write(folder, "00-first", "1", parameters=PARAMETERS)
+    kinds = {"data1": "str", "folder": "str", "other": "str", "count": "int", "rate": "float", "small": "bool"}
+    assert parameters_of(path) == {**kinds, "plain": "int", "names": "str", "home": "str"}
+    given = {"data1": "/data/run=4", "folder": "a=b=c", "count": "5", "plain": "8"}
+    assert check_parameters([path], given) == {path: {**given, "count": 5, "plain": 8}}
+    assert parameters_of(write(folder, "01-none", "1")) == {}
+
+
+def test_a_file_that_is_no_notebook_is_told(folder: Path) -> None:
+    path = write(folder, "00-first", "1", parameters="x: int = = 1")
+    with pytest.raises(UsageError, match="Can't read the notebook's parameters"):
+        parameters_of(path)
+    path.write_text("not JSON")
+    with pytest.raises(UsageError, match="Can't read the notebook's parameters"):
+        parameters_of(path)
+
+
+def test_values_with_equals_signs_reach_the_kernel(folder: Path, tmp_path: Path) -> None:
+    check = CHECK.format(n="00")
+    write(folder, "00-first", f'assert (data1, folder) == ("/data/run=4", "a=b")\n{check}', parameters=PARAMETERS)
+    result = run(folder, tmp_path / "runs", parameters={"data1": "/data/run=4", "folder": "a=b"})
+    assert result.status == "passed", result.notebooks[0].error
+
+
+def test_runs_that_start_in_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(32) as pool:
+        folders = list(pool.map(lambda _: new_run_folder(tmp_path / "deep" / "runs"), range(64)))
+    assert len(set(folders)) == 64
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(runner._point_latest, folders))
+    assert (tmp_path / "deep" / "runs" / "latest").resolve() in folders
+    assert len(list((tmp_path / "deep" / "runs").iterdir())) == 65
+
+
+def test_a_place_that_cannot_hold_results_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "runs"):
+        with pytest.raises(UsageError, match="Can't make a folder for the results"):
+            new_run_folder(place)

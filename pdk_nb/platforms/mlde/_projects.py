@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
+from pdk_nb.platforms.creating import create_or_accept
 from pdk_nb.platforms.mlde._errors import api_errors
 from pdk_shared.errors import NotFound, SettingsError
 
@@ -16,24 +18,26 @@ if TYPE_CHECKING:
 def ensure_workspace(client: Determined, workspace: str) -> Workspace:
     """The workspace of that name, created if absent."""
     where = f"workspace {workspace}"
-    try:
-        with api_errors(where):
+
+    def find() -> Workspace | None:
+        with contextlib.suppress(NotFound), api_errors(where):
             return client.get_workspace(workspace)
-    except NotFound:
-        with api_errors(where):
-            return client.create_workspace(workspace)
+        return None
+
+    return create_or_accept(find, api_errors(where)(lambda: client.create_workspace(workspace)))[0]
 
 
 def ensure_project(client: Determined, workspace: str, project: str) -> Project:
     """The project in the workspace; both are created if absent."""
     where = f"project {workspace}/{project}"
     home = ensure_workspace(client, workspace)
-    try:
-        with api_errors(where):
+
+    def find() -> Project | None:
+        with contextlib.suppress(NotFound), api_errors(where):
             return home.get_project(project)
-    except NotFound:
-        with api_errors(where):
-            return home.create_project(project)
+        return None
+
+    return create_or_accept(find, api_errors(where)(lambda: home.create_project(project)))[0]
 
 
 @api_errors()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from pdk_nb.platforms.creating import create_or_accept
 from pdk_nb.platforms.mlde._connection import session
 from pdk_nb.platforms.mlde._errors import api_errors
 from pdk_shared.errors import NotFound
@@ -79,11 +80,8 @@ def find_model(client: Determined, name: str) -> Model | None:
 
 def ensure_model(client: Determined, name: str, *, labels: list[str], metadata: dict[str, Any]) -> Model:
     """The registry model of exactly that name, created if absent."""
-    found = find_model(client, name)
-    if found is not None:
-        return found
-    with api_errors(f"model {name}"):
-        return client.create_model(name, labels=labels, metadata=metadata)
+    create = api_errors(f"model {name}")(lambda: client.create_model(name, labels=labels, metadata=metadata))
+    return create_or_accept(lambda: find_model(client, name), create)[0]
 
 
 @api_errors()

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import python_pachyderm
 from python_pachyderm.proto.v2.pps import pps_pb2
 
+from pdk_nb.platforms.creating import create_or_accept
 from pdk_nb.platforms.mldm._errors import api_errors
 from pdk_nb.platforms.mldm._repos import Outcome
 from pdk_nb.platforms.mldm._specs import normal_form, running_spec
@@ -36,14 +37,20 @@ def ensure_pipeline(client: python_pachyderm.Client, spec: Mapping[str, Any]) ->
     """
     wanted = python_pachyderm.parse_dict_pipeline_spec(dict(spec))
     name, project = wanted.pipeline.name, wanted.pipeline.project.name
-    current = pipeline_info(client, project, name)
+    fix = "Correct the spec; `pachctl create pipeline -f` gives the same answer."
+
+    @api_errors(f"pipeline {project}/{name}", "Pachyderm refuses the pipeline", SpecError, fix)
+    def put(update: bool) -> None:
+        wanted.update = update
+        client.create_pipeline_from_request(wanted)
+
+    current, created = create_or_accept(lambda: pipeline_info(client, project, name), lambda: put(False))
+    if created:
+        return "created"
     if current is not None and normal_form(wanted) == normal_form(running_spec(current)):
         return "unchanged"
-    wanted.update = current is not None
-    fix = "Correct the spec; `pachctl create pipeline -f` gives the same answer."
-    with api_errors(f"pipeline {project}/{name}", "Pachyderm refuses the pipeline", SpecError, fix):
-        client.create_pipeline_from_request(wanted)
-    return "updated" if current is not None else "created"
+    put(True)
+    return "updated"
 
 
 def pipeline_info(client: python_pachyderm.Client, project: str, pipeline: str) -> pps_pb2.PipelineInfo | None:

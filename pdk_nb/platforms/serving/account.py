@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
+from typing import Any
 
 from pdk_nb.platforms.cluster import REQUEST_TIMEOUT_S, Cluster, Object, api_errors, covers, resolve
+from pdk_nb.platforms.creating import create_or_accept
 from pdk_nb.settings import Settings
 from pdk_shared.errors import NotFound
 
@@ -103,13 +106,20 @@ def _ensure(cluster: Cluster, kind: str, body: Object) -> bool:
     """Create a core object, or bring the given fields of an existing one up to date."""
     name, what = body["metadata"]["name"], f"{kind.replace('_', ' ')} {cluster.namespace}/{body['metadata']['name']}"
     options = {"_request_timeout": REQUEST_TIMEOUT_S}
+
+    def find() -> Any:
+        with contextlib.suppress(NotFound), api_errors(cluster, what):
+            return getattr(cluster.core, f"read_namespaced_{kind}")(name, cluster.namespace, **options)
+        return None
+
+    @api_errors(cluster, what)
+    def create() -> Any:
+        return getattr(cluster.core, f"create_namespaced_{kind}")(cluster.namespace, body, **options)
+
+    found, created = create_or_accept(find, create)
+    if created:
+        return True
     with api_errors(cluster, what):
-        try:
-            with api_errors(cluster, what):
-                found = getattr(cluster.core, f"read_namespaced_{kind}")(name, cluster.namespace, **options)
-        except NotFound:
-            getattr(cluster.core, f"create_namespaced_{kind}")(cluster.namespace, body, **options)
-            return True
         have = cluster.core.api_client.sanitize_for_serialization(found)
         wanted = dict(body)
         if "secrets" in wanted:
