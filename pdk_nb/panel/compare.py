@@ -59,7 +59,7 @@ class VersionChoice:
         if not found:
             self.say("The service has served only one version; there is nothing to compare yet.")
         else:
-            self.say(f"{len(found)} other version(s) available.")
+            self.say(f"{len(found)} other version{'s' if len(found) > 1 else ''} available.")
 
     def _fill(self) -> list[Candidate]:
         found = version_comparison.candidates(self.session)
