@@ -160,7 +160,7 @@ class ServiceProcess:
         self._next_start = time.monotonic() + self._pause
         self._answers_since = None
         log.warning("%s: %s; restarting in %.0f s", self.name, reason, self._pause)
-        words = tail(self._log, 1).strip()
+        words = " ".join(tail(self._log, 3).split())
         with contextlib.suppress(OSError):
             self._paths.ready(self.name).unlink(missing_ok=True)
             death = {"reason": reason, "next_start": time.time() + self._pause, "log": words}
@@ -175,7 +175,7 @@ class ServiceProcess:
 def _ending(code: int | None) -> str:
     """Describe how a process ended."""
     if code is not None and code < 0:
-        return f"killed by {signal.Signals(-code).name}"
+        return f"killed by signal {-code} ({signal.strsignal(-code) or 'unknown'})"
     return f"exit code {code}"
 
 

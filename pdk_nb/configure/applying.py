@@ -41,17 +41,20 @@ def put(client: Any, each: Object) -> str:
     scope = "namespaced_" if place else ""
     options = {"field_validation": "Strict", "_request_timeout": REQUEST_TIMEOUT_S}
     try:
-        getattr(api, f"create_{scope}{kind}")(*place, each, **options)
-        return "created"
+        try:
+            getattr(api, f"create_{scope}{kind}")(*place, each, **options)
+            return "created"
+        except kubernetes.client.ApiException as error:
+            if error.status != 409:
+                raise
+        name = each["metadata"]["name"]
+        before = getattr(api, f"read_{scope}{kind}")(name, *place, _request_timeout=REQUEST_TIMEOUT_S)
+        after = getattr(api, f"patch_{scope}{kind}")(name, *place, each, **options)
     except kubernetes.client.ApiException as error:
-        if error.status != 409:
-            raise PdkError(
-                f"The cluster refuses it: {error.status} {error.reason}",
-                where=_name(each),
-                fix="Ask a cluster administrator to run this command.",
-            ) from error
-    name = each["metadata"]["name"]
-    before = getattr(api, f"read_{scope}{kind}")(name, *place, _request_timeout=REQUEST_TIMEOUT_S)
-    after = getattr(api, f"patch_{scope}{kind}")(name, *place, each, **options)
+        raise PdkError(
+            f"The cluster refuses it: {error.status} {error.reason}",
+            where=_name(each),
+            fix="Ask a cluster administrator to run this command.",
+        ) from error
     same = before.metadata.resource_version == after.metadata.resource_version
     return "unchanged" if same else "updated"
