@@ -63,6 +63,8 @@ def decode(data: bytes) -> Image.Image:
             return upright_rgb(opened)
     except DataError:
         raise
+    except Image.DecompressionBombError as error:  # Pillow has a limit of its own when it opens a file
+        raise DataError("the picture has too many pixels") from error
     except Exception as error:  # Pillow raises a dozen kinds of errors for broken files
         reason = "not a picture that can be read" if "cannot identify" in str(error) else _line(error)
         raise DataError(f"the picture cannot be decoded: {reason}", fix="replace or remove the file") from error
