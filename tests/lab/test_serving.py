@@ -12,6 +12,7 @@ from typing import Any
 
 import kubernetes
 import pytest
+import requests
 
 from pdk_nb.platforms import serving
 from pdk_nb.platforms.serving.status import read_status
@@ -328,3 +329,25 @@ def test_a_model_is_served_updated_and_rolled_back(cluster: Settings, tmp_path: 
         serving.wait_ready(cluster, "dog-cat", 3, version="v3", after=done.previous_revision)
     assert serving.predict(cluster, "dog-cat", [RED])[0].version == "v1"
     assert serving.delete(cluster, "dog-cat") is True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("protocol", "body", "code"),
+    [
+        ("v1", {"instances": [{"data": float("nan")}]}, 400),
+        ("v1", {"instances": []}, 400),
+        ("v2", {"inputs": [{"name": "a", "shape": -1, "datatype": "BYTES", "data": [""]}]}, 422),
+    ],
+)
+def test_requests_of_another_shape_are_refused_by_the_service(
+    cluster: Settings, tmp_path: Path, protocol: str, body: dict[str, Any], code: int
+) -> None:
+    folder = model_folder(tmp_path / "dogs-and-cats" / "v1", "v1")
+    serving.apply(cluster, replace(deployment("v1", f"{folder.as_uri()}/", "odd"), protocol=protocol))
+    serving.wait_ready(cluster, "odd", 120, version="v1")
+    target = serving.endpoint(cluster, "odd")
+    refused = requests.post(target.url, data=json.dumps(body), headers={"Host": target.host}, timeout=30)
+    assert refused.status_code == code, refused.text
+    assert len(serving.predict(cluster, "odd", [RED, BLUE])) == 2
+    assert serving.delete(cluster, "odd") is True
