@@ -52,6 +52,10 @@ MECHANISMS: dict[str, tuple[set[str], dict[str, str]]] = {
     "a database transaction (sqlite3.connect)": ({"pdk_stack.common.database"}, {}),
     "a process group (start_new_session, killpg)": ({"pdk_stack.common.processes"}, {}),
     "an HTTP listener (uvicorn, cheroot, http.server)": ({"pdk_stack.common.http.server"}, {}),
+    "a listening socket (listen, create_server)": (
+        {"pdk_stack.common.http.server"},
+        {"pdk_stack.pachyderm.core.pps.forward": "passes on bytes of any protocol to a service's own port; no HTTP"},
+    ),
     "a poll loop (time.sleep)": ({"pdk_stack.common.polling", "pdk_nb.platforms.waiting"}, {}),
 }
 
@@ -229,6 +233,8 @@ def users(mechanism: str) -> set[str]:
                     *("uvicorn", "cheroot", "werkzeug", "socketserver"),
                 )
                 hit = hit or (isinstance(node, ast.ImportFrom) and node.module == "http.server")
+            elif mechanism.startswith("a listening"):
+                hit = isinstance(node, ast.Call) and ast.unparse(node.func).endswith((".listen", ".create_server"))
             else:
                 hit = isinstance(node, ast.Call) and text.startswith("time.sleep(")
             if hit:
