@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from pdk_shared.errors import SourceError
+from pdk_shared.errors import SourceError, UsageError
 
 __all__ = ["Source", "content_hash", "fetch", "look_up", "plain_url"]
 
 GIT_TIMEOUT_S = 300
+# Helpers like ext:: run a command that the URL names, so only transports that fetch are allowed.
+TRANSPORTS = "file:git:http:https:ssh"
 SKIPPED_FOLDERS = frozenset(
     {"__pycache__", ".git", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 )
@@ -91,8 +93,10 @@ def fetch(url: str, ref: str, sub_dir: str, into: Path) -> Source:
         into: A folder to work in; a new folder is made below it.
 
     Raises:
+        UsageError: The URL or the ref would be an option or a command for git.
         SourceError: The repository, the ref or the sub-folder does not exist, git is missing or fails.
     """
+    _check_words(url, ref)
     local = _local_path(url)
     into.mkdir(parents=True, exist_ok=True)
     target = into / "code-repository"
@@ -117,21 +121,37 @@ def look_up(url: str, ref: str, timeout: float = 20.0) -> str:
         The SHA; the ref itself when it is one, and an empty text for a folder without git history.
 
     Raises:
+        UsageError: The URL or the ref would be an option or a command for git.
         SourceError: The repository or the ref does not exist, or the server does not answer.
     """
+    _check_words(url, ref)
     local = _local_path(url)
     if local is not None and not local.is_dir():
         raise SourceError("The code's folder does not exist.", where=url, fix="check git_url")
     if local is not None and not _is_repository(local):
         return ""
     source, shown = local.as_uri() if local is not None else _clone_url(url), plain_url(url)
-    done = _git(["ls-remote", source, ref or "HEAD"], Path.cwd(), shown, check=False, timeout=timeout)
+    done = _git(["ls-remote", "--", source, ref or "HEAD"], Path.cwd(), shown, check=False, timeout=timeout)
     if done.returncode != 0:
         _explain(done.stderr, shown, source, ref or "HEAD", Path.cwd())
     listed = done.stdout.split()
     if not listed and not re.fullmatch(r"[0-9a-fA-F]{7,40}", ref):
         raise _no_such_ref(ref or "HEAD", shown, source, Path.cwd())
     return listed[0] if listed else ref
+
+
+def _check_words(url: str, ref: str) -> None:
+    """Refuse what git would take for an option, or for a helper that runs commands."""
+    if ref.startswith("-"):
+        raise UsageError(f"A git ref can't begin with '-': {ref}", fix="check --git-ref: a branch, tag or commit")
+    if url.startswith("-"):
+        raise UsageError(f"A git URL can't begin with '-': {url}", fix="check --git-url; for a folder, write ./-name")
+    scheme = re.match(r"([\w.+-]+)(::|://)", url)
+    if scheme and (scheme[2] == "::" or scheme[1].lower() not in TRANSPORTS.split(":")):
+        allowed = ", ".join(TRANSPORTS.split(":"))
+        raise UsageError(
+            f"The git transport '{scheme[0]}' isn't allowed.", where=plain_url(url), fix=f"check --git-url: {allowed}"
+        )
 
 
 def _local_path(url: str) -> Path | None:
@@ -177,12 +197,12 @@ def _clone(url: str, ref: str, sub_dir: str, target: Path, local: Path | None) -
     target.mkdir()
     _git(["init", "--quiet", "."], target, shown)
     wanted = ref or "HEAD"
-    first = _git(["fetch", "--quiet", "--depth", "1", "--no-tags", source, wanted], target, shown, check=False)
+    first = _git(["fetch", "--quiet", "--depth", "1", "--no-tags", "--", source, wanted], target, shown, check=False)
     if first.returncode != 0:
         _explain(first.stderr, shown, source, ref, target)
         # Servers may refuse to hand out a bare (or shortened) SHA: look for it in the whole history.
         refspecs = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"]
-        _git(["fetch", "--quiet", source, *refspecs], target, shown)
+        _git(["fetch", "--quiet", "--", source, *refspecs], target, shown)
         found = _git(["rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}"], target, shown, check=False)
         if found.returncode != 0:
             raise _no_such_ref(ref, shown, source, target)
@@ -212,7 +232,7 @@ def _explain(stderr: str, shown: str, source: str, ref: str, target: Path) -> No
 
 
 def _no_such_ref(ref: str, shown: str, source: str, target: Path) -> SourceError:
-    listed = _git(["ls-remote", "--heads", "--tags", source], target, shown, check=False).stdout
+    listed = _git(["ls-remote", "--heads", "--tags", "--", source], target, shown, check=False).stdout
     names = re.findall(r"refs/(?:heads|tags)/(\S+?)(?:\^\{\})?$", listed, re.M)
     known = ", ".join(dict.fromkeys(names[:12])) + (", ..." if len(names) > 12 else "")
     return SourceError(
@@ -239,7 +259,7 @@ def _redact(text: str, source: str) -> str:
 def _git(
     arguments: list[str], cwd: Path, shown: str, *, check: bool = True, timeout: float = GIT_TIMEOUT_S
 ) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": TRANSPORTS, "LC_ALL": "C"}
     # A hook or a worktree's git sets these for its children; here they would point at the wrong repository.
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"):
         environment.pop(name, None)

@@ -1,9 +1,10 @@
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from pdk_nb.stages import source
-from pdk_shared.errors import SourceError
+from pdk_shared.errors import SourceError, UsageError
 
 
 def git(folder, *arguments):
@@ -99,3 +100,39 @@ def test_an_unreachable_host_is_reported_without_its_token(tmp_path):
     with pytest.raises(SourceError, match="cannot be fetched") as caught:
         source.fetch("http://me:s3cret@127.0.0.1:9/x.git", "main", "", tmp_path / "w")
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("call", [source.look_up, lambda url, ref: source.fetch(url, ref, "", Path(url).parent)])
+def test_a_ref_cannot_be_an_option(repository, tmp_path, call):
+    mark = tmp_path / "ran"
+    with pytest.raises(UsageError, match="can't begin with '-'") as caught:
+        call(str(repository), f"--upload-pack=touch '{mark}';")
+    assert "--git-ref" in caught.value.fix and not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["--upload-pack={}", "-u{}", "ext::sh -c 'touch {}; # x://'", "fd::3,4", "odd://host/{}"]
+)
+def test_a_url_cannot_be_an_option_or_a_command(tmp_path, monkeypatch, url):
+    monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "ext:file")
+    mark = tmp_path / "ran"
+    for call in (source.look_up, lambda url, ref: source.fetch(url, ref, "", tmp_path / "w")):
+        with pytest.raises(UsageError) as caught:
+            call(url.format(mark), "main")
+        assert "--git-url" in caught.value.fix
+    assert not mark.exists()
+
+
+def test_git_itself_refuses_commands_as_transports(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "ext")
+    mark = tmp_path / "ran"
+    done = source._git(["ls-remote", "--", f"ext::touch {mark}"], tmp_path, "x", check=False)
+    assert "not allowed" in done.stderr and not mark.exists()
+
+
+def test_a_sub_folder_may_look_like_an_option(repository, tmp_path):
+    (repository / "--help").mkdir()
+    (repository / "--help" / "const.yaml").write_text("v: 4\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "three")
+    assert read(source.fetch(str(repository), "main", "--help", tmp_path / "w")) == "v: 4\n"
