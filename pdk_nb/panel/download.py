@@ -27,6 +27,10 @@ MAX_REDIRECTS = 3
 TIMEOUT_S = 10.0
 WHOLE_TIMEOUT_S = 45.0
 PIECE = 1 << 16
+# NAT64 (RFC 6052) and IPv4-compatible addresses (RFC 4291) end with the IPv4 address that they lead to.
+IPV4_AT_THE_END = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
+# NAT64 inside a private network (RFC 8215), which Python calls global.
+PRIVATE_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 
 
 def public_addresses(host: str, port: int) -> list[str]:
@@ -49,15 +53,26 @@ def public_addresses(host: str, port: int) -> list[str]:
         ) from error
     addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
     for address in addresses:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-        mapped = getattr(parsed, "ipv4_mapped", None) or parsed
-        if not mapped.is_global or mapped.is_multicast:
+        if not _is_public(ipaddress.ip_address(address.partition("%")[0])):
             raise DataError(
                 f"{host} is in a private network or on this machine; only public addresses are allowed.",
                 where=host,
                 fix="Save the picture and upload it.",
             )
     return addresses
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether an address is public, and so is every IPv4 address that is embedded in it."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return _is_public(address.ipv4_mapped)
+        embedded = [address.sixtofour, *(address.teredo or ())]
+        if any(address in network for network in IPV4_AT_THE_END):
+            embedded.append(ipaddress.IPv4Address(address.packed[-4:]))
+        if address in PRIVATE_NAT64 or not all(_is_public(each) for each in embedded if each is not None):
+            return False
+    return address.is_global and not address.is_multicast
 
 
 def fetch_picture(

@@ -125,6 +125,14 @@ def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:
         "169.254.169.254",
         "::1",
         "::ffff:10.0.0.1",
+        "::127.0.0.1",
+        "64:ff9b::127.0.0.1",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::8.8.8.8",
+        "2002:7f00:1::1",
+        "2002:a9fe:a9fe::",
+        "2001:0:7f00:1::",
+        "2001:0:808:808:0:0:80ff:fffe",
         "0.0.0.1",
         "224.0.0.1",
     ],
@@ -136,7 +144,8 @@ def test_addresses_inside_are_not_asked(host: str) -> None:
 
 def test_public_addresses_are() -> None:
     # Numbers are not looked up, so that this needs no network.
-    assert public_addresses("93.184.215.14", 443) == ["93.184.215.14"]
+    for address in ("93.184.215.14", "2606:4700::1111", "64:ff9b::5db8:d70e", "2002:5db8:d70e::1"):
+        assert public_addresses(address, 443) == [address]
 
 
 def test_one_private_address_among_others_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
