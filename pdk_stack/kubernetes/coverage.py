@@ -175,6 +175,9 @@ def page() -> str:
                 "TorchServe is what KServe runs for `pytorch` by default, so that it is what most clusters do; its "
                 "repository was archived in August 2025. Choose `runtime: kserve-python` for the same archive and "
                 "handler without its Java server and that server's ports.\n",
+                "TorchServe's inference and management APIs require its keys, which the ingress adds to predictions. "
+                "KServe's Python server and custom predictors have no keys: they listen on loopback, and any user of "
+                "the machine can send them requests.\n",
                 f"Framework fields that are accepted: {', '.join(FRAMEWORKS)}; `pytorch` and `model` are served.\n",
                 f"Used of a model: {', '.join(USED_OF_MODEL)}. Used of the predictor: "
                 f"{', '.join(USED_OF_PREDICTOR)}; the other {len(others)} fields are kept and have no effect.",

@@ -142,10 +142,12 @@ class Upstream:
 
     Args:
         port: The port.
+        own: Headers by lowercase name for every request; they replace the client's.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, own: dict[str, str] | None = None) -> None:
         self.port = port
+        self._own = own or {}
         self._idle: deque[HttpConnection] = deque()
         self._closed = False
 
@@ -172,7 +174,7 @@ class Upstream:
         """
         size = body.length if isinstance(body, Streamed) else len(body)
         framing = ("Transfer-Encoding", "chunked") if size is None else ("Content-Length", str(size))
-        given = [("Host", f"{LOOPBACK}:{self.port}"), framing, *headers.items()]
+        given = [("Host", f"{LOOPBACK}:{self.port}"), framing, *{**headers, **self._own}.items()]
         request = h11.Request(method=method, target=target, headers=given)
         while True:
             connection, kept = self._connection()

@@ -199,7 +199,7 @@ class Replica:
         except (ModelServerError, OSError) as error:
             self.server.stop()
             return error
-        self.upstream = Upstream(self.server.inference_port)
+        self.upstream = Upstream(self.server.inference_port, self.server.inference_headers)
         self._enter("Ready", self.trouble, ready=True)
         end = self.server.wait_end()
         with self._changed:

@@ -113,6 +113,11 @@ class ModelServer(ABC):
     def is_ready(self) -> bool:
         """Return whether every model is ready."""
 
+    @property
+    def inference_headers(self) -> dict[str, str]:
+        """Headers, by lowercase name, that every request to the inference port needs; known once it is ready."""
+        return {}
+
     def load_failure(self) -> str:
         """Return why the model can never become ready; empty while it still can."""
         return ""
@@ -180,7 +185,7 @@ class ModelServer(ABC):
         for model in self.models:
             path = f"/v1/models/{model}:predict" if self.protocol == "v1" else f"/v2/models/{model}/infer"
             for _ in range(count):
-                request("POST", f"http://{LOOPBACK}:{self.inference_port}{path}", body, timeout=30)
+                request("POST", f"http://{LOOPBACK}:{self.inference_port}{path}", body, 30, self.inference_headers)
 
     def stop(self) -> None:
         """End the server and its workers."""
@@ -202,10 +207,12 @@ def accepts(port: int) -> bool:
         return False
 
 
-def request(method: str, url: str, body: bytes | None = None, timeout: float = 5.0) -> tuple[int, bytes]:
+def request(
+    method: str, url: str, body: bytes | None = None, timeout: float = 5.0, headers: dict[str, str] | None = None
+) -> tuple[int, bytes]:
     """Send one HTTP request to a loopback server; code 0 means no answer."""
-    headers = {"Content-Type": "application/json"}
-    call = urllib.request.Request(url, data=body, headers=headers, method=method)
+    given = {"Content-Type": "application/json", **(headers or {})}
+    call = urllib.request.Request(url, data=body, headers=given, method=method)
     try:
         with urllib.request.urlopen(call, timeout=timeout) as answer:
             return int(answer.status), answer.read()

@@ -3,6 +3,10 @@
 KServe's runtime ``kserve-torchserve`` starts it with ``--model-store=/mnt/models/model-store`` and
 ``--ts-config=/mnt/models/config/config.properties``. This module writes an effective copy of that file with loopback
 addresses, free ports, and the settings that a shared machine needs.
+
+Other users of the machine can connect to loopback ports, so both APIs require TorchServe's keys
+(docs/token_authorization_api.md of v0.12.0): it writes them to ``key_file.json`` in its working directory, which only
+this user can read.
 """
 
 from __future__ import annotations
@@ -23,6 +27,9 @@ from pdk_stack.kubernetes.core.inference.servers.model_server import request
 JVM_FLAGS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 # TorchServe returns 503 beyond this many queued requests; the ingress admits fewer (see limits.MAX_WAITING).
 JOB_QUEUE_SIZE = 200
+KEY_FILE = "key_file.json"
+# TorchServe's keys expire after an hour by default; these are valid for longer than the process runs (1,000 years).
+KEY_MINUTES = 1000 * 366 * 24 * 60
 
 
 def java_executable() -> str:
@@ -75,8 +82,9 @@ class TorchServe(ArchiveServer):
             "model_store": str(model.store),
             "service_envelope": "kserve" if self.protocol == "v1" else "kservev2",
             "job_queue_size": str(max(JOB_QUEUE_SIZE, int(model.properties.get("job_queue_size", "0") or 0))),
-            # The management port is on loopback and offers no model API; the ingress never forwards to it.
-            "disable_token_authorization": "true",
+            "disable_token_authorization": "false",
+            "token_expiration_min": str(KEY_MINUTES),
+            # Even the management key can't register models.
             "enable_model_api": "false",
             # Running pip at load time would change this machine's environment.
             "install_py_dep_per_model": "false",
@@ -90,10 +98,24 @@ class TorchServe(ArchiveServer):
 
     def is_model_ready(self, model: str) -> bool:
         """Return whether a worker of the model is READY; ``/ping`` reports healthy seconds earlier."""
-        code, body = request("GET", f"http://{LOOPBACK}:{self.management_port}/models/{model}", timeout=2)
+        url = f"http://{LOOPBACK}:{self.management_port}/models/{model}"
+        code, body = request("GET", url, timeout=2, headers=self._authorization("management"))
         if code != 200:
             return False
         return any(worker.get("status") == "READY" for worker in json.loads(body)[0].get("workers", []))
+
+    @property
+    def inference_headers(self) -> dict[str, str]:
+        """The inference key as a header."""
+        return self._authorization("inference")
+
+    def _authorization(self, api: str) -> dict[str, str]:
+        """Return the header for ``inference`` or ``management``; empty until TorchServe has written its keys."""
+        try:
+            key = json.loads(((self._scratch or self.home) / KEY_FILE).read_text())[api]["key"]
+        except (OSError, ValueError):
+            return {}
+        return {"authorization": f"Bearer {key}"}
 
     def load_failure(self) -> str:
         """Return the worker's own error once it has died twice; TorchServe itself retries for minutes."""
