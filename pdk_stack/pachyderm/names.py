@@ -30,6 +30,11 @@ def is_commit_id(text: str) -> bool:
     return _COMMIT_ID.fullmatch(text) is not None
 
 
+def is_file_name(text: str) -> bool:
+    """Whether a string names an entry of a folder, and so can't lead out of it."""
+    return text not in ("", ".", "..") and "/" not in text and "\0" not in text
+
+
 def check_name(name: str) -> None:
     """Validate a name by Pachyderm's rules.
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import tarfile
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 from google.protobuf import timestamp_pb2, wrappers_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 from python_pachyderm.proto.v2.pfs import pfs_pb2
+from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_stack.pachyderm.api.grpc.codec import (
     AddBytes,
@@ -21,7 +24,9 @@ from pdk_stack.pachyderm.api.grpc.codec import (
 )
 from pdk_stack.pachyderm.core.cron import parse_cron, parse_duration
 from pdk_stack.pachyderm.core.pfs.tar import tar_stream
+from pdk_stack.pachyderm.core.pps.datums import Datum
 from pdk_stack.pachyderm.core.pps.images import Images, short_name
+from pdk_stack.pachyderm.core.pps.workspace import Workspace
 from pdk_stack.pachyderm.errors import Fault
 from pdk_stack.pachyderm.store.nodes import Entry, Part, file_entry
 from pdk_stack.pachyderm.store.tree import FoundEntry
@@ -145,3 +150,14 @@ def test_tar_headers_are_read_by_the_library() -> None:
 def test_image_names(image: str, name: str) -> None:
     assert short_name(image) == name
     assert Images().find("pachyderm/opencv:1.0") is None
+
+
+@pytest.mark.parametrize("name", ["/abs", "..", ".", "../beside", "a/../../..", "a\0b", ""])
+def test_an_input_that_leads_out_of_the_workspace_is_not_written(name: str, tmp_path: Path) -> None:
+    if name == "/abs":
+        name = str(tmp_path / "abs")
+    engine, space = MagicMock(), Workspace(tmp_path / "work" / "0")
+    datum = Datum((MagicMock(leaf=pps_pb2.PFSInput(name=name, s3=True)),), "1" * 64, "2" * 64)
+    with pytest.raises(Fault, match="leads out of /pfs"):
+        space.lay_out(engine, datum, {})
+    assert sorted(each.name for each in tmp_path.rglob("*")) == [".env", "0", "out", "pfs", "work"]

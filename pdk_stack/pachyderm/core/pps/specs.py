@@ -19,7 +19,7 @@ from pdk_stack.pachyderm.core.pfs.globs import compile_glob
 from pdk_stack.pachyderm.core.pfs.objectstore import parse_url
 from pdk_stack.pachyderm.core.pps.inputs import leaves
 from pdk_stack.pachyderm.errors import Fault, Unimplemented
-from pdk_stack.pachyderm.names import DEFAULT_PROJECT, check_name, clean_path
+from pdk_stack.pachyderm.names import DEFAULT_PROJECT, check_name, clean_path, is_file_name
 
 MAX_NAME = 51
 MAX_POD_NAME = 63
@@ -177,6 +177,9 @@ def _validate_input(message: pps_pb2.Input) -> None:
                 f'invalid pipeline input: input cannot be named "{leaf.name}", as pachyderm already '
                 f"creates /pfs/{leaf.name} to collect job output"
             )
+        if not is_file_name(leaf.name):
+            # Pachyderm's server accepts such names: on a cluster, they stay inside the worker's container.
+            raise Fault(f'invalid pipeline input: input name "{leaf.name}" must be one file name, without "/"')
         if leaf.name in seen and not in_union:
             raise Fault(f'invalid pipeline input: conflicting input names: "{leaf.name}"')
         seen.add(leaf.name)

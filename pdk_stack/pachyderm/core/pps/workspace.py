@@ -13,6 +13,7 @@ from pdk_stack.pachyderm.core.pfs.trees import tree_of
 from pdk_stack.pachyderm.core.pfs.upload import Upload
 from pdk_stack.pachyderm.core.pps.datums import Datum, DatumInput
 from pdk_stack.pachyderm.errors import Fault
+from pdk_stack.pachyderm.names import is_file_name
 from pdk_stack.pachyderm.store.blobs import BlobReader
 from pdk_stack.pachyderm.store.tree import FoundEntry
 
@@ -44,12 +45,18 @@ class Workspace:
         self.out.mkdir()
 
     def lay_out(self, engine: Engine, datum: Datum, variables: Mapping[str, str]) -> int:
-        """Write a datum's inputs and its ``.env`` below ``pfs``; return the inputs' size in bytes."""
+        """Write a datum's inputs and its ``.env`` below ``pfs``; return the inputs' size in bytes.
+
+        Raises:
+            Fault: An input's name leads out of ``pfs``.
+        """
         self.renew()
         (self.pfs / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
         total = 0
         with engine.read() as connection, engine.blobs.reader(connection) as content:
             for each in datum.inputs:
+                if not is_file_name(each.leaf.name):
+                    raise Fault(f'input name "{each.leaf.name}" leads out of /pfs')
                 folder = self.pfs / each.leaf.name
                 folder.mkdir(exist_ok=True)
                 if getattr(each.leaf, "s3", False):
