@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import time
@@ -14,8 +15,11 @@ import grpc
 import psutil
 import pytest
 from python_pachyderm.proto.v2.pps import pps_pb2
+from python_pachyderm.proto.v2.worker import worker_pb2, worker_pb2_grpc
 
+from pdk_stack.common import peers
 from pdk_stack.common.service import free_port
+from pdk_stack.pachyderm.api.grpc.worker import serve_datums
 from tests.stack.pachyderm.server import Server
 from tests.stack.pachyderm.steps import Client, Name, create, files, log_line, pfs, put, wait
 
@@ -156,6 +160,23 @@ def test_one_process_handles_a_batch_of_datums(client: Client, name: Name, tmp_p
     # Once at the start, and once more after the error: as on a cluster, the code is then started anew.
     assert lines.count("loading the model") == 2
     assert any("this one is bad" in line for line in lines)
+
+
+def test_only_the_user_of_the_worker_gets_datums(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def answer(error: str, active: Callable[[], bool]) -> dict[str, str]:
+        asked.append(error)
+        return {"PACH_DATUM_ID": "1"}
+
+    with serve_datums(answer) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        worker = worker_pb2_grpc.WorkerStub(channel)
+        assert list(worker.NextDatum(worker_pb2.NextDatumRequest(error="mine")).env) == ["PACH_DATUM_ID=1"]
+        monkeypatch.setattr(peers, "user_of", lambda near, far: os.geteuid() + 1)
+        with pytest.raises(grpc.RpcError) as refused:
+            worker.NextDatum(worker_pb2.NextDatumRequest(error="another user's"))
+    assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED
+    assert asked == ["mine"]
 
 
 def test_code_that_leaves_its_batch_fails(client: Client, name: Name) -> None:
