@@ -7,6 +7,7 @@ from typing import Any
 from pdk_stack.determined.api.cluster_views import agent_view, pool_view, slot_views
 from pdk_stack.determined.api.routing import Request, route
 from pdk_stack.determined.core.master import POOL
+from pdk_stack.determined.core.permissions import require_admin
 from pdk_stack.determined.core.trials.launch import AGENT_ID
 from pdk_stack.determined.errors import not_found
 
@@ -55,8 +56,7 @@ def slots(request: Request, name: str) -> dict[str, Any]:
 
 
 def _enable(request: Request, slots: set[int], enabled: bool) -> None:
-    """Enable or disable slots (administrators only); without ``drain``, running trials lose their slots and requeue."""
-    request.require_admin("agents")
+    """Enable or disable slots; without ``drain``, running trials lose their slots and requeue."""
     experiments = request.master.experiments
     request.master.enable_slots(slots, enabled)
     if not enabled and not request.get("drain"):
@@ -67,16 +67,18 @@ def _enable(request: Request, slots: set[int], enabled: bool) -> None:
 
 
 def _switch(verb: str, enabled: bool) -> None:
-    """Register the calls that enable or disable an agent or one of its slots."""
+    """Register the calls that enable or disable an agent or one of its slots, for administrators only."""
 
     @route("POST", f"/api/v1/agents/{{name}}/{verb}")
     def whole(request: Request, name: str) -> dict[str, Any]:
+        require_admin(request.me, "update agents")
         agent(request, name)
         _enable(request, set(range(request.master.slots.total)), enabled)
         return agent(request, name)
 
     @route("POST", f"/api/v1/agents/{{name}}/slots/{{slot}}/{verb}")
     def one(request: Request, name: str, slot: str) -> dict[str, Any]:
+        require_admin(request.me, "update agents")
         slot_of(request, name, slot)
         _enable(request, {int(slot)}, enabled)
         return slot_of(request, name, slot)

@@ -9,6 +9,7 @@ from pdk_stack.determined import VERSION
 from pdk_stack.determined.api.routing import LOOK_SECONDS, Request, Stream, route
 from pdk_stack.determined.core.master import POOL
 from pdk_stack.determined.core.master_log import KEPT
+from pdk_stack.determined.core.permissions import require_admin
 
 CLUSTER_NAME = "PDK Lab, embedded"
 
@@ -59,6 +60,7 @@ def telemetry(request: Request) -> dict[str, Any]:
 
 @route("GET", "/api/v1/master/config")
 def config(request: Request) -> dict[str, Any]:
+    require_admin(request.me, "master config")
     return {
         "config": {
             "cluster_name": CLUSTER_NAME,

@@ -11,6 +11,7 @@ from pdk_stack.determined.api.listing import Keys, described, labels_of, listed
 from pdk_stack.determined.api.routing import Request, route, snake
 from pdk_stack.determined.core.experiments.catalogue import TERMINAL
 from pdk_stack.determined.core.master import Master
+from pdk_stack.determined.core.permissions import require_owner
 from pdk_stack.determined.errors import failed_precondition, invalid
 from pdk_stack.determined.store.documents import Document
 
@@ -181,6 +182,7 @@ for _name, _action in ACTIONS.items():
 
 @route("DELETE", "/api/v1/experiments/{key}")
 def delete(request: Request, key: int) -> dict[str, Any]:
+    require_owner(request.me, "delete experiment", request.master.experiments.experiment(key)["userId"])
     request.master.removal.delete_experiment(key)
     return {}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pdk_stack.determined.api.listing import Keys, described, labels_of, listed
 from pdk_stack.determined.api.routing import Request, route
+from pdk_stack.determined.core.permissions import require_owner
 from pdk_stack.determined.errors import already_exists, failed_precondition, invalid, not_found
 from pdk_stack.determined.store.documents import Document
 from pdk_stack.determined.timestamps import now
@@ -169,6 +170,7 @@ def move_model(request: Request, name: str) -> dict[str, Any]:
 @route("DELETE", "/api/v1/models/{name}")
 def delete_model(request: Request, name: str) -> dict[str, Any]:
     store, model = request.master.store, _find(request, name)
+    require_owner(request.me, "delete model", model["userId"])
     with store.write():
         for version in store.list("model_version", model["id"]):
             store.delete("model_version", version["id"])
@@ -238,6 +240,7 @@ def patch_version(request: Request, name: str, key: int) -> dict[str, Any]:
 
 @route("DELETE", "/api/v1/models/{name}/versions/{key}")
 def delete_version(request: Request, name: str, key: int) -> dict[str, Any]:
-    _, version = find_version(request, name, key)
+    model, version = find_version(request, name, key)
+    require_owner(request.me, "delete model version", version["userId"], model["userId"])
     request.master.store.delete("model_version", version["id"])
     return {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs
 
 from pdk_stack.determined.api.views import Views
-from pdk_stack.determined.errors import forbidden, invalid
+from pdk_stack.determined.errors import invalid
 
 if TYPE_CHECKING:
     from pdk_stack.determined.core.master import Master
@@ -87,18 +87,6 @@ class Request:
     def views(self) -> Views:
         """Views for this request's user."""
         return Views(self.master, self.me)
-
-    def require_admin(self, what: str) -> None:
-        """Allow administrators only.
-
-        Args:
-            what: What the user wants to change, for the message.
-
-        Raises:
-            Refusal: The user is not an administrator.
-        """
-        if not self.me["admin"]:
-            raise forbidden(f"only admin privileged users may change {what}")
 
     def all(self, name: str) -> list[str]:
         """Return all values of a query parameter, in either spelling; commas also separate values."""

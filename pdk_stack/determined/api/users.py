@@ -8,6 +8,7 @@ from pdk_stack.determined.api.listing import Keys, listed
 from pdk_stack.determined.api.routing import Request, integer, route
 from pdk_stack.determined.api.views import user_view
 from pdk_stack.determined.core.accounts import client_hash
+from pdk_stack.determined.core.permissions import require_admin, require_owner
 from pdk_stack.determined.errors import invalid, not_found
 from pdk_stack.determined.timestamps import now
 
@@ -72,7 +73,7 @@ def get_user_by_name(request: Request, username: str) -> dict[str, Any]:
 
 @route("POST", "/api/v1/users")
 def create_user(request: Request) -> dict[str, Any]:
-    request.require_admin("other users")
+    require_admin(request.me, "create user")
     wanted = request.need("user")
     user = request.master.accounts.create(
         str(wanted.get("username") or ""),
@@ -88,9 +89,12 @@ def create_user(request: Request) -> dict[str, Any]:
 def patch_user(request: Request, user_id: str) -> dict[str, Any]:
     accounts, wanted = request.master.accounts, request.get("user") or request.body
     user = accounts.get(integer("user_id", user_id))
-    own = user["id"] == request.me["id"]
-    if not own or wanted.get("admin") is not None or wanted.get("active") is not None:
-        request.require_admin("other users")
+    for field in ("admin", "remote", "active", "agentUserGroup"):
+        if wanted.get(field) is not None:
+            require_admin(request.me, field)
+    for field in ("username", "displayName", "password"):
+        if wanted.get(field) is not None and wanted[field] != user[field]:
+            require_owner(request.me, field, user["id"])
     changes = {key: wanted[key] for key in ("admin", "active", "displayName") if wanted.get(key) is not None}
     name = wanted.get("username")
     if name and name != user["username"]:
@@ -138,7 +142,6 @@ def set_password(request: Request, user_id: str) -> dict[str, Any]:
     """Set a password; the body is the password, hashed by the client."""
     accounts = request.master.accounts
     user = accounts.get(integer("user_id", user_id))
-    if user["id"] != request.me["id"]:
-        request.require_admin("other users")
+    require_owner(request.me, "password", user["id"])
     accounts.set_password(user["id"], request.body if isinstance(request.body, str) else _sent(request))
     return {"user": user_view(accounts.get(user["id"]))}

@@ -8,6 +8,7 @@ from pdk_stack.determined.api.listing import Keys, listed
 from pdk_stack.determined.api.routing import Request, route
 from pdk_stack.determined.api.views import WORKSPACE_SETTINGS
 from pdk_stack.determined.core.master import POOL
+from pdk_stack.determined.core.permissions import require_admin, require_owner
 from pdk_stack.determined.store.documents import Document
 from pdk_stack.determined.timestamps import now
 
@@ -40,6 +41,8 @@ def list_workspaces(request: Request) -> dict[str, Any]:
 
 @route("POST", "/api/v1/workspaces")
 def create_workspace(request: Request) -> dict[str, Any]:
+    if request.get("agentUserGroup") is not None:
+        require_admin(request.me, "workspace agentUserGroup")
     more = {name: value for name, value in request.fields(*WORKSPACE_SETTINGS).items() if value}
     made = request.master.workspaces.create(str(request.get("name") or ""), request.me, **more)
     return {"workspace": request.views.workspace(made), "namespaceBindings": {}}
@@ -53,14 +56,31 @@ def get_workspace(request: Request, key: int) -> dict[str, Any]:
 
 @route("PATCH", "/api/v1/workspaces/{key}")
 def patch_workspace(request: Request, key: int) -> dict[str, Any]:
-    changed = request.master.workspaces.update(key, **request.fields("name", *WORKSPACE_SETTINGS))
+    workspaces, changes = request.master.workspaces, request.fields("name", *WORKSPACE_SETTINGS)
+    workspace = workspaces.get(key)
+    # That a workspace is immutable comes first, for everyone.
+    if not workspace["immutable"]:
+        if changes.get("name", workspace["name"]) != workspace["name"]:
+            require_owner(request.me, "name workspace", workspace["userId"])
+        if request.get("agentUserGroup") is not None:
+            require_admin(request.me, "workspace agentUserGroup")
+        if "checkpointStorageConfig" in changes:
+            require_owner(request.me, "set workspace storage", workspace["userId"])
+    changed = workspaces.update(key, **changes)
     return {"workspace": request.views.workspace(changed), "namespaceBindings": {}}
 
 
 @route("DELETE", "/api/v1/workspaces/{key}")
 def delete_workspace(request: Request, key: int) -> dict[str, Any]:
+    require_owner(request.me, "delete workspace", request.master.workspaces.get(key)["userId"])
     request.master.workspaces.delete(key)
     return {"completed": True}
+
+
+def _owners(request: Request, key: int) -> tuple[int, int]:
+    """Return the owners of a project and of its workspace."""
+    project = request.master.workspaces.project(key)
+    return project["userId"], request.master.workspaces.get(project["workspaceId"])["userId"]
 
 
 def _archive(verb: str, archived: bool) -> None:
@@ -68,11 +88,13 @@ def _archive(verb: str, archived: bool) -> None:
 
     @route("POST", f"/api/v1/workspaces/{{key}}/{verb}")
     def workspace(request: Request, key: int) -> dict[str, Any]:
+        require_owner(request.me, f"{verb} workspace", request.master.workspaces.get(key)["userId"])
         request.master.workspaces.update(key, archived=archived)
         return {}
 
     @route("POST", f"/api/v1/projects/{{key}}/{verb}")
     def project(request: Request, key: int) -> dict[str, Any]:
+        require_owner(request.me, f"{verb} project", *_owners(request, key))
         request.master.workspaces.update_project(key, archived=archived)
         return {}
 
@@ -132,19 +154,30 @@ def get_project(request: Request, key: int) -> dict[str, Any]:
 
 @route("PATCH", "/api/v1/projects/{key}")
 def patch_project(request: Request, key: int) -> dict[str, Any]:
-    changed = request.master.workspaces.update_project(key, **request.fields("name", "description"))
+    workspaces, changes = request.master.workspaces, request.fields("name", "description")
+    project = workspaces.project(key)
+    # That a project is immutable comes first, for everyone.
+    if not project["immutable"] and any(project[name] != value for name, value in changes.items()):
+        # The release doesn't read the project's own owner here, only the workspace's.
+        require_owner(request.me, "patch project", _owners(request, key)[1])
+    changed = workspaces.update_project(key, **changes)
     return {"project": request.views.project(changed)}
 
 
 @route("DELETE", "/api/v1/projects/{key}")
 def delete_project(request: Request, key: int) -> dict[str, Any]:
+    require_owner(request.me, "delete project", *_owners(request, key))
     request.master.workspaces.delete_project(key)
     return {"completed": True}
 
 
 @route("POST", "/api/v1/projects/{key}/move")
 def move_project(request: Request, key: int) -> dict[str, Any]:
-    request.master.workspaces.move_project(key, int(request.need("destinationWorkspaceId")))
+    workspaces, target = request.master.workspaces, int(request.need("destinationWorkspaceId"))
+    project = workspaces.project(key)
+    workspaces.get(target)
+    require_owner(request.me, "move project", project["userId"])
+    workspaces.move_project(key, target)
     return {}
 
 

@@ -80,7 +80,8 @@ def test_trainer_with_profiling(client: Any, tmp_path: Path, slots: int) -> None
     assert wait_end(experiment) == "COMPLETED", text_of(experiment)
     assert f"size {slots}" in text_of(experiment)
     assert experiment.list_checkpoints()[0].metadata["steps_completed"] == 10
-    storage = client._session.get("/api/v1/master/config").json()["config"]["checkpoint_storage"]["host_path"]
+    config = client._session.get(f"/api/v1/experiments/{experiment.id}").json()["config"]
+    storage = config["checkpoint_storage"]["host_path"]
     folders = list(Path(storage).glob(f"*/tensorboard/experiment/{experiment.id}/trial/*"))
     assert any(path.name.startswith("events") or "tfevents" in path.name for path in folders[0].rglob("*"))
 
