@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import grpc
 import pytest
@@ -11,6 +13,9 @@ import python_pachyderm
 from python_pachyderm.proto.v2.pps import pps_pb2
 from python_pachyderm.service import pps_proto
 
+from pdk_stack.pachyderm.core.pps.secrets import Secret
+from pdk_stack.pachyderm.core.pps.worker import Worker
+from pdk_stack.pachyderm.errors import Fault
 from tests.stack.pachyderm.server import Server
 from tests.support.processes import ServiceProcess
 
@@ -56,6 +61,26 @@ def check(client: python_pachyderm.Client, name: Name) -> None:
 
 def test_secrets_kept_here(client: python_pachyderm.Client, name: Name) -> None:
     check(client, name)
+
+
+@pytest.mark.parametrize("key", ["/tmp/key", "../key", "..", ".", "a b", ""])
+def test_a_key_that_is_no_file_name_is_refused(client: python_pachyderm.Client, name: Name, key: str) -> None:
+    secret = name("secret")
+    with pytest.raises(grpc.RpcError, match="a valid config key must consist of"):
+        client.create_secret(secret, {key: "1"})
+    with pytest.raises(grpc.RpcError, match="not found"):
+        client.inspect_secret(secret)
+
+
+def test_a_stored_key_that_is_no_file_name_is_not_written(tmp_path: Path) -> None:
+    secret = Secret("s", "Opaque", 0, {str(tmp_path / "key"): b"1"})
+    setting = MagicMock(**{"context.secrets.find.return_value": secret})
+    transform = pps_pb2.Transform(secrets=[pps_pb2.SecretMount(name="s", mount_path="/secret")])
+    setting.pipeline.details = pps_pb2.PipelineInfo.Details(transform=transform)
+    worker = Worker(setting, None, 0, tmp_path / "work", threading.Event())
+    with pytest.raises(Fault, match="invalid key"):
+        worker._secret_mounts()
+    assert not (tmp_path / "key").exists()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from pdk_stack.pachyderm.store.clock import now_ns
 SOURCE_LABEL = "secret-source"
 SOURCE_VALUE = "pachyderm-user"
 TIMEOUT_S = 10.0
+_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,16 @@ class Secret:
     data: Mapping[str, bytes] = field(repr=False)
 
 
+def is_key(text: str) -> bool:
+    """Whether a string can be a key of a Secret, and so a file's name (``IsConfigMapKey`` of Kubernetes)."""
+    return _KEY.fullmatch(text) is not None and text != "." and not text.startswith("..")
+
+
 def parse_manifest(manifest: bytes) -> dict[str, Any]:
     """Parse the manifest of a Secret as clients send it.
 
     Raises:
-        Fault: The manifest isn't the JSON of a Secret with a name.
+        Fault: The manifest isn't the JSON of a Secret with a name and valid keys.
     """
     try:
         content = json.loads(manifest)
@@ -52,6 +59,12 @@ def parse_manifest(manifest: bytes) -> dict[str, Any]:
         raise Fault(f"failed to unmarshal secret: {error!r}") from error
     if not name:
         raise Fault("secret must have a name")
+    for key in (*(content.get("data") or {}), *(content.get("stringData") or {})):
+        if not is_key(key):
+            raise Fault(
+                f'failed to create secret: data[{key}]: Invalid value: "{key}": a valid config key must consist of '
+                "alphanumeric characters, '-', '_' or '.'"
+            )
     content["metadata"]["labels"] = {**(content["metadata"].get("labels") or {}), SOURCE_LABEL: SOURCE_VALUE}
     return dict(content)
 

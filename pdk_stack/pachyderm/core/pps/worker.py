@@ -18,8 +18,9 @@ from pdk_stack.pachyderm.core.pps.datums import Datum
 from pdk_stack.pachyderm.core.pps.environment import Setting, datum_environment, worker_environment
 from pdk_stack.pachyderm.core.pps.jobs import Job, Stats
 from pdk_stack.pachyderm.core.pps.process import Outcome, run_command
+from pdk_stack.pachyderm.core.pps.secrets import is_key
 from pdk_stack.pachyderm.core.pps.workspace import Workspace
-from pdk_stack.pachyderm.errors import existing
+from pdk_stack.pachyderm.errors import Fault, existing
 
 STOPPED = "job stopped"
 
@@ -219,6 +220,8 @@ class Worker:
             folder = self.space.root / "secrets" / str(position)
             folder.mkdir(parents=True, mode=0o700, exist_ok=True)
             for key, value in found.data.items():
+                if not is_key(key):
+                    raise Fault(f"Kubernetes secret {each.name} has an invalid key: {key}")
                 (folder / key).write_bytes(value)
             mounts[each.mount_path] = folder
         return mounts
