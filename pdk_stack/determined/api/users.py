@@ -92,7 +92,7 @@ def patch_user(request: Request, user_id: str) -> dict[str, Any]:
     for field in ("admin", "remote", "active", "agentUserGroup"):
         if wanted.get(field) is not None:
             require_admin(request.me, field)
-    for field in ("username", "displayName", "password"):
+    for field in ("username", "displayName"):
         if wanted.get(field) is not None and wanted[field] != user[field]:
             require_owner(request.me, field, user["id"])
     changes = {key: wanted[key] for key in ("admin", "active", "displayName") if wanted.get(key) is not None}
@@ -103,6 +103,7 @@ def patch_user(request: Request, user_id: str) -> dict[str, Any]:
             raise invalid(f"user {name} already exists")
         changes["username"] = name
     if wanted.get("password") is not None:
+        require_owner(request.me, "password", user["id"])
         sent = wanted["password"] if wanted.get("isHashed") else client_hash(wanted["password"])
         accounts.set_password(user["id"], sent)
     user = request.master.store.update("user", user["id"], **changes, modifiedAt=now())
