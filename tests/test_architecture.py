@@ -54,7 +54,10 @@ MECHANISMS: dict[str, tuple[set[str], dict[str, str]]] = {
     "an HTTP listener (uvicorn, cheroot, http.server)": ({"pdk_stack.common.http.server"}, {}),
     "a listening socket (listen, create_server)": (
         {"pdk_stack.common.http.server"},
-        {"pdk_stack.pachyderm.core.pps.forward": "passes on bytes of any protocol to a service's own port; no HTTP"},
+        {
+            "pdk_stack.pachyderm.core.pps.forward": "passes on bytes of any protocol to a service's own port; no HTTP",
+            "pdk_stack.common.peers": "connects to itself once, to learn whether the system tells whose a socket is",
+        },
     ),
     "a poll loop (time.sleep)": ({"pdk_stack.common.polling", "pdk_nb.platforms.waiting"}, {}),
 }
