@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -131,14 +132,16 @@ def test_people_can_say_what_stands_for_an_image(paths: StatePaths, tmp_path: Pa
 
 
 @pytest.fixture
-def dying(paths: StatePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServiceProcess:
+def dying(paths: StatePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServiceProcess]:
     """A service that becomes ready on the given port, or its own, and dies at once, until a file `well` exists."""
     code = """
 import json, pathlib, sys, time
 given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 port = int(given["--master-port"]) or 4711
 ready = pathlib.Path(given["--ready-file"])
-ready.write_text(json.dumps({"pid": 1, "determined": f"http://127.0.0.1:{port}"}))
+written = ready.with_suffix(".tmp")
+written.write_text(json.dumps({"pid": 1, "determined": f"http://127.0.0.1:{port}"}))
+written.replace(ready)
 print("x" * 300)
 while pathlib.Path("well").exists():
     time.sleep(0.02)
@@ -151,7 +154,9 @@ raise SystemExit(7)
     (paths.root / "run").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(service_process, "rotate", lambda path: rotate(path, 1000))
-    return ServiceProcess("determined", paths, {}, [], {"PYTHONPATH": str(tmp_path)})
+    service = ServiceProcess("determined", paths, {}, [], {"PYTHONPATH": str(tmp_path)})
+    yield service
+    service.stop()
 
 
 def has_died(service: ServiceProcess, paths: StatePaths) -> bool:
