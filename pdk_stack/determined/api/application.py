@@ -52,6 +52,15 @@ def all_routes() -> Router:
     return Router(routes_of(*MODULES))
 
 
+#: A report of this size is stored within a millisecond.
+BRIEF_BYTES = 64 * 1024
+
+
+def is_brief(exchange: Exchange) -> bool:
+    """Whether a call is a trial's report of metrics: trials send thousands, and each is one insert."""
+    return exchange.method == "POST" and exchange.path.endswith("/metrics") and len(exchange.body) <= BRIEF_BYTES
+
+
 class Application:
     """Answers REST calls for one master.
 
@@ -72,7 +81,7 @@ class Application:
             closing: Returns whether the server is about to stop.
         """
         self._closing = closing
-        return endpoint(self.authenticate, self.answer, self.refuse, limits, closing)
+        return endpoint(self.authenticate, self.answer, self.refuse, limits, closing, is_brief)
 
     def authenticate(self, exchange: Exchange) -> None:
         """Identify the user from the request head alone; runs in the event loop.

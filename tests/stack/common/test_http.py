@@ -198,6 +198,30 @@ def test_a_call_that_cannot_reach_another_server_is_answered(served: tuple[Serve
     assert (reply.status_code, reply.text) == (500, "another server is down")
 
 
+def test_brief_calls_run_in_the_event_loop_and_others_beside_it() -> None:
+    app, server = Application(), Server("test.http", 0, LIMITS)
+    threads: dict[str, str] = {}
+
+    def answer(exchange: Exchange) -> Response:
+        threads[exchange.path] = threading.current_thread().name
+        return app.answer(exchange)
+
+    server.start(
+        endpoint(
+            app.authenticate, answer, app.refuse, LIMITS, server.closing, lambda exchange: exchange.path == "/brief"
+        )
+    )
+    try:
+        with client(server) as http:
+            for path in ("/brief", "/other"):
+                assert http.post(path, content=b"x").json() == {"path": path, "query": "", "bytes": 1}
+            assert http.post("/brief", headers={"authorization": "no"}).status_code == 401
+    finally:
+        server.stop()
+    assert threads["/brief"] == "test.http"
+    assert threads["/other"] != "test.http"
+
+
 def test_a_stream_ends_when_its_reader_leaves(served: tuple[Server, Application]) -> None:
     server, app = served
     with client(server) as http, http.stream("GET", "/stream") as reply:
