@@ -22,7 +22,9 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import psutil
 
 from tests.support.processes import ServiceProcess
 
@@ -71,17 +73,24 @@ def request_body() -> bytes:
     return json.dumps({"instances": [{"data": base64.b64encode(picture.getvalue()).decode()}]}).encode()
 
 
-def measure(port: int, clients: int, seconds: float, body: bytes) -> tuple[list[float], int]:
+class Way(NamedTuple):
+    """Where predictions are sent to, and the headers that they need there."""
+
+    port: int
+    headers: dict[str, str]
+
+
+def measure(way: Way, clients: int, seconds: float, body: bytes) -> tuple[list[float], int]:
     """Ask for so many seconds; latencies in milliseconds of the answers with code 200, and the number of others."""
     latencies: list[list[float]] = [[] for _ in range(clients)]
     failures = [0] * clients
     end = time.monotonic() + seconds
 
     def client(number: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", way.port, timeout=60)
         while time.monotonic() < end:
             started = time.perf_counter()
-            connection.request("POST", PATH, body, {"Host": HOST, "Content-Type": "application/json"})
+            connection.request("POST", PATH, body, {"Host": HOST, "Content-Type": "application/json", **way.headers})
             answer = connection.getresponse()
             answer.read()
             if answer.status == 200:
@@ -98,14 +107,14 @@ def measure(port: int, clients: int, seconds: float, body: bytes) -> tuple[list[
     return [value for part in latencies for value in part], sum(failures)
 
 
-def compare(ingress: int, direct: int, clients: int, seconds: float, body: bytes) -> dict[str, Any]:
+def compare(ingress: Way, direct: Way, clients: int, seconds: float, body: bytes) -> dict[str, Any]:
     """Both ways in alternating rounds."""
     found: dict[str, list[float]] = {"direct": [], "ingress": []}
     errors = {"direct": 0, "ingress": 0}
     for number in range(ROUNDS):
         ways = [("direct", direct), ("ingress", ingress)]
-        for way, port in ways if number % 2 == 0 else reversed(ways):
-            values, failed = measure(port, clients, seconds / ROUNDS, body)
+        for way, target in ways if number % 2 == 0 else reversed(ways):
+            values, failed = measure(target, clients, seconds / ROUNDS, body)
             found[way] += values
             errors[way] += failed
     result: dict[str, Any] = {"clients": clients}
@@ -122,8 +131,8 @@ def compare(ingress: int, direct: int, clients: int, seconds: float, body: bytes
     return result
 
 
-def start_service(folder: Path) -> tuple[ServiceProcess, int]:
-    """The embedded Kubernetes with the service ready, and TorchServe's own port."""
+def start_service(folder: Path) -> tuple[ServiceProcess, Way]:
+    """The embedded Kubernetes with the service ready, and the way to TorchServe itself."""
     import kubernetes
 
     write_model(folder / "model")
@@ -145,7 +154,14 @@ def start_service(folder: Path) -> tuple[ServiceProcess, int]:
         raise TimeoutError(f"The service is not ready: {status}")
     effective = next((folder / "stack").rglob("effective.properties")).read_text()
     address = next(line for line in effective.splitlines() if line.startswith("inference_address="))
-    return service, int(address.rsplit(":", 1)[1])
+    # TorchServe writes its keys to its working directory.
+    (home,) = {
+        Path(each.cwd())
+        for each in psutil.Process(service.ready["pid"]).children(recursive=True)
+        if "org.pytorch.serve.ModelServer" in each.cmdline()
+    }
+    key = json.loads((home / "key_file.json").read_text())["inference"]["key"]
+    return service, Way(int(address.rsplit(":", 1)[1]), {"Authorization": f"Bearer {key}"})
 
 
 def main() -> int:
@@ -158,10 +174,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         service, direct = start_service(Path(folder))
         try:
-            ingress = int(service.ready["ingress"].rsplit(":", 1)[1])
+            ingress = Way(int(service.ready["ingress"].rsplit(":", 1)[1]), {})
             body = request_body()
-            for port in (direct, ingress):
-                measure(port, 2, 1.0, body)
+            for way in (direct, ingress):
+                measure(way, 2, 1.0, body)
             results = [compare(ingress, direct, clients, options.seconds, body) for clients in options.clients]
         finally:
             service.stop()
