@@ -131,7 +131,8 @@ def early_exit(request: Request, key: int) -> dict[str, Any]:
     return {}
 
 
-@route("POST", "/api/v1/trials/{key}/metrics")
+# Trials send thousands of reports, and each is one insert.
+@route("POST", "/api/v1/trials/{key}/metrics", brief=True)
 def report_metrics(request: Request, key: int) -> dict[str, Any]:
     master, sent = request.master, request.need("metrics")
     metric, smaller_is_better = master.experiments.goal(key)

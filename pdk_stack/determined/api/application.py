@@ -33,7 +33,7 @@ from pdk_stack.determined.api import (
     workspaces,
 )
 from pdk_stack.determined.api.router import Router
-from pdk_stack.determined.api.routing import Bytes, Request, Stream, dump, read_query, routes_of
+from pdk_stack.determined.api.routing import BRIEF_BYTES, Bytes, Request, Stream, dump, read_query, routes_of
 from pdk_stack.determined.core.master import Master
 from pdk_stack.determined.errors import body_of, internal, invalid, unauthenticated, unimplemented
 
@@ -50,15 +50,6 @@ MODULES = (
 def all_routes() -> Router:
     """Return the routes of every call that this master answers."""
     return Router(routes_of(*MODULES))
-
-
-#: A report of this size is stored within a millisecond.
-BRIEF_BYTES = 64 * 1024
-
-
-def is_brief(exchange: Exchange) -> bool:
-    """Whether a call is a trial's report of metrics: trials send thousands, and each is one insert."""
-    return exchange.method == "POST" and exchange.path.endswith("/metrics") and len(exchange.body) <= BRIEF_BYTES
 
 
 class Application:
@@ -81,7 +72,7 @@ class Application:
             closing: Returns whether the server is about to stop.
         """
         self._closing = closing
-        return endpoint(self.authenticate, self.answer, self.refuse, limits, closing, is_brief)
+        return endpoint(self.authenticate, self.answer, self.refuse, limits, closing, self.is_brief)
 
     def authenticate(self, exchange: Exchange) -> None:
         """Identify the user from the request head alone; runs in the event loop.
@@ -106,6 +97,11 @@ class Application:
             request.user = accounts.allocation_of(allocation_token)[1]
         else:
             raise unauthenticated("token missing")
+
+    def is_brief(self, exchange: Exchange) -> bool:
+        """Whether a call may run in the event loop."""
+        found = self._router.find(exchange.method, exchange.path)
+        return found is not None and found[0].brief and len(exchange.body) <= BRIEF_BYTES
 
     def answer(self, exchange: Exchange) -> Response:
         """Answer an authenticated request; runs in a thread.
