@@ -1,6 +1,6 @@
 """The doctor on a running stack: all well first, then every finding provoked by breaking the thing it looks at.
 
-Each test names the codes that it provokes; ``tests/test_doctor_codes.py`` says when one of the source is missing.
+Each test names the codes that it provokes; ``tests/lab/test_doctor_codes.py`` says when one of the source is missing.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -57,7 +58,6 @@ def test_each_format_is_turned_once(kind: str) -> None:
 
 
 def test_heic_is_read_and_turned_once() -> None:
-    pillow_heif = pytest.importorskip("pillow_heif")
     exif = Image.Exif()
     exif[0x0112] = 6
     buffer = io.BytesIO()

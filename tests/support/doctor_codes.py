@@ -1,7 +1,7 @@
 """Every code that the doctor can give, ``<id>:<state>``, read from its source; and which test provokes which of them.
 
 A test says with :func:`provokes` what it breaks the stack for. It fails when the doctor has not said so, and
-``tests/test_doctor_codes.py`` fails when a code of the source is provoked by no test.
+``tests/lab/test_doctor_codes.py`` fails when a code of the source is provoked by no test.
 """
 
 from __future__ import annotations
