@@ -40,15 +40,7 @@ def follow_training(session: Session, commit: str, timeout: float) -> Journey:
     Raises:
         TrainingError: The job failed or didn't end in time.
     """
-    names = session.names
-    with Progress(f"Waiting for the train job of {commit[:12]}…") as progress:
-        watch = _TrainingWatch(session, commit, progress)
-        job = mldm.wait_job(
-            session.pachyderm, names.project, names.train_pipeline, commit, timeout=timeout, progress=watch.look
-        )
-        journey = watch.draw()
-        progress.end(f"The train job succeeded after {job.seconds:.0f} s.")
-    return journey
+    return _follow(_TrainingWatch, "train", session.names.train_pipeline, session, commit, timeout)
 
 
 def follow_deployment(session: Session, commit: str, timeout: float) -> None:
@@ -62,14 +54,19 @@ def follow_deployment(session: Session, commit: str, timeout: float) -> None:
     Raises:
         TrainingError: The job failed or didn't end in time.
     """
-    names = session.names
-    with Progress(f"Waiting for the deploy job of {commit[:12]}…") as progress:
-        watch = _DeploymentWatch(session, commit, progress)
+    _follow(_DeploymentWatch, "deploy", session.names.deploy_pipeline, session, commit, timeout)
+
+
+def _follow(kind: type[_Watch], title: str, pipeline: str, session: Session, commit: str, timeout: float) -> Journey:
+    """Watch a job until it ends; the journey at that moment."""
+    with Progress(f"Waiting for the {title} job of {commit[:12]}…") as progress:
+        watch = kind(session, commit, progress)
         job = mldm.wait_job(
-            session.pachyderm, names.project, names.deploy_pipeline, commit, timeout=timeout, progress=watch.look
+            session.pachyderm, session.names.project, pipeline, commit, timeout=timeout, progress=watch.look
         )
-        watch.draw()
-        progress.end(f"The deploy job succeeded after {job.seconds:.0f} s.")
+        journey = watch.draw()
+        progress.end(f"The {title} job succeeded after {job.seconds:.0f} s.")
+    return journey
 
 
 class _Watch:
