@@ -28,8 +28,8 @@ from typing import Any
 import h11
 
 from pdk_stack.common.http.exchange import Exchange, endpoint
-from pdk_stack.common.http.limits import PORTS
 from pdk_stack.common.http.server import Server as CommonServer
+from pdk_stack.common.limits import PORTS
 from pdk_stack.common.service import LOOPBACK
 from pdk_stack.kubernetes.api.ingress.routing import Ingress
 from pdk_stack.kubernetes.api.ingress.server import Server

@@ -213,8 +213,6 @@ def test_a_store_and_a_core_know_no_protocol(service: str) -> None:
                 f"{name} imports {each}"
                 for each in used
                 if any(each == p or each.startswith(f"{p}.") for p in protocols)
-                # Numbers only; what speaks HTTP to the model servers keeps to them, too.
-                and each != "pdk_stack.common.http.limits"
             ]
     assert wrong == []
 

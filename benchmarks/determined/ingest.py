@@ -147,8 +147,8 @@ def serve_nothing() -> None:
     from starlette.responses import Response
 
     from pdk_stack.common.http.exchange import endpoint
-    from pdk_stack.common.http.limits import PORTS
     from pdk_stack.common.http.server import Server
+    from pdk_stack.common.limits import PORTS
 
     limits = PORTS["determined.master"]
     server = Server("benchmark.nothing", 0, limits)

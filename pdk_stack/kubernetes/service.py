@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pdk_stack.common.http.limits import PORTS
 from pdk_stack.common.http.server import Server
+from pdk_stack.common.limits import PORTS
 from pdk_stack.common.service import LOOPBACK
 from pdk_stack.kubernetes.api.application import LIMITS, Application
 from pdk_stack.kubernetes.api.ingress.routing import Ingress

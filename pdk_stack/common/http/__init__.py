@@ -1,1 +1,1 @@
-"""HTTP for all ports: uvicorn serves, Starlette provides the framework, and ``limits`` sets each port's limits."""
+"""HTTP for all ports: uvicorn serves, and Starlette provides the framework."""

@@ -20,7 +20,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from pdk_stack.common.errors import BodyTooLarge, TooSlow
-from pdk_stack.common.http.limits import Limits
+from pdk_stack.common.limits import Limits
 
 __all__ = ["Answer", "ClientLeft", "Exchange", "Refuse", "endpoint", "stream"]
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
-from pdk_stack.common.http.limits import Limits
+from pdk_stack.common.limits import Limits
 
 __all__ = ["Guard", "Guards"]
 

@@ -1,7 +1,7 @@
 """The stack's HTTP server: uvicorn on a loopback socket, in its own thread.
 
-Every port has deadlines for heads and bodies, limits on sizes and connections (``limits``), and authentication before
-the body (``exchange``). TLS handshakes run concurrently, outside the accept loop. When file descriptors run out, the
+Every port has deadlines for heads and bodies, limits on sizes and connections (``common.limits``), and authentication
+before the body (``exchange``). TLS handshakes run concurrently, outside the accept loop. When file descriptors run out, the
 server pauses before the next accept (asyncio's ``ACCEPT_RETRY_DELAY``).
 """
 
@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pdk_shared.errors import StackError
 from pdk_stack.common.http.guard import Guards
-from pdk_stack.common.http.limits import Limits
+from pdk_stack.common.limits import Limits
 from pdk_stack.common.polling import poll
 from pdk_stack.common.service import LOOPBACK
 

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from pdk_stack.common.errors import Refusal, StorageFull
 from pdk_stack.common.http.exchange import Exchange, endpoint, stream
-from pdk_stack.common.http.limits import Limits
+from pdk_stack.common.limits import Limits
 from pdk_stack.determined.api import (
     agents,
     allocations,

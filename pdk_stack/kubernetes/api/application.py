@@ -15,8 +15,8 @@ from starlette.responses import PlainTextResponse, Response
 
 from pdk_stack.common.errors import BodyTooLarge, TooSlow
 from pdk_stack.common.http.exchange import Exchange, endpoint
-from pdk_stack.common.http.limits import PORTS
 from pdk_stack.common.http.server import Server
+from pdk_stack.common.limits import PORTS
 from pdk_stack.kubernetes.api import discovery, protobuf
 from pdk_stack.kubernetes.api.calls import ResourceCall
 from pdk_stack.kubernetes.api.logs import PodKeeper

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
-from pdk_stack.common.http.limits import GrpcLimits
+from pdk_stack.common.limits import GrpcLimits
 
 LIMITS = GrpcLimits(handshake_seconds=0.5, message_bytes=1000)
 

@@ -17,8 +17,8 @@ from starlette.responses import Response
 from pdk_shared.errors import StackError
 from pdk_stack.common.errors import Code, Refusal
 from pdk_stack.common.http.exchange import Exchange, endpoint, stream
-from pdk_stack.common.http.limits import Limits
 from pdk_stack.common.http.server import Server
+from pdk_stack.common.limits import Limits
 
 LIMITS = Limits(head_seconds=0.6, body_seconds=0.6, body_bytes=3 << 20, connections=40, threads=8)
 TOKEN = {"authorization": "Bearer right"}

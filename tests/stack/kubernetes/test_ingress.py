@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from pdk_stack.common.http.limits import PORTS, Limits
+from pdk_stack.common.limits import PORTS, Limits
 from pdk_stack.common.service import LOOPBACK
 from pdk_stack.kubernetes.api.ingress import server as server_module
 from pdk_stack.kubernetes.api.ingress.routing import Ingress

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 
 import h11
 
-from pdk_stack.common.http.limits import Limits
 from pdk_stack.common.http.server import listen
+from pdk_stack.common.limits import Limits
 from pdk_stack.kubernetes.core.inference.dataplane.http_connection import Head, HttpConnection, WireError
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from python_pachyderm.proto.v2.transaction import transaction_pb2
 from python_pachyderm.proto.v2.version.versionpb import version_pb2
 
 from pdk_shared.errors import StackError
-from pdk_stack.common.http.limits import GRPC_PORTS
+from pdk_stack.common.limits import GRPC_PORTS
 from pdk_stack.pachyderm.api.grpc import admin, codec
 from pdk_stack.pachyderm.api.grpc.access import AccessControl
 from pdk_stack.pachyderm.api.grpc.dispatch import Call, Codecs, UnknownCalls, handlers

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import grpc
 from python_pachyderm.proto.v2.worker import worker_pb2, worker_pb2_grpc
 
-from pdk_stack.common.http.limits import GRPC_PORTS
+from pdk_stack.common.limits import GRPC_PORTS
 from pdk_stack.common.peers import is_own_user
 from pdk_stack.common.service import LOOPBACK
 from pdk_stack.pachyderm.core.pps.context import NextDatum

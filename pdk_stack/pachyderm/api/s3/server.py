@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from pdk_stack.common.errors import BodyTooLarge, Refusal, TooSlow
 from pdk_stack.common.http.exchange import Exchange, endpoint
-from pdk_stack.common.http.limits import PORTS
 from pdk_stack.common.http.server import Server
+from pdk_stack.common.limits import PORTS
 from pdk_stack.common.service import LOOPBACK
 from pdk_stack.pachyderm.api.s3 import messages
 from pdk_stack.pachyderm.api.s3.buckets import BranchBuckets, Buckets, FixedBuckets

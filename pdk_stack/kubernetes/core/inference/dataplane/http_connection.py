@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import h11
 
-from pdk_stack.common.http.limits import Limits
+from pdk_stack.common.limits import Limits
 from pdk_stack.common.polling import Deadline
 
 __all__ = ["Head", "HttpConnection", "WireError"]

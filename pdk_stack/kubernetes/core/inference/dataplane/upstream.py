@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import h11
 
-from pdk_stack.common.http.limits import Limits
+from pdk_stack.common.limits import Limits
 from pdk_stack.common.service import LOOPBACK
 from pdk_stack.kubernetes.core.inference.dataplane.http_connection import Head, HttpConnection, WireError
 
