@@ -1,8 +1,8 @@
 """The stack's HTTP server: uvicorn on a loopback socket, in its own thread.
 
 Every port has deadlines for heads and bodies, limits on sizes and connections (``common.limits``), and authentication
-before the body (``exchange``). TLS handshakes run concurrently, outside the accept loop. When file descriptors run out, the
-server pauses before the next accept (asyncio's ``ACCEPT_RETRY_DELAY``).
+before the body (``exchange``). TLS handshakes run concurrently, outside the accept loop. When file descriptors run out,
+the server pauses before the next accept (asyncio's ``ACCEPT_RETRY_DELAY``).
 """
 
 from __future__ import annotations
