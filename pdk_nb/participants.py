@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from pdk_nb import journey
+from pdk_nb.counting import counted
 from pdk_nb.display.tables import Table
 from pdk_nb.lessons import n99_clean_up as clean_up
 from pdk_nb.lessons.n01_pipelines import PROJECT_DESCRIPTION
@@ -121,5 +122,5 @@ def clean(
         PdkError: A step failed; the steps after it didn't run.
     """
     for participant, plan in chosen.items():
-        progress(f"{participant}: {len(plan.steps)} resource(s)")
+        progress(f"{participant}: {counted(len(plan.steps), 'resource')}")
         clean_up.apply(session_of(session, participant), plan)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pdk_nb.arguments import assignments
 from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
+from pdk_nb.counting import counted
 from pdk_shared.errors import UsageError
 
 
@@ -78,7 +79,7 @@ def command_init(args: argparse.Namespace) -> int:
     else:
         if missing and set(missing) - {"det_password"}:
             raise UsageError(
-                f"{len(missing)} value(s) are unknown: {', '.join(missing)}.",
+                f"{counted(len(missing), 'value')} unknown: {', '.join(missing)}.",
                 where="pdk-config",
                 fix=f"pdk-nb config init --apply --set {missing[0]}=...",
             )

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
+from pdk_nb.counting import counted
 from pdk_nb.names import Names
 from pdk_shared.errors import PdkError, UsageError
 
@@ -67,7 +68,7 @@ def command_check(args: argparse.Namespace) -> int:
     problems = specs.check(specs.read(args.train), specs.read(args.deploy))
     for each in problems:
         print(each)
-    say(f"{len(problems)} problem(s)." if problems else "The two specs agree.")
+    say(f"{counted(len(problems), 'problem')}." if problems else "The two specs agree.")
     return 1 if problems else 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pdk_nb.configure import MINIO_FLAGS
+from pdk_nb.counting import counted
 from pdk_nb.doctor.context import TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
 from pdk_nb.settings import CONFIG_MAP, MINIO_SECRET_KEYS, SECRET_KEYS
@@ -59,7 +60,7 @@ def _config(context: Context) -> Findings:
         return
     missing = [each for each in known.missing if each not in SECRETS]
     if missing:
-        what = f"{len(missing)} value(s) are missing: {', '.join(missing)}."
+        what = f"{counted(len(missing), 'value')} missing: {', '.join(missing)}."
         yield Finding("cluster.config", "broken", what, place, why, context.set_values(**dict.fromkeys(missing, "...")))
     else:
         count = sum(bool(entry.value) for entry in known.entries if entry.key not in SECRETS)

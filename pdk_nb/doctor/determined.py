@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+from pdk_nb.counting import counted
 from pdk_nb.doctor.context import PROBE, TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
 from pdk_nb.platforms import mlde
@@ -126,7 +127,7 @@ def _pool(context: Context, client: Any) -> Findings:
     yield Finding("determined.pool", "ok", f"Training uses pool {chosen.name}.", listed)
     kind = "GPU" if chosen.has_gpu else "CPU"
     if chosen.slots:
-        yield Finding("determined.slots", "ok", f"Pool {chosen.name} has {chosen.slots} {kind} slot(s).")
+        yield Finding("determined.slots", "ok", f"Pool {chosen.name} has {counted(chosen.slots, f'{kind} slot')}.")
     elif chosen.on_demand:
         what = f"Pool {chosen.name} has no agent now; it starts agents on demand."
         yield Finding("determined.slots", "warning", what, "", "The first experiment waits for a machine.")

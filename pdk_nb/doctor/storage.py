@@ -6,6 +6,7 @@ import socket
 from urllib.parse import urlsplit
 
 from pdk_nb.configure import MINIO_FLAGS
+from pdk_nb.counting import counted
 from pdk_nb.doctor.context import PROBE, TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
 from pdk_nb.platforms import storage
@@ -85,7 +86,7 @@ def _gateway(context: Context) -> Findings:
     except PdkError as error:
         yield Finding("storage.gateway", "broken", error.what, known.mldm_s3_endpoint, why, fix)
         return
-    what = f"The S3 gateway accepts the token and lists {count} bucket(s)."
+    what = f"The S3 gateway accepts the token and lists {counted(count, 'bucket')}."
     yield Finding("storage.gateway", "ok", what, known.mldm_s3_endpoint)
 
 

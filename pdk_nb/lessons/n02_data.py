@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pdk_nb.counting import counted
 from pdk_nb.display.progress import Progress
 from pdk_nb.display.tables import Note, Table
 from pdk_nb.journey import latest_commit
@@ -231,9 +232,10 @@ def check(session: Session, minimum: int = 2) -> Findings:
     commit = latest_commit(session)
     paths = mldm.files(session.pachyderm, mldm.commit_of(session.names.project, session.names.data_repo, id=commit))
     unusable = [path for path in paths if ignored(path)]
+    folders = counted(len({path.split("/")[1] for path in paths}), "folder")
     yield expect(
         len(paths) - len(unusable) >= 2 * minimum,
-        f"Commit {commit} holds {len(paths)} pictures in {len({path.split('/')[1] for path in paths})} folder(s).",
+        f"Commit {commit} holds {len(paths)} pictures in {folders}.",
         f"Commit {commit} holds {len(paths)} files, too few for training.",
         "Commit more pictures with lab.commit().",
     )

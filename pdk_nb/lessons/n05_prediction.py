@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pdk_nb.counting import counted
 from pdk_nb.display.progress import Progress
 from pdk_nb.display.tables import Markup, Table
 from pdk_nb.headless import log_event
@@ -146,7 +147,9 @@ def ask(session: Session, pictures: Sequence[Path]) -> list[tuple[Path, Predicti
         for batch in predict_in_batches(target, instances):
             answers += zip(pictures[len(answers) :], batch, strict=False)
             progress.step(len(answers))
-        progress.end(f"{session.names.service} answered for {len(pictures)} picture(s) in {progress.seconds:.1f} s.")
+        progress.end(
+            f"{session.names.service} answered for {counted(len(pictures), 'picture')} in {progress.seconds:.1f} s."
+        )
     return answers
 
 

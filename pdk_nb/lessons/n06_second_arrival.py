@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pdk_nb.counting import counted
 from pdk_nb.display.progress import Progress
 from pdk_nb.display.tables import Note, Table
 from pdk_nb.journey.lineage import trace
@@ -194,7 +195,7 @@ def check(session: Session) -> Findings:
     yield expect(
         count >= 2,
         f"Model {session.names.model} has {count} versions.",
-        f"Model {session.names.model} has {count} version(s); the second arrival creates another.",
+        f"Model {session.names.model} has {counted(count, 'version')}; the second arrival creates another.",
         "Commit the second arrival.",
         state="not yet",
     )

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import grpc
 
 from pdk_nb import journey, version_comparison
+from pdk_nb.counting import counted
 from pdk_nb.display.tables import Table
 from pdk_nb.lessons.lesson import Findings, Lesson, expect
 from pdk_nb.platforms import mlde, mldm, serving, storage
@@ -219,7 +220,7 @@ def _storage_steps(session: Session) -> tuple[list[Step], tuple[str, ...]]:
         for key in keys:
             store.delete(key)
 
-    return [Step(f"{len(keys)} model file(s)", f"{store.uri}{prefix}", delete)] if keys else [], ()
+    return [Step(counted(len(keys), "model file"), f"{store.uri}{prefix}", delete)] if keys else [], ()
 
 
 def apply(session: Session, plan: Plan) -> Table:

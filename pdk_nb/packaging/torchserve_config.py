@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pdk_nb.counting import counted
 from pdk_nb.packaging.archive import check_model_name, describe
 from pdk_shared.errors import DeploymentError, PdkError, UsageError
 
@@ -198,7 +199,9 @@ def _lint_snapshot(text: str, archives: dict[str, str] | None) -> list[Problem]:
         return [Problem(key, f"cannot be read: {type(error).__name__} {error}", "Write it on one line, as JSON.")]
     found = []
     if snapshot.get("modelCount") != len(models):
-        found.append(Problem(key, f"modelCount is {snapshot.get('modelCount')}, but it names {len(models)} model(s)"))
+        found.append(
+            Problem(key, f"modelCount is {snapshot.get('modelCount')}, but it names {counted(len(models), 'model')}")
+        )
     if not entries:
         found.append(Problem(key, "names no model"))
     for model, settings in entries:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 
 from pdk_nb import version_comparison
+from pdk_nb.counting import counted
 from pdk_nb.panel.answer import bars, error_html, headline, label_of, version_name
 from pdk_nb.panel.batch import matrix, tally
 from pdk_nb.panel.picture_results import PictureResult
@@ -59,7 +60,7 @@ class VersionChoice:
         if not found:
             self.say("The service has served only one version; there is nothing to compare yet.")
         else:
-            self.say(f"{len(found)} other version{'s' if len(found) > 1 else ''} available.")
+            self.say(f"{counted(len(found), 'other version')} available.")
 
     def _fill(self) -> list[Candidate]:
         found = version_comparison.candidates(self.session)

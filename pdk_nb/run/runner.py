@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pdk_nb.counting import counted
 from pdk_nb.headless import EVENT_LOG_VARIABLE, HEADLESS_VARIABLE, read_events
 from pdk_nb.names import PARTICIPANT_VARIABLE
 from pdk_nb.run.html_export import IMAGES, export_html
@@ -91,7 +92,7 @@ def run(
                 },
             )
             fine = sum(check["state"] == "ok" for check in result.checks)
-            progress(f"[{result.name}] {result.status} in {result.seconds:.1f} s, {fine} check(s) ok")
+            progress(f"[{result.name}] {result.status} in {result.seconds:.1f} s, {counted(fine, 'check')} ok")
             if result.status != "passed":
                 break
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from pdk_nb.counting import counted
 from pdk_shared.errors import SettingsError
 from pdk_shared.settings_keys import CONFIG_MAP, KEYS
 
@@ -158,7 +159,7 @@ class Settings:
         lacking = [key for key in wanted if not getattr(self, key)]
         if lacking:
             raise SettingsError(
-                f"{len(lacking)} value(s) are missing: {', '.join(lacking)}.",
+                f"{counted(len(lacking), 'value')} missing: {', '.join(lacking)}.",
                 where=f"ConfigMap {self.namespace}/{CONFIG_MAP}",
                 fix=f"kubectl -n {self.namespace} patch configmap {CONFIG_MAP} --type merge "
                 f'-p \'{{"data":{{"{lacking[0]}":"<value>"}}}}\'',

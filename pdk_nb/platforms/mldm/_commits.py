@@ -11,6 +11,7 @@ from pathlib import Path
 import python_pachyderm
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 
+from pdk_nb.counting import counted
 from pdk_nb.photos import refused_name
 from pdk_nb.platforms.mldm._errors import api_errors
 from pdk_shared.errors import DataError, NotFound
@@ -149,7 +150,7 @@ def commit_files(
     refused = [path for path in (folder, *wanted) if refused_name(path)]
     if refused:
         raise DataError(
-            f"Pachyderm refuses {len(refused)} name(s): {', '.join(refused[:5])}.",
+            f"Pachyderm refuses {counted(len(refused), 'name')}: {', '.join(refused[:5])}.",
             where=where,
             fix="Rename them; the scan suggests a name for each.",
         )

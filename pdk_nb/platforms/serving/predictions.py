@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from pdk_nb.counting import counted
 from pdk_shared.errors import PredictionError
 
 __all__ = ["Endpoint", "Prediction", "curl_command", "parse", "send"]
@@ -221,7 +222,9 @@ def parse(endpoint: Endpoint, content: bytes, expected: int, seconds: float = 0.
         start = content[:200].decode(errors="replace")
         raise PredictionError(f"The answer holds no predictions: {start}", where=endpoint.url) from error
     if len(rows) != expected:
-        raise PredictionError(f"{expected} instance(s) were sent, {len(rows)} prediction(s) came.", where=endpoint.url)
+        raise PredictionError(
+            f"Sent {counted(expected, 'instance')}, received {counted(len(rows), 'prediction')}.", where=endpoint.url
+        )
     return [_prediction(row, seconds) for row in rows]
 
 

@@ -86,7 +86,7 @@ def test_a_config_map_that_is_absent_or_lacks_values(stack: Stack, capsys: pytes
     broken(missing, "no ConfigMap pdk-config")
     with stack.told(kserve_ingress_host=None, mlde_port="", mlde_url="", mlde_host="N/A") as known:
         found = findings(known, "cluster")["config"]
-        broken(found, "3 value(s) are missing: mlde_host, mlde_port, kserve_ingress_host")
+        broken(found, "3 values missing: mlde_host, mlde_port, kserve_ingress_host")
         assert found.fix == (
             "pdk-nb config init --apply --set mlde_host=... --set mlde_port=... --set kserve_ingress_host=..."
         )
