@@ -114,7 +114,7 @@ class ServiceProcess:
                     f"{self.name} ended with exit code {self._process.exit_code} while starting:\n"
                     f"{tail(self._log, LAST_WORDS)}",
                     where=str(self._log),
-                    fix="Mend what the log says, then: pdk-nb up",
+                    fix="Fix what the log reports, then: pdk-nb up",
                 ) from None
             return None
         return {str(key): str(value) for key, value in content.items()}

@@ -79,7 +79,7 @@ class ServiceProcess:
 def heed_interrupts() -> None:
     """Heed SIGINT from here on, also where a shell started the tests in its background and had it ignored.
 
-    Child processes inherit an ignored signal. ``preexec_fn`` could mend that in the child alone, but Python code
+    Child processes inherit an ignored signal. ``preexec_fn`` could fix that in the child alone, but Python code
     between fork and exec is not safe in a process with threads.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

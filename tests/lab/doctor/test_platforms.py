@@ -111,7 +111,7 @@ def test_slots_that_are_switched_off(stack: Stack) -> None:
         session.post(f"/api/v1/agents/{agent['id']}/slots/{slot}/disable")
     found = findings(known, "determined")["slots"]
     broken(found, "Pool default has no slots")
-    # The command that mends it is run as it is given.
+    # The command that fixes it is run as it is given.
     (command,) = [each.strip() for each in found.fix.split(";") if "enable" in each]
     login = {"DET_MASTER": known.master_url, "DET_USER": known.det_user, "DET_PASS": known.det_password.reveal()}
     det = Path(sys.executable).with_name("det")

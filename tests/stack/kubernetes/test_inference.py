@@ -107,7 +107,7 @@ def test_the_life_of_a_service(
     assert predict(cluster)[::2] == (200, "tiny-predictor-00002")
     assert "RevisionFailed" in kubectl("-n", NAMESPACE, "describe", "isvc", NAME)
 
-    # Mended, then the daemon is killed: the next one serves again, and leaves no old server behind.
+    # Fixed, then the daemon is killed: the next one serves again, and leaves no old server behind.
     patch = {"spec": {"predictor": {"model": {"storageUri": uri}}}}
     kubectl("-n", NAMESPACE, "patch", "isvc", NAME, "--type", "merge", "-p", json.dumps(patch))
     wait_for(ready)
