@@ -10,7 +10,7 @@ WORKERS ?= 2
 LAB_FLAGS := --ServerApp.tornado_settings="{'websocket_max_message_size': 104857600}" $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab app gallery test lint types unit e2e contract browser-test images-test clean
+.PHONY: help setup run lab app gallery test lint types unit e2e contract golden browser-test images-test clean
 
 help:
 	@echo "make run    the whole walkthrough, headless, on the embedded stack"
@@ -82,6 +82,10 @@ browser-test: setup
 # On the embedded stack, or with PDK_KUBECONFIG=~/.kube/config on a cluster.
 contract: setup
 	$(BIN)/python -m pytest tests/contract
+
+# Needs the recorded answers: a folder `golden` in PDK_REFERENCE_DIR, or in `shared` beside the checkout.
+golden: setup
+	$(BIN)/python -m tests.golden
 
 # Installs Debian packages and needs root: builds both images, pushes, pulls and runs them.
 images-test: setup

@@ -1,0 +1,1 @@
+"""The embedded services against recorded answers of the real servers."""
