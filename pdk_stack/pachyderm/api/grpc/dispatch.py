@@ -15,6 +15,7 @@ from google.protobuf import descriptor_pb2, empty_pb2, symbol_database
 
 from pdk_stack.common.errors import Refusal
 from pdk_stack.pachyderm.api.grpc.access import AccessControl, Identity
+from pdk_stack.pachyderm.api.grpc.validation import check_message, check_request
 from pdk_stack.pachyderm.core.pfs.types import RepoKey
 from pdk_stack.pachyderm.errors import Unimplemented
 
@@ -79,7 +80,7 @@ def unary(path: str, access: AccessControl, method: Callable[[Any, Call], Any]) 
         try:
             call = Call(context)
             call.identity = access.check(path, call.metadata)
-            answer = method(request, call)
+            answer = method(check_request(request), call)
             return EMPTY if answer is None else answer
         except Exception as error:
             if not context.is_active() and not isinstance(error, Refusal):
@@ -96,7 +97,7 @@ def stream(path: str, access: AccessControl, method: Callable[[Any, Call], Itera
         try:
             call = Call(context)
             call.identity = access.check(path, call.metadata)
-            yield from method(request, call)
+            yield from method(check_message(request), call)
         except Exception as error:
             _abort(context, path, error)
 
