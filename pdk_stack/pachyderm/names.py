@@ -15,6 +15,13 @@ DEFAULT_TAG = "default"
 MAX_PROJECT_NAME = 51
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
+_ESCAPED = re.compile(r'["\\\x00-\x1f\x7f]')
+_GO_ESCAPES = {
+    **{character: f"\\{character}" for character in '"\\'},
+    **{character: f"\\{letter}" for character, letter in zip("\a\b\f\n\r\t\v", "abfnrtv", strict=True)},
+}
+_SEPARATOR = re.compile(r"[~^.]")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
 _COMMIT_ID = re.compile(r"[0-9a-f]{12}4[0-9a-f]{19}")
 _PRINTABLE = re.compile(r"[ -~]+")
 _GLOB_CHARACTER = re.compile(r"[*?\[\]{}!()@+^]")
@@ -43,6 +50,37 @@ def check_name(name: str) -> None:
     """
     if not _NAME.fullmatch(name):
         raise Fault(f"name ({name}) invalid: only alphanumeric characters, underscores, and dashes are allowed")
+
+
+def go_quoted(text: str) -> str:
+    """Quote a text as Go's ``%q`` does in the server's messages."""
+    return f'"{_ESCAPED.sub(_go_escape, text)}"'
+
+
+def _go_escape(found: re.Match[str]) -> str:
+    character = found[0]
+    return _GO_ESCAPES.get(character, f"\\x{ord(character):02x}")
+
+
+def parse_ancestry(text: str) -> tuple[str, int]:
+    """Split a reference into a name and the number of steps back from it (``ancestry.Parse``).
+
+    ``^`` and ``~`` count steps back; ``.`` counts from the beginning, which a negative number expresses.
+
+    Raises:
+        Fault: The text after the first of these characters is neither a number nor more of the same character.
+    """
+    found = _SEPARATOR.search(text)
+    if found is None:
+        return text, 0
+    name, separator, rest = text[: found.start()], found[0], text[found.end() :]
+    if _INTEGER.fullmatch(rest):
+        return name, -int(rest) if separator == "." else int(rest)
+    for character in rest:
+        if character != separator:
+            raise Fault(f"invalid ancestry syntax {go_quoted(text)}, cannot mix {separator} and {character} characters")
+    # Not a count of the dots: the server computes the number like this.
+    return name, -len(text) - len(name) if separator == "." else len(text) - len(name)
 
 
 def check_project_name(name: str) -> None:
