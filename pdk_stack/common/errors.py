@@ -28,6 +28,7 @@ class Code(Enum):
     UNIMPLEMENTED = 12, 501
     INTERNAL = 13, 500
     UNAVAILABLE = 14, 503
+    DATA_LOSS = 15, 500
     UNAUTHENTICATED = 16, 401
 
     @property

@@ -6,6 +6,8 @@ code UNKNOWN; typed errors have their own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from pdk_stack.common.errors import Code, Refusal
@@ -38,6 +40,19 @@ def existing(found: T | None, missing: str) -> T:
     return found
 
 
+@contextmanager
+def wrapped(context: str) -> Iterator[None]:
+    """Put a context before the message of an error that leaves the block (``errors.Wrap``); its code stays.
+
+    Args:
+        context: What the block does.
+    """
+    try:
+        yield
+    except Fault as error:
+        raise type(error)(f"{context}: {error.message}", error.code) from error
+
+
 class AlreadyExists(Fault):
     """The object that the request creates already exists."""
 
@@ -54,6 +69,24 @@ class InvalidArgument(Fault):
     """The request is invalid."""
 
     code = Code.INVALID_ARGUMENT
+
+
+class Unavailable(Fault):
+    """The request can succeed later."""
+
+    code = Code.UNAVAILABLE
+
+
+class Inconsistent(Fault):
+    """The request would leave something that contradicts itself."""
+
+    code = Code.INTERNAL
+
+
+class DataLoss(Fault):
+    """Stored content is missing or damaged."""
+
+    code = Code.DATA_LOSS
 
 
 class Unauthenticated(Fault):
