@@ -2,7 +2,6 @@
 PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3),python3.11)
 VENV   := .venv
 BIN    := $(VENV)/bin
-STATE  ?= .pdk
 STAMP  := $(VENV)/.installed
 # Processes that the tests are shared out to.
 WORKERS ?= 2
@@ -34,16 +33,16 @@ $(STAMP): pyproject.toml pdk_stack/pyproject.toml constraints.txt
 	@touch $@
 
 run: setup
-	$(BIN)/pdk-nb run --with-stack --state-dir $(STATE)
+	$(BIN)/pdk-nb run --with-stack
 
 lab: setup
-	$(BIN)/pdk-nb up --state-dir $(STATE)
-	@trap '$(BIN)/pdk-nb down --state-dir $(STATE)' EXIT INT TERM; \
-		eval "$$($(BIN)/pdk-nb env --state-dir $(STATE))" && $(BIN)/jupyter lab notebooks $(LAB_FLAGS)
+	$(BIN)/pdk-nb up
+	@trap '$(BIN)/pdk-nb down' EXIT INT TERM; \
+		eval "$$($(BIN)/pdk-nb env)" && PATH="$(abspath $(BIN)):$$PATH" $(BIN)/jupyter lab notebooks $(LAB_FLAGS)
 
 app: setup
-	$(BIN)/pdk-nb up --state-dir $(STATE)
-	@trap '$(BIN)/pdk-nb down --state-dir $(STATE)' EXIT INT TERM; $(BIN)/pdk-nb app --state-dir $(STATE)
+	$(BIN)/pdk-nb up
+	@trap '$(BIN)/pdk-nb down' EXIT INT TERM; $(BIN)/pdk-nb app
 
 # The newest run, or a new one when there is none.
 gallery: setup
@@ -92,6 +91,6 @@ images-test: setup
 	$(BIN)/python scripts/try_images.py
 
 clean:
-	@if [ -x $(BIN)/pdk-nb ]; then $(BIN)/pdk-nb down --purge --state-dir $(STATE); fi
-	rm -rf $(VENV) .venv-sdk .venv-sdk.lock $(STATE) runs gallery build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@if [ -x $(BIN)/pdk-nb ]; then $(BIN)/pdk-nb down --purge; fi
+	rm -rf $(VENV) .venv-sdk .venv-sdk.lock .pdk runs gallery build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

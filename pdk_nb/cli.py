@@ -9,6 +9,7 @@ import sys
 from pdk_nb import __version__
 from pdk_nb.commands import (
     app,
+    completion,
     config,
     doctor,
     experiment,
@@ -41,16 +42,49 @@ GROUPS = (
     specs,
     images,
     storage,
+    completion,
 )
+
+
+# The help page lists the commands by what they are for.
+SECTIONS = {
+    "embedded stack": ("up", "down", "status", "env"),
+    "walkthrough": ("run", "reset", "gallery", "participants"),
+    "model and service": ("predict", "img2json", "app", "lineage", "experiment", "tensorboard"),
+    "cluster": ("config", "doctor", "specs", "images", "storage"),
+    "shell": ("completion",),
+}
+
+
+class SectionedParser(argparse.ArgumentParser):
+    """A parser whose help page lists its commands in :data:`SECTIONS`."""
+
+    def format_help(self) -> str:
+        """The help page."""
+        subparsers = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        commands = {each.dest: each for action in subparsers for each in action._get_subactions()}
+        formatter = self._get_formatter()
+        formatter.add_usage(self.usage, self._actions, self._mutually_exclusive_groups)
+        formatter.add_text(self.description)
+        for title, names in SECTIONS.items():
+            formatter.start_section(title)
+            formatter.add_arguments([commands[name] for name in names if name in commands])
+            formatter.end_section()
+        formatter.start_section("options")
+        formatter.add_arguments([action for action in self._actions if action not in subparsers])
+        formatter.end_section()
+        return formatter.format_help()
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = SectionedParser(
         prog="pdk-nb", description="PDK Lab: Pachyderm, Determined, and KServe from Jupyter notebooks."
     )
     parser.add_argument("--version", action="version", version=f"pdk-nb {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=argparse.ArgumentParser
+    )
     options = shared_options()
     stack = plugin.installed()
     if stack is not None:
@@ -66,7 +100,13 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         The exit code: 0 success, 1 failure, 2 wrong usage, 3 the stack isn't ready (``status``).
     """
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    if completion.asked():
+        completion.answer(parser)
+    if argv == [] or (argv is None and len(sys.argv) == 1):
+        parser.print_help()
+        return 0
+    args = parser.parse_args(argv)
     try:
         return int(args.handler(args) or 0)
     except PdkError as error:

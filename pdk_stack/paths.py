@@ -6,6 +6,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pdk_shared.checkout import find_checkout
+from pdk_shared.errors import UsageError
+
+IN_CHECKOUT = ".pdk"
+
 
 @dataclass(frozen=True)
 class StatePaths:
@@ -89,10 +94,17 @@ class StatePaths:
 
 
 def state_paths(state_dir: str | Path | None = None) -> StatePaths:
-    """Choose the state folder: the argument, ``PDK_STATE_DIR``, or the system's default for user state."""
+    """Choose the state folder.
+
+    It is the argument, ``PDK_STATE_DIR``, ``.pdk`` in the lab's checkout, or, without a checkout, the system's folder
+    for user state.
+    """
     chosen = str(state_dir or "") or os.environ.get("PDK_STATE_DIR", "")
     if not chosen:
-        import platformdirs
+        try:
+            chosen = str(find_checkout() / IN_CHECKOUT)
+        except UsageError:
+            import platformdirs
 
-        chosen = platformdirs.user_state_dir("pdk-lab", appauthor=False)
+            chosen = platformdirs.user_state_dir("pdk-lab", appauthor=False)
     return StatePaths(Path(chosen).expanduser().resolve())

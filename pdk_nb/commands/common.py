@@ -38,7 +38,9 @@ def shared_options() -> Options:
     """The flags of several commands."""
     state = argparse.ArgumentParser(add_help=False)
     state.add_argument(
-        "--state-dir", metavar="D", help="folder of the embedded stack (default: PDK_STATE_DIR, or per user)"
+        "--state-dir",
+        metavar="D",
+        help="folder of the embedded stack (default: PDK_STATE_DIR, or .pdk in the checkout)",
     )
     cluster = argparse.ArgumentParser(add_help=False)
     cluster.add_argument(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from pathlib import Path
 
 from pdk_nb.arguments import assignments
@@ -29,7 +31,9 @@ def register(commands: Subparsers, options: Options) -> None:
         "run", parents=[options.state, options.cluster, options.person], help="execute the notebooks in order, headless"
     )
     run.add_argument("--from", dest="first", metavar="NN", help="start at notebook NN")
+    run.add_argument("--until", metavar="NN", help="stop after notebook NN")
     run.add_argument("--only", metavar="NN", help="run only notebook NN")
+    run.add_argument("--clean-up", action="store_true", help="at the end, remove what the run created (notebook 99)")
     run.add_argument("-p", dest="parameters", action="append", default=[], metavar="NAME=VALUE", help="set a parameter")
     run.add_argument("--small", action="store_true", help="fewer pictures, shorter training, answers not judged")
     run.add_argument(
@@ -49,6 +53,7 @@ def register(commands: Subparsers, options: Options) -> None:
 
 def command_run(args: argparse.Namespace) -> int:
     """``pdk-nb run``."""
+    from pdk_nb.run.notebooks import CLEAN_UP
     from pdk_nb.run.runner import run
     from pdk_shared.checkout import find_checkout
 
@@ -57,8 +62,11 @@ def command_run(args: argparse.Namespace) -> int:
     parameters = assignments(args.parameters, "-p")
     for name in PATHS:
         # Kernels run in the notebooks' folder, but paths are relative to the user's folder.
-        if parameters.get(name) and Path(parameters[name]).expanduser().exists():
-            parameters[name] = str(Path(parameters[name]).expanduser().resolve())
+        if parameters.get(name):
+            path = Path(parameters[name]).expanduser()
+            if not path.exists():
+                raise UsageError(f"There is no file or folder {path}.", where=f"-p {name}={parameters[name]}")
+            parameters[name] = str(path.resolve())
     if args.small:
         parameters.setdefault("small", "true")
     if args.namespace != "default":
@@ -81,13 +89,24 @@ def command_run(args: argparse.Namespace) -> int:
             kubeconfig=kubeconfig,
             first=args.first,
             only=args.only,
+            until=args.until,
+            clean_up=args.clean_up,
             parameters=parameters,
             participant=participant,
             progress=say,
+            cell_bar=sys.stderr.isatty(),
         )
     finally:
         if started:
             plugin.require().down(args.state_dir, say)
+    if result.status == "passed" and result.notebooks[-1].name[:2] != CLEAN_UP:
+        flags = (
+            ("--state-dir", args.state_dir),
+            ("--kubeconfig", args.kubeconfig),
+            ("--participant", args.participant),
+        )
+        where = "".join(f" {flag} {shlex.quote(value)}" for flag, value in flags if value)
+        say(f"What the run created is kept. To remove it: {'pdk-nb up, then ' if started else ''}pdk-nb reset{where}")
     return 0 if result.status == "passed" else 1
 
 

@@ -11,32 +11,46 @@ from typing import Any
 
 from pdk_shared.errors import UsageError
 
-__all__ = ["check_parameters", "failed_cell", "find_notebooks", "incomplete_cell", "parameters_of"]
+__all__ = ["CLEAN_UP", "check_parameters", "failed_cell", "find_notebooks", "incomplete_cell", "parameters_of"]
 
 VALUE_TYPES = ("str", "bool", "int", "float")
+# The notebook that removes what the others created.
+CLEAN_UP = "99"
 
 
-def find_notebooks(folder: Path, first: str | None = None, only: str | None = None) -> list[Path]:
+def find_notebooks(
+    folder: Path, first: str | None = None, only: str | None = None, until: str | None = None, *, clean_up: bool = True
+) -> list[Path]:
     """The notebooks of a folder in order.
 
     Args:
         folder: Folder of ``NN-name.ipynb`` files.
-        first: Number to start at.
+        first: Number to start at, with or without its leading zero.
         only: Number of the only one to run.
+        until: Number of the last one to run.
+        clean_up: Whether :data:`CLEAN_UP` belongs to them. It always does when a number names it.
 
     Raises:
-        UsageError: There is no notebook, or none with that number.
+        UsageError: There is no notebook, or none with that number, or ``until`` comes before ``first``.
     """
     found = sorted(path for path in folder.glob("*.ipynb") if re.match(r"\d\d-", path.name))
     if not found:
         raise UsageError("There are no notebooks.", where=str(folder), fix="pdk-nb run --notebooks DIR")
     numbers = [path.name[:2] for path in found]
-    for flag, wanted in (("--from", first), ("--only", only)):
-        if wanted is not None and wanted not in numbers:
+    chosen = {"--from": first, "--only": only, "--until": until}
+    chosen = {flag: number.zfill(2) for flag, number in chosen.items() if number is not None}
+    for flag, wanted in chosen.items():
+        if wanted not in numbers:
             raise UsageError(f"There is no notebook {wanted}.", where=flag, fix=f"Use one of: {', '.join(numbers)}")
-    if only:
-        return [path for path in found if path.name.startswith(only)]
-    return [path for path in found if path.name[:2] >= (first or "")]
+    if "--only" in chosen:
+        return [path for path in found if path.name.startswith(chosen["--only"])]
+    begin, end = chosen.get("--from", numbers[0]), chosen.get("--until", numbers[-1])
+    if begin > end:
+        raise UsageError(f"Notebook {begin} comes after notebook {end}.", where="--from, --until")
+    wanted_numbers = {number for number in numbers if begin <= number <= end}
+    if not clean_up and CLEAN_UP not in chosen.values():
+        wanted_numbers.discard(CLEAN_UP)
+    return [path for path in found if path.name[:2] in wanted_numbers]
 
 
 def parameters_of(notebook: Path) -> dict[str, str]:

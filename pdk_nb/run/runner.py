@@ -33,6 +33,8 @@ EVENT_LOG = "record.jsonl"
 PARTICIPANT_PARAMETER = "participant"
 CELL_SECONDS = 900
 KERNEL_START_SECONDS = 120
+# papermill's own bar (tqdm); the line disappears when the notebook ends.
+CELL_BAR = {"bar_format": "[{desc}] cell {n_fmt} of {total_fmt}, {elapsed}", "leave": False}
 
 
 def run(
@@ -42,9 +44,12 @@ def run(
     kubeconfig: str = "",
     first: str | None = None,
     only: str | None = None,
+    until: str | None = None,
+    clean_up: bool = True,
     parameters: Mapping[str, str] | None = None,
     participant: str = "",
     progress: Callable[[str], None] = lambda line: None,
+    cell_bar: bool = False,
 ) -> RunResult:
     """Execute notebooks in order; the first failure ends the run.
 
@@ -54,9 +59,12 @@ def run(
         kubeconfig: The cluster; given to each kernel as ``KUBECONFIG`` and as the parameter ``kubeconfig``.
         first: Number to start at.
         only: Number of the only one to run.
+        until: Number of the last one to run.
+        clean_up: Whether the last notebook removes what the others created.
         parameters: Values by name, as text.
         participant: The participant, if many people share the cluster; passed in the same ways as the cluster.
         progress: Called with one line for each step.
+        cell_bar: Whether stderr is a terminal that shows the cell that runs: ``cell 4 of 11``.
 
     Returns:
         The result; its ``status`` is ``passed`` or ``failed``.
@@ -64,7 +72,7 @@ def run(
     Raises:
         UsageError: A notebook or parameter doesn't exist.
     """
-    notebooks = find_notebooks(notebooks_dir, first, only)
+    notebooks = find_notebooks(notebooks_dir, first, only, until, clean_up=clean_up)
     given = check_parameters(notebooks, parameters or {})
     folder = new_run_folder(out_dir)
     copy_images(notebooks_dir, folder)
@@ -90,6 +98,7 @@ def run(
                     EVENT_LOG_VARIABLE: str(folder / EVENT_LOG),
                     "IPYTHONDIR": profile.name,
                 },
+                cell_bar=cell_bar,
             )
             fine = sum(check["state"] == "ok" for check in result.checks)
             progress(f"[{result.name}] {result.status} in {result.seconds:.1f} s, {counted(fine, 'check')} ok")
@@ -134,7 +143,13 @@ def copy_images(notebooks_dir: Path, folder: Path) -> None:
 
 
 def execute(
-    notebook: Path, folder: Path, values: Mapping[str, Any], result: NotebookResult, environment: Mapping[str, str]
+    notebook: Path,
+    folder: Path,
+    values: Mapping[str, Any],
+    result: NotebookResult,
+    environment: Mapping[str, str],
+    *,
+    cell_bar: bool = False,
 ) -> None:
     """Execute one notebook. Errors inside it aren't raised, but recorded in its result.
 
@@ -144,6 +159,7 @@ def execute(
         values: Parameters by name.
         result: Filled in.
         environment: Variables for the kernel; includes the event log's path.
+        cell_bar: Whether to show the running cell on stderr, a terminal.
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -162,7 +178,7 @@ def execute(
                 parameters=dict(values),
                 kernel_name=KERNEL,
                 cwd=str(notebook.resolve().parent),
-                progress_bar=False,
+                progress_bar={**CELL_BAR, "desc": notebook.stem} if cell_bar else False,
                 log_output=False,
                 request_save_on_cell_execute=True,
                 execution_timeout=CELL_SECONDS,

@@ -3,24 +3,53 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from pdk_nb.cli import build_parser, main
+from pdk_nb.cli import SECTIONS, build_parser, main
 
 
-def test_help_names_every_command_and_answers_at_once() -> None:
-    started = time.monotonic()
+def test_help_names_every_command() -> None:
     done = subprocess.run([sys.executable, "-m", "pdk_nb.cli", "--help"], capture_output=True, text=True, check=True)
-    seconds = time.monotonic() - started
+    assert "Jupyter notebooks" in done.stdout
     for command in ("up", "down", "status", "env", "run", "reset", "predict", "img2json"):
-        assert f"    {command}" in done.stdout
-    # Half a second is the promise on a quiet machine; a busy one gets some more here.
-    assert seconds < 3
+        assert f"\n  {command} " in done.stdout
+
+
+def test_the_help_page_has_each_command_in_one_section() -> None:
+    listed = [name for names in SECTIONS.values() for name in names]
+    commands = next(each for each in build_parser()._actions if isinstance(each.choices, dict)).choices
+    assert sorted(listed) == sorted(commands or ())
+
+
+def test_without_a_command_it_helps(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert "embedded stack:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("shell", "says"), [("bash", "complete -o"), ("zsh", "compdef"), ("fish", "complete --command")]
+)
+def test_shells_get_completion(shell: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    assert says in capsys.readouterr().out
+
+
+def test_the_shell_is_offered_commands() -> None:
+    line = "pdk-nb te"
+    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": " "}
+    command = f"exec 8>&1; exec {sys.executable} -m pdk_nb.cli"
+    done = subprocess.run(["bash", "-c", command], env={**os.environ, **asked}, capture_output=True, text=True)
+    assert done.stdout.split() == ["tensorboard"]
+
+
+def test_a_path_that_does_not_exist_is_said_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--with-stack", "-p", "data1=/typo"]) == 2
+    assert "There is no file or folder /typo" in capsys.readouterr().err
 
 
 def test_help_loads_no_platform_client() -> None:
@@ -52,7 +81,7 @@ def test_small_and_files_reach_the_notebooks(tmp_path: Path, monkeypatch: pytest
 
     def run(*places: object, **options: object) -> SimpleNamespace:
         given.update(options)
-        return SimpleNamespace(status="passed")
+        return SimpleNamespace(status="passed", notebooks=[SimpleNamespace(name="06-second-arrival")])
 
     monkeypatch.setattr("pdk_nb.run.runner.run", run)
     monkeypatch.chdir(tmp_path)

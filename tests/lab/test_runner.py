@@ -109,8 +109,14 @@ def test_notebooks_are_chosen_by_number(folder: Path) -> None:
         write(folder, name, "1")
     assert [path.stem for path in find_notebooks(folder, first="03")] == ["03-b", "99-c"]
     assert [path.stem for path in find_notebooks(folder, only="00")] == ["00-a"]
+    assert [path.stem for path in find_notebooks(folder, until="3")] == ["00-a", "03-b"]
+    assert [path.stem for path in find_notebooks(folder, only="3")] == ["03-b"]
+    assert [path.stem for path in find_notebooks(folder, clean_up=False)] == ["00-a", "03-b"]
+    assert [path.stem for path in find_notebooks(folder, first="99", clean_up=False)] == ["99-c"]
     with pytest.raises(UsageError, match="no notebook 04"):
         find_notebooks(folder, only="04")
+    with pytest.raises(UsageError, match="Notebook 99 comes after notebook 03"):
+        find_notebooks(folder, first="99", until="03")
     with pytest.raises(UsageError, match="no notebooks"):
         find_notebooks(folder.parent / "empty")
 
