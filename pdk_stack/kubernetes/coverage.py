@@ -6,7 +6,7 @@ from pdk_stack.kubernetes.api.application import REFUSED_SUBRESOURCES
 from pdk_stack.kubernetes.api.discovery import subresources
 from pdk_stack.kubernetes.api.protobuf import MESSAGES
 from pdk_stack.kubernetes.core.inference.failures import Reason
-from pdk_stack.kubernetes.core.inference.resources import FILLED_IN
+from pdk_stack.kubernetes.core.inference.node import RESERVE
 from pdk_stack.kubernetes.core.inference.servers.runtimes import RUNTIMES
 from pdk_stack.kubernetes.core.version import VERSION
 from pdk_stack.kubernetes.store.kinds import KINDS, SERVICES
@@ -78,9 +78,11 @@ KSERVE = (
     (
         "`resources.requests`",
         "done",
-        "summed over all pods, including old and new ones of a rollout; a pod that doesn't fit stays `Pending` "
-        "(`FailedScheduling`) until there is room. Not counted: the default of 1 CPU and 2Gi from KServe's webhook "
-        f"(annotation `{FILLED_IN}`), so that two CPUs can hold several small models and their updates",
+        "summed over all pods, including old and new ones of a roll-out; a pod that doesn't fit stays `Pending` "
+        "(`FailedScheduling`) until there is room, or fails after 10 minutes without a change. Roll-outs take turns on "
+        f"a reserve of {RESERVE:.0%} beyond the node's CPUs and memory, so that full nodes can be updated. Not "
+        "counted: 1 CPU and 2Gi, which KServe's webhook fills in for custom containers and its runtimes for models, so "
+        "that two CPUs can hold several small models and their updates",
     ),
     ("`resources.limits.memory`", "done", "exceeding it gives `OOMKilled`; the webhook's default is not enforced"),
     ("`resources.limits.cpu`", "refused", "stored without effect"),

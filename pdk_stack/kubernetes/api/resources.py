@@ -12,7 +12,7 @@ from pdk_stack.kubernetes.api.logs import PodKeeper, pod_log
 from pdk_stack.kubernetes.api.replies import list_of, reply, typed, warned
 from pdk_stack.kubernetes.api.tables import table, wants_table
 from pdk_stack.kubernetes.api.watches import watch
-from pdk_stack.kubernetes.core.admission import admit
+from pdk_stack.kubernetes.core.admission import admit, mutate
 from pdk_stack.kubernetes.core.managed_fields import apply, track
 from pdk_stack.kubernetes.core.patches import REJECTED, json_patch, merge_patch, strategic_merge_patch
 from pdk_stack.kubernetes.errors import StatusError, bad_request, invalid_fields, no_resource, not_implemented
@@ -134,6 +134,7 @@ class Resources:
         """
         if call.kind.schema is None or call.subresource:
             return obj, []
+        mutate(call.kind, obj)
         findings = Findings()
         checked = check(complete(call.kind.schema), obj, "", findings)
         if findings.wrong:
@@ -217,8 +218,9 @@ class Resources:
             raise bad_request("metadata.managedFields must be nil")
         wanted["metadata"].pop("managedFields", None)
         current = self._store.find(call.kind, call.namespace, call.name)
-        # As the webhook does, convert a service's framework field before recording ownership.
-        admit(call.kind, wanted)
+        if not call.kind.custom:
+            # What the API fills in belongs to whoever applies. Webhooks see the whole object.
+            admit(call.kind, wanted)
         new = apply(call.kind, current, wanted, call.manager, force=call.flag("force"))
         if current is None:
             return self._created(call, new, warnings)

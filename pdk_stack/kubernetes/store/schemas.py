@@ -39,6 +39,7 @@ MODEL_CHANGES = {
 MODELS = Models(
     inside=frozenset(
         {
+            "V1Container",
             "V1EnvVar",
             "V1LocalObjectReference",
             "V1PolicyRule",

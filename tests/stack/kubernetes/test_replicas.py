@@ -19,10 +19,13 @@ import pytest
 
 from pdk_nb.arguments import key_values
 from pdk_stack import seed
+from pdk_stack.kubernetes.core.inference import node as node_module
 from pdk_stack.kubernetes.core.inference import resources
+from pdk_stack.kubernetes.core.inference.failures import ModelServerError
 from pdk_stack.kubernetes.core.inference.node import Node
 from pdk_stack.kubernetes.core.inference.reconciler.workloads import Workload
 from pdk_stack.kubernetes.core.inference.revisions import replica as replica_module
+from pdk_stack.kubernetes.core.inference.revisions.replica_pool import ReplicaPool
 from pdk_stack.kubernetes.core.inference.revisions.scaling import Bounds, Scaler, target_of, window_of
 from pdk_stack.kubernetes.store.kinds import INFERENCE_SERVICES, NAMESPACES
 from pdk_stack.kubernetes.store.objects import ObjectStore
@@ -202,9 +205,9 @@ def test_a_namespace_goes_with_its_services(own: Callable[[str], Own], kubectl: 
 def test_wrong_numbers_of_replicas_are_refused(kubectl: Kubectl, api: Any) -> None:
     body = manifest("wrong", "file:///x", minReplicas=3, maxReplicas=2)
     told = kubectl("apply", "-f", "-", text=json.dumps(body), code=1)
-    assert "denied the request: 'MinReplicas' cannot be greater than MaxReplicas" in told
+    assert "denied the request: MinReplicas cannot be greater than MaxReplicas." in told
     body = manifest("wrong", "file:///x", minReplicas=-1)
-    assert "'MinReplicas' cannot be less than 0" in kubectl("apply", "-f", "-", text=json.dumps(body), code=1)
+    assert "MinReplicas cannot be less than 0." in kubectl("apply", "-f", "-", text=json.dumps(body), code=1)
 
 
 def test_load_makes_replicas_and_quiet_takes_them_away(own: Callable[[str], Own], kubectl: Kubectl) -> None:
@@ -245,16 +248,17 @@ def test_what_does_not_fit_beside_the_others_waits_for_room(own: Callable[[str],
     assert state == ["0/1", "Pending", "0"]
     described = kubectl(*IN_MODELS, "describe", "pod", name)
     assert "FailedScheduling" in described
-    assert "cpu: 0.5 asked for, 0.4 of " in described
+    assert "waiting for a place: cpu 0.5 asked for, 0.4 of " in described
     pod = json.loads(kubectl(*IN_MODELS, "get", "pod", name, "-o", "json"))
     assert pod["status"]["conditions"][0]["reason"] == "Unschedulable"
     assert "nodeName" not in pod["spec"]
     allocated = kubectl("describe", "node", "embedded")
     assert f"{cpus * 1000 - 400}m" in allocated
 
-    # An update of the first would need room for the old beside the new.
+    # An update of the first would need room for the old beside the new, more than the reserve.
     first.annotate(pach_id="2")
-    wait_for(lambda: "Insufficient cpu" in first.condition().get("message", ""))
+    wait_for(lambda: "waiting for a place: cpu " in first.condition().get("message", ""))
+    assert "the reserve for roll-outs is in use" in first.condition()["message"]
     assert first.ask()
     # Room is made: the one that waits longest, and fits, starts by itself.
     first.delete()
@@ -262,6 +266,25 @@ def test_what_does_not_fit_beside_the_others_waits_for_room(own: Callable[[str],
     assert second.ask()
     assert next(iter(pods(kubectl, "late").values())) == ["1/1", "Running", "0"]
     second.delete()
+
+
+def test_services_on_a_full_node_are_updated_one_after_the_other(own: Callable[[str], Own], kubectl: Kubectl) -> None:
+    part = f"{(psutil.cpu_count() or 1) * 250}m"
+    services = [own(f"full{number}") for number in range(4)]
+    for each in services:
+        each.begin(requests={"cpu": part})
+    for each in services:
+        each.wait_ready()
+    for each in services:
+        each.annotate(pach_id="2")
+    for each in services:
+        wait_for(lambda each=each: each.ready() and each.predictor()["latestReadyRevision"].endswith("-00002"))  # type: ignore[misc]
+    # All but one waited, and said so.
+    events = kubectl(*IN_MODELS, "get", "events", "--field-selector", "reason=Unschedulable")
+    told = [line for line in events.splitlines() if "; the reserve for roll-outs is in use (0/1 nodes" in line]
+    assert len({line.split()[3] for line in told}) >= 3
+    for each in services:
+        each.delete()
 
 
 def test_more_than_the_machine_has_is_never_scheduled(own: Callable[[str], Own], kubectl: Kubectl) -> None:
@@ -300,14 +323,57 @@ def test_a_node_counts_as_the_scheduler_does() -> None:
     node = Node({"cpu": "2", "memory": "4Gi"})
     assert [node.place(f"m/{number}", {"cpu": 0.1}) for number in range(20)] == [""] * 20
     told = node.place("m/x", {"cpu": 0.1, "memory": 5 * 2**30})
-    assert told.startswith("0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory. preemption: ")
-    assert "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling. (" in told
-    assert "cpu: 0.1 asked for, 0 of 2 free; memory: 5120Mi asked for, 4096Mi of 4096Mi free" in told
+    assert told == (
+        "waiting for a place: cpu 0.1 asked for, 0 of 2 free; memory 5120Mi asked for, 4096Mi of 4096Mi free "
+        "(0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory. preemption: 0/1 nodes are available: "
+        "1 Preemption is not helpful for scheduling.)"
+    )
     # A pod that has its place keeps it, whatever it asks.
     assert node.place("m/0", {"cpu": 99}) == ""
     node.free("m/0")
-    assert node.place("m/x", {"cpu": 0.1}) == ""
+    assert node.place("m/y", {"cpu": 0.1}) == ""
     assert node.place("m/none", {}) == ""
+
+
+def test_roll_outs_take_turns_on_a_reserve() -> None:
+    node = Node({"cpu": "2", "memory": "8Gi", "nvidia.com/gpu": "1"})
+    small = {"cpu": 0.25, "memory": 2**29}
+    assert [node.place(f"m/{number}", small) for number in range(8)] == [""] * 8
+    # Nobody else gets a place.
+    assert node.place("m/more", small).startswith("waiting for a place: cpu 0.25 asked for, 0 of 2 free (0/1 nodes")
+    assert [node.place(f"m/new{number}", small, rollout=True) for number in range(2)] == [""] * 2
+    for number in (2, 3):
+        told = node.place(f"m/new{number}", small, rollout=True)
+        assert told.startswith(
+            "waiting for a place: cpu 0.25 asked for, 0 of 2 free; the reserve for roll-outs is in use (0/1 nodes"
+        )
+    # The old revision goes; the roll-out that came first is next, and a new service still waits.
+    node.free("m/0")
+    assert node.place("m/new2", {}) == ""
+    assert node.place("m/new3", {}) and node.place("m/more", {})
+    # Those that are no longer wanted give up their turn.
+    node.free("m/new3")
+    for number in range(1, 4):
+        node.free(f"m/{number}")
+    assert node.place("m/more", {}) == ""
+    # There is no reserve of what is counted by the piece, nor for what is larger than the node and its reserve.
+    assert node.place("m/gpu", {"nvidia.com/gpu": 1}) == ""
+    assert "1 Insufficient nvidia.com/gpu" in node.place("m/gpu2", {"nvidia.com/gpu": 1}, rollout=True)
+    assert "Preemption is not helpful" in node.place("m/huge", {"cpu": 3}, rollout=True)
+
+
+def test_only_a_queue_that_stands_still_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(node_module.time, "monotonic", lambda: now)
+    node = Node({"cpu": "1"})
+    assert node.place("m/first", {"cpu": 1}) == ""
+    assert node.place("m/late", {"cpu": 1}) and node.place("m/huge", {"cpu": 9})
+    now = 100.0
+    node.free("m/first")
+    assert (node.stuck("m/late"), node.stuck("m/huge")) == (0, 100)
+    assert node.place("m/last", {"cpu": 1})
+    now = 150.0
+    assert (node.stuck("m/last"), node.stuck("m/huge")) == (50, 150)
 
 
 def test_a_laptop_holds_two_services_of_the_lab_and_an_update_of_each() -> None:
@@ -336,6 +402,13 @@ def test_a_pod_that_waits_too_long_fails_its_deployments_deadline(
     (deployment,) = store.view(DEPLOYMENTS, NAMESPACE)[0]
     progress = {each["type"]: each for each in deployment["status"]["conditions"]}["Progressing"]
     assert (progress["status"], progress["reason"]) == ("False", "ProgressDeadlineExceeded")
+    # A revision that waits for it fails.
+    pool = ReplicaPool(lambda _number: waiting, lambda: None)
+    pool.scale(1)
+    with pytest.raises(
+        ModelServerError, match="no place became free within .* s: waiting for a place: cpu 1 asked for"
+    ):
+        pool.wait_placed(lambda: False, lambda _why: None)
     # It waits on, and gets its place all the same.
     node.free("models/other")
     wait_for(lambda: states[-1].step == "Fetching", 5)

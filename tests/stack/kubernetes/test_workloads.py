@@ -15,14 +15,12 @@ import kubernetes
 import pytest
 
 from pdk_stack.common.processes import ProcessGroup
-from pdk_stack.kubernetes.core import admission
-from pdk_stack.kubernetes.core.inference import resources
+from pdk_stack.kubernetes.core.inference import resources, webhook
 from pdk_stack.kubernetes.core.inference.failures import PYTHON_ERROR, Reason, reason_of
 from pdk_stack.kubernetes.core.inference.reconciler.controller import InferenceController
 from pdk_stack.kubernetes.core.inference.revisions.storage_initializer import PROCESS_NOTE as FETCH_NOTE
 from pdk_stack.kubernetes.core.inference.servers.model_server import PROCESS_NOTE as SERVER_NOTE
 from pdk_stack.kubernetes.core.volumes import Volumes
-from pdk_stack.kubernetes.store.kinds import INFERENCE_SERVICES
 from pdk_stack.kubernetes.store.objects import ObjectStore
 from tests.stack.kubernetes.serving import KIND, NAMESPACE, Service, manifest, wait_for
 from tests.support.processes import ServiceProcess
@@ -215,21 +213,18 @@ def test_quantities_and_limits() -> None:
     with pytest.raises(ValueError):
         resources.quantity("plenty")
     service = manifest("a", "file:///x")
-    service["spec"]["predictor"] = {"model": {"resources": {"limits": {"memory": "3Gi"}}}}
-    admission.admit(INFERENCE_SERVICES, service)
-    model = service["spec"]["predictor"]["model"]
-    assert model["resources"] == {"limits": {"cpu": "1", "memory": "3Gi"}, "requests": {"cpu": "1", "memory": "2Gi"}}
-    # What the webhook fills in is nothing that anybody asked for; what people write is, whatever it is.
+    service["spec"]["predictor"] = {"model": {"resources": {"limits": {"memory": "3Gi"}, "requests": {"cpu": "1"}}}}
+    webhook.default(service)
     assert resources.memory_limit(service) == 3 * 2**30
-    assert resources.requests_of(service) == {}
-    model["resources"]["requests"]["cpu"] = "1500m"
-    admission.admit(INFERENCE_SERVICES, service)
-    assert resources.requests_of(service) == {"cpu": 1.5}
-    assert "requests.cpu" not in service["metadata"]["annotations"][resources.FILLED_IN]
-    explicit = manifest("b", "file:///x")
-    explicit["spec"]["predictor"] = {"model": {"resources": {"requests": {"cpu": "1", "memory": "2Gi"}}}}
-    admission.admit(INFERENCE_SERVICES, explicit)
-    assert resources.requests_of(explicit) == {"cpu": 1, "memory": 2 * 2**30}
+    assert resources.requests_of(service) == {"cpu": 1, "memory": 3 * 2**30}
+    # What the webhook fills in is nothing that anybody asked for.
+    service["spec"]["predictor"] = {"containers": [{"image": "x", "resources": {"requests": {"cpu": "1500m"}}}]}
+    webhook.default(service)
+    assert service["spec"]["predictor"]["containers"][0]["resources"] == {
+        "limits": {"cpu": "1", "memory": "2Gi"},
+        "requests": {"cpu": "1500m", "memory": "2Gi"},
+    }
+    assert (resources.requests_of(service), resources.memory_limit(service)) == ({"cpu": 1.5}, 0)
     # A container's limit without a request is its request, as in Kubernetes.
     own = {"metadata": {}, "spec": {"predictor": {"containers": [{"resources": {"limits": {"cpu": "2"}}}]}}}
     assert resources.requests_of(own) == {"cpu": 2}

@@ -23,6 +23,9 @@ class Reason(str, Enum):
     OOM_KILLED = "OOMKilled"
     TIMEOUT = "ProgressDeadlineExceeded"
     UNSCHEDULABLE = "Unschedulable"
+    UNHEALTHY = "Unhealthy"
+    # KServe's controller and Kubernetes, for what nobody foresaw.
+    INTERNAL_ERROR = "InternalError"
 
     @property
     def in_spec(self) -> bool:

@@ -14,12 +14,10 @@ from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reaso
 from pdk_stack.kubernetes.store.columns import Object
 
 # Suffixes of quantities (k8s.io/apimachinery/pkg/api/resource).
-SUFFIXES = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
+SUFFIXES = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 SUFFIXES |= {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50, "Ei": 2.0**60}
-# Defaults of KServe's webhook (pkg/apis/serving/v1beta1/component.go).
+# What KServe's webhook fills in for a custom container (pkg/apis/serving/v1beta1/inference_service_defaults.go).
 DEFAULT_RESOURCES = {"cpu": "1", "memory": "2Gi"}
-# Annotation that lists the defaulted fields of ``resources``.
-FILLED_IN = "embedded/default-resources"
 GUARD_POLL_S = 1.0
 
 
@@ -58,39 +56,17 @@ def container_of(predictor: dict[str, Any]) -> dict[str, Any]:
     return custom_container(predictor) or predictor.get("model") or {}
 
 
-def fill_in(service: Object) -> None:
-    """Add the default requests and limits of KServe's webhook to a model, and record which fields are defaults.
-
-    Defaults are neither counted nor enforced here: a laptop with two CPUs has room for more than two small models, and
-    an update needs room for the old and the new one. Explicit values count, even if they equal the defaults.
-    """
-    model = service["spec"]["predictor"].get("model")
-    if not isinstance(model, dict):
-        return
-    notes: dict[str, str] = service["metadata"].get("annotations") or {}
-    noted = set(notes.get(FILLED_IN, "").split(","))
-    resources: dict[str, Any] = model.get("resources") or {}
-    filled = []
-    for field in ("limits", "requests"):
-        given = resources.get(field) or {}
-        for name, value in DEFAULT_RESOURCES.items():
-            if name not in given or (f"{field}.{name}" in noted and str(given[name]) == value):
-                filled.append(f"{field}.{name}")
-        resources[field] = {**DEFAULT_RESOURCES, **given}
-    model["resources"] = resources
-    notes = {key: value for key, value in notes.items() if key != FILLED_IN}
-    if filled:
-        notes[FILLED_IN] = ",".join(filled)
-    if notes or service["metadata"].get("annotations") is not None:
-        service["metadata"]["annotations"] = notes
-
-
 def asked(service: Object) -> dict[str, dict[str, Any]]:
-    """Return the explicit ``requests`` and ``limits``, without the defaults."""
-    noted = ((service["metadata"].get("annotations") or {}).get(FILLED_IN) or "").split(",")
-    given = container_of(service["spec"]["predictor"]).get("resources") or {}
+    """Return the ``requests`` and ``limits`` that somebody asked for.
+
+    What the webhook fills in for a custom container is neither counted nor enforced: a laptop with two CPUs has room
+    for more than two small models, and an update needs room for the old and the new one.
+    """
+    predictor = service["spec"]["predictor"]
+    filled_in = DEFAULT_RESOURCES if custom_container(predictor) else {}
+    given = container_of(predictor).get("resources") or {}
     return {
-        field: {name: value for name, value in (given.get(field) or {}).items() if f"{field}.{name}" not in noted}
+        field: {name: value for name, value in (given.get(field) or {}).items() if filled_in.get(name) != value}
         for field in ("requests", "limits")
     }
 
@@ -102,8 +78,7 @@ def requests_of(service: Object) -> dict[str, float]:
         ModelServerError: An amount is not a quantity.
     """
     given = asked(service)
-    stated = (container_of(service["spec"]["predictor"]).get("resources") or {}).get("requests") or {}
-    wanted = {**{name: value for name, value in given["limits"].items() if name not in stated}, **given["requests"]}
+    wanted = {**given["limits"], **given["requests"]}
     try:
         return {name: quantity(value) for name, value in wanted.items()}
     except ValueError as error:
@@ -111,8 +86,15 @@ def requests_of(service: Object) -> dict[str, float]:
 
 
 def memory_limit(service: Object) -> int:
-    """Return a model server's memory limit in bytes; 0 means no limit."""
-    return int(quantity(asked(service)["limits"].get("memory", 0)))
+    """Return a model server's memory limit in bytes; 0 means no limit.
+
+    Raises:
+        ModelServerError: It is not a quantity.
+    """
+    try:
+        return int(quantity(asked(service)["limits"].get("memory", 0)))
+    except ValueError as error:
+        raise ModelServerError(f"resources: {error}", reason=Reason.INVALID_SPEC) from error
 
 
 def memory_of(pid: int) -> int:

@@ -69,26 +69,25 @@ class BringUp:
             if revision is not None:
                 self._serving.retire(revision, wait=False)
             raise
-        except (ModelServerError, StatusError, OSError) as error:
+        except Exception as error:
+            # Whatever it is, another revision of the same spec would fail as well.
+            if not isinstance(error, (ModelServerError, StatusError, OSError)):
+                log.exception("failed to bring up %s", name)
+                error = ModelServerError(f"{type(error).__name__}: {error}", reason=Reason.INTERNAL_ERROR)
             self._fail(service, key, revision, name, error)
             return
         finally:
             self._serving.coming = None
+        revision.rollout = False
         self._serving.revisions[name] = revision
         self._rollout.save(ready=name)
-        self._serving.share(service)
+        self._serving.share(service, superseded)
         self._reporter.event(service, "Normal", "InferenceServiceReady", f"{name} serves")
         log.info("%s serves with %d replicas", name, revision.replicas.ready)
 
     def _load(self, service: Object, revision: Revision, superseded: Callable[[], bool]) -> None:
         def blocked(why: str) -> None:
-            """Report that a pod has no place on the node; as on a cluster, the revision waits indefinitely."""
-            self._reporter.event(service, "Warning", Reason.UNSCHEDULABLE.value, f"{revision.name}: {why}")
-            if revision.running:
-                # Knative reports this only while no pod is running.
-                self._serving.status(service, revision.name, "Loading", waiting=why)
-            else:
-                self._serving.status(service, revision.name, "Pending", Failure(Reason.UNSCHEDULABLE, why))
+            self._serving.blocked(service, revision, why)
 
         shutil.rmtree(revision.folder, ignore_errors=True)
         revision.check()

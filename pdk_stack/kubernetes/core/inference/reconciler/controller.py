@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,8 +19,6 @@ from pdk_stack.kubernetes.core.volumes import Volumes
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kinds import INFERENCE_SERVICES
 from pdk_stack.kubernetes.store.objects import Change, ObjectStore
-
-log = logging.getLogger(__name__)
 
 # Knative's autoscaler runs every 2 s (tick-interval).
 SCALE_SECONDS = 2.0
@@ -124,10 +121,7 @@ class InferenceController:
             with self._lock:
                 workers = list(self._workers.values())
             for worker in workers:
-                try:
-                    worker.scale()
-                except Exception:  # one service's failure must not stop the others' scaling
-                    log.exception("failed to scale %s", worker.title)
+                worker.scale()
 
     def stop(self) -> None:
         """Stop all workers and model servers."""

@@ -72,6 +72,7 @@ class Reporter:
             "Unschedulable": ("Warning", "FailedScheduling", trouble.message, SCHEDULER),
             "Fetching": ("Normal", "Scheduled", assigned, SCHEDULER),
             "Loading": ("Normal", "Started", f"Started container {CONTAINER}", KUBELET),
+            "Unhealthy": ("Warning", "Unhealthy", f"Readiness probe failed: {trouble.message}", KUBELET),
             "Failed": ("Warning", "BackOff", back_off, KUBELET),
         }
         if changed.step in events:

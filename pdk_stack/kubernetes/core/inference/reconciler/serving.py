@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reason
@@ -44,6 +45,7 @@ class Serving:
         folder: The service's folder, which contains its revisions.
         namespace: The service's namespace.
         name: The service's name.
+        on_health: Called when a server of a revision that was ready is lost or back.
 
     Attributes:
         revisions: Revisions that are or were ready, by name.
@@ -52,7 +54,16 @@ class Serving:
         reporter: Writes what clients see.
     """
 
-    def __init__(self, store: ObjectStore, routes: Routes, node: Node, folder: Path, namespace: str, name: str) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        routes: Routes,
+        node: Node,
+        folder: Path,
+        namespace: str,
+        name: str,
+        on_health: Callable[[], None],
+    ) -> None:
         self.namespace = namespace
         self.name = name
         self.folder = folder
@@ -62,6 +73,7 @@ class Serving:
         self.reporter = Reporter(store, namespace, name, self._copies)
         self._routes = routes
         self._node = node
+        self._on_health = on_health
         self._traffic = Traffic()
         self._showing = threading.Lock()
 
@@ -75,7 +87,9 @@ class Serving:
 
     def make(self, name: str, service: Object) -> Revision:
         """Create a revision of the service's current spec, and start reporting its pods."""
-        return Revision(name, self.folder / name, service, self._node, self.show_pods)
+        revision = Revision(name, self.folder / name, service, self._node, self.show_pods)
+        revision.rollout = bool(self._traffic.shares)
+        return revision
 
     def show_pods(self, revision: Revision, replica: Replica | None = None) -> None:
         """Report a pod that was placed, serves, failed, was added, or was removed."""
@@ -83,11 +97,15 @@ class Serving:
             if revision.closed or self.reporter.current() is None:
                 return
             self.reporter.show(revision.service, revision.name, revision.pods(), revision.failure, replica)
-        if replica is not None and replica.step == "Failed" and revision.name in self.revisions:
-            # It served before, so its keeper thread restarts it.
+        if replica is None or revision.name not in self.revisions:
+            return
+        if replica.step in ("Failed", "Unhealthy"):
+            # It served before, so its keeper thread restarts it or waits for its workers.
             trouble = replica.trouble
             text = f"{revision.name}: {trouble.message}"
             self.reporter.event(revision.service, "Warning", trouble.reason, text)
+        if replica.step in ("Failed", "Unhealthy", "Ready"):
+            self._on_health()
 
     def status(
         self, service: Object, created: str, phase: Phase, failure: Failure | None = None, waiting: str = ""
@@ -95,12 +113,58 @@ class Serving:
         """Write the service's status; see :meth:`Reporter.status`."""
         self.reporter.status(service, created, self._traffic, phase, failure, waiting)
 
-    def resume(self, service: Object, placed: threading.Event) -> None:
+    def stumbled(self, error: Exception, seconds: float) -> None:
+        """Report an unexpected error of the controller.
+
+        Args:
+            error: The error.
+            seconds: Seconds until the next try.
+        """
+        service = self.reporter.current()
+        if service is None:
+            return
+        text = f"{type(error).__name__}: {error}"
+        self.reporter.event(service, "Warning", Reason.INTERNAL_ERROR.value, text)
+        failure = Failure(Reason.INTERNAL_ERROR, f"{text} (the next try is in {seconds:.0f} s)")
+        self.status(service, self.rollout.newest(self.name), "Pending", failure)
+
+    def blocked(self, service: Object, revision: Revision, why: str) -> None:
+        """Report that a pod of a revision has no place on the node."""
+        self.reporter.event(service, "Warning", Reason.UNSCHEDULABLE.value, f"{revision.name}: {why}")
+        if revision.running:
+            # Knative reports this only while no pod is running.
+            self.status(service, revision.name, "Loading", waiting=why)
+        else:
+            self.status(service, revision.name, "Pending", Failure(Reason.UNSCHEDULABLE, why))
+
+    def _start(self, service: Object, revision: Revision, superseded: Callable[[], bool]) -> None:
+        """Start a revision that was ready before; its pods can use the node's reserve."""
+        revision.rollout = True
+        try:
+            revision.ensure_running(superseded, lambda why: self.blocked(service, revision, why))
+        finally:
+            revision.rollout = False
+
+    def _trouble(self) -> Failure | None:
+        """Return why a revision with traffic has lost all its servers; None while each has one."""
+        for name in self._traffic.revisions:
+            states = self.revisions[name].replicas.states()
+            if any(each.step == "Ready" for each in states):
+                continue
+            if lost := next((each.trouble for each in states if each.trouble.reason), None):
+                return Failure(Reason(lost.reason), lost.message, lost.exit_code)
+        return None
+
+    def resume(self, service: Object, placed: threading.Event, superseded: Callable[[], bool]) -> None:
         """Serve the revisions from before a restart again, from their existing files.
 
         Args:
             service: The service.
             placed: Set once their pods have requested places.
+            superseded: Returns whether the service has changed since.
+
+        Raises:
+            Superseded: The service has changed.
         """
         self.rollout.save(failed="")
         for name, origin in self.rollout.origins.items():
@@ -113,6 +177,8 @@ class Serving:
         for name in wanted:
             if name in self.revisions:
                 self.revisions[name].use(service)
+                # They had their places before, some of them on the node's reserve.
+                self.revisions[name].rollout = True
                 self.revisions[name].replicas.scale(self.revisions[name].bounds.initial)
         placed.set()
         for name in wanted:
@@ -120,7 +186,7 @@ class Serving:
                 if name not in self.revisions:
                     raise ModelServerError("its files are gone")
                 self.status(service, name, "Loading")
-                self.revisions[name].ensure_running()
+                self._start(service, self.revisions[name], superseded)
             except ModelServerError as error:
                 log.warning("%s can't resume (%s); fetching the model again", name, error)
                 self.retire_all()
@@ -132,10 +198,19 @@ class Serving:
         if wanted:
             latest = self.revisions.get(self.rollout.ready)
             is_latest = latest is not None and latest.key == revision_key(service)
-            self.share(service, phase="Loaded" if is_latest else "Pending")
+            self.share(service, superseded, phase="Loaded" if is_latest else "Pending")
 
-    def share(self, service: Object, phase: Phase = "Loaded") -> None:
-        """Split the traffic among the revisions, and release those without a share."""
+    def share(self, service: Object, superseded: Callable[[], bool], phase: Phase = "Loaded") -> None:
+        """Split the traffic among the revisions, and release those without a share.
+
+        Args:
+            service: The service.
+            superseded: Returns whether the service has changed since.
+            phase: Phase of the newest revision.
+
+        Raises:
+            Superseded: The service has changed.
+        """
         predictor = service["spec"]["predictor"]
         shares = self.rollout.shares(predictor)
         failure: Failure | None = None
@@ -143,7 +218,7 @@ class Serving:
             for share in shares:
                 self.revisions[share.revision].use(service)
                 if share.revision not in self._traffic.revisions:
-                    self.revisions[share.revision].ensure_running()
+                    self._start(service, self.revisions[share.revision], superseded)
         except ModelServerError as error:
             self.reporter.event(service, "Warning", error.reason.value, f"{share.revision}: {error}")
             failure = Failure(error.reason, str(error), error.exit_code)
@@ -160,7 +235,8 @@ class Serving:
         self._traffic = traffic
         # The spec returned to the serving revision while another was loading, so the latter is gone, with its name.
         created = self.rollout.ready if phase == "Loaded" else self.rollout.newest(self.name)
-        self.status(service, created, phase, failure)
+        lost = self._trouble() if phase == "Loaded" else None
+        self.status(service, created, "Loading" if lost else phase, lost or failure)
         self._let_go(traffic.revisions)
 
     def _let_go(self, serving: set[str]) -> None:

@@ -146,8 +146,9 @@ def _conditions(
     before: dict[str, Any], created: str, phase: Phase, serving: bool, failure: Failure | None, waiting: str
 ) -> list[dict[str, Any]]:
     known = {each["type"]: each for each in before.get("conditions") or []}
-    # To Knative, a revision whose pods can't be placed counts as failed until they are placed.
-    failed = phase == "FailedToLoad" or (failure is not None and failure.reason is Reason.UNSCHEDULABLE)
+    # To Knative, a revision whose pods can't be placed counts as failed until they are placed. One that has loaded and
+    # lost its servers is down; one that isn't there yet can still become ready.
+    failed = failure is not None and (phase != "Pending" or failure.reason is Reason.UNSCHEDULABLE)
     found = []
     for kind in CONDITIONS:
         if phase == "Loaded" or (serving and kind in ROUTES):
@@ -186,7 +187,7 @@ def _model_status(phase: Phase, serving: bool, failure: Failure | None, copies: 
         },
         "transitionStatus": transition,
     }
-    if failure and failure.reason is not Reason.UNSCHEDULABLE:
+    if failure and failure.reason not in (Reason.UNSCHEDULABLE, Reason.UNHEALTHY):
         status["lastFailureInfo"] = {
             "reason": failure.reason.of_kserve.value,
             "message": failure.text,

@@ -12,11 +12,13 @@ from pathlib import Path
 
 from pdk_stack.kubernetes.core.inference.failures import Superseded
 from pdk_stack.kubernetes.core.inference.node import Node
+from pdk_stack.kubernetes.core.inference.reconciler.backoff import BackOff
 from pdk_stack.kubernetes.core.inference.reconciler.bring_up import BringUp
 from pdk_stack.kubernetes.core.inference.reconciler.routes import Routes
 from pdk_stack.kubernetes.core.inference.reconciler.serving import Serving
 from pdk_stack.kubernetes.core.inference.revisions.template import revision_key
 from pdk_stack.kubernetes.core.volumes import Volumes
+from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.objects import ObjectStore
 
 log = logging.getLogger(__name__)
@@ -52,10 +54,11 @@ class ServiceWorker:
     ) -> None:
         self.title = f"{namespace}/{name}"
         self.placed = threading.Event()
-        self._serving = Serving(store, routes, node, folder, namespace, name)
+        self._serving = Serving(store, routes, node, folder, namespace, name, self.wake)
         self._bring_up = BringUp(store, volumes, self._serving)
         self._resumed = False
         self._seen_generation = 0
+        self._reconciling, self._scaling = BackOff(), BackOff()
         self._wake = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"isvc-{namespace}-{name}", daemon=True)
@@ -86,10 +89,36 @@ class ServiceWorker:
                 return
             try:
                 self._reconcile()
+                self._reconciling.succeeded()
             except Superseded:
                 self._wake.set()
-            except Exception:  # a failed reconciliation must not end the worker
+            except Exception as error:  # a failed reconciliation must not end the worker
                 log.exception("failed to reconcile %s", self.title)
+                self._pause(error)
+
+    def _pause(self, error: Exception) -> None:
+        """Report a failed reconciliation and back off; a change of the service's spec ends the pause."""
+        seconds = self._reconciling.failed()
+        service = self._serving.reporter.current()
+        try:
+            self._serving.stumbled(error, seconds)
+        except Exception:  # the same cause, for example a full disk
+            log.exception("failed to report it")
+        while (left := self._reconciling.left) and not self._ended.is_set():
+            # The report itself wakes the worker.
+            self._wake.wait(left)
+            self._wake.clear()
+            if service is not None and self._outdated(service):
+                break
+        self._wake.set()
+
+    def _outdated(self, service: Object) -> bool:
+        """Return whether a service has a new spec, is deleted, or the worker ends."""
+        if self._ended.is_set():
+            return True
+        current = self._serving.reporter.current()
+        fields = ("uid", "generation", "annotations", "labels")
+        return current is None or any(current["metadata"].get(each) != service["metadata"].get(each) for each in fields)
 
     def _reconcile(self) -> None:
         serving, rollout = self._serving, self._serving.rollout
@@ -104,20 +133,24 @@ class ServiceWorker:
             # A new object with the old name restarts the revision count.
             serving.retire_all()
             rollout.reset(service["metadata"]["uid"])
+
+        def outdated() -> bool:
+            return self._outdated(service)
+
         if not self._resumed:
             self._resumed = True
-            serving.resume(service, self.placed)
+            serving.resume(service, self.placed, outdated)
         key = revision_key(service)
         latest = serving.revisions.get(rollout.ready)
         if latest and latest.key == key:
             rollout.save(key=key, failed="")
-            serving.share(service)
+            serving.share(service, outdated)
         elif key != rollout.failed:
             self._seen_generation = int(service["metadata"].get("generation") or 0)
             self._bring_up.run(service, key, lambda: self._superseded(key))
         elif serving.revisions:
             # The newest revision failed, but the traffic split of the others can have changed.
-            serving.share(service, phase="FailedToLoad")
+            serving.share(service, outdated, phase="FailedToLoad")
 
     def _superseded(self, key: str) -> bool:
         if self._ended.is_set():
@@ -139,5 +172,12 @@ class ServiceWorker:
 
     def scale(self) -> None:
         """Scale replicas to the load."""
-        if not self._ended.is_set() and self._serving.revisions and (service := self._serving.reporter.current()):
-            self._serving.scale(service)
+        if self._ended.is_set() or not self._serving.revisions or self._scaling.left:
+            return
+        try:
+            if service := self._serving.reporter.current():
+                self._serving.scale(service)
+            self._scaling.succeeded()
+        except Exception:  # one service's failure must not stop the others' scaling
+            self._scaling.failed()
+            log.exception("failed to scale %s", self.title)

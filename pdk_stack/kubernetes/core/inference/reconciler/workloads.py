@@ -217,14 +217,14 @@ def _deployment_conditions(wanted: int, ready: int, failure: Trouble | None) -> 
 def _pod_status(state: PodState) -> dict[str, Any]:
     step, trouble = state.step, state.trouble
     placed = step != "Unschedulable"
-    fetched = step in ("Loading", "Ready", "Failed")
+    fetched = step in ("Loading", "Ready", "Unhealthy", "Failed")
     if fetched:
         initializer: dict[str, Any] = {"terminated": {"exitCode": 0, "reason": "Completed"}}
     elif step == "FetchFailed":
         initializer = {"waiting": {"reason": trouble.reason, "message": trouble.message}}
     else:
         initializer = {"running": {}}
-    if step in ("Loading", "Ready"):
+    if step in ("Loading", "Ready", "Unhealthy"):
         container: dict[str, Any] = {"running": {}}
     elif step == "Failed":
         container = {"waiting": {"reason": "CrashLoopBackOff", "message": f"{trouble.reason}: {trouble.message}"}}
@@ -236,7 +236,7 @@ def _pod_status(state: PodState) -> dict[str, Any]:
         return {"phase": "Pending", "conditions": [scheduled]}
     inner = _container_status(INITIALIZER, fetched, initializer)
     main = _container_status(CONTAINER, step == "Ready", container, state.restarts)
-    if trouble.reason and fetched:
+    if trouble.reason and fetched and step != "Unhealthy":
         main["lastState"] = {
             "terminated": {"exitCode": trouble.exit_code, "reason": trouble.reason, "message": trouble.message}
         }

@@ -1,7 +1,8 @@
 """A replica: one model server of a revision, shown as a pod and kept running by a separate thread.
 
-The thread waits for a place on the node and for the model's files, starts the server, and restarts it when it ends,
-with the kubelet's backoff (``pkg/kubelet``: immediately, then 10 s, doubling each time up to 5 minutes).
+The thread waits for a place on the node and for the model's files, starts the server, and restarts it when it ends or
+when its models stay without a worker, with the kubelet's backoff (``pkg/kubelet``: immediately, then 10 s, doubling
+each time up to 5 minutes).
 """
 
 from __future__ import annotations
@@ -22,16 +23,20 @@ from pdk_stack.kubernetes.core.inference.servers.model_server import ModelServer
 log = logging.getLogger(__name__)
 
 LOAD_SECONDS = 120.0
-# How long a pod waits for a place before its Deployment reports no progress (progressDeadlineSeconds).
+# How long a pod waits for a place while no other gets or releases one, before its Deployment reports no progress
+# (progressDeadlineSeconds).
 PROGRESS_SECONDS = 600.0
 BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS = 10.0, 300.0
 # How often a pod that waits for its model checks whether it is still wanted.
 FETCHED_SECONDS = 0.1
+# How often a server is asked for its workers (the kubelet's probes: 10 s), and how long it has to replace lost ones.
+CHECK_SECONDS, RECOVERY_SECONDS = 2.0, 20.0
 # How long a server must run to reset its backoff.
 GOOD_SECONDS = 600.0
 
-# Phases of a replica: waits for a place, waits for its model (not available yet), loads it, serves, failed.
-Step = Literal["Unschedulable", "Fetching", "FetchFailed", "Loading", "Ready", "Failed"]
+# Phases of a replica: waits for a place, waits for its model (not available yet), loads it, serves, has lost its
+# workers, failed.
+Step = Literal["Unschedulable", "Fetching", "FetchFailed", "Loading", "Ready", "Unhealthy", "Failed"]
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,15 @@ class Replica:
         self._thread: threading.Thread | None = None
         self._free: Callable[[], None] = lambda: None
 
-    def start(self, node: Node, key: str, requests: Mapping[str, float], fetched: threading.Event) -> None:
+    def start(
+        self,
+        node: Node,
+        key: str,
+        requests: Mapping[str, float],
+        fetched: threading.Event,
+        *,
+        rollout: bool = False,
+    ) -> None:
         """Start the server and keep it running.
 
         Args:
@@ -122,16 +135,21 @@ class Replica:
             key: Its name on the node.
             requests: Its resource requests.
             fetched: Set once the model's files are available.
+            rollout: Whether it belongs to a new revision of a service that serves.
         """
+
+        def place() -> str:
+            return node.place(key, requests, rollout=rollout)
+
         self._free = lambda: node.free(key)
         # Request the place immediately, so that pods are placed in order of arrival.
-        node.place(key, requests)
-        arguments = (node, key, requests, fetched)
+        place()
+        arguments = (node, key, place, fetched)
         self._thread = threading.Thread(target=self._run, args=arguments, name=f"pod-{self.pod}", daemon=True)
         self._thread.start()
 
-    def halt(self) -> None:
-        """End the server permanently; the pod stays for inspection and keeps its place."""
+    def stop(self) -> None:
+        """End the server permanently and release its place."""
         self._stopping.set()
         self._kick.set()
         self.ready = False
@@ -139,10 +157,6 @@ class Replica:
         if self._thread is not None:
             self._thread.join(30)
         self.upstream.close()
-
-    def stop(self) -> None:
-        """End the server and release its place."""
-        self.halt()
         self._free()
 
     def kick(self) -> None:
@@ -154,11 +168,11 @@ class Replica:
         """Return the state that the pod shows."""
         return PodState(self.pod, self.step, self.trouble, self.restarts)
 
-    def _run(self, node: Node, key: str, requests: Mapping[str, float], fetched: threading.Event) -> None:
+    def _run(self, node: Node, key: str, place: Callable[[], str], fetched: threading.Event) -> None:
         try:
-            progress = Deadline(PROGRESS_SECONDS)
-            while why := node.place(key, requests):
-                self._enter("Unschedulable", Trouble(Reason.UNSCHEDULABLE.value, why, final=progress.over))
+            while why := place():
+                final = node.stuck(key) > PROGRESS_SECONDS
+                self._enter("Unschedulable", Trouble(Reason.UNSCHEDULABLE.value, why, final=final))
                 node.wait(1.0)
                 if self._stopping.is_set():
                     return
@@ -201,7 +215,7 @@ class Replica:
             return error
         self.upstream = Upstream(self.server.inference_port, self.server.inference_headers)
         self._enter("Ready", self.trouble, ready=True)
-        end = self.server.wait_end()
+        end = self._watch()
         with self._changed:
             self.ready = False
             self._changed.notify_all()
@@ -210,12 +224,33 @@ class Replica:
         self.server.stop()
         return end
 
+    def _watch(self) -> ModelServerError:
+        """Wait until the server ends or doesn't replace its lost workers; return why.
+
+        Without workers, it is not ready, although its process runs.
+        """
+        before = self.trouble
+        recovery: Deadline | None = None
+        while not self.server.wait(CHECK_SECONDS):
+            why = self.server.lost_workers()
+            if recovery is None and why:
+                recovery = Deadline(RECOVERY_SECONDS)
+                self._enter("Unhealthy", Trouble(Reason.UNHEALTHY.value, why))
+            elif recovery is not None and self.server.is_ready():
+                recovery = None
+                self._enter("Ready", before, ready=True)
+            elif recovery is not None and recovery.over:
+                # Exit code of a container that is killed.
+                return ModelServerError(self.trouble.message, 137, Reason.UNHEALTHY)
+        return self.server.wait_end()
+
     def _enter(
         self, step: Step, trouble: Trouble | None = None, failure: Exception | None = None, *, ready: bool = False
     ) -> None:
         trouble = trouble or Trouble()
         with self._changed:
-            self.step, self.trouble, self.failure, self.ready = step, trouble, failure, ready
+            self.step, self.trouble, self.failure = step, trouble, failure
+            self.ready = ready and not self._stopping.is_set()
             self._changed.notify_all()
         if self.state != self._shown and not self._stopping.is_set():
             self._shown = self.state

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Iterable
 
 from pdk_stack.common.polling import Deadline
-from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Superseded
-from pdk_stack.kubernetes.core.inference.revisions.replica import PodState, Replica
+from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reason, Superseded
+from pdk_stack.kubernetes.core.inference.revisions.replica import PROGRESS_SECONDS, PodState, Replica
 
 DRAIN_SECONDS = 30.0
 START_SECONDS = 180.0
@@ -97,12 +97,11 @@ class ReplicaPool:
         return True
 
     def halt(self) -> None:
-        """Stop the servers of a failed revision; its pods stay for inspection and keep their places."""
+        """Stop the servers of a failed revision and release their places; its pods stay for inspection."""
         with self.changed:
             self._closed = True
             members = list(self.members)
-        for each in members:
-            each.halt()
+        stop_all(members)
 
     def close(self) -> None:
         """Stop all replicas permanently."""
@@ -118,6 +117,7 @@ class ReplicaPool:
             blocked: Called with the reason why none is placed, each time it changes.
 
         Raises:
+            ModelServerError: No place became free in time.
             Superseded: The revision is no longer wanted.
         """
         self._wait(lambda: any(each.step != "Unschedulable" for each in self.members), given_up, blocked)
@@ -130,7 +130,7 @@ class ReplicaPool:
             blocked: Called with the reason why one is not placed, each time it changes.
 
         Raises:
-            ModelServerError: A replica can't serve.
+            ModelServerError: A replica can't serve, or has no place in time.
             OSError: A replica can't start.
             Superseded: The revision is no longer wanted.
         """
@@ -150,33 +150,45 @@ class ReplicaPool:
                 if done():
                     return
                 self.changed.wait(POLL_SECONDS)
-                reasons = (each.trouble.message for each in self.members if each.step == "Unschedulable")
-                why = next(filter(None, reasons), "")
+                waiting = [each.trouble for each in self.members if each.step == "Unschedulable"]
+            why = next((each.message for each in waiting if each.message), "")
             if why and why != said:
                 said = why
                 blocked(why)
             if given_up():
                 raise Superseded
+            if any(each.final for each in waiting):
+                text = f"no place became free within {PROGRESS_SECONDS:.0f} s: {why}"
+                raise ModelServerError(text, reason=Reason.TIMEOUT)
 
-    def ensure_one(self, count: int) -> None:
+    def ensure_one(
+        self, count: int, given_up: Callable[[], bool] = lambda: False, blocked: Callable[[str], None] | None = None
+    ) -> None:
         """Wait until one replica is ready; restart if none exists or all have died.
 
         Args:
             count: Number of replicas to start when there are none.
+            given_up: Returns whether the revision is no longer wanted.
+            blocked: Called with the reason why no replica is placed, each time it changes; without it, a request waits
+                for the replicas and gets the reason at once.
 
         Raises:
-            ModelServerError: No replica can start.
+            ModelServerError: No replica can start, or none has a place.
+            Superseded: The revision is no longer wanted.
         """
         with self.changed:
             if any(each.ready for each in self.members):
                 return
         if not self.members:
             self.scale(count)
+        if blocked is not None:
+            self.wait_placed(given_up, blocked)
         deadline = Deadline(START_SECONDS)
         with self.changed:
             # The end of a server that was ready is not a failed start; nor is a failure before this request.
             starts = {each.pod: each.starts - (each.step == "Loading") for each in self.members}
-            while True:
+        while not given_up():
+            with self.changed:
                 if any(each.ready for each in self.members):
                     return
                 if self._closed or not self.members:
@@ -192,6 +204,7 @@ class ReplicaPool:
                     if each.step == "Failed" and each not in failed:
                         each.kick()
                 self.changed.wait(POLL_SECONDS)
+        raise Superseded
 
     def take(self, limit: int, seconds: float, avoid: Iterable[Replica] = ()) -> Replica | None:
         """Assign a request to the least busy replica.

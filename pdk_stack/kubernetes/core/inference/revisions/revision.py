@@ -45,6 +45,9 @@ class Revision:
         service: The InferenceService that it is created from.
         node: The node that places its pods.
         on_change: Called when a pod changes, with the replica, or with None after pods are added or removed.
+
+    Attributes:
+        rollout: Whether pods that start now take it into a service that another revision serves.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Revision:
         self.models: list[str] = []
         self.failure: Trouble | None = None
         self.fetch_trouble: Trouble | None = None
+        self.rollout = False
         self._node = node
         self._on_change = on_change or (lambda _revision, _replica: None)
         self._fetched = threading.Event()
@@ -124,7 +128,7 @@ class Revision:
         server = model_server(self.folder, home, self.service["spec"]["predictor"], memory_limit(self.service))
         replica = Replica(pod, server, warm_up_body(self.protocol), self.replicas.changed, self._changed)
         key = f"{self.service['metadata']['namespace']}/{pod}"
-        replica.start(self._node, key, requests_of(self.service), self._fetched)
+        replica.start(self._node, key, requests_of(self.service), self._fetched, rollout=self.rollout)
         return replica
 
     def _changed(self, replica: Replica) -> None:
@@ -149,6 +153,7 @@ class Revision:
             blocked: Called with the reason why none is placed, each time it changes.
 
         Raises:
+            ModelServerError: No place became free in time.
             Superseded: The revision is no longer wanted.
         """
         self.replicas.scale(self.bounds.initial)
@@ -162,24 +167,31 @@ class Revision:
             blocked: Called with the reason why a pod is not placed, each time it changes.
 
         Raises:
-            ModelServerError: The model doesn't load.
+            ModelServerError: The model doesn't load, or a pod has no place in time.
             Superseded: The revision is no longer wanted.
         """
         self._fetched.set()
         self.replicas.wait_ready(given_up, blocked)
 
-    def ensure_running(self) -> None:
+    def ensure_running(
+        self, given_up: Callable[[], bool] = lambda: False, blocked: Callable[[str], None] | None = None
+    ) -> None:
         """Restart servers after scale to zero or when all have died; concurrent callers wait.
+
+        Args:
+            given_up: Returns whether the revision is no longer wanted.
+            blocked: See :meth:`ReplicaPool.ensure_one`.
 
         Raises:
             ModelServerError: The model doesn't load, or its pods can't be placed.
+            Superseded: The revision is no longer wanted.
         """
         if self.replicas.ready:
             return
         if self.closed:
             raise ModelServerError("it has been taken away")
         self._fetched.set()
-        self.replicas.ensure_one(self.bounds.initial)
+        self.replicas.ensure_one(self.bounds.initial, given_up, blocked)
 
     def scale_to_zero(self) -> bool:
         """Stop the servers unless a request is in flight; the next request restarts them."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 
-from pdk_stack.kubernetes.core.inference.resources import FILLED_IN
 from pdk_stack.kubernetes.store.columns import Object
 
 CONTAINER, INITIALIZER = "kserve-container", "storage-initializer"
@@ -15,7 +14,7 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 def own_annotations(service: Object) -> dict[str, str]:
     """Return a service's annotations without those that tools maintain."""
     given = service["metadata"].get("annotations") or {}
-    return {key: value for key, value in given.items() if key not in (LAST_APPLIED, FILLED_IN)}
+    return {key: value for key, value in given.items() if key != LAST_APPLIED}
 
 
 def replica_set_name(service: Object, revision: str) -> str:

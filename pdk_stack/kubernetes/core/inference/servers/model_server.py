@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import socket
@@ -113,6 +114,10 @@ class ModelServer(ABC):
     def is_ready(self) -> bool:
         """Return whether every model is ready."""
 
+    def lost_workers(self) -> str:
+        """Return which models lack a worker although the process runs; empty for none, and where nobody can tell."""
+        return ""
+
     @property
     def inference_headers(self) -> dict[str, str]:
         """Headers, by lowercase name, that every request to the inference port needs; known once it is ready."""
@@ -157,6 +162,10 @@ class ModelServer(ABC):
         if not poll(ready, timeout, POLL_S):
             why = f"The model was not ready within {timeout:.0f} s: {last_error(self.log_text())}"
             raise ModelServerError(why, reason=Reason.TIMEOUT)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the process ends, for a limited time; return whether it has ended."""
+        return self.process is None or self.process.wait(seconds) is not None
 
     def wait_end(self) -> ModelServerError:
         """Wait until the process ends; return why."""
@@ -219,5 +228,5 @@ def request(
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read()
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return 0, b""

@@ -98,11 +98,20 @@ class TorchServe(ArchiveServer):
 
     def is_model_ready(self, model: str) -> bool:
         """Return whether a worker of the model is READY; ``/ping`` reports healthy seconds earlier."""
+        return bool(self._ready_workers(model))
+
+    def lost_workers(self) -> str:
+        """Return which models have no READY worker: TorchServe itself runs on and refuses their predictions."""
+        idle = [model for model in self.models if self._ready_workers(model) == 0]
+        return f"TorchServe has no ready worker for {', '.join(idle)}" if idle else ""
+
+    def _ready_workers(self, model: str) -> int | None:
+        """Return how many workers of the model are READY; None if a busy machine gives no answer in time."""
         url = f"http://{LOOPBACK}:{self.management_port}/models/{model}"
         code, body = request("GET", url, timeout=2, headers=self._authorization("management"))
         if code != 200:
-            return False
-        return any(worker.get("status") == "READY" for worker in json.loads(body)[0].get("workers", []))
+            return 0 if code else None
+        return sum(worker.get("status") == "READY" for worker in json.loads(body)[0].get("workers", []))
 
     @property
     def inference_headers(self) -> dict[str, str]:
