@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pdk_shared.errors import UsageError
 
 PARTICIPANT_VARIABLE = "PDK_PARTICIPANT"
+# In the output commit of each stage: its log, for clusters whose workers are gone when somebody asks.
+STAGE_LOG = "stage.log"
 # Lowercase DNS label that starts with a letter: the strictest of the platforms' rules (InferenceService, KServe).
 PARTICIPANT = re.compile(r"[a-z](-?[a-z0-9])*")
 # Pachyderm's pods are named "<project>-<pipeline>-v<n>", with at most 63 characters

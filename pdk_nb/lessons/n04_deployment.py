@@ -36,8 +36,8 @@ def log_tail(session: Session, commit: str, lines: int) -> str:
         commit: Id of a commit of the data repo.
         lines: Number of lines.
     """
-    found = mldm.log_lines(session.pachyderm, session.names.project, session.names.deploy_pipeline, commit)
-    return "\n".join(found[-lines:])
+    names = session.names
+    return mldm.job_log(session.pachyderm, names.project, names.deploy_pipeline, commit).tail(lines)
 
 
 def archive_table(session: Session, commit: str) -> Table:

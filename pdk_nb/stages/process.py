@@ -9,8 +9,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
+from pdk_nb.names import STAGE_LOG
+from pdk_nb.stages.worker import pfs_root
 from pdk_shared.errors import PdkError
 
 __all__ = ["Terminated", "run_stage"]
@@ -32,10 +35,11 @@ def run_stage(stage: Callable[[], object]) -> int:
         0, the ``exit_code`` of the error that ended the stage, or 143 after SIGTERM.
     """
     _settle_home()
-    with _logging():
+    with _logging() as lines:
         previous = signal.signal(signal.SIGTERM, _terminate)
         try:
             stage()
+            _keep(lines, pfs_root() / "out")
         except PdkError as error:
             print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
             return error.exit_code
@@ -51,17 +55,39 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
+def _keep(lines: list[str], out: Path) -> None:
+    """Copy the log to the output commit: Pachyderm alone can show it only as long as the worker's pod exists."""
+    if out.is_dir():
+        (out / STAGE_LOG).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+class _Lines(logging.Handler):
+    """Collects what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one line."""
+        self.lines.append(self.format(record))
+
+
 @contextmanager
-def _logging() -> Iterator[None]:
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+def _logging() -> Iterator[list[str]]:
+    """Progress to standard output for the time of the block; gives the lines as they are logged."""
+    kept = _Lines()
+    handlers: tuple[logging.Handler, ...] = (logging.StreamHandler(sys.stdout), kept)
     before = log.level
     log.setLevel(logging.INFO)
-    log.addHandler(handler)
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        log.addHandler(handler)
     try:
-        yield
+        yield kept.lines
     finally:
-        log.removeHandler(handler)
+        for handler in handlers:
+            log.removeHandler(handler)
         log.setLevel(before)
 
 

@@ -129,7 +129,7 @@ def test_a_commit_and_its_job_have_one_id(
     output = mldm.commit_of(lab.names.project, name, id=id)
     listed = mldm.read_file(lab.pachyderm, output, "/list.txt").decode().splitlines()
     assert {f"{folder}/cat/1.txt", f"{folder}/dog/1.txt"} <= set(listed)
-    lines = until(lambda: mldm.log_lines(lab.pachyderm, lab.names.project, name, id))
+    lines = until(lambda: mldm.job_log(lab.pachyderm, lab.names.project, name, id).lines)
     assert any(id in line and "seen" in line for line in lines)
     assert mldm.last_success(lab.pachyderm, lab.names.project, name) == id
     assert mldm.images(lab.pachyderm, lab.names.project)[name] == IMAGE

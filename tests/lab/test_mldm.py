@@ -125,7 +125,7 @@ def test_a_commit_starts_a_job_of_its_own_id(client: Any, pictures: dict[str, Pa
     job = mldm.wait_job(client, PROJECT, "second", id, timeout=60, progress=lambda each: seen.append(each))
     assert (job.id, job.state, job.ended) == (id, "SUCCESS", True)
     assert seen
-    assert "copied" in mldm.log_lines(client, PROJECT, "second", id)
+    assert "copied" in mldm.job_log(client, PROJECT, "second", id).lines
     assert "/data9/cat.1.jpg" in mldm.files(client, mldm.commit_of(PROJECT, "second", id=id))
     assert id in mldm.jobs(client, PROJECT, "second")
 

@@ -18,7 +18,7 @@ from pdk_nb.platforms.mldm._commits import (
 from pdk_nb.platforms.mldm._connection import connect, open_client, version
 from pdk_nb.platforms.mldm._errors import api_errors, reason
 from pdk_nb.platforms.mldm._jobs import JOB_STATES, Job, job, jobs, last_success, wait_job
-from pdk_nb.platforms.mldm._logs import log_lines
+from pdk_nb.platforms.mldm._logs import JobLog, job_log
 from pdk_nb.platforms.mldm._pipelines import (
     PipelineState,
     ensure_pipeline,
@@ -34,6 +34,7 @@ from pdk_nb.platforms.mldm._specs import normal_form, running_spec
 __all__ = [
     "JOB_STATES",
     "Job",
+    "JobLog",
     "Outcome",
     "PipelineState",
     "api_errors",
@@ -50,9 +51,9 @@ __all__ = [
     "head",
     "images",
     "job",
+    "job_log",
     "jobs",
     "last_success",
-    "log_lines",
     "next_folder",
     "normal_form",
     "open_client",

@@ -12,9 +12,9 @@ import python_pachyderm
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_nb.platforms.mldm._errors import api_errors
-from pdk_nb.platforms.mldm._logs import log_lines
+from pdk_nb.platforms.mldm._logs import job_log
 from pdk_nb.platforms.waiting import wait
-from pdk_shared.errors import NotFound, TrainingError
+from pdk_shared.errors import NotFound, PdkError, TrainingError
 
 ENDED = frozenset({"FAILURE", "SUCCESS", "KILLED", "UNRUNNABLE"})
 JOB_STATES = {value: name.removeprefix("JOB_") for name, value in pps_pb2.JobState.items()}
@@ -103,7 +103,7 @@ def wait_job(
         progress: Called at every look; with None while the job does not exist.
 
     Raises:
-        TrainingError: It failed, or did not end in time; the message has the end of its log.
+        TrainingError: It failed, or did not end in time; the message has its reason and the end of its log.
     """
     where = f"{project}/{pipeline}@{id}"
 
@@ -125,10 +125,17 @@ def wait_job(
     )
     assert found is not None
     if found.state != "SUCCESS":
-        tail = "\n".join(log_lines(client, project, pipeline, id)[-15:])
         raise TrainingError(
-            f"The job ended as {found.state}: {found.reason}\n{tail}".rstrip(),
+            f"The job ended as {found.state}: {found.reason}\n{_log_end(client, project, pipeline, id)}".rstrip(),
             where=where,
             fix="Fix what the log names, then commit again or update the pipeline with --reprocess.",
         )
     return found
+
+
+def _log_end(client: python_pachyderm.Client, project: str, pipeline: str, id: str) -> str:
+    """The end of a failed job's log; whatever happens to the log must not hide the job's own reason."""
+    try:
+        return job_log(client, project, pipeline, id).tail(15)
+    except PdkError as error:
+        return f"Its log can't be read: {error.what}"

@@ -1,0 +1,124 @@
+"""Logs of jobs: from the workers, from the output commit, or gone; the reason of a failed job shows in any case."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+from python_pachyderm.proto.v2.pps import pps_pb2
+
+from pdk_nb.names import STAGE_LOG
+from pdk_nb.platforms import mldm
+from pdk_nb.stages.process import run_stage
+from pdk_shared.errors import NotFound, ServiceUnreachable, TrainingError, UsageError
+
+# Pachyderm 2.8.10, src/server/pps/server/api_server.go: GetLogs.
+NO_PODS = 'no pods belonging to the rc "pipeline-lab-deploy-v1" were found'
+NO_JOB = 'could not get job information for "abc": pps_jobs abc not found'
+
+
+class Refusal(grpc.RpcError):
+    """An answer of the server that is no success."""
+
+    def __init__(self, text: str, code: grpc.StatusCode = grpc.StatusCode.UNKNOWN) -> None:
+        self.text, self.status = text, code
+
+    def code(self) -> grpc.StatusCode:
+        return self.status
+
+    def details(self) -> str:
+        return self.text
+
+
+class Client:
+    """A Pachyderm with one job."""
+
+    def __init__(self, log: list[str] | Refusal, kept: str | None = None, state: int = pps_pb2.JOB_FAILURE) -> None:
+        self.log, self.kept, self.state = log, kept, state
+
+    def get_job_logs(self, *given: Any, **named: Any) -> Iterator[Any]:
+        if isinstance(self.log, Refusal):
+            raise self.log
+        yield from (SimpleNamespace(message=f"{line}\n", user=True) for line in self.log)
+        yield SimpleNamespace(message="started process", user=False)
+
+    @contextlib.contextmanager
+    def get_file(self, commit: Any, path: str) -> Iterator[Any]:
+        assert path == f"/{STAGE_LOG}"
+        if self.kept is None:
+            raise Refusal(f"file {path} not found", grpc.StatusCode.NOT_FOUND)
+        yield io.BytesIO(self.kept.encode())
+
+    def inspect_job(self, *given: Any, **named: Any) -> Iterator[Any]:
+        yield pps_pb2.JobInfo(state=self.state, reason="datum 4f failed")
+
+
+def log(client: Client) -> mldm.JobLog:
+    return mldm.job_log(client, "lab", "deploy", "abc")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept", "lines", "note"),
+    [
+        (["one", "two"], None, ["one", "two"], ""),
+        (["one"], "old copy", ["one"], ""),
+        ([], None, [], ""),
+        (Refusal(NO_PODS), "one\ntwo\n", ["one", "two"], "copy in the job's output commit"),
+        (Refusal(NO_PODS), None, [], "workers are scaled down"),
+        (Refusal('pods "deploy-v1-x" not found'), None, [], "not found"),
+        (Refusal("container user is waiting to start: PodInitializing"), None, [], "PodInitializing"),
+    ],
+)
+def test_a_log_that_is_gone_is_no_error(
+    answer: list[str] | Refusal, kept: str | None, lines: list[str], note: str
+) -> None:
+    found = log(Client(answer, kept))
+    assert (list(found.lines), bool(found.note)) == (lines, bool(note))
+    assert note in found.note
+    assert found.tail(1).splitlines()[-1:] == [*lines[-1:], *([found.note] if not lines and note else [])]
+
+
+def test_no_answer_and_no_job_are_errors() -> None:
+    with pytest.raises(ServiceUnreachable):
+        log(Client(Refusal("failed to connect", grpc.StatusCode.UNAVAILABLE)))
+    with pytest.raises(NotFound):
+        log(Client(Refusal(NO_JOB)))
+
+
+@pytest.mark.parametrize(
+    "answer", [Refusal(NO_PODS), Refusal("gone", grpc.StatusCode.UNAVAILABLE), Refusal(NO_JOB), ["Traceback"]]
+)
+def test_the_reason_of_a_failed_job_shows_whatever_its_log_does(answer: list[str] | Refusal) -> None:
+    with pytest.raises(TrainingError, match="datum 4f failed") as caught:
+        mldm.wait_job(Client(answer), "lab", "deploy", "abc", timeout=1)  # type: ignore[arg-type]
+    assert "ended as FAILURE" in caught.value.what
+    assert ("Traceback" in caught.value.what) is (answer == ["Traceback"])
+
+
+def test_a_stage_keeps_its_log_in_the_output_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PDK_PFS_ROOT", str(tmp_path))
+    (tmp_path / "out").mkdir()
+    assert run_stage(lambda: logging.getLogger("pdk.train").info("stored at %s", "s3://b/")) == 0
+    kept = (tmp_path / "out" / STAGE_LOG).read_text()
+    assert kept.endswith("stored at s3://b/\n")
+    assert kept == capsys.readouterr().out
+
+
+def test_a_stage_that_fails_leaves_its_output_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PDK_PFS_ROOT", str(tmp_path))
+    (tmp_path / "out").mkdir()
+
+    def fail() -> None:
+        raise UsageError("no")
+
+    assert run_stage(fail) == UsageError("no").exit_code
+    assert list((tmp_path / "out").iterdir()) == []
