@@ -18,7 +18,7 @@ from pdk_shared.settings_keys import CONFIG_MAP, KEYS, PIPELINE_SECRET
 
 MODELS_NAMESPACE = "models"
 NOT_USED = "N/A"
-KSERVE_NAMESPACE = "kserve"
+KSERVE_NAMESPACE, KNATIVE_NAMESPACE = "kserve", "knative-serving"
 
 
 def _host_port(address: str) -> tuple[str, str]:
@@ -91,17 +91,28 @@ def kserve_values() -> dict[str, str]:
     }
 
 
+def knative_values() -> dict[str, dict[str, str]]:
+    """Return the ConfigMaps of Knative that say how services are routed: by Istio, below example.com."""
+    return {
+        "config-network": {"ingress-class": "istio.ingress.networking.knative.dev"},
+        "config-domain": {"example.com": ""},
+        "config-features": {"kubernetes.podspec-tolerations": "enabled", "kubernetes.podspec-nodeselector": "enabled"},
+    }
+
+
 def seed_cluster(kubeconfig: Path, addresses: dict[str, str], credentials: dict[str, str], checkout: Path) -> None:
     """Create missing objects and update the addresses in existing ones."""
     client = kubernetes.config.new_client_from_config(config_file=str(kubeconfig))
     core = kubernetes.client.CoreV1Api(client)
-    for namespace in ("default", MODELS_NAMESPACE, "istio-system", KSERVE_NAMESPACE):
+    for namespace in ("default", MODELS_NAMESPACE, "istio-system", KSERVE_NAMESPACE, KNATIVE_NAMESPACE):
         _create(core.create_namespace, {"metadata": {"name": namespace}})
     for namespace, account in (("default", "pachyderm-worker"), (MODELS_NAMESPACE, "default")):
         _create(core.create_namespaced_service_account, {"metadata": {"name": account}}, namespace)
     kserve: dict[str, Any] = {"metadata": {"name": "inferenceservice-config"}, "data": kserve_values()}
     if not _create(core.create_namespaced_config_map, kserve, KSERVE_NAMESPACE):
         core.patch_namespaced_config_map("inferenceservice-config", KSERVE_NAMESPACE, {"data": kserve["data"]})
+    for name, data in knative_values().items():
+        _create(core.create_namespaced_config_map, {"metadata": {"name": name}, "data": data}, KNATIVE_NAMESPACE)
     config = config_values(addresses, checkout)
     body: dict[str, Any] = {"metadata": {"name": CONFIG_MAP}, "data": config}
     if not _create(core.create_namespaced_config_map, body, "default"):

@@ -1,22 +1,40 @@
 """Addresses of the platforms, from the cluster's Services. Guesses are marked as guesses.
 
-Names and labels come from the platforms' installations: Pachyderm's and Determined's Helm charts, Istio's ingress
-gateway, and KServe's ConfigMap ``inferenceservice-config``.
+Names and labels come from the platforms' installations: Pachyderm's and Determined's Helm charts, KServe's ConfigMap
+``inferenceservice-config``, and the charts of the gateways and ingress controllers that KServe can use.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from pdk_nb.platforms.serving import installation
+
 REQUEST_TIMEOUT_S = 10.0
-KSERVE_NAMESPACES = ("kserve", "kserve-system", "kubeflow", "opendatahub")
-KSERVE_CONFIG = "inferenceservice-config"
+# Gateways of Knative: Service and namespace.
+GATEWAYS = (("istio-ingressgateway", "istio-system"), ("kourier", "kourier-system"))
+# Ingress controllers by the usual name of their class: Services of their charts, and the label app.kubernetes.io/name.
+CONTROLLERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "traefik": (("traefik",), ("traefik",)),
+    "nginx": (("ingress-nginx-controller",), ("ingress-nginx", "nginx-ingress")),
+    "haproxy": (("haproxy-kubernetes-ingress", "haproxy-ingress"), ("kubernetes-ingress", "haproxy-ingress")),
+    "istio": (("istio-ingressgateway",), ()),
+}
+INSIDE = "inside the cluster only"
+# Istio and Kourier, then the controllers' charts.
+HTTP_PORTS = ("http2", "http", "web")
+NAME_LABEL = "app.kubernetes.io/name"
+# Where to look if this user can't list the Services of all namespaces.
+NAMESPACES = (
+    *("default", "pachyderm", "determined"),
+    *(namespace for _, namespace in GATEWAYS),
+    *("traefik", "ingress-nginx", "haproxy-controller", "haproxy-ingress", "ingress-controller", "kube-system"),
+)
 STORAGE_SECRET = "pachyderm-storage-secret"  # noqa: S105  a name, not a secret
 # Pachyderm's chart writes the bucket under one of these keys, by backend.
 BUCKET_KEYS = ("AMAZON_BUCKET", "GOOGLE_BUCKET", "MINIO_BUCKET", "amazon-bucket", "google-bucket", "minio-bucket")
@@ -74,9 +92,10 @@ class Discovery:
         import kubernetes
 
         self._api = kubernetes.client
-        self._core = kubernetes.client.CoreV1Api(client)
+        self._core: Any = kubernetes.client.CoreV1Api(client)
         self._networking = kubernetes.client.NetworkingV1Api(client)
         self._services: list[Any] | None = None
+        self._sections: dict[str, dict[str, Any]] = {}
 
     def services(self) -> list[Any]:
         """All Services that this user can list: in the cluster, or else in the usual namespaces."""
@@ -85,7 +104,8 @@ class Discovery:
                 self._services = self._core.list_service_for_all_namespaces(_request_timeout=REQUEST_TIMEOUT_S).items
             except self._api.ApiException:
                 self._services = []
-                for namespace in ("default", "pachyderm", "determined", "istio-system"):
+                named = self._named_gateway()[1]
+                for namespace in dict.fromkeys((*NAMESPACES, *((named,) if named else ()))):
                     with contextlib.suppress(self._api.ApiException):
                         listed = self._core.list_namespaced_service(namespace, _request_timeout=REQUEST_TIMEOUT_S)
                         self._services += listed.items
@@ -116,13 +136,63 @@ class Discovery:
             return None
         return self._ingress_for(service) or self._service_address(service, ("master-port", "http"))
 
+    def mode(self) -> installation.Mode | None:
+        """KServe's deployment mode; None when its configuration can't be read."""
+        return installation.mode_named(self.kserve_config("deploy").get("defaultDeploymentMode"))
+
     def gateway(self) -> Address | None:
-        """The ingress for predictions: the Service in KServe's configuration, or else Istio's default."""
-        named = str(self.kserve_config("ingress").get("ingressService") or "").split(".")[0]
-        for name in filter(None, (named, "istio-ingressgateway", "kourier")):
-            found = self._address(name, ("http2", "http"))
+        """The ingress for predictions, by KServe's mode.
+
+        Serverless: the Service that KServe's configuration names, or else Knative's usual gateways. Raw: the controller
+        of KServe's ingress class; a gateway of Knative next to it doesn't know the services. Unknown: the first found.
+        """
+        mode = self.mode()
+        if mode == "raw":
+            return self._controller(str(self.kserve_config("ingress").get("ingressClassName") or "istio"))
+        for name, namespace in (self._named_gateway(), *GATEWAYS):
+            found = self._address(name, HTTP_PORTS, namespace) if name else None
             if found:
                 return found
+        if mode is None:
+            return next((found for each in CONTROLLERS if (found := self._controller(each))), None)
+        return None
+
+    def gateway_missing(self) -> str:
+        """Why there is no gateway, for people."""
+        if self.mode() == "raw":
+            named = self.kserve_config("ingress").get("ingressClassName") or "istio"
+            return f"no Service or Ingress of KServe's ingress class {named} was found"
+        return "no gateway of Knative was found (istio-ingressgateway, kourier)"
+
+    def _named_gateway(self) -> tuple[str, str]:
+        """Service and namespace in KServe's configuration; both empty when it names none."""
+        name, _, rest = str(self.kserve_config("ingress").get("ingressService") or "").partition(".")
+        return name, rest.partition(".")[0]
+
+    def _controller(self, ingress_class: str) -> Address | None:
+        """An ingress controller: its Service by name or label, or else the address in an Ingress of its class."""
+        names, labels = CONTROLLERS.get(ingress_class, ((ingress_class,), (ingress_class,)))
+        called = [each for each in self.services() if each.metadata.name in names]
+        labelled = [each for each in self.services() if (each.metadata.labels or {}).get(NAME_LABEL) in labels]
+        outside = [each for each in (*called, *labelled) if each.spec.type in ("LoadBalancer", "NodePort")]
+        addresses = [found for each in outside if (found := self._service_address(each, HTTP_PORTS))]
+        published = self._published(ingress_class)
+        # A load balancer that never got its address helps nobody.
+        reachable = next((each for each in addresses if not each.source.endswith(INSIDE)), None)
+        inside = next((found for each in called if (found := self._service_address(each, HTTP_PORTS))), None)
+        return reachable or published or next(iter(addresses), None) or inside
+
+    def _published(self, ingress_class: str) -> Address | None:
+        """The address that a controller wrote into the status of an Ingress of its class."""
+        try:
+            found = self._networking.list_ingress_for_all_namespaces(_request_timeout=REQUEST_TIMEOUT_S).items
+        except self._api.ApiException:
+            return None
+        for ingress in found:
+            address = next(iter(_load_balancer(ingress)), "")
+            if ingress.spec.ingress_class_name == ingress_class and address:
+                shown = f"status of Ingress {ingress.metadata.namespace}/{ingress.metadata.name}"
+                return Address(address, 80, shown)
         return None
 
     def kserve_config(self, key: str) -> dict[str, Any]:
@@ -131,13 +201,9 @@ class Discovery:
         Args:
             key: e.g. ``ingress`` or ``storageInitializer``.
         """
-        for namespace in KSERVE_NAMESPACES:
-            with contextlib.suppress(self._api.ApiException, ValueError):
-                found = self._core.read_namespaced_config_map(
-                    KSERVE_CONFIG, namespace, _request_timeout=REQUEST_TIMEOUT_S
-                )
-                return dict(json.loads((found.data or {}).get(key) or "{}"))
-        return {}
+        if key not in self._sections:
+            self._sections[key] = installation.kserve_config(self._core, key)
+        return self._sections[key]
 
     def pachyderm_bucket(self, namespace: str) -> str:
         """Pachyderm's bucket, from the Secret of its chart; only the bucket's name is read."""
@@ -157,8 +223,10 @@ class Discovery:
                     return str(name)
         return ""
 
-    def _address(self, name: str, ports: tuple[str, ...]) -> Address | None:
-        service = next((each for each in self.services() if each.metadata.name == name), None)
+    def _address(self, name: str, ports: tuple[str, ...], namespace: str = "") -> Address | None:
+        """The address of a Service: of the one in the namespace, if there are several of this name."""
+        named = [each for each in self.services() if each.metadata.name == name]
+        service = next((each for each in named if each.metadata.namespace == namespace), next(iter(named), None))
         return self._service_address(service, ports) if service is not None else None
 
     def _service_address(self, service: Any, ports: tuple[str, ...]) -> Address | None:
@@ -170,12 +238,14 @@ class Discovery:
         entry = next(iter(_load_balancer(service)), None)
         if entry:
             return Address(entry, chosen.port, f"{shown}, load balancer")
-        if service.spec.type == "NodePort" and chosen.node_port:
+        if service.spec.type in ("NodePort", "LoadBalancer") and chosen.node_port:
             node = self._node_address()
             if node:
-                return Address(node, chosen.node_port, f"{shown}, node port")
+                # A cluster without a load balancer opens the node port of such a Service all the same.
+                waits = ", as its load balancer has no address" if service.spec.type == "LoadBalancer" else ""
+                return Address(node, chosen.node_port, f"{shown}, node port{waits}")
         inside = f"{service.metadata.name}.{service.metadata.namespace}.svc.cluster.local"
-        return Address(inside, chosen.port, f"{shown}, inside the cluster only")
+        return Address(inside, chosen.port, f"{shown}, {INSIDE}")
 
     def _node_address(self) -> str:
         with contextlib.suppress(self._api.ApiException):
@@ -229,8 +299,9 @@ def discover(client: Any, models_namespace: str = "models") -> Found:
         if address:
             found.put_address(system, address)
         else:
+            reason = "no Service of the platform's installation was found"
             for part in ("host", "port"):
-                found.missing[f"{system}_{part}"] = "no Service of the platform's installation was found"
+                found.missing[f"{system}_{part}"] = look.gateway_missing() if system == "kserve_ingress" else reason
     bucket = look.pachyderm_bucket(namespace or "default")
     if bucket:
         found.put("mldm_bucket_name", bucket, f"Secret {namespace}/{STORAGE_SECRET}")

@@ -1,13 +1,16 @@
-"""KServe: its installation, known bugs of its release, and its ingress."""
+"""KServe: its installation and mode, known bugs of its release, and its ingress."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pdk_nb.doctor import kserve_mode
 from pdk_nb.doctor.context import TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings, State
+from pdk_nb.platforms.serving.installation import FIND_INGRESS
 from pdk_shared.errors import PdkError
 
 GROUP, API_VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
@@ -47,7 +50,9 @@ def examine(context: Context) -> Findings:
     """All findings of this group."""
     present = yield from _definition(context)
     if present:
-        yield from _version(context)
+        services = _services(context)
+        yield from _version(context, services)
+        yield from kserve_mode.examine(context, services)
     yield from _ingress(context)
 
 
@@ -101,7 +106,7 @@ def installed_version(context: Context) -> tuple[Version, str] | None:
     return ((int(found[1]), int(found[2]), int(found[3] or 0)), image) if found else None
 
 
-def _version(context: Context) -> Findings:
+def _version(context: Context, services: list[Mapping[str, Any]]) -> Findings:
     found = installed_version(context)
     if found is None:
         yield Finding(
@@ -117,12 +122,12 @@ def _version(context: Context) -> Findings:
     yield Finding("kserve.version", "ok", f"KServe {'.'.join(map(str, version))}.", image)
     for trap in TRAPS:
         if trap.first <= version <= trap.last:
-            yield from _trap(context, trap)
+            yield from _trap(trap, services)
 
 
-def _trap(context: Context, trap: Trap) -> Findings:
+def _trap(trap: Trap, services: list[Mapping[str, Any]]) -> Findings:
     """The bug, and whether it affects a service in the namespace."""
-    caught = [name for name, uri in _addresses(context) if uri.startswith("s3://") and not uri.endswith("/")]
+    caught = [name for name, uri in _addresses(services) if uri.startswith("s3://") and not uri.endswith("/")]
     release = ".".join(map(str, trap.first)) + " to " + ".".join(map(str, trap.last))
     if caught:
         what = f"{', '.join(caught)}: KServe can lose the archive at this address."
@@ -133,7 +138,8 @@ def _trap(context: Context, trap: Trap) -> Findings:
         yield Finding("kserve.storage", "ok", f"KServe {release} has a bug: {trap.what}. {trap.avoid}")
 
 
-def _addresses(context: Context) -> list[tuple[str, str]]:
+def _services(context: Context) -> list[Mapping[str, Any]]:
+    """The InferenceServices of the lab's namespace; none where they can't be listed."""
     import kubernetes
 
     objects = kubernetes.client.CustomObjectsApi(context.api)
@@ -143,8 +149,12 @@ def _addresses(context: Context) -> list[tuple[str, str]]:
         )
     except kubernetes.client.ApiException:
         return []
+    return list(found["items"])
+
+
+def _addresses(services: list[Mapping[str, Any]]) -> list[tuple[str, str]]:
     result = []
-    for item in found["items"]:
+    for item in services:
         predictor = item["spec"].get("predictor") or {}
         model = predictor.get("model") or predictor.get("pytorch") or {}
         result.append((item["metadata"]["name"], str(model.get("storageUri") or "")))
@@ -163,7 +173,7 @@ def _ingress(context: Context) -> Findings:
     except (PdkError, requests.RequestException) as error:
         what = error.what if isinstance(error, PdkError) else f"The ingress doesn't speak HTTP: {error}"
         found = context.discovery.gateway()
-        fix = "kubectl -n istio-system get service istio-ingressgateway"
+        fix = FIND_INGRESS
         if found and (found.host, found.port) != (known.kserve_ingress_host, known.kserve_ingress_port):
             fix = context.set_values(kserve_ingress_host=found.host, kserve_ingress_port=found.port)
         yield Finding("kserve.ingress", "broken", what, known.ingress, why, fix)

@@ -21,6 +21,7 @@ PREFLIGHT = {
     "determined.login": "Determined login",
     "determined.pool": "A place to train",
     "kserve.crd": "KServe",
+    "kserve.mode": "KServe's mode",
     "kserve.ingress": "Ingress",
 }
 

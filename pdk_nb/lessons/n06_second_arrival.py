@@ -99,6 +99,8 @@ def compare(evaluations: Sequence[Evaluation]) -> Table:
 def serve_version(session: Session, commit: str, timeout: float) -> Note:
     """Roll back or forward to a version that the service has served. This ends a canary.
 
+    In raw mode, KServe replaces the pods: the old version answers until the new one is ready.
+
     Args:
         session: The session.
         commit: Name of the version.
@@ -115,14 +117,20 @@ def serve_version(session: Session, commit: str, timeout: float) -> Note:
 def canary(session: Session, commit: str, percent: int, timeout: float) -> Note:
     """Give a version a share of the traffic, and wait until the change takes effect.
 
+    Where KServe can't split traffic, the note says so, and the version gets all requests.
+
     Args:
         session: The session.
         commit: Name of the version.
         percent: Its share of the requests, in percent.
         timeout: Seconds to wait until the version answers.
     """
-    with loading_progress(session, commit) as progress:
+    try:
         applied = serving.canary(session.settings, session.names.service, commit, percent)
+    except serving.NoCanary as error:
+        serve_version(session, commit, timeout)
+        return Note("warning", f"{error.what} {commit} gets all requests.", error.fix)
+    with loading_progress(session, commit) as progress:
         _wait_changed(session, applied, commit, timeout, progress)
         serving.wait_share(session.settings, session.names.service, percent)
     text = f"{percent} % of the requests go to {commit}."

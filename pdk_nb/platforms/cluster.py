@@ -115,7 +115,8 @@ def api_errors(cluster: Cluster, what: str) -> Iterator[None]:
             raise ServiceUnreachable(
                 f"The cluster does not allow it: {message}",
                 where=what,
-                fix=f"kubectl -n {cluster.namespace} auth can-i --list  shows what this user may do.",
+                fix=f"kubectl -n {cluster.namespace} auth can-i --list  shows what this user may do. An administrator "
+                "gives the pipelines' account its rights: pdk-nb config init --apply  (docs/cluster/worker-rbac.yaml).",
             ) from error
         if error.status in (400, 422):
             raise DeploymentError(f"The cluster refuses the object: {message}", where=what) from error

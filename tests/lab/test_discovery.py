@@ -146,5 +146,6 @@ def test_who_may_not_list_everything_sees_the_usual_namespaces() -> None:
             raise ApiException(status=403)
         return SimpleNamespace(items=[listed])
 
-    found._core = SimpleNamespace(list_service_for_all_namespaces=forbidden, list_namespaced_service=some)
+    found._core.list_service_for_all_namespaces = forbidden
+    found._core.list_namespaced_service = some
     assert where(found.pachyderm()) == ("pachd.default.svc.cluster.local", 30650)

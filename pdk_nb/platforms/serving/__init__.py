@@ -2,7 +2,8 @@
 
 Everything goes through the Kubernetes API with the official client; every function takes the lab's settings or a
 :class:`Cluster` made by :func:`connect`. An update is a merge patch of the fields that belong to the lab, guarded by
-the object's ``resourceVersion``: what others set (autoscaling, labels, a canary share) stays.
+the object's ``resourceVersion``: what others set (autoscaling, labels, a canary share) stays. Both modes of KServe are
+known (:mod:`pdk_nb.platforms.serving.installation`).
 """
 
 from pdk_nb.platforms.cluster import Cluster, connect
@@ -13,6 +14,7 @@ from pdk_nb.platforms.serving.objects import Applied
 from pdk_nb.platforms.serving.predictions import Endpoint, Prediction
 from pdk_nb.platforms.serving.readiness import service_status, status_table, wait_ready
 from pdk_nb.platforms.serving.rollout import (
+    NoCanary,
     Share,
     canary,
     promote,
@@ -30,6 +32,7 @@ __all__ = [
     "Cluster",
     "Deployment",
     "Endpoint",
+    "NoCanary",
     "Prediction",
     "ServiceStatus",
     "Share",

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from pdk_nb.platforms.cluster import REQUEST_TIMEOUT_S, Cluster, Object, Where, api_errors, resolve
+from pdk_nb.platforms.serving.installation import cluster_mode, features_fix, knative_config, mode_of, refused_fields
 from pdk_nb.platforms.serving.objects import (
     GROUP,
     PLURAL,
@@ -45,7 +46,7 @@ def apply(where: Where, deployment: Deployment) -> Applied:
 
     Raises:
         UsageError: The deployment's name or address cannot be used.
-        DeploymentError: The cluster refuses the object, or others keep changing it.
+        DeploymentError: The cluster refuses the object or would refuse its pods, or others keep changing it.
         ServiceUnreachable: The cluster does not answer, or does not allow it.
     """
     cluster = resolve(where)
@@ -53,6 +54,7 @@ def apply(where: Where, deployment: Deployment) -> Applied:
 
     def step() -> Applied:
         current = find(cluster, deployment.name)
+        _check_fields(cluster, body, current)
         if current is not None:
             return _update(cluster, deployment, current)
         try:
@@ -65,6 +67,28 @@ def apply(where: Where, deployment: Deployment) -> Applied:
             ) from error
 
     return retry_on_conflict(cluster, deployment.name, step)
+
+
+def _check_fields(cluster: Cluster, body: Object, current: Object | None) -> None:
+    """Ask Knative's configuration before KServe: KServe accepts the service, and then only an event tells the refusal.
+
+    Raises:
+        DeploymentError: Knative refuses a field of the predictor.
+    """
+    predictor = body["spec"]["predictor"]
+    if not refused_fields({}, predictor):
+        return
+    if (mode_of(current) if current is not None else cluster_mode(cluster.core)) == "raw":
+        return
+    features = knative_config(cluster.core, "config-features")
+    # The pipelines' account may not read it: there, the event has to do (pdk_nb.platforms.serving.reasons).
+    refused = [] if features is None else refused_fields(features, predictor)
+    if refused:
+        raise DeploymentError(
+            f"Knative refuses {' and '.join(refused)} in a service: its configuration doesn't allow them.",
+            where=where_text(cluster, body["metadata"]["name"]),
+            fix=features_fix(refused),
+        )
 
 
 def _update(cluster: Cluster, deployment: Deployment, current: Object) -> Applied:

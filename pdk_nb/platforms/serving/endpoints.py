@@ -47,6 +47,7 @@ def endpoint(where: Where, name: str) -> Endpoint:
         protocol=status.protocol,
         max_bytes=status.max_request_size or predictions.MAX_REQUEST_BYTES,
         version=status.version,
+        asleep=status.asleep,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pdk_nb.counting import counted
+from pdk_nb.platforms.serving.installation import FIND_INGRESS
 from pdk_shared.errors import PredictionError
 
 __all__ = ["Endpoint", "Prediction", "curl_command", "parse", "send"]
@@ -22,6 +23,14 @@ __all__ = ["Endpoint", "Prediction", "curl_command", "parse", "send"]
 # TorchServe's default limit of a request body.
 MAX_REQUEST_BYTES = 6_553_500
 CONNECT_TIMEOUT_S = 5.0
+# Loading a model from nothing.
+WAKE_TIMEOUT_S = 120.0
+# Knative's own domain, if config-domain names no other: the gateway doesn't route it from outside.
+INTERNAL = ".svc.cluster.local"
+UNEXPOSED = (
+    "The service has only an address inside the cluster. Give Knative a domain, and deploy again: "
+    """kubectl -n knative-serving patch configmap config-domain --type merge -p '{"data": {"example.com": ""}}'"""
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,7 @@ class Endpoint:
         protocol: ``v1`` or ``v2``.
         max_bytes: Largest request that the model server takes.
         version: Model version that the service has been given.
+        asleep: Whether it is scaled to zero, so that the first answer takes as long as loading the model.
     """
 
     service: str
@@ -45,6 +55,7 @@ class Endpoint:
     protocol: str = "v1"
     max_bytes: int = MAX_REQUEST_BYTES
     version: str = ""
+    asleep: bool = False
 
     @property
     def url(self) -> str:
@@ -152,6 +163,7 @@ def send(
             where=endpoint.service,
             fix="Send fewer or smaller pictures, or deploy with a larger --max-request-size.",
         )
+    timeout = max(timeout, WAKE_TIMEOUT_S) if endpoint.asleep else timeout
     headers = {"Host": endpoint.host, "Content-Type": "application/json"}
     try:
         answer = requests.post(endpoint.url, data=body, headers=headers, timeout=(CONNECT_TIMEOUT_S, timeout))
@@ -165,8 +177,7 @@ def send(
         raise PredictionError(
             f"The ingress does not answer: {error}",
             where=endpoint.url,
-            fix="Compare kserve_ingress_host and kserve_ingress_port in pdk-config with: "
-            "kubectl -n istio-system get service istio-ingressgateway",
+            fix=f"Compare kserve_ingress_host and kserve_ingress_port in pdk-config with: {FIND_INGRESS}",
         ) from error
     if answer.status_code != 200:
         raise _http_error(endpoint, answer.status_code, answer.text, answer.headers.get("Content-Type", ""))
@@ -185,8 +196,12 @@ def _http_error(endpoint: Endpoint, code: int, text: str, content_type: str) -> 
     if code == 404:
         what = f"404: the ingress knows no service '{endpoint.host}', or the service no model '{endpoint.model}'."
         fix = (
-            "The Host header is the host of the service's URL (kubectl get inferenceservice), "
-            "the name in the path is the registry model's."
+            UNEXPOSED
+            if endpoint.host.endswith(INTERNAL)
+            else (
+                "The Host header is the host of the service's URL (kubectl get inferenceservice), "
+                "the name in the path is the registry model's."
+            )
         )
     elif code == 413:
         what = "413: the request is larger than the model server takes."

@@ -4,18 +4,41 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from pdk_nb.platforms.cluster import REQUEST_TIMEOUT_S, Cluster, Where, api_errors, resolve
+from pdk_nb.platforms.cluster import REQUEST_TIMEOUT_S, Cluster, Object, Where, api_errors, resolve
 from pdk_nb.platforms.serving.objects import GROUP, PLURAL, VERSION, find, need, where_text
-from pdk_nb.platforms.serving.status import ServiceStatus, failure_reasons, is_terminal, read_status
+from pdk_nb.platforms.serving.pods import Pod, pods_of
+from pdk_nb.platforms.serving.reasons import Failure, Tries, failure_of, fixes, reasons_of
+from pdk_nb.platforms.serving.status import ServiceStatus, read_status
 from pdk_nb.platforms.waiting import changes, wait
-from pdk_shared.errors import DeploymentError
+from pdk_shared.errors import DeploymentError, ServiceUnreachable
 
-__all__ = ["service_status", "status_table", "wait_ready"]
+__all__ = ["observe", "service_status", "status_table", "wait_ready"]
 
-# A failed state has to hold this long before it ends a wait: right after a change it can be the old revision's.
-SETTLE_S = 3.0
+# Pods change slowly, and Kubernetes answers the lab among others.
+PODS_EVERY_S = 1.5
+
+
+def observe(cluster: Cluster, service: Object) -> ServiceStatus:
+    """A service's state with its pods, as far as they can be read.
+
+    In raw mode the pods alone tell which version answers: whoever may not read them is told so.
+
+    Args:
+        cluster: The connection.
+        service: The InferenceService.
+
+    Raises:
+        ServiceUnreachable: It runs in raw mode, and its pods can't be read.
+    """
+    without = read_status(service)
+    try:
+        return read_status(service, pods_of(cluster, without.name))
+    except ServiceUnreachable:
+        if without.mode == "raw":
+            raise
+        return without
 
 
 def service_status(where: Where, name: str) -> ServiceStatus:
@@ -23,8 +46,10 @@ def service_status(where: Where, name: str) -> ServiceStatus:
 
     Raises:
         DeploymentError: There is no such service.
+        ServiceUnreachable: The cluster does not answer, or does not allow it.
     """
-    return read_status(need(resolve(where), name))
+    cluster = resolve(where)
+    return observe(cluster, need(cluster, name))
 
 
 def status_table(where: Where) -> list[dict[str, str]]:
@@ -44,18 +69,50 @@ class _Look:
     status: ServiceStatus | None
     line: str
     ready: bool = False
-    failed: bool = False
+    failure: Failure | None = None
 
 
-def _look(cluster: Cluster, name: str, version: str, after: str) -> _Look:
-    found = find(cluster, name)
-    if found is None:
-        return _Look(None, "it does not exist yet")
-    status = read_status(found)
-    if version and status.version != version:
-        return _Look(status, f"it still has version {status.version or 'unknown'}")
-    stale = bool(after) and after in (status.latest_created, status.latest_ready)
-    return _Look(status, status.summary(), status.ready and not stale, is_terminal(status) and not stale)
+@dataclass
+class _Watch:
+    """Looks at one service again and again, and at its pods less often."""
+
+    cluster: Cluster
+    name: str
+    version: str
+    after: str
+    tries: Tries = field(default_factory=Tries)
+    pods: tuple[Pod, ...] | None = None
+    pods_at: float = -PODS_EVERY_S
+
+    def look(self) -> _Look:
+        """The service now."""
+        found = find(self.cluster, self.name)
+        if found is None:
+            return _Look(None, "it does not exist yet")
+        status = read_status(found)
+        if self.version and status.version != self.version:
+            return _Look(status, f"it still has version {status.version or 'unknown'}")
+        status = self._with_pods(found, status)
+        # Knative's revisions have names of their own; a Deployment's numbers come late (status of KServe 0.13).
+        stale = status.mode == "serverless" and bool(self.after) and self.after in _revisions(status)
+        failure = None if status.ready or stale else failure_of(self.cluster, found, status, self.tries)
+        line = status.summary()
+        if failure is not None and failure.text not in line:
+            line = f"{line}; {failure.text}"
+        return _Look(status, line, status.ready and not stale, failure)
+
+    def _with_pods(self, found: Object, status: ServiceStatus) -> ServiceStatus:
+        if status.ready:
+            return status
+        if time.monotonic() - self.pods_at >= PODS_EVERY_S:
+            seen = observe(self.cluster, found)
+            self.pods, self.pods_at = seen.pods, time.monotonic()
+            self.tries.see(seen.pods or ())
+        return read_status(found, self.pods)
+
+
+def _revisions(status: ServiceStatus) -> tuple[str, str]:
+    return status.latest_created, status.latest_ready
 
 
 def wait_ready(
@@ -87,41 +144,37 @@ def wait_ready(
     """
     cluster = resolve(where)
     report = changes(progress)
-    failing_since = 0.0
+    watch = _Watch(cluster, name, version, after)
+    since: dict[str, float] = {}
 
     def done(look: _Look) -> bool:
-        nonlocal failing_since
         if look.ready:
             return True
         report(look.line)
-        now = time.monotonic()
-        failing_since = (failing_since or now) if look.failed else 0.0
-        if failing_since and now - failing_since >= SETTLE_S:
-            raise _not_ready(cluster, name, "The new revision failed.", _reasons(cluster, name, look))
+        now, failure = time.monotonic(), look.failure
+        if failure is None or failure.hold_s is None:
+            since.clear()
+            return False
+        # It has to hold: right after a change, it can be the state of the revision before, or pass by itself.
+        if now - since.setdefault("failing", now) >= failure.hold_s:
+            raise _not_ready(cluster, name, "The new revision failed.", look)
         return False
 
     look = wait(
-        lambda: _look(cluster, name, version, after),
+        watch.look,
         done,
         timeout=timeout,
         interval=interval,
-        reason=lambda look: _not_ready(
-            cluster, name, f"Not ready within {timeout:.0f} s.", [look.line, *_reasons(cluster, name, look)]
-        ),
+        reason=lambda look: _not_ready(cluster, name, f"Not ready within {timeout:.0f} s.", look, look.line),
     )
     assert look.status is not None
     return look.status
 
 
-def _reasons(cluster: Cluster, name: str, look: _Look) -> list[str]:
-    return failure_reasons(cluster.core, cluster.namespace, name, look.status) if look.status else []
-
-
-def _not_ready(cluster: Cluster, name: str, what: str, reasons: list[str]) -> DeploymentError:
-    unique = list(dict.fromkeys(each for each in reasons if each))
+def _not_ready(cluster: Cluster, name: str, what: str, look: _Look, *first: str) -> DeploymentError:
+    reasons = [*first, *(reasons_of(cluster, look.status, look.failure) if look.status else [])]
+    unique = [
+        each for place, each in enumerate(reasons) if each and not any(each in other for other in reasons[:place])
+    ]
     text = what + "".join(f"\n  - {each}" for each in unique)
-    fix = (
-        f"kubectl -n {cluster.namespace} describe inferenceservice {name}; "
-        f"kubectl -n {cluster.namespace} logs -l serving.kserve.io/inferenceservice={name} -c kserve-container"
-    )
-    return DeploymentError(text, where=where_text(cluster, name), fix=fix)
+    return DeploymentError(text, where=where_text(cluster, name), fix=fixes(cluster, name, look.failure))

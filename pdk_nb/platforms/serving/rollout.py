@@ -1,22 +1,47 @@
 """Who gets the traffic of a service: canaries, promotion, going back to any earlier version.
 
-KServe's own means are used (``canaryTrafficPercent``, the tag ``prev``), so that ``kubectl`` shows the same.
+KServe's own means are used (``canaryTrafficPercent``, the tag ``prev``), so that ``kubectl`` shows the same. In raw
+mode, KServe ignores them: it replaces pods. A canary is refused there before anything is changed; going back works.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
-from pdk_nb.platforms.cluster import REQUEST_TIMEOUT_S, Cluster, Object, Where, api_errors, resolve
+from pdk_nb.platforms.cluster import Cluster, Object, Where, resolve
+from pdk_nb.platforms.serving.installation import mode_of
 from pdk_nb.platforms.serving.objects import Applied, Patch, change, need, where_text
-from pdk_nb.platforms.serving.spec import ServedVersion, deployment_of, history, lineage_notes, recorded_version
+from pdk_nb.platforms.serving.pods import pods_of
+from pdk_nb.platforms.serving.readiness import observe
+from pdk_nb.platforms.serving.spec import (
+    CANARY_NAME_LIMIT,
+    ServedVersion,
+    deployment_of,
+    history,
+    lineage_notes,
+    recorded_version,
+)
 from pdk_nb.platforms.serving.status import ServiceStatus, read_status
 from pdk_nb.platforms.waiting import wait
 from pdk_shared.errors import DeploymentError, PdkError, UsageError
 
-__all__ = ["Revision", "Share", "canary", "promote", "revisions", "rollback", "set_canary", "traffic", "wait_share"]
+__all__ = [
+    "NoCanary",
+    "Revision",
+    "Share",
+    "canary",
+    "promote",
+    "revisions",
+    "rollback",
+    "set_canary",
+    "traffic",
+    "wait_share",
+]
+
+
+class NoCanary(DeploymentError):
+    """The service can't share its traffic between two versions."""
 
 
 class Revision(ServedVersion):
@@ -30,7 +55,7 @@ class Share:
     """One revision's part of a service's traffic.
 
     Attributes:
-        revision: The revision.
+        revision: The revision; empty in raw mode, which has none.
         percent: Its part, 0 to 100.
         version: Model version that it serves; empty when unknown (a revision without pods, scaled to zero).
         latest: Whether it is the latest ready revision.
@@ -63,8 +88,10 @@ def traffic(where: Where, name: str) -> list[Share]:
     """
     cluster = resolve(where)
     service = need(cluster, name)
+    status = observe(cluster, service)
+    if status.mode == "raw":
+        return [Share("", 100, status.version, latest=True)] if status.ready else []
     versions = _versions(cluster, name)
-    status = read_status(service)
     if status.ready:
         versions.setdefault(status.latest_ready, status.version)
     predictor = ((service.get("status") or {}).get("components") or {}).get("predictor") or {}
@@ -83,22 +110,32 @@ def traffic(where: Where, name: str) -> list[Share]:
 def _versions(cluster: Cluster, name: str) -> dict[str, str]:
     """Model version by revision: Knative copies a service's annotations to its pods."""
     try:
-        with api_errors(cluster, f"pods in {cluster.namespace}"):
-            found = cluster.core.list_namespaced_pod(
-                cluster.namespace,
-                label_selector=f"serving.kserve.io/inferenceservice={name}",
-                _preload_content=False,
-                _request_timeout=REQUEST_TIMEOUT_S,
-            )
+        return {pod.revision: pod.version for pod in pods_of(cluster, name) if pod.revision and pod.version}
     except PdkError:
         # Reading pods is often not allowed.
         return {}
-    metadata = [each["metadata"] for each in json.loads(found.data).get("items", [])]
-    return {
-        each["labels"]["serving.knative.dev/revision"]: each["annotations"]["pach_id"]
-        for each in metadata
-        if "serving.knative.dev/revision" in (each.get("labels") or {}) and "pach_id" in (each.get("annotations") or {})
-    }
+
+
+def _can_split(service: Object) -> None:
+    """Check that KServe can split the service's traffic.
+
+    Raises:
+        NoCanary: It can't.
+    """
+    name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
+    if mode_of(service) == "raw":
+        raise NoCanary(
+            "KServe runs this service as a plain Deployment (RawDeployment), which replaces its pods and can't split "
+            "traffic, so there is no canary.",
+            where=f"{namespace}/{name}",
+            fix="Roll forward or back with lab.serve_version(commit): the old version answers until it is ready.",
+        )
+    if len(name) > CANARY_NAME_LIMIT:
+        raise NoCanary(
+            f"The name of this service has {len(name)} letters; for a canary, Knative allows {CANARY_NAME_LIMIT}.",
+            where=f"{namespace}/{name}",
+            fix="Deploy it again under a shorter name (--deployment-name).",
+        )
 
 
 def rollback(where: Where, name: str, to: str | int | None = None) -> Applied:
@@ -117,7 +154,7 @@ def rollback(where: Where, name: str, to: str | int | None = None) -> Applied:
 
     def make(service: Object) -> Patch:
         metadata, spec = _serving_again(service, recorded_version(service, to))
-        if service["spec"]["predictor"].get("canaryTrafficPercent") is not None:
+        if mode_of(service) != "raw" and service["spec"]["predictor"].get("canaryTrafficPercent") is not None:
             # Taking the share away would give the canary everything while the earlier version loads.
             spec["predictor"]["canaryTrafficPercent"] = 0
         return metadata, spec
@@ -138,10 +175,12 @@ def canary(where: Where, name: str, to: str | int, percent: int) -> Applied:
 
     Raises:
         UsageError: The share is no percentage.
+        NoCanary: The service can't split its traffic: nothing was changed.
         DeploymentError: There is no such service, no such version, or no other revision to share with.
     """
 
     def make(service: Object) -> Patch:
+        _can_split(service)
         record, status = recorded_version(service, to), read_status(service)
         share = {"canaryTrafficPercent": _percentage(percent)}
         if record["version"] != status.version:
@@ -187,10 +226,17 @@ def set_canary(where: Where, name: str, percent: int | None) -> Applied:
 
     Raises:
         UsageError: The share is no percentage.
+        NoCanary: The service can't split its traffic: nothing was changed.
         DeploymentError: There is no such service.
     """
     share = None if percent is None else _percentage(percent)
-    return change(where, name, lambda _: ({}, {"predictor": {"canaryTrafficPercent": share}}))
+
+    def make(service: Object) -> Patch:
+        if share is not None:
+            _can_split(service)
+        return {}, {"predictor": {"canaryTrafficPercent": share}}
+
+    return change(where, name, make)
 
 
 def promote(where: Where, name: str) -> Applied:
@@ -199,9 +245,10 @@ def promote(where: Where, name: str) -> Applied:
     Raises:
         DeploymentError: There is no such service, or its latest revision is not ready: nothing was changed.
     """
+    cluster = resolve(where)
 
     def make(service: Object) -> Patch:
-        status = read_status(service)
+        status = observe(cluster, service)
         if not status.ready:
             raise DeploymentError(
                 f"The latest revision cannot be promoted: {status.summary()}.",
@@ -210,13 +257,13 @@ def promote(where: Where, name: str) -> Applied:
             )
         return {}, {"predictor": {"canaryTrafficPercent": None}}
 
-    return change(where, name, make)
+    return change(cluster, name, make)
 
 
 def wait_share(
     where: Where, name: str, percent: int = 100, timeout: float = 60.0, *, interval: float = 0.25
 ) -> ServiceStatus:
-    """Wait until the latest revision is ready and has its share of the traffic.
+    """Wait until the latest revision is ready and has its share of the traffic; in raw mode, until it alone answers.
 
     Args:
         where: Settings or connection.
@@ -230,8 +277,8 @@ def wait_share(
     """
     cluster = resolve(where)
     return wait(
-        lambda: read_status(need(cluster, name)),
-        lambda status: status.ready and status.latest_percent == percent,
+        lambda: observe(cluster, need(cluster, name)),
+        lambda status: status.ready and (status.mode == "raw" or status.latest_percent == percent),
         timeout=timeout,
         interval=interval,
         reason=lambda status: DeploymentError(

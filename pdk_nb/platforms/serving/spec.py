@@ -14,6 +14,7 @@ from pdk_shared.errors import DeploymentError, UsageError
 
 __all__ = [
     "API_VERSION",
+    "CANARY_NAME_LIMIT",
     "Deployment",
     "ServedVersion",
     "check_service_name",
@@ -29,6 +30,11 @@ __all__ = [
 API_VERSION = "serving.kserve.io/v1beta1"
 # KServe's webhook refuses other names (inference_service_validation.go).
 SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+# A canary's route is "prev-<name>-predictor", a DNS label of at most 63 letters; without a canary, 50 would do.
+CANARY_NAME_LIMIT = 63 - len("prev--predictor")
+# Seconds that a request may take. Knative makes it the pod's grace period, too, and TorchServe doesn't end at SIGTERM:
+# with Knative's own 300 s, the pods of the version before would hold their CPU and memory for five minutes.
+REQUEST_SECONDS = 60
 HISTORY = "pdk-lab/history"
 HISTORY_LENGTH = 20
 
@@ -86,15 +92,15 @@ class Deployment:
 
 
 def check_service_name(name: str) -> str:
-    """Refuse names that KServe's webhook would refuse.
+    """Refuse names that KServe's webhook would refuse, or that leave no room for a canary's route.
 
     Raises:
         UsageError: The name is not a lower-case DNS label that begins with a letter.
     """
-    if not SERVICE_NAME.fullmatch(name) or len(name) > 50:
+    if not SERVICE_NAME.fullmatch(name) or len(name) > CANARY_NAME_LIMIT:
         raise UsageError(
             f"'{name}' cannot be the name of an InferenceService.",
-            fix="Use up to 50 lower-case letters, digits and '-', beginning with a letter.",
+            fix=f"Use up to {CANARY_NAME_LIMIT} lower-case letters, digits and '-', beginning with a letter.",
         )
     return name
 
@@ -125,7 +131,7 @@ def predictor_spec(deployment: Deployment) -> dict[str, Any]:
     }
     if any(resources.values()):
         model["resources"] = {key: value for key, value in resources.items() if value}
-    predictor: dict[str, Any] = {"model": model}
+    predictor: dict[str, Any] = {"model": model, "timeout": REQUEST_SECONDS}
     if deployment.service_account:
         predictor["serviceAccountName"] = deployment.service_account
     if deployment.tolerations:

@@ -5,16 +5,20 @@ Source of the fields: ``pkg/apis/serving/v1beta1/inference_service_status.go`` o
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-__all__ = ["ServiceStatus", "failure_reasons", "is_terminal", "read_status"]
+from pdk_nb.counting import counted
+from pdk_nb.platforms.serving.installation import Mode, mode_of
+from pdk_nb.platforms.serving.pods import Pod
+
+__all__ = ["ServiceStatus", "is_terminal", "read_status"]
 
 TERMINAL = frozenset({"BlockedByFailedLoad", "InvalidSpec"})
-EVENT_LIMIT = 5
+# Knative counts a pod without a node as a failed revision, and takes that back as soon as there is room.
+WAITS_FOR_ROOM = "nodes are available"
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,10 @@ class ServiceStatus:
         created: Creation time.
         annotations: All annotations.
         changed: When it became ready, or stopped being ready; None when unknown.
+        mode: Whether Knative makes revisions (``serverless``), or KServe a plain Deployment (``raw``).
+        pods: Its pods; None if they were not looked at.
+        asleep: Whether it is scaled to zero: the next request wakes it.
+        revision_failed: Whether Knative has given up the newest revision.
     """
 
     name: str
@@ -70,11 +78,30 @@ class ServiceStatus:
     created: datetime | None
     annotations: Mapping[str, str]
     changed: datetime | None = None
+    mode: Mode = "serverless"
+    pods: tuple[Pod, ...] | None = None
+    asleep: bool = False
+    revision_failed: bool = False
+
+    @property
+    def newest_pods(self) -> tuple[Pod, ...]:
+        """The pods that are to serve the version that it was given last, without those that end."""
+        return tuple(
+            pod
+            for pod in self.pods or ()
+            if pod.ends is None and pod.version == self.version and pod.revision in ("", self.latest_created)
+        )
 
     def summary(self) -> str:
         """One line about its state."""
+        if self.asleep:
+            return "READY, scaled to zero: the next request starts a pod"
         if self.ready:
-            return f"READY, {self.latest_ready or self.latest_created} serves"
+            return f"READY, {self.latest_ready or f'version {self.version[:12]}'} serves"
+        if self.mode == "raw" and self.pods is not None:
+            fresh = self.newest_pods
+            text = f"{sum(pod.ready for pod in fresh)} of {counted(len(fresh), 'pod')} of the new version ready"
+            return f"{text}; {self.reasons[0]}" if self.reasons else text
         state = f"model {self.model_state}" if self.model_state else "no status yet"
         head = f"{self.latest_created}: {state}" if self.latest_created else state
         return f"{head}; {self.reasons[0]}" if self.reasons else head
@@ -112,8 +139,23 @@ def _number(text: Any) -> int | None:
     return int(text) if str(text or "").isdigit() else None
 
 
-def read_status(service: Mapping[str, Any]) -> ServiceStatus:
-    """Read an InferenceService object; any field of its status may be absent."""
+def _serves(version: str, pods: Sequence[Pod] | None) -> bool:
+    """Whether, in raw mode, the newest version alone answers.
+
+    During a rollout, all conditions stay true because of the old pods, and KServe writes ``Loaded`` and ``UpToDate``
+    (``PropagateModelStatus`` of 0.13): only the pods tell the versions apart.
+    """
+    staying = [pod for pod in pods or () if pod.ends is None]
+    return any(pod.ready for pod in staying) and all(pod.version == version for pod in staying)
+
+
+def read_status(service: Mapping[str, Any], pods: Sequence[Pod] | None = None) -> ServiceStatus:
+    """Read an InferenceService object; any field of its status may be absent.
+
+    Args:
+        service: The object.
+        pods: Its pods. Without them, a service in raw mode never counts as ready.
+    """
     meta, status = service["metadata"], service.get("status") or {}
     notes: dict[str, str] = meta.get("annotations") or {}
     predictor_spec = (service.get("spec") or {}).get("predictor") or {}
@@ -126,15 +168,26 @@ def read_status(service: Mapping[str, Any]) -> ServiceStatus:
     created_revision = str(predictor.get("latestCreatedRevision") or "")
     ready_revision = str(predictor.get("latestReadyRevision") or "")
     transition = str(model_status.get("transitionStatus") or "")
-    # In raw mode there are no ready revisions; then only the conditions count.
     settled = not ready_revision or ready_revision == created_revision
+    mode, version = mode_of(service), notes.get("pach_id", "")
+    copies = (model_status.get("copies") or {}).get("totalCopies")
+    # KServe forgets that a model is loaded when it looks at a service without pods.
+    asleep = (
+        mode == "serverless"
+        and ready_text == "True"
+        and bool(ready_revision)
+        and settled
+        and transition == "InProgress"
+        and not copies
+    )
+    up = _serves(version, pods) if mode == "raw" else settled and (asleep or transition in ("", "UpToDate"))
     stamp = meta.get("creationTimestamp")
     changed = next((each.get("lastTransitionTime") for each in conditions if each.get("type") == "Ready"), None)
     return ServiceStatus(
         name=str(meta["name"]),
         namespace=str(meta.get("namespace", "")),
         url=str(status.get("url") or ""),
-        ready=ready_text == "True" and settled and transition in ("", "UpToDate"),
+        ready=ready_text == "True" and up,
         ready_text=ready_text,
         previous_percent=next((each.get("percent") for each in traffic if each.get("tag") == "prev"), None),
         latest_percent=next((each.get("percent") for each in traffic if each.get("latestRevision")), None),
@@ -146,7 +199,7 @@ def read_status(service: Mapping[str, Any]) -> ServiceStatus:
         model_state=str((model_status.get("states") or {}).get("targetModelState") or ""),
         reasons=_reasons(conditions, model_status),
         model=notes.get("pdk-lab/model", ""),
-        version=notes.get("pach_id", ""),
+        version=version,
         number=_number(notes.get("pdk-lab/model-version-number")),
         storage_uri=str(model_spec.get("storageUri") or ""),
         protocol=str(model_spec.get("protocolVersion") or "v1"),
@@ -154,6 +207,20 @@ def read_status(service: Mapping[str, Any]) -> ServiceStatus:
         created=_moment(stamp),
         annotations=notes,
         changed=_moment(changed),
+        mode=mode,
+        pods=None if pods is None else tuple(pods),
+        asleep=asleep,
+        revision_failed=any(_given_up(each, created_revision) for each in conditions),
+    )
+
+
+def _given_up(condition: Mapping[str, Any], revision: str) -> bool:
+    message = str(condition.get("message") or "")
+    return (
+        condition.get("status") == "False"
+        and condition.get("reason") == "RevisionFailed"
+        and f'"{revision}"' in message
+        and WAITS_FOR_ROOM not in message
     )
 
 
@@ -174,40 +241,5 @@ def _reasons(conditions: list[dict[str, Any]], model_status: dict[str, Any]) -> 
 
 
 def is_terminal(status: ServiceStatus) -> bool:
-    """Whether the newest revision will not become ready by waiting."""
-    return status.transition in TERMINAL
-
-
-def failure_reasons(core: Any, namespace: str, name: str, status: ServiceStatus) -> list[str]:
-    """Reasons from the status, the predictor's pods and the service's events; what cannot be read is left out.
-
-    Args:
-        core: A ``CoreV1Api``.
-        namespace: The service's namespace.
-        name: The service.
-        status: Its state.
-    """
-    import kubernetes
-    import urllib3
-
-    found = list(status.reasons)
-    # As JSON, not as the client's objects: those refuse pods that lack a field the lab does not look at.
-    options: dict[str, Any] = {"_preload_content": False, "_request_timeout": 10}
-    try:
-        selector = f"serving.kserve.io/inferenceservice={name}"
-        pods = json.loads(core.list_namespaced_pod(namespace, label_selector=selector, **options).data)
-        for pod in pods.get("items", []):
-            state = pod.get("status") or {}
-            for each in [*(state.get("initContainerStatuses") or []), *(state.get("containerStatuses") or [])]:
-                waiting = (each.get("state") or {}).get("waiting") or {}
-                if waiting.get("reason"):
-                    text = f"pod {pod['metadata']['name']}, {each.get('name', '')}: {waiting['reason']}"
-                    found.append(f"{text}: {waiting['message']}" if waiting.get("message") else text)
-        selector = f"involvedObject.name={name},type=Warning"
-        events = json.loads(core.list_namespaced_event(namespace, field_selector=selector, **options).data)
-        for event in events.get("items", [])[-EVENT_LIMIT:]:
-            found.append(f"event {event.get('reason', '')}: {event.get('message', '')}")
-    except (kubernetes.client.ApiException, urllib3.exceptions.HTTPError):
-        # Reading pods and events is often not allowed; the status's own reasons have to do then.
-        return found
-    return found
+    """Whether KServe or Knative says that the newest revision will not become ready by waiting."""
+    return status.transition in TERMINAL or status.revision_failed
