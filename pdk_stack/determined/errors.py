@@ -14,6 +14,7 @@ __all__ = [
     "internal",
     "invalid",
     "not_found",
+    "plain",
     "unauthenticated",
     "unimplemented",
 ]
@@ -46,6 +47,14 @@ def forbidden(message: str) -> Refusal:
 
 def failed_precondition(message: str) -> Refusal:
     """400: the object's state doesn't allow the action."""
+    return Refusal(message, Code.FAILED_PRECONDITION)
+
+
+def plain(message: str) -> Refusal:
+    """400: the master refuses this with an error that has no code, which its gateway turns into 500.
+
+    Here it is 400, because the request is at fault and a repetition is in vain.
+    """
     return Refusal(message, Code.FAILED_PRECONDITION)
 
 

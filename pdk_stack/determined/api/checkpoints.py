@@ -10,17 +10,55 @@ from pdk_stack.determined.api.routing import Bytes, Request, route
 from pdk_stack.determined.core.checkpoints import storage
 from pdk_stack.determined.core.experiments.catalogue import steps_of
 from pdk_stack.determined.core.masking import LOAD_DATA, mask_checkpoint
-from pdk_stack.determined.errors import failed_precondition, invalid, not_found
+from pdk_stack.determined.errors import invalid, not_found, plain
 from pdk_stack.determined.store.documents import Document
 from pdk_stack.determined.timestamps import normalized
 
+UUID_SIZES = (32, 36, 38, 45)
+
 
 def _uuid_of(text: str) -> str:
-    """Accept only a UUID, because a checkpoint's name is also its folder's name."""
+    """Return a UUID in its usual form; a checkpoint's name is also its folder's name.
+
+    Raises:
+        Refusal: It is none.
+    """
+    if len(text.encode()) not in UUID_SIZES:
+        raise plain(f"invalid UUID length: {len(text.encode())}")
     try:
         return str(UUID(text))
     except ValueError:
-        raise invalid(f"'{text}' is not a UUID") from None
+        raise plain("invalid UUID format") from None
+
+
+def _uuids_of(texts: list[str]) -> list[str]:
+    """Return many UUIDs.
+
+    Raises:
+        Refusal: One is none.
+    """
+    try:
+        return [str(UUID(text)) for text in texts]
+    except ValueError:
+        wrong = next(text for text in texts if not _is_uuid(text))
+        raise invalid(f"converting checkpoint: string {wrong} is not a valid uuid") from None
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _find(request: Request, uuid: str) -> Document:
+    """Find a checkpoint.
+
+    Raises:
+        Refusal: It doesn't exist, or the text is no UUID.
+    """
+    return request.master.store.need("checkpoint", _uuid_of(uuid))
 
 
 @route("POST", "/api/v1/checkpoints")
@@ -101,68 +139,95 @@ def trial_checkpoints(request: Request, key: int) -> dict[str, Any]:
 
 @route("GET", "/api/v1/checkpoints/{uuid}")
 def get_checkpoint(request: Request, uuid: str) -> dict[str, Any]:
-    return {"checkpoint": request.views.checkpoint(request.master.store.need("checkpoint", uuid))}
+    return {"checkpoint": request.views.checkpoint(_find(request, uuid))}
 
 
 @route("POST", "/api/v1/checkpoints/{uuid}/metadata")
 def set_metadata(request: Request, uuid: str) -> dict[str, Any]:
-    metadata = request.need("checkpoint").get("metadata") or {}
-    changed = request.master.store.update("checkpoint", uuid, metadata=metadata)
-    return {"checkpoint": request.views.checkpoint(changed)}
+    """Replace a checkpoint's metadata; the reply has the old step's metrics."""
+    checkpoint = _find(request, uuid)
+    shown = request.views.checkpoint(checkpoint)
+    metadata = (request.get("checkpoint") or {}).get("metadata") or {}
+    request.master.store.update("checkpoint", checkpoint["uuid"], metadata=metadata)
+    return {"checkpoint": {**shown, "metadata": metadata}}
 
 
-def _delete(request: Request, uuids: list[str], globs: list[str] | None) -> None:
-    registered = request.master.removal.registered()
-    blocked = [uuid for uuid in uuids if uuid in registered]
-    for uuid in uuids:
-        request.master.store.need("checkpoint", uuid)
-    if blocked:
-        raise failed_precondition(
-            f"this subset of checkpoints provided are in the model registry and cannot be deleted: {blocked}"
-        )
-    for uuid in uuids:
-        request.master.removal.delete_checkpoint(uuid, globs)
+def _editable(request: Request, texts: list[str], verb: str) -> list[Document]:
+    """Return checkpoints that may be changed.
+
+    Raises:
+        Refusal: One doesn't exist or is registered, or a text is no UUID.
+    """
+    store, uuids = request.master.store, _uuids_of(texts)
+    found = {uuid: store.get("checkpoint", uuid) for uuid in uuids}
+    missing = sorted(uuid for uuid, checkpoint in found.items() if checkpoint is None)
+    if missing:
+        raise not_found(f"checkpoints '{', '.join(missing)}' not found")
+    names = {model["id"]: model["name"] for model in store.list("model")}
+    registered = {
+        version["checkpointUuid"]: f"{names.get(version['modelId'])} (model #{version['modelId']}), "
+        f"version {version['version']}"
+        for version in store.list("model_version")
+        if version["checkpointUuid"] in found
+    }
+    if registered:
+        shown = ", ".join(f"{uuid}, registered to {version}" for uuid, version in registered.items())
+        raise invalid(f"this subset of checkpoints provided are in the model registry and cannot be {verb}: {shown}.")
+    return [checkpoint for checkpoint in found.values() if checkpoint is not None]
 
 
 @route("DELETE", "/api/v1/checkpoints")
 def delete_checkpoints(request: Request) -> dict[str, Any]:
-    _delete(request, [str(each) for each in request.get("checkpointUuids") or []], None)
+    for checkpoint in _editable(request, request.get("checkpointUuids") or [], "deleted"):
+        request.master.removal.delete_checkpoint(checkpoint["uuid"], None)
     return {}
 
 
 @route("POST", "/api/v1/checkpoints/rm")
 def remove_files(request: Request) -> dict[str, Any]:
-    """Delete the files of checkpoints that match the globs."""
-    globs = [str(each) for each in request.get("checkpointGlobs") or []]
-    _delete(request, [str(each) for each in request.get("checkpointUuids") or []], globs or None)
+    """Delete the files of checkpoints that match the globs; without globs, none."""
+    globs = request.get("checkpointGlobs") or []
+    _uuids_of(request.get("checkpointUuids") or [])
+    for glob in globs:
+        if not glob:
+            raise invalid("cannot have empty string glob")
+        if ".." in glob:
+            raise invalid(f"glob '{glob}' cannot contain '..'")
+    for checkpoint in _editable(request, request.get("checkpointUuids") or [], "deleted"):
+        if globs:
+            request.master.removal.delete_checkpoint(checkpoint["uuid"], globs)
     return {}
 
 
 @route("PATCH", "/api/v1/checkpoints")
 def patch_checkpoints(request: Request) -> dict[str, Any]:
-    for each in request.get("checkpoints") or []:
-        checkpoint = request.master.store.need("checkpoint", str(each["uuid"]))
-        resources = (each.get("resources") or {}).get("resources")
-        if resources is None:
+    sent = request.get("checkpoints") or []
+    _editable(request, [each.get("uuid") or "" for each in sent], "patched")
+    for each in sent:
+        checkpoint = request.master.store.need("checkpoint", str(UUID(each["uuid"])))
+        if each.get("resources") is None:
             continue
-        state = "STATE_PARTIALLY_DELETED" if resources else "STATE_DELETED"
-        sizes = {str(path): str(size) for path, size in resources.items()}
-        request.master.store.update("checkpoint", checkpoint["uuid"], resources=sizes, state=state)
+        sizes = {path: str(size) for path, size in (each["resources"].get("resources") or {}).items()}
+        changes: dict[str, Any] = {"resources": sizes} if sizes else {"state": "STATE_DELETED"}
+        if sizes and sizes != checkpoint["resources"]:
+            changes["state"] = "STATE_PARTIALLY_DELETED"
+        request.master.store.update("checkpoint", checkpoint["uuid"], **changes)
     return {}
 
 
-FORMS = ("application/gzip", "application/zip", "application/x-tar")
+FORMS = {"application/x-tar": "tar", "application/gzip": "tgz", "application/zip": "zip"}
 
 
 @route("GET", "/checkpoints/{uuid}")
 def download_checkpoint(request: Request, uuid: str) -> Bytes:
-    checkpoint = request.master.store.need("checkpoint", uuid)
+    form = "application/x-tar" if request.accept in ("", "*/*", "application/*") else request.accept
+    if form not in FORMS:
+        raise invalid(f"unsupported media type to download a checkpoint: '{form}'")
+    checkpoint = _find(request, uuid)
     if checkpoint["state"] not in ("STATE_COMPLETED", "STATE_PARTIALLY_DELETED"):
         raise not_found(f"checkpoint '{uuid}' is {checkpoint['state']}")
-    form = next((form for form in FORMS if form in request.accept), "application/x-tar")
     config = request.master.experiments.experiment(checkpoint["experimentId"])["config"]
-    folder = storage.checkpoint_folder(config["checkpoint_storage"], uuid)
+    folder = storage.checkpoint_folder(config["checkpoint_storage"], checkpoint["uuid"])
     if not folder.is_dir():
         raise not_found(f"the files of checkpoint '{uuid}' are not in {folder}")
-    ending = {"application/gzip": "tgz", "application/zip": "zip"}.get(form, "tar")
-    return Bytes(storage.archive(folder, form), form, f"{uuid}.{ending}")
+    return Bytes(storage.archive(folder, form), form, f"{checkpoint['uuid']}.{FORMS[form]}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from pdk_stack.determined import VERSION
 from pdk_stack.determined.core.master import Master
+from pdk_stack.determined.core.trials.runs import ActiveRun
 
 __all__ = ["agent_view", "pool_view", "slot_views"]
 
@@ -52,19 +53,33 @@ def pool_view(master: Master, name: str) -> dict[str, Any]:
     }
 
 
+def _device(index: int) -> dict[str, Any]:
+    return {"id": index, "brand": "", "uuid": "", "type": "TYPE_CPU"}
+
+
+def _container(run: ActiveRun) -> dict[str, Any]:
+    """Return a running trial's process as ``v1Container``."""
+    return {
+        "id": run.allocation_id,
+        "parent": run.task_id,
+        "state": "STATE_RUNNING" if run.ready else "STATE_STARTING",
+        "devices": [_device(slot) for slot in sorted(run.slots)],
+        "permissionDenied": False,
+    }
+
+
 def slot_views(master: Master) -> dict[str, dict[str, Any]]:
     """Return every slot as ``v1Slot``, by number."""
     busy = {slot: run for run in master.experiments.runs.active() for slot in run.slots}
     slots = {}
     for index in range(master.slots.total):
         run, enabled = busy.get(index), master.slots.enabled(index)
-        container = {"id": run.allocation_id, "state": "STATE_RUNNING", "parent": run.task_id} if run else None
         slots[str(index)] = {
             "id": str(index),
-            "device": {"id": index, "brand": "", "uuid": "", "type": "TYPE_CPU"},
+            "device": _device(index),
             "enabled": enabled,
             "draining": not enabled and run is not None,
-            "container": container,
+            "container": _container(run) if run else None,
         }
     return slots
 
@@ -84,7 +99,7 @@ def agent_view(master: Master, name: str, pool: str) -> dict[str, Any]:
         "id": name,
         "registeredTime": master.started_at,
         "slots": slots,
-        "containers": {},
+        "containers": {run.allocation_id: _container(run) for run in master.experiments.runs.active()},
         "addresses": ["127.0.0.1"],
         "enabled": disabled < master.slots.total,
         "draining": disabled == master.slots.total and draining > 0,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
@@ -10,10 +12,11 @@ from typing import Any
 from pdk_stack.determined.api.routing import Request
 from pdk_stack.determined.store.documents import Document
 
-__all__ = ["Keys", "described", "labels_of", "listed", "matching"]
+__all__ = ["Keys", "described", "labels_of", "like", "listed", "matching", "separated"]
 
-#: Sort key by the name that the client sends as ``sortBy``.
+#: Sort key by the name that the client sends as ``sortBy``; a key that returns None sorts last, as in PostgreSQL.
 Keys = Mapping[str, Callable[[Any], Any]]
+KNOWN_PATTERNS = 256
 
 
 def listed(
@@ -23,7 +26,9 @@ def listed(
     view: Callable[[Any], Any],
     keys: Keys,
     default: Callable[[Any], Any] = itemgetter("id"),
-    first: Callable[[Any], bool] = lambda each: True,
+    *,
+    ties_ascend: bool = False,
+    clipped: bool = False,
 ) -> dict[str, Any]:
     """Return the requested page of a list.
 
@@ -32,12 +37,39 @@ def listed(
         found: The filtered items.
         view: Converts an item for display; called only for items on the page.
         keys: Sort keys that the client can request.
-        default: The sort key when the client requests none of them.
-        first: Items for which this is true come first, in any sort order.
+        default: The sort key when the client requests none of them; it also orders what the requested one leaves equal.
+        ties_ascend: Whether it does so in ascending order even if the client wants a descending one.
+        clipped: See :meth:`Request.page`.
     """
-    ordered = sorted(found, key=keys.get(request.text("sortBy"), default), reverse=request.descending())
-    shown, pagination = request.page(sorted(ordered, key=lambda each: not first(each)))
+    descending = request.descending()
+    key = keys.get(request.text("sortBy"), default)
+    ordered = sorted(found, key=default, reverse=descending and (key is default or not ties_ascend))
+    if key is not default:
+        ordered.sort(key=lambda each: _nulls_last(key(each)), reverse=descending)
+    shown, pagination = request.page(ordered, clipped=clipped)
     return {name: [view(each) for each in shown], "pagination": pagination}
+
+
+def _nulls_last(value: Any) -> tuple[bool, Any]:
+    return value is None, value
+
+
+@functools.lru_cache(KNOWN_PATTERNS)
+def _expression(pattern: str, ignore_case: bool) -> re.Pattern[str]:
+    parts = re.findall(r"\\.|.", pattern, re.DOTALL)
+    signs = {"%": ".*", "_": "."}
+    text = "".join(signs.get(part) or re.escape(part[-1]) for part in parts)
+    return re.compile(text, re.DOTALL | (re.IGNORECASE if ignore_case else 0))
+
+
+def like(text: str, pattern: str, *, ignore_case: bool = True) -> bool:
+    """Return whether a text matches a pattern of SQL: ``%`` is any text, ``_`` any character, ``\\`` quotes."""
+    return _expression(pattern, ignore_case).fullmatch(text) is not None
+
+
+def separated(values: Iterable[str]) -> set[str]:
+    """Return the values of a filter; commas also separate them."""
+    return {part for each in values for part in each.split(",") if part}
 
 
 def matching(
@@ -46,33 +78,38 @@ def matching(
     name: str = "",
     description: str = "",
     labels: Iterable[str] = (),
+    any_label: bool = False,
     archived: bool | None = None,
     user_ids: Iterable[int] = (),
 ) -> list[Document]:
     """Apply the filters that experiments and models share; a filter that is left out matches all.
 
-    Names and descriptions match case-insensitive substrings; items must have every requested label.
+    Names and descriptions match case-insensitive substrings; items must have every requested label, or one of them
+    (``any_label``).
     """
     wanted_labels, wanted_users = set(labels), set(user_ids)
     return [
         each
         for each in found
-        if name.lower() in each["name"].lower()
-        and description.lower() in each["description"].lower()
-        and wanted_labels <= set(each["labels"])
+        if like(each["name"], f"%{name}%")
+        and like(each["description"], f"%{description}%")
+        and (
+            wanted_labels & set(each["labels"]) if any_label and wanted_labels else wanted_labels <= set(each["labels"])
+        )
         and (archived is None or each["archived"] == archived)
         and (not wanted_users or each["userId"] in wanted_users)
     ]
 
 
-def described(request: Request, found: Iterable[Document]) -> list[Document]:
-    """Return the items that match a list request's filters."""
-    users = set(request.all("users"))
+def described(request: Request, found: Iterable[Document], *, any_label: bool = False) -> list[Document]:
+    """Return the items that match a list request's filters; see :func:`matching`."""
+    users = separated(request.all("users"))
     fitting = matching(
         found,
         name=request.text("name"),
         description=request.text("description"),
-        labels=[part for each in request.all("labels") for part in each.split(",") if part],
+        labels=separated(request.all("labels")),
+        any_label=any_label,
         archived=request.flag("archived"),
         user_ids=[int(each) for each in request.all("userIds")],
     )

@@ -23,17 +23,22 @@ __all__ = [
     "Request",
     "Route",
     "Stream",
+    "clipped_bounds",
     "dump",
     "integer",
+    "parse_query",
     "route",
     "routes_of",
     "snake",
+    "strict_bounds",
 ]
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 #: How often a waiting call checks whether its client has disconnected.
 LOOK_SECONDS = 1.0
 KNOWN_NAMES = 1024
+#: Items on a page of a clipped list without a limit.
+UNSET_LIMIT = 100
 _WORD = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 
@@ -53,6 +58,29 @@ def integer(name: str, text: str) -> int:
         return int(text)
     except ValueError:
         raise invalid(f"type mismatch, parameter: {name}, error: {text!r} is not an integer") from None
+
+
+def strict_bounds(total: int, offset: int, limit: int) -> tuple[int, int]:
+    """Return where a page starts and ends.
+
+    Raises:
+        Refusal: It starts outside the list, or the limit is negative.
+    """
+    start = total + offset if offset < 0 else offset
+    if not 0 <= start <= total:
+        raise invalid("offset out of bounds")
+    if limit < 0:
+        # The master's own code fails here: `slice index out of bounds`.
+        raise invalid("limit out of bounds")
+    return start, total if limit == 0 else min(start + limit, total)
+
+
+def clipped_bounds(total: int, offset: int, limit: int) -> tuple[int, int]:
+    """Return where a page starts and ends; bounds outside the list are moved into it."""
+    start = offset if 0 <= offset <= total else total + offset if -total <= offset < 0 else total
+    if limit < 0:
+        return start, {-1: total, -2: start}.get(limit, start + limit)
+    return start, min(start + (limit or UNSET_LIMIT), total)
 
 
 @dataclass(slots=True)
@@ -135,13 +163,21 @@ class Request:
         """Return the named body fields that are present."""
         return {name: found for name in names if (found := self.get(name)) is not None}
 
-    def page(self, items: list[Any]) -> tuple[list[Any], dict[str, int]]:
-        """Return the requested page of a list, and its ``pagination``."""
+    def page(self, items: list[Any], *, clipped: bool = False) -> tuple[list[Any], dict[str, int]]:
+        """Return the requested page of a list, and its ``pagination``.
+
+        Args:
+            items: The whole list.
+            clipped: As lists of experiments, runs and templates do it (``bunutils.Paginate``): bounds outside the list
+                are moved into it, no limit means 100, -1 all, and -2 none. All others refuse them (``api.Paginate``).
+
+        Raises:
+            Refusal: The bounds lie outside the list.
+        """
         total, offset, limit = len(items), self.number("offset"), self.number("limit")
-        start = max(0, total + offset) if offset < 0 else min(offset, total)
-        end = total if limit <= 0 else min(start + limit, total)
+        start, end = (clipped_bounds if clipped else strict_bounds)(total, offset, limit)
         bounds = {"offset": offset, "limit": limit, "startIndex": start, "endIndex": end, "total": total}
-        return items[start:end], bounds
+        return items[start : total if end < start else end], bounds
 
     def descending(self) -> bool:
         """Return whether the client wants descending order."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pdk_stack.determined.api.listing import Keys, listed
+from pdk_stack.determined.api.listing import Keys, like, listed
 from pdk_stack.determined.api.routing import Request, integer, route
 from pdk_stack.determined.api.views import user_view
-from pdk_stack.determined.core.accounts import client_hash
+from pdk_stack.determined.core.accounts import agent_group, client_hash
 from pdk_stack.determined.core.permissions import require_admin, require_owner
 from pdk_stack.determined.errors import invalid, not_found
+from pdk_stack.determined.store.documents import Document
 from pdk_stack.determined.timestamps import now
 
 
@@ -39,77 +40,100 @@ def me(request: Request) -> dict[str, Any]:
 
 @route("GET", "/api/v1/users")
 def list_users(request: Request) -> dict[str, Any]:
-    users = request.master.store.list("user")
-    active, admin, name = request.flag("active"), request.flag("admin"), request.text("name").lower()
+    active, admin, name = request.flag("active"), request.flag("admin"), f"%{request.text('name')}%"
+    if request.all("roleIdAssignedDirectlyToUser"):
+        raise invalid("cannot filter by role id. RBAC must be enabled.")
     users = [
         user
-        for user in users
+        for user in request.master.store.list("user")
         if (active is None or user["active"] == active)
         and (admin is None or user["admin"] == admin)
-        and (not name or name in user["username"].lower() or name in user["displayName"].lower())
+        and (like(user["username"], name) or like(user["displayName"], name))
     ]
     keys: Keys = {
-        "SORT_BY_USER_NAME": lambda user: user["username"].lower(),
-        "SORT_BY_DISPLAY_NAME": lambda user: user["displayName"].lower(),
+        "SORT_BY_USER_NAME": lambda user: user["username"],
+        "SORT_BY_DISPLAY_NAME": lambda user: user["displayName"] or None,
         "SORT_BY_ADMIN": lambda user: user["admin"],
         "SORT_BY_ACTIVE": lambda user: user["active"],
         "SORT_BY_MODIFIED_TIME": lambda user: user["modifiedAt"],
+        "SORT_BY_NAME": lambda user: user["displayName"] or user["username"],
+        "SORT_BY_LAST_AUTH_TIME": lambda user: user["lastAuthAt"],
+        "SORT_BY_REMOTE": lambda user: user["remote"],
     }
-    return listed(request, "users", users, user_view, keys)
+    return listed(request, "users", users, user_view, keys, ties_ascend=True)
 
 
 @route("GET", "/api/v1/users/{user_id}")
 def get_user(request: Request, user_id: str) -> dict[str, Any]:
-    return {"user": user_view(request.master.accounts.get(integer("user_id", user_id)))}
+    return {"user": user_view(_user(request, user_id))}
+
+
+def _user(request: Request, user_id: str) -> Document:
+    return request.master.accounts.get(integer("user_id", user_id))
 
 
 @route("GET", "/api/v1/users/{username}/by-username")
 def get_user_by_name(request: Request, username: str) -> dict[str, Any]:
     found = request.master.accounts.by_name(username)
     if found is None:
-        raise not_found(f"user '{username}' not found")
+        raise not_found("user not found")
     return {"user": user_view(found)}
 
 
 @route("POST", "/api/v1/users")
 def create_user(request: Request) -> dict[str, Any]:
+    wanted = request.get("user")
+    if wanted is None:
+        raise invalid("must specify user to create")
+    if request.get("password") and wanted.get("remote"):
+        raise invalid("cannot set password for remote user")
     require_admin(request.me, "create user")
-    wanted = request.need("user")
     user = request.master.accounts.create(
-        str(wanted.get("username") or ""),
+        wanted.get("username") or "",
         _sent(request),
         admin=bool(wanted.get("admin")),
-        active=bool(wanted.get("active", True)),
-        display_name=str(wanted.get("displayName") or ""),
+        active=bool(wanted.get("active")),
+        remote=bool(wanted.get("remote")),
+        display_name=wanted.get("displayName") or "",
+        agent_user_group=agent_group(wanted["agentUserGroup"]) if wanted.get("agentUserGroup") else None,
     )
     return {"user": user_view(user)}
 
 
+@route("PATCH", "/api/v1/users")
+def switch_users(request: Request) -> dict[str, Any]:
+    """Activate or deactivate many users."""
+    require_admin(request.me, "active")
+    store, active = request.master.store, bool(request.get("activate"))
+    with store.write():
+        for key in request.get("userIds") or []:
+            if store.get("user", key) is not None:
+                store.update("user", key, active=active)
+    return {"results": [{"error": "", "id": key} for key in request.get("userIds") or []]}
+
+
 @route("PATCH", "/api/v1/users/{user_id}")
 def patch_user(request: Request, user_id: str) -> dict[str, Any]:
-    accounts, wanted = request.master.accounts, request.get("user") or request.body
-    user = accounts.get(integer("user_id", user_id))
-    for field in ("admin", "remote", "active", "agentUserGroup"):
-        if wanted.get(field) is not None:
+    # The body is the user itself.
+    wanted, user = request.get("user") or request.body or {}, _user(request, user_id)
+    changes = {name: wanted[name] for name in PATCHED if wanted.get(name) is not None}
+    for field in ("admin", "remote", "active"):
+        if field in changes:
             require_admin(request.me, field)
     for field in ("username", "displayName"):
-        if wanted.get(field) is not None and wanted[field] != user[field]:
+        if changes.get(field, user[field]) != user[field]:
             require_owner(request.me, field, user["id"])
-    changes = {key: wanted[key] for key in ("admin", "active", "displayName") if wanted.get(key) is not None}
-    name = wanted.get("username")
-    if name and name != user["username"]:
-        other = accounts.by_name(name)
-        if other is not None and other["id"] != user["id"]:
-            raise invalid(f"user {name} already exists")
-        changes["username"] = name
-    if wanted.get("password") is not None:
+    sent = wanted.get("password")
+    if sent is not None:
         require_owner(request.me, "password", user["id"])
-        sent = wanted["password"] if wanted.get("isHashed") else client_hash(wanted["password"])
-        accounts.set_password(user["id"], sent)
-    user = request.master.store.update("user", user["id"], **changes, modifiedAt=now())
-    if changes.get("active") is False:
-        accounts.end_sessions(user["id"])
-    return {"user": user_view(user)}
+        sent = sent if wanted.get("isHashed") else client_hash(sent)
+    if wanted.get("agentUserGroup") is not None:
+        changes["agentUserGroup"] = agent_group(wanted["agentUserGroup"])
+        require_admin(request.me, "agentUserGroup")
+    return {"user": user_view(request.master.accounts.change(user, changes, sent))}
+
+
+PATCHED = ("admin", "remote", "active", "username", "displayName")
 
 
 @route("GET", "/api/v1/users/setting")
@@ -125,10 +149,11 @@ def put_settings(request: Request) -> dict[str, Any]:
         (each["storagePath"], each["key"]): each
         for each in (store.get("user_setting", key) or {"settings": []})["settings"]
     }
-    for each in request.need("settings"):
-        entry = {"storagePath": each.get("storagePath") or "", "key": each["key"], "value": each.get("value")}
+    for each in request.get("settings") or []:
+        entry = {name: each.get(name) or "" for name in ("storagePath", "key", "value")}
         known[entry["storagePath"], entry["key"]] = entry
-    store.put("user_setting", key, {"settings": list(known.values())})
+    # A setting without a value is taken away.
+    store.put("user_setting", key, {"settings": [each for each in known.values() if each["value"]]})
     return {}
 
 
@@ -140,9 +165,32 @@ def reset_settings(request: Request) -> dict[str, Any]:
 
 @route("POST", "/api/v1/users/{user_id}/password")
 def set_password(request: Request, user_id: str) -> dict[str, Any]:
-    """Set a password; the body is the password, hashed by the client."""
-    accounts = request.master.accounts
-    user = accounts.get(integer("user_id", user_id))
+    """Set a password; the body is the password itself."""
+    user = _user(request, user_id)
     require_owner(request.me, "password", user["id"])
-    accounts.set_password(user["id"], request.body if isinstance(request.body, str) else _sent(request))
-    return {"user": user_view(accounts.get(user["id"]))}
+    sent = client_hash(request.body if isinstance(request.body, str) else "")
+    return {"user": user_view(request.master.accounts.change(user, {}, sent))}
+
+
+@route("POST", "/api/v1/users/activity")
+def record_activity(request: Request) -> dict[str, Any]:
+    """Remember when the user last looked at an object."""
+    kind, key = request.get("entityType") or "ENTITY_TYPE_UNSPECIFIED", int(request.get("entityId") or 0)
+    seen = {"userId": request.me["id"], "entityType": kind, "entityId": key, "activityTime": now()}
+    request.master.store.put("activity", f"{request.me['id']}/{kind}/{key}", seen, parent=request.me["id"])
+    return {}
+
+
+MOST_PROJECTS = 500
+
+
+@route("GET", "/api/v1/user/projects/activity")
+def recent_projects(request: Request) -> dict[str, Any]:
+    """List the projects that the user looked at last, the newest first."""
+    store, limit = request.master.store, request.number("limit")
+    if limit > MOST_PROJECTS:
+        raise invalid(f"Bad request: limit is required and must be <= {MOST_PROJECTS}")
+    seen = [each for each in store.list("activity", request.me["id"]) if each["entityType"] == "ENTITY_TYPE_PROJECT"]
+    seen.sort(key=lambda each: each["activityTime"], reverse=True)
+    found = [project for each in seen if (project := store.get("project", each["entityId"])) is not None]
+    return {"projects": [request.views.project(each) for each in found[: max(limit, 0)]]}

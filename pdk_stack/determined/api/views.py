@@ -1,21 +1,25 @@
-"""Documents in their REST form: every field that the client's classes require, with secrets masked."""
+"""Documents in their REST form, with secrets masked.
+
+The master shows a message that is not set as null, and leaves out a field that its protocol calls ``optional``. One
+object has several forms: the queries behind a single object, a list, and a change return different fields.
+"""
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timezone
 from operator import itemgetter
 from typing import Any
 
 from pdk_stack.determined.api.metric_views import checkpoint_workload, metrics_workload
-from pdk_stack.determined.core.experiments.catalogue import TERMINAL, steps_of
+from pdk_stack.determined.core.experiments.catalogue import steps_of
 from pdk_stack.determined.core.masking import mask, mask_submitted
 from pdk_stack.determined.core.master import Master
 from pdk_stack.determined.store.documents import Document
 from pdk_stack.determined.timestamps import parse
 
-__all__ = ["WORKSPACE_SETTINGS", "Views", "picked", "user_view"]
+__all__ = ["Views", "optional", "picked", "user_view"]
 
-WORKSPACE_SETTINGS = ("checkpointStorageConfig", "defaultComputePool", "defaultAuxPool")
 #: Fields that a model and its versions share.
 REGISTERED = ("id", "name", "metadata", "labels", "notes", "creationTime", "lastUpdatedTime", "userId")
 
@@ -25,10 +29,19 @@ def picked(document: Document, *names: str) -> dict[str, Any]:
     return {name: document[name] for name in names}
 
 
+def optional(**fields: Any) -> dict[str, Any]:
+    """Return the fields that have a value; the others are left out of a reply."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def user_view(user: Document) -> dict[str, Any]:
     """Return a user as ``v1User``, without the password."""
-    names = ("id", "username", "admin", "active", "displayName", "modifiedAt", "lastAuthAt", "remote")
-    return {**picked(user, *names), "agentUserGroup": None}
+    names = ("id", "username", "admin", "active", "displayName", "modifiedAt", "remote")
+    return {
+        **picked(user, *names),
+        "agentUserGroup": user.get("agentUserGroup"),
+        **optional(lastAuthAt=user["lastAuthAt"]),
+    }
 
 
 class Views:
@@ -66,35 +79,52 @@ class Views:
 
     # -- workspaces ----------------------------------------------------------------------------------------------
 
-    def workspace(self, workspace: Document) -> dict[str, Any]:
-        """Return a workspace as ``v1Workspace``."""
+    def workspace(self, workspace: Document, *, whole: bool = False, new: bool = False) -> dict[str, Any]:
+        """Return a workspace as ``v1Workspace``.
+
+        Args:
+            workspace: The workspace.
+            whole: Whether to include the checkpoint storage, which lists leave out.
+            new: Whether it was made just now; then the reply doesn't say when it was pinned.
+        """
         projects = self._store.list("project", workspace["id"])
         pinned_at = workspace["pinnedBy"].get(str(self._me["id"]))
-        stored = ("id", "name", "archived", "userId", "immutable", *WORKSPACE_SETTINGS)
+        storage = workspace["checkpointStorageConfig"] if whole or new else None
         return {
-            **picked(workspace, *stored),
+            **picked(
+                workspace, "id", "name", "archived", "userId", "immutable", "defaultComputePool", "defaultAuxPool"
+            ),
             "username": self._user(workspace["userId"])["username"],
             "numProjects": len(projects),
             "numExperiments": sum(self._store.count("experiment", project["id"]) for project in projects),
             "pinned": pinned_at is not None,
-            "pinnedAt": pinned_at,
             "state": "WORKSPACE_STATE_UNSPECIFIED",
             "errorMessage": "",
-            "agentUserGroup": None,
-            "autoCreatedNamespace": None,
+            **optional(
+                pinnedAt=None if new else pinned_at,
+                agentUserGroup=workspace.get("agentUserGroup"),
+                checkpointStorageConfig=storage and mask({"checkpoint_storage": storage})["checkpoint_storage"],
+            ),
         }
 
-    def project(self, project: Document) -> dict[str, Any]:
-        """Return a project as ``v1Project``."""
+    def project(self, project: Document, *, named: bool = True) -> dict[str, Any]:
+        """Return a project as ``v1Project``.
+
+        Args:
+            project: The project.
+            named: Whether to include the workspace's name, which lists and new projects leave out.
+        """
         experiments = self._store.list("experiment", project["id"])
-        stored = ("id", "name", "key", "workspaceId", "description", "notes", "archived", "userId", "immutable")
+        workspace = self._master.workspaces.get(project["workspaceId"])
+        stored = ("id", "name", "key", "workspaceId", "description", "notes", "userId", "immutable")
         return {
             **picked(project, *stored),
-            "workspaceName": self._master.workspaces.get(project["workspaceId"])["name"],
+            "archived": bool(project["archived"] or workspace["archived"]),
+            "workspaceName": workspace["name"] if named else "",
             "lastExperimentStartedAt": max((each["startTime"] for each in experiments), default=None),
             "numExperiments": len(experiments),
             "numRuns": sum(self._store.count("trial", each["id"]) for each in experiments),
-            "numActiveExperiments": sum(each["state"] not in TERMINAL for each in experiments),
+            "numActiveExperiments": sum(each["state"] == "ACTIVE" for each in experiments),
             "username": self._user(project["userId"])["username"],
             "state": "WORKSPACE_STATE_UNSPECIFIED",
             "errorMessage": "",
@@ -102,34 +132,28 @@ class Views:
 
     # -- experiments ---------------------------------------------------------------------------------------------
 
-    def experiment(self, experiment: Document, *, full: bool = True) -> dict[str, Any]:
+    def experiment(self, experiment: Document, *, full: bool = True, best: bool = False) -> dict[str, Any]:
         """Return an experiment as ``v1Experiment``.
 
         Args:
-            full: Whether to include the trial ids.
+            experiment: The experiment.
+            full: Whether it is shown alone; lists have other fields.
+            best: Whether a list has the best trial's searcher metric.
         """
         user = self._user(experiment["userId"])
         project = self._store.get("project", experiment["projectId"]) or {}
         workspace = self._store.get("workspace", project.get("workspaceId", 0)) or {}
         config = self.config(experiment)
-        searcher = config["searcher"]
         trials = self._master.experiments.trials(experiment["id"])
         checkpoints = [each for trial in trials for each in self._master.experiments.checkpoints(trial["id"])]
-        best = self._best_trial(experiment, trials)
-        return {
-            **picked(experiment, "id", "name", "description", "labels", "notes", "startTime", "endTime"),
+        shown = {
+            **picked(experiment, "id", "name", "description", "labels", "startTime", "endTime", "archived"),
             "state": self.experiment_state(experiment, trials),
-            "archived": experiment["archived"],
             "parentArchived": bool(project.get("archived") or workspace.get("archived")),
             "numTrials": len(trials),
-            "trialIds": [trial["id"] for trial in trials] if full else [],
-            "displayName": user["displayName"],
             "userId": experiment["userId"],
             "username": user["username"],
             "resourcePool": config["resources"]["resource_pool"],
-            "searcherType": searcher["name"],
-            "searcherMetric": searcher["metric"],
-            "hyperparameters": config["hyperparameters"],
             "jobId": experiment["jobId"],
             "forkedFrom": experiment["parentId"],
             "progress": experiment["progress"],
@@ -139,25 +163,63 @@ class Views:
             "workspaceId": workspace.get("id", 0),
             "workspaceName": workspace.get("name", ""),
             "config": config,
-            "originalConfig": mask_submitted(experiment["originalConfig"], experiment["config"]),
             "checkpointCount": sum(each["state"] == "STATE_COMPLETED" for each in checkpoints),
             "checkpointSize": str(sum(_size(each) for each in checkpoints)),
-            "bestTrialId": best[0] if best else None,
-            "bestTrialSearcherMetric": best[1] if best else None,
-            "duration": _seconds(experiment["startTime"], experiment["endTime"]),
             "unmanaged": bool(experiment.get("unmanaged")),
-            "externalExperimentId": experiment.get("externalId"),
-            "externalTrialId": None,
+            **optional(pachydermIntegration=(config.get("integrations") or {}).get("pachyderm")),
+        }
+        if full:
+            return {**shown, **self._alone(experiment, trials)}
+        return {**shown, **self._in_a_list(experiment, trials if best else [])}
+
+    def _alone(self, experiment: Document, trials: list[Document]) -> dict[str, Any]:
+        """Return what only an experiment that is shown alone has."""
+        return {
+            "notes": experiment["notes"],
+            "displayName": "",
+            # The master's query takes the name as JSON, with its quotation marks.
+            "searcherType": json.dumps(experiment["config"]["searcher"]["name"]),
+            "searcherMetric": "",
+            "hyperparameters": None,
+            "trialIds": [trial["id"] for trial in trials],
+            "originalConfig": mask_submitted(experiment["originalConfig"], experiment["config"]),
             "modelDefinitionSize": experiment.get("modelDefinitionSize", 0),
-            "pachydermIntegration": (config.get("integrations") or {}).get("pachyderm"),
         }
 
-    def _best_trial(self, experiment: Document, trials: list[Document]) -> tuple[int, float] | None:
+    def _in_a_list(self, experiment: Document, trials: list[Document]) -> dict[str, Any]:
+        """Return what only an experiment in a list has."""
+        user, config, best = (
+            self._user(experiment["userId"]),
+            self.config(experiment),
+            self.best_trial(experiment, trials),
+        )
+        return {
+            "notes": "omitted" if experiment["notes"] else "",
+            "displayName": user["displayName"] or user["username"],
+            "searcherType": config["searcher"]["name"],
+            "searcherMetric": config["searcher"]["metric"],
+            "hyperparameters": config["hyperparameters"],
+            "trialIds": [],
+            "originalConfig": "",
+            "duration": _seconds(experiment["startTime"], experiment["endTime"]),
+            **optional(
+                externalExperimentId=experiment.get("externalId"),
+                bestTrialSearcherMetric=best[1] if best else None,
+            ),
+        }
+
+    def best_trial(self, experiment: Document, trials: list[Document]) -> tuple[int, float] | None:
+        """Return the trial with the best searcher metric, and its value; None when no trial has one."""
         searcher = experiment["config"]["searcher"]
-        values = ((trial["id"], self._summary(trial).best_value) for trial in trials)
+        values = ((trial["id"], self.searcher_value(trial)) for trial in trials)
         rated = [(key, value) for key, value in values if value is not None]
         pick = min if searcher["smaller_is_better"] else max
         return pick(rated, key=lambda each: each[1], default=None)
+
+    def searcher_value(self, trial: Document) -> float | None:
+        """Return a trial's best value of the searcher metric; None when it has none."""
+        value: float | None = self._summary(trial).best_value
+        return value
 
     def experiment_state(self, experiment: Document, trials: list[Document]) -> str:
         """Return the displayed state, which refines ACTIVE by what the trials do."""
@@ -179,32 +241,32 @@ class Views:
         searcher = self._experiment(trial["experimentId"])["config"]["searcher"]
         return self._master.metrics.summary(trial["id"], searcher["metric"], searcher["smaller_is_better"])
 
-    def trial(self, trial: Document) -> dict[str, Any]:
-        """Return a trial as ``trialv1Trial``."""
+    def trial(self, trial: Document, *, searched: bool = False) -> dict[str, Any]:
+        """Return a trial as ``trialv1Trial``.
+
+        Args:
+            trial: The trial.
+            searched: Whether it is shown with a search's experiments; only then its searcher metric is.
+        """
         experiment = self._experiment(trial["experimentId"])
         summary = self._summary(trial)
         checkpoints = self._master.experiments.checkpoints(trial["id"])
         return {
-            **picked(trial, "id", "experimentId", "startTime", "endTime"),
+            **picked(trial, "id", "experimentId", "startTime", "endTime", "hparams", "runnerState", "taskId"),
             "state": self.trial_state(trial, experiment),
             "restarts": min(trial["restarts"], int(experiment["config"]["max_restarts"])),
-            "hparams": trial["hparams"],
             "totalBatchesProcessed": summary.total_batches,
             "bestValidation": summary.best and metrics_workload(summary.best),
             "latestValidation": summary.latest and metrics_workload(summary.latest),
-            "bestCheckpoint": self._best_checkpoint(checkpoints, experiment),
-            "runnerState": trial["runnerState"],
+            "bestCheckpoint": None if searched else self._best_checkpoint(checkpoints, experiment),
             "wallClockTime": _seconds(trial["startTime"], trial["endTime"]),
             "warmStartCheckpointUuid": trial.get("warmStart") or "",
-            "taskId": trial["taskId"],
             "taskIds": [trial["taskId"]],
             "totalCheckpointSize": str(sum(_size(each) for each in checkpoints)),
             "checkpointCount": sum(each["state"] == "STATE_COMPLETED" for each in checkpoints),
             "summaryMetrics": summary.groups,
-            "searcherMetricValue": summary.best_value,
-            "logRetentionDays": None,
-            "metadata": trial.get("metadata"),
-            "logPolicyMatched": None,
+            "searcherMetricValue": (summary.best_value or 0) if searched else 0,
+            **optional(metadata=trial.get("metadata")),
         }
 
     def _best_checkpoint(self, checkpoints: list[Document], experiment: Document) -> dict[str, Any] | None:
@@ -213,7 +275,7 @@ class Views:
         values = ((metric(each, searcher["metric"]), each) for each in complete)
         pick = min if searcher["smaller_is_better"] else max
         best = pick(((value, each) for value, each in values if value is not None), key=itemgetter(0), default=None)
-        return checkpoint_workload(best[1]) if best else None
+        return {**checkpoint_workload(best[1]), "metadata": None} if best else None
 
     # -- checkpoints and models ----------------------------------------------------------------------------------
 
@@ -221,7 +283,12 @@ class Views:
         """Return a checkpoint as ``v1Checkpoint``."""
         experiment = self._store.get("experiment", checkpoint["experimentId"])
         trial = self._store.get("trial", checkpoint["trialId"])
-        training: dict[str, Any] = {}
+        training: dict[str, Any] = {
+            "experimentConfig": None,
+            "hparams": None,
+            "trainingMetrics": None,
+            "validationMetrics": None,
+        }
         if experiment is not None and trial is not None:
             self._experiments[experiment["id"]] = experiment
             steps = steps_of(checkpoint)
@@ -233,12 +300,15 @@ class Views:
                 "experimentId": experiment["id"],
                 "experimentConfig": self.config(experiment),
                 "hparams": trial["hparams"],
-                "trainingMetrics": {"avgMetrics": trained.averages if trained else {}, "batchMetrics": []},
-                "validationMetrics": {"avgMetrics": validation.averages if validation else {}, "batchMetrics": []},
-                "searcherMetric": validation.averages.get(metric) if validation else None,
+                "trainingMetrics": {"avgMetrics": trained.averages if trained else None, "batchMetrics": []},
+                "validationMetrics": {"avgMetrics": validation.averages if validation else None, "batchMetrics": []},
+                **optional(searcherMetric=validation.averages.get(metric) if validation else None),
             }
-        when = ("uuid", "taskId", "allocationId", "reportTime")
-        return {**picked(checkpoint, *when, "resources", "metadata", "state", "storageId"), "training": training}
+        return {
+            **picked(checkpoint, "uuid", "taskId", "reportTime", "resources", "metadata", "state"),
+            **optional(allocationId=checkpoint["allocationId"], storageId=checkpoint["storageId"]),
+            "training": training,
+        }
 
     def model(self, model: Document) -> dict[str, Any]:
         """Return a model as ``v1Model``."""
@@ -266,4 +336,7 @@ def _seconds(start: str, end: str | None) -> int:
 
 
 def _size(checkpoint: Document) -> int:
+    """Return how many bytes a checkpoint holds; a deleted one still shows the files that it held."""
+    if checkpoint["state"] == "STATE_DELETED":
+        return 0
     return sum(int(size) for size in checkpoint["resources"].values())

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from typing import Any
 
-from pdk_stack.determined.errors import already_exists, invalid, unauthenticated
+from pdk_stack.determined.errors import already_exists, forbidden, invalid, not_found, unauthenticated
 from pdk_stack.determined.store.documents import Copies, Document, Store
 from pdk_stack.determined.timestamps import now
 
-__all__ = ["Accounts", "client_hash"]
+__all__ = ["Accounts", "agent_group", "client_hash"]
 
 CLIENT_SALT = "GubPEmmotfiK9TMD6Zdw"
 #: Sessions expire after seven days, as the master's do.
 SESSION_SECONDS = 7 * 24 * 3600.0
 _SCRYPT: dict[str, Any] = {"n": 2**13, "r": 8, "p": 1}
+_AGENT_GROUP = ("agentUid", "agentGid", "agentUser", "agentGroup")
+_NOT_ASCII = re.compile(r"[^!-~\s]", re.ASCII)
+NAME_LENGTH = 2
+#: Stored instead of a hash; no password matches it.
+NO_PASSWORD = ""
 
 
 def client_hash(password: str) -> str:
@@ -35,9 +41,44 @@ def _protect(sent: str) -> str:
 
 
 def _matches(stored: str, sent: str) -> bool:
+    if stored == NO_PASSWORD:
+        return False
     salt, _, digest = stored.partition("$")
     found = hashlib.scrypt(sent.encode(), salt=bytes.fromhex(salt), **_SCRYPT).hex()
     return hmac.compare_digest(found, digest)
+
+
+def _cleared(name: str, user: Document, shortest: int = 0) -> str:
+    """Return a user name or display name without the blanks around it.
+
+    Source: ``clearUsername`` in ``master/internal/api_user.go``.
+    """
+    name = name.strip()
+    if _NOT_ASCII.search(name):
+        raise invalid("Display name and username cannot contain non-ASCII characters.")
+    if len(name) < shortest:
+        raise invalid("Display name or username value has minimum length.")
+    if not user["admin"] and name.lower() == "admin":
+        raise invalid("Non-admin user cannot be renamed 'admin'")
+    if user["username"] != "determined" and name.lower() == "determined":
+        raise invalid("User cannot be renamed 'determined'")
+    return name
+
+
+def agent_group(sent: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a user's agent user group as stored; an empty one takes the stored one away.
+
+    Raises:
+        Refusal: A part is missing.
+    """
+    found = {name: sent.get(name) for name in _AGENT_GROUP}
+    if all(value is None for value in found.values()):
+        return None
+    if any(value is None for value in found.values()):
+        raise invalid("agentUid, agentGid, agentUser and agentGroup cannot be empty")
+    if not found["agentUser"] or not found["agentGroup"]:
+        raise invalid("agentUser and agentGroup names cannot be empty")
+    return found
 
 
 def _token_hash(token: str) -> str:
@@ -69,32 +110,80 @@ class Accounts:
         return found
 
     def create(
-        self, username: str, sent_password: str, *, admin: bool = False, active: bool = True, display_name: str = ""
+        self,
+        username: str,
+        sent_password: str,
+        *,
+        admin: bool = False,
+        active: bool = True,
+        remote: bool = False,
+        display_name: str = "",
+        agent_user_group: dict[str, Any] | None = None,
     ) -> Document:
         """Create a user.
 
+        Args:
+            sent_password: The password as the client hashes it; a remote user has none.
+
         Raises:
-            Refusal: The name is taken or empty.
+            Refusal: A name is not allowed or taken.
         """
-        if not username:
-            raise invalid("username is required")
+        user: Document = {
+            "id": 0,
+            "username": username,
+            "admin": admin,
+            "active": active,
+            "displayName": display_name,
+            "password": NO_PASSWORD if remote else _protect(sent_password),
+            "modifiedAt": now(),
+            "lastAuthAt": None,
+            "remote": remote,
+            "agentUserGroup": agent_user_group,
+        }
+        user["username"] = _cleared(username, user, NAME_LENGTH)
+        user["displayName"] = _cleared(display_name, user)
         with self._store.write():
-            if self.by_name(username):
-                raise already_exists(f"user already exists: {username}")
-            key = self._store.next_id("user")
-            user = {
-                "id": key,
-                "username": username,
-                "admin": admin,
-                "active": active,
-                "displayName": display_name,
-                "password": _protect(sent_password),
-                "modifiedAt": now(),
-                "lastAuthAt": None,
-                "remote": False,
-            }
-            self._store.put("user", key, user)
+            if self.by_name(user["username"]):
+                raise already_exists("code=400, message=user already exists")
+            user["id"] = self._store.next_id("user")
+            self._store.put("user", user["id"], user)
         return user
+
+    def change(self, user: Document, changes: dict[str, Any], sent_password: str | None = None) -> Document:
+        """Change a user.
+
+        Args:
+            changes: New values of stored fields.
+            sent_password: A new password as the client hashes it; it ends the user's sessions.
+
+        Raises:
+            Refusal: A name is not allowed or taken, or a remote user is to have a name or a password.
+        """
+        changes = dict(changes)
+        remote = bool(changes.get("remote", user["remote"]))
+        if remote and changes.get("username", user["username"]) != user["username"]:
+            raise invalid("Cannot set username for remote users")
+        if remote and sent_password is not None:
+            raise invalid("Cannot set password for remote users")
+        if remote != user["remote"]:
+            changes["password"] = NO_PASSWORD if remote else _protect("")
+        if sent_password is not None:
+            changes["password"] = _protect(sent_password)
+        with self._store.write():
+            others = [each for each in self._store.list("user") if each["id"] != user["id"]]
+            if changes.get("username", user["username"]) != user["username"]:
+                changes["username"] = _cleared(changes["username"], user, NAME_LENGTH)
+                if any(each["username"] == changes["username"] for each in others):
+                    raise already_exists(f"user {changes['username']} already exists")
+            if changes.get("displayName", user["displayName"]) != user["displayName"]:
+                shown = changes["displayName"] = _cleared(changes["displayName"], user)
+                taken = {each[name].lower() for each in others for name in ("username", "displayName")}
+                if shown and shown.lower() in taken:
+                    raise invalid(f"can not change display name to {shown} found a similar username or display name")
+            changed = self._store.update("user", user["id"], **changes, modifiedAt=now())
+            if "password" in changes:
+                self.end_sessions(user["id"])
+        return changed
 
     def get(self, key: int) -> Document:
         """Return a user by id.
@@ -102,17 +191,14 @@ class Accounts:
         Raises:
             Refusal: The user doesn't exist.
         """
-        return self._store.need("user", key)
+        found = self._store.get("user", key)
+        if found is None:
+            raise not_found("user not found")
+        return found
 
     def by_name(self, username: str) -> Document | None:
-        """Return a user by name; names are case-insensitive."""
-        wanted = username.lower()
-        return next((user for user in self._store.list("user") if user["username"].lower() == wanted), None)
-
-    def set_password(self, key: int, sent_password: str) -> None:
-        """Change a password and end the user's sessions."""
-        self._store.update("user", key, password=_protect(sent_password), modifiedAt=now())
-        self.end_sessions(key)
+        """Return a user by name."""
+        return next((user for user in self._store.list("user") if user["username"] == username), None)
 
     def end_sessions(self, key: int) -> None:
         """Log a user out everywhere."""
@@ -127,13 +213,15 @@ class Accounts:
             The token and the user.
 
         Raises:
-            Refusal: Unknown user, wrong password, or the user is not active.
+            Refusal: No name, unknown user, wrong password, or the user is not active.
         """
+        if not username:
+            raise invalid("missing argument: username")
         user = self.by_name(username)
-        if user is None or not _matches(user["password"], sent_password):
+        if user is None or user["remote"] or not _matches(user["password"], sent_password):
             raise unauthenticated()
         if not user["active"]:
-            raise unauthenticated("user not active")
+            raise forbidden("user is not active")
         user = self._store.update("user", user["id"], lastAuthAt=now())
         return self.open_session(user["id"]), user
 
@@ -155,14 +243,16 @@ class Accounts:
         """Return a session's user.
 
         Raises:
-            Refusal: The token is unknown or has expired.
+            Refusal: The token is unknown or has expired, or its user is not active.
         """
         session = self._sessions.get(token)
         if session is None or session[1] < time.time():
             raise unauthenticated()
         user = self._users.get(session[0])
-        if user is None or not user["active"]:
+        if user is None:
             raise unauthenticated()
+        if not user["active"]:
+            raise forbidden("user does not have permission")
         return user
 
     def _read_session(self, token: str) -> tuple[int, float] | None:

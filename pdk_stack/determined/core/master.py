@@ -12,6 +12,7 @@ from typing import Any
 from pdk_stack.determined import VERSION
 from pdk_stack.determined.core.accounts import Accounts
 from pdk_stack.determined.core.checkpoints.removal import Removal
+from pdk_stack.determined.core.cluster_messages import ClusterMessages
 from pdk_stack.determined.core.experiments.control import Control
 from pdk_stack.determined.core.experiments.life import Experiments
 from pdk_stack.determined.core.master_log import MasterLog
@@ -60,6 +61,7 @@ class Master:
         self.logs = Logs(self.store)
         self.metrics = Metrics(self.store)
         self.workspaces = Workspaces(self.store)
+        self.messages = ClusterMessages(self.store)
         self.slots = Slots(slots or available_cores(), (self.store.get("agent", POOL) or {}).get("disabled", ()))
         self.experiments = Experiments(self.store, self.metrics, self.logs, self.slots)
         self.gather = AllGather()
@@ -68,6 +70,7 @@ class Master:
         self.removal = Removal(self.store, self.metrics, self.logs, self.experiments, self.cluster_id)
         self.master_id = str(uuid.uuid4())
         self.started_at = now()
+        self.port = 0
         self._python = python or sys.executable
 
     def _cluster_id(self) -> str:
@@ -90,6 +93,7 @@ class Master:
 
     def start(self, port: int) -> None:
         """Continue unfinished experiments; their trials connect to ``port``."""
+        self.port = port
         cluster = Cluster(
             cluster_id=self.cluster_id,
             master_id=self.master_id,

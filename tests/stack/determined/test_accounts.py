@@ -70,12 +70,12 @@ def test_a_new_password_ends_all_sessions(store: Store) -> None:
     users = Accounts(store)
     key = users.create("ann", SENT)["id"]
     token, _ = users.log_in("ann", SENT)
-    users.set_password(key, client_hash("Other-pass-2"))
+    users.change(users.get(key), {}, client_hash("Other-pass-2"))
     with pytest.raises(Refusal):
         users.user_of(token)
     with pytest.raises(Refusal):
         users.log_in("ann", SENT)
-    users.log_in("ANN", client_hash("Other-pass-2"))
+    users.log_in("ann", client_hash("Other-pass-2"))
 
 
 def test_a_closed_session_ends_at_once(store: Store) -> None:

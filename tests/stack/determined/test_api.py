@@ -40,7 +40,7 @@ def test_unknown_call_is_refused_by_name(client: Any) -> None:
 def test_workspaces_and_projects(client: Any) -> None:
     workspace = client.create_workspace("PDK Demos")
     assert client.get_workspace("pdk demos").id == workspace.id
-    with pytest.raises(errors.APIException, match="already exists"):
+    with pytest.raises(errors.APIException, match="avoid names equal"):
         client.create_workspace("PDK Demos")
     project = workspace.create_project("pdk-dogs-and-cats", description="d")
     assert workspace.get_project("pdk-dogs-and-cats").id == project.id

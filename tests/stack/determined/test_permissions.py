@@ -15,6 +15,7 @@ GROUP = {"agentUid": 1, "agentGid": 1, "agentUser": "a", "agentGroup": "a"}
 STORAGE = {"checkpointStorageConfig": {"type": "directory", "container_path": "/tmp"}}
 UPDATE = "only admin privileged users can update users"
 PROJECT = "can't {}: non admin users need to own the project or workspace"
+MOVE = "can't move projects that someone else owns"
 MODEL = "non-admin users may not delete other users' {} access denied"
 PASSWORD = "only admin privileged users can change other user's passwords"
 AGENT_GROUP = "only admin privileged users can set workspace agent user groups"
@@ -45,7 +46,7 @@ REFUSED: list[tuple[str, str, Any, str]] = [
     ("patch", "projects/{project}", {"description": "mine"}, PROJECT.format("set project name")),
     ("post", "projects/{project}/archive", {}, PROJECT.format("archive project")),
     ("post", "projects/{project}/unarchive", {}, PROJECT.format("unarchive project")),
-    ("post", "projects/{project}/move", {"destinationWorkspaceId": 1}, "can't move projects that someone else owns"),
+    ("post", "projects/{project}/move", {"destinationWorkspaceId": "{elsewhere}"}, MOVE),
     ("delete", "projects/{project}", None, PROJECT.format("delete project")),
     # Owning a project isn't enough to change its name.
     ("patch", "projects/{guest}", {"name": "mine"}, PROJECT.format("set project name")),
@@ -59,17 +60,17 @@ ALLOWED: list[tuple[str, str, Any]] = [
     ("get", "master/logs?limit=1", None),
     ("get", "users/{owner}", None),
     ("patch", "users/{owner}", {"displayName": ""}),
-    ("patch", "users/{stranger}", {"displayName": "Stranger"}),
+    ("patch", "users/{stranger}", {"displayName": "{nick}"}),
     ("patch", "workspaces/{workspace}", {"name": "owned"}),
     ("patch", "workspaces/{workspace}", {"defaultComputePool": "default"}),
     ("post", "workspaces/{workspace}/pin", {}),
     ("post", "workspaces/{workspace}/unpin", {}),
     ("patch", "projects/{project}", {"name": "owned"}),
-    ("post", "projects/{project}/notes", {"note": {"name": "n", "contents": "c"}}),
+    ("post", "projects/{project}/notes", {"name": "n", "contents": "c"}),
     ("put", "projects/{project}/notes", {"notes": []}),
     ("post", "projects/{guest}/archive", {}),
     ("post", "projects/{guest}/unarchive", {}),
-    ("post", "projects/{guest}/move", {"destinationWorkspaceId": 1}),
+    ("post", "projects/{guest}/move", {"destinationWorkspaceId": "{elsewhere}"}),
     ("delete", "projects/{guest}", None),
     ("patch", "models/owned", {"description": "d"}),
     ("post", "models/owned/archive", {}),
@@ -98,13 +99,15 @@ OWNERS = [
     ("delete", "experiments/{experiment}"),
     ("delete", "projects/{project}"),
     ("delete", "workspaces/{workspace}"),
+    ("delete", "workspaces/{elsewhere}"),
 ]
 
 
 def call(session: Any, names: dict[str, Any], method: str, path: str, body: Any = None) -> None:
     """Make a call with the client's session."""
     if isinstance(body, dict):
-        body = {key: names["project"] if value == "{project}" else value for key, value in body.items()}
+        ids = {f"{{{name}}}": found for name, found in names.items()}
+        body = {key: ids.get(value, value) if isinstance(value, str) else value for key, value in body.items()}
     more = {} if method in ("get", "delete") else {"json": body}
     getattr(session, method)(f"/api/v1/{path.format(**names)}", **more)
 
@@ -118,6 +121,7 @@ def test_the_objects_of_others(master: ServiceProcess, deleter: str) -> None:
     user = admin.create_user(f"stranger-of-{deleter}", admin=False, password="Str-pass-1")
     stranger = authentication.login(address, user.username, "Str-pass-1")
     names = {"owner": client.whoami().user_id, "stranger": user.user_id, "uuid": f"{UUID[:-1]}{len(deleter)}"}
+    names["nick"] = f"Nick of {user.username}"
     _create(client, owner, stranger, names)
     for method, path, body, words in REFUSED:
         with pytest.raises(errors.ForbiddenException) as refused:
@@ -133,7 +137,8 @@ def test_the_objects_of_others(master: ServiceProcess, deleter: str) -> None:
 def _create(client: Any, owner: Any, stranger: Any, names: dict[str, Any]) -> None:
     """Create one object of each kind for the owner, and the stranger's project in the owner's workspace."""
     workspace = client.create_workspace("owned")
-    names.update(workspace=workspace.id, project=workspace.create_project("owned").id)
+    elsewhere = client.create_workspace("elsewhere")
+    names.update(workspace=workspace.id, project=workspace.create_project("owned").id, elsewhere=elsewhere.id)
     made = stranger.post(f"/api/v1/workspaces/{workspace.id}/projects", json={"name": "guest"})
     names["guest"] = made.json()["project"]["id"]
     config = "name: owned\nsearcher: {name: single, metric: loss}\n"

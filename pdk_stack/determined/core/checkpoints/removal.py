@@ -101,8 +101,11 @@ class Removal:
         checkpoint = self._store.need("checkpoint", uuid)
         config = self._experiments.experiment(checkpoint["experimentId"])["config"]
         left = storage.delete_files(storage.checkpoint_folder(config["checkpoint_storage"], uuid), globs)
-        state = "STATE_PARTIALLY_DELETED" if left else "STATE_DELETED"
-        self._store.update("checkpoint", uuid, state=state, resources=left or {})
+        # A deleted checkpoint still shows what it held.
+        if not left:
+            self._store.update("checkpoint", uuid, state="STATE_DELETED")
+        elif left != checkpoint["resources"]:
+            self._store.update("checkpoint", uuid, state="STATE_PARTIALLY_DELETED", resources=left)
 
     def delete_tensorboard(self, experiment_id: int) -> None:
         """Delete an experiment's TensorBoard files."""
