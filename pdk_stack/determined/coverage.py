@@ -31,7 +31,8 @@ def client_calls() -> dict[tuple[str, str], str]:
 def answered(method: str, path: str) -> bool:
     """Return whether the master has a route for a call."""
     # A path value can be anything except a fixed segment of another route.
-    return all_routes().find(method, re.sub(r"\{\w+\}", "0", path)) is not None
+    found = all_routes().find(method, re.sub(r"\{\w+\}", "0", path))
+    return found is not None and found.route is not None
 
 
 def page() -> str:

@@ -65,6 +65,16 @@ def unimplemented(method: str, path: str) -> Refusal:
     return Refusal(f"the embedded master does not implement {method} {shown}", Code.UNIMPLEMENTED)
 
 
+def unknown_uri() -> Refusal:
+    """501: the gateway doesn't know the path, or not with this method; nobody needs a token to hear that."""
+    return Refusal("Not Implemented", Code.UNIMPLEMENTED)
+
+
+def no_such_page(method: str, path: str) -> Refusal:
+    """404: there is nothing at a path outside the gateway."""
+    return Refusal(f"api not found: {method} {path}", Code.NOT_FOUND)
+
+
 def unauthenticated(message: str = "invalid credentials") -> Refusal:
     """401: the request has no valid token."""
     return Refusal(message, Code.UNAUTHENTICATED)

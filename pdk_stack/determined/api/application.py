@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
-import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
@@ -32,10 +32,18 @@ from pdk_stack.determined.api import (
     users,
     workspaces,
 )
-from pdk_stack.determined.api.router import Router
-from pdk_stack.determined.api.routing import BRIEF_BYTES, Bytes, Request, Stream, dump, read_query, routes_of
+from pdk_stack.determined.api.gateway import read_body, read_query, read_value
+from pdk_stack.determined.api.router import GATEWAY, Directory
+from pdk_stack.determined.api.routing import BRIEF_BYTES, Bytes, Request, Stream, dump, parse_query, routes_of
 from pdk_stack.determined.core.master import Master
-from pdk_stack.determined.errors import body_of, internal, invalid, unauthenticated, unimplemented
+from pdk_stack.determined.errors import (
+    body_of,
+    internal,
+    no_such_page,
+    unauthenticated,
+    unimplemented,
+    unknown_uri,
+)
 
 __all__ = ["Application", "all_routes"]
 
@@ -47,9 +55,9 @@ MODULES = (
 )
 
 
-def all_routes() -> Router:
+def all_routes() -> Directory:
     """Return the routes of every call that this master answers."""
-    return Router(routes_of(*MODULES))
+    return Directory(routes_of(*MODULES))
 
 
 class Application:
@@ -61,7 +69,7 @@ class Application:
 
     def __init__(self, master: Master) -> None:
         self._master = master
-        self._router = all_routes()
+        self._routes = all_routes()
         self._closing: Callable[[], bool] = lambda: False
 
     def asgi(self, limits: Limits, closing: Callable[[], bool] = lambda: False) -> ASGIApp:
@@ -83,12 +91,15 @@ class Application:
         accounts, headers = self._master.accounts, exchange.headers
         request = exchange.user = Request(
             master=self._master,
-            query=read_query(exchange.query) if exchange.query else {},
+            query=parse_query(exchange.query) if exchange.query else {},
             accept=headers.get("accept", ""),
             gone=exchange.gone,
         )
-        found = self._router.find(exchange.method, exchange.path)
-        if found is not None and found[0].open:
+        found = self._routes.find(exchange.method, exchange.path)
+        if found is None and exchange.path.startswith(GATEWAY):
+            raise unknown_uri()
+        request.streams = found is not None and found.call is not None and found.call.streams
+        if found is not None and found.route is not None and found.route.open:
             return
         token = _bearer(headers.get("authorization", "")) or _cookie(headers.get("cookie", ""))
         if token:
@@ -100,8 +111,9 @@ class Application:
 
     def is_brief(self, exchange: Exchange) -> bool:
         """Whether a call may run in the event loop."""
-        found = self._router.find(exchange.method, exchange.path)
-        return found is not None and found[0].brief and len(exchange.body) <= BRIEF_BYTES
+        found = self._routes.find(exchange.method, exchange.path)
+        route = found.route if found else None
+        return route is not None and route.brief and len(exchange.body) <= BRIEF_BYTES
 
     def answer(self, exchange: Exchange) -> Response:
         """Answer an authenticated request; runs in a thread.
@@ -109,15 +121,19 @@ class Application:
         Raises:
             Refusal: The request can't be fulfilled.
         """
-        found, request = self._router.find(exchange.method, exchange.path), exchange.user
+        found, request = self._routes.find(exchange.method, exchange.path), exchange.user
         if found is None:
+            raise no_such_page(exchange.method, unquote(exchange.path))
+        # What the gateway itself refuses is no part of a stream.
+        streams, request.streams = request.streams, False
+        request.body = read_body(found.call, exchange.body)
+        values = {each.name: read_value(each.known_name, each.kind, each.text) for each in found.values}
+        if found.call is not None and request.query:
+            request.query = read_query(found.call, request.query)
+        if found.route is None:
             raise unimplemented(exchange.method, exchange.path)
-        if exchange.body:
-            try:
-                request.body = orjson.loads(exchange.body)
-            except ValueError as error:
-                raise invalid(f"invalid JSON: {error}") from error
-        reply = found[0].function(request, **found[1])
+        request.streams = streams
+        reply = found.route.function(request, **values)
         if isinstance(reply, Stream):
             return stream(self._lines(reply.pages, exchange.path), headers={"content-type": JSON})
         if isinstance(reply, Bytes):
@@ -130,7 +146,11 @@ class Application:
     def refuse(self, exchange: Exchange, error: Exception) -> Response:
         """Turn an error into the reply for the client."""
         refusal = _refusal(error, f"{exchange.method} {exchange.path}")
-        return Response(dump(body_of(refusal)), refusal.http_status, media_type=JSON)
+        if not exchange.path.startswith(GATEWAY):
+            return Response(dump({"message": refusal.message}), refusal.http_status, media_type=PAGE_JSON)
+        streams = isinstance(exchange.user, Request) and exchange.user.streams
+        body = {"error": _stream_error(refusal)} if streams else body_of(refusal)
+        return Response(dump(body), refusal.http_status, media_type=JSON)
 
     def _lines(self, pages: Iterable[Iterable[dict[str, Any]]], path: str) -> Iterator[bytes]:
         try:
@@ -144,6 +164,8 @@ class Application:
 
 
 JSON = "application/json"
+#: The content type of what isn't behind the gateway.
+PAGE_JSON = "application/json; charset=UTF-8"
 
 
 def _refusal(error: Exception, call: str) -> Refusal:
@@ -170,4 +192,10 @@ def _stream_error(error: Refusal) -> dict[str, Any]:
     """Format a refusal inside a stream, as grpc-gateway does."""
     status = error.http_status
     phrase = HTTPStatus(status).phrase
-    return {"grpcCode": error.code.number, "httpCode": status, "message": error.message, "httpStatus": phrase}
+    return {
+        "grpcCode": error.code.number,
+        "httpCode": status,
+        "message": error.message,
+        "httpStatus": phrase,
+        "details": [],
+    }

@@ -95,6 +95,7 @@ class Request:
         token: The session token; empty for a trial's own calls.
         accept: The content types that the client accepts.
         gone: Returns whether the client has disconnected; a waiting call checks it every :data:`LOOK_SECONDS`.
+        streams: Whether a refusal is the stream's first line instead of a plain reply.
     """
 
     master: Master
@@ -104,6 +105,7 @@ class Request:
     token: str = ""
     accept: str = ""
     gone: Callable[[], bool] = lambda: False
+    streams: bool = False
 
     @property
     def me(self) -> Document:
@@ -244,7 +246,7 @@ def routes_of(*modules: Any) -> list[Route]:
     return [each for module in modules for each in _ROUTES.get(module.__name__, [])]
 
 
-def read_query(text: str) -> dict[str, list[str]]:
+def parse_query(text: str) -> dict[str, list[str]]:
     """Parse a query string."""
     return parse_qs(text, keep_blank_values=True)
 

@@ -20,7 +20,7 @@ def test_wrong_password_is_refused(master: ServiceProcess) -> None:
             authentication.login(master.ready["determined"], name, password)
 
 
-@pytest.mark.parametrize("path", ["/api/v1/experiments", "/api/v1/me", "/checkpoints/x", "/api/v1/nothing"])
+@pytest.mark.parametrize("path", ["/api/v1/experiments", "/api/v1/me", "/checkpoints/x", "/nothing"])
 def test_calls_need_a_token(master: ServiceProcess, path: str) -> None:
     assert requests.get(master.ready["determined"] + path, timeout=5).status_code == 401
     headers = {"Authorization": "Bearer nonsense"}
@@ -33,8 +33,8 @@ def test_some_calls_need_none(master: ServiceProcess, path: str) -> None:
 
 
 def test_unknown_call_is_refused_by_name(client: Any) -> None:
-    with pytest.raises(errors.APIException, match="GET /api/v1/nothing/{id}"):
-        client._session.get("/api/v1/nothing/7")
+    with pytest.raises(errors.APIException, match="GET /api/v1/tasks/{id}/config"):
+        client._session.get("/api/v1/tasks/7/config")
 
 
 def test_workspaces_and_projects(client: Any) -> None:

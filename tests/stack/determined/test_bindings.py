@@ -38,7 +38,7 @@ def things(master: ServiceProcess) -> dict[str, Any]:
     uuid = "0f8d7e9a-0000-4000-8000-000000000001"
     reported = {"uuid": uuid, "taskId": trial.taskId, "metadata": {"steps_completed": 5}, "resources": {"f": "3"}}
     session.post("/api/v1/checkpoints", json=reported)
-    session.post("/api/v1/task/logs", json={"logs": [{"task_id": trial.taskId, "log": "hello\n", "level": "ERROR"}]})
+    session.post("/api/v1/task/logs", json={"logs": [{"task_id": trial.taskId, "log": "hello\n", "level": "LOG_LEVEL_ERROR"}]})
     model = client.create_model("bound", metadata={"a": 1}, labels=["l"])
     model.register_version(uuid)
     session.put("/api/v1/templates/bound", json={"config": {"max_restarts": 1}})

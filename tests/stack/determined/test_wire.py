@@ -184,7 +184,7 @@ def test_a_followed_log_has_the_next_line_at_once(wire: Wire) -> None:
         lines = reply.iter_lines(1)
         for number in range(3):
             sent = time.monotonic()
-            entry = {"task_id": task, "log": f"line {number}\n", "level": "INFO"}
+            entry = {"task_id": task, "log": f"line {number}\n", "level": "LOG_LEVEL_INFO"}
             wire.post("/api/v1/task/logs", {"logs": [entry]})
             found = read_until(lines, f"line {number}")["result"]
             assert (found["level"], found["trialId"]) == ("LOG_LEVEL_INFO", trial)
@@ -223,6 +223,7 @@ def test_a_stream_that_fails_says_so_in_its_last_line(wire: Wire) -> None:
         "httpCode": 500,
         "message": "RuntimeError: no more",
         "httpStatus": "Internal Server Error",
+        "details": [],
     }
 
 
