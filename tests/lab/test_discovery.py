@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,7 +45,7 @@ def service(
     address = more.get("address", "")
     entry = V1LoadBalancerIngress(hostname=address) if address else None
     return V1Service(
-        metadata=V1ObjectMeta(name=name, namespace=namespace),
+        metadata=V1ObjectMeta(name=name, namespace=namespace, labels=more.get("labels")),
         spec=V1ServiceSpec(type=kind, ports=offered),
         status=V1ServiceStatus(load_balancer=V1LoadBalancerStatus(ingress=[entry] if entry else None)),
     )
@@ -80,7 +81,8 @@ def look(*services: Any, ingresses: tuple[Any, ...] = (), nodes: tuple[Any, ...]
         read_namespaced_secret=nothing,
     )
     found._networking = SimpleNamespace(
-        list_namespaced_ingress=lambda namespace, **options: SimpleNamespace(items=list(ingresses))
+        list_namespaced_ingress=lambda namespace, **options: SimpleNamespace(items=list(ingresses)),
+        list_ingress_for_all_namespaces=lambda **options: SimpleNamespace(items=list(ingresses)),
     )
     return found
 
@@ -149,3 +151,113 @@ def test_who_may_not_list_everything_sees_the_usual_namespaces() -> None:
     found._core.list_service_for_all_namespaces = forbidden
     found._core.list_namespaced_service = some
     assert where(found.pachyderm()) == ("pachd.default.svc.cluster.local", 30650)
+
+
+def kserve(found: Discovery, mode: str = "", **ingress: Any) -> Discovery:
+    """The cluster with KServe's configuration."""
+
+    def read(name: str, namespace: str, **options: Any) -> Any:
+        if (name, namespace) != ("inferenceservice-config", "kserve"):
+            raise ApiException(status=404)
+        deploy = {"defaultDeploymentMode": mode} if mode else {}
+        return SimpleNamespace(data={"deploy": json.dumps(deploy), "ingress": json.dumps(ingress)})
+
+    found._core.read_namespaced_config_map = read
+    return found
+
+
+KOURIER = service("kourier", ("http2", 80), kind="LoadBalancer", namespace="kourier-system", address="kourier")
+ISTIO = service("istio-ingressgateway", ("http2", 80), kind="LoadBalancer", namespace="istio-system", address="istio")
+TWIN = service("istio-ingressgateway", ("http2", 80), kind="LoadBalancer", namespace="gateways", address="twin")
+TRAEFIK = service(
+    "traefik", ("websecure", 443), ("web", 8000), kind="LoadBalancer", namespace="kube-system", address="traefik"
+)
+NGINX = service(
+    "ingress-nginx-controller",
+    ("https", 443),
+    ("http", 80),
+    kind="NodePort",
+    namespace="ingress-nginx",
+    node_port=31080,
+)
+ADMISSION = service(
+    "other-nginx-admission",
+    ("https", 443),
+    namespace="ingress-nginx",
+    labels={"app.kubernetes.io/name": "ingress-nginx"},
+)
+RENAMED = service(
+    "edge", ("http", 80), kind="LoadBalancer", address="edge", labels={"app.kubernetes.io/name": "ingress-nginx"}
+)
+HAPROXY = service("haproxy-kubernetes-ingress", ("http", 80), kind="LoadBalancer", address="haproxy")
+NODE = V1Node(metadata=V1ObjectMeta(name="n"), status=V1NodeStatus(addresses=[V1NodeAddress("10.0.0.4", "InternalIP")]))
+NAMED = {"ingressService": "istio-ingressgateway.gateways.svc.cluster.local"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "configured", "services", "expected"),
+    [
+        ("Serverless", {}, [KOURIER, TRAEFIK], ("kourier", 80)),
+        ("Serverless", {}, [KOURIER, ISTIO], ("istio", 80)),
+        ("Serverless", NAMED, [ISTIO, TWIN, KOURIER], ("twin", 80)),
+        # KServe's default names Istio, and nobody changes it for Kourier.
+        ("Serverless", NAMED, [KOURIER], ("kourier", 80)),
+        ("Serverless", {}, [TRAEFIK], None),
+        ("RawDeployment", {"ingressClassName": "traefik", **NAMED}, [KOURIER, ISTIO, TRAEFIK], ("traefik", 8000)),
+        ("RawDeployment", {"ingressClassName": "nginx"}, [ADMISSION, KOURIER, NGINX], ("10.0.0.4", 31080)),
+        ("RawDeployment", {"ingressClassName": "nginx"}, [ADMISSION, RENAMED], ("edge", 80)),
+        ("RawDeployment", {"ingressClassName": "haproxy"}, [HAPROXY], ("haproxy", 80)),
+        ("RawDeployment", {"ingressClassName": "istio"}, [ISTIO, KOURIER], ("istio", 80)),
+        ("RawDeployment", {}, [ISTIO], ("istio", 80)),
+        # A gateway of Knative beside it doesn't know raw services.
+        ("RawDeployment", {"ingressClassName": "traefik"}, [KOURIER, ISTIO], None),
+        ("Standard", {"ingressClassName": "traefik"}, [TRAEFIK], ("traefik", 8000)),
+        # KServe's configuration can't be read.
+        ("", {}, [TRAEFIK, KOURIER], ("kourier", 80)),
+        ("", {}, [TRAEFIK], ("traefik", 8000)),
+    ],
+)
+def test_the_gateway_follows_kserves_mode(
+    mode: str, configured: dict[str, Any], services: list[Any], expected: tuple[str, int] | None
+) -> None:
+    found = kserve(look(*services, nodes=(NODE,)), mode, **configured).gateway()
+    assert (where(found) if found else None) == expected
+
+
+def test_the_address_in_an_ingress_status() -> None:
+    published = ingress("dog-cat-predictor", address="203.0.113.5")
+    published.spec.ingress_class_name = "traefik"
+    found = kserve(look(ingresses=(published,)), "RawDeployment", ingressClassName="traefik").gateway()
+    assert where(found) == ("203.0.113.5", 80)
+    assert found is not None and "Ingress default/mlde-ingress" in found.source
+    assert kserve(look(ingresses=(published,)), "RawDeployment", ingressClassName="nginx").gateway() is None
+
+
+def test_a_load_balancer_that_never_comes_leaves_the_node_port() -> None:
+    waits = service("traefik", ("web", 80), kind="LoadBalancer", node_port=30080)
+    found = kserve(look(waits, nodes=(NODE,)), "RawDeployment", ingressClassName="traefik").gateway()
+    assert where(found) == ("10.0.0.4", 30080)
+    assert found is not None and "load balancer has no address" in found.source
+
+
+@pytest.mark.parametrize("namespace", ["kourier-system", "traefik", "ingress-nginx", "haproxy-controller", "gateways"])
+def test_gateways_are_looked_for_without_the_right_to_list_all_services(namespace: str) -> None:
+    asked: list[str] = []
+
+    def forbidden(**options: Any) -> Any:
+        raise ApiException(status=403)
+
+    def some(name: str, **options: Any) -> Any:
+        asked.append(name)
+        return SimpleNamespace(items=[])
+
+    found = kserve(look(), "Serverless", **NAMED)
+    found._core.list_service_for_all_namespaces, found._core.list_namespaced_service = forbidden, some
+    assert found.gateway() is None
+    assert namespace in asked
+    assert "" not in asked
+
+
+def test_what_is_missing_is_named() -> None:
+    assert "traefik" in kserve(look(), "RawDeployment", ingressClassName="traefik").gateway_missing()
+    assert "kourier" in kserve(look(), "Serverless").gateway_missing()
