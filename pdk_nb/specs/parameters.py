@@ -11,9 +11,9 @@ from typing import Any, Literal
 import yaml
 
 from pdk_nb import __version__
-from pdk_nb.arguments import key_values
+from pdk_nb.arguments import check_limits, key_values
 from pdk_nb.settings import Settings
-from pdk_shared.errors import SpecError
+from pdk_shared.errors import SpecError, UsageError
 
 Variant = Literal["cloud", "onprem"]
 STAGES = ("train", "deploy")
@@ -150,7 +150,7 @@ def params_for(
         overrides: Fields of :class:`PipelineParams`.
 
     Raises:
-        SpecError: The example or field doesn't exist.
+        SpecError: The example or field doesn't exist, or the predictor requests more than its limit.
     """
     values = _example(example)
     resources, registry = values.pop("resources", {}), str(values.pop("registry", ""))
@@ -167,8 +167,8 @@ def params_for(
         values["endpoint"] = settings.minio_url
         values["resource_pool"] = settings.resource_pool
         for kind, text in (("requests", settings.predictor_requests), ("limits", settings.predictor_limits)):
-            if text:
-                values[f"resource_{kind}"] = key_values(text, f"predictor_{kind}")
+            # By key: where the lab names no limit, the limit of KServe's runtime holds (1 CPU, 2 GiB).
+            values[f"resource_{kind}"] |= key_values(text, f"predictor_{kind}")
         values["secret"] = settings.mldm_pipeline_secret
         # A path-valued bucket is Determined's folder on the nodes.
         folder = settings.mlde_bucket_name
@@ -180,4 +180,9 @@ def params_for(
         raise SpecError(
             f"'{unknown[0]}' isn't a parameter of a pipeline.", fix=f"Use one of: {', '.join(sorted(known))}."
         )
-    return replace(PipelineParams(**values), **overrides)
+    params = replace(PipelineParams(**values), **overrides)
+    try:
+        check_limits(params.resource_requests, params.resource_limits)
+    except UsageError as error:
+        raise SpecError(error.what, where="predictor_requests, predictor_limits", fix=error.fix) from error
+    return params

@@ -22,6 +22,12 @@ FILES: dict[str, tuple[str, str]] = {
 # Where Determined's client looks for a shared_fs checkpoint inside a container.
 CONTAINER_FOLDER = "/determined_shared_fs"
 SERVICE_ACCOUNT = PREDICTOR_ACCOUNT
+# What the stages need: the train stage waits for its experiment, the deploy stage exports the model with PyTorch.
+# Without requests, Pachyderm asks for one CPU for the stage and another one for its sidecar, and on a small cluster the
+# workers stay pending.
+TRAIN_REQUESTS: dict[str, Any] = {"cpu": 0.1, "memory": "256Mi"}
+DEPLOY_REQUESTS: dict[str, Any] = {"cpu": 0.25, "memory": "512Mi"}
+SIDECAR_REQUESTS: dict[str, Any] = {"cpu": 0.1, "memory": "128Mi"}
 
 
 def render(
@@ -57,6 +63,7 @@ def render(
         command=["python", "train.py", *_train_flags(params)],
         # The trial fetches the pictures; the worker needs only their names.
         empty_files=True,
+        requests=TRAIN_REQUESTS,
     )
     deploy = _pipeline(
         params,
@@ -68,6 +75,7 @@ def render(
         secrets={**DEPLOY_SECRETS, **(BUCKET_SECRETS if variant == "cloud" and params.endpoint else {})},
         command=["python", "deploy.py", *_deploy_flags(params, variant)],
         empty_files=False,
+        requests=DEPLOY_REQUESTS,
     )
     problems = check(train, deploy)
     if problems:
@@ -151,6 +159,7 @@ def _pipeline(
     secrets: Mapping[str, str],
     command: list[str],
     empty_files: bool,
+    requests: Mapping[str, Any],
 ) -> dict[str, Any]:
     pfs: dict[str, Any] = {
         "name": "data",
@@ -173,6 +182,8 @@ def _pipeline(
             "image": image,
             "secrets": [{"name": params.secret, "env_var": variable, "key": key} for variable, key in secrets.items()],
         },
+        "resource_requests": dict(requests),
+        "sidecar_resource_requests": dict(SIDECAR_REQUESTS),
         "autoscaling": True,
         # A retry would start a second experiment or deployment; the stages retry what they can.
         "datum_tries": 1,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pdk_nb.arguments import key_values
+from pdk_nb.arguments import check_limits, key_values
 from pdk_nb.packaging import torchserve_config
 from pdk_nb.platforms.serving.spec import check_service_name
 from pdk_shared.errors import UsageError
@@ -123,6 +123,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> DeployOptions:
         if unknown:
             known = f"{', '.join(RESOURCES)} or vendor/name"
             raise UsageError(f"'{unknown[0]}' isn't a resource.", where=flag, fix=f"Use {known}.")
+    check_limits(resources["--resource-requests"], resources["--resource-limits"])
     tolerated = key_values(given.tolerations, "--tolerations")
     return DeployOptions(
         deployment_name=given.deployment_name,

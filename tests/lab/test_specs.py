@@ -105,9 +105,37 @@ def test_the_cluster_may_say_what_models_ask_for() -> None:
     _, deploy = specs.render(variant="onprem", params=specs.params_for(from_maps(config)))
     words = shlex.split(deploy["transform"]["stdin"][-1])
     assert words[words.index("--resource-requests") + 1] == "cpu=250m,memory=1Gi"
-    assert words[words.index("--resource-limits") + 1] == "memory=3Gi"
+    # By key: a limit that isn't named stays the example's, or KServe's runtime would give its own.
+    assert words[words.index("--resource-limits") + 1] == "cpu=4,memory=3Gi"
     with pytest.raises(UsageError, match="'cpu' isn't key=value"):
         specs.params_for(from_maps({**EMBEDDED, "predictor_requests": "cpu"}))
+
+
+@pytest.mark.parametrize(
+    ("config", "refused"),
+    [
+        ({"predictor_requests": "cpu=4"}, ""),
+        ({"predictor_requests": "cpu=4001m"}, "cpu=4001m exceeds the limit cpu=4"),
+        ({"predictor_requests": "memory=5Gi"}, "memory=5Gi exceeds the limit memory=4Gi"),
+        ({"predictor_requests": "memory=5Gi", "predictor_limits": "memory=5120Mi"}, ""),
+        ({"predictor_limits": "cpu=500m"}, "cpu=2 exceeds the limit cpu=500m"),
+        ({"predictor_requests": "nvidia.com/gpu=1"}, ""),
+        ({"predictor_requests": "cpu=much"}, "isn't a quantity"),
+    ],
+)
+def test_a_request_above_its_limit_never_reaches_kserve(config: dict[str, str], refused: str) -> None:
+    settings = from_maps({**EMBEDDED, **config})
+    if refused:
+        with pytest.raises(SpecError, match=refused):
+            specs.params_for(settings)
+    else:
+        specs.params_for(settings)
+
+
+def test_workers_ask_for_what_they_need_and_not_for_pachyderms_default() -> None:
+    for spec in specs.render():
+        for field in ("resource_requests", "sidecar_resource_requests"):
+            assert spec[field]["cpu"] <= 0.25, "two pipelines with the defaults ask for 4 CPUs"
 
 
 @pytest.mark.parametrize(
