@@ -126,8 +126,16 @@ def _pool(context: Context, client: Any) -> Findings:
     listed = ", ".join(f"{pool.name} ({pool.slots} slots)" for pool in available)
     yield Finding("determined.pool", "ok", f"Training uses pool {chosen.name}.", listed)
     kind = "GPU" if chosen.has_gpu else "CPU"
-    if chosen.slots:
-        yield Finding("determined.slots", "ok", f"Pool {chosen.name} has {counted(chosen.slots, f'{kind} slot')}.")
+    cpu = 0.0 if chosen.has_gpu else mlde.slot_cpu(client)
+    if chosen.slots and 0 < cpu < 1:
+        what = f"Pool {chosen.name} has {counted(chosen.slots, f'{kind} slot')} of {cpu:g} CPU."
+        slow = "A slot's request is also its limit: a trial computes with this part of a CPU, however idle the node is."
+        ask = "Set slotResourceRequests.cpu to 1 or more in the Helm values of Determined."
+        yield Finding("determined.slots", "warning", what, "", slow, ask)
+    elif chosen.slots:
+        size = f" of {cpu:g} CPU" if cpu else ""
+        what = f"Pool {chosen.name} has {counted(chosen.slots, f'{kind} slot')}{size}."
+        yield Finding("determined.slots", "ok", what)
     elif chosen.on_demand:
         what = f"Pool {chosen.name} has no agent now; it starts agents on demand."
         yield Finding("determined.slots", "warning", what, "", "The first experiment waits for a machine.")

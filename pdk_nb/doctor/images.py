@@ -7,15 +7,16 @@ cluster's state counts: pods that wait for an image, pipelines that crash, and j
 from __future__ import annotations
 
 from pdk_nb import specs
-from pdk_nb.doctor.context import TIMEOUT_S, Context
+from pdk_nb.doctor.context import Context
 from pdk_nb.doctor.finding import Finding, Findings
 from pdk_nb.doctor.registry import PLATFORM, CannotAsk, Image, Registry
 from pdk_nb.platforms import mldm
+from pdk_nb.platforms.serving.pods import CANNOT_PULL
+from pdk_nb.platforms.workers import worker_pods
 from pdk_shared.errors import PdkError
 
 # The registry in the example's description, a reserved name (RFC 2606).
 PLACEHOLDER = "registry.example.com"
-WAITING = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName")
 WHY = "If a node can't pull its image, a pipeline never starts, and Pachyderm shows few details."
 
 
@@ -100,25 +101,9 @@ def _update(context: Context) -> str:
 
 def _stuck_pods(context: Context, pipeline: str) -> str:
     """Why a pod of the pipeline waits for its image; empty when none does."""
-    import kubernetes
-
-    project = context.names.project
-    try:
-        pods = context.core.list_namespaced_pod(
-            context.settings.mldm_namespace, label_selector="component=worker", _request_timeout=TIMEOUT_S
-        ).items
-    except kubernetes.client.ApiException:
-        return ""
-    for pod in pods:
-        labels = pod.metadata.labels or {}
-        # Pachyderm's own labels (src/server/pps/server/worker_rc.go); older releases have no projects.
-        if labels.get("pipelineName") != pipeline or labels.get("pipelineProject", project) != project:
-            continue
-        for container in (pod.status.container_statuses if pod.status else None) or []:
-            waiting = container.state.waiting if container.state else None
-            if waiting and waiting.reason in WAITING:
-                return f"{waiting.reason}: {waiting.message or pod.metadata.name}"
-    return ""
+    pods = worker_pods(context.core, context.settings.mldm_namespace, context.names.project, pipeline)
+    troubles = (each for pod in pods for each in pod.troubles if each.reason in CANNOT_PULL)
+    return next((f"{each.reason}: {each.message or each.pod}" for each in troubles), "")
 
 
 def _experience(context: Context, pipeline: str) -> tuple[str, str]:

@@ -42,7 +42,9 @@ def examine(context: Context) -> Findings:
     kind = "with the token" if known.pac_token else "without authentication"
     yield Finding("pachyderm.login", "ok", f"Can list projects {kind}.", where)
     yield from _project(context)
-    yield from _pipelines(context, mldm.pipelines(client, context.names.project))
+    present = mldm.pipelines(client, context.names.project)
+    yield from _pipelines(context, present)
+    yield from _limits(context, present)
 
 
 def _project(context: Context) -> Findings:
@@ -72,6 +74,24 @@ def _pipelines(context: Context, present: dict[str, mldm.PipelineState]) -> Find
             yield Finding(id, "broken", f"Pipeline {pipeline} is {state.lower()}: {reason}", "", why, fix)
         else:
             yield Finding(id, "ok", f"Pipeline {pipeline} is {state.lower()}.")
+
+
+def _limits(context: Context, present: dict[str, mldm.PipelineState]) -> Findings:
+    """Room for pipelines: each participant has two, and an installation without an activation key 16."""
+    room, names = mldm.limit_room(context.pachyderm), context.names
+    if room is None:
+        yield Finding("pachyderm.limits", "ok", "Pachyderm is activated: pipelines aren't limited.")
+        return
+    lacking = len({names.train_pipeline, names.deploy_pipeline} - set(present))
+    what = f"Without an activation key, Pachyderm allows {mldm.PIPELINE_LIMIT} pipelines; {max(0, room)} more fit."
+    if lacking > room:
+        why = f"The lab needs {lacking} more; every participant needs two."
+        fix = (
+            "pdk-nb participants list; pdk-nb participants clean NAME; or activate Pachyderm: pachctl license activate"
+        )
+        yield Finding("pachyderm.limits", "broken", what, "", why, fix)
+    else:
+        yield Finding("pachyderm.limits", "ok", what)
 
 
 def _notebook(context: Context, number: str) -> str:

@@ -11,7 +11,9 @@ from pdk_nb.journey.graph import graph
 from pdk_nb.journey.model import Experiment, Journey
 from pdk_nb.journey.reading import read
 from pdk_nb.platforms import mlde, mldm
+from pdk_nb.platforms.cluster import resolve
 from pdk_nb.platforms.mldm import Job
+from pdk_nb.platforms.workers import worker_trouble
 
 if TYPE_CHECKING:
     from pdk_nb.session import Session
@@ -20,6 +22,10 @@ __all__ = ["curve_points", "follow_deployment", "follow_training", "training_ste
 
 REDRAW_S = 1.0
 CURVE_S = 2.5
+# How often Kubernetes is asked why a job's worker doesn't start.
+WORKERS_S = 4.0
+# The states of a job whose worker hasn't begun.
+WAITS = frozenset({"CREATED", "STARTING"})
 LOG_LINES = 8
 # What the master puts before a trial's log lines: time, container, rank, level, process.
 LOG_HEAD = re.compile(r"^\[\S+T(\d\d:\d\d:\d\d)\S*\][^|]*\|\| (?:\w+: )?(?:\[\d+\] )?")
@@ -60,7 +66,7 @@ def follow_deployment(session: Session, commit: str, timeout: float) -> None:
 def _follow(kind: type[_Watch], title: str, pipeline: str, session: Session, commit: str, timeout: float) -> Journey:
     """Watch a job until it ends; the journey at that moment."""
     with Progress(f"Waiting for the {title} job of {commit[:12]}…") as progress:
-        watch = kind(session, commit, progress)
+        watch = kind(session, pipeline, commit, progress)
         job = mldm.wait_job(
             session.pachyderm, session.names.project, pipeline, commit, timeout=timeout, progress=watch.look
         )
@@ -72,17 +78,30 @@ def _follow(kind: type[_Watch], title: str, pipeline: str, session: Session, com
 class _Watch:
     """Redraws a journey, but not more often than a reader can follow."""
 
-    def __init__(self, session: Session, commit: str, progress: Progress) -> None:
+    def __init__(self, session: Session, pipeline: str, commit: str, progress: Progress) -> None:
         self.session = session
+        self.pipeline = pipeline
         self.commit = commit
         self.progress = progress
         self.drawn_at = 0.0
+        self.trouble = ""
+        self.asked_at = time.monotonic()
         self.graph = OutputArea()
 
     def look(self, job: Job | None) -> None:
         """Called each time the job is polled; redraws the journey from time to time."""
+        self._ask_for_trouble(job)
         if time.monotonic() - self.drawn_at > REDRAW_S:
             self.draw()
+
+    def _ask_for_trouble(self, job: Job | None) -> None:
+        """Why the job's worker doesn't start: Pachyderm shows only that the job waits."""
+        if job is None or job.state not in WAITS:
+            self.trouble = ""
+        elif time.monotonic() - self.asked_at > WORKERS_S:
+            self.asked_at = time.monotonic()
+            known, names = self.session.settings, self.session.names
+            self.trouble = worker_trouble(resolve(known).core, known.mldm_namespace, names.project, self.pipeline)
 
     def draw(self) -> Journey:
         """Update everything that is shown."""
@@ -103,20 +122,22 @@ class _Watch:
 class _DeploymentWatch(_Watch):
     def look(self, job: Job | None) -> None:
         """Show the job's state."""
-        self.progress.say(f"the job is {job.state.lower()}" if job else "the train job's output doesn't exist yet")
+        state = f"the job is {job.state.lower()}" if job else "the train job's output doesn't exist yet"
+        self.progress.say(f"{state}: {self.trouble}" if self.trouble else state)
         super().look(job)
 
 
 class _TrainingWatch(_Watch):
-    def __init__(self, session: Session, commit: str, progress: Progress) -> None:
-        super().__init__(session, commit, progress)
+    def __init__(self, session: Session, pipeline: str, commit: str, progress: Progress) -> None:
+        super().__init__(session, pipeline, commit, progress)
         self.points = -1
         self.curve_at = 0.0
         self.curve, self.log = OutputArea(), OutputArea()
 
     def tell(self, journey: Journey) -> None:
-        """Show the experiment's progress."""
-        self.progress.say(*training_step(journey))
+        """Show the experiment's progress, or why its job doesn't start."""
+        text, share = training_step(journey)
+        self.progress.say(f"{text}: {self.trouble}" if self.trouble else text, share)
 
     def draw_more(self, journey: Journey) -> None:
         """Update the curves and the log."""

@@ -17,7 +17,7 @@ from pdk_nb.platforms.mlde._experiments import (
     moment,
     progress,
 )
-from pdk_nb.platforms.mlde._pools import Pool, choose_pool, pools
+from pdk_nb.platforms.mlde._pools import Pool, choose_pool, pools, slot_cpu
 from pdk_nb.platforms.mlde._projects import check_project, ensure_project, ensure_workspace
 from pdk_nb.platforms.mlde._registry import (
     VersionMetadata,
@@ -57,6 +57,7 @@ __all__ = [
     "progress",
     "register",
     "session",
+    "slot_cpu",
     "tail_logs",
     "version_for_commit",
     "versions",

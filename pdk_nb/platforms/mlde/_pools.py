@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pdk_nb.platforms.mlde._connection import session
-from pdk_nb.platforms.mlde._errors import api_errors
+from pdk_nb.platforms.mlde._errors import api_errors, client_errors
 from pdk_shared.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -43,6 +43,24 @@ def pools(client: Determined) -> list[Pool]:
         )
         for pool in reply.get("resourcePools") or []
     ]
+
+
+@api_errors()
+def slot_cpu(client: Determined) -> float:
+    """CPUs of one CPU slot on Kubernetes; 0 when unknown.
+
+    A slot's request is also its limit (``spec.go`` of Determined 0.38: limits and requests are slots times
+    ``slot_resource_requests.cpu``). Only administrators may read the master's configuration.
+    """
+    errors = client_errors()
+    try:
+        config = session(client).get("/api/v1/master/config").json().get("config") or {}
+    except (errors.BadRequestException, errors.BadResponseException):
+        return 0.0
+    manager = config.get("resource_manager") or {}
+    if manager.get("slot_type") != "cpu":
+        return 0.0
+    return float((manager.get("slot_resource_requests") or {}).get("cpu") or 0.0)
 
 
 def choose_pool(available: list[Pool], wanted: str = "") -> Pool:

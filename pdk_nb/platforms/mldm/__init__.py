@@ -20,9 +20,11 @@ from pdk_nb.platforms.mldm._errors import api_errors, reason
 from pdk_nb.platforms.mldm._jobs import JOB_STATES, Job, job, jobs, last_success, wait_job
 from pdk_nb.platforms.mldm._logs import JobLog, job_log
 from pdk_nb.platforms.mldm._pipelines import (
+    PIPELINE_LIMIT,
     PipelineState,
     ensure_pipeline,
     images,
+    limit_room,
     pipeline_command,
     pipeline_info,
     pipeline_input,
@@ -32,6 +34,7 @@ from pdk_nb.platforms.mldm._repos import Outcome, ensure_project, ensure_repo, r
 from pdk_nb.platforms.mldm._specs import normal_form, running_spec
 
 __all__ = [
+    "PIPELINE_LIMIT",
     "JOB_STATES",
     "Job",
     "JobLog",
@@ -54,6 +57,7 @@ __all__ = [
     "job_log",
     "jobs",
     "last_success",
+    "limit_room",
     "next_folder",
     "normal_form",
     "open_client",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import python_pachyderm
+from python_pachyderm.proto.v2.enterprise import enterprise_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_nb.platforms.creating import create_or_accept
@@ -15,6 +16,8 @@ from pdk_nb.platforms.mldm._repos import Outcome
 from pdk_nb.platforms.mldm._specs import normal_form, running_spec
 from pdk_shared.errors import NotFound, SpecError
 
+# Without an activation key (``src/server/enterprise/limits`` of Pachyderm 2.8).
+PIPELINE_LIMIT = 16
 PIPELINE_STATES = {value: name.removeprefix("PIPELINE_") for name, value in pps_pb2.PipelineState.items()}
 
 
@@ -70,6 +73,18 @@ def pipeline_input(client: python_pachyderm.Client, project: str, pipeline: str)
     """The repo whose commits start a pipeline; empty when there is no such pipeline."""
     info = pipeline_info(client, project, pipeline)
     return str(info.details.input.pfs.repo) if info is not None else ""
+
+
+def limit_room(client: python_pachyderm.Client) -> int | None:
+    """How many more pipelines the installation may have; None when it is activated and has no limit.
+
+    Pachyderm counts different names in all projects, and updates are always allowed (``validateEnterpriseChecks`` in
+    ``src/server/pps/server/api_server.go`` of 2.8.10).
+    """
+    with api_errors("the enterprise state"):
+        if client.get_enterprise_state().state == enterprise_pb2.ACTIVE:
+            return None
+        return PIPELINE_LIMIT - len({info.pipeline.name for info in client.list_pipeline(details=False)})
 
 
 def _list(client: python_pachyderm.Client, project: str, *, details: bool = False) -> list[pps_pb2.PipelineInfo]:

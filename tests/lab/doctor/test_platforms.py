@@ -15,13 +15,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes
 import pytest
 
 from pdk_nb import lab as pdk
 from pdk_nb.platforms import mlde, mldm, serving
-from pdk_nb.settings import Settings
+from pdk_nb.settings import Secret, Settings
 from tests.support.doctor_codes import provokes
 from tests.support.doctor_proxies import Wrong, before
 from tests.support.doctor_services import NOBODY, service
@@ -128,6 +129,56 @@ def test_a_pool_that_starts_machines_on_demand(stack: Stack) -> None:
         found = stack.found("determined.slots", mlde_port=port, mlde_url="")
     assert found.state == "warning"
     assert "on demand" in found.what
+
+
+@provokes("determined.slots:warning")
+def test_slots_of_less_than_a_cpu(stack: Stack) -> None:
+    def on_kubernetes(cpu: float, slot_type: str = "cpu") -> Any:
+        manager = {"type": "kubernetes", "slot_type": slot_type, "slot_resource_requests": {"cpu": cpu}}
+        return lambda reply: {"config": {**reply["config"], "resource_manager": manager}}
+
+    for cpu, slot_type, state, size in (
+        (0.4, "cpu", "warning", "of 0.4 CPU"),
+        (1.0, "cpu", "ok", "of 1 CPU"),
+        (0.4, "cuda", "ok", ""),
+    ):
+        changed = Wrong(answers={"/api/v1/master/config": on_kubernetes(cpu, slot_type)})
+        with before(stack.settings.master_url, changed) as port:
+            found = stack.found("determined.slots", mlde_port=port, mlde_url="")
+        assert (found.state, size in found.what) == (state, True)
+        assert ("slotResourceRequests.cpu" in found.fix) is (state == "warning")
+
+
+@provokes("pachyderm.limits:broken")
+def test_an_installation_without_an_activation_key(tmp_path: Path, known: Settings) -> None:
+    process = ServiceProcess("pachyderm", tmp_path, {"root_token": ""}).start()
+    try:
+        address = urlsplit(process.ready["pachd"])
+        open_one = replace(
+            known,
+            mldm_host=str(address.hostname),
+            mldm_port=int(address.port or 0),
+            mldm_url="",
+            pac_token=Secret(""),
+        )
+        client = mldm.connect(open_one)
+        mldm.ensure_repo(client, "default", "pictures")
+        for number in range(15):
+            mldm.ensure_pipeline(
+                client,
+                {
+                    "pipeline": {"name": f"p{number}"},
+                    "input": {"pfs": {"repo": "pictures", "glob": "/"}},
+                    "transform": {"cmd": ["true"]},
+                    "autoscaling": True,
+                },
+            )
+            if number == 13:
+                found = findings(open_one, "pachyderm")["limits"]
+                assert (found.state, "2 more fit" in found.what) == ("ok", True)
+        broken(findings(open_one, "pachyderm")["limits"], "1 more fit")
+    finally:
+        process.stop()
 
 
 @pytest.fixture
