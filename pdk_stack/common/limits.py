@@ -85,8 +85,8 @@ PORTS: dict[str, Limits] = {
     "determined.master": Limits(body_bytes=160 * MIB, keep_alive_seconds=120, threads=256),
     # Istio has no limit of its own; TorchServe's default is 6.5 MB, and a model may raise it.
     "kubernetes.ingress": Limits(body_bytes=512 * MIB, body_seconds=60.0, connections=512),
-    # S3's own limit for one PUT; objects over 1 MiB are stored while they arrive.
-    "pachyderm.s3": Limits(body_bytes=5 << 30, body_ahead=MIB),
+    # The gateway of 2.8 reads lengths of 32 bits; objects over 1 MiB are stored while they arrive.
+    "pachyderm.s3": Limits(body_bytes=(4 << 30) - 1, body_ahead=MIB),
 }
 
 #: gRPC ports, by service and listener.

@@ -127,7 +127,8 @@ class S3Store:
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         with api_errors(f"{self.uri}{prefix}"):
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+            # The call's first form: Pachyderm's gateway has no tokens of the second one, so pages would be lost.
+            pages = self._client.get_paginator("list_objects").paginate(Bucket=self.bucket, Prefix=prefix)
             for page in pages:
                 for item in page.get("Contents", ()):
                     yield str(item["Key"])

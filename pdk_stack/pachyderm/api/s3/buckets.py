@@ -7,27 +7,52 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
-from pdk_stack.pachyderm.api.s3.errors import no_such_bucket
+from pdk_stack.pachyderm.api.s3.errors import S3Error
 from pdk_stack.pachyderm.core.pfs import repos
 from pdk_stack.pachyderm.core.pfs.lookup import commit_by_pk, find_branch, get_commit
-from pdk_stack.pachyderm.core.pfs.types import BranchKey, Bucket, Commit, CommitRef, RepoKey
+from pdk_stack.pachyderm.core.pfs.types import Branch, BranchKey, Bucket, Commit, CommitRef, RepoKey
 from pdk_stack.pachyderm.errors import NotFound
-from pdk_stack.pachyderm.names import DEFAULT_PROJECT, is_commit_id
+from pdk_stack.pachyderm.names import DEFAULT_PROJECT, go_quoted, is_commit_id
 from pdk_stack.pachyderm.store.clock import now_ns
 from pdk_stack.pachyderm.store.tree import FoundEntry, Tree
 
 
+@dataclass(frozen=True)
+class Abilities:
+    """What a bucket is for (``bucketCapabilities``).
+
+    Attributes:
+        readable: Whether it shows its objects.
+        writable: Whether clients can put objects into it.
+        versions: Whether objects have versions.
+    """
+
+    readable: bool
+    writable: bool
+    versions: bool
+
+
 class Buckets(Protocol):
-    """The buckets of a gateway."""
+    """The buckets of a gateway.
+
+    Attributes:
+        changeable: Whether clients can create and delete buckets.
+    """
+
+    changeable: bool
 
     def find(self, name: str) -> Bucket:
-        """Return a bucket by name.
+        """Return a bucket by name; its branch may not exist.
 
         Raises:
-            S3Error: The bucket doesn't exist.
+            S3Error: There can't be such a bucket.
         """
+
+    def abilities(self, bucket: Bucket) -> Abilities:
+        """Return what a bucket is for."""
 
     def names(self, connection: sqlite3.Connection) -> Iterator[tuple[str, int]]:
         """Yield each bucket's name and creation time, in nanoseconds since the epoch."""
@@ -36,9 +61,15 @@ class Buckets(Protocol):
 class BranchBuckets:
     """One bucket for every branch."""
 
+    changeable = True
+
     def find(self, name: str) -> Bucket:
         """Return a bucket by name."""
         return parse_bucket(name)
+
+    def abilities(self, bucket: Bucket) -> Abilities:
+        """Return what a bucket is for: also one that names a commit, which may be open."""
+        return Abilities(readable=True, writable=True, versions=True)
 
     def names(self, connection: sqlite3.Connection) -> Iterator[tuple[str, int]]:
         """Yield all buckets."""
@@ -48,11 +79,13 @@ class BranchBuckets:
 
 
 class FixedBuckets:
-    """A fixed set of buckets, such as a job's.
+    """A fixed set of buckets: a job's inputs, which can only be read, and its output, which can only be written.
 
     Args:
         buckets: The buckets by name.
     """
+
+    changeable = False
 
     def __init__(self, buckets: Mapping[str, Bucket]) -> None:
         self._buckets = buckets
@@ -61,8 +94,12 @@ class FixedBuckets:
     def find(self, name: str) -> Bucket:
         """Return a bucket by name."""
         if name not in self._buckets:
-            raise no_such_bucket(name)
+            raise S3Error("NoSuchBucket")
         return self._buckets[name]
+
+    def abilities(self, bucket: Bucket) -> Abilities:
+        """Return what a bucket is for."""
+        return Abilities(readable=not bucket.writable, writable=bucket.writable, versions=False)
 
     def names(self, connection: sqlite3.Connection) -> Iterator[tuple[str, int]]:
         """Yield all buckets."""
@@ -84,8 +121,20 @@ def parse_bucket(name: str) -> Bucket:
     elif len(parts) == 3:
         branch, repo, project = parts
     else:
-        raise no_such_bucket(name)
-    return Bucket(name, BranchKey(RepoKey(project, repo), branch), commit, writable=not commit)
+        raise S3Error("InvalidBucketName", f"invalid bucket name: {go_quoted(name)}")
+    return Bucket(name, BranchKey(RepoKey(project or DEFAULT_PROJECT, repo), branch), commit, writable=True)
+
+
+def require_branch(connection: sqlite3.Connection, bucket: Bucket) -> Branch:
+    """Return a bucket's branch.
+
+    Raises:
+        S3Error: It doesn't exist.
+    """
+    branch = find_branch(connection, bucket.branch)
+    if branch is None:
+        raise S3Error("NoSuchBucket")
+    return branch
 
 
 def open_bucket(connection: sqlite3.Connection, bucket: Bucket) -> Commit | None:
@@ -94,15 +143,18 @@ def open_bucket(connection: sqlite3.Connection, bucket: Bucket) -> Commit | None
     Raises:
         S3Error: The branch or the commit doesn't exist.
     """
-    branch = find_branch(connection, bucket.branch)
-    if branch is None:
-        raise no_such_bucket(bucket.name)
+    branch = require_branch(connection, bucket)
     if bucket.commit:
         try:
             return get_commit(connection, CommitRef(bucket.branch.repo, id=bucket.commit))
         except NotFound as error:
-            raise no_such_bucket(bucket.name) from error
+            raise S3Error("NoSuchBucket", error.message) from error
     return None if branch.head is None else commit_by_pk(connection, branch.head)
+
+
+def modified(commit: Commit) -> int:
+    """Return the time that a commit's objects show, in nanoseconds since the epoch; 0 while it is open."""
+    return commit.finishing
 
 
 def keys(tree: Tree, prefix: str, delimiter: str, after: str) -> Iterator[tuple[str, FoundEntry | None]]:

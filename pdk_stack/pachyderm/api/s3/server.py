@@ -5,19 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from urllib.parse import unquote
 
 from starlette.responses import Response
 
-from pdk_stack.common.errors import BodyTooLarge, Refusal, TooSlow
+from pdk_stack.common.errors import Refusal
 from pdk_stack.common.http.exchange import Exchange, endpoint
 from pdk_stack.common.http.server import Server
 from pdk_stack.common.limits import PORTS
 from pdk_stack.common.service import LOOPBACK
 from pdk_stack.pachyderm.api.s3 import messages
 from pdk_stack.pachyderm.api.s3.buckets import BranchBuckets, Buckets, FixedBuckets
-from pdk_stack.pachyderm.api.s3.errors import S3Error
-from pdk_stack.pachyderm.api.s3.messages import Request
+from pdk_stack.pachyderm.api.s3.errors import S3Error, of_refusal
+from pdk_stack.pachyderm.api.s3.multipart import Multipart
 from pdk_stack.pachyderm.api.s3.reading import Reading
+from pdk_stack.pachyderm.api.s3.routes import Routes
+from pdk_stack.pachyderm.api.s3.signatures import verify
 from pdk_stack.pachyderm.api.s3.writing import Writing
 from pdk_stack.pachyderm.core.engine import Engine
 from pdk_stack.pachyderm.core.pfs.types import Bucket
@@ -32,7 +35,7 @@ class Gateway:
 
     Args:
         engine: The store.
-        accepts: Whether a string is a token that may sign requests; None accepts every request.
+        accepts: Whether a string is a token that may sign requests; None while authentication is off.
         port: The port; 0 picks a free one.
         buckets: The gateway's buckets; None means one for every branch.
 
@@ -45,8 +48,9 @@ class Gateway:
     ) -> None:
         buckets = buckets or BranchBuckets()
         self._accepts = accepts
-        self._reading = Reading(engine, buckets)
-        self._writing = Writing(engine, buckets)
+        reading = Reading(engine, buckets)
+        writing = Writing(engine, buckets, reading)
+        self._routes = Routes(reading, writing, Multipart(engine, buckets, writing))
         self._server = Server(LISTENER, port, PORTS[LISTENER])
         self.port = self._server.port
 
@@ -60,28 +64,16 @@ class Gateway:
         self._server.stop()
 
     def _authenticate(self, exchange: Exchange) -> None:
-        if self._accepts is not None:
-            # Imported here: botocore is slow to import and needed only with tokens.
-            from pdk_stack.pachyderm.api.s3.sigv4 import verify
-
-            verify(exchange.method, exchange.path, exchange.query, exchange.headers, self._accepts)
+        exchange.user = verify(exchange.method, exchange.path, exchange.query, exchange.headers, self._accepts)
 
     def _answer(self, exchange: Exchange) -> Response:
-        request = Request.read(exchange)
-        reads = request.method in ("GET", "HEAD") or not request.bucket
-        return (self._reading if reads else self._writing).answer(request)
+        return self._routes.answer(exchange)
 
     def _refuse(self, exchange: Exchange, error: Exception) -> Response:
-        if isinstance(error, S3Error):
-            return messages.refusal(error)
-        if isinstance(error, BodyTooLarge):
-            return messages.refusal(S3Error(400, "EntityTooLarge", error.message))
-        if isinstance(error, TooSlow):
-            return messages.refusal(S3Error(400, "RequestTimeout", error.message))
-        if isinstance(error, Refusal):
-            return messages.refusal(S3Error(500, "InternalError", error.message))
-        log.error("%s %s failed", exchange.method, exchange.path, exc_info=error)
-        return messages.refusal(S3Error(500, "InternalError", f"{type(error).__name__}: {error}"))
+        if not isinstance(error, Refusal):
+            log.error("%s %s failed", exchange.method, exchange.path, exc_info=error)
+            error = S3Error("InternalError")
+        return messages.refusal(of_refusal(error), unquote(exchange.path))
 
 
 @contextmanager
@@ -93,7 +85,7 @@ def serve_buckets(
     Args:
         engine: The store.
         buckets: The buckets by name.
-        accepts: Whether a string is a token; None accepts every request.
+        accepts: Whether a string is a token; None while authentication is off.
 
     Yields:
         The gateway's URL.
