@@ -20,15 +20,19 @@ DONE, PARTLY, REFUSED, OFF = "done", "partly", "refused", "off"
 # Limitations of implemented calls.
 _STORES = "object stores: not Azure's"
 LIMITS = {
-    "pfs_v2.API/ModifyFile": _STORES,
-    "pfs_v2.API/GetFile": _STORES,
+    "pfs_v2.API/ModifyFile": f"{_STORES}; refuses a commit without a branch, which ends pachd 2.8.10 itself, and a file at "
+    "`/`, which pachd takes but can't return",
+    "pfs_v2.API/GetFile": f"{_STORES}; refuses a negative offset, for which pachd returns bytes of other files",
     "pfs_v2.API/GetFileTAR": _STORES,
     "pfs_v2.API/Egress": f"{_STORES}; no SQL databases",
-    "pfs_v2.API/Fsck": "`fix` removes dangling references; it reports lost content but can't restore it",
+    "pfs_v2.API/Fsck": "reads all content, too; `fix` removes dangling references, but can't restore lost content",
     "pps_v2.API/CreatePipeline": "no egress to Azure or SQL databases; spouts with a service take no input; "
     "lazy inputs are ordinary files; images are folders and programs of this machine",
     "pps_v2.API/RenderTemplate": "templates can't import files",
     "enterprise_v2.API/GetState": "active where authentication is on, as that is an enterprise feature; else none",
+    "auth_v2.API/Deactivate": "returns what a server without authentication returns, so that clients go on; the token stays",
+    "auth_v2.API/GetOIDCLogin": "always without an identity provider",
+    "license_v2.API/AddCluster": "always without a license",
     "auth_v2.API/WhoAmI": "only the root user and pipelines; a pipeline may read everything and write its output",
 }
 INTRODUCTION = """# Calls of the embedded Pachyderm

@@ -21,7 +21,8 @@ _GO_ESCAPES = {
     **{character: f"\\{letter}" for character, letter in zip("\a\b\f\n\r\t\v", "abfnrtv", strict=True)},
 }
 _SEPARATOR = re.compile(r"[~^.]")
-_INTEGER = re.compile(r"[+-]?[0-9]+")
+# Go counts a number that needs more than 64 bits as text.
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _COMMIT_ID = re.compile(r"[0-9a-f]{12}4[0-9a-f]{19}")
 _PRINTABLE = re.compile(r"[ -~]+")
 _GLOB_CHARACTER = re.compile(r"[*?\[\]{}!()@+^]")
@@ -84,16 +85,15 @@ def parse_ancestry(text: str) -> tuple[str, int]:
 
 
 def check_project_name(name: str) -> None:
-    """Validate a project name: :func:`check_name`, plus rules for its length and first character.
+    """Validate a project name (``Project.ValidateName``): its length, :func:`check_name`, and its first character.
 
     Raises:
         Fault: The name is invalid.
     """
+    if len(name.encode()) > MAX_PROJECT_NAME:
+        beyond = len(name.encode()) - MAX_PROJECT_NAME
+        raise Fault(f"project name {go_quoted(name)} is {beyond} characters longer than the {MAX_PROJECT_NAME} max")
     check_name(name)
-    if len(name) > MAX_PROJECT_NAME:
-        raise Fault(
-            f"project name {name!r} is {len(name) - MAX_PROJECT_NAME} characters longer than the {MAX_PROJECT_NAME} max"
-        )
     if name[0] in "_-":
         raise Fault("project names must start with an alphanumeric character")
 
@@ -106,7 +106,7 @@ def check_branch_name(name: str) -> None:
     """
     check_name(name)
     if is_commit_id(name):
-        raise Fault(f"branch name cannot be a UUID V4: {name}")
+        raise Fault("branch name cannot be a UUID V4")
 
 
 def clean_path(path: str) -> str:

@@ -82,13 +82,13 @@ def parse_cron(spec: str) -> Schedule:
     fields = _NAMED.get(text, text).replace("?", "*")
     found = len(fields.split())
     if found != FIELDS:
-        raise Fault(f'error parsing cron-spec: expected exactly {FIELDS} fields, found {found}: "{spec}"')
+        raise Fault(f"Expected exactly {FIELDS} fields, found {found}: {spec}")
     if _BEYOND_STANDARD.search(fields):
-        raise Fault(f'error parsing cron-spec: not a standard field in "{spec}"')
+        raise Fault(f'not a standard field in "{spec}"')
     try:
         CronSim(fields, utc_now())
     except CronSimError as error:
-        raise Fault(f'error parsing cron-spec: {error} in "{spec}"') from error
+        raise Fault(f'{error} in "{spec}"') from error
     return Schedule(fields=fields)
 
 

@@ -157,30 +157,37 @@ class Engine:
                 upload.pack.discard()
                 raise
 
-    def modify(self, ref: CommitRef, upload: Upload) -> Commit:
+    def modify(self, ref: CommitRef, upload: Upload, *, keep_invalid: bool = False) -> Commit:
         """Apply uploaded modifications to a commit, all or none.
+
+        Args:
+            ref: The commit, or the branch of a new one.
+            upload: The modifications.
+            keep_invalid: Whether a new commit whose files contradict each other stays, finished with an error.
 
         Raises:
             NotFound: The repo, branch, or commit doesn't exist.
-            Fault: The commit isn't writable, or the new tree is invalid.
+            Fault: The commit isn't writable, or the new tree is invalid and isn't kept.
         """
         upload.seal()
         try:
             with self.change() as change:
                 insert_locations(change.connection, upload.pack.locations)
-                return self.write_files(change, ref, upload.changes)
+                return self.write_files(change, ref, upload.changes, keep_invalid=keep_invalid)
         except BaseException:
             upload.pack.discard()
             raise
 
-    def write_files(self, change: Change, ref: CommitRef, changes: list[TreeEdit]) -> Commit:
+    def write_files(
+        self, change: Change, ref: CommitRef, changes: list[TreeEdit], *, keep_invalid: bool = False
+    ) -> Commit:
         """Apply file changes to the commit that a reference names, or to a new one on its branch."""
         commit, alone = commits.open_for_writing(change, ref)
         if not alone:
             commits.stage(change, commit, changes)
             return commit
         finished = commits.finish(change, commit, changes=changes)
-        if finished.error:
+        if finished.error and not keep_invalid:
             raise Fault(finished.error)
         return finished
 

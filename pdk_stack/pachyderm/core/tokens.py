@@ -10,6 +10,7 @@ import hmac
 
 ROOT = "pach:root"
 _PREFIX = "pipeline-"
+MAX_DIGITS = 19
 
 
 class Tokens:
@@ -46,7 +47,8 @@ class Tokens:
     def pipeline(self, token: str) -> int | None:
         """Return the key of the pipeline that a token belongs to, or None."""
         name, _, _ = token.removeprefix(_PREFIX).partition("-")
-        if not token.startswith(_PREFIX) or not name.isdigit():
+        # int() takes digits of other scripts, too, and refuses thousands of them.
+        if not token.startswith(_PREFIX) or not (name.isascii() and name.isdigit() and len(name) < MAX_DIGITS):
             return None
         pk = int(name)
         return pk if hmac.compare_digest(token.encode(), self.of_pipeline(pk).encode()) else None

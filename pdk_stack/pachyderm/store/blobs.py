@@ -4,6 +4,8 @@ All uploads of one request go into one pack, synced once: thousands of small fil
 of its content identifies a blob, and a known blob isn't stored again. The transaction that uses a blob also writes
 the row with its location, so a pack without rows is left over from a request that never finished. The next start moves
 such packs into the quarantine.
+
+Every read checks the hash. Content that doesn't match is never returned whole; uploading it again replaces it.
 """
 
 from __future__ import annotations
@@ -21,11 +23,13 @@ from pathlib import Path
 from typing import IO
 
 from pdk_stack.common.errors import Refusal, StorageFull
-from pdk_stack.pachyderm.errors import Fault
+from pdk_stack.pachyderm.errors import DataLoss, Fault
 
 HASH_SIZE = 32
 READ_CHUNK = 2 << 20
 MAX_OPEN_PACKS = 64
+# Blobs that were found intact, so that reading one in many ranges checks it once.
+MAX_CHECKED = 4096
 EMPTY_HASH = hashlib.blake2b(b"", digest_size=HASH_SIZE).digest()
 
 Location = tuple[bytes, str, int, int]
@@ -146,6 +150,26 @@ class BlobStore:
         folder.mkdir(parents=True, exist_ok=True)
         self._users_changed = threading.Condition()
         self._users = 0
+        self._marks = threading.Lock()
+        self._damaged: set[bytes] = set()
+        self._checked: dict[bytes, None] = {}
+
+    def mark(self, digest: bytes, *, intact: bool) -> None:
+        """Remember whether a blob's content matched its hash."""
+        with self._marks:
+            self._checked.pop(digest, None)
+            if not intact:
+                self._damaged.add(digest)
+                return
+            self._damaged.discard(digest)
+            self._checked[digest] = None
+            if len(self._checked) > MAX_CHECKED:
+                del self._checked[next(iter(self._checked))]
+
+    def was_checked(self, digest: bytes) -> bool:
+        """Whether a blob's content matched its hash when it was read last, not long ago."""
+        with self._marks:
+            return digest in self._checked
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -166,8 +190,11 @@ class BlobStore:
             yield self._users_changed.wait_for(lambda: self._users == 0, timeout)
 
     def writer(self, known: Callable[[bytes], bool]) -> PackWriter:
-        """Create a writer for one request; ``known`` returns whether a hash is already stored."""
-        return PackWriter(self.folder, known)
+        """Create a writer for one request; ``known`` returns whether a hash is already stored.
+
+        A blob that was found damaged is stored again.
+        """
+        return PackWriter(self.folder, lambda digest: digest not in self._damaged and known(digest))
 
     def path(self, pack: str) -> Path:
         """Return the path of a pack."""
@@ -228,20 +255,24 @@ class BlobReader:
             found = self._open[pack] = os.open(self._store.path(pack), os.O_RDONLY)
         return found
 
-    def read(self, hashes: tuple[bytes, ...], offset: int = 0, limit: int = -1) -> Iterator[bytes]:
+    def read(self, hashes: tuple[bytes, ...], offset: int = 0, limit: int = -1, path: str = "") -> Iterator[bytes]:
         """Yield the concatenated content of blobs, in chunks.
 
         Args:
             hashes: The blobs, in order.
             offset: Number of bytes to skip at the beginning.
             limit: Maximum number of bytes; a negative value means all.
+            path: The file that the blobs belong to, for errors.
+
+        Raises:
+            DataLoss: A blob is missing or damaged; the end of its content wasn't yielded.
         """
         for digest in hashes:
             if digest == EMPTY_HASH:
                 continue
             row = self._connection.execute("SELECT pack, start, size FROM blobs WHERE hash = ?", (digest,)).fetchone()
             if row is None:
-                raise Fault(f"chunk {digest.hex()} is missing from storage")
+                raise DataLoss(_loss(path, f"chunk {digest.hex()} is missing from storage", "all packs"))
             if offset >= row["size"]:
                 offset -= row["size"]
                 continue
@@ -250,16 +281,54 @@ class BlobReader:
                 remaining = min(remaining, limit)
                 limit -= remaining
             place = row["start"] + offset
-            while remaining:
-                chunk = os.pread(self._descriptor(row["pack"]), min(READ_CHUNK, remaining), place)
-                if not chunk:
-                    raise Fault(f"chunk {digest.hex()} is cut short in storage")
-                remaining -= len(chunk)
-                place += len(chunk)
-                yield chunk
+            try:
+                if remaining == row["size"]:
+                    yield from self._whole(digest, row["pack"], place, remaining)
+                else:
+                    if not self._store.was_checked(digest):
+                        for _ in self._whole(digest, row["pack"], row["start"], row["size"]):
+                            pass
+                    yield from self._pieces(row["pack"], place, remaining)
+            except (_Damage, OSError) as error:
+                self._store.mark(digest, intact=False)
+                what = f"chunk {digest.hex()} is damaged in storage ({error})"
+                raise DataLoss(_loss(path, what, str(self._store.path(row["pack"])))) from error
             offset = 0
             if limit == 0:
                 return
+
+    def _whole(self, digest: bytes, pack: str, place: int, size: int) -> Iterator[bytes]:
+        """Yield a blob's content; hold the last chunk back until the hash is known to match."""
+        found = new_hash()
+        last = b""
+        for chunk in self._pieces(pack, place, size):
+            if last:
+                yield last
+            found.update(chunk)
+            last = chunk
+        if found.digest() != digest:
+            raise _Damage("its hash differs")
+        self._store.mark(digest, intact=True)
+        yield last
+
+    def _pieces(self, pack: str, place: int, remaining: int) -> Iterator[bytes]:
+        while remaining:
+            chunk = os.pread(self._descriptor(pack), min(READ_CHUNK, remaining), place)
+            if not chunk:
+                raise _Damage("it is cut short")
+            remaining -= len(chunk)
+            place += len(chunk)
+            yield chunk
+
+
+class _Damage(Exception):
+    """A blob's content isn't what was stored."""
+
+
+def _loss(path: str, what: str, where: str) -> str:
+    return (
+        f"{path or 'content'}: {what}; upload it again, or restore {where} from a backup; Fsck names all lost content"
+    )
 
 
 def known_in(connection: sqlite3.Connection, digest: bytes) -> bool:
@@ -268,8 +337,8 @@ def known_in(connection: sqlite3.Connection, digest: bytes) -> bool:
 
 
 def insert_locations(connection: sqlite3.Connection, locations: list[Location]) -> None:
-    """Record the locations of new blobs; a blob that was stored in the meantime keeps its location."""
-    connection.executemany("INSERT OR IGNORE INTO blobs (hash, pack, start, size) VALUES (?, ?, ?, ?)", locations)
+    """Record the locations of new blobs; a blob that was stored before, and maybe damaged since, gets the new one."""
+    connection.executemany("INSERT OR REPLACE INTO blobs (hash, pack, start, size) VALUES (?, ?, ?, ?)", locations)
 
 
 def sync_folder(folder: Path) -> None:

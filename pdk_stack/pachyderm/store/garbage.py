@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pdk_stack.common.database import Database
+from pdk_stack.pachyderm.errors import DataLoss
 from pdk_stack.pachyderm.store.blobs import BlobReader, BlobStore, insert_locations
 from pdk_stack.pachyderm.store.nodes import StoredNodes, decode
 from pdk_stack.pachyderm.store.tree_edits import Add, Copy, Graft, load_edit
@@ -140,6 +141,11 @@ def _compact(connection: sqlite3.Connection, blobs: BlobStore) -> None:
                     writer.write(chunk)
                 writer.end()
             writer.seal()
+        except DataLoss as error:
+            # The intact blobs of this pack stay readable where they are.
+            writer.discard()
+            log.warning("pack %s is kept as it is: %s", row["pack"], error.message)
+            continue
         finally:
             reader.close()
         connection.execute("DELETE FROM blobs WHERE pack = ?", (row["pack"],))

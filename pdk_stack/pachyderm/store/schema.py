@@ -25,6 +25,9 @@ CREATE TRIGGER fileset_gone AFTER DELETE ON filesets BEGIN
 END;
 """
 
+# Added in version 3.
+_EFFECTIVE_SPECS = "ALTER TABLE pipeline_versions ADD COLUMN effective_spec TEXT NOT NULL DEFAULT '';"
+
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
@@ -159,4 +162,6 @@ CREATE TABLE secrets (
 CREATE TABLE transactions (id TEXT PRIMARY KEY, requests BLOB NOT NULL, started INTEGER NOT NULL)
     WITHOUT ROWID;
 """
-SCHEMA = Schema(version=2, script=_TABLES + _FILESETS, migrations={1: _FILESETS})
+SCHEMA = Schema(
+    version=3, script=_TABLES + _FILESETS + _EFFECTIVE_SPECS, migrations={1: _FILESETS, 2: _EFFECTIVE_SPECS}
+)

@@ -137,6 +137,7 @@ class TreeEditor:
     def __init__(self, nodes: NodeReader, root: bytes | None) -> None:
         self._nodes = nodes
         self._base = root
+        self._suspect = False
         self._top = self._load(root)
 
     def _load(self, key: bytes | None) -> _Folder:
@@ -263,12 +264,10 @@ class TreeEditor:
         if found is None:
             return
         target = clean_path(change.path)
-        if not change.append:
-            self._delete(Delete(target, change.tag))
-            if found.is_dir and target != "/":
-                self._delete(Delete(target + "/", change.tag))
         for each in source.files(found):
             path = clean_path(f"{target}/{each.path[len(found.path) :]}") if found.is_dir else target
+            if not change.append:
+                self._delete(Delete(path, change.tag))
             self._add(Add(path, change.tag, each.entry.blobs, each.entry.size))
 
     def _graft(self, change: Graft) -> None:
@@ -281,22 +280,22 @@ class TreeEditor:
     def finish(self) -> EditedTree:
         """Return the new tree."""
         fresh: dict[bytes, bytes] = {}
-        problems: list[str] = []
         if not self._top.changed and self._base is not None:
             found = Tree(self._nodes, self._base).root()
             return EditedTree(found.entry if found else EMPTY_ROOT, {}, "")
-        root = self._encode(self._top, "/", fresh, problems)
+        root = self._encode(self._top, fresh)
         if root is None:
             data, root = encode([])
             fresh[root.node] = data
-        return EditedTree(root, fresh, problems[0] if problems else "")
+        problem = first_problem(Tree(_Overlay(self._nodes, fresh), root.node)) if self._suspect else ""
+        return EditedTree(root, fresh, problem)
 
-    def _encode(self, folder: _Folder, path: str, fresh: dict[bytes, bytes], problems: list[str]) -> Entry | None:
+    def _encode(self, folder: _Folder, fresh: dict[bytes, bytes]) -> Entry | None:
         entries = dict(folder.entries)
         for key, child in folder.opened.items():
             if not child.changed:
                 continue
-            entry = self._encode(child, path + key, fresh, problems)
+            entry = self._encode(child, fresh)
             # Directories exist only through their files: empty ones disappear.
             if entry is None:
                 entries.pop(key, None)
@@ -305,13 +304,38 @@ class TreeEditor:
         if not entries:
             return None
         for name, entry in entries.items():
-            if entry.is_dir:
-                continue
-            if name + "/" in entries:
-                problems.append(f"file / directory path collision ({path}{name})")
-            if len(entry.parts) > 1:
-                first, second = (f"{path}{name} from {part.tag}" for part in entry.parts[:2])
-                problems.append(f"duplicate path output by different datums ({first} and {second})")
+            if not entry.is_dir and (name + "/" in entries or len(entry.parts) > 1):
+                self._suspect = True
         data, own = encode(entries.values())
         fresh[own.node] = data
         return own
+
+
+class _Overlay:
+    """New nodes before those of another source."""
+
+    def __init__(self, nodes: NodeReader, fresh: dict[bytes, bytes]) -> None:
+        self._nodes = nodes
+        self._fresh = fresh
+
+    def node(self, key: bytes) -> bytes:
+        """Return a node's content."""
+        found = self._fresh.get(key)
+        return self._nodes.node(key) if found is None else found
+
+
+def first_problem(tree: Tree) -> str:
+    """Return why a commit with this tree finishes with an error, or nothing (``checkIndex`` of ``compaction.go``).
+
+    Like the server, it compares each file only with the one before it, in the order of their paths.
+    """
+    top = tree.root()
+    previous = ""
+    for found in tree.files(top) if top else ():
+        if len(found.entry.parts) > 1:
+            first, second = (f"{found.path} from {part.tag}" for part in found.entry.parts[:2])
+            return f"duplicate path output by different datums ({first} and {second})"
+        if previous and found.path.startswith(previous + "/"):
+            return f"file / directory path collision ({found.path})"
+        previous = found.path
+    return ""

@@ -45,7 +45,8 @@ def star(text: str, at: int) -> set[int]:
 
 def in_set(members: str, negated: bool) -> Piece:
     def ends(text: str, at: int) -> set[int]:
-        inside = at < len(text) and text[at] != "/" and (text[at] in members) != negated
+        # As in the server's library, an excluding set also matches a slash.
+        inside = at < len(text) and (text[at] in members) != negated
         return {at + 1} if inside else set()
 
     return Piece(f"[{'!' if negated else ''}{members}]", ends)

@@ -18,16 +18,15 @@ from pdk_stack.common.polling import poll
 from pdk_stack.pachyderm.api.grpc.access import AUTH_OFF, AccessControl
 from pdk_stack.pachyderm.api.grpc.dispatch import Call
 from pdk_stack.pachyderm.core.tokens import Tokens
-from pdk_stack.pachyderm.errors import Unimplemented
+from pdk_stack.pachyderm.errors import Fault, NotFound, Unimplemented
 
+# When the license of an activated cluster expires.
+NEVER = "9999-12-31T23:59:59Z"
 # Interval, in seconds, at which a watching call checks whether its client is gone.
 WATCH_S = 1.0
 # The release whose protocol the server speaks; clients compare it with their own version.
-VERSION = version_pb2.Version(
-    major=2, minor=8, micro=2, additional="-pdk-lab", platform=platform.machine(), go_version="none"
-)
-
-VERSION_TEXT = f"{VERSION.major}.{VERSION.minor}.{VERSION.micro}{VERSION.additional}"
+VERSION = version_pb2.Version(major=2, minor=8, micro=10, platform=platform.machine(), go_version="none")
+VERSION_TEXT = f"{VERSION.major}.{VERSION.minor}.{VERSION.micro}"
 
 
 class VersionCalls:
@@ -48,18 +47,55 @@ class AdminCalls:
         self._cluster_id = cluster_id
 
     def InspectCluster(self, request: admin_pb2.InspectClusterRequest, call: Call) -> admin_pb2.ClusterInfo:
-        return admin_pb2.ClusterInfo(id=self._cluster_id, deployment_id=self._cluster_id, version_warnings_ok=True)
+        client = request.client_version if request.HasField("client_version") else None
+        warning = _version_warning(client)
+        return admin_pb2.ClusterInfo(
+            id=self._cluster_id,
+            deployment_id=self._cluster_id,
+            version_warnings_ok=True,
+            version_warnings=[warning] if warning else [],
+        )
+
+
+def _version_warning(client: version_pb2.Version | None) -> str:
+    """Return what the server says about a client's version, or nothing (``versionpb.IsCompatible``)."""
+    if client is None:
+        return (
+            "WARNING: The client used to connect to Pachyderm did not send its version, which means that it is likely "
+            "too old.  Please upgrade it."
+        )
+    numbers = (client.major, client.minor, client.micro)
+    if numbers == (0, 0, 0):
+        return ""
+    if client.additional.lstrip("-.+"):
+        return (
+            "WARNING: The client used to connect to Pachyderm is a pre-release version not compatible with the server; "
+            f"please use a released version compatible with v{VERSION_TEXT}."
+        )
+    if numbers[:2] < (VERSION.major, VERSION.minor):
+        return (
+            "WARNING: The client used to connect to Pachyderm is much older than the server; please upgrade the client."
+        )
+    if numbers[:2] > (VERSION.major, VERSION.minor):
+        return (
+            "WARNING: The client used to connect to Pachyderm is much newer than the server; please use a version of "
+            "the client that matches the server."
+        )
+    return ""
 
 
 class HealthCalls:
-    """The health service."""
+    """The health service; it knows only the server as a whole."""
 
     def Check(self, request: health_pb2.HealthCheckRequest, call: Call) -> health_pb2.HealthCheckResponse:
+        if request.service:
+            raise NotFound("unknown service")
         return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
 
     def Watch(self, request: health_pb2.HealthCheckRequest, call: Call) -> Iterator[health_pb2.HealthCheckResponse]:
         # A responding server is healthy; when it stops, the connection ends.
-        yield self.Check(request, call)
+        unknown = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
+        yield unknown if request.service else self.Check(request, call)
         poll(lambda: not call.active(), None, WATCH_S)
 
 
@@ -76,34 +112,72 @@ class AuthCalls:
     def __getattr__(self, name: str) -> object:
         if name.startswith("_") or self._access.on:
             raise AttributeError(name)
+        return _refuse_all
 
-        def refuse(request: object, call: Call) -> None:
-            raise Unimplemented(AUTH_OFF)
-
-        return refuse
+    def Deactivate(self, request: auth_pb2.DeactivateRequest, call: Call) -> auth_pb2.DeactivateResponse:
+        # The token isn't Pachyderm's authentication, and stays: the ports of a shared machine need it. For clients that
+        # reset a cluster, there is nothing to deactivate, and they go on.
+        raise Unimplemented(AUTH_OFF)
 
     def WhoAmI(self, request: auth_pb2.WhoAmIRequest, call: Call) -> auth_pb2.WhoAmIResponse:
         if not self._access.on:
             raise Unimplemented(AUTH_OFF)
         return auth_pb2.WhoAmIResponse(username=call.identity.name)
 
+    def GetOIDCLogin(self, request: auth_pb2.GetOIDCLoginRequest, call: Call) -> auth_pb2.GetOIDCLoginResponse:
+        raise Fault("OIDC ID provider configuration not found")
+
+
+def _refuse_all(request: object, call: Call) -> None:
+    raise Unimplemented(AUTH_OFF)
+
 
 class IdentityCalls:
-    """No identity server exists: deleting succeeds, other calls are refused."""
+    """The identity service, which belongs to Pachyderm's authentication: without that, it refuses all calls."""
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return _refuse_all
 
     def DeleteAll(self, request: identity_pb2.DeleteAllRequest, call: Call) -> identity_pb2.DeleteAllResponse:
         raise Unimplemented(AUTH_OFF)
 
 
 class LicenseCalls:
-    """No license exists: deleting succeeds, other calls are refused."""
+    """No license exists: lists are empty, and deleting succeeds."""
 
     def DeleteAll(self, request: license_pb2.DeleteAllRequest, call: Call) -> license_pb2.DeleteAllResponse:
         return license_pb2.DeleteAllResponse()
 
+    def ListClusters(self, request: license_pb2.ListClustersRequest, call: Call) -> license_pb2.ListClustersResponse:
+        return license_pb2.ListClustersResponse()
+
+    def ListUserClusters(
+        self, request: license_pb2.ListUserClustersRequest, call: Call
+    ) -> license_pb2.ListUserClustersResponse:
+        return license_pb2.ListUserClustersResponse()
+
+    def DeleteCluster(self, request: license_pb2.DeleteClusterRequest, call: Call) -> license_pb2.DeleteClusterResponse:
+        return license_pb2.DeleteClusterResponse()
+
+    def AddCluster(self, request: license_pb2.AddClusterRequest, call: Call) -> license_pb2.AddClusterResponse:
+        raise Fault("enterprise license is not valid - NONE")
+
 
 class EnterpriseCalls:
-    """The community edition."""
+    """The enterprise service: authentication is an enterprise feature, so a cluster that has it is activated.
+
+    Args:
+        access: Knows whether authentication is enabled.
+    """
+
+    def __init__(self, access: AccessControl | None) -> None:
+        self._access = access or AccessControl(Tokens(""))
 
     def GetState(self, request: enterprise_pb2.GetStateRequest, call: Call) -> enterprise_pb2.GetStateResponse:
-        return enterprise_pb2.GetStateResponse(state=enterprise_pb2.NONE)
+        if not self._access.on:
+            return enterprise_pb2.GetStateResponse(state=enterprise_pb2.NONE)
+        answer = enterprise_pb2.GetStateResponse(state=enterprise_pb2.ACTIVE)
+        answer.info.expires.FromJsonString(NEVER)
+        return answer

@@ -1,23 +1,25 @@
 """gRPC handlers, built from a service's descriptor and an object with methods of the same names.
 
-A call without a method returns UNIMPLEMENTED with the call's name. Our own errors keep their code; any other error is
-logged and returned as UNKNOWN with its text, as Pachyderm does.
+A call without a method returns UNIMPLEMENTED with the call's name. Our own errors keep their code and words; what can't
+be decoded is INVALID_ARGUMENT; any other error is logged and returned as INTERNAL, without its text.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pb2, empty_pb2, symbol_database
+from google.protobuf.message import Message
 
 from pdk_stack.common.errors import Refusal
 from pdk_stack.pachyderm.api.grpc.access import AccessControl, Identity
 from pdk_stack.pachyderm.api.grpc.validation import check_message, check_request
 from pdk_stack.pachyderm.core.pfs.types import RepoKey
-from pdk_stack.pachyderm.errors import Unimplemented
+from pdk_stack.pachyderm.errors import InvalidArgument, Unimplemented
 
 log = logging.getLogger("pdk_stack.pachyderm.api.grpc")
 
@@ -63,13 +65,55 @@ class Call:
         return str(self.metadata.get("user-agent", ""))
 
 
+@dataclass(frozen=True)
+class Malformed:
+    """A message that can't be decoded.
+
+    Attributes:
+        reason: Why.
+    """
+
+    reason: str
+
+
+def _tolerant(decode: Deserializer) -> Deserializer:
+    """Let a handler see a message that can't be decoded: gRPC itself would answer INTERNAL."""
+
+    def read(data: bytes) -> Any:
+        try:
+            return decode(data)
+        # The library raises many kinds: errors of its own, of Unicode, of lengths, of nesting.
+        except Exception as error:
+            return Malformed(f"{type(error).__name__}: {error}")
+
+    return read
+
+
+def _intact(message: Any) -> Any:
+    if isinstance(message, Malformed):
+        log.info("a message could not be decoded: %s", message.reason)
+        raise InvalidArgument("the message is not valid protobuf")
+    return message
+
+
+def _received(request: Any) -> Any:
+    """Return a call's message, or an iterator of its messages, and refuse those that couldn't be decoded."""
+    return _intact(request) if isinstance(request, Message | Malformed) else map(_intact, request)
+
+
 def _abort(context: grpc.ServicerContext, path: str, error: Exception) -> None:
+    """End a call with an error's code and words; of an error that nobody expected, the client learns only the place."""
     if isinstance(error, Refusal):
-        code = grpc.StatusCode[error.code.name]
-        text = error.message
+        code, text = grpc.StatusCode[error.code.name], error.message
+    elif isinstance(error, UnicodeError):
+        code, text = grpc.StatusCode.INVALID_ARGUMENT, "a text is not valid Unicode"
+    elif isinstance(error, OverflowError):
+        code, text = grpc.StatusCode.INVALID_ARGUMENT, "a number is too large"
+    elif isinstance(error, RecursionError):
+        code, text = grpc.StatusCode.INVALID_ARGUMENT, "the message is nested too deeply"
     else:
         log.exception("%s failed", path)
-        code, text = grpc.StatusCode.UNKNOWN, f"{type(error).__name__}: {error}"
+        code, text = grpc.StatusCode.INTERNAL, f"{path} failed in the embedded Pachyderm; its log says why"
     context.abort(code, text or code.name)
 
 
@@ -80,7 +124,7 @@ def unary(path: str, access: AccessControl, method: Callable[[Any, Call], Any]) 
         try:
             call = Call(context)
             call.identity = access.check(path, call.metadata)
-            answer = method(check_request(request), call)
+            answer = method(check_request(_received(request)), call)
             return EMPTY if answer is None else answer
         except Exception as error:
             if not context.is_active() and not isinstance(error, Refusal):
@@ -97,18 +141,28 @@ def stream(path: str, access: AccessControl, method: Callable[[Any, Call], Itera
         try:
             call = Call(context)
             call.identity = access.check(path, call.metadata)
-            yield from method(check_message(request), call)
+            yield from method(check_message(_received(request)), call)
         except Exception as error:
             _abort(context, path, error)
 
     return behave
 
 
+#: Calls that the client library knows, but release 2.8.10 no longer has.
+GONE = frozenset({"/pfs_v2.API/RunLoadTest", "/pfs_v2.API/RunLoadTestDefault"})
+
+
+def unknown(path: str) -> str:
+    """Return the words of gRPC's Go library for a call that a service doesn't have."""
+    service, _, name = path.strip("/").rpartition("/")
+    return f"unknown method {name} for service {service}"
+
+
 def refuse(path: str) -> Callable[[Any, Call], Any]:
     """Build a method that reports the call as unimplemented."""
 
     def method(request: Any, call: Call) -> Any:
-        raise Unimplemented(f"{path} is not implemented by the embedded Pachyderm")
+        raise Unimplemented(unknown(path) if path in GONE else f"{path} is not implemented by the embedded Pachyderm")
 
     return method
 
@@ -142,7 +196,7 @@ def handlers(
             raw.client_streaming,
             raw.server_streaming,
             wrapped,
-            decode or request_class.FromString,
+            _tolerant(decode or request_class.FromString),
             encode or response_class.SerializeToString,
         )
     return grpc.method_handlers_generic_handler(service.full_name, table)
@@ -166,14 +220,23 @@ def grpc_handler(
 
 
 class UnknownCalls(grpc.GenericRpcHandler):
-    """Handles calls that no descriptor names, such as those of newer clients."""
+    """Handles calls that no descriptor names, such as those of newer clients.
+
+    Args:
+        services: The full names of all services.
+    """
+
+    def __init__(self, services: Collection[str]) -> None:
+        self._services = services
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         """Return a handler that reports the call as unimplemented."""
         path = details.method
+        name = path.strip("/").rpartition("/")[0]
+        text = unknown(path) if name in self._services else f"unknown service {name}"
 
         def behave(requests: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
-            context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{path} is not implemented by the embedded Pachyderm")
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
             yield b""
 
         return grpc.stream_stream_rpc_method_handler(behave)

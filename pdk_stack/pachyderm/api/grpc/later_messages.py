@@ -1,4 +1,4 @@
-"""Messages of Pachyderm 2.8 to 2.10 that the client library's descriptors (2.7.0) lack.
+"""Messages of Pachyderm 2.8 to 2.10 that the client library's descriptors (2.7.0) lack, or know without some fields.
 
 Field numbers come from ``src/pfs/pfs.proto`` and ``src/pps/pps.proto`` at v2.10.0. Only numbers go over the wire, so
 the messages can have a package of their own.
@@ -14,7 +14,7 @@ from python_pachyderm.proto.v2.pps import pps_pb2
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _TEXT, _FLAG = _Field.TYPE_STRING, _Field.TYPE_BOOL
-_PROJECT, _COMMIT, _INFO = ".pfs_v2.Project", ".pfs_v2.Commit", ".pfs_v2.ProjectInfo"
+_PROJECT, _COMMIT = ".pfs_v2.Project", ".pfs_v2.Commit"
 _PIPELINE = ".pps_v2.Pipeline"
 
 # Fields by message name, each as (number, type); a star before the type marks a repeated field.
@@ -27,6 +27,15 @@ _MESSAGES: dict[str, dict[str, tuple[int, int | str]]] = {
     },
     "CreatePipelineV2Response": {"effective_create_pipeline_request_json": (1, _TEXT)},
     "RerunPipelineRequest": {"pipeline": (1, _PIPELINE), "reprocess": (15, _FLAG)},
+    "DeletePipelineRequest": {
+        "pipeline": (1, _PIPELINE),
+        "all": (2, _FLAG),
+        "force": (3, _FLAG),
+        "keep_repo": (4, _FLAG),
+        "must_exist": (5, _FLAG),
+    },
+    "StopPipelineRequest": {"pipeline": (1, _PIPELINE), "must_exist": (2, _FLAG)},
+    "PipelineInfo": {"effective_spec_json": (14, _TEXT)},
     "GetClusterDefaultsRequest": {},
     "GetClusterDefaultsResponse": {"cluster_defaults_json": (2, _TEXT)},
     "SetClusterDefaultsRequest": {
@@ -46,8 +55,7 @@ _MESSAGES: dict[str, dict[str, tuple[int, int | str]]] = {
     },
     "SetProjectDefaultsResponse": {"affected_pipelines": (1, f"*{_PIPELINE}")},
     "GetProjectDefaultsResponse": {"project_defaults_json": (1, _TEXT)},
-    "InspectProjectV2Request": {"project": (1, _PROJECT)},
-    "InspectProjectV2Response": {"info": (1, _INFO), "defaults_json": (2, _TEXT)},
+    "DeleteRepoResponse": {"deleted": (1, _FLAG)},
     "SquashCommitRequest": {"commit": (1, _COMMIT), "recursive": (2, _FLAG)},
     "DropCommitRequest": {"commit": (1, _COMMIT), "recursive": (2, _FLAG)},
 }

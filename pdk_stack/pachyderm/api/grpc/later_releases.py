@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 from google.protobuf import empty_pb2, json_format
+from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_stack.pachyderm.api.grpc import pfs_convert, pps_convert
 from pdk_stack.pachyderm.api.grpc.access import AccessControl
@@ -16,6 +17,7 @@ from pdk_stack.pachyderm.api.grpc.later_messages import MESSAGES
 from pdk_stack.pachyderm.core.pfs import commit_sets, repos
 from pdk_stack.pachyderm.core.pfs.lookup import get_commit
 from pdk_stack.pachyderm.core.pps import defaults, lifecycle, pipelines
+from pdk_stack.pachyderm.errors import Fault, wrapped
 from pdk_stack.pachyderm.names import DEFAULT_PROJECT
 
 
@@ -45,10 +47,14 @@ class LaterCalls:
     def RerunPipeline(self, request: Any, call: Call) -> Any:
         with self._engine.change() as change:
             name = request.pipeline
-            found = pipelines.get_pipeline(change.connection, name.project.name, name.name)
+            project = f"{name.project.name}/" if name.project.name else ""
+            with wrapped(f'inspect pipeline "{project}{name.name}"'):
+                found = pipelines.get_pipeline(change.connection, name.project.name, name.name)
             spec = found.request
+            if found.effective_spec:
+                spec = json_format.Parse(found.effective_spec, pps_pb2.CreatePipelineRequest())
             spec.update, spec.reprocess = True, request.reprocess
-            lifecycle.create(change, spec, found.user_spec)
+            lifecycle.create(change, spec, found.user_spec, found.effective_spec)
 
     def GetClusterDefaults(self, request: Any, call: Call) -> Any:
         with self._engine.read() as connection:
@@ -81,12 +87,6 @@ class LaterCalls:
         names = [pps_convert.pipeline_name(each.project, each.name) for each in affected]
         return MESSAGES[response](affected_pipelines=names)
 
-    def InspectProjectV2(self, request: Any, call: Call) -> Any:
-        with self._engine.read() as connection:
-            found = repos.get_project(connection, request.project.name or DEFAULT_PROJECT)
-            text = defaults.stored(connection, found.name)
-        return MESSAGES["InspectProjectV2Response"](info=pfs_convert.project_info(found), defaults_json=text)
-
     def SquashCommit(self, request: Any, call: Call) -> None:
         self._remove(request, drop=False)
 
@@ -95,6 +95,10 @@ class LaterCalls:
 
     def _remove(self, request: Any, *, drop: bool) -> None:
         with self._engine.change() as change:
+            if not request.HasField("commit"):
+                raise Fault("cannot resolve nil commit")
+            if not request.commit.HasField("repo"):
+                raise Fault("cannot resolve commit with no repo")
             commit = get_commit(change.connection, pfs_convert.read_commit(request.commit))
             commit_sets.remove_commit(change, commit, recursive=request.recursive, drop=drop)
 
@@ -110,7 +114,6 @@ CALLS: dict[str, dict[str, tuple[str, str]]] = {
         "GetProjectDefaults": ("GetProjectDefaultsRequest", "GetProjectDefaultsResponse"),
     },
     "pfs_v2.API": {
-        "InspectProjectV2": ("InspectProjectV2Request", "InspectProjectV2Response"),
         "SquashCommit": ("SquashCommitRequest", "Empty"),
         "DropCommit": ("DropCommitRequest", "Empty"),
     },

@@ -31,12 +31,13 @@ class FileSetCalls:
         return pfs_pb2.CreateFileSetResponse(file_set_id=key)
 
     def GetFileSet(self, request: pfs_pb2.GetFileSetRequest, call: Call) -> pfs_pb2.CreateFileSetResponse:
+        ref = pfs_convert.given_commit(request)
         with self.engine.database.write() as connection:
-            commit = get_commit(connection, pfs_convert.read_commit(request.commit))
+            commit = get_commit(connection, ref)
             return pfs_pb2.CreateFileSetResponse(file_set_id=filesets.of_commit(connection, commit))
 
     def AddFileSet(self, request: pfs_pb2.AddFileSetRequest, call: Call) -> None:
-        ref = pfs_convert.read_commit(request.commit)
+        ref = pfs_convert.given_commit(request)
         call.may_write(ref.repo)
         with self.engine.change() as change:
             filesets.add_to_commit(change, ref, request.file_set_id)

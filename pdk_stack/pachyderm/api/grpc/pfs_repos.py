@@ -6,18 +6,21 @@ import json
 from collections.abc import Iterator
 
 from google.protobuf import json_format
+from google.protobuf.message import Message
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 
 from pdk_stack.pachyderm.api.grpc import pfs_convert
 from pdk_stack.pachyderm.api.grpc.dispatch import Call
+from pdk_stack.pachyderm.api.grpc.later_messages import MESSAGES
 from pdk_stack.pachyderm.api.grpc.transactions import Transactions, transactional
 from pdk_stack.pachyderm.core.engine import Engine
 from pdk_stack.pachyderm.core.pfs import branches, repos
 from pdk_stack.pachyderm.core.pfs.change import Change
-from pdk_stack.pachyderm.core.pfs.lookup import find_repo, get_branch, get_repo
+from pdk_stack.pachyderm.core.pfs.lookup import find_repo, get_repo, resolve_branch
+from pdk_stack.pachyderm.core.pfs.types import REPO_TYPES, USER_REPO, RepoKey
 from pdk_stack.pachyderm.core.pps import defaults
-from pdk_stack.pachyderm.errors import Fault, NotFound
-from pdk_stack.pachyderm.names import DEFAULT_PROJECT
+from pdk_stack.pachyderm.errors import Fault, InvalidArgument, wrapped
+from pdk_stack.pachyderm.names import go_quoted
 
 
 class RepoCalls:
@@ -27,12 +30,13 @@ class RepoCalls:
     transactions: Transactions
 
     def CreateProject(self, request: pfs_pb2.CreateProjectRequest, call: Call) -> None:
+        name = request.project.name if request.HasField("project") else None
         with self.engine.change() as change:
-            repos.create_project(change.connection, request.project.name, request.description, request.update)
+            repos.create_project(change.connection, name, request.description, request.update)
 
     def InspectProject(self, request: pfs_pb2.InspectProjectRequest, call: Call) -> pfs_pb2.ProjectInfo:
         with self.engine.read() as connection:
-            return pfs_convert.project_info(repos.get_project(connection, request.project.name or DEFAULT_PROJECT))
+            return pfs_convert.project_info(repos.get_project(connection, request.project.name))
 
     def ListProject(self, request: pfs_pb2.ListProjectRequest, call: Call) -> Iterator[pfs_pb2.ProjectInfo]:
         with self.engine.read() as connection:
@@ -40,75 +44,81 @@ class RepoCalls:
                 yield pfs_convert.project_info(found)
 
     def DeleteProject(self, request: pfs_pb2.DeleteProjectRequest, call: Call) -> None:
+        name = request.project.name if request.HasField("project") else None
         with self.engine.change() as change:
-            name = request.project.name or DEFAULT_PROJECT
-            repos.get_project(change.connection, name)
-            if request.force:
-                self.force_empty(change, name)
-            repos.delete_project(change.connection, name)
-            defaults.forget(change.connection, name)
+            repos.delete_project(change.connection, name, request.force)
+            defaults.forget(change.connection, request.project.name)
             repos.ensure_default_project(change.connection)
 
-    def force_empty(self, change: Change, project: str) -> None:
-        """Delete all repos of a project; fail if a pipeline needs one."""
-        for found in repos.list_repos(change.connection, "", [project]):
-            self.refuse_pipeline_repo(change, found.key.project, found.key.name)
-            repos.delete_repo(change.connection, found.key, force=True)
-
-    def refuse_pipeline_repo(self, change: Change, project: str, name: str) -> None:
+    def _refuse_pipeline_repo(self, change: Change, key: RepoKey) -> None:
         """Refuse to delete a pipeline's output repo.
 
         Raises:
             Fault: A pipeline of that name exists.
         """
         row = change.connection.execute(
-            "SELECT 1 FROM pipelines WHERE project = ? AND name = ?", (project, name)
+            "SELECT 1 FROM pipelines WHERE project = ? AND name = ?", (key.project, key.name)
         ).fetchone()
         if row:
             raise Fault("cannot delete a repo associated with a pipeline - delete the pipeline instead")
 
     @transactional("create_repo")
     def CreateRepo(self, change: Change, request: pfs_pb2.CreateRepoRequest) -> None:
-        repos.create_repo(change.connection, pfs_convert.read_repo(request.repo), request.description, request.update)
+        key = pfs_convert.given_repo(request)
+        # Only here does the type have a default.
+        key = key if key.type else RepoKey(key.project, key.name, USER_REPO)
+        repos.create_repo(change.connection, key, request.description, request.update)
 
     def InspectRepo(self, request: pfs_pb2.InspectRepoRequest, call: Call) -> pfs_pb2.RepoInfo:
+        key = pfs_convert.given_repo(request)
         with self.engine.read() as connection:
-            return pfs_convert.repo_info(connection, get_repo(connection, pfs_convert.read_repo(request.repo)))
+            return pfs_convert.repo_info(connection, get_repo(connection, key))
 
     def ListRepo(self, request: pfs_pb2.ListRepoRequest, call: Call) -> Iterator[pfs_pb2.RepoInfo]:
+        if request.type and request.type not in REPO_TYPES:
+            raise Fault(f"list repo: repo type {go_quoted(request.type)} is none of {', '.join(REPO_TYPES)}")
         with self.engine.read() as connection:
-            wanted = [each.name or DEFAULT_PROJECT for each in request.projects]
-            for found in repos.list_repos(connection, request.type, wanted):
-                yield pfs_convert.repo_info(connection, found)
+            for found in repos.list_repos(connection, request.type, [each.name for each in request.projects]):
+                yield pfs_convert.repo_info(connection, found, listed=True)
 
-    @transactional("delete_repo")
-    def DeleteRepo(self, change: Change, request: pfs_pb2.DeleteRepoRequest) -> None:
+    def DeleteRepo(self, request: pfs_pb2.DeleteRepoRequest, call: Call) -> Message:
+        if not request.HasField("repo"):
+            raise InvalidArgument("no repo specified")
+        with wrapped("delete repo"):
+            deleted = self.transactions.run(call, "delete_repo", request)
+        # A call that only joins a transaction can't know.
+        return MESSAGES["DeleteRepoResponse"](deleted=deleted or bool(call.transaction))
+
+    def delete_in_change(self, change: Change, request: pfs_pb2.DeleteRepoRequest) -> bool:
+        """Delete a repo as part of a transaction; return whether there was one."""
+        if not request.HasField("repo"):
+            raise Fault("must specify repo")
         key = pfs_convert.read_repo(request.repo)
-        if find_repo(change.connection, key):
-            self.refuse_pipeline_repo(change, key.project, key.name)
-        repos.delete_repo(change.connection, key, request.force)
+        if find_repo(change.connection, key) is None:
+            return False
+        with wrapped(f"error checking whether repo {go_quoted(str(key))} can be deleted"):
+            self._refuse_pipeline_repo(change, key)
+        return repos.delete_repo(change.connection, key, request.force)
 
     def DeleteRepos(self, request: pfs_pb2.DeleteReposRequest, call: Call) -> pfs_pb2.DeleteReposResponse:
-        with self.engine.change() as change:
-            wanted = [each.name or DEFAULT_PROJECT for each in request.projects]
+        deleted = []
+        with wrapped("delete repos"), self.engine.change() as change:
+            wanted = [] if request.all else [each.name for each in request.projects]
             found = repos.list_repos(change.connection, "", wanted) if wanted or request.all else []
-            deleted = []
             for each in found:
-                if find_repo(change.connection, each.key) is None:
-                    continue
-                self.refuse_pipeline_repo(change, each.key.project, each.key.name)
+                self._refuse_pipeline_repo(change, each.key)
+            # Those that others depend on last: user repos take their system repos along.
+            for each in sorted(found, key=lambda each: each.key.type != USER_REPO):
                 repos.delete_repo(change.connection, each.key, request.force)
                 deleted.append(pfs_convert.repo(each.key))
         return pfs_pb2.DeleteReposResponse(repos=deleted)
 
     @transactional("create_branch")
     def CreateBranch(self, change: Change, request: pfs_pb2.CreateBranchRequest) -> None:
-        key = pfs_convert.read_branch(request.branch)
-        head = None
-        if request.HasField("head") and (request.head.id or request.head.branch.name):
-            head = pfs_convert.read_commit(request.head)
-            if not head.repo.name:
-                head = type(head)(key.repo, head.branch, head.id)
+        head = pfs_convert.optional_commit(request, "head")
+        key = pfs_convert.given_branch(request)
+        if head is not None and head.repo.name != key.repo.name:
+            raise Fault("branch and head commit must belong to the same repo")
         trigger = None
         if request.HasField("trigger"):
             trigger = json.dumps(json_format.MessageToDict(request.trigger, preserving_proto_field_name=True))
@@ -118,27 +128,27 @@ class RepoCalls:
             head=head,
             provenance=[pfs_convert.read_branch(each) for each in request.provenance],
             trigger=trigger,
-            new_set=request.new_commit_set,
         )
 
     def InspectBranch(self, request: pfs_pb2.InspectBranchRequest, call: Call) -> pfs_pb2.BranchInfo:
-        with self.engine.read() as connection:
-            key = pfs_convert.read_branch(request.branch)
-            if not key.name:
-                raise NotFound(f'branch "" not found in repo {key.repo}')
-            return pfs_convert.branch_info(connection, get_branch(connection, key))
+        key = pfs_convert.given_branch(request)
+        with self.engine.read() as connection, wrapped("inspect branch in transaction"):
+            return pfs_convert.branch_info(connection, resolve_branch(connection, key))
 
     def ListBranch(self, request: pfs_pb2.ListBranchRequest, call: Call) -> Iterator[pfs_pb2.BranchInfo]:
         with self.engine.read() as connection:
-            if request.repo.name:
-                wanted = [get_repo(connection, pfs_convert.read_repo(request.repo))]
+            key = pfs_convert.read_repo(request.repo)
+            if key.name:
+                wanted = [get_repo(connection, key)]
             else:
-                wanted = repos.list_repos(connection, "user", [])
+                wanted = repos.list_repos(connection, key.type, [key.project] if request.HasField("repo") else [])
             found = [each for repo in wanted for each in repos.repo_branches(connection, repo.pk)]
             found.sort(key=lambda each: each.pk, reverse=not request.reverse)
-            for each in found:
-                yield pfs_convert.branch_info(connection, each)
+            infos = [pfs_convert.branch_info(connection, each) for each in found]
+            if not request.HasField("repo"):
+                infos.sort(key=lambda each: len(each.provenance), reverse=request.reverse)
+            yield from infos
 
     @transactional("delete_branch")
     def DeleteBranch(self, change: Change, request: pfs_pb2.DeleteBranchRequest) -> None:
-        branches.delete_branch(change.connection, pfs_convert.read_branch(request.branch), request.force)
+        branches.delete_branch(change.connection, pfs_convert.given_branch(request), request.force)

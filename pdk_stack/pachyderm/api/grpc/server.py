@@ -24,6 +24,7 @@ from pdk_stack.common.limits import GRPC_PORTS
 from pdk_stack.pachyderm.api.grpc import admin, codec
 from pdk_stack.pachyderm.api.grpc.access import AccessControl
 from pdk_stack.pachyderm.api.grpc.dispatch import Call, Codecs, UnknownCalls, handlers
+from pdk_stack.pachyderm.api.grpc.later_messages import MESSAGES
 from pdk_stack.pachyderm.api.grpc.later_releases import LaterCalls, later_handlers
 from pdk_stack.pachyderm.api.grpc.pfs_commits import CommitCalls
 from pdk_stack.pachyderm.api.grpc.pfs_files import FileCalls
@@ -59,7 +60,10 @@ class PfsCalls(RepoCalls, CommitCalls, FileCalls, FileSetCalls):
         with self.engine.change() as change:
             connection = change.connection
             if pipelines.list_pipelines(connection):
-                raise Fault("cannot delete all repos while there are pipelines; delete the pipelines first")
+                raise Fault(
+                    "could not delete all repos: cannot delete a repo associated with a pipeline - delete the pipeline "
+                    "instead"
+                )
             for each in repos.list_repos(connection, "", []):
                 repos.delete_repo(connection, each.key, force=True)
             connection.execute("DELETE FROM projects")
@@ -93,21 +97,26 @@ def service_table(
         "GetFileTAR": (None, codec.encode_bytes_value),
         # These return encoded messages.
         **{name: (None, bytes) for name in ("ListFile", "WalkFile", "GlobFile")},
+        # The client library expects an empty message.
+        "DeleteRepo": (None, lambda message: message.SerializeToString()),
     }
+
+    # The client library's own messages lack fields that the handlers read.
+    newer: Codecs = {name: (MESSAGES[f"{name}Request"].FromString, None) for name in ("DeletePipeline", "StopPipeline")}
 
     def api(module: Any, name: str = "API") -> Any:
         return module.DESCRIPTOR.services_by_name[name]
 
     return [
         (api(pfs_pb2), pfs, fast),
-        (api(pps_pb2), pps, None),
+        (api(pps_pb2), pps, newer),
         (api(transaction_pb2), TransactionCalls(transactions), None),
         (api(admin_pb2), admin.AdminCalls(cluster_id), None),
         (api(version_pb2), admin.VersionCalls(), None),
         (api(auth_pb2), admin.AuthCalls(access), None),
         (api(identity_pb2), admin.IdentityCalls(), None),
         (api(license_pb2), admin.LicenseCalls(), None),
-        (api(enterprise_pb2), admin.EnterpriseCalls(), None),
+        (api(enterprise_pb2), admin.EnterpriseCalls(access), None),
         (api(debug_pb2, "Debug"), object(), None),
         (api(health_pb2, "Health"), admin.HealthCalls(), None),
     ]
@@ -133,13 +142,14 @@ def build_server(context: Context, access: AccessControl, port: int) -> tuple[gr
     transactions.register(pfs)
     transactions.register(pps)
     transactions.operations["create_pipeline"] = pps.create_in_change
+    transactions.operations["delete_repo"] = pfs.delete_in_change
     limits = GRPC_PORTS["pachyderm.grpc"]
     server = grpc.server(ThreadPoolExecutor(limits.threads, thread_name_prefix="grpc"), options=limits.options)
     services = service_table(pfs, pps, transactions, access, engine.cluster_id)
     server.add_generic_rpc_handlers(tuple(later_handlers(LaterCalls(pps), access)))
     for service, implementation, codecs in services:
         server.add_generic_rpc_handlers((handlers(service, implementation, access, codecs),))
-    server.add_generic_rpc_handlers((UnknownCalls(),))
+    server.add_generic_rpc_handlers((UnknownCalls({service.full_name for service, _, _ in services}),))
     try:
         bound = server.add_insecure_port(f"{context.host}:{port}")
     except RuntimeError as error:

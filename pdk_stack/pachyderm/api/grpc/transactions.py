@@ -19,10 +19,23 @@ from pdk_stack.pachyderm.api.grpc.dispatch import Call
 from pdk_stack.pachyderm.core.engine import Engine
 from pdk_stack.pachyderm.core.pfs.change import Change
 from pdk_stack.pachyderm.core.pfs.types import RepoKey
-from pdk_stack.pachyderm.errors import NotFound
+from pdk_stack.pachyderm.errors import Fault, NotFound, wrapped
 from pdk_stack.pachyderm.names import new_id
 from pdk_stack.pachyderm.store.clock import now_ns
 
+# In the order in which the server looks for the one that a request asks for.
+_OPERATIONS = (
+    "create_repo",
+    "delete_repo",
+    "start_commit",
+    "finish_commit",
+    "squash_commit_set",
+    "create_branch",
+    "delete_branch",
+    "update_job_state",
+    "stop_job",
+    "create_pipeline",
+)
 Operation = Callable[[Change, Any], Any]
 T = TypeVar("T")
 
@@ -97,27 +110,33 @@ class Transactions:
         info = self._load(call.transaction)
         info.requests.add(**{name: request})
         responses = self.try_out(lambda change: self._perform(change, info), info.transaction.id)
+        _answer(info, responses)
+        info.version += 1
         with self.engine.database.write() as connection:
             cursor = connection.execute(
                 "UPDATE transactions SET requests = ? WHERE id = ?",
                 (info.SerializeToString(), call.transaction),
             )
             if cursor.rowcount != 1:
-                raise NotFound(f"transaction {call.transaction} not found")
+                raise NotFound(f"transactions {call.transaction} not found")
         return responses[-1]
 
     def _load(self, transaction_id: str) -> transaction_pb2.TransactionInfo:
         with self.engine.read() as connection:
             row = connection.execute("SELECT requests FROM transactions WHERE id = ?", (transaction_id,)).fetchone()
         if row is None:
-            raise NotFound(f"transaction {transaction_id} not found")
+            raise NotFound(f"transactions {transaction_id} not found")
         return transaction_pb2.TransactionInfo.FromString(bytes(row[0]))
 
     def _perform(self, change: Change, info: transaction_pb2.TransactionInfo) -> list[Any]:
         responses = []
-        for request in info.requests:
-            for field, value in request.ListFields():
-                responses.append(self.operations[field.name](change, value))
+        for number, request in enumerate(info.requests, 1):
+            with wrapped(f"error running request {number} of {len(info.requests)}"):
+                # A request is one operation; as on a cluster, further ones in it are ignored.
+                name = next((each for each in _OPERATIONS if request.HasField(each)), None)
+                if name is None:
+                    raise Fault("unrecognized transaction request type")
+                responses.append(self.operations[name](change, getattr(request, name)))
         return responses
 
     def _do(self, info: transaction_pb2.TransactionInfo, forget: bool) -> transaction_pb2.TransactionInfo:
@@ -125,12 +144,17 @@ class Transactions:
             responses = self._perform(change, info)
             if forget:
                 change.connection.execute("DELETE FROM transactions WHERE id = ?", (info.transaction.id,))
-        for each in responses:
-            answer = info.responses.add()
-            if isinstance(each, pfs_pb2.Commit):
-                answer.commit.CopyFrom(each)
-        info.version = len(info.requests)
+        _answer(info, responses)
         return info
+
+
+def _answer(info: transaction_pb2.TransactionInfo, responses: list[Any]) -> None:
+    """Put the results of all requests into a transaction's responses."""
+    del info.responses[:]
+    for each in responses:
+        answer = info.responses.add()
+        if isinstance(each, pfs_pb2.Commit):
+            answer.commit.CopyFrom(each)
 
 
 class TransactionCalls:
@@ -187,13 +211,16 @@ class TransactionCalls:
             requests=request.requests,
             started=pfs_convert.stamp(now_ns()),
         )
+        for each in info.requests:
+            # Release 2.8 has another field for it, so the server doesn't know this one.
+            each.ClearField("create_pipeline")
         return self._transactions._do(info, forget=False)
 
     def DeleteTransaction(self, request: transaction_pb2.DeleteTransactionRequest, call: Call) -> None:
         with self._engine.database.write() as connection:
             cursor = connection.execute("DELETE FROM transactions WHERE id = ?", (request.transaction.id,))
             if cursor.rowcount != 1:
-                raise NotFound(f"transaction {request.transaction.id} not found")
+                raise NotFound(f"transactions {request.transaction.id} not found")
 
     def DeleteAll(self, request: transaction_pb2.DeleteAllRequest, call: Call) -> None:
         with self._engine.database.write() as connection:

@@ -16,8 +16,11 @@ from pdk_stack.pachyderm.core.pfs.lookup import (
     direct_provenance,
     direct_subvenance,
     find_branch,
+    find_repo,
+    get_branch,
     get_commit,
     get_repo,
+    missing_repo,
 )
 from pdk_stack.pachyderm.core.pfs.types import (
     ORIGIN_AUTO,
@@ -28,7 +31,8 @@ from pdk_stack.pachyderm.core.pfs.types import (
     CommitRef,
     RepoKey,
 )
-from pdk_stack.pachyderm.errors import Fault
+from pdk_stack.pachyderm.errors import Fault, Inconsistent, NotFound, wrapped
+from pdk_stack.pachyderm.names import check_name, go_quoted
 
 
 def create_branch(
@@ -38,7 +42,6 @@ def create_branch(
     head: CommitRef | None = None,
     provenance: Sequence[BranchKey] = (),
     trigger: str | None = None,
-    new_set: bool = False,
 ) -> Branch:
     """Create a branch, or change its head, provenance, or trigger.
 
@@ -48,61 +51,72 @@ def create_branch(
         head: The new head; None keeps the current one.
         provenance: The branch's direct provenance.
         trigger: A trigger as JSON; None keeps the current one.
-        new_set: Whether moving the head starts a new commit set.
 
     Raises:
-        NotFound: A repo or the head doesn't exist.
-        Fault: The provenance is in the same repo or cyclic, or a branch with provenance gets a head.
+        NotFound: A repo, the head, or the trigger's branch doesn't exist.
+        Inconsistent: The provenance is cyclic.
+        Fault: A name is invalid, or the provenance is in the same repo.
     """
     connection = change.connection
-    repo = get_repo(connection, key.repo)
-    if any(upstream.repo == key.repo for upstream in provenance):
+    if trigger is not None:
+        triggers.validate(connection, key, json.loads(trigger))
+        if provenance:
+            raise Fault("a branch cannot have both provenance and a trigger")
+    for each in (*provenance, key):
+        check_name(each.name)
+    for each in provenance:
+        _create_missing(change, each)
+    target = None
+    if head is not None:
+        with wrapped(f"unable to inspect {head}"):
+            target = get_commit(connection, head)
+    if any(each.repo == key.repo for each in provenance):
         raise Fault(f"repo {key.repo} cannot be in the provenance of its own branch")
-    if provenance and trigger:
-        raise Fault("a branch cannot have both provenance and a trigger")
-    branch = find_branch(connection, key) or commits.insert_branch(connection, key)
-    before = [each.key for each in direct_provenance(connection, branch.pk)]
-    changed = sorted(before) != sorted(provenance)
-    if changed:
-        _set_provenance(change, branch, provenance)
-    if trigger:
-        triggers.validate(connection, branch, json.loads(trigger))
-        connection.execute("UPDATE branches SET trigger = ? WHERE id = ?", (trigger, branch.pk))
-    if head is not None and (head.id or head.branch):
-        target = get_commit(connection, head)
-        if target.repo != key.repo:
-            raise Fault(f"branch {key} cannot have its head in another repo: {target}")
-        if new_set:
-            target = _again(change, branch, repo.pk, target)
-        if target.pk != branch.head:
-            commits.set_head(change, branch.pk, target.pk)
-    elif branch.head is None or (changed and provenance):
-        _empty_commit(change, branch, repo.pk)
+    branch = find_branch(connection, key)
+    before = [each.key for each in direct_provenance(connection, branch.pk)] if branch else []
+    current = target.pk if target else branch.head if branch else None
+    # A branch without a head, or with new provenance, gets a commit of its own.
+    fresh = current is None or (bool(provenance) and set(before) != set(provenance))
+    made = None
+    if fresh:
+        upstream = [each.head for each in (get_branch(connection, each) for each in provenance)]
+        made = _empty_commit(change, key, parent=current, upstream=[pk for pk in upstream if pk is not None])
+        current = made.pk
+    with wrapped("create branch"):
+        branch = branch or commits.insert_branch(connection, key)
+        _set_provenance(connection, branch, provenance)
+        if trigger is not None:
+            triggers.check_branch(connection, key.repo, json.loads(trigger))
+            connection.execute("UPDATE branches SET trigger = ? WHERE id = ?", (trigger, branch.pk))
+    if fresh or target is not None:
+        commits.set_head(change, branch.pk, current)
+    if set(before) != set(provenance):
+        _check_graph(connection, branch.pk)
     return branch_by_pk(connection, branch.pk)
 
 
-def _again(change: Change, branch: Branch, repo_pk: int, target: Commit) -> Commit:
-    """Create a commit in this set with another commit's data."""
-    commit = commits.insert_commit(change, repo_pk, branch.key.name, parent=target.pk, origin=ORIGIN_AUTO)
-    return commits.finish(change, commit)
+def _create_missing(change: Change, key: BranchKey) -> None:
+    """Create a branch of a provenance that doesn't exist yet, with an empty commit."""
+    if find_branch(change.connection, key) is not None:
+        return
+    with wrapped("create empty commit"):
+        commit = _empty_commit(change, key, parent=None, upstream=())
+    with wrapped("upsert branch"):
+        branch = commits.insert_branch(change.connection, key)
+    commits.set_head(change, branch.pk, commit.pk)
 
 
-def _set_provenance(change: Change, branch: Branch, provenance: Sequence[BranchKey]) -> None:
-    connection = change.connection
+def _set_provenance(connection: sqlite3.Connection, branch: Branch, provenance: Sequence[BranchKey]) -> None:
+    below = {each.key for each in all_subvenance(connection, branch.pk)}
+    for key in sorted(provenance):
+        if key in below:
+            raise Inconsistent(f"cycle detected because {key.key} is already in the subvenance of {branch.key.key}")
     connection.execute("DELETE FROM branch_provenance WHERE branch = ?", (branch.pk,))
-    for position, key in enumerate(provenance):
-        upstream = find_branch(connection, key)
-        if upstream is None:
-            repo = get_repo(connection, key.repo)
-            upstream = commits.insert_branch(connection, key)
-            _empty_commit(change, upstream, repo.pk)
+    for position, key in enumerate(dict.fromkeys(provenance)):
         connection.execute(
-            "INSERT OR IGNORE INTO branch_provenance (branch, upstream, position) VALUES (?, ?, ?)",
-            (branch.pk, upstream.pk, position),
+            "INSERT INTO branch_provenance (branch, upstream, position) VALUES (?, ?, ?)",
+            (branch.pk, get_branch(connection, key).pk, position),
         )
-    if any(each.pk == branch.pk for each in all_provenance(connection, branch.pk)):
-        raise Fault(f"branch {branch.key} cannot be in its own provenance")
-    _check_graph(connection, branch.pk)
 
 
 def _check_graph(connection: sqlite3.Connection, start: int) -> None:
@@ -122,18 +136,22 @@ def _check_graph(connection: sqlite3.Connection, start: int) -> None:
         repos.add(branch.key.repo)
 
 
-def _empty_commit(change: Change, branch: Branch, repo_pk: int) -> Commit:
-    """Create a new head: finished if nothing feeds the branch, otherwise open for data from its provenance."""
+def _empty_commit(change: Change, key: BranchKey, *, parent: int | None, upstream: Sequence[int]) -> Commit:
+    """Create a commit for a branch: finished if nothing feeds it, otherwise open for data from its provenance.
+
+    Raises:
+        NotFound: The repo doesn't exist.
+        AlreadyExists: The repo already has a commit in this change.
+    """
     connection = change.connection
-    heads = [each.head for each in direct_provenance(connection, branch.pk)]
-    upstream = [head for head in heads if head is not None]
-    commit = commits.insert_commit(
-        change, repo_pk, branch.key.name, parent=branch.head, origin=ORIGIN_AUTO, upstream=upstream
-    )
-    if not heads:
-        commit = commits.finish(change, commit)
-    commits.set_head(change, branch.pk, commit.pk)
-    return commit
+    repo = find_repo(connection, key.repo)
+    if repo is None:
+        raise NotFound(
+            f"get commit by commit key: {missing_repo(connection, key.repo)}\n"
+            f"commit (int_id=0, commit_id={key.repo.key}@{change.set_id}) not found"
+        )
+    commit = commits.insert_commit(change, repo.pk, key.name, parent=parent, origin=ORIGIN_AUTO, upstream=upstream)
+    return commit if upstream else commits.finish(change, commit)
 
 
 def propagate(change: Change) -> None:
@@ -161,16 +179,20 @@ def propagate(change: Change) -> None:
 
 
 def delete_branch(connection: sqlite3.Connection, key: BranchKey, force: bool) -> None:
-    """Delete a branch but keep its commits; a missing branch is not an error.
+    """Delete a branch but keep its commits.
 
     Raises:
-        Fault: Other branches depend on it and ``force`` isn't set.
+        NotFound: The branch doesn't exist.
+        Fault: Other branches depend on it, or their triggers follow it, and ``force`` isn't set.
     """
-    branch = find_branch(connection, key)
-    if branch is None:
-        return
-    following = direct_subvenance(connection, branch.pk)
+    with wrapped(f"get branch {go_quoted(key.key)}"):
+        branch = get_branch(connection, key)
+    following = direct_subvenance(connection, branch.pk) + triggers.followers(connection, branch)
     if following and not force:
         names = " ".join(str(each.key) for each in following)
-        raise Fault(f"branch {key.name} has [{names}] as subvenance, deleting it would break those branches")
+        raise Fault(f"could not delete branch {branch.pk}: {key.name} has [{names}] as subvenance")
+    connection.executemany(
+        "UPDATE branches SET trigger = '' WHERE id = ?",
+        [(each.pk,) for each in triggers.followers(connection, branch)],
+    )
     connection.execute("DELETE FROM branches WHERE id = ?", (branch.pk,))

@@ -7,28 +7,22 @@ from collections.abc import Sequence
 
 from pdk_stack.pachyderm.core.pfs import commits as commit_ops
 from pdk_stack.pachyderm.core.pfs.change import Change
-from pdk_stack.pachyderm.core.pfs.lookup import children
+from pdk_stack.pachyderm.core.pfs.lookup import children, direct_provenance
 from pdk_stack.pachyderm.core.pfs.types import (
     ORIGIN_AUTO,
     ORIGIN_USER,
     SET_WITH_PROVENANCE,
     SPEC_REPO,
     Commit,
+    select_branches,
     select_commits,
 )
 from pdk_stack.pachyderm.errors import Fault, NotFound
 
 
 def commits_of_set(connection: sqlite3.Connection, set_id: str) -> list[Commit]:
-    """Return the commits with a set's ID, in order of creation.
-
-    Raises:
-        NotFound: The set doesn't exist.
-    """
-    found = list(select_commits(connection, "WHERE commits.id = ? ORDER BY commits.pk", set_id))
-    if not found:
-        raise NotFound(f"no commits found for commitset {set_id}")
-    return found
+    """Return the commits with a set's ID, in order of creation; none if the set doesn't exist."""
+    return list(select_commits(connection, "WHERE commits.id = ? ORDER BY commits.pk", set_id))
 
 
 def set_with_aliases(connection: sqlite3.Connection, set_id: str) -> list[Commit]:
@@ -37,7 +31,8 @@ def set_with_aliases(connection: sqlite3.Connection, set_id: str) -> list[Commit
     Raises:
         NotFound: The set doesn't exist.
     """
-    commits_of_set(connection, set_id)
+    if not commits_of_set(connection, set_id):
+        raise NotFound(f"no commits found for commitset {set_id}")
     rest = "WHERE commits.pk IN (SELECT pk FROM named) ORDER BY commits.id = ?, commits.pk"
     found = list(select_commits(connection, rest, set_id, set_id, named=SET_WITH_PROVENANCE))
     # Only one commit of each repo belongs to the set: its own, or else the newest one in the provenance.
@@ -49,13 +44,13 @@ def set_with_aliases(connection: sqlite3.Connection, set_id: str) -> list[Commit
     return [commit for commit in found if commit.pk in kept]
 
 
-def list_sets(connection: sqlite3.Connection, project: str = "") -> list[str]:
+def list_sets(connection: sqlite3.Connection, project: str | None = None) -> list[str]:
     """List the IDs of all commit sets, newest first; with a project, only those that touch it."""
-    where = "WHERE repos.project = ?" if project else ""
+    where = "WHERE repos.project = ?" if project is not None else ""
     rows = connection.execute(
         "SELECT commits.id, MAX(commits.pk) AS newest FROM commits JOIN repos ON repos.id = commits.repo"
         f" {where} GROUP BY commits.id ORDER BY newest DESC",
-        (project,) if project else (),
+        (project,) if project is not None else (),
     )
     return [row["id"] for row in rows]
 
@@ -74,7 +69,7 @@ def subvenant_sets(connection: sqlite3.Connection, members: Sequence[Commit]) ->
 
 
 def remove_set(change: Change, set_id: str, *, drop: bool) -> None:
-    """Squash or drop a commit set.
+    """Squash or drop a commit set; one that doesn't exist has no commits to remove.
 
     Args:
         change: The change in progress.
@@ -82,28 +77,28 @@ def remove_set(change: Change, set_id: str, *, drop: bool) -> None:
         drop: Whether to delete the data instead of passing it on to child commits.
 
     Raises:
-        NotFound: The set doesn't exist.
         Fault: Another set derives from it, a set to drop has children, or a set to squash has none or open ones.
     """
     connection = change.connection
     members = commits_of_set(connection, set_id)
-    following = ", ".join(subvenant_sets(connection, members))
-    what, done = ("drop", "dropped") if drop else ("squash", "squashed")
+    if not members:
+        return
+    following = " ".join(f'id:"{each}"' for each in subvenant_sets(connection, members))
     if following:
-        raise Fault(f'commit set "{set_id}" cannot be {done} because it has subvenant commit sets: {following}')
+        # The server says so for both.
+        raise Fault(
+            f'commit set "id:\\"{set_id}\\"" cannot be dropped because it has subvenant commit sets: [{following}]'
+        )
     for commit in members:
-        if commit.repo.type == SPEC_REPO:
-            raise Fault(f"cannot {what} commit {commit} because it updated a pipeline")
-        young = _check_children(connection, commit, drop)
-        still_open = [child for child in young if child.is_open]
-        if still_open:
-            raise Fault(f"cannot squash until child commit {still_open[0]} is finished")
+        _check(connection, commit, drop=drop, may_drop_spec=False)
     for commit in members:
         _remove(change, commit)
 
 
-def _check_children(connection: sqlite3.Connection, commit: Commit, drop: bool) -> list[Commit]:
-    """Return a commit's children; a commit to drop must have none, one to squash at least one."""
+def _check(connection: sqlite3.Connection, commit: Commit, *, drop: bool, may_drop_spec: bool) -> None:
+    """Refuse to drop a commit that has children, to squash one that has none, and to remove a pipeline's spec."""
+    if commit.repo.type == SPEC_REPO and commit.origin == ORIGIN_USER and not (drop and may_drop_spec):
+        raise Fault(f"cannot squash commit {commit} because it updated a pipeline")
     young = children(connection, commit.pk)
     if drop and young:
         raise Fault(f"cannot drop a commit that has children: {commit}")
@@ -112,7 +107,6 @@ def _check_children(connection: sqlite3.Connection, commit: Commit, drop: bool) 
             "cannot squash a commit that has no children as that would cause data loss, use the drop operation "
             f"instead: {commit}"
         )
-    return young
 
 
 def remove_commit(change: Change, commit: Commit, *, recursive: bool, drop: bool) -> None:
@@ -130,29 +124,38 @@ def remove_commit(change: Change, commit: Commit, *, recursive: bool, drop: bool
     connection = change.connection
     reach = """WITH RECURSIVE reach(pk) AS (
         SELECT ? UNION SELECT commit_pk FROM commit_provenance JOIN reach ON upstream = reach.pk)"""
-    rest = "WHERE commits.pk IN (SELECT pk FROM reach) ORDER BY commits.pk DESC"
+    rest = "WHERE commits.pk IN (SELECT pk FROM reach) ORDER BY commits.pk"
     doomed = list(select_commits(connection, rest, commit.pk, named=reach))
     what = "drop" if drop else "squash"
     if len(doomed) > 1 and not recursive:
         raise Fault(f"cannot {what} commit ({commit}) with subvenance without recursive")
     for each in doomed:
-        if not drop and each.repo.type == SPEC_REPO and each.origin == ORIGIN_USER:
-            raise Fault(f"cannot squash commit {each} because it updated a pipeline")
-        _check_children(connection, each, drop)
+        _check(connection, each, drop=drop, may_drop_spec=True)
     for each in doomed:
         _remove(change, each)
 
 
 def _remove(change: Change, commit: Commit) -> None:
+    """Remove a commit; its children stay, and branches move to its parent or to a new empty commit.
+
+    Raises:
+        Fault: A child is still open.
+    """
     connection = change.connection
-    rows = connection.execute("SELECT id FROM branches WHERE head = ?", (commit.pk,)).fetchall()
-    heads = [int(row["id"]) for row in rows]
+    still_open = next((child for child in children(connection, commit.pk) if not child.finished), None)
+    if still_open is not None:
+        raise Fault(f"cannot squash until child commit {still_open} is finished")
+    heads = select_branches(connection, "WHERE branches.head = ?", commit.pk)
     connection.execute("UPDATE commits SET parent = ? WHERE parent = ?", (commit.parent, commit.pk))
     connection.execute("DELETE FROM commits WHERE pk = ?", (commit.pk,))
+    if not heads:
+        return
+    replacement = commit.parent
+    if replacement is None:
+        upstream = [each.head for each in direct_provenance(connection, heads[0].pk) if each.head is not None]
+        empty = commit_ops.insert_commit(
+            change, commit.repo_pk, heads[0].key.name, parent=None, origin=ORIGIN_AUTO, upstream=upstream
+        )
+        replacement = empty.pk if upstream else commit_ops.finish(change, empty).pk
     for branch in heads:
-        if commit.parent is not None:
-            connection.execute("UPDATE branches SET head = ? WHERE id = ?", (commit.parent, branch))
-            continue
-        empty = commit_ops.insert_commit(change, commit.repo_pk, commit.branch, parent=None, origin=ORIGIN_AUTO)
-        commit_ops.finish(change, empty)
-        connection.execute("UPDATE branches SET head = ? WHERE id = ?", (empty.pk, branch))
+        connection.execute("UPDATE branches SET head = ? WHERE id = ?", (replacement, branch.pk))

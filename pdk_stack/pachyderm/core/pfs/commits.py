@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pdk_stack.pachyderm.core.pfs.change import Change
 from pdk_stack.pachyderm.core.pfs.lookup import (
+    ancestors,
     commit_by_pk,
     direct_provenance,
     find_branch,
@@ -24,12 +25,11 @@ from pdk_stack.pachyderm.core.pfs.types import (
     RepoKey,
     select_commits,
 )
-from pdk_stack.pachyderm.errors import Fault, NotFound
-from pdk_stack.pachyderm.names import check_branch_name, is_commit_id
+from pdk_stack.pachyderm.errors import AlreadyExists, Fault, NotFound, wrapped
+from pdk_stack.pachyderm.names import check_branch_name, check_name, is_commit_id
 from pdk_stack.pachyderm.store import tree_edits as edits
 from pdk_stack.pachyderm.store.clock import now_ns
 from pdk_stack.pachyderm.store.nodes import StoredNodes
-from pdk_stack.pachyderm.store.tree import Tree
 
 
 def insert_commit(
@@ -45,7 +45,7 @@ def insert_commit(
     """Add an open commit to this change's set.
 
     Raises:
-        Fault: The repo already has a commit in this set.
+        AlreadyExists: The repo already has a commit in this set.
     """
     connection = change.connection
     try:
@@ -54,10 +54,11 @@ def insert_commit(
             (repo_pk, change.set_id, branch, origin, description, parent, now_ns()),
         )
     except sqlite3.IntegrityError as error:
-        name = connection.execute("SELECT name FROM repos WHERE id = ?", (repo_pk,)).fetchone()["name"]
-        raise Fault(
-            f"inconsistent dependencies: cannot create commit from {change.set_id}; repo ({name}) already "
-            "has a commit in this transaction"
+        row = connection.execute("SELECT project, name, type FROM repos WHERE id = ?", (repo_pk,)).fetchone()
+        repo = RepoKey(*row)
+        raise AlreadyExists(
+            f"commit {repo.key}@{change.set_id} already exists\ninconsistent dependencies: cannot create commit from "
+            f"{repo}@{change.set_id}; repo ({repo.name}) already has a commit in this transaction"
         ) from error
     pk = int(cursor.lastrowid or 0)
     connection.executemany(
@@ -101,28 +102,34 @@ def start_commit(change: Change, key: BranchKey, parent: CommitRef | None = None
     Args:
         change: The change in progress.
         key: The branch.
-        parent: The commit to start from; None means the branch's head.
+        parent: The commit to start from, also one of another repo; None means the branch's head.
         description: A free-text description.
 
     Raises:
         NotFound: The repo or the parent doesn't exist.
+        AlreadyExists: The repo already has a commit in this change.
         Fault: The branch has provenance, or the parent is still open.
     """
     connection = change.connection
+    if not key.name:
+        raise Fault("branch must be specified")
+    check_name(key.name)
     repo = get_repo(connection, key.repo)
     branch = find_branch(connection, key)
-    if branch is None:
-        branch = insert_branch(connection, key)
-    else:
-        check_writable(connection, branch)
-    parent_pk = branch.head
-    if parent is not None and (parent.id or parent.branch):
-        parent_pk = get_commit(connection, parent).pk
-    if parent_pk is not None:
-        previous = commit_by_pk(connection, parent_pk)
-        if previous.is_open:
-            raise Fault(f"parent commit {previous} has not been finished")
+    previous = None
+    if parent is not None:
+        with wrapped("parent commit not found"):
+            previous = get_commit(connection, parent)
+    elif branch is not None and branch.head is not None:
+        previous = commit_by_pk(connection, branch.head)
+    if previous is not None and previous.is_open:
+        raise Fault(f"parent commit {previous} has not been finished")
+    parent_pk = previous.pk if previous else None
     commit = insert_commit(change, repo.pk, key.name, parent=parent_pk, origin=ORIGIN_USER, description=description)
+    if branch is None:
+        with wrapped("start commit"):
+            branch = insert_branch(connection, key)
+    check_writable(connection, branch)
     set_head(change, branch.pk, commit.pk)
     return commit
 
@@ -149,7 +156,7 @@ def finish(
         change: The change in progress.
         commit: An open commit.
         changes: Changes to apply after the staged ones.
-        error: Why the commit failed; the commit then has its parent's data.
+        error: Why the commit failed. Its own files stay readable, but its children start from its parent's.
         description: Replaces the commit's description if given.
 
     Raises:
@@ -160,20 +167,13 @@ def finish(
         raise Fault(f"commit {commit} has already finished")
     # A commit may finish before its parent, for example a stopped job's.
     fresh: dict[bytes, bytes] = {}
-    base = base_tree(connection, commit, fresh)
-    tree, size = base, 0
-    nodes = StoredNodes(connection, fresh)
-    if not error:
-        editor = edits.TreeEditor(nodes, base)
-        editor.apply(staged_changes(connection, commit.pk))
-        editor.apply(changes)
-        result = editor.finish()
-        error = result.problem
-        fresh.update(result.nodes)
-        tree, size = result.root.node, result.root.size
-    else:
-        root = Tree(nodes, base).root()
-        size = root.entry.size if root else 0
+    editor = edits.TreeEditor(StoredNodes(connection, fresh), base_tree(connection, commit, fresh))
+    editor.apply(staged_changes(connection, commit.pk))
+    editor.apply(changes)
+    result = editor.finish()
+    error = error or result.problem
+    fresh.update(result.nodes)
+    tree, size = result.root.node, result.root.size
     connection.executemany("INSERT OR IGNORE INTO nodes (hash, data) VALUES (?, ?)", list(fresh.items()))
     moment = now_ns()
     connection.execute(
@@ -187,44 +187,32 @@ def finish(
 
 
 def open_for_writing(change: Change, ref: CommitRef) -> tuple[Commit, bool]:
-    """Return the commit that a file modification writes to.
+    """Return the commit that a file modification writes to (``modifyFile``).
 
-    If the branch's head is open, it is that commit. If the head is finished or the branch is new, the function creates
-    a commit, which the caller must finish.
+    If the reference names an open commit, it is that commit. If it names a branch whose head is finished, or a new
+    branch, the function creates a commit, which the caller must finish.
 
     Returns:
         The commit, and whether the caller must finish it.
 
     Raises:
-        NotFound: The repo, branch, or commit doesn't exist.
+        NotFound: The repo or the commit doesn't exist.
         Fault: The commit is finished, or the branch has provenance.
     """
-    connection = change.connection
-    name = ref.branch
-    if ref.id:
-        try:
-            commit = get_commit(connection, ref)
-        except NotFound:
-            if "@" in ref.id or not _is_plain_name(ref.id):
-                raise
-            name = ref.id
-        else:
-            if not _is_plain_name(ref.id) or find_branch(connection, BranchKey(ref.repo, ref.id)) is None:
-                if not commit.is_open:
-                    raise Fault(f"commit {commit} has already finished")
-                return commit, False
-            name = ref.id
-    get_repo(connection, ref.repo)
-    branch = find_branch(connection, BranchKey(ref.repo, name))
-    if branch is not None and branch.head is not None:
-        head = commit_by_pk(connection, branch.head)
-        if head.is_open:
-            return head, False
-    return start_commit(change, BranchKey(ref.repo, name)), True
-
-
-def _is_plain_name(text: str) -> bool:
-    return not is_commit_id(text) and not any(character in text for character in "^~.")
+    branch, wanted = ref.branch, ref.id
+    if not branch and not is_commit_id(wanted):
+        branch, wanted = wanted, ""
+    try:
+        commit = get_commit(change.connection, ref)
+    except NotFound:
+        if not branch:
+            raise
+    else:
+        if commit.is_open:
+            return commit, False
+        if wanted:
+            raise Fault(f"commit {commit} has already finished")
+    return start_commit(change, BranchKey(ref.repo, branch)), True
 
 
 def finish_by_client(
@@ -258,7 +246,6 @@ def list_commits(
     *,
     upto: CommitRef | None = None,
     after: CommitRef | None = None,
-    number: int = 0,
     reverse: bool = False,
     everything: bool = False,
     origin: int = 0,
@@ -267,36 +254,44 @@ def list_commits(
 
     Args:
         connection: The connection to read from.
-        repo: The repo.
+        repo: The repo; without a name, all repos.
         upto: Only this commit and its ancestors.
-        after: Only descendants of this commit, excluding itself.
-        number: Maximum number of commits; 0 means all.
+        after: Only descendants of this commit, excluding itself; as in the server, only if it is named by its ID.
         reverse: Whether to start with the oldest.
         everything: Whether to include commits of every origin.
         origin: Only commits of this origin kind, unless ``everything`` is set.
 
     Raises:
         NotFound: The repo or one of the named commits doesn't exist.
-        Fault: ``after`` is given without ``upto``.
+        Fault: ``after`` is given without ``upto``, one of them is of another repo, or they are combined with
+            ``reverse``.
     """
-    found = get_repo(connection, repo)
+    if any(each is not None and each.repo != repo for each in (upto, after)):
+        raise Fault(f"`from` and `to` commits need to be from repo {repo}")
+    if repo.name:
+        with wrapped("ensure repo exists"):
+            get_repo(connection, repo)
+    for each in (after, upto):
+        if each is not None:
+            get_commit(connection, each)
     if after is not None and upto is None:
         raise Fault("cannot use `from` commit without `to` commit")
-    start = after_pk = None
+    # An empty part of the repo's name means any, as in the server.
+    line, rest = "", "WHERE ? IN ('', repos.project) AND ? IN ('', repos.name) AND ? IN ('', repos.type)"
+    values: tuple[str, ...] = repo.parts
     if upto is not None:
-        start = get_commit(connection, upto).pk
-    if after is not None:
-        after_pk = get_commit(connection, after).pk
-    line, rest = "", "WHERE commits.repo = ?"
-    if start is not None:
+        if reverse:
+            raise Fault("cannot use 'Reverse' while also using 'From' or 'To'")
+        start = get_commit(connection, upto)
+        end = next((each for each in ancestors(connection, start) if after is not None and each.id == after.id), None)
+        last = end.pk if end else -1
+        # A parent may lie in another repo.
         line = f"""WITH RECURSIVE line(pk) AS (
-            SELECT {start} UNION ALL
+            SELECT {start.pk} UNION ALL
             SELECT commits.parent FROM commits JOIN line ON commits.pk = line.pk
-            WHERE commits.parent IS NOT NULL AND commits.parent IS NOT {after_pk or -1})"""
-        rest += f" AND commits.pk IN (SELECT pk FROM line) AND commits.pk != {after_pk or -1}"
+            WHERE commits.parent IS NOT NULL AND line.pk != {last})"""
+        rest, values = f"WHERE commits.pk IN (SELECT pk FROM line) AND commits.pk != {last}", ()
     if not everything and origin:
         rest += f" AND commits.origin = {int(origin)}"
     rest += " ORDER BY commits.pk" + ("" if reverse else " DESC")
-    if number:
-        rest += f" LIMIT {int(number)}"
-    return select_commits(connection, rest, found.pk, named=line)
+    return select_commits(connection, rest, *values, named=line)

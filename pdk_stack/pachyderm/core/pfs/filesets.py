@@ -6,12 +6,14 @@ that clients can read like a commit of the repo ``__filesets__``.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
 from pdk_stack.pachyderm.core.pfs import commits
 from pdk_stack.pachyderm.core.pfs.change import Change
 from pdk_stack.pachyderm.core.pfs.lookup import get_commit
+from pdk_stack.pachyderm.core.pfs.trees import tree_of
 from pdk_stack.pachyderm.core.pfs.types import FILESETS_REPO, ORIGIN_USER, Commit, CommitRef, RepoKey
 from pdk_stack.pachyderm.errors import Fault, NotFound
 from pdk_stack.pachyderm.names import DEFAULT_PROJECT, new_id
@@ -22,6 +24,7 @@ from pdk_stack.pachyderm.store.tree import Tree
 
 DEFAULT_TTL_S = 600
 MAX_TTL_S = 1800
+ID_LENGTH = 32
 # A shard ends when it reaches this many files or bytes.
 SHARD_FILES = 10_000
 SHARD_BYTES = 1 << 30
@@ -38,21 +41,16 @@ def create(connection: sqlite3.Connection, changes: Iterable[edits.TreeEdit], tt
 
     Returns:
         The file set's ID.
-
-    Raises:
-        Fault: The files contradict each other.
     """
     kept = list(changes)
     editor = edits.TreeEditor(StoredNodes(connection), None)
     editor.apply(kept)
     result = editor.finish()
-    if result.problem:
-        raise Fault(result.problem)
     connection.executemany("INSERT OR IGNORE INTO nodes (hash, data) VALUES (?, ?)", list(result.nodes.items()))
     key, moment = new_id(), now_ns()
     connection.execute(
         "INSERT INTO filesets (id, tree, created, expires) VALUES (?, ?, ?, ?)",
-        (key, result.root.node, moment, moment + _life(ttl)),
+        (key, result.root.node, moment, moment + min(max(ttl, 0), MAX_TTL_S) * _NANO),
     )
     connection.executemany(
         "INSERT INTO fileset_changes (fileset, change) VALUES (?, ?)",
@@ -61,26 +59,46 @@ def create(connection: sqlite3.Connection, changes: Iterable[edits.TreeEdit], tt
     return key
 
 
-def _life(ttl: int) -> int:
-    if ttl < 0 or ttl > MAX_TTL_S:
-        raise Fault(f"ttl ({ttl}s) exceeds max ttl ({MAX_TTL_S}s)")
-    return (ttl or DEFAULT_TTL_S) * _NANO
+def check_id(key: str) -> str:
+    """Return a file set's ID without dashes (``fileset.ParseID``).
+
+    Raises:
+        Fault: The text isn't an ID.
+    """
+    text = key.replace("-", "")
+    length = len(text.encode())
+    if length != ID_LENGTH:
+        raise Fault(f"parsing fileset.ID: too {'short' if length < ID_LENGTH else 'long'} to be ID len={length}")
+    wrong = re.search(r"[^0-9a-fA-F]", text)
+    if wrong:
+        raise Fault(f"encoding/hex: invalid byte: U+{ord(wrong[0]):04X} '{wrong[0]}'")
+    return text.lower()
 
 
 def of_commit(connection: sqlite3.Connection, commit: Commit) -> str:
-    """Create a file set with the content of a finished commit."""
-    if not commit.finished:
-        raise Fault(f"commit {commit} is not finished")
-    return create(connection, [edits.Graft(commit.tree)] if commit.tree else [])
+    """Create a file set with the content of a commit, also of an open one."""
+    tree = tree_of(connection, commit)
+    if not commit.is_open:
+        return create(connection, [edits.Graft(tree.key)] if tree.key else [])
+    top = tree.root()
+    return create(
+        connection,
+        [
+            edits.Add(found.path, part.tag, part.blobs, part.size)
+            for found in (tree.files(top) if top else ())
+            for part in found.entry.parts
+        ],
+    )
 
 
 def add_to_commit(change: Change, ref: CommitRef, key: str) -> None:
     """Apply a file set's changes to an open commit.
 
     Raises:
-        NotFound: The commit or the file set doesn't exist.
-        Fault: The commit is finished.
+        NotFound: The commit doesn't exist.
+        Fault: The commit is finished, or the file set doesn't exist.
     """
+    check_id(key)
     commit = get_commit(change.connection, ref)
     if not commit.is_open:
         raise Fault(f"commit {commit} has already finished")
@@ -91,18 +109,24 @@ def changes_of(connection: sqlite3.Connection, key: str) -> Iterator[edits.TreeE
     """Yield the changes that a file set applies to a commit.
 
     Raises:
-        NotFound: The file set doesn't exist.
+        Fault: The file set doesn't exist, or its ID is invalid.
     """
-    _row(connection, key)
+    key = _row(connection, key)["id"]
     rows = connection.execute("SELECT change FROM fileset_changes WHERE fileset = ? ORDER BY seq", (key,))
     return (edits.load_edit(row["change"]) for row in rows)
 
 
+def _find(connection: sqlite3.Connection, key: str) -> sqlite3.Row | None:
+    found: sqlite3.Row | None = connection.execute(
+        "SELECT * FROM filesets WHERE id = ? AND expires > ?", (key, now_ns())
+    ).fetchone()
+    return found
+
+
 def _row(connection: sqlite3.Connection, key: str) -> sqlite3.Row:
-    row = connection.execute("SELECT * FROM filesets WHERE id = ? AND expires > ?", (key, now_ns())).fetchone()
-    if row is None:
-        raise NotFound(f"fileset {key} not found")
-    found: sqlite3.Row = row
+    found = _find(connection, check_id(key))
+    if found is None:
+        raise Fault("path does not exist")
     return found
 
 
@@ -111,13 +135,30 @@ def renew(connection: sqlite3.Connection, key: str, ttl: int) -> None:
 
     Raises:
         NotFound: The file set doesn't exist.
+        Fault: The ID is invalid, or the time is too short or too long.
     """
-    _row(connection, key)
-    connection.execute("UPDATE filesets SET expires = ? WHERE id = ?", (now_ns() + _life(ttl), key))
+    key = check_id(key)
+    if ttl < 1:
+        raise Fault(f"ttl ({ttl * _NANO}) must be at least one second")
+    if ttl > MAX_TTL_S:
+        raise Fault(f"ttl ({ttl * _NANO}) exceeds max ttl ({MAX_TTL_S * _NANO})")
+    now = now_ns()
+    done = connection.execute(
+        "UPDATE filesets SET expires = ? WHERE id = ? AND expires > ?", (now + ttl * _NANO, key, now)
+    )
+    if done.rowcount != 1:
+        raise NotFound(f"tracker does not contain item: (fileset/{key})")
 
 
 def compose(connection: sqlite3.Connection, keys: Sequence[str], ttl: int) -> str:
-    """Create a file set that applies several others in order."""
+    """Create a file set that applies several others in order.
+
+    Raises:
+        Fault: One of them doesn't exist, or its ID is invalid.
+    """
+    for key in map(check_id, keys):
+        if _find(connection, key) is None:
+            raise Fault("the operation would create a dangling reference")
     return create(connection, (each for key in keys for each in changes_of(connection, key)), ttl)
 
 
@@ -125,7 +166,7 @@ def as_commit(connection: sqlite3.Connection, key: str) -> Commit:
     """Return a file set as a commit, for reading its files.
 
     Raises:
-        NotFound: The file set doesn't exist.
+        Fault: The file set doesn't exist, or its ID is invalid.
     """
     row = _row(connection, key)
     return Commit(

@@ -4,7 +4,9 @@
 ``@(a|b)`` one, ``*(…)`` any number, ``+(…)`` one or more, ``?(…)`` at most one, ``!(…)`` none of them. ``join_on``
 and ``group_by`` refer to the matches of extended forms and plain brackets as ``$1``, ``$2``, ….
 
-Hand-written, because no maintained library (fnmatch, wcmatch) captures what the parts of a pattern match.
+Hand-written, because no maintained library (fnmatch, wcmatch) captures what the parts of a pattern match. It reads a
+pattern as the server's library does, oddities included: a brace or parenthesis that isn't closed ends with the pattern,
+``[!a]`` also matches a slash, and in front of more text ``!(a)`` excludes everything that begins with ``a``.
 """
 
 from __future__ import annotations
@@ -17,8 +19,37 @@ from pdk_stack.pachyderm.errors import Fault
 from pdk_stack.pachyderm.names import clean_path
 from pdk_stack.pachyderm.store.tree import FoundEntry, Tree
 
-_META = frozenset("*?[]{}!()@+^\\")
-_EXTENDED = frozenset("@*+?!")
+# `globRegex` of the server's `paths.go`: what comes before the first of these is a literal prefix.
+_SPECIAL = re.compile(r"[*?\[\]{}!()@+^]")
+_QUOTED = re.compile(r"[\\.+*?()|\[\]{}^$&~#]")
+_ANY, _ANY_DEEP, _ONE = "[^/]*", ".*", "[^/]"
+# What ends text: in general; also where an extended form could begin; inside braces; inside parentheses.
+_BASIC = frozenset("?*[{(")
+_EXTENDED = _BASIC | frozenset("@!^+")
+_IN_BRACES = _EXTENDED | frozenset("},")
+_IN_PARENTHESES = _EXTENDED | frozenset(")|")
+_CLASSES = {
+    ":alnum:": "0-9A-Za-z",
+    ":alpha:": "A-Za-z",
+    ":ascii:": "\x00-\x7f",
+    ":blank:": "\t ",
+    ":cntrl:": "\x00-\x1f\x7f",
+    ":digit:": "0-9",
+    ":graph:": "!-~]",
+    ":lower:": "a-z",
+    ":print:": " -~",
+    ":punct:": "!-/:-@[-`{-~",
+    ":space:": "\t\n\v\f\r ",
+    ":upper:": "A-Z",
+    ":word:": "0-9A-Za-z_",
+    ":xdigit:": "0-9A-Fa-f",
+}
+# Not characters of a pattern: where an exclusion ends, and what limits it.
+_END, _LIMIT = "\uffff", "\ufffe"
+
+
+class InvalidGlob(Fault):
+    """A pattern that can't be compiled."""
 
 
 class Glob:
@@ -28,51 +59,56 @@ class Glob:
         pattern: The pattern; normalized like a path.
 
     Raises:
-        Fault: The pattern is invalid.
+        InvalidGlob: The pattern is invalid.
     """
 
     def __init__(self, pattern: str) -> None:
         self.pattern = clean_path(pattern)
+        translated = _Translator(self.pattern)
+        text = translated.translate()
         try:
-            self._regex = re.compile(_Translator(self.pattern).translate(), re.DOTALL)
-        except (re.error, IndexError) as error:
-            raise Fault(f'error compiling glob pattern "{pattern}": {error}') from error
-        self._parts = [part for part in self.pattern.split("/") if part]
-        self._deep = "**" in self.pattern or "(" in self.pattern or "{" in self.pattern
+            self._regex = re.compile(text)
+        except (re.error, OverflowError) as error:
+            raise InvalidGlob(f"error parsing regexp: {error} in `{text}`") from error
+        special = _SPECIAL.search(self.pattern)
+        self._literal = self.pattern[: special.start()] if special else self.pattern
+        self._parts = self.pattern.count("/") if self.pattern != "/" else 0
+        self._deep = translated.crosses or any(character in self.pattern for character in "({")
 
     def match(self, path: str) -> re.Match[str] | None:
         """Match a path; a directory's trailing slash is ignored."""
-        return self._regex.fullmatch(path.rstrip("/") or "/")
+        if path == "/":
+            return self._regex.fullmatch("/") if self.pattern == "/" else None
+        # The server looks only at paths with the literal prefix, in which a backslash is a character like others.
+        return self._regex.fullmatch(path.rstrip("/")) if path.startswith(self._literal) else None
 
     @property
     def prefix(self) -> str:
-        """The longest path without wildcards that all matches begin with."""
-        literal: list[str] = []
-        for part in self._parts:
-            if _META.intersection(part):
-                break
-            literal.append(part)
-        return "/" + "/".join(literal)
+        """The longest directory or file path without wildcards that all matches begin with."""
+        if self._literal == self.pattern:
+            return self.pattern
+        return self._literal.rpartition("/")[0] or "/"
 
     @property
     def depth(self) -> int | None:
         """The number of path components of a match; None if it varies."""
-        return None if self._deep else len(self._parts)
+        return None if self._deep else self._parts
 
     def expand(self, path: str, template: str) -> str:
         """Replace ``$1``, ``${1}``, and so on in a template with the groups that the pattern captures in a path."""
-        matched = self.match(path)
+        matched = self._regex.fullmatch(path.rstrip("/") or "/")
         if matched is None:
             return ""
-        groups = matched.groups()
+        groups = [matched[0], *matched.groups()]
 
         def value(reference: re.Match[str]) -> str:
-            number = int(reference[1] or reference[2])
-            if number == 0:
-                return matched[0]
-            return (groups[number - 1] or "") if number <= len(groups) else ""
+            digits = reference[1] or reference[2]
+            if digits is None:
+                return "$"
+            number = int(digits) if len(digits) < 9 else len(groups)
+            return (groups[number] or "") if number < len(groups) else ""
 
-        return re.sub(r"\$(?:(\d+)|\{(\d+)\})", value, template)
+        return re.sub(r"\$(?:\$|([0-9]+)|\{([0-9]+)\})", value, template)
 
 
 @lru_cache(maxsize=256)
@@ -109,94 +145,164 @@ def _descend(tree: Tree, folder: FoundEntry, glob: Glob, depth: int) -> Iterator
             yield from _descend(tree, child, glob, depth)
 
 
-class _Translator:
-    """Recursive descent parser for a pattern."""
+class _Group:
+    """Braces or parentheses, or the whole pattern.
 
-    def __init__(self, pattern: str) -> None:
-        self._text = pattern
+    Attributes:
+        kind: ``{``, the character before the parenthesis, or empty for the pattern.
+        choices: The regular expressions of the alternatives; the last one is being read.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.choices: list[list[str]] = [[]]
+
+    def add(self, expression: str) -> None:
+        """Append to the current alternative."""
+        self.choices[-1].append(expression)
+
+    def expression(self) -> str:
+        """Return the group's regular expression.
+
+        Raises:
+            InvalidGlob: The character before the parenthesis has no meaning.
+        """
+        choices = ["".join(each) for each in self.choices]
+        if self.kind == "!":
+            return f"((?:(?!(?:{f'{_END}|'.join(choices)}{_END})){_ANY}))"
+        inner = "|".join(choices)
+        if self.kind == "{":
+            return f"(?:{inner})"
+        if self.kind == "@":
+            return f"({inner})"
+        if self.kind in "*?+":
+            return f"((?:{inner}){self.kind})"
+        raise InvalidGlob(f"unimplemented quatifier {self.kind}")
+
+
+class _Translator:
+    """Translates a pattern to a regular expression for whole paths.
+
+    Args:
+        text: The pattern.
+
+    Attributes:
+        crosses: Whether parts of a match can cross slashes.
+    """
+
+    def __init__(self, text: str) -> None:
+        # For the server's library, a pattern ends at a null character.
+        self._text = text.partition("\0")[0]
         self._at = 0
+        self._groups = [_Group("")]
+        self.crosses = False
 
     def translate(self) -> str:
-        out = self._sequence("")
-        if self._at != len(self._text):
-            raise IndexError(f"unexpected {self._text[self._at]!r}")
-        return out
+        """Return the regular expression.
 
-    def _peek(self, ahead: int = 0) -> str:
-        position = self._at + ahead
-        return self._text[position] if position < len(self._text) else ""
-
-    def _sequence(self, stops: str) -> str:
-        out: list[str] = []
+        Raises:
+            InvalidGlob: The pattern is invalid.
+        """
+        braces = parentheses = 0
         while self._at < len(self._text):
-            character = self._peek()
-            if character in stops:
-                break
-            if character in _EXTENDED and self._peek(1) == "(":
-                out.append(self._extended())
-                continue
-            self._at += 1
-            if character == "*":
-                if self._peek() == "*":
-                    while self._peek() == "*":
-                        self._at += 1
-                    out.append(".*")
-                else:
-                    out.append("[^/]*")
-            elif character == "?":
-                out.append("[^/]")
-            elif character == "[":
-                out.append(self._set())
-            elif character == "{":
-                out.append(f"(?:{self._alternatives(',', '}')})")
+            character, following = self._text[self._at], self._text[self._at + 1 : self._at + 2]
+            if character in "@!^+*?" and following == "(":
+                self._open(character, 2)
+                parentheses += 1
             elif character == "(":
-                out.append(f"({self._alternatives('|', ')')})")
-            elif character == "\\":
-                out.append(re.escape(self._peek() or "\\"))
+                self._open("@", 1)
+                parentheses += 1
+            elif character == "{":
+                self._open("{", 1)
+                braces += 1
+            elif (character == "," and braces) or (character == "|" and parentheses):
                 self._at += 1
+                self._groups[-1].choices.append([])
+            elif character == "}" and braces:
+                braces -= 1
+                self._close()
+            elif character == ")" and parentheses:
+                parentheses -= 1
+                self._close()
+            elif character == "[":
+                self._at += 1
+                self._add(self._set())
+            elif character == "?":
+                self._at += 1
+                self._add(_ONE)
+            elif character == "*":
+                self._star()
+            elif character in "@!^+":
+                self._add(self._words(_BASIC))
             else:
-                out.append(re.escape(character))
-        return "".join(out)
+                self._add(self._words(_IN_BRACES if braces else _IN_PARENTHESES if parentheses else _EXTENDED))
+        while len(self._groups) > 1:
+            self._close(0)
+        found = "".join(self._groups[0].choices[0])
+        end = found.find(f"{_END})")
+        if end > 0:
+            found = found.replace(_END, "" if _LIMIT in found[end:] else "$")
+        return found.replace(_LIMIT, "")
 
-    def _alternatives(self, separator: str, end: str) -> str:
-        found = [self._sequence(separator + end)]
-        while self._peek() == separator:
-            self._at += 1
-            found.append(self._sequence(separator + end))
-        if self._peek() != end:
-            raise IndexError(f"missing {end!r}")
+    def _add(self, expression: str) -> None:
+        self._groups[-1].add(expression)
+
+    def _open(self, kind: str, width: int) -> None:
+        self._at += width
+        self._groups.append(_Group(kind))
+
+    def _close(self, width: int = 1) -> None:
+        self._at += width
+        closed = self._groups.pop()
+        self._add(closed.expression())
+
+    def _star(self) -> None:
         self._at += 1
-        return "|".join(found)
+        # The second star of `**(` belongs to an extended form.
+        if self._text.startswith("*", self._at) and not self._text.startswith("*(", self._at):
+            self._at += 1
+            self.crosses = True
+            self._add(_ANY_DEEP + _LIMIT)
+        else:
+            self._add(_ANY + _LIMIT)
 
-    def _extended(self) -> str:
-        kind = self._peek()
-        self._at += 2
-        inner = self._alternatives("|", ")")
-        if kind == "!":
-            rest = self._lookahead_end()
-            return f"((?!(?:{inner}){rest})[^/]*)"
-        quantifier = {"@": "", "*": "*", "+": "+", "?": "?"}[kind]
-        return f"((?:{inner}){quantifier})"
-
-    def _lookahead_end(self) -> str:
-        """Build the expression that must follow an excluded alternative for it to span the whole path component."""
-        remembered = self._at
-        rest = _Translator(self._text[remembered:])
-        tail = rest._sequence("|),}")
-        return f"{_uncaptured(tail)}(?:/|$)" if tail else "(?:/|$)"
+    def _words(self, ends: frozenset[str]) -> str:
+        """Read text up to a special character; a backslash takes the meaning from the next one."""
+        found: list[str] = []
+        while self._at < len(self._text):
+            character = self._text[self._at]
+            if character in ends:
+                break
+            self._at += 1
+            if character == "\\":
+                character = self._text[self._at : self._at + 1]
+                self._at += 1
+            found.append(_QUOTED.sub(r"\\\g<0>", character))
+        return "".join(found) + _LIMIT if any(found) else ""
 
     def _set(self) -> str:
-        negated = self._peek() in ("!", "^")
-        if negated:
+        found: list[str] = []
+        negated = named = False
+        while True:
+            if self._at >= len(self._text):
+                raise InvalidGlob("unexpected end of input")
+            character = self._text[self._at]
             self._at += 1
-        end = self._text.index("]", self._at + 1) if "]" in self._text[self._at + 1 :] else -1
-        if end < 0:
-            raise IndexError("missing ']'")
-        body = self._text[self._at : end].replace("\\", "\\\\").replace("[", "\\[").replace("^", "\\^")
-        self._at = end + 1
-        return f"[^/{body}]" if negated else f"[{body}]"
-
-
-def _uncaptured(expression: str) -> str:
-    """Make an expression's groups non-capturing, so that a lookahead doesn't shift group numbers."""
-    return re.sub(r"(?<!\\)\((?!\?)", "(?:", expression)
+            if character == "\\":
+                character = self._text[self._at : self._at + 1]
+                self._at += 1
+            elif character == "]" and not named:
+                break
+            elif character in "!^" and not negated:
+                negated = True
+                continue
+            elif character in "[]":
+                named = character == "["
+            found.append(character)
+        members = "".join(found)
+        for name, range_ in _CLASSES.items():
+            members = members.replace(name, range_)
+        quoted = _QUOTED.sub(r"\\\g<0>", members).replace("--", "-\\-")
+        expression = f"[{'^' if negated else ''}{quoted}]"
+        self.crosses = self.crosses or negated or "/" in members or "-" in members
+        return expression

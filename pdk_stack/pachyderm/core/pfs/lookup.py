@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 
 from pdk_stack.pachyderm.core.pfs.types import (
+    REPO_TYPES,
     SET_WITH_PROVENANCE,
     Branch,
     BranchKey,
@@ -17,16 +17,20 @@ from pdk_stack.pachyderm.core.pfs.types import (
     select_commits,
 )
 from pdk_stack.pachyderm.errors import Fault, NotFound, existing
-from pdk_stack.pachyderm.names import is_commit_id
+from pdk_stack.pachyderm.names import go_quoted, is_commit_id, parse_ancestry
 
 #: SQL condition on the three parts of a :class:`RepoKey`.
 IN_REPO = "repos.project = ? AND repos.name = ? AND repos.type = ?"
-_SUFFIX = re.compile(r"(?P<name>[^~^.]*)(?P<steps>(?:[~^]\d*)*)(?:\.(?P<root>\d+))?")
-_STEP = re.compile(r"[~^](\d*)")
 
 
 def find_repo(connection: sqlite3.Connection, key: RepoKey) -> Repo | None:
-    """Return a repo, or None."""
+    """Return a repo, or None.
+
+    Raises:
+        Fault: The server has no repos of this type.
+    """
+    if key.type not in REPO_TYPES:
+        raise Fault(f"repo type {go_quoted(key.type)} is none of {', '.join(REPO_TYPES)}")
     row = connection.execute(f"SELECT * FROM repos WHERE {IN_REPO}", key.parts).fetchone()
     return None if row is None else Repo(row["id"], key, row["description"], row["created"])
 
@@ -41,9 +45,17 @@ def get_repo(connection: sqlite3.Connection, key: RepoKey) -> Repo:
 
 
 def find_branch(connection: sqlite3.Connection, key: BranchKey) -> Branch | None:
-    """Return a branch, or None."""
+    """Return a branch, or None; the repo may be missing, too."""
     found = select_branches(connection, f"WHERE {IN_REPO} AND branches.name = ?", *key.repo.parts, key.name)
     return found[0] if found else None
+
+
+def missing_repo(connection: sqlite3.Connection, key: RepoKey) -> str:
+    """Return the words of the server's database layer for a repo that doesn't exist; a line for each missing part."""
+    text = f"repo (id=0, project={key.project}, name={key.name}, type={key.type}) not found"
+    if connection.execute("SELECT 1 FROM projects WHERE name = ?", (key.project,)).fetchone() is None:
+        return f"project {go_quoted(key.project)} not found\n{text}"
+    return text
 
 
 def get_branch(connection: sqlite3.Connection, key: BranchKey) -> Branch:
@@ -52,7 +64,25 @@ def get_branch(connection: sqlite3.Connection, key: BranchKey) -> Branch:
     Raises:
         NotFound: The branch doesn't exist.
     """
-    return existing(find_branch(connection, key), f'branch "{key.name}" not found in repo {key.repo}')
+    found = find_branch(connection, key)
+    if found is not None:
+        return found
+    text = f"branch (id=0, branch={key}) not found"
+    if find_repo(connection, key.repo) is None:
+        text = f"{missing_repo(connection, key.repo)}\n{text}"
+    raise NotFound(text)
+
+
+def resolve_branch(connection: sqlite3.Connection, key: BranchKey) -> Branch:
+    """Return a branch that a client names; the words of the error have a line of the upper layer, too.
+
+    Raises:
+        NotFound: The branch doesn't exist.
+    """
+    try:
+        return get_branch(connection, key)
+    except NotFound as error:
+        raise NotFound(f"{error.message}\nbranch {go_quoted(key.name)} not found in repo {key.repo}") from error
 
 
 def branch_by_pk(connection: sqlite3.Connection, pk: int) -> Branch:
@@ -75,7 +105,13 @@ def find_by_pk(connection: sqlite3.Connection, pk: int) -> Commit | None:
 
 
 def find_commit(connection: sqlite3.Connection, repo: RepoKey, commit_id: str) -> Commit | None:
-    """Return a repo's commit in a commit set: its own, or the one in the set's provenance."""
+    """Return a repo's commit in a commit set: its own, or the one in the set's provenance.
+
+    Raises:
+        Fault: The server has no repos of this type.
+    """
+    if find_repo(connection, repo) is None:
+        return None
     own = next(select_commits(connection, f"WHERE {IN_REPO} AND commits.id = ?", *repo.parts, commit_id), None)
     if own is not None:
         return own
@@ -84,41 +120,37 @@ def find_commit(connection: sqlite3.Connection, repo: RepoKey, commit_id: str) -
 
 
 def get_commit(connection: sqlite3.Connection, ref: CommitRef) -> Commit:
-    """Return the commit that a reference names.
+    """Return the commit that a reference names (``resolveCommitWithID``); only an ID can have an ancestry suffix.
 
     Raises:
         NotFound: The branch or commit doesn't exist, or the ancestry goes beyond the first commit.
-        Fault: The ancestry suffix is invalid, or the branch has no commit.
+        Fault: The reference is empty, contradicts itself, or has an invalid suffix.
     """
-    text = ref.id or ref.branch
-    if not ref.repo.name:
-        raise Fault("repo name must be specified")
-    if not text:
-        raise Fault(f"commit id or branch must be specified for repo {ref.repo}")
-    matched = _SUFFIX.fullmatch(text)
-    if matched is None:
-        raise Fault(f'invalid ancestry syntax "{text}"')
-    name = matched["name"]
-    branch_name = "" if is_commit_id(name) else (name or ref.branch)
-    if not branch_name:
+    if not ref.id and not ref.branch:
+        raise Fault("cannot resolve commit with no ID or branch")
+    name, steps = parse_ancestry(ref.id)
+    branch = ref.branch
+    if name and not is_commit_id(name):
+        if branch:
+            raise Fault(f"invalid commit ID given with a branch ({BranchKey(ref.repo, branch)}): {name}\n")
+        branch, name = name, ""
+    if name:
         commit = existing(find_commit(connection, ref.repo, name), f"commit {ref.repo}@{name} not found")
+    elif branch:
+        head = resolve_branch(connection, BranchKey(ref.repo, branch)).head
+        if head is None:
+            raise NotFound(f"branch {BranchKey(ref.repo, branch)} has no head commit")
+        commit = commit_by_pk(connection, head)
     else:
-        branch = get_branch(connection, BranchKey(ref.repo, branch_name))
-        if branch.head is None:
-            raise NotFound(f"branch {branch.key} has no head commit")
-        commit = commit_by_pk(connection, branch.head)
-    for step in _STEP.findall(matched["steps"]):
-        for _ in range(int(step or 1)):
-            if commit.parent is None:
-                raise NotFound(f"commit {ref} not found")
-            commit = commit_by_pk(connection, commit.parent)
-    if matched["root"]:
-        lineage = ancestors(connection, commit)
-        position = int(matched["root"])
-        if position == 0 or position > len(lineage):
-            raise NotFound(f"commit {ref} not found")
-        commit = lineage[-position]
-    return commit
+        raise Fault("resolve commit: branch cannot be nil")
+    if steps == 0:
+        return commit
+    lineage = ancestors(connection, commit)
+    # A negative number counts from the first commit.
+    position = steps if steps > 0 else len(lineage) + steps
+    if not 0 <= position < len(lineage):
+        raise NotFound(f"commit {ref} not found")
+    return lineage[position]
 
 
 def ancestors(connection: sqlite3.Connection, commit: Commit) -> list[Commit]:

@@ -56,7 +56,7 @@ def parse_url(url: str) -> Place:
             f"{scheme}:// URLs are not implemented by the embedded Pachyderm; use s3://, gs:// or minio://"
         )
     if not separator or scheme not in ("s3", "gs", "minio"):
-        raise Fault(f"unrecognized object store: {scheme if separator else url}")
+        raise Fault(f"unrecognized object store: {scheme if separator else ''}")
     endpoint = ""
     if scheme == "s3":
         endpoint = _endpoint("CUSTOM_ENDPOINT", os.environ.get("DISABLE_SSL", "").lower() not in _TRUE)

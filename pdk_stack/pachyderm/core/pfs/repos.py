@@ -6,10 +6,18 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pdk_stack.pachyderm.core.pfs.lookup import all_subvenance, find_repo, get_repo
-from pdk_stack.pachyderm.core.pfs.types import FILESETS_REPO, Branch, Repo, RepoKey, select_branches
-from pdk_stack.pachyderm.errors import AlreadyExists, FailedPrecondition, Fault, NotFound
-from pdk_stack.pachyderm.names import DEFAULT_PROJECT, check_name, check_project_name
+from pdk_stack.pachyderm.core.pfs.lookup import all_subvenance, find_repo, get_repo, missing_repo
+from pdk_stack.pachyderm.core.pfs.types import (
+    FILESETS_REPO,
+    REPO_TYPES,
+    USER_REPO,
+    Branch,
+    Repo,
+    RepoKey,
+    select_branches,
+)
+from pdk_stack.pachyderm.errors import AlreadyExists, FailedPrecondition, Fault, NotFound, wrapped
+from pdk_stack.pachyderm.names import DEFAULT_PROJECT, check_name, check_project_name, go_quoted
 from pdk_stack.pachyderm.store.clock import now_ns
 
 
@@ -27,17 +35,23 @@ def ensure_default_project(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT OR IGNORE INTO projects (name, created) VALUES (?, ?)", (DEFAULT_PROJECT, now_ns()))
 
 
-def create_project(connection: sqlite3.Connection, name: str, description: str, update: bool) -> None:
+def create_project(connection: sqlite3.Connection, name: str | None, description: str, update: bool) -> None:
     """Create a project, or change its description.
+
+    Args:
+        connection: The change's connection.
+        name: The project; None if the request names none.
+        description: A free-text description.
+        update: Whether an existing project is changed; a missing one is created, too.
 
     Raises:
         AlreadyExists: The project exists and ``update`` isn't set.
         Fault: The name is invalid.
     """
-    check_project_name(name)
+    name = _valid_project(name)
     exists = connection.execute("SELECT 1 FROM projects WHERE name = ?", (name,)).fetchone()
     if exists and not update:
-        raise AlreadyExists(f"project {name} already exists")
+        raise AlreadyExists(f"project {go_quoted(name)} already exists\nproject {name} already exists")
     if exists:
         connection.execute("UPDATE projects SET description = ? WHERE name = ?", (description, name))
         return
@@ -46,7 +60,15 @@ def create_project(connection: sqlite3.Connection, name: str, description: str, 
     )
 
 
-def get_project(connection: sqlite3.Connection, name: str) -> Project:
+def _valid_project(name: str | None) -> str:
+    with wrapped("invalid project name"):
+        if name is None:
+            raise Fault("nil project")
+        check_project_name(name)
+    return name
+
+
+def find_project(connection: sqlite3.Connection, name: str) -> Project:
     """Return a project.
 
     Raises:
@@ -54,28 +76,42 @@ def get_project(connection: sqlite3.Connection, name: str) -> Project:
     """
     row = connection.execute("SELECT * FROM projects WHERE name = ?", (name,)).fetchone()
     if row is None:
-        raise NotFound(f'error getting project "{name}": project "{name}" not found')
+        raise NotFound(f"project {go_quoted(name)} not found" if name else "project not found")
     return Project(row["name"], row["description"], row["created"])
 
 
+def get_project(connection: sqlite3.Connection, name: str) -> Project:
+    """Return a project that a client inspects.
+
+    Raises:
+        NotFound: The project doesn't exist.
+    """
+    with wrapped(f"error getting project {go_quoted(name)}"):
+        return find_project(connection, name)
+
+
 def list_projects(connection: sqlite3.Connection) -> list[Project]:
-    """List all projects by name."""
-    rows = connection.execute("SELECT * FROM projects ORDER BY name")
+    """List all projects, oldest first."""
+    rows = connection.execute("SELECT * FROM projects ORDER BY created, name")
     return [Project(row["name"], row["description"], row["created"]) for row in rows]
 
 
-def delete_project(connection: sqlite3.Connection, name: str) -> None:
-    """Delete an empty project.
+def delete_project(connection: sqlite3.Connection, name: str | None, force: bool) -> None:
+    """Delete an empty project; as on a cluster, ``force`` doesn't delete its repos.
 
     Raises:
         NotFound: The project doesn't exist.
         FailedPrecondition: The project still has repos.
+        Fault: The name is invalid, or the project still has repos and ``force`` is set.
     """
-    get_project(connection, name)
-    left = [str(repo.key) for repo in list_repos(connection, "", [name])]
-    if left:
-        reasons = "; ".join(f"repo {repo} still exists" for repo in left)
-        raise FailedPrecondition(f"cannot delete project {name}: {reasons}")
+    name = _valid_project(name)
+    left = [f"repo {repo.key} still exists" for repo in list_repos(connection, "", [name])]
+    if left and not force:
+        raise FailedPrecondition(f"cannot delete project {name}: " + "\n".join(left))
+    with wrapped(f"delete project {go_quoted(name)}"):
+        find_project(connection, name)
+        if left:
+            raise Fault("delete project: " + "\n".join(left))
     connection.execute("DELETE FROM projects WHERE name = ?", (name,))
 
 
@@ -84,36 +120,42 @@ def create_repo(connection: sqlite3.Connection, key: RepoKey, description: str, 
 
     Raises:
         AlreadyExists: The repo exists and ``update`` isn't set.
-        NotFound: The project doesn't exist.
-        Fault: The name is invalid.
+        NotFound: The project, or the user repo that a system repo belongs to, doesn't exist.
+        Fault: The name or the type is invalid.
     """
-    check_name(key.name)
     if key.name == FILESETS_REPO:
         raise Fault(f"{FILESETS_REPO} is a reserved name")
-    if connection.execute("SELECT 1 FROM projects WHERE name = ?", (key.project,)).fetchone() is None:
-        raise NotFound(f'cannot find project "{key.project}": project "{key.project}" not found')
-    existing = find_repo(connection, key)
+    check_name(key.name)
+    with wrapped(f"cannot find project {go_quoted(key.project)}"):
+        find_project(connection, key.project)
+    with wrapped(f"error checking whether repo {go_quoted(str(key))} exists"):
+        existing = find_repo(connection, key)
     if existing:
         if not update:
             raise AlreadyExists(f"repo {key} already exists")
         connection.execute("UPDATE repos SET description = ? WHERE id = ?", (description, existing.pk))
-    else:
-        connection.execute(
-            "INSERT INTO repos (project, name, type, description, created) VALUES (?, ?, ?, ?, ?)",
-            (key.project, key.name, key.type, description, now_ns()),
+        return get_repo(connection, key)
+    user = RepoKey(key.project, key.name)
+    if find_repo(connection, user) is None and key != user:
+        raise NotFound(
+            "cannot create a system repo without a corresponding 'user' repo: " + missing_repo(connection, user)
         )
+    connection.execute(
+        "INSERT INTO repos (project, name, type, description, created) VALUES (?, ?, ?, ?, ?)",
+        (key.project, key.name, key.type, description, now_ns()),
+    )
     return get_repo(connection, key)
 
 
 def list_repos(connection: sqlite3.Connection, kind: str, projects: Sequence[str]) -> list[Repo]:
-    """List repos, newest first.
+    """List repos, oldest first.
 
     Args:
         connection: The connection to read from.
         kind: Only repos of this type; empty means all.
         projects: Only repos in these projects; empty means all.
     """
-    rows = connection.execute("SELECT * FROM repos ORDER BY id DESC")
+    rows = connection.execute("SELECT * FROM repos ORDER BY id")
     return [
         Repo(
             row["id"],
@@ -145,18 +187,18 @@ def repo_size(connection: sqlite3.Connection, repo: int) -> int:
     return 0 if row is None else int(row["size"])
 
 
-def delete_repo(connection: sqlite3.Connection, key: RepoKey, force: bool) -> None:
-    """Delete a repo with its branches, commits, and system repos; a missing repo is not an error.
+def delete_repo(connection: sqlite3.Connection, key: RepoKey, force: bool) -> bool:
+    """Delete a repo with its branches, commits, and system repos; return whether there was one.
 
     Raises:
         Fault: Branches of other repos depend on its branches and ``force`` isn't set.
     """
     repo = find_repo(connection, key)
     if repo is None:
-        return
+        return False
     related = [key]
-    if key.type == "user":
-        related += [RepoKey(key.project, key.name, kind) for kind in ("meta", "spec")]
+    if key.type == USER_REPO:
+        related = [RepoKey(key.project, key.name, kind) for kind in REPO_TYPES]
     doomed = [found for found in (find_repo(connection, each) for each in related) if found]
     keys = {each.key for each in doomed}
     if not force:
@@ -166,7 +208,9 @@ def delete_repo(connection: sqlite3.Connection, key: RepoKey, force: bool) -> No
                 if outside:
                     names = " ".join(str(s.key) for s in outside)
                     raise Fault(
-                        f"branch {branch.key.name} has [{names}] as subvenance, deleting it would break those branches"
+                        f"delete branch {branch.key}: could not delete branch {branch.pk}: {branch.key.name} has "
+                        f"[{names}] as subvenance"
                     )
     for each in doomed:
         connection.execute("DELETE FROM repos WHERE id = ?", (each.pk,))
+    return True

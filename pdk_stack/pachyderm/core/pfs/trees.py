@@ -18,23 +18,29 @@ def staged_changes(connection: sqlite3.Connection, commit: int) -> Iterator[edit
     return (edits.load_edit(row[0]) for row in rows)
 
 
+def base_commit(connection: sqlite3.Connection, commit: Commit) -> Commit | None:
+    """Return the commit that a commit starts from: its nearest ancestor without an error."""
+    pk = commit.parent
+    while pk is not None:
+        parent = commit_by_pk(connection, pk)
+        if not parent.error:
+            return parent
+        pk = parent.parent
+    return None
+
+
 def base_tree(connection: sqlite3.Connection, commit: Commit, fresh: dict[bytes, bytes]) -> bytes | None:
-    """Return the tree that a commit starts from: that of its nearest ancestor without an error.
+    """Return the tree that a commit starts from.
 
     Args:
         connection: The connection to read from.
         commit: The commit.
         fresh: Receives the nodes of open ancestors, which aren't stored.
     """
-    pk = commit.parent
-    while pk is not None:
-        parent = commit_by_pk(connection, pk)
-        if parent.finished and not parent.error:
-            return parent.tree
-        if parent.is_open:
-            return _open_tree(connection, parent, fresh)
-        pk = parent.parent
-    return None
+    base = base_commit(connection, commit)
+    if base is None:
+        return None
+    return _open_tree(connection, base, fresh) if base.is_open else base.tree
 
 
 def _open_tree(connection: sqlite3.Connection, commit: Commit, fresh: dict[bytes, bytes]) -> bytes:
@@ -53,3 +59,12 @@ def tree_of(connection: sqlite3.Connection, commit: Commit) -> Tree:
     fresh: dict[bytes, bytes] = {}
     key = _open_tree(connection, commit, fresh)
     return Tree(StoredNodes(connection, fresh), key)
+
+
+def size_upper_bound(connection: sqlite3.Connection, commit: Commit) -> int:
+    """Return the size that a list shows for a commit, in bytes; 0 while the commit that it starts from is open."""
+    if not commit.is_open:
+        return commit.size
+    base = base_commit(connection, commit)
+    top = None if base is not None and base.is_open else tree_of(connection, commit).root()
+    return top.entry.size if top else 0

@@ -11,10 +11,10 @@ from typing import Any
 from pdk_stack.pachyderm.core.cron import parse_cron
 from pdk_stack.pachyderm.core.pfs.change import Change
 from pdk_stack.pachyderm.core.pfs.commits import set_head
-from pdk_stack.pachyderm.core.pfs.lookup import commit_by_pk
+from pdk_stack.pachyderm.core.pfs.lookup import commit_by_pk, find_branch, get_repo
 from pdk_stack.pachyderm.core.pfs.repos import repo_branches
-from pdk_stack.pachyderm.core.pfs.types import ORIGIN_AUTO, Branch, Commit
-from pdk_stack.pachyderm.errors import Fault
+from pdk_stack.pachyderm.core.pfs.types import ORIGIN_AUTO, Branch, BranchKey, Commit, RepoKey
+from pdk_stack.pachyderm.errors import Fault, NotFound, wrapped
 from pdk_stack.pachyderm.names import check_name
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s?([kKmMgGtTpP]?)[iI]?[bB]?")
@@ -32,10 +32,11 @@ def parse_size(text: str) -> float:
     return float(matched[1]) * 1000 ** " kmgtp".index(matched[2].lower() or " ")
 
 
-def validate(connection: sqlite3.Connection, branch: Branch, trigger: dict[str, Any]) -> None:
-    """Validate a trigger by Pachyderm's rules.
+def validate(connection: sqlite3.Connection, key: BranchKey, trigger: dict[str, Any]) -> None:
+    """Validate a branch's trigger by Pachyderm's rules (``validateTrigger``).
 
     Raises:
+        NotFound: The branch's repo doesn't exist.
         Fault: The trigger breaks a rule.
     """
     name = trigger.get("branch", "")
@@ -43,20 +44,40 @@ def validate(connection: sqlite3.Connection, branch: Branch, trigger: dict[str, 
         raise Fault("triggers must specify a branch to trigger on")
     check_name(name)
     if trigger.get("rate_limit_spec"):
-        parse_cron(trigger["rate_limit_spec"])
-    if trigger.get("cron_spec"):
-        parse_cron(trigger["cron_spec"])
+        with wrapped("invalid trigger rate limit spec"):
+            parse_cron(trigger["rate_limit_spec"])
     if trigger.get("size"):
         parse_size(trigger["size"])
     if int(trigger.get("commits", 0)) < 0:
         raise Fault("can't trigger on a negative number of commits")
-    row = connection.execute("SELECT repo FROM branches WHERE id = ?", (branch.pk,)).fetchone()
-    known = {each.key.name: each for each in repo_branches(connection, row["repo"])}
-    while name:
-        if name == branch.key.name:
+    if trigger.get("cron_spec"):
+        with wrapped("invalid trigger cron spec"):
+            parse_cron(trigger["cron_spec"])
+    known = {each.key.name: each for each in repo_branches(connection, get_repo(connection, key.repo).pk)}
+    seen: set[str] = set()
+    while name and name not in seen:
+        if name == key.name:
             raise Fault("triggers cannot form a loop")
+        seen.add(name)
         found = known.get(name)
         name = json.loads(found.trigger).get("branch", "") if found and found.trigger else ""
+
+
+def check_branch(connection: sqlite3.Connection, repo: RepoKey, trigger: dict[str, Any]) -> None:
+    """Refuse a trigger on a branch that doesn't exist.
+
+    Raises:
+        NotFound: The trigger's branch doesn't exist.
+    """
+    key = BranchKey(repo, trigger["branch"])
+    if find_branch(connection, key) is None:
+        raise NotFound(f"updating branch trigger: branch (id=0, branch={key}) not found")
+
+
+def followers(connection: sqlite3.Connection, branch: Branch) -> list[Branch]:
+    """List the branches whose triggers follow a branch."""
+    known = repo_branches(connection, get_repo(connection, branch.key.repo).pk)
+    return [each for each in known if each.trigger and json.loads(each.trigger).get("branch") == branch.key.name]
 
 
 def fire(change: Change, commit: Commit) -> None:

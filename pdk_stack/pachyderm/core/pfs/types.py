@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pdk_stack.pachyderm.names import DEFAULT_PROJECT
 
 USER_REPO, META_REPO, SPEC_REPO = "user", "meta", "spec"
+REPO_TYPES = (USER_REPO, META_REPO, SPEC_REPO)
 
 # The repo name that lets clients read file sets like commits.
 FILESETS_REPO = "__filesets__"
@@ -32,6 +33,11 @@ class RepoKey:
         """The project, name, and type, as query parameters."""
         return self.project, self.name, self.type
 
+    @property
+    def key(self) -> str:
+        """The name with its type, as the server's database layer writes it in errors."""
+        return f"{self.project}/{self.name}.{self.type}"
+
     def __str__(self) -> str:
         suffix = "" if self.type == USER_REPO else f".{self.type}"
         return f"{self.project}/{self.name}{suffix}"
@@ -43,6 +49,11 @@ class BranchKey:
 
     repo: RepoKey
     name: str
+
+    @property
+    def key(self) -> str:
+        """The name with the repo's type, as the server's database layer writes it in errors."""
+        return f"{self.repo.key}@{self.name}"
 
     def __str__(self) -> str:
         return f"{self.repo}@{self.name}"
@@ -63,7 +74,8 @@ class CommitRef:
     id: str = ""
 
     def __str__(self) -> str:
-        return f"{self.repo}@{self.id or self.branch}"
+        # As the server writes it: without the branch.
+        return f"{self.repo}@{self.id}"
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
+import socket
 import urllib.error
 import urllib.request
+from urllib.parse import urlsplit
 
 from pdk_stack.pachyderm.core.pfs.objectstore import ObjectStore, open_store, parse_url
 from pdk_stack.pachyderm.core.pfs.upload import COPY_CHUNK, Upload
@@ -55,5 +58,20 @@ def _add_page(upload: Upload, path: str, url: str, tag: str) -> None:
     except urllib.error.HTTPError as error:
         with error:
             raise Fault(f'error retrieving content from "{url}": {error.code} {error.reason}') from error
-    except OSError as error:
-        raise Fault(f'error retrieving content from "{url}": {error}') from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise Fault(f'Get "{url}": {_reason(url, error)}') from error
+
+
+def _reason(url: str, error: Exception) -> str:
+    """Say why a server couldn't be reached, with the words of Go's network library for the usual reasons."""
+    cause = getattr(error, "reason", error)
+    try:
+        place = urlsplit(url)
+        host, port = place.hostname or "", place.port or (443 if place.scheme == "https" else 80)
+    except ValueError:
+        return str(cause)
+    if isinstance(cause, ConnectionRefusedError):
+        return f"dial tcp {host}:{port}: connect: connection refused"
+    if isinstance(cause, socket.gaierror):
+        return f"dial tcp: lookup {host}: no such host"
+    return str(cause)

@@ -114,6 +114,6 @@ def _write(content: BlobReader, each: DatumInput, found: FoundEntry, target: Pat
     with target.open("wb") as handle:
         if getattr(each.leaf, "empty_files", False):
             return 0
-        for chunk in content.read(found.entry.blobs):
+        for chunk in content.read(found.entry.blobs, path=found.path):
             handle.write(chunk)
     return found.entry.size
