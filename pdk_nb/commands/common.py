@@ -6,12 +6,14 @@ import argparse
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pdk_nb.commands import plugin
 from pdk_shared.errors import UsageError
 
 if TYPE_CHECKING:
+    from pdk_nb.container_images import RegistryAccess
     from pdk_nb.session import Session
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -82,6 +84,30 @@ def session_of(args: argparse.Namespace) -> Session:
     from pdk_nb.session import connect
 
     return connect(kubeconfig_of(args), args.namespace, args.participant)
+
+
+def registry_flags(parser: argparse.ArgumentParser) -> None:
+    """``--registry-ca`` and ``--insecure-registry`` of a command that talks to the registry."""
+    parser.add_argument("--registry-ca", metavar="F", help="file with the registry's own certificate authority")
+    parser.add_argument(
+        "--insecure-registry",
+        action="store_true",
+        help="the registry speaks plain HTTP, or nobody knows its certificate; the nodes must allow it, too",
+    )
+
+
+def registry_access(args: argparse.Namespace) -> RegistryAccess:
+    """How to reach the registry, from these flags.
+
+    Raises:
+        UsageError: The file doesn't exist.
+    """
+    from pdk_nb.container_images import RegistryAccess
+
+    ca = Path(args.registry_ca) if args.registry_ca else None
+    if ca is not None and not ca.is_file():
+        raise UsageError("The file with the registry's certificates doesn't exist.", where=f"--registry-ca {ca}")
+    return RegistryAccess(ca, args.insecure_registry)
 
 
 def deletion_flags(parser: argparse.ArgumentParser) -> None:

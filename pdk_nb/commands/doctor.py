@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
+from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, registry_access, registry_flags, say
 from pdk_nb.names import Names
 
 
@@ -18,6 +18,12 @@ def register(commands: Subparsers, options: Options) -> None:
     parser.add_argument(
         "--only", action="append", default=[], metavar="GROUP", help="only this group of findings (can be repeated)"
     )
+    parser.add_argument(
+        "--probe",
+        action="store_true",
+        help="start small pods that answer what this machine can't check, and delete them",
+    )
+    registry_flags(parser)
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     parser.set_defaults(handler=command_doctor)
 
@@ -32,7 +38,8 @@ def command_doctor(args: argparse.Namespace) -> int:
     except SettingsError:
         # Reported as a finding, like every other problem.
         kubeconfig = args.kubeconfig or ""
-    context = doctor.Context(kubeconfig, args.namespace, Names.chosen(args.participant))
+    names = Names.chosen(args.participant)
+    context = doctor.Context(kubeconfig, args.namespace, names, probe=args.probe, registries=registry_access(args))
     report = doctor.examine(context, args.only, progress=lambda name: say(f"checking {name} ..."))
     print(report.as_json() if args.json else report)
     return report.exit_code

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 
 from pdk_nb.arguments import assignments
-from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
+from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, registry_access, registry_flags, say
 from pdk_shared.errors import PdkError, UsageError
 
 
@@ -25,6 +25,7 @@ def register(commands: Subparsers, options: Options) -> None:
         metavar="FLAG",
         help="additional flag for the container tool, e.g. --engine-flag=--network=host",
     )
+    registry_flags(common)
     common.add_argument("--json", action="store_true", help="print one line of JSON for each image")
     build = verbs.add_parser(
         "build", parents=[options.state, options.cluster, common], help="build them for linux/amd64 under a new tag"
@@ -76,16 +77,18 @@ def command_build(args: argparse.Namespace) -> int:
     from pdk_shared.checkout import find_checkout
 
     stages, arguments = _stages(args), assignments(args.build_arg, "--build-arg")
-    built = container_images.build(
-        find_checkout(),
-        container_images.find_engine(args.engine),
-        _registry(args),
-        stages=stages,
-        base_image=args.base_image,
-        arguments=arguments,
-        flags=args.engine_flag,
-        progress=say,
-    )
+    engine = container_images.find_engine(args.engine)
+    with registry_access(args).flags(engine.name) as access:
+        built = container_images.build(
+            find_checkout(),
+            engine,
+            _registry(args),
+            stages=stages,
+            base_image=args.base_image,
+            arguments=arguments,
+            flags=[*access, *args.engine_flag],
+            progress=say,
+        )
     for each in built:
         print(json.dumps(asdict(each)) if args.json else each.image)
     say("Next: pdk-nb images push")
@@ -103,7 +106,9 @@ def command_push(args: argparse.Namespace) -> int:
     if missing:
         raise UsageError(f"There is no build of {', '.join(missing)} yet.", fix=f"pdk-nb images build {missing[0]}")
     engine = container_images.find_engine(args.engine)
-    pushed = container_images.push([known[stage] for stage in stages], engine, flags=args.engine_flag, progress=say)
+    with registry_access(args).flags(engine.name) as access:
+        flags = [*access, *args.engine_flag]
+        pushed = container_images.push([known[stage] for stage in stages], engine, flags=flags, progress=say)
     for each in pushed:
         print(json.dumps(asdict(each)) if args.json else each.image)
     for path in container_images.record(pushed):

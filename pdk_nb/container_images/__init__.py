@@ -3,7 +3,7 @@
 from pdk_nb.container_images.building import Built, build, built_images, unique_tag
 from pdk_nb.container_images.engines import ENGINES, Engine, find_engine
 from pdk_nb.container_images.pushing import Pushed, push, record
-from pdk_nb.container_images.registries import EcrRegistry, ecr_registry
+from pdk_nb.container_images.registries import EcrRegistry, RegistryAccess, ecr_registry
 
 __all__ = [
     "ENGINES",
@@ -11,6 +11,7 @@ __all__ = [
     "EcrRegistry",
     "Engine",
     "Pushed",
+    "RegistryAccess",
     "build",
     "built_images",
     "ecr_registry",

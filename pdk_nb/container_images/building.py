@@ -17,6 +17,7 @@ from pdk_shared.errors import ImageError, UsageError
 
 # As container tools parse names: a first part without a dot or a port isn't a host, but a folder on Docker Hub.
 REGISTRY = re.compile(r"(localhost|[a-z0-9-]+(\.[a-z0-9-]+)+)(:\d+)?(/[a-z0-9._-]+)*|[a-z0-9-]+:\d+(/[a-z0-9._-]+)*")
+LABELS = "org.opencontainers.image"
 # The last build on this machine; below the checkout, and ignored by git.
 BUILT_FILE = Path("build") / "images.json"
 
@@ -111,13 +112,14 @@ def build(
         given["SOURCE"] = source
     if base_image:
         given["BASE_IMAGE"] = base_image
+    labels = {f"{LABELS}.{key.lower()}": given[key] for key in ("VERSION", "REVISION", "SOURCE") if key in given}
     results = []
     for stage in stages:
         image = f"{registry}/pdk-lab-{stage}:{tag}"
         progress(f"Building {image} with {engine.name} ...")
         started = time.monotonic()
         dockerfile = checkout / "images" / stage / "Dockerfile"
-        engine.build(checkout, dockerfile, image, arguments=given, flags=flags, progress=progress)
+        engine.build(checkout, dockerfile, image, arguments=given, labels=labels, flags=flags, progress=progress)
         results.append(Built(stage, image, revision, engine.size(image)))
         progress(f"Built in {time.monotonic() - started:.0f} s: {results[-1].size / 1e6:.0f} MB")
         _record(checkout, results[-1])

@@ -43,6 +43,7 @@ class Engine:
         image: str,
         *,
         arguments: Mapping[str, str],
+        labels: Mapping[str, str],
         flags: Sequence[str] = (),
         progress: Progress,
     ) -> None:
@@ -53,6 +54,8 @@ class Engine:
             dockerfile: The Dockerfile.
             image: Name and tag of the result.
             arguments: Build arguments.
+            labels: Labels of the image. As flags they are right even if Buildah takes the layer with the Dockerfile's
+                labels from an older build.
             flags: Further flags of the tool.
             progress: Called with each line that the tool prints.
 
@@ -64,6 +67,8 @@ class Engine:
         command = [self.program, *verb, "--platform", PLATFORM, "--file", str(dockerfile), "--tag", image]
         for name, value in arguments.items():
             command += ["--build-arg", f"{name}={value}"]
+        for name, value in labels.items():
+            command += ["--label", f"{name}={value}"]
         self._run([*command, *flags, str(context)], f"Can't build {image}", progress)
 
     def login(self, registry: str, user: str, password: str) -> None:

@@ -1,16 +1,65 @@
-"""Registries that need more than a push: on Amazon's, each repository must be created first."""
+"""Registries that need more than a push: on Amazon's, each repository must be created first; a company's own may speak
+plain HTTP or have a certificate that only the company knows.
+"""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
+import shutil
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from pdk_shared.errors import ImageError
+from pdk_shared.errors import ImageError, UsageError
 
 # <account>.dkr.ecr.<region>.amazonaws.com, in China with .cn
 ECR_HOST = re.compile(r"(?P<account>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
+
+
+@dataclass(frozen=True)
+class RegistryAccess:
+    """How to reach a registry whose certificate this machine doesn't know, or that has none.
+
+    Attributes:
+        ca: File with the certificates to trust; the system's when None.
+        insecure: Whether plain HTTP and unknown certificates are allowed.
+    """
+
+    ca: Path | None = None
+    insecure: bool = False
+
+    @contextlib.contextmanager
+    def flags(self, engine: str) -> Iterator[list[str]]:
+        """The flags of a container tool for it, valid within the block.
+
+        Args:
+            engine: ``docker``, ``podman`` or ``buildah``.
+
+        Raises:
+            UsageError: Docker is told in its daemon's configuration.
+        """
+        if not self.ca and not self.insecure:
+            yield []
+            return
+        if engine == "docker":
+            raise UsageError(
+                "Docker's daemon decides which registries it trusts, not its command line.",
+                where="--registry-ca, --insecure-registry",
+                fix="Put the certificate into /etc/docker/certs.d/<host:port>/ca.crt, or the host into "
+                "insecure-registries of /etc/docker/daemon.json; then run the command without the flag, or use "
+                "--engine podman or buildah.",
+            )
+        if self.insecure:
+            yield ["--tls-verify=false"]
+            return
+        with tempfile.TemporaryDirectory(prefix="pdk-registry-") as folder:
+            # The tools take a folder, as containers-certs.d(5) describes it.
+            shutil.copy(str(self.ca), Path(folder) / "ca.crt")
+            yield [f"--cert-dir={folder}"]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pdk_shared.errors import PdkError, ServiceUnreachable
 # Amazon refuses signatures that are older than 15 minutes (RequestTimeTooSkewed); tokens and certificates can be
 # stricter.
 BROKEN_S, WARNING_S = 900.0, 60.0
+PROBING = "pdk-nb doctor --only clock --probe  asks from a pod"
 WHY = "S3 signatures, tokens, and certificates all contain times."
 
 
@@ -28,18 +29,23 @@ def examine(context: Context) -> Findings:
         try:
             header = ask(context)
         except PdkError as error:
-            yield Finding(f"clock.{name}", "unknown", f"Can't get its time: {error.what}", error.where, WHY)
+            answer = context.asked("clock") if name == "storage" else None
+            if answer is not None and not answer.error:
+                yield judge(name, answer.value, answer.now, "a node's")
+                continue
+            yield Finding(f"clock.{name}", "unknown", f"Can't get its time: {error.what}", error.where, WHY, PROBING)
             continue
         yield judge(name, header, (before + time.time()) / 2)
 
 
-def judge(name: str, header: str, now: float) -> Finding:
+def judge(name: str, header: str, now: float, whose: str = "this machine's") -> Finding:
     """Compare a ``Date`` header with the time of the request.
 
     Args:
         name: The server.
         header: The header; empty when the server sent none.
         now: Seconds since the epoch.
+        whose: The clock that gives ``now``.
     """
     ask = f"date -u  on this machine and on the one that runs {name}"
     try:
@@ -48,7 +54,7 @@ def judge(name: str, header: str, now: float) -> Finding:
     except (TypeError, ValueError):
         return Finding(f"clock.{name}", "unknown", "Its responses have no Date header.", "", WHY, ask)
     side = "ahead of" if skew > 0 else "behind"
-    what = f"The clock of {name} is {abs(skew):.0f} s {side} this machine's."
+    what = f"The clock of {name} is {abs(skew):.0f} s {side} {whose}."
     fix = "timedatectl set-ntp true  on the machine whose clock is wrong"
     if abs(skew) >= BROKEN_S:
         return Finding(f"clock.{name}", "broken", what, "", WHY, fix)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pdk_nb import settings as settings_module
+from pdk_nb.container_images import RegistryAccess
 from pdk_nb.names import Names
 from pdk_nb.settings import Settings
 from pdk_shared.errors import PdkError, ServiceUnreachable, SettingsError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from determined.common.experimental.determined import Determined
 
     from pdk_nb.configure.discovery import Discovery
+    from pdk_nb.doctor.probe import Answer, Probe
 
 T = TypeVar("T")
 TIMEOUT_S = 5.0
@@ -33,14 +35,25 @@ class Context:
         namespace: Namespace of the ConfigMap ``pdk-config``.
         names: Names of the lab's resources.
         settings: The cluster's settings, if already read.
+        probe: Whether pods may be started to find out what this machine can't.
+        registries: How to reach registries that speak HTTP or have a certificate of their own.
     """
 
     def __init__(
-        self, kubeconfig: str = "", namespace: str = "default", names: Names | None = None, settings: Any = None
+        self,
+        kubeconfig: str = "",
+        namespace: str = "default",
+        names: Names | None = None,
+        settings: Any = None,
+        *,
+        probe: bool = False,
+        registries: RegistryAccess | None = None,
     ) -> None:
         self.kubeconfig = kubeconfig
         self.namespace = namespace
         self.names = names or Names()
+        self.may_probe = probe
+        self.registries = registries or RegistryAccess()
         self._made: dict[str, Any] = {"settings": settings} if settings is not None else {}
 
     def _once(self, name: str, make: Callable[[], T]) -> T:
@@ -140,6 +153,55 @@ class Context:
         known.require("mlde_host", "mlde_port")
         self.reach(known.mlde_host, known.mlde_port)
         return mlde.connect(known.master_url, known.det_user, known.det_password.reveal())
+
+    @property
+    def stage_images(self) -> dict[str, tuple[str, str]]:
+        """Pipeline and image of each stage: of the existing pipelines, else of the rendered specs."""
+        return self._once("stage_images", self._stage_images)
+
+    def _stage_images(self) -> dict[str, tuple[str, str]]:
+        from pdk_nb import specs
+        from pdk_nb.platforms import mldm
+
+        names, present = self.names, dict[str, str]()
+        with contextlib.suppress(PdkError):
+            # A separate finding reports that Pachyderm doesn't respond.
+            present = mldm.images(self.pachyderm, names.project)
+        to_come = specs.params_for(self.settings)
+        return {
+            "train": (names.train_pipeline, present.get(names.train_pipeline) or to_come.train_image),
+            "deploy": (names.deploy_pipeline, present.get(names.deploy_pipeline) or to_come.deploy_image),
+        }
+
+    @property
+    def probe(self) -> Probe:
+        """Pods that answer what this machine can't."""
+        from pdk_nb.doctor.probe import Probe
+
+        return self._once("probe", lambda: Probe(self, self._questions()))
+
+    def _questions(self) -> dict[str, tuple[str, tuple[Any, ...]]]:
+        known = self.settings
+        gateway = known.mldm_s3_endpoint if "//" in known.mldm_s3_endpoint else f"http://{known.mldm_s3_endpoint}"
+        return {
+            "gateway": ("s3", (gateway,)),
+            "route": ("tcp", (known.pachd_lb_service_host, known.pachd_lb_service_port)),
+            "clock": ("http", (known.minio_url or gateway,)),
+        }
+
+    def asked(self, question: str) -> Answer | None:
+        """What a pod of the cluster says; None if no pod may be started, or none can run.
+
+        Args:
+            question: ``gateway``, ``route`` or ``clock``.
+        """
+        if not self.may_probe:
+            return None
+        # The deploy image has the client of S3.
+        images = [self.stage_images[stage][1] for stage in ("deploy", "train")]
+        with contextlib.suppress(PdkError):
+            return self.probe.ask(question, *images)
+        return None
 
     @staticmethod
     def reach(host: str, port: int) -> None:

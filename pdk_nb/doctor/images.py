@@ -6,10 +6,9 @@ cluster's state counts: pods that wait for an image, pipelines that crash, and j
 
 from __future__ import annotations
 
-from pdk_nb import specs
 from pdk_nb.doctor.context import Context
 from pdk_nb.doctor.finding import Finding, Findings
-from pdk_nb.doctor.registry import PLATFORM, CannotAsk, Image, Registry
+from pdk_nb.doctor.registry import PLATFORM, CannotAsk, Image, Registry, is_local
 from pdk_nb.platforms import mldm
 from pdk_nb.platforms.serving.pods import CANNOT_PULL
 from pdk_nb.platforms.workers import worker_pods
@@ -17,52 +16,55 @@ from pdk_shared.errors import PdkError
 
 # The registry in the example's description, a reserved name (RFC 2606).
 PLACEHOLDER = "registry.example.com"
+PROBING = "pdk-nb doctor --only images --probe"
 WHY = "If a node can't pull its image, a pipeline never starts, and Pachyderm shows few details."
 
 
 def examine(context: Context) -> Findings:
     """All findings of this group."""
-    images = _images(context)
+    images = context.stage_images
     registries: dict[str, Registry | str] = {}
-    for host in dict.fromkeys(Image.parse(name).registry for _, _, name in images):
+    for host in dict.fromkeys(Image.parse(name).registry for _, name in images.values()):
         if host == PLACEHOLDER:
             registries[host] = "this registry doesn't exist"
             what = "pdk-config names no registry; nodes would use the example's placeholder."
             fix = f"{context.set_values(registry_uri='.../team')}; pdk-nb images build && pdk-nb images push"
             yield Finding("images.registry", "broken", what, host, WHY, fix)
             continue
-        registry = Registry(host)
+        registry = Registry(host, context.registries)
         try:
             how = registry.check()
         except CannotAsk as error:
             registries[host] = str(error)
-            what = f"This machine can't ask the registry: {error}."
-            fix = f"curl -I https://{host}/v2/  from a node or a pod of the cluster"
-            yield Finding("images.registry", "unknown", what, host, WHY, fix)
+            yield _unreachable(context, host, str(error), [name for _, name in images.values()])
             continue
         registries[host] = registry
-        yield Finding("images.registry", "ok", f"The registry answers ({how}).", host)
-    for id, pipeline, name in images:
-        yield _judge(context, id, pipeline, name, registries[Image.parse(name).registry])
+        if registry.plain and not is_local(host) and not context.registries.insecure and not context.may_probe:
+            what = f"The registry answers ({how}), but only over plain HTTP."
+            why = "Container runtimes refuse such a registry unless each node's configuration allows it."
+            yield Finding("images.registry", "warning", what, host, why, f"{PROBING}  lets a node pull from it")
+            continue
+        yield Finding("images.registry", "ok", f"The registry answers ({how}{', plain HTTP' * registry.plain}).", host)
+    for stage, (pipeline, name) in images.items():
+        yield _judge(context, f"images.{stage}", pipeline, name, registries[Image.parse(name).registry])
 
 
-def _images(context: Context) -> list[tuple[str, str, str]]:
-    """Finding, pipeline and image of both stages: of the existing pipelines, else of the rendered specs."""
-    names = context.names
-    present = {}
+def _unreachable(context: Context, host: str, reason: str, images: list[str]) -> Finding:
+    """A registry that this machine can't ask: if pods may be started, a node tells whether it can."""
+    if context.may_probe and any(_pulled(context, name) == "" for name in images if Image.parse(name).registry == host):
+        return Finding("images.registry", "ok", f"The nodes pull from it; this machine can't ask it: {reason}.", host)
+    what = f"This machine can't ask the registry: {reason}."
+    return Finding("images.registry", "unknown", what, host, WHY, f"{PROBING}  lets a node pull from it")
+
+
+def _pulled(context: Context, image: str) -> str | None:
+    """Why no node can pull an image; empty when one has; None if no pod may be started, or none can."""
+    if not context.may_probe:
+        return None
     try:
-        present = mldm.images(context.pachyderm, names.project)
+        return context.probe.pull(image)
     except PdkError:
-        # A separate finding reports that Pachyderm doesn't respond.
-        present = {}
-    to_come = specs.params_for(context.settings)
-    return [
-        (f"images.{stage}", pipeline, present.get(pipeline) or image)
-        for stage, pipeline, image in (
-            ("train", names.train_pipeline, to_come.train_image),
-            ("deploy", names.deploy_pipeline, to_come.deploy_image),
-        )
-    ]
+        return None
 
 
 def _judge(context: Context, id: str, pipeline: str, name: str, registry: Registry | str) -> Finding:
@@ -71,6 +73,11 @@ def _judge(context: Context, id: str, pipeline: str, name: str, registry: Regist
     stuck = _stuck_pods(context, pipeline)
     if stuck:
         return Finding(id, "broken", f"The cluster can't pull it: {stuck}", name, WHY, fix)
+    refused = _pulled(context, name)
+    if refused:
+        return Finding(id, "broken", f"A node can't pull it: {refused}", name, WHY, fix)
+    if refused is not None:
+        return Finding(id, "ok", "A node has pulled it just now.", name)
     reason = registry if isinstance(registry, str) else ""
     if isinstance(registry, Registry):
         try:
@@ -90,8 +97,7 @@ def _judge(context: Context, id: str, pipeline: str, name: str, registry: Regist
             id, "ok" if state == "ok" else "broken", what, name, "" if state == "ok" else WHY, fix * (state != "ok")
         )
     what = f"No pod has pulled it yet, and this machine can't ask the registry: {reason}."
-    ask = f"kubectl run probe --rm -i --restart=Never --image={name} -- true"
-    return Finding(id, "unknown", what, name, WHY, ask)
+    return Finding(id, "unknown", what, name, WHY, f"{PROBING}  lets a node pull it")
 
 
 def _update(context: Context) -> str:

@@ -10,12 +10,16 @@ import base64
 import json
 import os
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
+
+from pdk_nb.container_images import RegistryAccess
 
 TIMEOUT_S = 8.0
 DOCKER_HUB = "registry-1.docker.io"
@@ -75,16 +79,26 @@ class Registry:
 
     Args:
         host: Its host, with the port if there is one.
+        access: Whether it has a certificate of its own, or none.
+
+    Attributes:
+        plain: Whether it speaks plain HTTP; known after :meth:`check`.
     """
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, access: RegistryAccess | None = None) -> None:
         self.host = host
+        self._access = access or RegistryAccess()
         self._session = requests.Session()
-        self._base = f"{'http' if _is_plain(host) else 'https'}://{host}"
+        self._session.verify = False if self._access.insecure else str(self._access.ca or "") or True
+        self.plain = is_local(host)
         self._login = _stored_login(host)
 
+    @property
+    def _base(self) -> str:
+        return f"{'http' if self.plain else 'https'}://{self.host}"
+
     def check(self) -> str:
-        """Ask whether this is a registry.
+        """Ask whether this is a registry; as the nodes may do, also over plain HTTP if it has no certificate.
 
         Returns:
             Its kind of access, for people.
@@ -92,10 +106,30 @@ class Registry:
         Raises:
             CannotAsk: It doesn't respond, or isn't a registry.
         """
-        answer = self._get("/v2/", "")
+        try:
+            answer = self._get("/v2/", "")
+        except CannotAsk:
+            if self.plain:
+                raise
+            answer = self._over_http()
         if answer.status_code in (200, 401):
             return "open" if answer.status_code == 200 else "requires a login"
         raise CannotAsk(f"it answers {answer.status_code} to /v2/")
+
+    def _over_http(self) -> requests.Response:
+        """The same question without TLS; the first refusal counts if that is no answer either."""
+        try:
+            answer = requests.get(f"http://{self.host}/v2/", timeout=TIMEOUT_S)
+        except requests.RequestException:
+            return self._get("/v2/", "")
+        # A server of TLS answers plain HTTP with 400.
+        if answer.status_code not in (200, 401) or "Docker-Distribution-Api-Version" not in answer.headers:
+            return self._get("/v2/", "")
+        self.plain = True
+        if not self._access.insecure:
+            # A password isn't sent in clear text unless that was asked for.
+            self._login = None
+        return answer
 
     def manifest(self, image: Image) -> Manifest | None:
         """Look an image up.
@@ -134,7 +168,12 @@ class Registry:
 
     def _get(self, path: str, accept: str) -> requests.Response:
         try:
-            return self._session.get(self._base + path, headers={"Accept": accept or "*/*"}, timeout=TIMEOUT_S)
+            with warnings.catch_warnings():
+                # Asked for with --insecure-registry.
+                warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
+                return self._session.get(self._base + path, headers={"Accept": accept or "*/*"}, timeout=TIMEOUT_S)
+        except requests.exceptions.SSLError as error:
+            raise CannotAsk(f"{self.host} has a certificate that this machine doesn't know (--registry-ca)") from error
         except requests.RequestException as error:
             raise CannotAsk(f"{self.host} does not answer: {_reason(error)}") from error
 
@@ -160,7 +199,7 @@ class Registry:
         self._session.headers["Authorization"] = f"Bearer {token}"
 
 
-def _is_plain(host: str) -> bool:
+def is_local(host: str) -> bool:
     """Registries on this machine speak HTTP, as Docker assumes, too."""
     return re.fullmatch(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", host) is not None
 

@@ -36,10 +36,17 @@ def examine(context: Context) -> Findings:
     if proof:
         yield Finding("route.trials", "ok", proof, where)
         return
+    answer = context.asked("route")
+    if answer is not None and not answer.error:
+        yield Finding("route.trials", "ok", "A pod of the cluster reaches it.", where)
+        return
+    if answer is not None:
+        yield Finding("route.trials", "broken", f"A pod of the cluster can't reach it: {answer.error}", where, WHY, fix)
+        return
     try:
         context.reach(host, port)
     except PdkError as error:
-        ask = f"det cmd run python3 -c 'import socket; socket.create_connection((\"{host}\", {port}), 5)'"
+        ask = "pdk-nb doctor --only route --probe"
         if found and (found.host, found.port) == (host, port):
             # The cluster confirms this address, with a name that's valid inside the cluster.
             what = f"{found.source} has this address; this machine can't check whether trials reach it."
@@ -49,7 +56,7 @@ def examine(context: Context) -> Findings:
             "route.trials", "broken", f"{error.what} No Service of the cluster has this address.", where, WHY, fix
         )
         return
-    ask = f"det cmd run python3 -c 'import socket; socket.create_connection((\"{host}\", {port}), 5)'"
+    ask = "pdk-nb doctor --only route --probe"
     if is_loopback(host):
         what = "Pachyderm answers there; Determined runs on this machine, too."
         yield Finding("route.trials", "ok", what, where)

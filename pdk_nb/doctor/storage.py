@@ -9,10 +9,12 @@ from pdk_nb.configure import MINIO_FLAGS
 from pdk_nb.counting import counted
 from pdk_nb.doctor.context import PROBE, TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
+from pdk_nb.doctor.probe import Answer
 from pdk_nb.platforms import storage
 from pdk_nb.platforms.serving.account import PREDICTOR_ACCOUNT, PREDICTOR_SECRET, UNCHECKED_KEY
 from pdk_shared.errors import PdkError, ServiceUnreachable
 
+GATEWAY_WHY = "Without a model bucket, KServe reads models from the deploy pipeline's output through this gateway."
 ENDPOINT_NOTE = "serving.kserve.io/s3-endpoint"
 WITHOUT_CREDENTIALS = ("redential", "NoCredentials", "DefaultCredentialsError")
 
@@ -70,14 +72,17 @@ def _gateway(context: Context) -> Findings:
     """Whether models can be read through the S3 gateway as KServe reads them."""
     known = context.settings
     endpoint = known.mldm_s3_endpoint if "//" in known.mldm_s3_endpoint else f"http://{known.mldm_s3_endpoint}"
-    why = "Without a model bucket, KServe reads models from the deploy pipeline's output through this gateway."
+    why = GATEWAY_WHY
     if not _resolves(endpoint):
+        answer = context.asked("gateway")
+        if answer is not None:
+            yield _from_a_pod(context, answer)
+            return
         what = "The S3 gateway has a name inside the cluster; this machine can't test it."
-        ask = f"{PROBE} -s {endpoint}"
+        ask = f"pdk-nb doctor --only storage --probe, or: {PROBE} -s {endpoint}"
         yield Finding("storage.gateway", "unknown", what, known.mldm_s3_endpoint, why, ask)
         return
-    service = known.mldm_namespace
-    fix = f"kubectl -n {service} get service pachd -o yaml | grep -B2 -A2 s3; then {_set(context)}"
+    fix = _gateway_fix(context)
     try:
         parts = urlsplit(endpoint)
         context.reach(parts.hostname or "", parts.port or 80)
@@ -88,6 +93,21 @@ def _gateway(context: Context) -> Findings:
         return
     what = f"The S3 gateway accepts the token and lists {counted(count, 'bucket')}."
     yield Finding("storage.gateway", "ok", what, known.mldm_s3_endpoint)
+
+
+def _from_a_pod(context: Context, answer: Answer) -> Finding:
+    """What a pod of the cluster says about the gateway."""
+    place = context.settings.mldm_s3_endpoint
+    if not answer.error:
+        what = f"The S3 gateway accepts the token and lists {counted(int(answer.value), 'bucket')}, seen from a pod."
+        return Finding("storage.gateway", "ok", what, place)
+    if "No module named" in answer.error:
+        what = "The probe's image has no client of S3: build the deploy image first."
+        return Finding(
+            "storage.gateway", "unknown", what, place, GATEWAY_WHY, "pdk-nb images build && pdk-nb images push"
+        )
+    what = f"A pod can't list the S3 gateway's buckets: {answer.error}"
+    return Finding("storage.gateway", "broken", what, place, GATEWAY_WHY, _gateway_fix(context))
 
 
 def _count_buckets(endpoint: str, key: str) -> int:
@@ -117,8 +137,10 @@ def _count_buckets(endpoint: str, key: str) -> int:
         raise ServiceUnreachable(f"The S3 gateway does not answer: {error}.") from error
 
 
-def _set(context: Context) -> str:
-    return context.set_values(mldm_s3_endpoint=f"pachd.{context.settings.mldm_namespace}:30600")
+def _gateway_fix(context: Context) -> str:
+    place = context.settings.mldm_namespace
+    right = context.set_values(mldm_s3_endpoint=f"pachd.{place}:30600")
+    return f"kubectl -n {place} get service pachd -o yaml | grep -B2 -A2 s3; then {right}"
 
 
 def _account(context: Context, endpoint: str) -> Findings:

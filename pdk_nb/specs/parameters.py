@@ -13,6 +13,7 @@ import yaml
 from pdk_nb import __version__
 from pdk_nb.arguments import check_limits, key_values
 from pdk_nb.settings import Settings
+from pdk_shared.checkout import find_checkout
 from pdk_shared.errors import SpecError, UsageError
 
 Variant = Literal["cloud", "onprem"]
@@ -81,8 +82,8 @@ class PipelineParams:
 
 
 def examples_folder() -> Path:
-    """The checkout's examples."""
-    return Path(__file__).resolve().parents[2] / "examples"
+    """The examples of the checkout that one stands in, or else of the one that the package comes from."""
+    return find_checkout() / "examples"
 
 
 def pipelines_folder(example: str) -> Path:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from pdk_nb import __version__
+from pdk_nb.container_images import RegistryAccess
 from pdk_nb.doctor.registry import CannotAsk, Image, Registry
 from pdk_nb.names import Names
 from pdk_nb.settings import Settings, load
@@ -104,6 +107,56 @@ def test_what_answers_is_no_registry(registry: Answers, known: Settings) -> None
     registry.routes["/v2/"] = (503, {}, {})
     found = findings(known, "images", NAMES)["registry"]
     assert (found.state, "503" in found.what) == ("unknown", True)
+
+
+@provokes("images.registry:warning")
+def test_a_registry_without_a_certificate(registry: Answers, known: Settings) -> None:
+    # Another name of this machine: registries that are called so are no exception for Docker.
+    host = f"0.0.0.0:{registry.port}"
+    elsewhere = replace(known, registry_uri=f"{host}/team")
+    add(registry, "train", "linux/amd64")
+    add(registry, "deploy", "linux/amd64")
+    # Not every server that answers is a registry.
+    assert findings(elsewhere, "images", NAMES)["registry"].state == "unknown"
+    registry.routes["/v2/"] = (200, {"Docker-Distribution-Api-Version": "registry/2.0"}, {})
+    found = findings(elsewhere, "images", NAMES)
+    assert (found["registry"].state, found["train"].state) == ("warning", "ok")
+    assert "plain HTTP" in found["registry"].what
+    assert "--probe" in found["registry"].fix
+    allowed = Registry(host, RegistryAccess(insecure=True))
+    assert allowed.check() == "open"
+    assert allowed.plain
+
+
+def test_a_password_is_not_sent_in_clear_text_unasked(registry: Answers, tmp_path: Path) -> None:
+    registry.routes["/v2/"] = (200, {"Docker-Distribution-Api-Version": "registry/2.0"}, {})
+    needs = "Basic " + base64.b64encode(b"me:registry-password").decode()
+    add(registry, "train", "linux/amd64", X_Needs=needs, X_Challenge='Basic realm="lab"')
+    host = f"0.0.0.0:{registry.port}"
+    log_in(tmp_path, host)
+    image = Image(host, "team/pdk-lab-train", __version__)
+    for insecure in (False, True):
+        one = Registry(host, RegistryAccess(insecure=insecure))
+        one.check()
+        if insecure:
+            assert one.manifest(image)
+        else:
+            with pytest.raises(CannotAsk, match="requires a login"):
+                one.manifest(image)
+            assert not any("Authorization" in headers for _, headers in registry.asked)
+
+
+def test_a_registry_with_a_certificate_of_its_own(tmp_path: Path) -> None:
+    authority, context, certificate = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tmp_path / "ca.pem"
+    authority.issue_cert("0.0.0.0").configure_cert(context)  # noqa: S104  the name in the certificate
+    authority.cert_pem.write_to_path(certificate)
+    routes: dict[str, Any] = {"/v2/": (200, {"Docker-Distribution-Api-Version": "registry/2.0"}, {})}
+    with serving(Answers(routes=routes), context) as server:
+        host = f"0.0.0.0:{server.port}"
+        with pytest.raises(CannotAsk, match="registry-ca"):
+            Registry(host).check()
+        assert Registry(host, RegistryAccess(ca=certificate)).check() == "open"
+        assert Registry(host, RegistryAccess(insecure=True)).check() == "open"
 
 
 def log_in(tmp_path: Path, host: str) -> None:

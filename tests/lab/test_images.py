@@ -72,7 +72,6 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for words in (["init", "-q"], ["add", "."], [*author, "commit", "-q", "-m", "first"]):
         subprocess.run(["git", *words], cwd=folder, check=True)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("pdk_nb.specs.parameters.examples_folder", lambda: folder / "examples")
     return folder
 
 
@@ -90,6 +89,9 @@ def test_each_tool_builds_and_pushes(name: str, calls: Path, checkout: Path, cap
     assert build[build.index("--tag") + 1] == built[0]["image"]
     assert {"BASE_IMAGE=localhost/base:1", "TORCH_INDEX=", f"REVISION={built[0]['revision']}"} <= set(build)
     assert build[-2:] == ["--network=host", str(checkout)]
+    # As a flag: Buildah takes the Dockerfile's label from an older build's layer.
+    assert f"org.opencontainers.image.revision={built[0]['revision']}" in build
+    assert build[build.index(f"org.opencontainers.image.revision={built[0]['revision']}") - 1] == "--label"
     assert ("buildx" in build) == (name == "docker")
     assert cli.main(["images", "push", *where]) == 0
     pushed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -100,6 +102,36 @@ def test_each_tool_builds_and_pushes(name: str, calls: Path, checkout: Path, cap
             assert spec["transform"]["image"] == each["image"]
             assert specs.read(checkout / "examples" / "dog-cat" / "pipelines" / file) == spec
     assert not noted(calls, "login")
+
+
+@pytest.mark.parametrize("name", container_images.ENGINES)
+def test_registries_without_a_certificate_that_everybody_knows(
+    name: str, calls: Path, checkout: Path, tmp_path: Path, capsys: Any
+) -> None:
+    where = ["--engine", name]
+    ca = tmp_path / "own-ca.pem"
+    ca.write_text("-----BEGIN CERTIFICATE-----")
+    assert cli.main(["images", "build", "deploy", "--registry", REGISTRY, *where]) == 0
+    for flag, expected in (("--insecure-registry", "--tls-verify=false"), (f"--registry-ca={ca}", "--cert-dir=")):
+        for verb in (["build", "deploy", "--registry", REGISTRY], ["push", "deploy"]):
+            capsys.readouterr()
+            assert cli.main(["images", *verb, *where, flag]) == (2 if name == "docker" else 0)
+            if name == "docker":
+                assert "daemon.json" in capsys.readouterr().err
+            else:
+                assert any(
+                    word.startswith(expected)
+                    for word in noted(calls, "--digestfile" if "push" in verb else "--file")[-1]["words"]
+                )
+    assert cli.main(["images", "push", "deploy", *where, "--registry-ca", str(tmp_path / "absent")]) == 2
+
+
+def test_images_are_recorded_in_the_checkout_one_stands_in(calls: Path, checkout: Path, capsys: Any) -> None:
+    before = (ROOT / "examples" / "dog-cat" / "pipelines" / "deployment-pipeline.json").read_text()
+    assert cli.main(["images", "build", "deploy", "--registry", REGISTRY]) == 0
+    assert cli.main(["images", "push", "deploy"]) == 0
+    assert DIGEST in (checkout / "examples" / "dog-cat" / "pipelines" / "deployment-pipeline.json").read_text()
+    assert (ROOT / "examples" / "dog-cat" / "pipelines" / "deployment-pipeline.json").read_text() == before
 
 
 def test_one_stage_alone(calls: Path, checkout: Path, capsys: Any) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 import shlex
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -133,8 +134,8 @@ class Answers:
 
 
 @contextlib.contextmanager
-def serving(answers: Answers) -> Iterator[Answers]:
-    """A server on a loopback port."""
+def serving(answers: Answers, tls: ssl.SSLContext | None = None) -> Iterator[Answers]:
+    """A server on a loopback port, with a certificate if there is a context."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -159,6 +160,8 @@ def serving(answers: Answers) -> Iterator[Answers]:
             """Tests are quiet."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     answers.port = int(server.server_address[1])

@@ -1,0 +1,218 @@
+"""A pod that answers what this machine can't: whether nodes pull an image, and what the cluster's network reaches.
+
+Only ``pdk-nb doctor --probe`` starts one. It runs in Pachyderm's namespace as the pipelines' account, with an image of
+the lab's stages, asks for next to nothing, and is deleted in any case.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pdk_nb.configure.manifests import WORKER_ACCOUNT
+from pdk_nb.platforms.cluster import Object
+from pdk_nb.platforms.serving.account import UNCHECKED_KEY
+from pdk_nb.platforms.serving.pods import CANNOT_PULL, Pod, read_pod
+from pdk_nb.platforms.waiting import wait
+from pdk_shared.errors import PdkError, ServiceUnreachable
+
+if TYPE_CHECKING:
+    from pdk_nb.doctor.context import Context
+
+__all__ = ["Answer", "Probe"]
+
+NAME = "pdk-doctor"
+TIMEOUT_S = 10.0
+# Pulling an image of a gigabyte to a node takes its time.
+POD_SECONDS = 300.0
+LOOK_S = 1.0
+# Python's standard library, and boto3 where the image has it. The token comes from the pipelines' secret, so that it is
+# in no pod's spec.
+SCRIPT = """
+import json, os, socket, sys, time, urllib.error, urllib.request
+
+def tcp(host, port):
+    socket.create_connection((host, int(port)), 5).close()
+    return ""
+
+def http(url):
+    try:
+        answer = urllib.request.urlopen(url, timeout=5)
+    except urllib.error.HTTPError as error:
+        answer = error
+    return answer.headers.get("Date") or ""
+
+def s3(url):
+    import boto3
+    from botocore.config import Config
+    key = os.environ.get("PAC_TOKEN") or UNCHECKED
+    config = Config(connect_timeout=5, read_timeout=5, retries={"max_attempts": 1})
+    client = boto3.client("s3", endpoint_url=url, aws_access_key_id=key, aws_secret_access_key=key,
+                          region_name="us-east-1", config=config)
+    return str(len(client.list_buckets()["Buckets"]))
+
+asked, UNCHECKED = json.loads(sys.argv[1]), sys.argv[2]
+told = {}
+for name, (kind, arguments) in asked.items():
+    try:
+        value, error = {"tcp": tcp, "http": http, "s3": s3}[kind](*arguments), ""
+    except Exception as failure:
+        value, error = "", type(failure).__name__ + ": " + str(failure)
+    told[name] = {"value": value, "error": error, "now": time.time()}
+print(json.dumps(told))
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a pod found out.
+
+    Attributes:
+        value: The result; its meaning depends on the question.
+        error: Why there is none; empty when all went well.
+        now: The pod's clock, in seconds since the epoch.
+    """
+
+    value: str = ""
+    error: str = ""
+    now: float = 0.0
+
+
+@dataclass
+class Probe:
+    """The pods of one examination; each question is asked once.
+
+    Attributes:
+        context: The examination.
+        questions: What the first pod that runs will be asked, by name: kind and arguments of the script.
+    """
+
+    context: Context
+    questions: Mapping[str, tuple[str, tuple[Any, ...]]]
+    _pulls: dict[str, str] = field(default_factory=dict)
+    _answers: dict[str, Answer] = field(default_factory=dict)
+
+    def pull(self, image: str) -> str:
+        """Let a node pull an image.
+
+        Args:
+            image: Its full name.
+
+        Returns:
+            Why no node can; empty when one has pulled it.
+
+        Raises:
+            ServiceUnreachable: No pod can be started.
+        """
+        if image not in self._pulls:
+            self._pulls[image] = self._run(image)
+        return self._pulls[image]
+
+    def ask(self, name: str, *images: str) -> Answer:
+        """The answer to one of the questions.
+
+        Args:
+            name: The question.
+            images: Images that the pod may use; the first that a node can pull.
+
+        Raises:
+            ServiceUnreachable: No pod can be started, or none can pull its image.
+        """
+        for image in images:
+            if not self._answers:
+                self.pull(image)
+        if name not in self._answers:
+            raise ServiceUnreachable("No probe pod could run: its image can't be pulled.")
+        return self._answers[name]
+
+    def _run(self, image: str) -> str:
+        known = self.context.settings
+        name, place = f"{NAME}-{secrets.token_hex(4)}", known.mldm_namespace
+        with self._pod(self._manifest(name, image), place):
+            pod = wait(
+                lambda: self._read(name, place),
+                lambda found: _done(found),
+                timeout=POD_SECONDS,
+                interval=LOOK_S,
+                reason=lambda found: ServiceUnreachable(
+                    f"The probe pod didn't end within {POD_SECONDS:.0f} s: {_state(found)}", where=f"pod {place}/{name}"
+                ),
+            )
+            seen = read_pod(pod)
+            refused = next((each for each in seen.troubles if each.reason in CANNOT_PULL), None)
+            if refused is not None:
+                return f"{refused.reason}: {refused.message}"
+            log = self.context.core.read_namespaced_pod_log(name, place, _request_timeout=TIMEOUT_S)
+        with contextlib.suppress(ValueError, IndexError, TypeError):
+            self._answers = {key: Answer(**each) for key, each in json.loads(str(log).splitlines()[-1]).items()}
+        return ""
+
+    def _manifest(self, name: str, image: str) -> Object:
+        token = {"name": self.context.settings.mldm_pipeline_secret, "key": "pac_token", "optional": True}
+        return {
+            "metadata": {"name": name, "labels": {"app.kubernetes.io/managed-by": NAME}},
+            "spec": {
+                "restartPolicy": "Never",
+                "serviceAccountName": WORKER_ACCOUNT,
+                "activeDeadlineSeconds": int(POD_SECONDS),
+                "terminationGracePeriodSeconds": 0,
+                "containers": [
+                    {
+                        "name": "probe",
+                        "image": image,
+                        # Also a node that has the image asks the registry.
+                        "imagePullPolicy": "Always",
+                        "command": ["python3", "-c", SCRIPT, json.dumps(dict(self.questions)), UNCHECKED_KEY],
+                        "env": [{"name": "PAC_TOKEN", "valueFrom": {"secretKeyRef": token}}],
+                        "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
+                    }
+                ],
+            },
+        }
+
+    @contextlib.contextmanager
+    def _pod(self, body: Object, namespace: str) -> Iterator[None]:
+        import kubernetes
+
+        name, core = body["metadata"]["name"], self.context.core
+        try:
+            core.create_namespaced_pod(namespace, body, _request_timeout=TIMEOUT_S)
+        except kubernetes.client.ApiException as error:
+            raise ServiceUnreachable(
+                f"No probe pod can be started ({error.status} {error.reason}).", where=f"namespace {namespace}"
+            ) from error
+        try:
+            yield
+        finally:
+            with contextlib.suppress(kubernetes.client.ApiException):
+                core.delete_namespaced_pod(name, namespace, grace_period_seconds=0, _request_timeout=TIMEOUT_S)
+
+    def _read(self, name: str, namespace: str) -> Mapping[str, Any]:
+        import kubernetes
+
+        try:
+            found = self.context.core.read_namespaced_pod(
+                name, namespace, _preload_content=False, _request_timeout=TIMEOUT_S
+            )
+        except kubernetes.client.ApiException as error:
+            raise PdkError(f"The probe pod can't be read ({error.status} {error.reason}).", where=name) from error
+        return dict(json.loads(found.data))
+
+
+def _phase(pod: Mapping[str, Any]) -> str:
+    return str((pod.get("status") or {}).get("phase") or "")
+
+
+def _done(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod has ended, or can't get its image: the second refusal counts, as a registry may be busy once."""
+    waits = {each.reason for each in read_pod(pod).troubles}
+    return _phase(pod) in ("Succeeded", "Failed") or bool(waits & (CANNOT_PULL - {"ErrImagePull"}))
+
+
+def _state(pod: Mapping[str, Any]) -> str:
+    seen: Pod = read_pod(pod)
+    return seen.unschedulable or "; ".join(map(str, seen.troubles)) or _phase(pod).lower()
