@@ -105,8 +105,9 @@ def command_run(args: argparse.Namespace) -> int:
             ("--kubeconfig", args.kubeconfig),
             ("--participant", args.participant),
         )
-        where = "".join(f" {flag} {shlex.quote(value)}" for flag, value in flags if value)
-        say(f"What the run created is kept. To remove it: {'pdk-nb up, then ' if started else ''}pdk-nb reset{where}")
+        given = [f" {flag} {shlex.quote(value)}" if value else "" for flag, value in flags]
+        first = f"pdk-nb up{given[0]}, then " if started else ""
+        say(f"What the run created is kept. To remove it: {first}pdk-nb reset{''.join(given)}")
     return 0 if result.status == "passed" else 1
 
 

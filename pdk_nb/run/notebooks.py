@@ -37,8 +37,8 @@ def find_notebooks(
     if not found:
         raise UsageError("There are no notebooks.", where=str(folder), fix="pdk-nb run --notebooks DIR")
     numbers = [path.name[:2] for path in found]
-    chosen = {"--from": first, "--only": only, "--until": until}
-    chosen = {flag: number.zfill(2) for flag, number in chosen.items() if number is not None}
+    flags = {"--from": first, "--only": only, "--until": until}
+    chosen = {flag: number.zfill(2) for flag, number in flags.items() if number is not None}
     for flag, wanted in chosen.items():
         if wanted not in numbers:
             raise UsageError(f"There is no notebook {wanted}.", where=flag, fix=f"Use one of: {', '.join(numbers)}")
