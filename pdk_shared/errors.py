@@ -28,6 +28,7 @@ __all__ = [
     "NotFound",
     "PdkError",
     "PredictionError",
+    "NoAnswer",
     "ServiceUnreachable",
     "SettingsError",
     "SourceError",
@@ -80,6 +81,10 @@ class SettingsError(PdkError):
 
 class ServiceUnreachable(PdkError):
     """A platform does not answer, or refuses the credentials."""
+
+
+class NoAnswer(ServiceUnreachable):
+    """A platform cannot be reached at all: it may be starting again, so a wait has patience with it."""
 
 
 class NotFound(PdkError):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pdk_nb.settings import Settings, api_client
-from pdk_shared.errors import DeploymentError, NotFound, ServiceUnreachable
+from pdk_shared.errors import DeploymentError, NoAnswer, NotFound, ServiceUnreachable
 
 __all__ = ["REQUEST_TIMEOUT_S", "Cluster", "Conflict", "Object", "Where", "api_errors", "connect", "covers", "resolve"]
 
@@ -125,7 +125,7 @@ def api_errors(cluster: Cluster, what: str) -> Iterator[None]:
         ) from error
     except urllib3.exceptions.HTTPError as error:
         reason = getattr(error, "reason", None) or error
-        raise ServiceUnreachable(f"The Kubernetes API does not answer: {reason}", where=cluster.server) from error
+        raise NoAnswer(f"The Kubernetes API does not answer: {reason}", where=cluster.server) from error
 
 
 def covers(have: Any, want: Any) -> bool:

@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from pdk_shared.errors import PdkError, ServiceUnreachable
+from pdk_shared.errors import NoAnswer, PdkError
 
 __all__ = ["changes", "wait"]
 
 State = TypeVar("State")
+
+#: How long a platform may be away while something is waited for, in seconds.
+PATIENCE_S = 60.0
 
 
 def wait(
@@ -21,7 +24,7 @@ def wait(
     reason: Callable[[State], PdkError],
     interval: float = 0.3,
     progress: Callable[[State], object] | None = None,
-    patience: float = 0.0,
+    patience: float = PATIENCE_S,
 ) -> State:
     """Look at something until it is done.
 
@@ -32,7 +35,8 @@ def wait(
         reason: Makes the error for the state at the deadline: what is missing, and what to do.
         interval: Seconds between two looks.
         progress: Called with every state; see :func:`changes`.
-        patience: Seconds for which looks may fail with :class:`ServiceUnreachable` before that error ends the wait.
+        patience: Seconds for which looks and ``progress`` may fail with :class:`NoAnswer` before that error ends the
+            wait: what is waited for goes on while a platform restarts.
 
     Returns:
         The first state that is done.
@@ -45,13 +49,13 @@ def wait(
     while True:
         try:
             state = look()
-        except ServiceUnreachable:
+            if progress is not None:
+                progress(state)
+        except NoAnswer:
             if time.monotonic() - answered >= patience:
                 raise
         else:
             answered = time.monotonic()
-            if progress is not None:
-                progress(state)
             if done(state):
                 return state
             if timeout is not None and answered - started >= timeout:

@@ -10,10 +10,11 @@ from typing import Any
 import grpc
 import kubernetes
 import pytest
+import urllib3
 
 from pdk_nb.platforms import cluster, mlde, mldm, serving, storage
 from pdk_nb.platforms.waiting import changes, wait
-from pdk_shared.errors import DeploymentError, NotFound, ServiceUnreachable, SpecError, TrainingError
+from pdk_shared.errors import DeploymentError, NoAnswer, NotFound, ServiceUnreachable, SpecError, TrainingError
 
 
 def late(state: int) -> TrainingError:
@@ -42,7 +43,7 @@ def looks(*results: int | Exception) -> Iterator[Any]:
 
 
 def test_a_platform_may_be_away_as_long_as_patience_lasts() -> None:
-    away = ServiceUnreachable("gone")
+    away = NoAnswer("gone")
 
     def look() -> int:
         found = next(results)
@@ -53,8 +54,26 @@ def test_a_platform_may_be_away_as_long_as_patience_lasts() -> None:
     results = looks(1, away, away, 2)
     assert wait(look, lambda state: state == 2, timeout=9, reason=late, interval=0, patience=60) == 2
     results = looks(1, away, 2)
-    with pytest.raises(ServiceUnreachable):
+    assert wait(look, lambda state: state == 2, timeout=9, reason=late, interval=0) == 2
+    results = looks(1, away, 2)
+    with pytest.raises(NoAnswer):
+        wait(look, lambda state: state == 2, timeout=9, reason=late, interval=0, patience=0)
+    # A platform that refuses the credentials answers; waiting doesn't help.
+    results = looks(1, ServiceUnreachable("wrong token"), 2)
+    with pytest.raises(ServiceUnreachable, match="wrong token"):
         wait(look, lambda state: state == 2, timeout=9, reason=late, interval=0)
+
+
+def test_a_drawing_may_meet_an_outage_too() -> None:
+    drawn: list[int] = []
+
+    def draw(state: int) -> None:
+        drawn.append(state)
+        if len(drawn) == 1:
+            raise NoAnswer("Determined restarts")
+
+    assert wait(lambda: 2, lambda state: state == 2, timeout=9, reason=late, interval=0, progress=draw) == 2
+    assert drawn == [2, 2]
 
 
 def test_only_changes_are_passed_on() -> None:
@@ -83,8 +102,9 @@ class Refusal(grpc.RpcError):
 @pytest.mark.parametrize(
     ("code", "text", "kind", "expected"),
     [
-        (grpc.StatusCode.UNAVAILABLE, "no connection", None, ServiceUnreachable),
-        (grpc.StatusCode.UNAVAILABLE, "no connection", SpecError, ServiceUnreachable),
+        (grpc.StatusCode.UNAVAILABLE, "no connection", None, NoAnswer),
+        (grpc.StatusCode.UNAVAILABLE, "no connection", SpecError, NoAnswer),
+        (grpc.StatusCode.UNAUTHENTICATED, "no token", SpecError, ServiceUnreachable),
         (grpc.StatusCode.NOT_FOUND, "repo x", None, NotFound),
         (grpc.StatusCode.UNKNOWN, "repo x not found", None, NotFound),
         (grpc.StatusCode.NOT_FOUND, "repo x", SpecError, SpecError),
@@ -106,7 +126,8 @@ def test_errors_of_determined() -> None:
         (errors.NotFoundException("no model"), TrainingError, TrainingError),
         (errors.BadRequestException("bad slots"), TrainingError, TrainingError),
         (errors.ForbiddenException("not yours"), None, ServiceUnreachable),
-        (ConnectionRefusedError("port"), TrainingError, ServiceUnreachable),
+        (errors.MasterNotFoundException("port"), None, NoAnswer),
+        (ConnectionRefusedError("port"), TrainingError, NoAnswer),
     ):
         with pytest.raises(expected) as caught, mlde.api_errors("model m", "Refused", kind):
             raise error
@@ -128,6 +149,12 @@ def test_errors_of_kubernetes(status: int, expected: type[Exception]) -> None:
     with pytest.raises(expected) as caught, cluster.api_errors(where, "service x"):
         raise kubernetes.client.ApiException(status=status, reason="because")
     assert type(caught.value) is expected
+
+
+def test_a_cluster_that_is_away() -> None:
+    where = cluster.Cluster(custom=None, core=None, namespace="models", server="https://127.0.0.1:6443")
+    with pytest.raises(NoAnswer), cluster.api_errors(where, "service x"):
+        raise urllib3.exceptions.ProtocolError("Connection aborted")
 
 
 @pytest.mark.parametrize("platform", [mldm, mlde, serving, storage])

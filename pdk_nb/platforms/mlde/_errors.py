@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-from pdk_shared.errors import NotFound, PdkError, ServiceUnreachable
+from pdk_shared.errors import NoAnswer, NotFound, PdkError, ServiceUnreachable
 
 
 def client_errors() -> ModuleType:
@@ -42,10 +42,10 @@ def api_errors(where: str = "", refusal: str = "", kind: type[PdkError] | None =
         if isinstance(error, errors.NotFoundException):
             raise NotFound(f"Determined has no such thing: {text}", where=where) from error
         if isinstance(error, errors.MasterNotFoundException):
-            raise ServiceUnreachable(f"Determined does not answer: {text}", where=where, fix=fix) from error
+            raise NoAnswer(f"Determined does not answer: {text}", where=where, fix=fix) from error
         raise ServiceUnreachable(f"Determined refuses the request: {text}", where=where, fix=fix) from error
     except OSError as error:
-        raise ServiceUnreachable(f"Determined does not answer: {first_line(error)}", where=where, fix=fix) from error
+        raise NoAnswer(f"Determined does not answer: {first_line(error)}", where=where, fix=fix) from error
 
 
 def first_line(error: BaseException) -> str:

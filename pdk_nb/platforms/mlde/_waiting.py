@@ -13,9 +13,6 @@ from pdk_shared.errors import TrainingError
 if TYPE_CHECKING:
     from determined.common.experimental.determined import Determined
 
-# How long the master may be away while an experiment is waited for.
-PATIENCE_S = 60.0
-
 
 def wait_experiment(
     client: Determined,
@@ -52,5 +49,4 @@ def wait_experiment(
         reason=late,
         interval=interval,
         progress=changes(progress),
-        patience=PATIENCE_S,
     )

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 
 import grpc
 
-from pdk_shared.errors import NotFound, PdkError, ServiceUnreachable
+from pdk_shared.errors import NoAnswer, NotFound, PdkError, ServiceUnreachable
 
 ADDRESS_FIX = "Compare mldm_host and mldm_port in pdk-config, and pac_token in pipeline-secret, with the cluster."
-UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAUTHENTICATED)
+# The server isn't there, or went away during the call.
+AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+UNREACHABLE = (*AWAY, grpc.StatusCode.UNAUTHENTICATED)
 # Some calls answer with status UNKNOWN for what does not exist; only the text shows it.
 MISSING_TEXTS = ("not found", "does not contain")
 
@@ -38,7 +40,8 @@ def api_errors(where: str, refusal: str = "", kind: type[PdkError] | None = None
             raise kind(f"{refusal}: {text}", where=where, fix=fix) from error
         if code == grpc.StatusCode.NOT_FOUND or any(part in text for part in MISSING_TEXTS):
             raise NotFound(f"Pachyderm has no such thing: {text}", where=where) from error
-        raise ServiceUnreachable(
+        away = code in AWAY or isinstance(error, ConnectionError)
+        raise (NoAnswer if away else ServiceUnreachable)(
             f"Pachyderm does not answer as it should: {text}", where=where, fix=ADDRESS_FIX
         ) from error
 
