@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 GUIDES = sorted((ROOT / "docs" / "cluster").glob("*.md"))
 CHECKS = ROOT / "docs" / "cluster" / "checks.md"
-PLATFORMS = [path for path in GUIDES if path.name not in ("README.md", "checks.md")]
+PLATFORMS = [path for path in GUIDES if path.name not in ("README.md", "checks.md", "tested.md")]
 
 
 def shell_lines(page: Path) -> list[str]:
