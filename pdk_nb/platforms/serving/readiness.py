@@ -82,7 +82,8 @@ class _Watch:
     after: str
     tries: Tries = field(default_factory=Tries)
     pods: tuple[Pod, ...] | None = None
-    pods_at: float = -PODS_EVERY_S
+    failure: Failure | None = None
+    asked_at: float = -PODS_EVERY_S
 
     def look(self) -> _Look:
         """The service now."""
@@ -92,23 +93,25 @@ class _Watch:
         status = read_status(found)
         if self.version and status.version != self.version:
             return _Look(status, f"it still has version {status.version or 'unknown'}")
-        status = self._with_pods(found, status)
+        if not status.ready:
+            self._ask(found)
+            status = read_status(found, self.pods)
         # Knative's revisions have names of their own; a Deployment's numbers come late (status of KServe 0.13).
         stale = status.mode == "serverless" and bool(self.after) and self.after in _revisions(status)
-        failure = None if status.ready or stale else failure_of(self.cluster, found, status, self.tries)
+        failure = None if status.ready or stale else self.failure
         line = status.summary()
         if failure is not None and failure.text not in line:
             line = f"{line}; {failure.text}"
         return _Look(status, line, status.ready and not stale, failure)
 
-    def _with_pods(self, found: Object, status: ServiceStatus) -> ServiceStatus:
-        if status.ready:
-            return status
-        if time.monotonic() - self.pods_at >= PODS_EVERY_S:
-            seen = observe(self.cluster, found)
-            self.pods, self.pods_at = seen.pods, time.monotonic()
-            self.tries.see(seen.pods or ())
-        return read_status(found, self.pods)
+    def _ask(self, found: Object) -> None:
+        """Look at the pods and, if they tell nothing, at the events; not at every look at the service."""
+        if time.monotonic() - self.asked_at < PODS_EVERY_S:
+            return
+        status = observe(self.cluster, found)
+        self.tries.see(status.pods or ())
+        self.pods, self.failure = status.pods, failure_of(self.cluster, found, status, self.tries)
+        self.asked_at = time.monotonic()
 
 
 def _revisions(status: ServiceStatus) -> tuple[str, str]:

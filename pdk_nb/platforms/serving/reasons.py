@@ -23,6 +23,7 @@ EVENT_LIMIT = 5
 SETTLE_S, PULL_HOLD_S = 3.0, 12.0
 # A container may fail once while what it needs appears: the model of a job that is about to end, for example.
 TRIES = 2
+HOLDERS_SHOWN = 3
 CANNOT_START = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 
 
@@ -48,7 +49,6 @@ class Tries:
     """How often each container had failed when it was seen first, so that only later failures count."""
 
     before: dict[tuple[str, str], int] = field(default_factory=dict)
-    known: set[str] = field(default_factory=set)
     looked: bool = False
 
     def see(self, pods: Iterable[Pod]) -> None:
@@ -82,13 +82,21 @@ def failure_of(cluster: Cluster, service: Object, status: ServiceStatus, tries: 
             return chosen
     waiting = next((pod for pod in fresh if pod.unschedulable), None)
     if waiting is not None:
-        return Failure("room", f"pod {waiting.name} has no node: {waiting.unschedulable}", pod=waiting.name)
+        return Failure("room", _no_room(cluster, status.name, waiting), pod=waiting.name)
     if is_terminal(status) and not fresh:
         return Failure("status", next(iter(status.reasons), "its revision failed"), SETTLE_S)
     if not fresh:
         return _refused(cluster, service, status.name)
     # Containers run or start: a status that speaks of a failure is one of an earlier try.
     return None
+
+
+def _no_room(cluster: Cluster, name: str, waiting: Pod) -> str:
+    text = f"pod {waiting.name} has no node: {waiting.unschedulable}"
+    with contextlib.suppress(PdkError):
+        held = holders(pods_of(cluster), name)
+        return "; ".join([text, *held[:HOLDERS_SHOWN]])
+    return text
 
 
 def _of_trouble(trouble: Trouble, tries: Tries, status: ServiceStatus) -> Failure:
@@ -147,9 +155,6 @@ def reasons_of(cluster: Cluster, status: ServiceStatus, failure: Failure | None)
         failure: What was found already.
     """
     found = [failure.text] if failure else []
-    if failure is not None and failure.kind == "room":
-        with contextlib.suppress(PdkError):
-            found += holders(pods_of(cluster), status.name)
     found += status.reasons
     pods: Iterable[Pod] = status.pods or ()
     if status.pods is None:
