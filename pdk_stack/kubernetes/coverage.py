@@ -88,7 +88,12 @@ KSERVE = (
     ("`resources.limits.cpu`", "refused", "stored without effect"),
     ("Protocols v1 and v2 over HTTP", "done", ""),
     ("gRPC", "refused", "the status says so"),
-    ("Storage: s3, gs, https, local folders; credentials for s3 and gs from the service account's secrets", "done", ""),
+    (
+        "Storage: s3, gs, https, local folders; credentials from the service account's secrets, from the secret that "
+        "`serving.kserve.io/storageSecretName` names, or, for s3, from a role of the account",
+        "done",
+        "",
+    ),
     ("Storage: `pvc://<claim>/<path>`", "done", "copied from the claim's folder"),
     ("Storage: hdfs, Azure", "refused", "the status says so"),
     (
@@ -100,7 +105,18 @@ KSERVE = (
     ("`explainer`, `transformer`", "refused", "the status says so"),
     ("`logger`", "done", "off by default; CloudEvents as KServe's agent sends them, to `logger.url`"),
     ("`batcher`", "refused", "the status says so"),
-    ("RawDeployment mode, ServingRuntimes, InferenceGraphs, TrainedModels", "refused", ""),
+    (
+        "`inferenceservice-config` in the namespace `kserve`",
+        "partly",
+        "`credentials` and `defaultDeploymentMode` of `deploy`, read for each use; without it, KServe's own defaults",
+    ),
+    (
+        "RawDeployment mode",
+        "partly",
+        "the webhook's rules for it; such services are served as in serverless mode",
+    ),
+    ("ClusterServingRuntimes", "partly", "read-only: the two runtimes"),
+    ("ServingRuntimes, InferenceGraphs, TrainedModels", "refused", "there are none, and none can be created"),
     (
         "Bodies at the ingress",
         "done",

@@ -125,8 +125,7 @@ class Resources:
             )
         return self._valid(call, obj)
 
-    @staticmethod
-    def _valid(call: ResourceCall, obj: Object) -> tuple[Object, list[str]]:
+    def _valid(self, call: ResourceCall, obj: Object) -> tuple[Object, list[str]]:
         """Return the object without the fields that its kind lacks.
 
         Raises:
@@ -134,12 +133,9 @@ class Resources:
         """
         if call.kind.schema is None or call.subresource:
             return obj, []
-        mutate(call.kind, obj)
-        findings = Findings()
-        checked = check(complete(call.kind.schema), obj, "", findings)
-        if findings.wrong:
-            if call.kind.custom:
-                raise invalid_fields(*call.kind.resource, call.name or _name(obj), findings.wrong)
+        schema, findings = complete(call.kind.schema), Findings()
+        checked = check(schema, obj, "", findings)
+        if findings.wrong and not call.kind.custom:
             path, text = findings.wrong[0]
             raise bad_request(f"{call.kind.kind} in version {call.kind.version!r} cannot be handled: {path}: {text}")
         mode = call.query.get("fieldValidation", "Warn")
@@ -149,6 +145,12 @@ class Resources:
                 f'{call.kind.kind} in version "{call.kind.version}" cannot be handled as a {call.kind.kind}: '
                 f"strict decoding error: {', '.join(told)}"
             )
+        if call.kind.custom:
+            mutate(self._store, call.kind, checked)
+            findings = Findings()
+            checked = check(schema, checked, "", findings)
+            if findings.wrong:
+                raise invalid_fields(*call.kind.resource, call.name or _name(obj), findings.wrong)
         return checked, told if mode == "Warn" else []
 
     def _replace(self, call: ResourceCall) -> Response:

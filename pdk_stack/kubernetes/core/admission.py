@@ -8,23 +8,30 @@ import re
 
 from pdk_stack.kubernetes.core.custom_kinds import check_definition
 from pdk_stack.kubernetes.core.inference import webhook
+from pdk_stack.kubernetes.core.inference.configuration import default_mode
 from pdk_stack.kubernetes.errors import invalid
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kind import Kind
 from pdk_stack.kubernetes.store.kinds import CUSTOM_RESOURCE_DEFINITIONS, INFERENCE_SERVICES, NAMESPACES, SECRETS
+from pdk_stack.kubernetes.store.objects import ObjectStore
 
 # DNS subdomain names, k8s.io/apimachinery/pkg/util/validation.
 OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.:]*[a-z0-9])?")
 
 
-def mutate(kind: Kind, obj: Object) -> None:
+def mutate(store: ObjectStore, kind: Kind, obj: Object) -> None:
     """Complete an object in place before its schema is checked, as mutating webhooks do.
+
+    Args:
+        store: The cluster's objects, for the webhooks' configuration.
+        kind: The object's kind.
+        obj: The object.
 
     Raises:
         StatusError: 400 when a webhook can't decode it.
     """
     if kind is INFERENCE_SERVICES:
-        webhook.default(obj)
+        webhook.default(obj, default_mode(store))
 
 
 def admit(kind: Kind, obj: Object) -> None:

@@ -16,6 +16,7 @@ from pdk_stack.kubernetes.store.columns import (
     table,
 )
 from pdk_stack.kubernetes.store.kind import Kind
+from pdk_stack.kubernetes.store.runtime_kinds import RUNTIME_KINDS
 from pdk_stack.kubernetes.store.schemas import INFERENCE_SERVICE, schema_of
 from pdk_stack.kubernetes.store.workload_kinds import (
     DEPLOYMENTS,
@@ -150,4 +151,5 @@ KINDS: tuple[Kind, ...] = (
     CLUSTER_ROLE_BINDINGS,
     CUSTOM_RESOURCE_DEFINITIONS,
     INFERENCE_SERVICES,
+    *RUNTIME_KINDS,
 )

@@ -58,6 +58,8 @@ MODELS = Models(
         }
     ),
     changes={
+        # Newer than KServe's definition.
+        "V1Container": {"restartPolicyRules": None},
         "V1ResourceRequirements": {"limits": AMOUNTS, "requests": AMOUNTS},
         "V1beta1LoggerSpec": {"mode": {"enum": ["all", "request", "response"]}},
         **{name: MODEL_CHANGES for name in ("V1beta1ModelSpec", *FRAMEWORKS.values())},

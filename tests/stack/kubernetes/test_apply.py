@@ -88,13 +88,13 @@ def test_unknown_and_wrong_fields_are_refused_by_name(api: Any, kubectl: Kubectl
     stored = kubectl("-n", "models", "get", "isvc", "strict", "-o", "jsonpath={.spec.predictor.model}")
     assert "storageURI" not in stored
     kubectl("-n", "models", "delete", "isvc", "strict")
-    wrong = manifest("strict", "file:///x", minReplicas="two", scaleMetric="luck")
+    wrong = manifest("strict", "file:///x", scaleMetric="luck", logger={"mode": "some"})
     custom = kubernetes.client.CustomObjectsApi(api)
     with pytest.raises(kubernetes.client.ApiException) as caught:
         custom.create_namespaced_custom_object(*KIND, wrong)
     assert caught.value.status == 422
     causes = json.loads(caught.value.body)["details"]["causes"]
-    assert [each["field"] for each in causes] == ["spec.predictor.minReplicas", "spec.predictor.scaleMetric"]
+    assert [each["field"] for each in causes] == ["spec.predictor.scaleMetric", "spec.predictor.logger.mode"]
     told = kubectl("create", "-f", "-", text=json.dumps({**config_map(), "data": {"a": 1}}), code=1)
     assert "must be of type string" in told
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -34,11 +35,16 @@ def quantity(text: Any) -> float:
     return float(value)
 
 
+def cpus() -> int:
+    """Return the number of CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def capacity() -> dict[str, str]:
     """Return the machine's capacity, as a node reports it."""
     memory = psutil.virtual_memory().total // 1024
     disk = psutil.disk_usage("/").total // 1024
-    size = {"cpu": str(psutil.cpu_count() or 1), "memory": f"{memory}Ki", "ephemeral-storage": f"{disk}Ki"}
+    size = {"cpu": str(cpus()), "memory": f"{memory}Ki", "ephemeral-storage": f"{disk}Ki"}
     return {**size, "pods": "110"}
 
 

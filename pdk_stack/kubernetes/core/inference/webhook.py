@@ -47,8 +47,12 @@ NAME = r"[a-z]([-a-z0-9]*[a-z0-9])?"
 PERCENTAGE = "The target utilization percentage should be a [1-100] integer."
 
 
-def default(service: Object) -> None:
+def default(service: Object, mode: str = "") -> None:
     """Complete a service in place: ``model`` for a framework's field, names and resources of containers.
+
+    Args:
+        service: The service.
+        mode: Deployment mode of services that name none; empty for the serverless one.
 
     Raises:
         StatusError: 400 when a field has the wrong type.
@@ -56,6 +60,8 @@ def default(service: Object) -> None:
     if wrong := decoding_error(service):
         message = f'admission webhook "{WEBHOOK}.defaulter" denied the request: {wrong}'
         raise StatusError(400, "", message)
+    if mode and f"{PREFIX}deploymentMode" not in _annotations(service):
+        service["metadata"]["annotations"] = {**_annotations(service), f"{PREFIX}deploymentMode": mode}
     spec = service["spec"] = service.get("spec") or {}
     predictor = spec["predictor"] = spec.get("predictor") or {}
     _convert(predictor)

@@ -125,7 +125,7 @@ class BringUp:
             self._serving.show_pods(revision)
             self._reporter.event(service, "Warning", reason.value, f"{revision.name}: {why}")
 
-        environment = storage_environment(self._store, namespace, service["spec"]["predictor"], revision.folder)
+        environment = storage_environment(self._store, service, revision.folder)
         fetch_model(source, revision.folder, environment, failed, superseded)
         revision.fetch_trouble = None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from pdk_stack.common.processes import kill_noted
 from pdk_stack.kubernetes.core.inference.node import Node
 from pdk_stack.kubernetes.core.inference.reconciler.routes import Routes
+from pdk_stack.kubernetes.core.inference.reconciler.runtime_objects import write_runtimes
 from pdk_stack.kubernetes.core.inference.reconciler.status import mark_changed
 from pdk_stack.kubernetes.core.inference.reconciler.worker import ServiceWorker
 from pdk_stack.kubernetes.core.inference.revisions.revision import PODS_FOLDER
@@ -76,6 +77,7 @@ class InferenceController:
     def start(self) -> None:
         """Resume the services from before the restart, and follow changes."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_runtimes(self._store)
         # End the model servers and storage initializers left by a killed daemon.
         for note in (f"{PODS_FOLDER}/*/{SERVER_NOTE}", FETCH_NOTE):
             for path in self._folder.glob(f"*/*/*/{note}"):

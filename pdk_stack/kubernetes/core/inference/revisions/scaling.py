@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
+from pdk_stack.kubernetes.core.inference.resources import cpus
 
 # Aim for this fraction of the target, to leave headroom until the next replica is up.
 UTILIZATION = 0.7
@@ -41,7 +41,7 @@ class Bounds:
         """Return a predictor's bounds."""
         given = predictor.get("minReplicas")
         least = 1 if given is None else int(given)
-        most = int(predictor.get("maxReplicas") or psutil.cpu_count() or 1)
+        most = int(predictor.get("maxReplicas") or cpus())
         return cls(least, max(least, most, 1))
 
     @property
