@@ -51,7 +51,7 @@ engine.close()
 again = Engine(Path(sys.argv[1]))
 with again.read() as connection, again.blobs.reader(connection) as content:
     commit = get_commit(connection, CommitRef(repo, branch="master"))
-    found = files.one_file(connection, commit, "/first")
+    found = files.one_file(connection, files.FileRef(commit, "/first"))
     assert b"".join(content.read(found.entry.blobs)) == bytes([6]) * (1 << 20)
     assert list(check(connection, again.blobs)) == []
 print("whole")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from google.protobuf import descriptor_pb2, empty_pb2, symbol_database
+from google.protobuf import descriptor_pb2, empty_pb2, json_format, symbol_database
 from google.protobuf.message import Message
 
 from pdk_stack.common.errors import Refusal
@@ -76,7 +76,7 @@ class Malformed:
     reason: str
 
 
-def _tolerant(decode: Deserializer) -> Deserializer:
+def tolerant(decode: Deserializer) -> Deserializer:
     """Let a handler see a message that can't be decoded: gRPC itself would answer INTERNAL."""
 
     def read(data: bytes) -> Any:
@@ -101,16 +101,29 @@ def _received(request: Any) -> Any:
     return _intact(request) if isinstance(request, Message | Malformed) else map(_intact, request)
 
 
+def _unfit(error: Exception) -> str:
+    """Return what is wrong with a message where an error says that Python can't take its values; else nothing."""
+    if isinstance(error, UnicodeError):
+        return "a text is not valid Unicode"
+    if isinstance(error, OverflowError) or (
+        isinstance(error, ValueError) and "integer string conversion" in str(error)
+    ):
+        return "a number is too large"
+    if isinstance(error, ValueError) and str(error).startswith("embedded null"):
+        return "a text contains a null character"
+    if isinstance(error, RecursionError):
+        return "the message is nested too deeply"
+    if isinstance(error, json_format.Error):
+        return f"a value of the message has no JSON form: {error}"
+    return ""
+
+
 def _abort(context: grpc.ServicerContext, path: str, error: Exception) -> None:
     """End a call with an error's code and words; of an error that nobody expected, the client learns only the place."""
     if isinstance(error, Refusal):
         code, text = grpc.StatusCode[error.code.name], error.message
-    elif isinstance(error, UnicodeError):
-        code, text = grpc.StatusCode.INVALID_ARGUMENT, "a text is not valid Unicode"
-    elif isinstance(error, OverflowError):
-        code, text = grpc.StatusCode.INVALID_ARGUMENT, "a number is too large"
-    elif isinstance(error, RecursionError):
-        code, text = grpc.StatusCode.INVALID_ARGUMENT, "the message is nested too deeply"
+    elif _unfit(error):
+        code, text = grpc.StatusCode.INVALID_ARGUMENT, _unfit(error)
     else:
         log.exception("%s failed", path)
         code, text = grpc.StatusCode.INTERNAL, f"{path} failed in the embedded Pachyderm; its log says why"
@@ -196,7 +209,7 @@ def handlers(
             raw.client_streaming,
             raw.server_streaming,
             wrapped,
-            _tolerant(decode or request_class.FromString),
+            tolerant(decode or request_class.FromString),
             encode or response_class.SerializeToString,
         )
     return grpc.method_handlers_generic_handler(service.full_name, table)

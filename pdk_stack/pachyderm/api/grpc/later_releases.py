@@ -12,7 +12,7 @@ from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_stack.pachyderm.api.grpc import pfs_convert, pps_convert
 from pdk_stack.pachyderm.api.grpc.access import AccessControl
-from pdk_stack.pachyderm.api.grpc.dispatch import Call, unary
+from pdk_stack.pachyderm.api.grpc.dispatch import Call, tolerant, unary
 from pdk_stack.pachyderm.api.grpc.later_messages import MESSAGES
 from pdk_stack.pachyderm.core.pfs import commit_sets, repos
 from pdk_stack.pachyderm.core.pfs.lookup import get_commit
@@ -129,7 +129,7 @@ def later_handlers(calls: LaterCalls, access: AccessControl) -> list[grpc.Generi
             behaviour: Callable[..., Any] = unary(f"/{service}/{name}", access, getattr(calls, name))
             table[name] = grpc.unary_unary_rpc_method_handler(
                 behaviour,
-                request_deserializer=MESSAGES[request].FromString,
+                request_deserializer=tolerant(MESSAGES[request].FromString),
                 response_serializer=MESSAGES.get(response, empty_pb2.Empty).SerializeToString,
             )
         found.append(grpc.method_handlers_generic_handler(service, table))

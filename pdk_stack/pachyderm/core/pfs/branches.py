@@ -190,7 +190,10 @@ def delete_branch(connection: sqlite3.Connection, key: BranchKey, force: bool) -
     following = direct_subvenance(connection, branch.pk) + triggers.followers(connection, branch)
     if following and not force:
         names = " ".join(str(each.key) for each in following)
-        raise Fault(f"could not delete branch {branch.pk}: {key.name} has [{names}] as subvenance")
+        raise Fault(
+            f"could not delete branch {branch.pk}: {key.name} has [{names}] as subvenance, deleting it would break those "
+            "branches"
+        )
     connection.executemany(
         "UPDATE branches SET trigger = '' WHERE id = ?",
         [(each.pk,) for each in triggers.followers(connection, branch)],

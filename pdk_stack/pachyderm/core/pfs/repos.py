@@ -209,7 +209,7 @@ def delete_repo(connection: sqlite3.Connection, key: RepoKey, force: bool) -> bo
                     names = " ".join(str(s.key) for s in outside)
                     raise Fault(
                         f"delete branch {branch.key}: could not delete branch {branch.pk}: {branch.key.name} has "
-                        f"[{names}] as subvenance"
+                        f"[{names}] as subvenance, deleting it would break those branches"
                     )
     for each in doomed:
         connection.execute("DELETE FROM repos WHERE id = ?", (each.pk,))
