@@ -34,8 +34,8 @@ from pdk_nb.platforms.mldm._repos import Outcome, ensure_project, ensure_repo, r
 from pdk_nb.platforms.mldm._specs import normal_form, running_spec
 
 __all__ = [
-    "PIPELINE_LIMIT",
     "JOB_STATES",
+    "PIPELINE_LIMIT",
     "Job",
     "JobLog",
     "Outcome",
