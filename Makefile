@@ -9,7 +9,7 @@ WORKERS ?= 2
 LAB_FLAGS := --ServerApp.tornado_settings="{'websocket_max_message_size': 104857600}" $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab app gallery test lint types unit e2e contract golden browser-test images-test clean
+.PHONY: help setup run lab app gallery test lint types unit e2e contract golden fuzz soak browser-test images-test clean
 
 help:
 	@echo "make run    the whole walkthrough, headless, on the embedded stack"
@@ -85,6 +85,16 @@ contract: setup
 # Needs the recorded answers: a folder `golden` in PDK_REFERENCE_DIR, or in `shared` beside the checkout.
 golden: setup
 	$(BIN)/python -m tests.golden
+
+# Odd requests to every service; SERVICES="s3 grpc" and COUNT=20000 for some and more.
+COUNT ?= 2000
+SEED ?= 1
+fuzz: setup
+	$(BIN)/python -m tests.fuzz $(SERVICES) --count $(COUNT) --seed $(SEED)
+
+# About 10 minutes; `$(BIN)/python -m benchmarks.soak --count 1000` takes hours.
+soak: setup
+	$(BIN)/python -m benchmarks.soak
 
 # Installs Debian packages and needs root: builds both images, pushes, pulls and runs them.
 images-test: setup

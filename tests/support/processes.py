@@ -61,6 +61,15 @@ class ServiceProcess:
         self.ready = json.loads(ready.read_text())
         return self
 
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     def kill(self) -> None:
         """As a crash or the out-of-memory killer does."""
         assert self.process is not None
@@ -68,7 +77,7 @@ class ServiceProcess:
         self.process.wait()
 
     def stop(self) -> None:
-        if self.process is not None and self.process.poll() is None:
+        if self.process is not None and self.alive:
             self.process.terminate()
             try:
                 self.process.wait(30)

@@ -1,0 +1,1 @@
+"""Odd requests to the embedded services: bounded, seeded, and judged by their answers, logs and processes."""
