@@ -164,6 +164,21 @@ class Discovery:
             return f"no Service or Ingress of KServe's ingress class {named} was found"
         return "no gateway of Knative was found (istio-ingressgateway, kourier)"
 
+    def wrong_gateway(self, host: str, port: int) -> tuple[Address, Address] | None:
+        """If an address is that of a gateway which doesn't know KServe's services: that gateway, and the right one.
+
+        Args:
+            host: Host in use.
+            port: Port in use.
+        """
+        right = self.gateway()
+        if right is None or (right.host, right.port) == (host, port):
+            return None
+        others = [self._address(name, HTTP_PORTS, namespace) for name, namespace in GATEWAYS]
+        others += [self._controller(each) for each in CONTROLLERS]
+        wrong = next((each for each in others if each and (each.host, each.port) == (host, port)), None)
+        return (wrong, right) if wrong else None
+
     def _named_gateway(self) -> tuple[str, str]:
         """Service and namespace in KServe's configuration; both empty when it names none."""
         name, _, rest = str(self.kserve_config("ingress").get("ingressService") or "").partition(".")

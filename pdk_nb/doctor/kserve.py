@@ -178,5 +178,12 @@ def _ingress(context: Context) -> Findings:
             fix = context.set_values(kserve_ingress_host=found.host, kserve_ingress_port=found.port)
         yield Finding("kserve.ingress", "broken", what, known.ingress, why, fix)
         return
+    mistaken = context.discovery.wrong_gateway(known.kserve_ingress_host, known.kserve_ingress_port)
+    if mistaken:
+        wrong, right = mistaken
+        what = f"pdk-config names {wrong.source}; in KServe's mode, services are behind {right.source}."
+        fix = context.set_values(kserve_ingress_host=right.host, kserve_ingress_port=right.port)
+        yield Finding("kserve.ingress", "broken", what, known.ingress, why, fix)
+        return
     what = f"The ingress answers ({answer.status_code} for an unknown host)."
     yield Finding("kserve.ingress", "ok", what, known.ingress)

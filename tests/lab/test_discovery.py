@@ -261,3 +261,19 @@ def test_gateways_are_looked_for_without_the_right_to_list_all_services(namespac
 def test_what_is_missing_is_named() -> None:
     assert "traefik" in kserve(look(), "RawDeployment", ingressClassName="traefik").gateway_missing()
     assert "kourier" in kserve(look(), "Serverless").gateway_missing()
+
+
+@pytest.mark.parametrize(
+    ("mode", "host", "port", "wrong"),
+    [
+        ("RawDeployment", "kourier", 80, "kourier"),
+        ("RawDeployment", "traefik", 8000, ""),
+        # A forwarded port, or a name of one's own.
+        ("RawDeployment", "localhost", 8080, ""),
+        ("Serverless", "traefik", 8000, "traefik"),
+        ("Serverless", "kourier", 80, ""),
+    ],
+)
+def test_a_gateway_that_does_not_know_the_services(mode: str, host: str, port: int, wrong: str) -> None:
+    found = kserve(look(KOURIER, TRAEFIK), mode, ingressClassName="traefik").wrong_gateway(host, port)
+    assert (found[0].host if found else "") == wrong

@@ -107,6 +107,18 @@ def test_raw_names_its_ingress_class_and_finds_its_controller(core: Any, known: 
     assert fix == ("pdk-nb config init --apply --set kserve_ingress_host=203.0.113.9 --set kserve_ingress_port=8000")
 
 
+@provokes("kserve.ingress:broken")
+def test_an_ingress_of_the_other_mode(core: Any, known: Settings) -> None:
+    # Istio's gateway answers, but not for raw services.
+    with (
+        config_map(core, "kserve", CONFIG, **RAW),
+        service(core, "kube-system", "traefik", "203.0.113.9", 8000, "web"),
+    ):
+        found = findings(known, "kserve")["ingress"]
+    broken(found, "Service kube-system/traefik")
+    assert "istio-ingressgateway" in found.what
+
+
 @provokes("kserve.fields:broken")
 def test_tolerations_that_knative_refuses(core: Any, known: Settings, lab: pdk.Lab) -> None:
     _, deploy = specs.render_for(known, lab.names, deploy_args=("--tolerations", "nvidia.com/gpu=present"))
