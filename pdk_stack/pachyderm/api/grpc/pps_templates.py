@@ -42,14 +42,21 @@ def render(template: str, arguments: dict[str, str]) -> str:
         Fault: The evaluation fails.
     """
     # Imported here, because few clients send templates.
-    import _jsonnet
+    import _gojsonnet
+
+    imported: list[str] = []
+
+    def refuse(folder: str, path: str) -> tuple[str, bytes]:
+        """Note an import: a client's template must not read files of this machine."""
+        imported.append(path)
+        return path, b"null"
 
     try:
-        return str(_jsonnet.evaluate_snippet("main", template, tla_vars=arguments, import_callback=_refuse))
+        text = str(_gojsonnet.evaluate_snippet("main", template, tla_vars=arguments, import_callback=refuse))
     except RuntimeError as error:
-        raise Fault(f"template err: {str(error).strip()}") from error
-
-
-def _refuse(folder: str, path: str) -> tuple[str, bytes]:
-    """Refuse imports: a client's template must not read files of this machine."""
-    raise RuntimeError(f"imports are not done by the embedded Pachyderm: {path}")
+        if not imported:
+            raise Fault(f"template err: {error}") from error
+    # An error that the callback raises reaches us with bytes that aren't its own.
+    if imported:
+        raise Fault(f"template err: imports are not done by the embedded Pachyderm: {imported[0]}")
+    return text
