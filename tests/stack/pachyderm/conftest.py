@@ -32,8 +32,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def client(server: Server) -> python_pachyderm.Client:
-    return server.client()
+def client(server: Server) -> Iterator[python_pachyderm.Client]:
+    """A client of the shared daemon. Its pipelines go with the test: a cluster without a license has at most 16."""
+    found = server.client()
+    yield found
+    for each in found.list_pipeline():
+        found.delete_pipeline(each.pipeline.name, force=True, project_name=each.pipeline.project.name)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ Client = python_pachyderm.Client
 def create(client: Client, pipeline: str, source: dict[str, object], script: str, **more: object) -> None:
     content: dict[str, object] = {
         "pipeline": {"name": pipeline},
-        "input": source,
+        **({"input": source} if source else {}),
         "transform": {"image": "ubuntu", "cmd": ["sh"], "stdin": [script], **more.pop("transform", {})},  # type: ignore[dict-item]
         **more,
     }

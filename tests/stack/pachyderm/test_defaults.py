@@ -10,6 +10,7 @@ import pytest
 
 from pdk_stack.pachyderm.api.grpc.later_messages import MESSAGES
 from pdk_stack.pachyderm.api.grpc.later_releases import CALLS
+from pdk_stack.pachyderm.core.pps.defaults import NEW_CLUSTER
 from tests.stack.pachyderm.server import Server
 from tests.stack.pachyderm.steps import Client, put, wait
 
@@ -49,7 +50,10 @@ def flag(client: Client, pipeline: str) -> str:
 def test_specs_are_merged_into_the_defaults(server: Server) -> None:
     client = server.client()
     put(client, "data", a="1")
-    assert call(server, "GetClusterDefaults").cluster_defaults_json == "{}"  # type: ignore[attr-defined]
+    # A new cluster asks for resources.
+    first = json.loads(call(server, "GetClusterDefaults").cluster_defaults_json)  # type: ignore[attr-defined]
+    requests = {"cpu": 1, "memory": "256Mi", "disk": "1Gi"}
+    assert first == {"createPipelineRequest": dict.fromkeys(("resourceRequests", "sidecarResourceRequests"), requests)}
     text = defaults(transform={"env": {"FLAG": "cluster"}}, datum_tries=5)
     call(server, "SetClusterDefaults", cluster_defaults_json=text)
     # Kept word for word, across a restart.
@@ -73,6 +77,7 @@ def test_specs_are_merged_into_the_defaults(server: Server) -> None:
 def test_changed_defaults_update_the_pipelines_that_they_change(server: Server) -> None:
     client = server.client()
     put(client, "data", a="1")
+    call(server, "SetClusterDefaults", cluster_defaults_json="{}")
     fixed = {**SPEC, "pipeline": {"name": "fixed"}}
     fixed["transform"] = {**SPEC["transform"], "env": {"FLAG": "own"}}  # type: ignore[dict-item]
     for spec in (SPEC, fixed):
@@ -90,15 +95,16 @@ def test_changed_defaults_update_the_pipelines_that_they_change(server: Server) 
 def test_defaults_that_cannot_be_read_are_refused(server: Server) -> None:
     for text, words in (
         ("{", "invalid cluster defaults JSON"),
-        ('{"other": {}}', 'unknown field "other"'),
-        (defaults(nonsense=1), 'unexpected field "nonsense"'),
-        (defaults(datum_tries="many"), "invalid cluster defaults JSON"),
+        ('{"other": {}}', "invalid cluster defaults JSON"),
+        (defaults(nonsense=1), "invalid cluster defaults JSON"),
+        (defaults(datum_tries="many"), "could not merge cluster defaults .* into built-in defaults"),
+        (defaults(reprocess_spec="never"), "could not merge cluster defaults .* into built-in defaults"),
     ):
         with pytest.raises(grpc.RpcError, match=words) as caught:
             call(server, "SetClusterDefaults", cluster_defaults_json=text)
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    with pytest.raises(grpc.RpcError, match="reprocess may only be set with regenerate"):
-        call(server, "SetClusterDefaults", cluster_defaults_json="{}", reprocess=True)
+    with pytest.raises(grpc.RpcError, match=r"could not merge project defaults \[\] into cluster defaults"):
+        call(server, "SetProjectDefaults", project_defaults_json="[]")
     with pytest.raises(grpc.RpcError, match='project "no" not found'):
         call(server, "GetProjectDefaults", project={"name": "no"})
-    assert call(server, "GetClusterDefaults").cluster_defaults_json == "{}"  # type: ignore[attr-defined]
+    assert call(server, "GetClusterDefaults").cluster_defaults_json == NEW_CLUSTER  # type: ignore[attr-defined]

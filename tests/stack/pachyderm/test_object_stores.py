@@ -39,6 +39,9 @@ except s3.exceptions.ClientError as error:
 """
 
 
+SQL = {"url": "postgres://u@h:1/d", "file_format": {"type": "CSV"}, "secret": {"name": "s", "key": "k"}}
+
+
 class AmazonStore:
     """A bucket of S3, seen from outside."""
 
@@ -151,12 +154,24 @@ def test_rules_for_s3_inputs(own_server: Callable[..., Server]) -> None:
         (whole, {"s3_out": True, "spout": {}}, "s3 output is not supported in spouts or services"),
         (pfs("source"), {"spout": {}}, "must not have an input"),
         (pfs("source"), {"service": {"type": "Odd"}}, "the following service type Odd is not allowed"),
-        (pfs("source"), {"egress": {"URL": "ftp://x/y"}}, "unrecognized object store: ftp"),
-        (pfs("source"), {"egress": {"URL": "wasb://x/y"}}, "wasb:// URLs are not implemented"),
-        (pfs("source"), {"egress": {"sql_database": {"url": "x"}}}, "SQL databases is not implemented"),
+        (pfs("source"), {"egress": {"sql_database": {"url": "x"}}}, "egress.sql_database.secret is required"),
+        (pfs("source"), {"egress": {"sql_database": SQL}}, "SQL databases is not implemented"),
     ):
         with pytest.raises(grpc.RpcError, match=words):
             create(client, "bad", source, "true", **more)
+
+
+def test_a_job_that_cannot_send_its_output_anywhere_ends(own_server: Callable[..., Server]) -> None:
+    client = own_server().client()
+    client.create_repo("source")
+    for pipeline, url, words in (
+        ("unknown", "ftp://x/y", "unrecognized object store: ftp"),
+        ("azure", "wasb://x/y", "wasb:// URLs are not implemented"),
+        ("empty", "", "unrecognized object store"),
+    ):
+        create(client, pipeline, pfs("source"), "true", egress={"URL": url} if url else {})
+        job = wait(client, pipeline, next(client.list_job(pipeline)).job.id)
+        assert job.state == pps_pb2.JOB_FAILURE and words in job.reason, job
 
 
 def test_files_from_an_object_store(store: Store, own_server: Callable[..., Server]) -> None:

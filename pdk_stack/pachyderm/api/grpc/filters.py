@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from google.protobuf import json_format
@@ -10,6 +11,10 @@ from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_stack.pachyderm.errors import Fault
 from pdk_stack.pachyderm.names import DEFAULT_PROJECT
+
+# How jq and the server's gojq say that a program ends too early.
+_END = re.compile(r"unexpected (end of file|\$end)")
+_UNEXPECTED_END = "unexpected token <EOF>"
 
 
 class MessageFilter:
@@ -34,7 +39,8 @@ class MessageFilter:
         try:
             self._program = jq.compile(expression)
         except ValueError as error:
-            raise Fault(f"error creating message filter function: error parsing jq filter: {error}") from error
+            words = _UNEXPECTED_END if _END.search(str(error)) else str(error)
+            raise Fault(f"error creating message filter function: error parsing jq filter: {words}") from error
 
     def __call__(self, message: pps_pb2.JobInfo | pps_pb2.PipelineInfo) -> bool:
         """Whether a message matches.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import suppress
+from typing import Any
 
 from google.protobuf import duration_pb2
 from python_pachyderm.proto.v2.pfs import pfs_pb2
@@ -11,16 +13,18 @@ from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_stack.common.service import LOOPBACK
 from pdk_stack.pachyderm.api.grpc import pfs_convert
+from pdk_stack.pachyderm.api.grpc.later_messages import MESSAGES
 from pdk_stack.pachyderm.core.pfs.lookup import commit_by_pk
 from pdk_stack.pachyderm.core.pfs.trees import tree_of
 from pdk_stack.pachyderm.core.pfs.types import SPEC_REPO, RepoKey
 from pdk_stack.pachyderm.core.pps import pipelines
 from pdk_stack.pachyderm.core.pps.datums import Datum
+from pdk_stack.pachyderm.core.pps.images import Images
 from pdk_stack.pachyderm.core.pps.inputs import leaves
 from pdk_stack.pachyderm.core.pps.jobs import Job, Stats, get_job
 from pdk_stack.pachyderm.core.pps.pipelines import Pipeline
 from pdk_stack.pachyderm.core.pps.running import RunningDatum, RunningDatums
-from pdk_stack.pachyderm.errors import NotFound
+from pdk_stack.pachyderm.errors import Fault, NotFound
 from pdk_stack.pachyderm.names import DEFAULT_PROJECT
 
 # Pipeline details that a job's details repeat.
@@ -58,8 +62,10 @@ def duration(seconds: float) -> duration_pb2.Duration:
     return found
 
 
-def process_stats(stats: Stats) -> pps_pb2.ProcessStats:
-    """Build a ``ProcessStats`` message."""
+def process_stats(stats: Stats | None) -> pps_pb2.ProcessStats:
+    """Build a ``ProcessStats`` message; without stats, an empty one."""
+    if stats is None:
+        return pps_pb2.ProcessStats()
     return pps_pb2.ProcessStats(
         download_time=duration(stats.download_s),
         process_time=duration(stats.process_s),
@@ -74,13 +80,22 @@ def project_of(message: pps_pb2.Pipeline) -> str:
     return message.project.name or DEFAULT_PROJECT
 
 
-def job_of_message(connection: sqlite3.Connection, message: pps_pb2.Job) -> Job:
-    """Return the job that a message names.
+def job_of_message(connection: sqlite3.Connection, message: Any, missing: str = "must specify a job") -> Job:
+    """Return the job that a message's field ``job`` names.
+
+    Args:
+        connection: The connection to read from.
+        message: The message.
+        missing: What to say where the field isn't set.
 
     Raises:
         NotFound: The job doesn't exist.
+        Fault: The field isn't set.
     """
-    return get_job(connection, project_of(message.pipeline), message.pipeline.name, message.id)
+    if not message.HasField("job"):
+        raise Fault(missing)
+    job = message.job
+    return get_job(connection, project_of(job.pipeline), job.pipeline.name, job.id)
 
 
 def job_info(connection: sqlite3.Connection, job: Job, details: bool, running: RunningDatums) -> pps_pb2.JobInfo:
@@ -135,8 +150,8 @@ def _fill_details(connection: sqlite3.Connection, job: Job, info: pps_pb2.JobInf
         leaf.commit = job.id
 
 
-def pipeline_info(connection: sqlite3.Connection, pipeline: Pipeline, details: bool) -> pps_pb2.PipelineInfo:
-    """Build a pipeline's ``PipelineInfo``."""
+def pipeline_info(connection: sqlite3.Connection, pipeline: Pipeline) -> pps_pb2.PipelineInfo:
+    """Build a pipeline's ``PipelineInfo`` with the details of its spec."""
     spec_repo = RepoKey(pipeline.project, pipeline.name, SPEC_REPO)
     row = connection.execute(
         "SELECT state FROM jobs WHERE pipeline = ? ORDER BY pk DESC LIMIT 1", (pipeline.pk,)
@@ -150,6 +165,7 @@ def pipeline_info(connection: sqlite3.Connection, pipeline: Pipeline, details: b
         last_job_state=row["state"] if row else 0,
         parallelism=pipeline.details.parallelism_spec.constant or 1,
         type=_type(pipeline.details),
+        details=pipeline.details,
         details_json=pipeline.user_spec,
         spec_commit=pfs_pb2.Commit(
             repo=pfs_convert.repo(spec_repo),
@@ -157,15 +173,20 @@ def pipeline_info(connection: sqlite3.Connection, pipeline: Pipeline, details: b
             branch=pfs_pb2.Branch(repo=pfs_convert.repo(spec_repo), name="master"),
         ),
     )
-    if details:
-        info.details.CopyFrom(pipeline.details)
-        info.details.reason = pipeline.reason
-        running = pipeline.state == pps_pb2.PIPELINE_RUNNING
-        if info.details.HasField("service"):
-            info.details.service.ip = LOOPBACK
-        info.details.workers_requested = info.parallelism
-        info.details.workers_available = info.parallelism if running else 0
+    if pipeline.effective_spec:
+        # The client library's message lacks this field, so it goes in as an unknown one.
+        newer = MESSAGES["PipelineInfo"](effective_spec_json=pipeline.effective_spec)
+        info.MergeFromString(newer.SerializeToString())
     return info
+
+
+def add_workers(pipeline: Pipeline, info: pps_pb2.PipelineInfo) -> None:
+    """Add what runs at the moment to a pipeline's ``PipelineInfo``."""
+    running = pipeline.state == pps_pb2.PIPELINE_RUNNING
+    if running and info.details.HasField("service"):
+        info.details.service.ip = LOOPBACK
+    info.details.workers_requested = info.parallelism
+    info.details.workers_available = info.parallelism if running else 0
 
 
 def _type(details: pps_pb2.PipelineInfo.Details) -> int:
@@ -175,15 +196,30 @@ def _type(details: pps_pb2.PipelineInfo.Details) -> int:
     return int(kinds.PIPELINE_TYPE_SERVICE if details.HasField("service") else kinds.PIPELINE_TYPE_TRANSFORM)
 
 
-def datum_info(connection: sqlite3.Connection, job: Job, row: sqlite3.Row) -> pps_pb2.DatumInfo:
-    """Build the ``DatumInfo`` of a job's datum."""
+def datum_info(
+    connection: sqlite3.Connection, job: Job, asked: Job, row: sqlite3.Row, images: Images
+) -> pps_pb2.DatumInfo:
+    """Build the ``DatumInfo`` of a datum.
+
+    Args:
+        connection: The connection to read from.
+        job: The job that processed it.
+        asked: The job that the client asks about, which skipped it if that is another one.
+        row: The datum.
+        images: The images that can run.
+    """
     info = pps_pb2.DatumInfo(
         datum=pps_pb2.Datum(
             job=pps_pb2.Job(pipeline=pipeline_name(job.project, job.pipeline), id=job.id), id=row["id"]
         ),
-        state=row["state"],
+        state=row["state"] if job == asked else pps_pb2.SKIPPED,
         stats=process_stats(Stats.load(row["stats"])),
     )
+    if row["state"] in (pps_pb2.FAILED, pps_pb2.RECOVERED):
+        info.stats.ClearField("upload_time")
+    with suppress(NotFound):
+        pipeline = pipelines.pipeline_by_pk(connection, job.pipeline_pk, job.version)
+        info.image_id = images.identity(pipeline.details.transform.image)
     for commit_pk, path in json.loads(row["inputs"]):
         try:
             commit = commit_by_pk(connection, commit_pk)
@@ -200,5 +236,6 @@ def datum_of_input(datum: Datum) -> pps_pb2.DatumInfo:
     return pps_pb2.DatumInfo(
         datum=pps_pb2.Datum(id=datum.id),
         state=pps_pb2.UNKNOWN,
+        stats=pps_pb2.ProcessStats(),
         data=[pfs_convert.FileInfos(each.commit)(each.found) for each in datum.inputs],
     )

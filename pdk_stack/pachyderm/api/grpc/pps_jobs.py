@@ -17,11 +17,14 @@ from pdk_stack.pachyderm.api.grpc.pps_convert import job_of_message, project_of
 from pdk_stack.pachyderm.api.grpc.transactions import Transactions, transactional
 from pdk_stack.pachyderm.core.engine import Engine
 from pdk_stack.pachyderm.core.pfs.change import Change
-from pdk_stack.pachyderm.core.pfs.lookup import get_commit
+from pdk_stack.pachyderm.core.pfs.lookup import IN_REPO
 from pdk_stack.pachyderm.core.pps import jobs, pipelines
 from pdk_stack.pachyderm.core.pps.context import Context
 from pdk_stack.pachyderm.core.pps.jobs import Job, select_jobs
-from pdk_stack.pachyderm.errors import Fault, NotFound
+from pdk_stack.pachyderm.errors import Fault, NotFound, wrapped
+
+# Orders jobs by the first job of their set: those of one set belong together.
+_BY_SET = "(SELECT MIN(first.pk) FROM jobs AS first WHERE first.id = jobs.id)"
 
 
 class JobCalls:
@@ -36,13 +39,13 @@ class JobCalls:
 
     def InspectJob(self, request: pps_pb2.InspectJobRequest, call: Call) -> pps_pb2.JobInfo:
         with self._engine.read() as connection:
-            found = job_of_message(connection, request.job)
+            found = job_of_message(connection, request)
             if not request.wait or found.is_over:
                 return pps_convert.job_info(connection, found, request.details, self.context.running)
         self._wait(found, call)
         with self._engine.read() as connection:
             return pps_convert.job_info(
-                connection, job_of_message(connection, request.job), request.details, self.context.running
+                connection, job_of_message(connection, request), request.details, self.context.running
             )
 
     def _wait(self, job: Job, call: Call) -> None:
@@ -58,10 +61,6 @@ class JobCalls:
         set_id = request.job_set.id
         with self._engine.read() as connection:
             members = self._of_set(connection, set_id)
-            if not members:
-                known = connection.execute("SELECT 1 FROM commits WHERE id = ?", (set_id,)).fetchone()
-                if known is None:
-                    raise NotFound(f"no commits found for commitset {set_id}")
         for job in members:
             if request.wait and not job.is_over:
                 self._wait(job, call)
@@ -75,37 +74,41 @@ class JobCalls:
         fits = MessageFilter(request.jqFilter, request.projects)
         with self._engine.read() as connection:
             versions = self._versions(connection, request)
-            wanted = self._input_filter(connection, request.input_commit)
+            wanted = self._input_sets(connection, request.input_commit)
             found = (
                 pps_convert.job_info(connection, job, request.details, self.context.running)
-                for job in select_jobs(connection, f"ORDER BY jobs.pk {_order(request)}")
+                for job in select_jobs(connection, f"ORDER BY {_BY_SET} {_order(request)}, jobs.pk")
                 if job.version >= versions.get(job.pipeline_pk, job.version + 1)
-                and (wanted is None or job.output in wanted)
+                and (wanted is None or job.id in wanted)
                 and _in_page(request, job.created)
             )
-            yield from islice(filter(fits, found), request.number or None)
+            with wrapped("error filtering job"):
+                yield from islice(filter(fits, found), request.number if request.number > 0 else None)
 
     def _versions(self, connection: sqlite3.Connection, request: pps_pb2.ListJobRequest) -> dict[int, int]:
         """Return the oldest version whose jobs are included, by pipeline key."""
-        name = request.pipeline.name
-        if name:
-            pipelines.get_pipeline(connection, project_of(request.pipeline), name)
-        found = {}
-        # Versions come newest first: the last one seen is the oldest.
-        for each in pipelines.list_pipelines(
-            connection, [project_of(request.pipeline)] if name else (), request.history, name
-        ):
-            found[each.pk] = each.version
+        name, project = request.pipeline.name, project_of(request.pipeline)
+        known = pipelines.list_pipelines(connection, [project] if name else (), request.history, name)
+        if name and not known:
+            raise NotFound(pipelines.not_found(f"{project}/{name}"))
+        found: dict[int, int] = {}
+        for each in known:
+            found[each.pk] = min(each.version, found.get(each.pk, each.version))
         return found
 
-    def _input_filter(self, connection: sqlite3.Connection, inputs: Sequence[pfs_pb2.Commit]) -> set[int] | None:
-        """Return the output commits made directly from all of the given commits."""
-        found: set[int] | None = None
+    def _input_sets(self, connection: sqlite3.Connection, inputs: Sequence[pfs_pb2.Commit]) -> set[str] | None:
+        """Return the IDs of the commit sets that read all of the given commits; None if none are given."""
+        found: set[str] | None = None
         for each in inputs:
-            commit = get_commit(connection, pfs_convert.read_commit(each))
-            rows = connection.execute("SELECT commit_pk FROM commit_provenance WHERE upstream = ?", (commit.pk,))
-            outputs = {row["commit_pk"] for row in rows}
-            found = outputs if found is None else found & outputs
+            ref = pfs_convert.read_commit(each)
+            rows = connection.execute(
+                "SELECT DISTINCT commits.id FROM commit_provenance JOIN commits ON commits.pk = commit_pk"
+                " JOIN commits AS up ON up.pk = upstream JOIN repos ON repos.id = up.repo"
+                f" WHERE up.id = ? AND {IN_REPO}",
+                (ref.id, *ref.repo.parts),
+            )
+            sets = {row["id"] for row in rows}
+            found = sets if found is None else found & sets
         return found
 
     def ListJobSet(self, request: pps_pb2.ListJobSetRequest, call: Call) -> Iterator[pps_pb2.JobSetInfo]:
@@ -113,7 +116,7 @@ class JobCalls:
             raise Fault("number must be non-negative")
         fits = MessageFilter(request.jqFilter, request.projects)
         with self._engine.read() as connection:
-            yield from islice(self._sets(connection, request, fits), request.number or None)
+            yield from islice(self._sets(connection, request, fits), request.number if request.number > 0 else None)
 
     def _sets(
         self, connection: sqlite3.Connection, request: pps_pb2.ListJobSetRequest, fits: MessageFilter
@@ -131,30 +134,36 @@ class JobCalls:
                 yield pps_pb2.JobSetInfo(job_set=pps_pb2.JobSet(id=row["id"]), jobs=kept)
 
     def SubscribeJob(self, request: pps_pb2.SubscribeJobRequest, call: Call) -> Iterator[pps_pb2.JobInfo]:
+        if not request.pipeline.name:
+            raise Fault("pipeline must be specified")
+        name = (project_of(request.pipeline), request.pipeline.name)
+        ours = "pipelines.project = ? AND pipelines.name = ?"
         with self._engine.read() as connection:
-            pipeline = pipelines.get_pipeline(connection, project_of(request.pipeline), request.pipeline.name)
-        sent: dict[int, tuple[int, int]] = {}
+            newest = connection.execute("SELECT MAX(pk) AS pk FROM jobs").fetchone()["pk"] or 0
+        sent: set[int] = set()
 
         def probe(connection: sqlite3.Connection) -> list[Job] | None:
-            known = select_jobs(connection, "WHERE jobs.pipeline = ? ORDER BY jobs.pk", pipeline.pk)
-            fresh = [job for job in known if sent.get(job.pk) != (job.state, job.processed)]
-            return fresh or None
+            # Of the jobs that exist already, only the unfinished ones; each job comes once, with its first state.
+            known = select_jobs(connection, f"WHERE {ours} ORDER BY jobs.pk", *name)
+            return [job for job in known if job.pk not in sent and (job.pk > newest or not job.is_over)] or None
 
         while (fresh := self._engine.wait_for(probe, call.active)) is not None:
             for job in fresh:
-                sent[job.pk] = (job.state, job.processed)
+                sent.add(job.pk)
                 with self._engine.read() as connection:
                     info = pps_convert.job_info(connection, job, request.details, self.context.running)
                 yield info
 
     @transactional("stop_job")
     def StopJob(self, change: Change, request: pps_pb2.StopJobRequest) -> None:
-        found = job_of_message(change.connection, request.job)
+        found = job_of_message(change.connection, request, "Job must be specified")
         jobs.end(change, found, pps_pb2.JOB_KILLED, request.reason or "job stopped")
 
     @transactional("update_job_state")
     def UpdateJobState(self, change: Change, request: pps_pb2.UpdateJobStateRequest) -> None:
-        found = job_of_message(change.connection, request.job)
+        found = job_of_message(change.connection, request)
+        if found.is_over:
+            raise Fault(f"job {found} has already finished")
         if request.state in jobs.TERMINAL:
             jobs.end(change, found, request.state, request.reason)
         else:
@@ -162,7 +171,7 @@ class JobCalls:
 
     def DeleteJob(self, request: pps_pb2.DeleteJobRequest, call: Call) -> None:
         with self._engine.change() as change:
-            found = job_of_message(change.connection, request.job)
+            found = job_of_message(change.connection, request, "job cannot be nil")
             jobs.end(change, found, pps_pb2.JOB_KILLED, "job deleted")
             change.connection.execute("DELETE FROM jobs WHERE pk = ?", (found.pk,))
 

@@ -8,7 +8,7 @@ from python_pachyderm.proto.v2.pps import pps_pb2
 from pdk_stack.pachyderm.api.grpc import pfs_convert
 from pdk_stack.pachyderm.api.grpc.dispatch import Call
 from pdk_stack.pachyderm.core.pps.context import Context
-from pdk_stack.pachyderm.errors import NotFound
+from pdk_stack.pachyderm.errors import Fault
 
 
 class SecretCalls:
@@ -25,7 +25,7 @@ class SecretCalls:
     def InspectSecret(self, request: pps_pb2.InspectSecretRequest, call: Call) -> pps_pb2.SecretInfo:
         found = self.context.secrets.find(request.secret.name)
         if found is None:
-            raise NotFound(f'failed to get secret: secrets "{request.secret.name}" not found')
+            raise Fault(f'failed to get secret: secrets "{request.secret.name}" not found')
         return _secret_info(found.name, found.type, found.created)
 
     def ListSecret(self, request: empty_pb2.Empty, call: Call) -> pps_pb2.SecretInfos:

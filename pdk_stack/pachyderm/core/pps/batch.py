@@ -6,6 +6,7 @@ the datum failed. The call returns when the next datum's files are below ``/pfs`
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -13,6 +14,8 @@ from contextlib import ExitStack
 from pdk_stack.common.polling import Deadline
 from pdk_stack.pachyderm.core.pps.context import ServeDatums
 from pdk_stack.pachyderm.core.pps.process import Outcome
+
+log = logging.getLogger("pdk_stack.pachyderm.batch")
 
 POLL_S = 0.1
 STOP_S = 5.0
@@ -83,7 +86,12 @@ class Batch:
         self._answered = self._asked
 
         def run() -> None:
-            outcome = self._launch(self._port, self._kill.is_set)
+            try:
+                outcome = self._launch(self._port, self._kill.is_set)
+            except Exception as error:
+                # Whoever waits for the process's request must learn that none will come.
+                log.exception("a batch could not run")
+                outcome = Outcome(1, problem=f"{type(error).__name__}: {error}")
             with self._changed:
                 self._ended = outcome
                 self._changed.notify_all()

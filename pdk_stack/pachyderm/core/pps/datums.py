@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -19,6 +19,7 @@ from pdk_stack.pachyderm.core.pfs.lookup import get_commit
 from pdk_stack.pachyderm.core.pfs.trees import tree_of
 from pdk_stack.pachyderm.core.pfs.types import Commit, CommitRef
 from pdk_stack.pachyderm.core.pps.inputs import Leaf, branch_of
+from pdk_stack.pachyderm.errors import Fault
 from pdk_stack.pachyderm.store.tree import FoundEntry
 
 CRON_GLOB = "/*"
@@ -119,7 +120,7 @@ def _combine(connection: sqlite3.Connection, message: pps_pb2.Input, commit_set:
         return _join([_combine(connection, part, commit_set) for part in message.join])
     if message.group:
         return _group([_combine(connection, part, commit_set) for part in message.group])
-    return []
+    raise Fault("unrecognized input type: ")
 
 
 def _matches(connection: sqlite3.Connection, leaf: Leaf, pattern: str, commit_set: str) -> list[list[DatumInput]]:
@@ -142,33 +143,34 @@ def _matches(connection: sqlite3.Connection, leaf: Leaf, pattern: str, commit_se
     ]
 
 
-def _join(parts: list[list[list[DatumInput]]]) -> list[list[DatumInput]]:
-    """Combine datums, one from each part, that agree in ``join_on``."""
-    by_key: dict[str, list[list[list[DatumInput]]]] = {}
+def _by_key(parts: list[list[list[DatumInput]]], key: str) -> Iterator[list[list[DatumInput]]]:
+    """Yield the inputs of each part that agree in a key, for one value after the other; a part may have none.
+
+    Where a part is itself a combination, each of its inputs counts on its own, as on a cluster.
+    """
+    found: dict[str, list[list[DatumInput]]] = {}
     for position, part in enumerate(parts):
-        for inputs in part:
-            by_key.setdefault(inputs[0].join_on, [[] for _ in parts])[position].append(inputs)
+        for one in (each for inputs in part for each in inputs):
+            found.setdefault(getattr(one, key), [[] for _ in parts])[position].append(one)
+    for value in sorted(found):
+        yield found[value]
+
+
+def _join(parts: list[list[list[DatumInput]]]) -> list[list[DatumInput]]:
+    """Combine inputs, one from each part, that agree in ``join_on`` (``processMergeTask``)."""
     joined = []
-    for key in sorted(by_key):
-        groups = by_key[key]
-        missing = any(not group for group in groups)
-        kept = []
-        for group in groups:
-            # An outer join keeps a datum without a partner.
-            if missing and group and not any(getattr(each[0].leaf, "outer_join", False) for each in group):
-                continue
-            if group:
-                kept.append(group)
-        if not kept:
-            continue
-        joined += [[one for each in combination for one in each] for combination in product(*kept)]
+    for groups in _by_key(parts, "join_on"):
+        present = [group for group in groups if group]
+        for combination in product(*present):
+            kept = list(combination)
+            if len(present) < len(parts):
+                # An outer join keeps an input without a partner.
+                kept = [each for each in kept if getattr(each.leaf, "outer_join", False)]
+            if kept:
+                joined.append(kept)
     return joined
 
 
 def _group(parts: list[list[list[DatumInput]]]) -> list[list[DatumInput]]:
     """Group all inputs that agree in ``group_by``."""
-    by_key: dict[str, list[DatumInput]] = {}
-    for part in parts:
-        for inputs in part:
-            by_key.setdefault(inputs[0].group_by, []).extend(inputs)
-    return [by_key[key] for key in sorted(by_key)]
+    return [[each for group in groups for each in group] for groups in _by_key(parts, "group_by")]

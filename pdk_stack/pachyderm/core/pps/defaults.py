@@ -11,18 +11,25 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from python_pachyderm.proto.v2.pps import pps_pb2
 
+from pdk_stack.pachyderm.core.pfs import repos
 from pdk_stack.pachyderm.core.pfs.change import Change
 from pdk_stack.pachyderm.core.pps import lifecycle, pipelines
-from pdk_stack.pachyderm.core.pps.inputs import leaves
+from pdk_stack.pachyderm.core.pps.go_json import compact, parse_message
 from pdk_stack.pachyderm.core.pps.pipelines import Pipeline
-from pdk_stack.pachyderm.core.pps.specs import DEFAULT_IMAGE, DEFAULT_TRIES, REPROCESS_UNTIL_SUCCESS, complete
-from pdk_stack.pachyderm.errors import InvalidArgument
+from pdk_stack.pachyderm.core.pps.specs import (
+    DEFAULT_IMAGE,
+    DEFAULT_TRIES,
+    REPROCESS_UNTIL_SUCCESS,
+    validate_merged,
+)
+from pdk_stack.pachyderm.errors import Fault, InvalidArgument, wrapped
 from pdk_stack.pachyderm.names import DEFAULT_PROJECT
 
 FIELD = "createPipelineRequest"
@@ -32,7 +39,25 @@ BUILT_IN = {
     "datumTries": str(DEFAULT_TRIES),
     "reprocessSpec": REPROCESS_UNTIL_SUCCESS,
 }
+_REQUESTS = {"cpu": 1, "memory": "256Mi", "disk": "1Gi"}
+#: The defaults of a new cluster (``synthesizeClusterDefaults`` in ``src/internal/clusterstate/v2.8.0``).
+NEW_CLUSTER = json.dumps(
+    {FIELD: {"resourceRequests": _REQUESTS, "sidecarResourceRequests": _REQUESTS}}, separators=(",", ":")
+)
 _CLUSTER = "cluster_defaults"
+
+
+@dataclass(frozen=True)
+class EffectiveSpec:
+    """A spec merged into the defaults.
+
+    Attributes:
+        text: The spec as JSON.
+        request: The spec.
+    """
+
+    text: str
+    request: pps_pb2.CreatePipelineRequest
 
 
 def _key(project: str | None) -> str:
@@ -42,7 +67,9 @@ def _key(project: str | None) -> str:
 def stored(connection: sqlite3.Connection, project: str | None) -> str:
     """Return the stored defaults of a project, or of the cluster if None, as they were set."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (_key(project),)).fetchone()
-    return str(row["value"]) if row else "{}"
+    if row is not None:
+        return str(row["value"])
+    return NEW_CLUSTER if project is None else "{}"
 
 
 def forget(connection: sqlite3.Connection, project: str) -> None:
@@ -89,29 +116,23 @@ def merge(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def read_request(text: str, what: str) -> dict[str, Any]:
+def _request(text: str) -> dict[str, Any]:
     """Return the ``createPipelineRequest`` of defaults as JSON with canonical names.
 
-    Args:
-        text: The defaults.
-        what: Whose defaults they are, for the error message.
-
     Raises:
-        InvalidArgument: The defaults are invalid.
+        Fault: The defaults are invalid.
     """
     try:
         content = json.loads(text or "{}")
-        if not isinstance(content, dict):
-            raise ValueError("it is not an object")
-        unknown = set(content) - {FIELD, "create_pipeline_request"}
-        if unknown:
-            raise ValueError(f'unknown field "{sorted(unknown)[0]}"')
-        given = content.get(FIELD, content.get("create_pipeline_request")) or {}
-        request = canonical(given, pps_pb2.CreatePipelineRequest.DESCRIPTOR)
-        json_format.ParseDict(merge(BUILT_IN, request), pps_pb2.CreatePipelineRequest())
-    except (ValueError, InvalidArgument, json_format.ParseError) as error:
-        raise InvalidArgument(f"invalid {what} defaults JSON: {error}") from error
-    return request
+    except ValueError as error:
+        raise Fault(f"could not unmarshal {json.dumps(text)} as JSON") from error
+    if not isinstance(content, Mapping):
+        raise Fault("expected an object for pps_v2.ClusterDefaults")
+    for name in content:
+        if name not in (FIELD, "create_pipeline_request"):
+            raise Fault(f'unexpected field "{name}" in pps_v2.ClusterDefaults')
+    given = content.get(FIELD, content.get("create_pipeline_request")) or {}
+    return canonical(given, pps_pb2.CreatePipelineRequest.DESCRIPTOR)
 
 
 class Defaults:
@@ -130,21 +151,50 @@ class Defaults:
         self._cluster = stored(connection, None) if cluster is None else cluster
         self._projects = projects or {}
 
-    def effective(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+    def effective(self, text: str) -> EffectiveSpec:
         """Return a spec with all defaults filled in.
 
         Args:
-            spec: The spec as its author wrote it.
+            text: The spec as its author wrote it, as JSON.
 
         Raises:
-            InvalidArgument: The spec has an unknown field.
+            InvalidArgument: The spec, or a default that it takes over, is invalid, or its project doesn't exist.
         """
-        own = canonical(spec, pps_pb2.CreatePipelineRequest.DESCRIPTOR)
-        project = ((own.get("pipeline") or {}).get("project") or {}).get("name") or DEFAULT_PROJECT
-        text = self._projects.get(project)
-        ours = read_request(stored(self._connection, project) if text is None else text, "project")
-        base = merge(BUILT_IN, read_request(self._cluster, "cluster"))
-        return merge(merge(base, ours), own)
+        try:
+            with wrapped("could not make effective spec"):
+                with wrapped(f"could not parse {text} as Create Pipeline Request message"):
+                    given = parse_message(text, pps_pb2.CreatePipelineRequest())
+                project = given.pipeline.project.name or DEFAULT_PROJECT
+                words = f"could not get defaults for project {project}"
+                with wrapped(words), wrapped(words):
+                    repos.get_project(self._connection, project)
+                return self.merged(project, json.loads(text))
+        except Fault as error:
+            raise InvalidArgument(error.message) from error
+
+    def merged(self, project: str, spec: Mapping[str, Any]) -> EffectiveSpec:
+        """Merge a spec into the defaults of its project.
+
+        Args:
+            project: The project.
+            spec: The spec, as parsed JSON.
+
+        Raises:
+            Fault: The spec or a default is invalid.
+        """
+        found = merge(BUILT_IN, _request(self._cluster))
+        ours = self._projects.get(project)
+        found = merge(found, _request(stored(self._connection, project) if ours is None else ours))
+        found = merge(found, canonical(spec, pps_pb2.CreatePipelineRequest.DESCRIPTOR))
+        text = compact(found)
+        request = pps_pb2.CreatePipelineRequest()
+        try:
+            json_format.ParseDict(found, request)
+        except json_format.ParseError as error:
+            raise Fault(f"could not unmarshal effective spec {text}: {error}") from error
+        with wrapped(f"invalid effective spec {text}"):
+            validate_merged(request)
+        return EffectiveSpec(text, request)
 
 
 def set_defaults(
@@ -157,20 +207,18 @@ def set_defaults(
         project: The project, or None.
         text: The defaults, as JSON.
         regenerate: Whether to update the affected pipelines.
-        reprocess: Whether the updated pipelines reprocess all datums.
+        reprocess: Whether the updated pipelines reprocess all datums; has no effect without ``regenerate``.
         dry_run: Whether to only return the affected pipelines.
 
     Returns:
         The affected pipelines.
 
     Raises:
-        InvalidArgument: The defaults are invalid, or ``reprocess`` is set without ``regenerate``.
+        InvalidArgument: The defaults are invalid.
     """
-    if reprocess and not regenerate:
-        raise InvalidArgument("reprocess may only be set with regenerate")
-    read_request(text, "cluster" if project is None else "project")
     connection = change.connection
     defaults = Defaults(connection, text if project is None else None, {project: text} if project else None)
+    _check(connection, defaults, project, text)
     affected = []
     if regenerate:
         wanted = () if project is None else (project,)
@@ -182,21 +230,31 @@ def set_defaults(
     if not dry_run:
         connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_key(project), text))
         for pipeline, spec in affected:
-            spec.update, spec.reprocess = True, reprocess
-            lifecycle.create(change, spec, pipeline.user_spec)
+            spec.request.update, spec.request.reprocess = True, reprocess
+            lifecycle.create(change, spec.request, pipeline.user_spec, spec.text)
     return [pipeline for pipeline, _ in affected]
 
 
-def _changed(pipeline: Pipeline, defaults: Defaults) -> pps_pb2.CreatePipelineRequest | None:
+def _check(connection: sqlite3.Connection, defaults: Defaults, project: str | None, text: str) -> None:
+    try:
+        if project is None:
+            # The words of an error here stay the server's own: its answer doesn't have them.
+            _request(text)
+    except Fault as error:
+        raise InvalidArgument("invalid cluster defaults JSON") from error
+    try:
+        defaults.merged(project or DEFAULT_PROJECT, {})
+    except Fault as error:
+        if project is None:
+            into = f"built-in defaults {compact({FIELD: BUILT_IN})}"
+            raise InvalidArgument(f"could not merge cluster defaults {text} into {into}") from error
+        into = f"cluster defaults {stored(connection, None)}"
+        raise InvalidArgument(f"could not merge project defaults {text} into {into}") from error
+
+
+def _changed(pipeline: Pipeline, defaults: Defaults) -> EffectiveSpec | None:
     """Return a pipeline's spec under other defaults; None if it doesn't change."""
-    user = json.loads(pipeline.user_spec or "{}") or json_format.MessageToDict(pipeline.request)
-    spec = pps_pb2.CreatePipelineRequest()
-    json_format.ParseDict(defaults.effective(user), spec)
-    completed = complete(spec)
-    before = pipeline.request
-    for each in (completed, before):
-        each.ClearField("salt")
-        for leaf in leaves(each.input):
-            if isinstance(leaf, pps_pb2.CronInput):
-                leaf.ClearField("start")
-    return None if completed == before else spec
+    user = pipeline.user_spec or compact(json_format.MessageToDict(pipeline.request))
+    spec = defaults.effective(user)
+    before = json_format.Parse(pipeline.effective_spec or user, pps_pb2.CreatePipelineRequest())
+    return None if before == spec.request else spec

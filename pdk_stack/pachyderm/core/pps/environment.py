@@ -15,7 +15,7 @@ from pdk_stack.pachyderm.core.pps.datums import Datum
 from pdk_stack.pachyderm.core.pps.images import Image, search_path
 from pdk_stack.pachyderm.core.pps.pipelines import Pipeline
 from pdk_stack.pachyderm.core.pps.process import base_environment
-from pdk_stack.pachyderm.errors import NotFound, existing
+from pdk_stack.pachyderm.errors import Fault
 
 # Some clients require credentials even if the gateway doesn't.
 NO_CREDENTIALS = "default"
@@ -42,23 +42,31 @@ class Setting:
 
     def worker_name(self, index: int) -> str:
         """Return the name that a worker's pod would have on a cluster."""
-        pipeline = self.pipeline
-        return f"{pipeline.project}-{pipeline.name}-v{pipeline.version}-{index}"
+        return pod_name(self.pipeline, index)
+
+
+def pod_name(pipeline: Pipeline, index: int) -> str:
+    """Return the name that the pod of a pipeline's worker would have on a cluster."""
+    return f"{pipeline.project}-{pipeline.name}-v{pipeline.version}-{index}"
 
 
 def secret_environment(context: Context, transform: pps_pb2.Transform) -> dict[str, str]:
-    """Return the environment variables that a pipeline takes from secrets.
+    """Return the environment variables that a pipeline takes from secrets (``validateSecret``).
 
     Raises:
-        NotFound: A secret or one of its keys is missing.
+        Fault: A secret or one of its keys is missing, or a variable names no key.
     """
     variables: dict[str, str] = {}
     for each in transform.secrets:
+        if each.env_var and not each.key:
+            raise Fault(f"secret {each.name} has env_var set but is missing key")
+        found = context.secrets.find(each.name)
+        if found is None:
+            raise Fault(f"missing Kubernetes secret {each.name}")
         if not each.env_var:
             continue
-        found = existing(context.secrets.find(each.name), f"missing Kubernetes secret {each.name}")
         if each.key not in found.data:
-            raise NotFound(f"Kubernetes secret {each.name} missing key {each.key}")
+            raise Fault(f"Kubernetes secret {each.name} missing key {each.key}")
         variables[each.env_var] = found.data[each.key].decode(errors="replace")
     return variables
 
@@ -129,6 +137,7 @@ def worker_environment(setting: Setting, worker: str, worker_port: int = 0) -> d
     if setting.s3_endpoint:
         variables.update(
             S3_ENDPOINT=setting.s3_endpoint,
+            S3GATEWAY_PORT=setting.s3_endpoint.rpartition(":")[2],
             AWS_ACCESS_KEY_ID=token or NO_CREDENTIALS,
             AWS_SECRET_ACCESS_KEY=token or NO_CREDENTIALS,
         )

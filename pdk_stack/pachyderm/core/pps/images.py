@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pdk_shared.errors import StackError
@@ -69,6 +70,20 @@ class Images:
     def find(self, image: str) -> Image | None:
         """Return the replacement for an image, ignoring its registry, tag, and digest."""
         return self._known.get(short_name(image))
+
+    def identity(self, image: str) -> str:
+        """Return the ID of an image that ran: its repository, with a digest of what replaces it here."""
+        repository = image.split("@", 1)[0]
+        head, _, last = repository.rpartition("/")
+        repository = f"{head}/{last.split(':', 1)[0]}" if head else last.split(":", 1)[0]
+        registry = repository.split("/", 1)[0]
+        if "/" not in repository:
+            repository = f"docker.io/library/{repository}"
+        elif not set(registry) & set(".:") and registry != "localhost":
+            repository = f"docker.io/{repository}"
+        found = self.find(image)
+        definition = json.dumps(asdict(found) if found else image, sort_keys=True)
+        return f"{repository}@sha256:{hashlib.sha256(definition.encode()).hexdigest()}"
 
     def why_not(self, image: str) -> str:
         """Explain why an image can't run."""

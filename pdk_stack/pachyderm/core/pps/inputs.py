@@ -23,6 +23,18 @@ def leaves(message: pps_pb2.Input) -> Iterator[Leaf]:
             yield from leaves(each)
 
 
+def visit(message: pps_pb2.Input) -> Iterator[pps_pb2.Input]:
+    """Yield an input and the inputs that it combines, these first (``pps.VisitInput``)."""
+    for each in next(filter(None, (message.cross, message.join, message.group, message.union)), ()):
+        yield from visit(each)
+    yield message
+
+
+def has_s3(message: pps_pb2.Input) -> bool:
+    """Whether an input, or one that it combines, is read through the S3 gateway."""
+    return any(each.pfs.s3 for each in visit(message))
+
+
 def branch_of(leaf: Leaf) -> BranchKey:
     """Return the branch that an input reads."""
     if isinstance(leaf, pps_pb2.CronInput):

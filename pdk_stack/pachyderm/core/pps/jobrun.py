@@ -14,7 +14,9 @@ from python_pachyderm.proto.v2.pps import pps_pb2
 from pdk_stack.common.errors import Refusal
 from pdk_stack.pachyderm.core.egress import send
 from pdk_stack.pachyderm.core.pfs import commits
+from pdk_stack.pachyderm.core.pfs.files import FileRef
 from pdk_stack.pachyderm.core.pfs.lookup import commit_by_pk, commit_provenance
+from pdk_stack.pachyderm.core.pfs.objectstore import parse_url
 from pdk_stack.pachyderm.core.pfs.types import SPEC_REPO, Commit
 from pdk_stack.pachyderm.core.pps import jobs, pipelines, records
 from pdk_stack.pachyderm.core.pps.context import Context
@@ -68,10 +70,18 @@ class JobRun:
             # If its pipeline, job, or commit was deleted in the meantime, the failure doesn't matter.
             if self._still_open():
                 log.exception("job %s failed", self._job)
-                reason = error.message if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
-                self._end(pps_pb2.JOB_FAILURE, reason)
+                self._give_up(error.message if isinstance(error, Refusal) else f"{type(error).__name__}: {error}")
         finally:
             shutil.rmtree(self._context.work / str(self._job.pk), ignore_errors=True)
+
+    def _give_up(self, reason: str) -> None:
+        """End the job after an error that nothing foresaw; what waits for it must not wait forever."""
+        try:
+            self._end(pps_pb2.JOB_FAILURE, reason)
+        except Exception:
+            log.exception("the commits of job %s cannot be finished", self._job)
+            with self._engine.change() as change:
+                jobs.abandon(change, self._job, reason)
 
     def _still_open(self) -> bool:
         if self.cancelled.is_set():
@@ -89,6 +99,10 @@ class JobRun:
 
     def _run(self) -> None:
         self._log(f"started processing job {self._job.id}")
+        if not self._pipeline.details.transform.cmd:
+            self._set_pipeline(pps_pb2.PIPELINE_FAILURE, pipelines.NOTHING_TO_RUN)
+            self._end(pps_pb2.JOB_KILLED, "job stopped")
+            return
         inputs = self._inputs()
         if inputs is None:
             with self._engine.change() as change:
@@ -190,12 +204,14 @@ class JobRun:
                 self._serve(setting, datums)
                 return
             with self._processing(setting) as processing:
-                failure = processing.run(todo)
+                failure = processing.run(todo, base or {})
                 if self.cancelled.is_set():
                     processing.discard()
-                elif failure is not None:
+                elif failure is not None and failure.state != pps_pb2.JOB_FAILURE:
                     processing.discard()
                     self._end(failure.state, failure.reason)
+                elif failure is not None:
+                    self._fail(processing, failure.reason)
                 else:
                     self._finish(processing, None if base is None else frozenset(base) - kept, bool(kept))
 
@@ -254,13 +270,33 @@ class JobRun:
             self._egress(output)
         self._log(f"finished processing job {self._job.id}")
 
+    def _fail(self, processing: Processing, reason: str) -> None:
+        """End the job with what its other datums gave: their output stays readable, but no later job builds on it."""
+        upload = processing.upload
+        upload.seal()
+        with self._engine.change() as change:
+            connection = change.connection
+            if jobs.set_state(connection, self._job.pk, pps_pb2.JOB_FAILURE, reason) and self._job.output is not None:
+                insert_locations(connection, upload.pack.locations)
+                output = commit_by_pk(connection, self._job.output)
+                parts = ((output, upload), (jobs.meta_commit(connection, output), processing.meta))
+                for commit, given in parts:
+                    if commit is not None and commit.is_open:
+                        commits.finish(change, commit, error=reason, changes=given.changes)
+        self._log(f"job {self._job.id} ended: JOB_FAILURE {reason}")
+
     def _egress(self, output: Commit) -> None:
-        """Send the output to the egress target, retrying on failure; only then does the job end."""
+        """Send the output to the egress target, retrying on failure; only then does the job end.
+
+        Raises:
+            Fault: The target can't be reached by any number of tries.
+        """
         url = self._pipeline.details.egress.URL or self._pipeline.details.egress.object_storage.url
+        parse_url(url)
         pause = RETRY_S
         while not self.cancelled.is_set():
             try:
-                sent = send(self._engine, output, "/", url)
+                sent = send(self._engine, FileRef(output, "/"), url)
             except NotFound:
                 sent = 0  # an empty commit
             except Refusal as error:

@@ -38,14 +38,14 @@ class Stats:
         return json.dumps(astuple(self))
 
     @staticmethod
-    def load(text: str) -> Stats:
-        """The reverse of :meth:`dump`."""
-        return Stats(*json.loads(text)) if text else Stats()
+    def load(text: str) -> Stats | None:
+        """The reverse of :meth:`dump`; None where nothing was measured."""
+        return Stats(*json.loads(text)) if text else None
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job; times are nanoseconds since the epoch, 0 if the event hasn't happened."""
+    """A job; times are nanoseconds since the epoch, 0 if the event hasn't happened. Without datums, it has no stats."""
 
     project: str
     pipeline: str
@@ -65,7 +65,7 @@ class Job:
     failed: int
     recovered: int
     total: int
-    stats: Stats
+    stats: Stats | None
 
     @property
     def is_over(self) -> bool:
@@ -138,10 +138,11 @@ def set_state(connection: sqlite3.Connection, job: int, state: int, reason: str 
         Whether the state changed.
     """
     moment = now_ns()
-    started = moment if state == pps_pb2.JOB_RUNNING else 0
+    started = moment if state == pps_pb2.JOB_RUNNING or state in TERMINAL else 0
     finished = moment if state in TERMINAL else 0
     cursor = connection.execute(
         "UPDATE jobs SET state = ?, reason = ?, finished = ?,"
+        # A job that ends without running started at its end.
         " started = CASE WHEN started = 0 THEN ? ELSE started END"
         f" WHERE pk = ? AND state NOT IN ({TERMINAL_SQL})",
         (int(state), reason, finished, started, job),
@@ -170,6 +171,25 @@ def end(change: Change, job: Job, state: int, reason: str) -> bool:
             if commit is not None and commit.is_open:
                 commits.finish(change, commit, error=reason)
     return True
+
+
+def abandon(change: Change, job: Job, reason: str) -> None:
+    """End a job whose commits can't be finished in the ordinary way, so that nobody waits for it forever.
+
+    Args:
+        change: The change in progress.
+        job: The job.
+        reason: Why it failed.
+    """
+    connection = change.connection
+    set_state(connection, job.pk, pps_pb2.JOB_FAILURE, reason)
+    moment = now_ns()
+    connection.execute(
+        "UPDATE commits SET error = ?, finishing = ?, finished = ? WHERE finished = 0 AND (pk = ? OR pk IN"
+        " (SELECT meta.pk FROM commits AS meta JOIN repos ON repos.id = meta.repo AND repos.type = ?"
+        " WHERE meta.id = ? AND repos.project = ? AND repos.name = ?))",
+        (reason, moment, moment, job.output, META_REPO, job.id, job.project, job.pipeline),
+    )
 
 
 def kill_all(change: Change, pipeline_pk: int, reason: str) -> None:

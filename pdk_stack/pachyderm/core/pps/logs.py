@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -33,7 +34,7 @@ class LogLine:
         worker: The worker that wrote it, or empty.
         master: Whether the pipeline's master wrote it, instead of a worker.
         user: Whether user code wrote it.
-        data: Paths of the datum's files.
+        data: Path and hash, in hexadecimal digits, of each of the datum's files.
     """
 
     ts: int
@@ -43,7 +44,7 @@ class LogLine:
     worker: str = ""
     master: bool = False
     user: bool = False
-    data: tuple[str, ...] = ()
+    data: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class LogFilter:
     Attributes:
         job: Only lines of this job.
         datum: Only lines of this datum.
-        data: Only lines of datums that have all these paths.
+        data: Only lines of datums that have all these paths or hashes.
         master: Whether to select the master's lines instead of the workers'.
         since: Only lines from this time on, in nanoseconds since the epoch.
     """
@@ -70,9 +71,22 @@ class LogFilter:
             line.master == self.master
             and (not self.job or line.job == self.job)
             and (not self.datum or line.datum == self.datum)
-            and all(path in line.data for path in self.data)
+            and fits_files(self.data, line.data)
             and line.ts >= self.since
         )
+
+
+def fits_files(filters: Iterable[str], files: Iterable[tuple[str, str]]) -> bool:
+    """Whether each filter is the path or the hash of one of a datum's files (``common.MatchDatum``).
+
+    Args:
+        filters: Paths, or hashes in hexadecimal digits or base64.
+        files: Each file's path, and its hash in hexadecimal digits.
+    """
+    known: set[str] = set()
+    for path, digest in files:
+        known |= {path, path.rstrip("/") or "/", digest, base64.b64encode(bytes.fromhex(digest)).decode()}
+    return known.issuperset(filters)
 
 
 @dataclass
@@ -152,13 +166,13 @@ class LogStore:
         Args:
             pipeline_pk: The pipeline's key.
             wanted: The filter.
-            tail: Maximum number of last lines; 0 means all.
+            tail: Maximum number of last lines; 0 or less means all.
             follow: Whether to wait for more lines.
             active: Returns False to end the wait.
         """
         place = _Position()
         earlier = (line for line in self._since(pipeline_pk, place) if wanted.fits(line))
-        yield from deque(earlier, maxlen=tail) if tail else earlier
+        yield from deque(earlier, maxlen=tail) if tail > 0 else earlier
         while follow and active():
             seen, before = self._bell.count, place.offset
             for line in self._since(pipeline_pk, place):
@@ -184,5 +198,7 @@ class LogStore:
                 except ValueError:
                     continue  # truncated by a power failure
                 content.setdefault("message", "")
-                content["data"] = tuple(content.get("data", ()))
+                # A line of an older release has no hashes.
+                files = content.get("data", ())
+                content["data"] = tuple((each, "") if isinstance(each, str) else tuple(each) for each in files)
                 yield LogLine(**content)

@@ -9,12 +9,16 @@ from typing import TypeAlias
 
 from python_pachyderm.proto.v2.pps import pps_pb2
 
-from pdk_stack.pachyderm.core.pfs.lookup import find_commit
-from pdk_stack.pachyderm.core.pfs.types import META_REPO, BranchKey, RepoKey
+from pdk_stack.pachyderm.core.pfs.lookup import find_commit, get_commit
+from pdk_stack.pachyderm.core.pfs.types import META_REPO, BranchKey, CommitRef, RepoKey
 from pdk_stack.pachyderm.core.pps.inputs import spec_branch
 from pdk_stack.pachyderm.core.pps.specs import request_of
-from pdk_stack.pachyderm.errors import NotFound
-from pdk_stack.pachyderm.names import DEFAULT_PROJECT
+from pdk_stack.pachyderm.errors import Fault, NotFound, wrapped
+from pdk_stack.pachyderm.names import DEFAULT_PROJECT, parse_ancestry
+
+#: Why a pipeline without a command fails.
+NOTHING_TO_RUN = "nothing to run: no transform.cmd"
+_FUTURE = "cannot inspect future pipelines"
 
 Details: TypeAlias = pps_pb2.PipelineInfo.Details
 
@@ -30,6 +34,8 @@ class Pipeline:
         reason: Why it is in that state, or empty.
         spec_commit: The ID of the commit that holds this version's spec.
         details: The complete spec.
+        user_spec: The spec as its author wrote it, as JSON; empty if unknown.
+        effective_spec: That spec merged into the defaults, as JSON; empty if unknown.
     """
 
     pk: int
@@ -42,6 +48,7 @@ class Pipeline:
     spec_commit: str
     details: Details
     user_spec: str
+    effective_spec: str
 
     @property
     def output(self) -> BranchKey:
@@ -76,7 +83,7 @@ class Pipeline:
 
 _SELECT = """
     SELECT pipelines.id AS pk, project, name, pipeline_versions.version, state, reason, stopped, spec_commit,
-           details, user_spec
+           details, user_spec, effective_spec
     FROM pipelines JOIN pipeline_versions ON pipeline_versions.pipeline = pipelines.id
 """
 
@@ -96,16 +103,57 @@ def find_pipeline(connection: sqlite3.Connection, project: str, name: str, versi
     return None if row is None else _pipeline(row)
 
 
-def get_pipeline(connection: sqlite3.Connection, project: str, name: str, version: int = 0) -> Pipeline:
-    """Return a pipeline in its current or a given version.
+def get_pipeline(connection: sqlite3.Connection, project: str, reference: str) -> Pipeline:
+    """Return the pipeline that a reference names (``InspectPipelineInTransaction``).
+
+    Args:
+        connection: The connection to read from.
+        project: Its project; empty means the default one.
+        reference: Its name. With a suffix such as ``^`` or ``~2``, an older version.
 
     Raises:
         NotFound: The pipeline doesn't exist.
+        Fault: The suffix is invalid, or the pipeline has fewer versions.
     """
-    found = find_pipeline(connection, project, name, version)
-    if found is None:
-        raise NotFound(f'pipeline "{project or DEFAULT_PROJECT}/{name}" not found')
-    return found
+    name, steps = parse_ancestry(reference)
+    found = find_pipeline(connection, project, name)
+    if found is not None:
+        return ancestor(connection, found, steps)
+    if steps < 0:
+        raise Fault(_FUTURE)
+    full = f"{project or DEFAULT_PROJECT}/{name}"
+    try:
+        get_commit(connection, CommitRef(spec_branch(project or DEFAULT_PROJECT, name).repo, branch="master"))
+        missing = ""
+    except NotFound as error:
+        missing = f"{error.message}\n"
+    with wrapped(f'pipeline was not inspected: couldn\'t find up to date spec for pipeline "{full}"'):
+        raise NotFound(f"{missing}{not_found(full)}")
+
+
+def not_found(name: str) -> str:
+    """Return the message for a pipeline that doesn't exist, by its name with the project."""
+    return f'pipeline "{name}" not found'
+
+
+def ancestor(connection: sqlite3.Connection, pipeline: Pipeline, steps: int) -> Pipeline:
+    """Return an older version of a pipeline.
+
+    Args:
+        connection: The connection to read from.
+        pipeline: The pipeline in its current version.
+        steps: How many versions to go back.
+
+    Raises:
+        Fault: The pipeline has fewer versions, or the number is negative.
+    """
+    if steps < 0:
+        raise Fault(_FUTURE)
+    if steps == 0:
+        return pipeline
+    if pipeline.version <= steps:
+        raise Fault(f'pipeline "{pipeline}" has only {pipeline.version} versions, not enough to find ancestor {steps}')
+    return pipeline_by_pk(connection, pipeline.pk, pipeline.version - steps)
 
 
 def pipeline_by_pk(connection: sqlite3.Connection, pk: int, version: int = 0) -> Pipeline:
@@ -127,7 +175,7 @@ def pipeline_by_pk(connection: sqlite3.Connection, pk: int, version: int = 0) ->
 def list_pipelines(
     connection: sqlite3.Connection, projects: Sequence[str] = (), history: int = 0, name: str = ""
 ) -> list[Pipeline]:
-    """List pipelines, newest first.
+    """List pipelines and their versions, newest version first.
 
     Args:
         connection: The connection to read from.
@@ -140,11 +188,13 @@ def list_pipelines(
         " ORDER BY pipelines.id DESC, pipeline_versions.version DESC",
         (history, history),
     )
-    return [
+    wanted = [
         each
         for each in map(_pipeline, rows)
         if (not projects or each.project in projects) and (not name or each.name == name)
     ]
+    # The sort is stable: a change that creates several pipelines keeps their order.
+    return sorted(wanted, key=lambda each: each.details.created_at.ToNanoseconds(), reverse=True)
 
 
 def as_of(connection: sqlite3.Connection, pipeline: Pipeline, set_id: str) -> Pipeline | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import subprocess
 import threading
@@ -13,6 +14,8 @@ from pathlib import Path
 from pdk_stack.common.polling import Deadline, poll
 from pdk_stack.common.processes import ProcessGroup
 from pdk_stack.pachyderm.core.pps.sandbox import PFS_ROOT_VARIABLE, Command
+
+log = logging.getLogger("pdk_stack.pachyderm.process")
 
 MAX_LINE = 1 << 16
 # Polling interval: short at first, because most code ends soon.
@@ -111,4 +114,8 @@ def _drain(group: ProcessGroup, on_line: Callable[[str], None]) -> None:
     assert group.stdout is not None
     with group.stdout:
         while raw := group.stdout.readline(MAX_LINE):
-            on_line(raw.decode(errors="replace").rstrip("\r\n"))
+            try:
+                on_line(raw.decode(errors="replace").rstrip("\r\n"))
+            except Exception:
+                # A full pipe would stop the code: go on reading.
+                log.exception("lost a line of output")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +21,8 @@ from pdk_stack.pachyderm.core.pps.jobs import Job, Stats
 from pdk_stack.pachyderm.core.pps.worker import DatumResult, Worker
 
 MAX_WORKERS = 16
+# The server's own words, with its spaces.
+TIMED_OUT = " jobtimed out"
 
 
 @dataclass(frozen=True)
@@ -64,40 +66,62 @@ class Processing:
         """Discard the output."""
         self.upload.pack.discard()
 
-    def run(self, datums: list[Datum]) -> Failure | None:
-        """Process datums; return why the job fails, or None."""
-        details = self._setting.pipeline.details
-        limit = details.job_timeout.ToNanoseconds() / 1e9
-        number = max(1, min(MAX_WORKERS, int(details.parallelism_spec.constant or 1), len(datums) or 1))
+    def run(self, datums: list[Datum], known: Collection[str]) -> Failure | None:
+        """Process datums; return why the job fails, or None.
+
+        As on a cluster, a failed datum doesn't keep the others from being processed, except those that an earlier job
+        had, too: they come last.
+
+        Args:
+            datums: The datums.
+            known: The IDs of the datums whose earlier output the new commit starts with.
+        """
+        limit = self._setting.pipeline.details.job_timeout.ToNanoseconds() / 1e9
+        fresh = [each for each in datums if each.id not in known]
+        with _time_limit(limit, self._cancelled) as expired:
+            self._process_all(fresh)
+            if not self._failed:
+                self._process_all([each for each in datums if each.id in known])
+        if expired.is_set():
+            self._cancelled.clear()
+            return Failure(pps_pb2.JOB_KILLED, TIMED_OUT)
+        if self._failed:
+            return Failure(pps_pb2.JOB_FAILURE, f"datum {self._failed[0].id} failed")
+        return None
+
+    def _process_all(self, datums: list[Datum]) -> None:
+        if not datums:
+            return
+        wanted = int(self._setting.pipeline.details.parallelism_spec.constant or 1)
+        number = max(1, min(MAX_WORKERS, wanted, len(datums)))
         idle: SimpleQueue[Worker] = SimpleQueue()
         folder = self._setting.context.work / str(self._job.pk)
         workers = [Worker(self._setting, self._job, n, folder / str(n), self._cancelled) for n in range(number)]
         for worker in workers:
+            worker.log("started process datum set task")
             idle.put(worker)
+        broken = threading.Event()
 
         def one(datum: Datum) -> None:
-            if self._cancelled.is_set() or self._failed:
+            if self._cancelled.is_set() or broken.is_set():
                 return
             worker = idle.get()
             try:
                 self._process(worker, datum)
+            except BaseException:
+                # The job is lost: the other datums must not make its end wait.
+                broken.set()
+                raise
             finally:
                 idle.put(worker)
 
-        with _time_limit(limit, self._cancelled) as expired:
-            try:
-                with ThreadPoolExecutor(number, thread_name_prefix=f"job-{self._job.id[:8]}") as pool:
-                    for _ in pool.map(one, datums):
-                        pass
-            finally:
-                for worker in workers:
-                    worker.close()
-        if expired.is_set():
-            self._cancelled.clear()
-            return Failure(pps_pb2.JOB_KILLED, "job timed out")
-        if self._failed:
-            return Failure(pps_pb2.JOB_FAILURE, f"datum {self._failed[0].id} failed")
-        return None
+        try:
+            with ThreadPoolExecutor(number, thread_name_prefix=f"job-{self._job.id[:8]}") as pool:
+                for _ in pool.map(one, datums):
+                    pass
+        finally:
+            for worker in workers:
+                worker.finish("finished process datum set task")
 
     def _process(self, worker: Worker, datum: Datum) -> None:
         result = worker.process(self._job, datum)
@@ -107,11 +131,10 @@ class Processing:
             result = self._collect(worker, datum, result)
         if result.state == pps_pb2.FAILED:
             self._failed.append(datum)
-        else:
-            with self._collecting:
-                path, content = records.meta_file(self._job, datum, result)
-                self.meta.add(path, content, datum.id)
-                self.meta.close()
+        with self._collecting:
+            path, content = records.meta_file(self._job, datum, result)
+            self.meta.add(path, content, datum.id)
+            self.meta.close()
         records.record(self._engine, self._job, datum, result)
 
     def _collect(self, worker: Worker, datum: Datum, result: DatumResult) -> DatumResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from google.protobuf import json_format
 from python_pachyderm.proto.v2.pps import pps_pb2
@@ -12,7 +12,7 @@ from python_pachyderm.proto.v2.pps import pps_pb2
 from pdk_stack.pachyderm.core.engine import Engine
 from pdk_stack.pachyderm.core.pfs.lookup import ancestors, commit_by_pk
 from pdk_stack.pachyderm.core.pps.datums import Datum
-from pdk_stack.pachyderm.core.pps.jobs import Job, Stats
+from pdk_stack.pachyderm.core.pps.jobs import Job, Stats, job_by_pk
 from pdk_stack.pachyderm.core.pps.worker import DatumResult
 
 INHERITED = (int(pps_pb2.SUCCESS), int(pps_pb2.SKIPPED))
@@ -65,8 +65,9 @@ def write_datums(connection: sqlite3.Connection, job: Job, datums: Iterable[Datu
         ),
     )
     connection.execute(
-        "UPDATE jobs SET total = (SELECT COUNT(*) FROM datums WHERE job = jobs.pk), skipped = ? WHERE pk = ?",
-        (len(kept), job.pk),
+        "UPDATE jobs SET total = (SELECT COUNT(*) FROM datums WHERE job = jobs.pk), skipped = ?, stats = ?"
+        " WHERE pk = ?",
+        (len(kept), Stats().dump(), job.pk),
     )
 
 
@@ -84,8 +85,35 @@ def record(engine: Engine, job: Job, datum: Datum, result: DatumResult) -> None:
             return
         connection.execute(
             f"UPDATE jobs SET {counter} = {counter} + 1, stats = ? WHERE pk = ?",
-            ((Stats.load(row["stats"]) + result.stats).dump(), job.pk),
+            (((Stats.load(row["stats"]) or Stats()) + result.stats).dump(), job.pk),
         )
+
+
+def finished_datums(connection: sqlite3.Connection, job: Job) -> Iterator[tuple[Job, sqlite3.Row]]:
+    """Yield a job's datums that are done, by ID, each with the job that processed it.
+
+    For a skipped datum, that is an earlier job.
+
+    Args:
+        connection: The connection to read from.
+        job: The job.
+    """
+    rows = connection.execute(
+        "SELECT * FROM datums WHERE job = ? AND state != ? ORDER BY id", (job.pk, int(pps_pb2.STARTING))
+    )
+    for row in rows.fetchall():
+        source = None
+        if row["state"] == pps_pb2.SKIPPED:
+            source = connection.execute(
+                "SELECT datums.* FROM datums JOIN jobs ON jobs.pk = datums.job"
+                " WHERE jobs.pipeline = ? AND jobs.pk < ? AND datums.id = ? AND datums.hash = ? AND datums.state = ?"
+                " ORDER BY jobs.pk DESC LIMIT 1",
+                (job.pipeline_pk, job.pk, row["id"], row["hash"], int(pps_pb2.SUCCESS)),
+            ).fetchone()
+        if source is None:
+            yield job, row
+        else:
+            yield job_by_pk(connection, source["job"]), source
 
 
 def meta_file(job: Job, datum: Datum, result: DatumResult) -> tuple[str, bytes]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pdk_stack.pachyderm.core.pps.datums import Datum
+from pdk_stack.pachyderm.core.pps.logs import fits_files
 from pdk_stack.pachyderm.store.clock import now_ns
 
 
@@ -31,12 +31,8 @@ class RunningDatum:
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def fits(self, filters: Sequence[str]) -> bool:
-        """Whether each filter equals the path or the hash of one of the datum's files (``common.MatchDatum``)."""
-        known: set[str] = set()
-        for each in self.datum.inputs:
-            digest = each.found.entry.hash
-            known |= {each.found.path, each.path, digest.hex(), base64.b64encode(digest).decode()}
-        return known.issuperset(filters)
+        """Whether each filter equals the path or the hash of one of the datum's files."""
+        return fits_files(filters, ((each.found.path, each.found.entry.hash.hex()) for each in self.datum.inputs))
 
 
 class RunningDatums:

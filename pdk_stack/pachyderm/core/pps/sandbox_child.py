@@ -19,6 +19,8 @@ CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 CANNOT_RUN = 126
+# Begins a line that this program writes, not the user's code.
+MARK = "\x1e"
 
 
 def check(result: int, what: str) -> None:
@@ -100,13 +102,13 @@ def main() -> None:
         os.chroot(order["root"])
         os.chdir(order["cwd"])
     except OSError as error:
-        print(f"cannot prepare /pfs: {error}", file=sys.stderr)
+        print(f"{MARK}cannot prepare /pfs: {error}", file=sys.stderr)
         raise SystemExit(CANNOT_RUN) from error
     argv = order["argv"]
     try:
         os.execvp(argv[0], argv)
     except OSError as error:
-        print(f"error running user code: cannot start {argv[0]}: {error.strerror}", file=sys.stderr)
+        print(f"{MARK}error running user code: cannot start {argv[0]}: {error.strerror}", file=sys.stderr)
         raise SystemExit(127) from error
 
 

@@ -74,15 +74,15 @@ class Scheduler:
         bell = self._context.engine.database.bell
         while not self._stopping.is_set():
             seen = bell.count
-            try:
-                self._tick()
-            except Exception:
-                log.exception("scheduling failed")
+            for step in (self._check_pipelines, self._check_spouts, self._check_jobs):
+                try:
+                    step()
+                except Exception:
+                    log.exception("scheduling failed")
             bell.wait(seen, IDLE_S)
 
-    def _tick(self) -> None:
-        self._check_pipelines()
-        self._check_spouts()
+    def _check_jobs(self) -> None:
+        """Start jobs, one per pipeline at a time, and cancel those that ended from outside."""
         with self._context.engine.read() as connection:
             waiting = jobs.open_jobs(connection)
         alive = {job.pk for job in waiting}
@@ -104,6 +104,12 @@ class Scheduler:
             run = JobRun(self._context, job)
         except NotFound:
             return
+        except Exception as error:
+            # One job that can't start must not keep all others from starting.
+            log.exception("job %s cannot start", job)
+            with self._context.engine.change() as change:
+                jobs.abandon(change, job, f"{type(error).__name__}: {error}")
+            return
         if not run.has_image:
             return
         thread = threading.Thread(target=run.run, name=f"job-{job.id[:8]}", daemon=True)
@@ -122,7 +128,7 @@ class Scheduler:
             wanted = {
                 (each.pk, each.version): each
                 for each in pipelines.list_pipelines(connection)
-                if each.is_spout and not each.stopped and self._context.images.find(each.details.transform.image)
+                if each.is_spout and not each.stopped and self._can_run(each)
             }
         for key in [each for each in self._spouts if each not in wanted]:
             self._spouts.pop(key).stop(STOP_S)
@@ -130,6 +136,10 @@ class Scheduler:
             if key not in self._spouts:
                 self._spouts[key] = Spout(self._context, pipeline)
                 self._spouts[key].start()
+
+    def _can_run(self, pipeline: pipelines.Pipeline) -> bool:
+        transform = pipeline.details.transform
+        return bool(transform.cmd) and self._context.images.find(transform.image) is not None
 
     def _check_pipelines(self) -> None:
         """Set new pipelines to running, or record why they can't run."""
@@ -141,10 +151,12 @@ class Scheduler:
             fresh = [pipelines.pipeline_by_pk(connection, row["id"]) for row in rows]
         for pipeline in fresh:
             image = pipeline.details.transform.image
-            if self._context.images.find(image) is not None:
-                state, reason = pipelines.resting_state(pipeline.details), ""
-            else:
+            state, reason = pipelines.resting_state(pipeline.details), ""
+            if not pipeline.details.transform.cmd:
+                state, reason = int(pps_pb2.PIPELINE_FAILURE), pipelines.NOTHING_TO_RUN
+            elif self._context.images.find(image) is None:
                 state, reason = int(pps_pb2.PIPELINE_CRASHING), self._context.images.why_not(image)
+            if reason:
                 self._context.logs.write(pipeline.pk, reason, master=True)
             with engine.change() as change:
                 change.connection.execute(

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from pdk_stack.common.database import Database
-from pdk_stack.pachyderm.errors import AlreadyExists, Fault, NotFound
+from pdk_stack.pachyderm.core.pps.go_json import syntax_error
+from pdk_stack.pachyderm.errors import Fault, NotFound
 from pdk_stack.pachyderm.store.clock import now_ns
 
 # Label of secrets made through Pachyderm (src/server/pps/server).
 SOURCE_LABEL = "secret-source"
 SOURCE_VALUE = "pachyderm-user"
+SUITE_LABEL, SUITE = "suite", "pachyderm"
 TIMEOUT_S = 10.0
 _KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 
@@ -50,8 +52,12 @@ def parse_manifest(manifest: bytes) -> dict[str, Any]:
     Raises:
         Fault: The manifest isn't the JSON of a Secret with a name and valid keys.
     """
+    text = manifest.decode(errors="replace")
     try:
-        content = json.loads(manifest)
+        content = json.loads(text)
+    except ValueError as error:
+        raise Fault(f"failed to unmarshal secret: {syntax_error(text)}") from error
+    try:
         name = content["metadata"]["name"]
         for value in (content.get("data") or {}).values():
             base64.b64decode(value, validate=True)
@@ -65,7 +71,10 @@ def parse_manifest(manifest: bytes) -> dict[str, Any]:
                 f'failed to create secret: data[{key}]: Invalid value: "{key}": a valid config key must consist of '
                 "alphanumeric characters, '-', '_' or '.'"
             )
-    content["metadata"]["labels"] = {**(content["metadata"].get("labels") or {}), SOURCE_LABEL: SOURCE_VALUE}
+    labels = content["metadata"].get("labels") or {}
+    if labels.get(SUITE_LABEL, SUITE) not in ("", SUITE):
+        raise Fault(f"invalid suite label set on secret: suite={labels[SUITE_LABEL]}")
+    content["metadata"]["labels"] = {**labels, SUITE_LABEL: SUITE, SOURCE_LABEL: SOURCE_VALUE}
     return dict(content)
 
 
@@ -88,8 +97,7 @@ class Secrets(ABC):
             manifest: The Secret as JSON.
 
         Raises:
-            AlreadyExists: A secret of that name exists.
-            Fault: The manifest is invalid, or the cluster refuses it.
+            Fault: The manifest is invalid, a secret of that name exists, or the cluster refuses it.
         """
 
     @abstractmethod
@@ -97,7 +105,7 @@ class Secrets(ABC):
         """Delete a secret.
 
         Raises:
-            NotFound: The secret doesn't exist.
+            Fault: The secret doesn't exist.
         """
 
     @abstractmethod
@@ -144,12 +152,12 @@ class LocalSecrets(Secrets):
                     ),
                 )
         except sqlite3.IntegrityError as error:
-            raise AlreadyExists(f'failed to create secret: secrets "{name}" already exists') from error
+            raise Fault(f'failed to create secret: secrets "{name}" already exists') from error
 
     def delete(self, name: str) -> None:
         with self._database.write() as connection:
             if connection.execute("DELETE FROM secrets WHERE name = ?", (name,)).rowcount != 1:
-                raise NotFound(f'failed to delete secret: secrets "{name}" not found')
+                raise Fault(f'failed to delete secret: secrets "{name}" not found')
 
     def list(self) -> list[Secret]:
         with self._database.read() as connection:
@@ -187,8 +195,6 @@ class ClusterSecrets(Secrets):
         except ApiException as error:
             if error.status == 404:
                 raise NotFound(f"failed to {what}: {_reason(error)}") from error
-            if error.status == 409:
-                raise AlreadyExists(f"failed to {what}: {_reason(error)}") from error
             raise Fault(f"failed to {what}: {_reason(error)}") from error
         except Exception as error:
             raise Fault(f"failed to {what}: the Kubernetes API does not answer: {error}") from error
@@ -212,7 +218,11 @@ class ClusterSecrets(Secrets):
         self._call("create secret", "create_namespaced_secret", self._namespace, content)
 
     def delete(self, name: str) -> None:
-        self._call("delete secret", "delete_namespaced_secret", name, self._namespace)
+        try:
+            self._call("delete secret", "delete_namespaced_secret", name, self._namespace)
+        except NotFound as error:
+            # As from the server: Kubernetes' errors have no code of their own.
+            raise Fault(error.message) from error
 
     def list(self) -> list[Secret]:
         answer = self._call("list secrets", "list_namespaced_secret", self._namespace)

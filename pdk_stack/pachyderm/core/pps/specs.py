@@ -1,7 +1,7 @@
 """Pipeline specs: defaults, and validation with Pachyderm's error messages.
 
-Follows ``CreatePipelineInTransaction``, ``setPipelineDefaults`` and ``validatePipelineRequest`` of
-``src/server/pps/server/api_server.go``.
+Follows ``validatePipelineRequest``, ``setPipelineDefaults`` and ``validatePipeline`` of
+``src/server/pps/server/api_server.go``, and ``staticallyValidate`` of ``defaults.go`` there.
 """
 
 from __future__ import annotations
@@ -13,21 +13,19 @@ from collections import Counter
 from google.protobuf.message import Message
 from python_pachyderm.proto.v2.pps import pps_pb2
 
-from pdk_stack.common.errors import Refusal
 from pdk_stack.pachyderm.core.cron import parse_cron
-from pdk_stack.pachyderm.core.pfs.globs import compile_glob
-from pdk_stack.pachyderm.core.pfs.objectstore import parse_url
-from pdk_stack.pachyderm.core.pps.inputs import leaves
-from pdk_stack.pachyderm.errors import Fault, Unimplemented
-from pdk_stack.pachyderm.names import DEFAULT_PROJECT, check_name, clean_path, is_file_name
+from pdk_stack.pachyderm.core.pps.inputs import has_s3, leaves, visit
+from pdk_stack.pachyderm.errors import Fault, Unimplemented, wrapped
+from pdk_stack.pachyderm.names import DEFAULT_PROJECT, check_name, clean_path, go_quoted
 
 MAX_NAME = 51
-MAX_POD_NAME = 63
+MAX_CONTROLLER_NAME = 63
 DEFAULT_IMAGE = "ubuntu:20.04"
 DEFAULT_TRIES = 3
 # The Kubernetes service types that Pachyderm allows.
 SERVICE_TYPES = ("ClusterIP", "LoadBalancer", "NodePort")
 REPROCESS_UNTIL_SUCCESS, REPROCESS_EVERY_JOB = "until_success", "every_job"
+_NO_OPERATOR = "cannot omit key/value comparison operator; specify EQUAL or EXISTS"
 
 
 def complete(request: pps_pb2.CreatePipelineRequest) -> pps_pb2.CreatePipelineRequest:
@@ -44,6 +42,12 @@ def complete(request: pps_pb2.CreatePipelineRequest) -> pps_pb2.CreatePipelineRe
         spec.service.type = spec.service.type or "NodePort"
     if spec.spout.HasField("service"):
         spec.spout.service.type = spec.spout.service.type or "NodePort"
+    if spec.HasField("input"):
+        _complete_input(spec)
+    return spec
+
+
+def _complete_input(spec: pps_pb2.CreatePipelineRequest) -> None:
     project = spec.pipeline.project.name
     sort_inputs(spec.input)
     triggers: Counter[str] = Counter()
@@ -63,7 +67,6 @@ def complete(request: pps_pb2.CreatePipelineRequest) -> pps_pb2.CreatePipelineRe
             leaf.repo = leaf.repo or f"{spec.pipeline.name}_{leaf.name}"
             if not leaf.HasField("start"):
                 leaf.start.GetCurrentTime()
-    return spec
 
 
 def sort_inputs(message: pps_pb2.Input) -> None:
@@ -84,158 +87,155 @@ def _input_name(message: pps_pb2.Input) -> str:
     return str(message.pfs.name)
 
 
+def validate_merged(spec: pps_pb2.CreatePipelineRequest) -> None:
+    """Validate a spec right after the defaults were merged into it (``staticallyValidate``).
+
+    Raises:
+        Fault: The spec breaks a rule.
+    """
+    if spec.HasField("tf_job"):
+        raise Fault("embedding TFJobs in pipelines is not supported yet")
+    if spec.reprocess_spec not in ("", REPROCESS_UNTIL_SUCCESS, REPROCESS_EVERY_JOB):
+        raise Fault(
+            f'invalid pipeline spec: ReprocessSpec must be one of "{REPROCESS_UNTIL_SUCCESS}" or '
+            f'"{REPROCESS_EVERY_JOB}"'
+        )
+    number = len(spec.tolerations)
+    wrong = [position for position, each in enumerate(spec.tolerations, 1) if each.operator == pps_pb2.EMPTY]
+    if wrong:
+        raise Fault("\n".join(f"toleration {position}/{number}: {_NO_OPERATOR}" for position in wrong))
+    for label, text in (("PodSpec", spec.pod_spec), ("PodPatch", spec.pod_patch)):
+        if text and not _is_json(text):
+            raise Fault(f"malformed {label}")
+    if spec.service.type not in ("", *SERVICE_TYPES):
+        raise Fault(f"the following service type {spec.service.type} is not allowed")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
 def validate(spec: pps_pb2.CreatePipelineRequest) -> None:
     """Validate a spec, with defaults filled in, by Pachyderm's rules.
 
     Raises:
         Fault: The spec breaks a rule.
+        Unimplemented: It needs something that the embedded Pachyderm doesn't have.
     """
-    name, project = spec.pipeline.name, spec.pipeline.project.name
-    if not name:
-        raise Fault("invalid pipeline spec: request.Pipeline.Name cannot be empty")
-    try:
-        check_name(name)
-    except Refusal as error:
-        raise Fault(f"invalid pipeline name: {error.message}") from error
-    if not name[0].isalnum():
-        raise Fault("pipeline names must start with an alphanumeric character")
-    if len(name) > MAX_NAME:
-        raise Fault(f"pipeline name is {len(name) - MAX_NAME} characters longer than the {MAX_NAME} max: {name}")
-    if len(f"{project}-{name}-v99") > MAX_POD_NAME:
-        raise Fault(f"pipeline name {project}/{name} is too long: its pods' names exceed {MAX_POD_NAME}")
-    if spec.HasField("tf_job"):
-        raise Fault("embedding TFJobs in pipelines is not supported yet")
+    _validate_name(spec.pipeline.project.name, spec.pipeline.name)
+    if spec.s3_out and (spec.HasField("service") or spec.HasField("spout")):
+        raise Fault("s3 output is not supported in spouts or services")
     if not spec.HasField("transform"):
         raise Fault("pipeline must specify a transform")
-    if spec.reprocess_spec not in (REPROCESS_UNTIL_SUCCESS, REPROCESS_EVERY_JOB):
-        raise Fault(
-            f"invalid pipeline spec: ReprocessSpec must be one of '{REPROCESS_UNTIL_SUCCESS}' or "
-            f"'{REPROCESS_EVERY_JOB}'"
-        )
     if spec.autoscaling and spec.HasField("spout"):
         raise Fault("autoscaling can't be used with spouts (spouts aren't triggered externally)")
-    _validate_kind(spec)
+    if not spec.pipeline.name[0].isalnum():
+        raise Fault("pipeline names must start with an alphanumeric character")
+    if spec.HasField("input"):
+        _validate_names(set(), spec.input)
+        for each in visit(spec.input):
+            _validate_input(each)
     if spec.HasField("egress"):
         _validate_egress(spec.egress)
-    if spec.HasField("determined"):
-        raise Unimplemented(
-            "the embedded Pachyderm makes no users in Determined; leave the field determined out and take the "
-            "credentials from a secret"
-        )
-    for label, text in (("PodSpec", spec.pod_spec), ("PodPatch", spec.pod_patch)):
-        if text:
-            try:
-                json.loads(text)
-            except ValueError as error:
-                raise Fault(f"malformed {label}: {error}") from error
-    for each in spec.transform.secrets:
-        if not each.env_var and not each.mount_path:
-            raise Fault(f"secret {each.name} must specify env_var or mount_path")
-        if each.env_var and not each.key:
-            raise Fault(f"secret {each.name} has env_var set but is missing key")
-    if not spec.transform.cmd:
-        raise Fault("invalid pipeline spec: transform.cmd must be set; the embedded Pachyderm knows no entry points")
-    if spec.HasField("spout") and not spec.spout.HasField("service"):
-        if list(leaves(spec.input)):
-            raise Fault("spout pipelines (without a service) must not have an input")
-        return
-    _validate_input(spec.input)
-
-
-def _validate_kind(spec: pps_pb2.CreatePipelineRequest) -> None:
-    """Validate the rules for services and spouts."""
-    is_spout, is_service = spec.HasField("spout"), spec.HasField("service")
-    if spec.s3_out and (is_spout or is_service):
-        raise Fault("s3 output is not supported in spouts or services")
-    if is_service and spec.parallelism_spec.constant not in (0, 1):
+    if spec.HasField("service") and spec.HasField("parallelism_spec") and spec.parallelism_spec.constant != 1:
         raise Fault("services can only be run with a constant parallelism of 1")
-    if is_spout and spec.spout.HasField("service") and list(leaves(spec.input)):
-        raise Fault("spouts with a service take no input in the embedded Pachyderm; leave the input out")
-    for service in (spec.service, spec.spout.service):
-        if service.type not in ("", *SERVICE_TYPES):
-            raise Fault(f"the following service type {service.type} is not allowed")
+    if spec.HasField("spout") and not spec.spout.HasField("service") and spec.HasField("input"):
+        raise Fault("spout pipelines (without a service) must not have an input")
+
+
+def _validate_name(project: str, name: str) -> None:
+    with wrapped("invalid pipeline name"):
+        check_name(name)
+    if len(name) > MAX_NAME:
+        raise Fault(
+            f"pipeline name {go_quoted(name)} is {len(name) - MAX_NAME} characters longer than the {MAX_NAME} max"
+        )
+    controller = f"{project}-{name}-v99".replace("_", "-").lower()
+    if len(controller) > MAX_CONTROLLER_NAME:
+        raise Fault(
+            f"Kubernetes name {go_quoted(controller)} is {len(controller) - MAX_CONTROLLER_NAME} characters longer "
+            f"than the {MAX_CONTROLLER_NAME} max"
+        )
 
 
 def _validate_egress(egress: pps_pb2.Egress) -> None:
-    if egress.HasField("sql_database"):
-        raise Unimplemented("egress to SQL databases is not implemented by the embedded Pachyderm; send files to s3://")
-    parse_url(egress.URL or egress.object_storage.url)
+    """Validate an egress; what an object store's URL means shows only when a job sends files there."""
+    if not egress.HasField("sql_database"):
+        return
+    target = egress.sql_database
+    if not target.HasField("secret"):
+        raise Fault("egress.sql_database.secret is required")
+    if not target.secret.name or not target.secret.key:
+        raise Fault("egress.sql_database.secret.name and egress.sql_database.secret.key are required")
+    raise Unimplemented("egress to SQL databases is not implemented by the embedded Pachyderm; send files to s3://")
+
+
+def _validate_names(names: set[str], message: pps_pb2.Input) -> None:
+    """Check that inputs' names differ where one datum can hold both inputs; add them to ``names``."""
+    if message.HasField("pfs") or message.HasField("cron"):
+        _add_name(names, message.pfs.name if message.HasField("pfs") else message.cron.name)
+    elif message.union:
+        # A datum holds only one part of a union, so its parts may share names.
+        within = [set(names) for _ in message.union]
+        for found, each in zip(within, message.union, strict=True):
+            _validate_names(found, each)
+        names.update(*within)
+    else:
+        for each in message.cross or message.join or message.group:
+            _validate_names(names, each)
+
+
+def _add_name(names: set[str], name: str) -> None:
+    if not name:
+        raise Fault("input must specify a name")
+    if name in ("out", ".env"):
+        raise Fault(f"input cannot be named {name}")
+    if name in names:
+        raise Fault(f'name "{name}" was used more than once')
+    names.add(name)
 
 
 def _validate_input(message: pps_pb2.Input) -> None:
-    found = list(leaves(message))
-    if not found:
-        raise Fault("invalid pipeline input: no input set")
-    _validate_shape(message)
-    seen: set[str] = set()
-    in_union = _names_may_repeat(message)
-    for leaf in found:
-        if not leaf.name:
-            raise Fault("invalid pipeline input: input must specify a name")
-        if leaf.name in ("out", ".env"):
-            raise Fault(
-                f'invalid pipeline input: input cannot be named "{leaf.name}", as pachyderm already '
-                f"creates /pfs/{leaf.name} to collect job output"
-            )
-        if not is_file_name(leaf.name):
-            # Pachyderm's server accepts such names: on a cluster, they stay inside the worker's container.
-            raise Fault(f'invalid pipeline input: input name "{leaf.name}" must be one file name, without "/"')
-        if leaf.name in seen and not in_union:
-            raise Fault(f'invalid pipeline input: conflicting input names: "{leaf.name}"')
-        seen.add(leaf.name)
-        if isinstance(leaf, pps_pb2.CronInput):
-            parse_cron(leaf.spec)
-            continue
-        if not leaf.repo:
-            raise Fault("invalid pipeline input: input must specify a repo")
-        if leaf.commit:
-            raise Fault(
-                "invalid pipeline input: input cannot come from a commit; use a branch with head pointing to the commit"
-            )
-        if not leaf.glob:
-            raise Fault("invalid pipeline input: input must specify a glob")
-        compile_glob(leaf.glob)
-        if leaf.s3:
-            _validate_s3(leaf)
+    if message.HasField("pfs"):
+        _validate_pfs(message.pfs)
+    kinds = [message.HasField("pfs")]
+    for label in ("cross", "join", "group", "union"):
+        kinds.append(bool(getattr(message, label)))
+        if sum(kinds) > 1:
+            raise Fault("multiple input types set")
+        if kinds[-1] and label != "cross" and has_s3(message):
+            raise Fault(f"S3 inputs in {label} expressions are not supported")
+    if message.HasField("cron"):
+        if any(kinds):
+            raise Fault("multiple input types set")
+        with wrapped("error parsing cron-spec"):
+            parse_cron(message.cron.spec)
+    elif not any(kinds):
+        raise Fault("no input set")
 
 
-def _validate_s3(leaf: pps_pb2.PFSInput) -> None:
-    if leaf.glob != "/":
+def _validate_pfs(leaf: pps_pb2.PFSInput) -> None:
+    if not leaf.repo:
+        raise Fault("input must specify a repo")
+    if not leaf.s3 and not leaf.glob:
+        raise Fault("input must specify a glob")
+    if leaf.s3 and leaf.glob != "/":
         raise Fault(
-            "invalid pipeline input: inputs that set 's3' to 'true' must also set 'glob', to \"/\", as the S3 "
-            "gateway is only able to expose data at the commit level"
+            "inputs that set 's3' to 'true' must also set 'glob', to \"/\", as the S3 gateway is only able to expose "
+            "data at the commit level"
         )
     for flag in ("lazy", "empty_files"):
-        if getattr(leaf, flag):
+        if leaf.s3 and getattr(leaf, flag):
             raise Fault(
-                f"invalid pipeline input: input cannot specify both 's3' and '{flag}', as 's3' requires input data "
-                "to be accessed via Pachyderm's S3 gateway rather than the file system"
+                f"input cannot specify both 's3' and '{flag}', as 's3' requires input data to be accessed via "
+                "Pachyderm's S3 gateway rather than the file system"
             )
-
-
-def _validate_shape(message: pps_pb2.Input) -> None:
-    kinds = [message.HasField("pfs"), message.HasField("cron")]
-    kinds += [bool(group) for group in (message.join, message.group, message.cross, message.union)]
-    if sum(kinds) > 1:
-        raise Fault("invalid pipeline input: multiple input types set")
-    if not any(kinds):
-        raise Fault("invalid pipeline input: no input set")
-    for group in (message.join, message.group, message.cross, message.union):
-        for each in group:
-            _validate_shape(each)
-    for label, group in (("join", message.join), ("group", message.group), ("union", message.union)):
-        if any(getattr(leaf, "s3", False) for each in group for leaf in leaves(each)):
-            raise Fault(f"invalid pipeline input: S3 inputs in {label} expressions are not supported")
-    for label, group, field in (("join", message.join, "join_on"), ("group", message.group, "group_by")):
-        for each in group:
-            for leaf in leaves(each):
-                if isinstance(leaf, pps_pb2.PFSInput) and not getattr(leaf, field):
-                    raise Fault(f"invalid pipeline input: {label} input must specify a {field}")
-
-
-def _names_may_repeat(message: pps_pb2.Input) -> bool:
-    """Whether inputs may share a name: in a union they may, because each datum holds only one of them."""
-    return bool(message.union)
+    if leaf.commit:
+        raise Fault("input cannot come from a commit; use a branch with head pointing to the commit")
 
 
 def details_of(
@@ -245,10 +245,12 @@ def details_of(
 
     Args:
         spec: The complete spec.
-        salt: The salt of the pipeline's previous version, which keeps its datums' hashes; empty makes a random one.
+        salt: The salt of the pipeline's previous version, which keeps its datums' hashes; empty takes the spec's own,
+            or a random one if the spec has none or asks to reprocess.
         created_at: Creation time of this version, in nanoseconds since the epoch.
     """
-    details = pps_pb2.PipelineInfo.Details(salt=spec.salt or salt or secrets.token_hex(16))
+    own = "" if spec.reprocess else spec.salt
+    details = pps_pb2.PipelineInfo.Details(salt=salt or own or secrets.token_hex(16))
     _copy_shared(spec, details)
     details.created_at.FromNanoseconds(created_at)
     return details

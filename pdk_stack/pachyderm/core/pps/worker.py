@@ -18,9 +18,10 @@ from pdk_stack.pachyderm.core.pps.datums import Datum
 from pdk_stack.pachyderm.core.pps.environment import Setting, datum_environment, worker_environment
 from pdk_stack.pachyderm.core.pps.jobs import Job, Stats
 from pdk_stack.pachyderm.core.pps.process import Outcome, run_command
+from pdk_stack.pachyderm.core.pps.sandbox_child import MARK
 from pdk_stack.pachyderm.core.pps.secrets import is_key
 from pdk_stack.pachyderm.core.pps.workspace import Workspace
-from pdk_stack.pachyderm.errors import Fault, existing
+from pdk_stack.pachyderm.errors import Fault
 
 STOPPED = "job stopped"
 
@@ -70,6 +71,12 @@ class Worker:
             self._batch = None
         self.space.clear()
 
+    def finish(self, message: str) -> None:
+        """Log a line that concerns no datum, and :meth:`close`."""
+        self._datum = None
+        self.log(message)
+        self.close()
+
     def log(self, message: str, user: bool = False) -> None:
         """Write a log line for the current datum."""
         datum = self._datum
@@ -80,7 +87,7 @@ class Worker:
             datum=datum.id if datum else "",
             worker=self.name,
             user=user,
-            data=tuple(each.path for each in datum.inputs) if datum else (),
+            data=tuple((each.found.path, each.found.entry.hash.hex()) for each in datum.inputs) if datum else (),
         )
 
     def process(self, job: Job, datum: Datum) -> DatumResult:
@@ -205,7 +212,7 @@ class Worker:
             {**worker_environment(self._setting, self.name, worker_port), **variables},
             stdin,
             space.root,
-            lambda line: self.log(line, user=True),
+            lambda line: self.log(line.removeprefix(MARK), user=not line.startswith(MARK)),
             stop,
             self._limit if limited else 0.0,
         )
@@ -216,7 +223,9 @@ class Worker:
         for position, each in enumerate(self._transform.secrets):
             if not each.mount_path:
                 continue
-            found = existing(self._context.secrets.find(each.name), f"missing Kubernetes secret {each.name}")
+            found = self._context.secrets.find(each.name)
+            if found is None:
+                raise Fault(f"missing Kubernetes secret {each.name}")
             folder = self.space.root / "secrets" / str(position)
             folder.mkdir(parents=True, mode=0o700, exist_ok=True)
             for key, value in found.data.items():
