@@ -122,15 +122,20 @@ class VersionChoice:
         self.say("The second service is removed." if removed else "There was no second service.")
 
 
-def compare_view(ours: Sequence[PictureResult], theirs: Sequence[PictureResult]) -> Html:
+def compare_view(
+    ours: Sequence[PictureResult],
+    theirs: Sequence[PictureResult],
+    titles: tuple[str, str] = ("In service", "Compared with"),
+) -> Html:
     """The answers of two versions for the same pictures.
 
     Args:
         ours: Answers of the service.
         theirs: Answers of the other version, in the same order.
+        titles: Headings of the two columns.
     """
     columns = []
-    for title, pictures in (("In service", ours), ("Compared with", theirs)):
+    for title, pictures in zip(titles, (ours, theirs), strict=True):
         name = next((version_name(each.answer) for each in pictures if each.answer), "no answer")
         body = _single(pictures[0]) if len(pictures) == 1 else f"<p>{escape(tally(pictures))}</p>{matrix(pictures)}"
         columns.append(f'<div class="pdk-card"><h4>{title}</h4><p class="pdk-facts">{escape(name)}</p>{body}</div>')

@@ -1,4 +1,6 @@
-"""The prediction panel: pictures in, answers out. A thin view over functions that the notebooks also use.
+"""The prediction panel: pictures in, answers out, corrections back.
+
+It is a thin view over functions that the notebooks also use.
 
 ``panel.submit(path)`` sets the upload from the kernel and runs the same code as a person's upload. ``display`` also
 shows the result, because a saved notebook keeps no widgets.
@@ -19,6 +21,7 @@ from pdk_nb.panel.batch import batch_view, tally
 from pdk_nb.panel.compare import VersionChoice, compare_view
 from pdk_nb.panel.picture_results import SHOWN_SIDE, SHOWN_SIDE_OF_MANY, PictureResult, ask, prepare
 from pdk_nb.panel.styles import Html, escape
+from pdk_nb.panel.teach import Teaching
 from pdk_nb.panel.upload import PictureUpload, entry_of
 from pdk_nb.picture_sources import pictures_in
 from pdk_nb.platforms import serving
@@ -33,7 +36,7 @@ WELCOME = "Upload a picture, or select a sample."
 
 
 class PredictionPanel:
-    """Upload, answers, comparison.
+    """Upload, answers, corrections, comparison.
 
     Args:
         session: The session.
@@ -52,7 +55,7 @@ class PredictionPanel:
         self.view: Html | None = None
         folder = session.sample("pred")
         gallery = list(samples) or (pictures_in(folder) if folder.is_dir() else [])
-        self.upload = PictureUpload(gallery, self._refused)
+        self.upload = PictureUpload(gallery, self._upload_refused)
         self.upload.observe(self._uploaded, names="value")
         self.status = ipywidgets.HTML()
         self.status.add_class("pdk-status")
@@ -62,7 +65,11 @@ class PredictionPanel:
         self.versions.say = self._say
         self.compared = ipywidgets.HTML()
         self.compared.add_class("pdk-comparison")
-        self.widget = ipywidgets.VBox([self.upload, self.status, self.answer, self.versions.widget, self.compared])
+        self.teaching = Teaching(session, lambda: self.pictures, self._work)
+        self.teaching.say = self._say
+        self.widget = ipywidgets.VBox(
+            [self.upload, self.status, self.answer, self.teaching.widget, self.versions.widget, self.compared]
+        )
         self.widget.add_class("pdk-panel")
         self._target: Endpoint | None = None
         self._say(WELCOME)
@@ -106,6 +113,31 @@ class PredictionPanel:
         if self.error:
             raise self.error
 
+    def correct(self, label: str) -> None:
+        """Put the last pictures with their right class into the tray, as a person does in the panel.
+
+        Args:
+            label: The right class; ``*`` for all wrong answers, each with the class that the picture's name gives.
+
+        Raises:
+            DataError: There is nothing to correct, or the model doesn't learn this class.
+        """
+        self.teaching.put(label, self.pictures)
+
+    def teach(self) -> str:
+        """Commit the tray, wait until the new version is served, and show both versions' answers for its pictures.
+
+        Returns:
+            The commit's id.
+
+        Raises:
+            PdkError: A commit, a job, or the service failed.
+        """
+        id = self.teaching.teach()
+        if self.teaching.view is not None:
+            display(self.teaching.view)
+        return id
+
     def _shown(self) -> None:
         if self.error:
             raise self.error
@@ -118,6 +150,19 @@ class PredictionPanel:
     def _refused(self, error: PdkError) -> None:
         self.error = error
         self.status.value = f'<div class="pdk-view">{error_html(error)}</div>'
+
+    def _upload_refused(self, error: PdkError, partly: bool) -> None:
+        """Show why an upload, or a part of it, was refused."""
+        if not partly:
+            # An earlier picture's answer below the error would look like the answer to this one.
+            self._forget()
+        self._refused(error)
+
+    def _forget(self) -> None:
+        """Remove the last pictures and their answers."""
+        self.pictures, self.view = [], None
+        self.answer.value = self.compared.value = ""
+        self.teaching.offer()
 
     def _work(self, action: Callable[[], None]) -> None:
         """Run a longer action: the controls are disabled, and the panel shows any error."""
@@ -142,6 +187,7 @@ class PredictionPanel:
             self._work(lambda: self._predict(files))
 
     def _predict(self, files: Sequence[Mapping[str, Any]]) -> None:
+        self._forget()
         what = files[0]["name"] if len(files) == 1 else f"{len(files)} pictures"
         self._say(f"Sending {what} to the service …")
         target = self._target = serving.endpoint(self.session.settings, self.session.names.service)
@@ -166,6 +212,7 @@ class PredictionPanel:
         single = len(self.pictures) == 1
         self.view = answer_view(self.pictures[0], self._target) if single else batch_view(self.pictures)
         self.answer.value = f'<div class="pdk-view">{self.view.content}</div>'
+        self.teaching.offer()
         if single and self.pictures[0].answer:
             self._say(self.view.text, "pdk-ok")
         elif single:

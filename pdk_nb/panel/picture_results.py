@@ -36,6 +36,7 @@ class PictureResult:
         answer: The service's answer.
         error: Why there is no answer.
         alone: Whether it was the only picture of its request.
+        corrected: The right class, if a person gave it; otherwise the name decides.
     """
 
     name: str
@@ -46,10 +47,13 @@ class PictureResult:
     answer: Prediction | None = None
     error: PdkError | None = None
     alone: bool = True
+    corrected: str = ""
 
     @property
     def expected(self) -> str:
-        """The class that the picture's name or folder gives; empty when they give none."""
+        """The class that a person, or the picture's name or folder, gives; empty when none does."""
+        if self.corrected:
+            return self.corrected
         path = f"{self.folder}/{self.name}" if self.folder else self.name
         return expected_label(path, tuple(self.answer.scores)) if self.answer and self.answer.scores else ""
 

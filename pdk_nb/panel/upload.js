@@ -139,9 +139,10 @@ function render({ model, el }) {
   input.addEventListener("change", () => { take(input.files); input.value = ""; });
   const choose = make("button", { type: "button", class: "pdk-button pdk-primary pdk-choose", onclick: () => input.click() }, "Upload pictures");
   const photo = camera(take, note);
-  const drop = make("div", { class: "pdk-drop" },
+  // Focusable by a click, so that a paste reaches the panel.
+  const drop = make("div", { class: "pdk-drop", tabindex: "-1" },
     make("div", { class: "pdk-row" }, choose, photo.opener, input,
-      make("span", { class: "pdk-hint" }, `or drop them here. JPEG, PNG, WebP, and others, up to ${model.get("limit_mb")} MB each.`)),
+      make("span", { class: "pdk-hint" }, `or drop or paste them here. JPEG, PNG, WebP, and others, up to ${model.get("limit_mb")} MB each.`)),
     photo.box);
   const over = (on) => (event) => {
     event.preventDefault();
@@ -156,6 +157,16 @@ function render({ model, el }) {
     if (name) sample([name]);
     else take(event.dataTransfer.files);
   });
+
+  // Pictures from the clipboard, wherever in the panel the focus is; text still goes into the address field.
+  const paste = (event) => {
+    const files = [...(event.clipboardData?.files ?? [])].filter(({ type }) => type.startsWith("image/"));
+    if (!files.length || !root.isConnected || !(el.closest(".pdk-panel") ?? el).contains(document.activeElement)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    take(files);
+  };
+  document.addEventListener("paste", paste, true);
 
   const address = make("input", { type: "url", class: "pdk-address", placeholder: "https://example.org/cat.jpg", spellcheck: "false" });
   const fetchForm = make("form", { class: "pdk-row pdk-fetch", novalidate: true },
@@ -196,6 +207,7 @@ function render({ model, el }) {
   const stopWaiting = whenAttached(el, () => preparePanel(el));
   return () => {
     photo.close();
+    document.removeEventListener("paste", paste, true);
     stopWaiting?.();
     model.off("msg:custom", answer);
     model.off("change:busy", showBusy);

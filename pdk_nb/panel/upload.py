@@ -81,7 +81,7 @@ class PictureUpload(anywidget.AnyWidget):
 
     Args:
         samples: Pictures of the gallery.
-        refused: Called with the reason when a file is refused.
+        refused: Called with the reason when files are refused, and whether others were accepted.
     """
 
     _esm = Path(__file__).with_name("upload.js")
@@ -92,7 +92,7 @@ class PictureUpload(anywidget.AnyWidget):
     limit_mb = traitlets.Int(MAX_PICTURE_BYTES >> 20).tag(sync=True)
     busy = traitlets.Bool(False).tag(sync=True)
 
-    def __init__(self, samples: Sequence[Path], refused: Callable[[PdkError], None]) -> None:
+    def __init__(self, samples: Sequence[Path], refused: Callable[[PdkError, bool], None]) -> None:
         plain = Counter(path.name for path in samples)
         # Two folders may contain pictures with the same name.
         named = {path.name if plain[path.name] == 1 else f"{path.parent.name}/{path.name}": path for path in samples}
@@ -117,22 +117,25 @@ class PictureUpload(anywidget.AnyWidget):
                 name, picture = fetch_picture(str(content["address"]))
                 self.value = (entry(name, picture),)
         except PdkError as error:
-            self._refused(error)
+            self._refused(error, False)
         except OSError as error:
-            self._refused(DataError(f"Can't read the sample: {error}"))
+            self._refused(DataError(f"Can't read the sample: {error}"), False)
 
     def _begin(self, key: str, files: Sequence[dict[str, Any]]) -> None:
         """Check names and sizes before anything is sent."""
         transfer = Transfer(key)
-        refused = []
+        refused, fixes = [], []
         for place, file in enumerate(files):
             name, size = str(file["name"]), int(file["size"])
             if size > MAX_PICTURE_BYTES:
                 refused.append(f"{name} has {size / 2**20:.0f} MB; the limit is {self.limit_mb} MB")
+                fixes.append("Use smaller pictures.")
             elif not size:
                 refused.append(f"{name} is empty")
+                fixes.append("Save the empty picture again where it comes from.")
             elif len(transfer.files) >= MAX_PICTURES:
                 refused.append(f"{name} is one too many; the limit is {MAX_PICTURES} at a time")
+                fixes.append(f"Upload at most {MAX_PICTURES} pictures at a time.")
             else:
                 transfer.files.append((name, str(file.get("type", "")), size))
                 transfer.places.append(place)
@@ -140,7 +143,7 @@ class PictureUpload(anywidget.AnyWidget):
         if refused:
             more = f" (and {len(refused) - 3} more)" if len(refused) > 3 else ""
             message = "; ".join(refused[:3]) + more + "."
-            transfer.refusal = DataError(message, fix="Use smaller or fewer pictures.")
+            transfer.refusal = DataError(message, fix=" ".join(dict.fromkeys(fixes)))
         self._transfer = transfer
         self._go_on(transfer)
 
@@ -172,4 +175,4 @@ class PictureUpload(anywidget.AnyWidget):
             self.value = tuple(entry(name, got, kind) for (name, kind, _), got in pairs)
         if transfer.refusal is not None:
             # Last, so that other answers don't overwrite it.
-            self._refused(transfer.refusal)
+            self._refused(transfer.refusal, bool(transfer.files))

@@ -163,6 +163,28 @@ def test_predict_on_the_command_line(stack: dict[str, str]) -> None:
     assert json.loads(done.stdout)["label"] in ("dog", "cat")
 
 
+def test_a_correction_in_the_panel_becomes_the_next_version(
+    stack: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pdk_nb.panel import PredictionPanel
+
+    lab = connect(stack["kubeconfig"])
+    before, panel = lab.latest_commit(), PredictionPanel(lab.session)
+    picture = sorted((ROOT / "sample-data" / "pred").glob("cat*.jpg"))[0]
+    panel.submit(picture)
+    panel.correct("cat")
+    taught = panel.teach()
+    assert taught == lab.latest_commit() == lab.served_commit() != before
+    assert [path for path, _ in lab.committed() if path.startswith("/feedback/cat/")]
+    assert panel.teaching.view is not None
+    assert taught[:12] in panel.teaching.view.content
+    assert before[:12] in panel.teaching.view.content
+    assert "1 of 1 corrected picture right" in panel.status.value
+    assert 'role="img"' in panel.teaching.flow.value
+    # The new version's predictions lead back to the correction.
+    assert lab.lineage(prediction=lab.ask([picture])[0][1]).id == taught
+
+
 def test_killing_everything_loses_nothing(stack: dict[str, str], folder: Path) -> None:
     import psutil
 

@@ -301,3 +301,49 @@ def test_an_unknown_address_is_a_data_error(panel: PredictionPanel, browser: Bro
     browser.say({"kind": "address", "address": "file:///etc/passwd"})
     assert "Only http and https addresses are allowed" in panel.status.value
     assert isinstance(panel.error, DataError)
+
+
+def test_a_refused_upload_removes_the_answer_before(panel: PredictionPanel, browser: Browser) -> None:
+    browser.upload_files(("car.1.png", RED))
+    assert "car.1.png" in panel.answer.value
+    browser.upload_files(("empty.png", b""))
+    assert panel.answer.value == ""
+    assert "empty.png is empty" in panel.status.value
+    assert "smaller" not in panel.status.value
+    # A refusal of some pictures keeps the answers of the others.
+    browser.upload_files(("empty.png", b""), ("car.1.png", RED))
+    assert "car.1.png" in panel.answer.value
+    assert "empty.png is empty" in panel.status.value
+
+
+def test_wrong_answers_go_into_the_tray(panel: PredictionPanel, tmp_path: Path) -> None:
+    teaching = panel.teaching
+    row, tray_row = teaching.widget.children[:2]
+    assert (row.layout.display, tray_row.layout.display) == ("none", "none")
+    panel.submit(write(tmp_path, "car.7.png", BLUE))
+    # The name says car, the answer is bicycle: the class is offered.
+    assert (row.layout.display, teaching.choice.value) == ("", "car")
+    teaching.add.click()
+    assert "1 picture in the tray (car: 1)" in teaching.content.value
+    assert tray_row.layout.display == ""
+    panel.submit(write(tmp_path, "holiday.png", RED))
+    assert teaching.choice.value == ""
+    teaching.add.click()
+    assert "The right class isn&#x27;t chosen" in panel.status.value
+    panel.correct("bus")
+    assert [(each.name, each.label) for each in teaching.tray.corrections] == [
+        ("car.7.png", "car"),
+        ("holiday.png", "bus"),
+    ]
+    teaching.empty.click()
+    assert (len(teaching.tray), tray_row.layout.display) == (0, "none")
+
+
+def test_many_wrong_answers_are_collected_by_their_names(panel: PredictionPanel, tmp_path: Path) -> None:
+    panel.submit(write(tmp_path, "car.1.png", RED), write(tmp_path, "bus.2.png", BLUE), write(tmp_path, "x.png", BLUE))
+    assert panel.teaching.choice.options[0][0] == "the 1 wrong answer, by the pictures' names"
+    panel.teaching.add.click()
+    assert [(each.name, each.label) for each in panel.teaching.tray.corrections] == [("bus.2.png", "bus")]
+    panel.submit(write(tmp_path, "car.1.png", RED))
+    with pytest.raises(DataError, match="no answer to correct"):
+        panel.correct("*")

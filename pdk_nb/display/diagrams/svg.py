@@ -55,10 +55,13 @@ class Drawing:
             f"{ground}{self.body}</svg>"
         )
 
+    def inline(self) -> str:
+        """HTML for a page, in the page's text color, which also works in a dark theme."""
+        style = ' style="max-width:100%;height:auto;color:var(--jp-content-font-color1,currentColor)"'
+        return f"<div>{self._element(style)}</div>"
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        # Inside a page, it uses the page's text color, which also works in a dark theme.
-        inline = self._element(' style="max-width:100%;height:auto;color:var(--jp-content-font-color1,currentColor)"')
-        return {"text/html": f"<div>{inline}</div>", "text/plain": self.description}
+        return {"text/html": self.inline(), "text/plain": self.description}
 
     def __str__(self) -> str:
         return self.description

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timezone
 from pathlib import Path
 
@@ -125,6 +125,9 @@ def commit_files(
     folder: str,
     wanted: Mapping[str, Path],
     progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    description: str = "",
+    remove: Sequence[str] = (),
 ) -> str:
     """Commit local files into a folder of a repo: one request, so all of them or none.
 
@@ -137,6 +140,8 @@ def commit_files(
         folder: Folder in the repo.
         wanted: Local files by their path inside the folder.
         progress: Called with the files sent and their total.
+        description: The commit's description.
+        remove: Paths inside the folder to delete in the same commit.
 
     Returns:
         The id of the commit.
@@ -156,9 +161,27 @@ def commit_files(
         )
     with (
         api_errors(where, "Pachyderm refuses the commit", DataError),
-        client.modify_file_client(commit_of(project, repo, branch="master")) as request,
+        _described(client, project, repo, description) as commit,
+        client.modify_file_client(commit) as request,
     ):
+        for path in remove:
+            request.delete_file(f"/{folder}/{path}")
         for done, (path, local) in enumerate(sorted(wanted.items()), start=1):
             request.put_file_from_bytes(f"/{folder}/{path}", local.read_bytes())
             progress(done, len(wanted))
     return head(client, project, repo)
+
+
+@contextlib.contextmanager
+def _described(client: python_pachyderm.Client, project: str, repo: str, description: str) -> Iterator[pfs_pb2.Commit]:
+    """The commit to write to: the branch itself, or an open commit with a description, which an error removes."""
+    if not description:
+        yield commit_of(project, repo, branch="master")
+        return
+    commit = client.start_commit(repo, "master", description=description, project_name=project)
+    try:
+        yield commit
+    except BaseException:
+        client.drop_commit(commit.id)
+        raise
+    client.finish_commit(commit)
