@@ -31,7 +31,7 @@ from pdk_stack.pachyderm.core.pfs.types import (
     CommitRef,
     RepoKey,
 )
-from pdk_stack.pachyderm.errors import Fault, Inconsistent, NotFound, wrapped
+from pdk_stack.pachyderm.errors import FailedPrecondition, Fault, Inconsistent, NotFound, wrapped
 from pdk_stack.pachyderm.names import check_name, go_quoted
 
 
@@ -191,11 +191,24 @@ def delete_branch(connection: sqlite3.Connection, key: BranchKey, force: bool) -
     if following and not force:
         names = " ".join(str(each.key) for each in following)
         raise Fault(
-            f"could not delete branch {branch.pk}: {key.name} has [{names}] as subvenance, deleting it would break those "
-            "branches"
+            f"could not delete branch {branch.pk}: {key.name} has [{names}] as subvenance, deleting it would break "
+            "those branches"
         )
     connection.executemany(
         "UPDATE branches SET trigger = '' WHERE id = ?",
         [(each.pk,) for each in triggers.followers(connection, branch)],
     )
     connection.execute("DELETE FROM branches WHERE id = ?", (branch.pk,))
+
+
+def require_output(connection: sqlite3.Connection, key: BranchKey) -> None:
+    """Refuse to change a pipeline whose output branch was deleted.
+
+    Raises:
+        FailedPrecondition: The branch doesn't exist.
+    """
+    if find_branch(connection, key) is None:
+        raise FailedPrecondition(
+            f"the output branch {key} was deleted, and an update or a deletion of its pipeline then ends pachd 2.8.10 "
+            f"itself (a nil pointer), so it is refused here; create the branch {key} again first"
+        )
