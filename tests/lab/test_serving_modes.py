@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import kubernetes
 import pytest
 
+from pdk_nb.lessons import n06_second_arrival
+from pdk_nb.names import Names
 from pdk_nb.platforms import serving
 from pdk_nb.platforms.cluster import Cluster
 from pdk_nb.platforms.serving import installation, reasons
@@ -21,6 +24,7 @@ from pdk_nb.platforms.serving.spec import check_service_name
 from pdk_nb.platforms.serving.status import read_status
 from pdk_shared.errors import DeploymentError, PredictionError, ServiceUnreachable, UsageError
 
+PATCH = "patch_namespaced_custom_object"
 RAW = {"serving.kserve.io/deploymentMode": "RawDeployment"}
 READY = [{"type": "Ready", "status": "True"}]
 
@@ -172,6 +176,27 @@ def test_a_canary_is_refused_at_once_in_raw_mode() -> None:
     # Going back is the address of the version before, and no share.
     assert serving.rollback(api.cluster, "dog-cat", "v1").action == "updated"
     assert api.patches[0]["spec"] == {"predictor": {"model": {"storageUri": "s3://b/v1/"}}}
+
+
+def test_notebook_06_says_what_the_cluster_cannot_do_and_goes_on() -> None:
+    api = Api(service("v1", raw=True, conditions=READY), OLD)
+
+    def patched(*given: Any, **named: Any) -> None:
+        api.patches.append(given[5])
+        version = given[5]["metadata"].get("annotations", {}).get("pach_id", "")
+        api.found["metadata"]["annotations"]["pach_id"] = version
+        api.pods = [ENDING, pod(version)]
+
+    cluster = replace(api.cluster, custom=SimpleNamespace(**{**vars(api.cluster.custom), PATCH: patched}))
+    session: Any = SimpleNamespace(settings=cluster, names=Names())
+    note = n06_second_arrival.canary(session, "v2", 25, 5.0)
+    assert (note.state, "RawDeployment" in note.text, "v2 gets all requests" in note.text) == ("warning", True, True)
+    assert len(api.patches) == 1
+    assert "canaryTrafficPercent" not in api.patches[0]["spec"]["predictor"]
+    # The cells after it.
+    assert n06_second_arrival.traffic_table(session).rows[0][:2] == ["v2", "100 %"]
+    assert n06_second_arrival.promote(session).state == "ready"
+    assert len(api.patches) == 1
 
 
 def test_shares_in_raw_mode_are_all_or_nothing() -> None:

@@ -135,18 +135,21 @@ def _trouble(pod: str, container: Mapping[str, Any]) -> Trouble | None:
     waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
     reason = str(waiting.get("reason") or "")
     if reason == CRASHING:
-        words = last.get("message") or f"exit code {last.get('exitCode', '?')}"
-        return Trouble(pod, name, reason, _short(words), restarts + 1)
+        return Trouble(pod, name, reason, _last_words(last), restarts + 1)
     if reason and reason not in HARMLESS:
         return Trouble(pod, name, reason, _short(waiting.get("message") or ""))
     if ended and ended.get("exitCode"):
-        words = ended.get("message") or f"exit code {ended['exitCode']}"
-        return Trouble(pod, name, str(ended.get("reason") or "Error"), _short(words), restarts + 1)
+        return Trouble(pod, name, str(ended.get("reason") or "Error"), _last_words(ended), restarts + 1)
     if restarts and not container.get("ready") and last.get("exitCode"):
         # It runs again, and has failed before.
-        words = last.get("message") or f"exit code {last['exitCode']}"
-        return Trouble(pod, name, f"restarted after {last.get('reason') or 'Error'}", _short(words), restarts)
+        return Trouble(pod, name, f"restarted after {last.get('reason') or 'Error'}", _last_words(last), restarts)
     return None
+
+
+def _last_words(ended: Mapping[str, Any]) -> str:
+    """What a container wrote at its end; else how it ended: ``OOMKilled``, for example, says enough."""
+    how = f"{ended.get('reason') or 'Error'}, exit code {ended.get('exitCode', '?')}"
+    return _short(ended.get("message") or how)
 
 
 def _short(words: str) -> str:
