@@ -20,7 +20,7 @@ LAB_FLOORS = (
     {"arguments", "counting", "display", "headless", "labels", "names", "photos", "settings", "trial_log"},
     {"configure", "container_images", "packaging", "picture_sources", "platforms", "session", "specs"},
     {"journey"},
-    {"doctor", "lessons", "participants", "stages", "standalone_experiment", "version_comparison"},
+    {"doctor", "feedback", "lessons", "participants", "stages", "standalone_experiment", "version_comparison"},
     {"lab", "panel"},
     {"app", "run"},
     {"commands"},
