@@ -9,12 +9,30 @@ import tarfile
 from typing import Any
 
 from pdk_stack.determined.api.routing import Request, route
-from pdk_stack.determined.core.expconf import reader
+from pdk_stack.determined.core.expconf.completion import complete
+from pdk_stack.determined.core.expconf.merging import merged
+from pdk_stack.determined.core.expconf.reader import parse
 from pdk_stack.determined.core.experiments.catalogue import steps_of
-from pdk_stack.determined.core.masking import mask, unmask
+from pdk_stack.determined.core.masking import unmask
 from pdk_stack.determined.core.master import POOL
-from pdk_stack.determined.errors import failed_precondition, invalid, not_found
+from pdk_stack.determined.errors import failed_precondition, invalid, not_found, plain
 from pdk_stack.determined.store.documents import Document
+
+#: An experiment without a value: what the master answers when it only validates.
+NO_EXPERIMENT: dict[str, Any] = {
+    **dict.fromkeys(("id", "numTrials", "userId", "projectId", "projectOwnerId", "workspaceId", "checkpointCount"), 0),
+    **dict.fromkeys(("name", "description", "notes", "username", "displayName", "resourcePool", "jobId"), ""),
+    **dict.fromkeys(("searcherType", "searcherMetric", "originalConfig", "projectName", "workspaceName"), ""),
+    **dict.fromkeys(("startTime", "endTime", "config", "hyperparameters"), None),
+    "state": "STATE_UNSPECIFIED",
+    "archived": False,
+    "parentArchived": False,
+    "labels": [],
+    "trialIds": [],
+    "progress": 0,
+    "checkpointSize": "0",
+    "modelDefinitionSize": 0,
+}
 
 
 def pack(files: list[dict[str, Any]]) -> bytes:
@@ -29,7 +47,7 @@ def pack(files: list[dict[str, Any]]) -> bytes:
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w:gz", compresslevel=1) as archived:
         for each in files:
-            path = str(each["path"])
+            path = str(each.get("path") or "")
             if path.startswith("/") or ".." in path.split("/"):
                 raise invalid(f"model definition: '{path}' leaves the folder")
             entry = tarfile.TarInfo(path)
@@ -45,11 +63,9 @@ def pack(files: list[dict[str, Any]]) -> bytes:
     return sink.getvalue()
 
 
-def _templates(request: Request) -> tuple[dict[str, Any], ...]:
+def _template(request: Request) -> tuple[dict[str, Any], ...]:
     name = request.get("template")
-    if not name:
-        return ()
-    return (request.master.store.need("template", str(name))["config"],)
+    return (request.master.store.need("template", name)["config"],) if name else ()
 
 
 def _project(request: Request, config: dict[str, Any]) -> Document:
@@ -61,14 +77,17 @@ def _project(request: Request, config: dict[str, Any]) -> Document:
     if not workspace_name and not project_name:
         return workspaces.project(1)
     if not workspace_name or not project_name:
-        raise invalid("workspace and project must both be included in config if one is provided")
+        raise plain("workspace and project must both be included in config if one is provided")
     workspace = workspaces.by_name(workspace_name)
     project = workspaces.project_by_name(workspace["id"], project_name) if workspace else None
     if workspace is None or project is None:
         raise not_found(f"workspace/project '{workspace_name}/{project_name}' not found")
-    if project["archived"] or workspace["archived"]:
-        raise failed_precondition(f"workspace/project '{workspace_name}/{project_name}' is archived")
     return project
+
+
+def _refuse_archived(request: Request, project: Document) -> None:
+    if project["archived"] or request.master.workspaces.get(project["workspaceId"])["archived"]:
+        raise failed_precondition(f"project ({project['id']}) is archived and cannot add new experiments")
 
 
 def _warm_start(request: Request, searcher: dict[str, Any]) -> str | None:
@@ -89,19 +108,26 @@ def _warm_start(request: Request, searcher: dict[str, Any]) -> str | None:
     return str(max(own, key=steps_of)["uuid"])
 
 
-def _complete(request: Request, parent: Document | None) -> tuple[dict[str, Any], str]:
-    """Complete and check the submitted configuration against this cluster; return it with its text."""
-    text = str(request.get("config") or "")
-    submitted = reader.parse(text) if text.strip() else {}
-    if request.get("unmanaged"):
-        submitted.setdefault("searcher", {"name": "single", "metric": "unmanaged"})
+def _configured(request: Request, parent: Document | None) -> tuple[dict[str, Any], Document]:
+    """Complete and check the submitted configuration against this cluster; return it with its project."""
+    submitted = parse(request.get("config") or "")
+    if (submitted.get("resources") or {}).get("slots") is not None:
+        raise plain('<config>.resources: additionalProperties "slots" not allowed')
     if parent is not None:
         submitted = unmask(submitted, parent["config"])
-    config = reader.complete(submitted, storage=request.master.storage, pool=POOL, merge=_templates(request))
-    pool = config["resources"]["resource_pool"]
-    if pool != POOL:
-        raise not_found(f"invalid resource configuration: resource pool {pool} does not exist; there is: {POOL}")
-    return config, text
+    for layer in _template(request):
+        submitted = merged(submitted, layer)
+    project = _project(request, submitted)
+    if not request.get("unmanaged"):
+        pool = (submitted.get("resources") or {}).get("resource_pool") or POOL
+        if pool != POOL:
+            raise invalid(
+                "invalid resource configuration: rpc error: code = InvalidArgument desc = resource pool "
+                f"{pool} does not exist or is not available to workspace ID {project['workspaceId']}"
+            )
+        if submitted.get("entrypoint") is None:
+            raise plain("managed experiments require entrypoint")
+    return complete(submitted, storage=request.master.storage, pool=POOL), project
 
 
 @route("POST", "/api/v1/experiments")
@@ -109,37 +135,34 @@ def create_experiment(request: Request) -> dict[str, Any]:
     experiments, store = request.master.experiments, request.master.store
     parent = experiments.experiment(int(request.get("parentId"))) if request.get("parentId") else None
     unmanaged = bool(request.get("unmanaged"))
-    config, text = _complete(request, parent)
-    if not unmanaged and not config["entrypoint"]:
-        raise invalid("managed experiments require entrypoint")
-    project = _project(request, config)
-    config["workspace"] = request.master.workspaces.get(project["workspaceId"])["name"]
-    config["project"] = project["name"]
-    warm_start = _warm_start(request, config["searcher"])
+    config, project = _configured(request, parent)
     files = request.get("modelDefinition") or []
     inherited = store.get_blob("model_definition", parent["id"]) if parent is not None and not files else None
     packed = pack(files) if inherited is None else inherited
+    if request.get("validateOnly"):
+        return {"experiment": NO_EXPERIMENT, "config": None, "warnings": []}
+    _refuse_archived(request, project)
     warnings = []
     if config["resources"]["slots_per_trial"] > request.master.slots.total:
         warnings.append("LAUNCH_WARNING_CURRENT_SLOTS_EXCEEDED")
     document = {
         "config": config,
-        "originalConfig": text,
+        "originalConfig": request.get("config") or "",
         "name": config["name"],
         "description": config["description"] or "",
-        "labels": sorted(set(config["labels"] or [])),
+        "labels": config["labels"],
         "notes": "",
         "userId": request.me["id"],
         "projectId": project["id"],
         "parentId": parent["id"] if parent else None,
-        "warmStart": warm_start,
+        "warmStart": _warm_start(request, config["searcher"]),
         "unmanaged": unmanaged,
         "modelDefinitionSize": len(packed),
     }
     views = request.views
-    if request.get("validateOnly"):
-        shown = {**document, "id": 0, "state": "PAUSED", "startTime": "1970-01-01T00:00:00Z", "endTime": None}
-        shown.update(progress=0.0, archived=False, jobId="")
-        return {"experiment": views.experiment(shown), "config": mask(config), "warnings": warnings}
     made = experiments.create(document, packed, activate=bool(request.get("activate")) or unmanaged)
-    return {"experiment": views.experiment(made), "config": views.config(made), "warnings": warnings}
+    shown = views.experiment(made)
+    if made["state"] == "ACTIVE" and not unmanaged:
+        # The master answers before its trials start.
+        shown["state"] = "STATE_QUEUED"
+    return {"experiment": shown, "config": views.config(made), "warnings": warnings}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pdk_stack.determined.api.listing import like, listed
+from pdk_stack.common.errors import Refusal
+from pdk_stack.determined.api.listing import listed
 from pdk_stack.determined.api.routing import Request, route
-from pdk_stack.determined.core.expconf import reader
-from pdk_stack.determined.core.masking import mask
-from pdk_stack.determined.core.master import POOL
+from pdk_stack.determined.core.expconf.completion import search_of
+from pdk_stack.determined.core.expconf.reader import sane
+from pdk_stack.determined.core.patterns import like
 from pdk_stack.determined.core.search.preview import preview
 from pdk_stack.determined.errors import already_exists, invalid, not_found
 from pdk_stack.determined.store.documents import Document
@@ -109,11 +110,11 @@ def delete_template(request: Request, name: str) -> dict[str, Any]:
 
 @route("POST", "/api/v1/preview-hp-search")
 def preview_search(request: Request) -> dict[str, Any]:
-    submitted = request.get("config") or {}
-    config = reader.complete(submitted, storage=request.master.storage, pool=POOL)
-    return {
-        "summary": {
-            "config": mask(config)["searcher"],
-            "trials": preview(config, int(request.get("seed") or 0)),
-        }
-    }
+    config = sane(request.get("config"))
+    if config.get("searcher") is None:
+        raise invalid("invalid experiment configuration; missing searcher")
+    try:
+        search = search_of(config)
+    except Refusal as error:
+        raise invalid(error.message) from error
+    return {"summary": {"config": search["searcher"], "trials": preview(search, int(request.get("seed") or 0))}}

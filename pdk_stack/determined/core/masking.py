@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pdk_stack.determined.core.expconf.reader import parse
+from pdk_stack.determined.core.expconf.reader import load
 
 __all__ = ["LOAD_DATA", "MASK", "mask", "mask_checkpoint", "mask_submitted", "mask_text", "secret_values", "unmask"]
 
@@ -81,7 +81,7 @@ def mask_submitted(text: str, config: dict[str, Any]) -> str:
     if not _hidden(config):
         return text
     # Don't replace text: a bare mask is not valid YAML, and a short value can mean something else elsewhere.
-    return yaml.safe_dump(mask(parse(text)), sort_keys=False)
+    return yaml.safe_dump(mask(load(text)), sort_keys=False)
 
 
 def mask_text(text: str, secrets: list[str]) -> str:

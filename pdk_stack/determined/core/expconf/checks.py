@@ -1,137 +1,282 @@
-"""Checks an experiment configuration against ``rules`` and locates each error."""
+"""Checks a value against ``rules``, and words each error as the master does.
+
+This is our own code because the master's library (``santhosh-tekuri/jsonschema`` 2) has its own words and stops at a
+wrong type, and because the master adds keywords to it (``master/pkg/schemas/extensions``). Of several errors the
+master shows those without a cause of their own, sorted (``GetRenderedErrors`` in ``master/pkg/schemas/util.go``).
+"""
 
 from __future__ import annotations
 
+import functools
+import json
+import posixpath
+import re
 from typing import Any
 
-from pdk_stack.determined.core.expconf.rules import BY_KEY, EXPERIMENT, HYPERPARAMETER_KINDS, STORAGE_KEYS, Field
+from pdk_stack.determined.core.expconf.rules import EXPERIMENT, Rule
 
 __all__ = ["errors_in"]
 
+#: Place in the value, and what is wrong there.
+Errors = list[tuple[tuple[str | int, ...], str]]
+Path = tuple[str | int, ...]
 
-def errors_in(config: dict[str, Any]) -> list[str]:
-    """Return a configuration's errors as ``<config>.path: reason`` lines; empty when it is valid."""
-    found: list[str] = []
-    _check_map(config, EXPERIMENT, "<config>", found)
-    _check_hyperparameters(config.get("hyperparameters"), "<config>.hyperparameters", found)
-    _check_searcher(config, found)
+
+def errors_in(value: Any, rule: Rule = EXPERIMENT, *, complete: bool = False) -> list[str]:
+    """Return a value's errors as ``<config>.path: reason`` lines, sorted; empty when it is valid.
+
+    Args:
+        rule: What the value must satisfy; it is the root of the paths.
+        complete: Whether the value must also have what may still be absent before defaults are filled in.
+    """
+    return sorted(f"<config>{_shown(path)}: {text}" for path, text in _errors(value, rule, (), complete))
+
+
+def _shown(path: Path) -> str:
+    if any(isinstance(each, str) and re.search("[/~]", each) for each in path):
+        # The master can't follow its own pointer, and shows it.
+        parts = (str(each).replace("~", "~0").replace("/", "~1") for each in path)
+        return "".join(["#", *(f"/{each}" for each in parts)])
+    return "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in path)
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, (int, float)):
+        return "number"
+    return {str: "string", list: "array", dict: "object"}[type(value)]
+
+
+def _is_kind(value: Any, name: str) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) if name == "integer" else _kind(value) == name
+
+
+def _same(value: Any, other: Any) -> bool:
+    return bool(_kind(value) == _kind(other) and value == other)
+
+
+def _go(value: Any) -> str:
+    """Return a constant as Go's ``%#v`` shows it."""
+    return "<nil>" if value is None else json.dumps(value)
+
+
+def _errors(value: Any, rule: Rule | bool, path: Path, complete: bool) -> Errors:
+    """Return the errors of a value that have no cause of their own."""
+    if isinstance(rule, bool):
+        return [] if rule else [(path, "always fail")]
+    if "$ref" in rule:
+        return _errors(value, rule["$ref"], path, complete)
+    kinds = rule.get("type", ())
+    kinds = (kinds,) if isinstance(kinds, str) else kinds
+    if kinds and not any(_is_kind(value, name) for name in kinds):
+        return [(path, f"expected {' or '.join(kinds)}, but got {_kind(value)}")]
+    found: Errors = []
+    for keyword, check in _KEYWORDS.items():
+        if keyword in rule:
+            found += check(value, rule, path, complete)
     return found
 
 
-def _check_map(node: dict[str, Any], fields: dict[str, Field], where: str, found: list[str]) -> None:
-    for key in node:
-        if key not in fields:
-            found.append(f"{where}.{key}: unknown field")
-    for key, field in fields.items():
-        if key in node:
-            _check_field(node[key], field, f"{where}.{key}", found)
+def _fails(value: Any, rule: Rule | bool, complete: bool) -> bool:
+    return bool(_errors(value, rule, (), complete))
 
 
-_TYPE_NAMES = {"object": dict, "array": list, "string": str, "boolean": bool}
+# -- JSON Schema's keywords --------------------------------------------------------------------------------------------
 
 
-def _has_type(value: Any, name: str) -> bool:
-    if name == "null":
-        return value is None
-    if name == "integer":
-        return isinstance(value, int) and not isinstance(value, bool)
-    if name == "number":
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    return isinstance(value, _TYPE_NAMES[name])
+def _const(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    return [] if _same(value, rule["const"]) else [(path, f"value must be {_go(rule['const'])}")]
 
 
-def _check_field(value: Any, field: Field, where: str, found: list[str]) -> None:
-    if value is None and field.nullable:
-        return
-    if field.types and not any(_has_type(value, name) for name in field.types):
-        found.append(f"{where}: must be of type {' or '.join(field.types)}, got {value!r}")
-        return
-    if field.choices and value not in field.choices:
-        found.append(f"{where}: must be one of {', '.join(map(repr, field.choices))}, got {value!r}")
-    if field.minimum is not None and isinstance(value, (int, float)) and value < field.minimum:
-        found.append(f"{where}: must be at least {field.minimum}, got {value!r}")
-    if field.above is not None and isinstance(value, (int, float)) and value <= field.above:
-        found.append(f"{where}: must be greater than {field.above}, got {value!r}")
-    if field.maximum is not None and isinstance(value, (int, float)) and value > field.maximum:
-        found.append(f"{where}: must be at most {field.maximum}, got {value!r}")
-    if field.items and isinstance(value, list):
-        for index, each in enumerate(value):
-            _check_field(each, field.items, f"{where}[{index}]", found)
-    if isinstance(value, dict):
-        if field.union:
-            _check_union(value, field.union, where, found)
-        elif field.length:
-            _check_length(value, where, found)
-        elif field.fields is not None:
-            _check_map(value, field.fields, where, found)
+def _enum(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    if any(_same(value, each) for each in rule["enum"]):
+        return []
+    return [(path, f"value must be one of {', '.join(map(_go, rule['enum']))}")]
 
 
-def _check_union(value: dict[str, Any], key: str, where: str, found: list[str]) -> None:
-    known = BY_KEY[key]
-    chosen = value.get(key)
-    if chosen is None and key == "type":
-        # Storage settings without a type extend the cluster's own.
-        for each in value:
-            if each not in STORAGE_KEYS:
-                found.append(f"{where}.{each}: unknown field")
-        return
-    if not isinstance(chosen, str) or chosen not in known:
-        names = ", ".join(f"'{name}'" for name in known)
-        found.append(f'{where}: is not an object where object["{key}"] is one of {names}')
-        return
-    _check_map(value, known[chosen], where, found)
+def _not(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    return [] if _fails(value, rule["not"], complete) else [(path, "not failed")]
 
 
-def _check_length(value: dict[str, Any], where: str, found: list[str]) -> None:
-    if len(value) != 1 or next(iter(value)) not in ("batches", "records", "epochs"):
-        found.append(f'{where}: a length object must have one attribute named "batches", "records", or "epochs"')
-        return
-    unit, number = next(iter(value.items()))
-    if not _has_type(number, "integer") or number < 0:
-        found.append(f"{where}.{unit}: must be an integer of at least 0, got {number!r}")
+def _all_of(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    return [error for each in rule["allOf"] for error in _errors(value, each, path, complete)]
 
 
-def _check_hyperparameters(space: Any, where: str, found: list[str]) -> None:
-    if not isinstance(space, dict):
-        return
-    for name, node in space.items():
-        here = f"{where}.{name}"
-        if not isinstance(node, dict):
-            continue
-        kind = node.get("type")
-        if kind is None or isinstance(kind, dict):
-            _check_hyperparameters(node, here, found)
-        elif kind not in HYPERPARAMETER_KINDS:
-            found.append(
-                f'{here}: if a hyperparameter object\'s ["type"] is set, it must be one of "int", "double", "log", '
-                f'"const", or "categorical", got {kind!r}'
-            )
-        else:
-            fields = HYPERPARAMETER_KINDS[kind]
-            _check_map(node, fields, here, found)
-            missing = [key for key, field in fields.items() if field.required and key not in node]
-            found += [f"{here}: {key} is a required property" for key in missing]
-            low, high = node.get("minval"), node.get("maxval")
-            if isinstance(low, (int, float)) and isinstance(high, (int, float)) and low >= high:
-                found.append(f"{here}: minval must be less than maxval")
-            if kind == "categorical" and node.get("vals") == []:
-                found.append(f"{here}.vals: must not be empty")
+def _any_of(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    found = [_errors(value, each, path, complete) for each in rule["anyOf"]]
+    return [error for errors in found for error in errors] if all(found) else []
 
 
-def _check_searcher(config: dict[str, Any], found: list[str]) -> None:
-    searcher = config.get("searcher")
-    if not isinstance(searcher, dict):
-        return
-    if searcher.get("name") == "grid":
-        _check_grid(config.get("hyperparameters") or {}, "<config>.hyperparameters", found)
+def _one_of(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    found = [_errors(value, each, path, complete) for each in rule["oneOf"]]
+    if all(found):
+        return [error for errors in found for error in errors]
+    return [] if found.count([]) == 1 else [(path, "oneOf failed")]
 
 
-def _check_grid(space: dict[str, Any], where: str, found: list[str]) -> None:
-    for name, node in space.items():
-        if not isinstance(node, dict):
-            continue
-        kind = node.get("type")
-        if not isinstance(kind, str):
-            _check_grid(node, f"{where}.{name}", found)
-        elif kind in ("int", "double", "log") and node.get("count") is None:
-            found.append(f"{where}.{name}: grid search is in use but count was not provided")
+def _if(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    return [] if _fails(value, rule["if"], complete) else _errors(value, rule["then"], path, complete)
+
+
+def _required(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    missing = [f'"{name}"' for name in rule["required"] if isinstance(value, dict) and name not in value]
+    return [(path, f"missing properties: {', '.join(missing)}")] if missing else []
+
+
+def _properties(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    if not isinstance(value, dict):
+        return []
+    known = rule["properties"]
+    return [
+        error for name in value if name in known for error in _errors(value[name], known[name], (*path, name), complete)
+    ]
+
+
+def _additional(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    allowed = rule["additionalProperties"]
+    if not isinstance(value, dict) or allowed is True:
+        return []
+    others = [name for name in value if name not in rule.get("properties", {})]
+    if allowed is False:
+        quoted = ", ".join(f'"{name}"' for name in others)
+        return [(path, f"additionalProperties {quoted} not allowed")] if others else []
+    return [error for name in others for error in _errors(value[name], allowed, (*path, name), complete)]
+
+
+def _items(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    if not isinstance(value, list):
+        return []
+    return [
+        error for index, each in enumerate(value) for error in _errors(each, rule["items"], (*path, index), complete)
+    ]
+
+
+def _min_length(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    if not isinstance(value, str) or len(value) >= rule["minLength"]:
+        return []
+    return [(path, f"length must be >= {rule['minLength']}, but got {len(value)}")]
+
+
+def _pattern(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    # Go's $ is the end of the text; Python's also stands before a last line end.
+    if not isinstance(value, str) or re.search(re.sub(r"\$$", r"\\Z", rule["pattern"]), value):
+        return []
+    return [(path, f"does not match pattern {json.dumps(rule['pattern'])}")]
+
+
+def _bound(keyword: str, sign: str, value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    if _kind(value) != "number":
+        return []
+    bound = rule[keyword]
+    fits = {">=": value >= bound, "<=": value <= bound, ">": value > bound}[sign]
+    return [] if fits else [(path, f"must be {sign} {bound} but found {_number(value)}")]
+
+
+def _number(value: float) -> str:
+    return json.dumps(value)
+
+
+# -- the master's keywords ---------------------------------------------------------------------------------------------
+
+
+def _optional(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    return [] if value is None else _errors(value, rule["optionalRef"], path, complete)
+
+
+def _union(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    """Exactly one form must fit; show the errors of the form that the value seems to mean."""
+    shown, fitting = None, 0
+    for item in rule["union"]["items"]:
+        errors = _errors(value, item, path, complete)
+        if not errors:
+            fitting += 1
+        elif shown is None and _means(item["unionKey"], value):
+            shown = errors
+    if fitting == 1:
+        return []
+    return shown or [(path, rule["union"].get("defaultMessage", "union failed to validate"))]
+
+
+def _means(key: str, value: Any) -> bool:
+    """Evaluate a union's key: whether a value means to have the item's form."""
+    word, _, rest = key.partition(":")
+    if word == "not":
+        return not _means(rest, value)
+    if word == "const":
+        name, _, wanted = rest.partition("=")
+        return isinstance(value, dict) and value.get(name) == wanted
+    if word == "singleproperty":
+        return isinstance(value, dict) and list(value) == [rest]
+    if word == "type":
+        return isinstance(value, {"array": list, "object": dict}[rest])
+    if word == "hasattr":
+        return isinstance(value, dict) and rest in value
+    return word == "always"
+
+
+def _checks(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    return [(path, message) for message, each in rule["checks"].items() if _fails(value, each, complete)]
+
+
+def _disallow(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    if not isinstance(value, dict):
+        return []
+    return [(path, message) for name, message in rule["disallowProperties"].items() if name in value]
+
+
+def _compare(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    pair = rule["compareProperties"]
+    if not isinstance(value, dict):
+        return []
+    first, second = value.get(pair["a"]), value.get(pair["b"])
+    if pair["type"] == "a_is_subdir_of_b":
+        if not (isinstance(first, str) and isinstance(second, str)):
+            return []
+        inner, outer = posixpath.normpath(first or "."), posixpath.normpath(second or ".")
+        inside = inner.startswith(outer) if inner.startswith("/") else not inner.startswith("..")
+        return [] if inside else [(path, f"{pair['a']} must be a subdirectory of {pair['b']}")]
+    if _kind(first) != "number" or _kind(second) != "number":
+        return []
+    fits = first < second if pair["type"] == "a<b" else first <= second
+    return [] if fits else [(path, f"{pair['a']} must be less than {pair['b']}")]
+
+
+def _eventually(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    return _errors(value, rule["eventually"], path, complete) if complete else []
+
+
+def _eventually_required(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
+    if not complete or not isinstance(value, dict):
+        return []
+    missing = [name for name in rule["eventuallyRequired"] if value.get(name) is None]
+    return [(path, f"{name} is a required property") for name in missing]
+
+
+_KEYWORDS: dict[str, Any] = {
+    "const": _const,
+    "enum": _enum,
+    "not": _not,
+    "allOf": _all_of,
+    "anyOf": _any_of,
+    "oneOf": _one_of,
+    "if": _if,
+    "required": _required,
+    "properties": _properties,
+    "additionalProperties": _additional,
+    "items": _items,
+    "minLength": _min_length,
+    "pattern": _pattern,
+    "minimum": functools.partial(_bound, "minimum", ">="),
+    "maximum": functools.partial(_bound, "maximum", "<="),
+    "exclusiveMinimum": functools.partial(_bound, "exclusiveMinimum", ">"),
+    "optionalRef": _optional,
+    "union": _union,
+    "checks": _checks,
+    "disallowProperties": _disallow,
+    "compareProperties": _compare,
+    "eventually": _eventually,
+    "eventuallyRequired": _eventually_required,
+}

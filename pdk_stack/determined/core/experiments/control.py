@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pdk_stack.determined.core.expconf import reader
+from pdk_stack.determined.core.expconf.completion import overridden
 from pdk_stack.determined.core.experiments.catalogue import TERMINAL
 from pdk_stack.determined.core.experiments.life import Experiments, end_of
 from pdk_stack.determined.errors import failed_precondition
@@ -128,7 +128,7 @@ class Control:
                 )
             config = experiment["config"]
             if override:
-                config = reader.overridden(config, reader.parse(override))
+                config = overridden(config, override)
             state = self._store.get("search", key) or {}
             for trial in again:
                 for name in ("closed", "exits", "cancels", "failures"):
