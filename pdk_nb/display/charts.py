@@ -1,19 +1,35 @@
-"""Charts for the notebooks, in colors that people with color blindness can tell apart."""
+"""Charts for the notebooks, in colors that people with color blindness can tell apart.
+
+They are inline SVG in the page's own text color, on the page's own ground: in a dark theme they are dark.
+"""
 
 from __future__ import annotations
 
+import html
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from matplotlib import rc_context
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+
+from pdk_nb.counting import counted
 
 # Okabe and Ito, "Color Universal Design", 2008.
 BLUE, ORANGE, GREEN, VERMILION = "#0072b2", "#e69f00", "#009e73", "#d55e00"
 
 
+# The family of the notebooks' own pages; matplotlib measures with its own font, which is a little wider.
+FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Liberation Sans',sans-serif"
+BLACK = "#000000"
+# Above this opacity of a cell, white is easier to read on it than the text color of a light or dark page.
+DARK_CELL = 0.6
+
+
 class Chart(Figure):
-    """A figure without a window: a notebook shows it as a picture with a description, and can update it.
+    """A figure without a window: a notebook shows it as a drawing with a description, and can update it.
 
     Attributes:
         description: Alternative text.
@@ -21,16 +37,29 @@ class Chart(Figure):
 
     description: str = ""
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
-        with io.BytesIO() as buffer:
-            self.savefig(buffer, format="png", dpi=110)
+    def inline(self) -> str:
+        """HTML for a page: what matplotlib draws in black takes the page's text color."""
+        with rc_context({"svg.fonttype": "none"}), io.StringIO() as buffer:
+            self.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
             content = buffer.getvalue()
-        return {"image/png": content, "text/plain": self.description}, {"image/png": {"alt": self.description}}
+        drawing = re.sub(r"<metadata>.*?</metadata>", "", content[content.index("<svg") :], flags=re.DOTALL)
+        drawing = re.sub(r"font: ([\d.]+px) [^;\"]*", rf"font: \1 {FONT}", drawing)
+        for kind in ("stroke", "fill"):
+            drawing = drawing.replace(f"{kind}: {BLACK}", f"{kind}: currentColor")
+        # SVG's own default is black, too.
+        head = (
+            f'<svg role="img" aria-label="{html.escape(self.description)}" fill="currentColor" '
+            'style="max-width:100%;height:auto;color:var(--jp-content-font-color1,currentColor)"'
+        )
+        return f"<div>{head}{drawing.removeprefix('<svg')}</div>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/html": self.inline(), "text/plain": self.description}
 
 
 def new_figure(width: float = 7.0, height: float = 3.2, description: str = "") -> Chart:
     """A figure with a size in inches."""
-    figure = Chart(figsize=(width, height), layout="constrained", facecolor="white")
+    figure = Chart(figsize=(width, height), layout="constrained")
     figure.description = description
     return figure
 
@@ -44,7 +73,7 @@ def photo_grid(pictures: Sequence[tuple[Any, str]], columns: int = 8) -> Chart:
     """
     rows = max(1, -(-len(pictures) // columns))
     names = ", ".join(caption for _, caption in pictures)
-    figure = new_figure(1.05 * columns, 1.25 * rows, f"{len(pictures)} pictures: {names}")
+    figure = new_figure(1.05 * columns, 1.25 * rows, f"{counted(len(pictures), 'picture')}: {names}")
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
@@ -114,7 +143,9 @@ def confusion(matrices: Mapping[str, Mapping[tuple[str, str], int]], classes: Se
     for axis, (title, counts) in zip(axes, matrices.items(), strict=False):
         grid = [[counts.get((true, guess), 0) for guess in classes] for true in classes]
         highest = max(max(row) for row in grid) or 1
-        axis.imshow(grid, cmap="Blues", vmin=0, vmax=highest * 1.4)
+        # Transparent, so that an empty cell has the color of the page.
+        shares = [[value / highest for value in row] for row in grid]
+        axis.imshow([[0] * len(classes)] * len(classes), cmap=ListedColormap([BLUE]), alpha=shares)
         # Many or long names would overlap.
         axis.set_xticks(range(len(classes)), classes, rotation=0 if sum(map(len, classes)) < 24 else 30)
         axis.set_yticks(range(len(classes)), classes)
@@ -129,11 +160,6 @@ def confusion(matrices: Mapping[str, Mapping[tuple[str, str], int]], classes: Se
                     str(grid[row][column]),
                     ha="center",
                     va="center",
-                    color=_ink(grid[row][column], highest),
+                    color="white" if shares[row][column] > DARK_CELL else BLACK,
                 )
     return figure
-
-
-def _ink(value: float, highest: float) -> str:
-    """White on dark cells, black on light ones."""
-    return "white" if value > 0.75 * highest else "black"

@@ -130,7 +130,7 @@ class _DeploymentWatch(_Watch):
 class _TrainingWatch(_Watch):
     def __init__(self, session: Session, pipeline: str, commit: str, progress: Progress) -> None:
         super().__init__(session, pipeline, commit, progress)
-        self.points = -1
+        self.points = 0
         self.curve_at = 0.0
         self.curve, self.log = OutputArea(), OutputArea()
 
@@ -153,7 +153,8 @@ class _TrainingWatch(_Watch):
         points = curve_points(self.session, trial)
         # Drawing takes a quarter of a second on a core that the trial also needs.
         due = experiment.progress.finished or time.monotonic() - self.curve_at > CURVE_S
-        if len(points) != self.points and due:
+        # Before the first report, axes without a curve would only puzzle.
+        if points and len(points) != self.points and due:
             self.points = len(points)
             self.curve_at = time.monotonic()
             from pdk_nb.display import charts  # matplotlib is slow to import
