@@ -24,6 +24,8 @@ _NAMED = {
 # Syntax that cronsim accepts but Pachyderm's parser (robfig/cron) refuses: ``L``, ``LW``, and ``#``.
 _BEYOND_STANDARD = re.compile(r"#|(?<![A-Za-z])L", re.IGNORECASE)
 FIELDS = 5
+#: When what is never due is due (``cronutil.Year9999``).
+NEVER = datetime(9999, 1, 1, tzinfo=timezone.utc)
 
 
 def parse_duration(text: str) -> float:
@@ -50,24 +52,17 @@ class Schedule:
 
     Attributes:
         every: Interval in seconds; 0 if ``fields`` define the schedule.
-        fields: Minute, hour, day, month, and weekday, as in a crontab.
+        fields: Minute, hour, day, month, and weekday, as in a crontab; empty with no interval: never.
     """
 
     every: float = 0.0
     fields: str = ""
 
     def after(self, moment: datetime) -> datetime:
-        """Return the first due time after a moment (UTC).
-
-        Raises:
-            Fault: The schedule is never due.
-        """
+        """Return the first due time after a moment (UTC); ``NEVER`` if there is none."""
         if self.every:
-            return moment + timedelta(seconds=self.every)
-        due = next(CronSim(self.fields, moment), None)
-        if due is None:
-            raise Fault("cron spec is never due")
-        return due
+            return moment + timedelta(seconds=min(self.every, (NEVER - moment).total_seconds()))
+        return next(CronSim(self.fields, moment), NEVER) if self.fields else NEVER
 
 
 def parse_cron(spec: str) -> Schedule:
@@ -77,6 +72,8 @@ def parse_cron(spec: str) -> Schedule:
         Fault: The schedule is invalid.
     """
     text = spec.strip()
+    if text == "@never":
+        return Schedule()
     if text.startswith("@every "):
         return Schedule(every=parse_duration(text[len("@every ") :].strip()))
     fields = _NAMED.get(text, text).replace("?", "*")

@@ -78,6 +78,7 @@ class Engine:
             if finished is not None and not finished.error and finished.repo.type == USER_REPO:
                 triggers.fire(change, finished)
         change.finished.clear()
+        branches.check_graphs(change)
         branches.propagate(change)
         for hook in self.at_change_end:
             hook(change)

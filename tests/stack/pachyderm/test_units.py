@@ -22,7 +22,7 @@ from pdk_stack.pachyderm.api.grpc.codec import (
     decode_modify,
     encode_bytes_value,
 )
-from pdk_stack.pachyderm.core.cron import parse_cron, parse_duration
+from pdk_stack.pachyderm.core.cron import NEVER, parse_cron, parse_duration
 from pdk_stack.pachyderm.core.pfs.tar import tar_stream
 from pdk_stack.pachyderm.core.pps.datums import Datum
 from pdk_stack.pachyderm.core.pps.images import Images, short_name
@@ -106,6 +106,11 @@ def test_schedules(spec: str, after: str, expected: str) -> None:
         return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
 
     assert parse_cron(spec).after(moment(after)) == moment(expected)
+
+
+@pytest.mark.parametrize("spec", ["@never", " @never ", "@every 999999999h"])
+def test_what_is_never_due(spec: str) -> None:
+    assert parse_cron(spec).after(datetime(2026, 1, 1, tzinfo=timezone.utc)) == NEVER
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def create_branch(
     if fresh or target is not None:
         commits.set_head(change, branch.pk, current)
     if set(before) != set(provenance):
-        _check_graph(connection, branch.pk)
+        change.grown.append(branch.pk)
     return branch_by_pk(connection, branch.pk)
 
 
@@ -117,6 +117,20 @@ def _set_provenance(connection: sqlite3.Connection, branch: Branch, provenance: 
             "INSERT INTO branch_provenance (branch, upstream, position) VALUES (?, ?, ?)",
             (branch.pk, get_branch(connection, key).pk, position),
         )
+
+
+def check_graphs(change: Change) -> None:
+    """Check the graphs of the branches that got new provenance in this change.
+
+    Raises:
+        Fault: A graph connects two branches of a repo.
+    """
+    connection = change.connection
+    with wrapped("validate DAG at end of transaction"):
+        for pk in change.grown:
+            if connection.execute("SELECT 1 FROM branches WHERE id = ?", (pk,)).fetchone():
+                _check_graph(connection, pk)
+    change.grown.clear()
 
 
 def _check_graph(connection: sqlite3.Connection, start: int) -> None:

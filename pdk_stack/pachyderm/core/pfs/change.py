@@ -18,6 +18,7 @@ class Change:
         touched: Branches whose heads moved; at the end, the change propagates to the branches downstream.
         created: Commits made by this change.
         finished: Commits finished by this change.
+        grown: Branches with new provenance; at the end, the change checks the graphs that they are part of.
     """
 
     connection: sqlite3.Connection
@@ -25,6 +26,7 @@ class Change:
     touched: list[int] = field(default_factory=list)
     created: list[int] = field(default_factory=list)
     finished: list[int] = field(default_factory=list)
+    grown: list[int] = field(default_factory=list)
 
     def touch(self, branch: int) -> None:
         """Record that a branch's head moved."""

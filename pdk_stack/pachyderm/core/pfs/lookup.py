@@ -193,9 +193,9 @@ def all_subvenance(connection: sqlite3.Connection, branch: int) -> list[Branch]:
 
 
 def commit_provenance(connection: sqlite3.Connection, commit: int) -> list[Commit]:
-    """Return a commit's direct provenance."""
-    joined = "JOIN commit_provenance ON upstream = commits.pk WHERE commit_pk = ? ORDER BY commits.pk"
-    return list(select_commits(connection, joined, commit))
+    """Return a commit's direct provenance, in the order of the commits' names (``CommitDirectProvenance``)."""
+    joined = "JOIN commit_provenance ON upstream = commits.pk WHERE commit_pk = ?"
+    return sorted(select_commits(connection, joined, commit), key=lambda each: f"{each.repo.key}@{each.id}")
 
 
 def children(connection: sqlite3.Connection, commit: int) -> list[Commit]:

@@ -69,7 +69,7 @@ def datum_id(inputs: Iterable[DatumInput]) -> str:
     digest = hashlib.blake2b(digest_size=32)
     for each in inputs:
         branch = branch_of(each.leaf)
-        for text in (each.leaf.name, branch.repo.name, branch.name, each.path):
+        for text in (each.leaf.name, branch.repo.name, branch.name, each.found.path):
             data = text.encode()
             digest.update(data)
             digest.update(len(data).to_bytes(8, "big"))
