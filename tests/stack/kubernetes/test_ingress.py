@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import http.client
 import json
+import os
 import queue
 import shutil
 import socket
@@ -21,6 +22,7 @@ import pytest
 
 from pdk_stack.common.limits import PORTS, Limits
 from pdk_stack.common.service import LOOPBACK
+from pdk_stack.kubernetes.api.ingress import access_log
 from pdk_stack.kubernetes.api.ingress import server as server_module
 from pdk_stack.kubernetes.api.ingress.routing import Ingress
 from pdk_stack.kubernetes.api.ingress.server import Answer, RequestBody, Server
@@ -203,19 +205,80 @@ def test_a_handler_that_fails_is_500_and_a_full_queue_503(stand: Stand) -> None:
     assert (stand.ask(asked)[0], stand.ask(asked)[2]["Retry-After"]) == (503, "1")
 
 
+GOOD = b'{"instances": [{"data": "QUJD"}]}'
+BYTES = {"name": "x", "shape": [1], "datatype": "BYTES", "data": ["QUJD"]}
+FLOATS = {"name": "x", "shape": [2, 2], "datatype": "FP32"}
+
+
 @pytest.mark.parametrize(
-    ("path", "sent", "told"),
+    ("sent", "told"),
     [
-        (PREDICT, b"no json", "Unrecognized request format: "),
-        (PREDICT, b'{"x": 1}', 'Expected "instances" to be a list'),
-        ("/v2/models/echo/infer", b"[]", 'Expected "inputs" to be a list'),
+        (b"no json", "Unrecognized request format: "),
+        (b"", "Unrecognized request format: "),
+        (b'{"instances": [NaN]}', "Unrecognized request format: "),
+        (b"\xef\xbb\xbf" + GOOD, "Unrecognized request format: "),
+        (GOOD.decode().encode("utf-16"), "Unrecognized request format: "),
+        (b'{"instances": {"data": "QUJD"}}', 'Expected "instances" to be a list'),
+        (b'{"instances": "QUJD"}', 'Expected "instances" to be a list'),
     ],
 )
-def test_a_body_that_is_no_prediction_is_the_senders_fault(stand: Stand, path: str, sent: bytes, told: str) -> None:
+def test_kserve_refuses_what_is_no_prediction(stand: Stand, sent: bytes, told: str) -> None:
+    stand.serve(Target(stand.revision("echo-1")))
+    code, body, _ = stand.ask(sent)
+    assert (code, body["error"][: len(told)]) == (400, told)
+    # An own container has its own protocol.
+    own = stand.revision("own-1", containers=[{"image": "x", "command": ["sh"]}], model=None)
+    stand.serve(Target(own))
+    assert stand.ask(sent)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("sent", "field", "told"),
+    [
+        (b"no json", [], "Unrecognized request format: "),
+        (b"\xef\xbb\xbf{}", [], "Unrecognized request format: "),
+        ('{"inputs": []}'.encode("utf-16"), [], "Unrecognized request format: "),
+        ([], [], "Input should be"),
+        ({}, ["inputs"], "Field required"),
+        ({"inputs": {}}, ["inputs"], "Input should be a valid list"),
+        ({"inputs": []}, ["inputs"], "There is no input"),
+        ({"inputs": [{**BYTES, "shape": -1}]}, ["inputs", 0, "shape"], "Input should be a valid list"),
+        ({"inputs": [{**BYTES, "shape": [-1]}]}, ["inputs", 0, "shape"], "A size is negative"),
+        ({"inputs": [{**BYTES, "data": []}]}, ["inputs", 0, "data"], "There is no data"),
+        ({"inputs": [BYTES, {"shape": [1], "datatype": "BYTES", "data": []}]}, ["inputs", 1, "name"], "Field required"),
+        ({"inputs": [{**FLOATS, "data": [1]}]}, ["inputs", 0, "data"], "The shape [2, 2] has 4 elements, the data 1"),
+        ({"inputs": [{**FLOATS, "data": [[1, 2], [3]]}]}, ["inputs", 0, "data"], "There is no data"),
+        ({"inputs": [{**FLOATS, "data": [[1, 2], [3, 4]]}]}, None, ""),
+        ({"inputs": [{**FLOATS, "data": [1, 2, 3, 4]}]}, None, ""),
+        ({"id": "1", "inputs": [BYTES]}, None, ""),
+    ],
+)
+def test_kserve_refuses_wrong_tensors_by_their_field(
+    stand: Stand, sent: Any, field: list[Any] | None, told: str
+) -> None:
+    stand.serve(Target(stand.revision("echo-1")))
+    code, body, _ = stand.ask(sent if isinstance(sent, bytes) else json.dumps(sent).encode(), "/v2/models/echo/infer")
+    if field is None:
+        assert code == 200
+        return
+    assert (code, body["detail"][0]["loc"]) == (422, ["body", *field])
+    assert body["detail"][0]["msg"].startswith(told)
+    assert told in body["error"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+def test_a_large_body_is_refused_by_its_first_bytes(stand: Stand, encoding: str) -> None:
+    stand.serve(Target(stand.revision("echo-1")))
+    large = ('{"instances": [{"data": "' + "A" * (2 << 20) + '"}]}').encode(encoding)
+    assert stand.ask(large)[0] == 400
+    assert stand.ask(large, "/v2/models/echo/infer")[0] == 422
+
+
+def test_a_request_that_the_handler_cannot_read_is_the_senders_fault(stand: Stand) -> None:
     failed = {"code": 503, "type": "InternalServerException", "message": "Prediction failed"}
     stand.serve(Target(stand.revision("echo-1", lambda _head, _body: Answer(503, {}, json.dumps(failed).encode()))))
-    code, body, _ = stand.ask(sent, path)
-    assert (code, body["error"].startswith(told)) == (400, True)
+    for sent, code in ((b'{"x": 1}', 400), (b"[1]", 400), (GOOD, 500)):
+        assert stand.ask(sent)[0] == code
 
 
 def test_traffic_is_shared_exactly_and_the_previous_has_a_host_of_its_own(stand: Stand) -> None:
@@ -233,9 +296,41 @@ def test_requests_are_counted_for_prometheus_and_logged_without_their_bodies(sta
     assert code == 200
     assert f"revision_request_count{labels} 1" in text
     assert f"revision_request_latencies_count{labels} 1" in text
+    stand.ingress.close()
     line = json.loads((tmp_path / "access.log").read_text().splitlines()[0])
     assert (line["status"], line["revision"], line["version"], line["host"]) == (200, "echo-1", "7", HOST)
     assert "secret" not in (tmp_path / "access.log").read_text()
+
+
+@pytest.mark.parametrize("trouble", ["full", "missing", "blocked"])
+def test_no_request_depends_on_the_access_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str) -> None:
+    path = tmp_path / "access.log"
+    if trouble == "full":
+        path.symlink_to("/dev/full")
+    elif trouble == "missing":
+        monkeypatch.setattr(access_log, "MAX_BYTES", 1)
+    else:
+        # Opening it waits for a reader.
+        os.mkfifo(path)
+        monkeypatch.setattr(access_log, "CLOSE_SECONDS", 0.1)
+    stand = Stand(tmp_path)
+    stand.serve(Target(stand.revision("echo-1")))
+    if trouble == "missing":
+        path.mkdir()
+    assert [stand.ask()[0] for _ in range(3)] == [200] * 3
+    stand.close()
+
+
+def test_the_access_log_rotates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_log, "MAX_BYTES", 200)
+    log = access_log.AccessLog(tmp_path / "access.log")
+    for number in range(100):
+        log.record({"number": number})
+    log.close()
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert files == ["access.log", "access.log.1"]
+    assert all(path.stat().st_size <= 200 for path in tmp_path.iterdir())
+    assert json.loads((tmp_path / "access.log").read_text().splitlines()[-1]) == {"number": 99}
 
 
 def test_payloads_go_to_the_sink_that_the_service_names(stand: Stand) -> None:
@@ -281,9 +376,9 @@ def test_what_the_predictor_cannot_have_is_refused(stand: Stand, more: dict[str,
 def test_a_kept_connection_serves_again_and_a_dead_server_is_a_502(stand: Stand) -> None:
     stand.serve(Target(stand.revision("echo-1")))
     connection = http.client.HTTPConnection(LOOPBACK, stand.front.port, timeout=20)
-    for size in (1, 300_000, 0):
-        connection.request("POST", PREDICT, b"x" * size, {"Host": HOST})
-        assert json.loads(connection.getresponse().read())["bytes"] == size
+    for body in (b"{}", b"[" + b" " * 300_000 + b"]", b"[]"):
+        connection.request("POST", PREDICT, body, {"Host": HOST})
+        assert json.loads(connection.getresponse().read())["bytes"] == len(body)
     connection.close()
     stand.models[0].stop()
     assert stand.ask()[0] == 502
@@ -390,6 +485,7 @@ def test_the_listener_pauses_when_descriptors_run_out(stand: Stand, monkeypatch:
 def test_what_kserve_answers_itself(stand: Stand) -> None:
     stand.serve(Target(stand.revision("echo-1")))
     assert stand.ask(None, "/v1/models")[1] == {"models": ["echo"]}
+    assert stand.ask(None, "/v2")[1]["extensions"] == ["model_repository_extension"]
     assert stand.ask(None, "/v1/models/echo")[1] == {"name": "echo", "ready": True}
     assert stand.ask(None, "/v2/models/echo/ready")[1] == {"name": "echo", "ready": True}
     assert stand.ask(None, "/v1/models/dog")[0] == 404

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from typing import Any
 
 from pdk_stack.kubernetes.api.ingress.server import JSON, Answer
@@ -19,6 +20,9 @@ def local_answer(method: str, path: str, revision: Revision) -> Answer | None:
         return _reply(200, {"status": "alive"} if path != "/v2/health/live" else {"live": True})
     if path == "/v2/health/ready":
         return _reply(200, {"ready": True})
+    if path == "/v2":
+        extensions = ["model_repository_extension"]
+        return _reply(200, {"name": "kserve", "version": metadata.version("kserve"), "extensions": extensions})
     if path in ("/v1/models", "/v2/models"):
         return _reply(200, {"models": revision.models})
     for version in ("v1", "v2"):
@@ -34,23 +38,6 @@ def local_answer(method: str, path: str, revision: Revision) -> Answer | None:
             return _reply(200, {"name": name, "ready": True})
         return _reply(200, {"name": name, "platform": "pytorch", "inputs": [], "outputs": []})
     return None
-
-
-def malformed(path: str, body: bytes) -> str:
-    """Return what is wrong with a prediction's body, in the words of KServe's server; empty when it is valid.
-
-    KServe's wrapper checks before TorchServe does; TorchServe itself only reports that the handler failed.
-    """
-    field = "instances" if path.endswith(":predict") else "inputs" if path.endswith("/infer") else ""
-    if not field:
-        return ""
-    try:
-        given = json.loads(body)
-    except ValueError as failure:
-        return f"Unrecognized request format: {failure}"
-    if not isinstance(given, dict) or not isinstance(given.get(field), list):
-        return f'Expected "{field}" to be a list'
-    return ""
 
 
 def upstream_answer(code: int, got: dict[str, str], content: bytes, path: str, revision: Revision) -> Answer:

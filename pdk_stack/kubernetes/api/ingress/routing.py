@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import json
-import logging
-import threading
 import time
 from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from pdk_stack.kubernetes.api.ingress.answers import busy, error, kept_headers, local_answer, malformed, upstream_answer
+from pdk_stack.kubernetes.api.ingress.access_log import AccessLog
+from pdk_stack.kubernetes.api.ingress.answers import busy, error, kept_headers, local_answer, upstream_answer
 from pdk_stack.kubernetes.api.ingress.metrics import Metrics
+from pdk_stack.kubernetes.api.ingress.requests import fault, not_json, refused
 from pdk_stack.kubernetes.api.ingress.server import JSON, Answer, RequestBody
 from pdk_stack.kubernetes.core.inference.dataplane.http_connection import Head, WireError
 from pdk_stack.kubernetes.core.inference.dataplane.upstream import (
@@ -26,8 +25,6 @@ from pdk_stack.kubernetes.core.inference.failures import ModelServerError
 from pdk_stack.kubernetes.core.inference.reconciler.routes import Entry, Routes
 from pdk_stack.kubernetes.core.inference.revisions.replica import Replica
 from pdk_stack.kubernetes.core.inference.revisions.revision import Revision
-
-log = logging.getLogger(__name__)
 
 DEATH_SECONDS = 0.2
 # Hop-by-hop headers (RFC 9110, 7.6.1), and those that the ingress writes itself.
@@ -59,13 +56,11 @@ class Ingress:
     def __init__(self, routes: Routes, access_log: Path) -> None:
         self._routes = routes
         self._metrics = Metrics(routes.inflight)
-        self._log_lock = threading.Lock()
-        self._access_log = access_log.open("a", buffering=1)
+        self._access_log = AccessLog(access_log)
 
     def close(self) -> None:
         """Close the access log."""
-        with self._log_lock:
-            self._access_log.close()
+        self._access_log.close()
 
     def __call__(self, head: Head, body: RequestBody) -> Answer:
         """Answer one request."""
@@ -120,9 +115,11 @@ class Ingress:
         except ModelServerError as failure:
             return error(503, f"{revision.name} could not be started again: {failure}")
         content = _content(body, whole=revision.payloads is not None)
-        refused: list[Replica] = []
+        if head.method == "POST" and not revision.custom and (no := _refusal(path, content)):
+            return no
+        failed: list[Replica] = []
         while True:
-            replica = revision.replicas.take(revision.limits.concurrency, revision.limits.seconds, refused)
+            replica = revision.replicas.take(revision.limits.concurrency, revision.limits.seconds, failed)
             if replica is None:
                 return busy(f"{revision.name} had no free place within {revision.limits.seconds:.0f} s.")
             answer = None
@@ -135,9 +132,9 @@ class Ingress:
                 # The server died during the request: retry on another replica or on its restart. Predictions have no
                 # side effects, but retry only once, because the request itself can be what kills the server.
                 begun = isinstance(content, Streamed) and content.begun
-                if failure.timed_out or refused or begun or not self._dead(replica, revision):
+                if failure.timed_out or failed or begun or not self._dead(replica, revision):
                     return error(504 if failure.timed_out else 502, f"{revision.name}: {failure}")
-                refused = [replica]
+                failed = [replica]
             finally:
                 if answer is None or answer.done is None:
                     revision.replicas.give(replica)
@@ -172,8 +169,8 @@ class Ingress:
             revision.payloads.exchange(head.headers, body, reply.code, content, answer_type)
         if revision.custom:
             return Answer(reply.code, kept, content)
-        if reply.code in (500, 503) and isinstance(body, bytes) and (why := malformed(path, body)):
-            return error(400, why)
+        if reply.code in (500, 503) and isinstance(body, bytes) and (no := fault(path, body)):
+            return no
         return upstream_answer(reply.code, reply.headers, content, path, revision)
 
     def _record(self, head: Head, host: str, entry: Entry | None, code: int, started: float) -> None:
@@ -190,9 +187,12 @@ class Ingress:
             "revision": entry.revision.name if entry else None,
             "version": entry.revision.version if entry else None,
         }
-        with self._log_lock:
-            if not self._access_log.closed:
-                self._access_log.write(json.dumps(line) + "\n")
+        self._access_log.record(line)
+
+
+def _refusal(path: str, content: bytes | Streamed) -> Answer | None:
+    """Return KServe's refusal of a body, as far as it is known; None for one that the model server gets."""
+    return refused(path, content) if isinstance(content, bytes) else not_json(path, content.begin)
 
 
 def _content(body: RequestBody, *, whole: bool) -> bytes | Streamed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -53,13 +54,19 @@ class Streamed:
         length: Size in bytes; None when unknown.
 
     Attributes:
-        begun: Whether a piece was consumed, so that the request can't be retried.
+        begun: Whether the body is being sent, so that the request can't be retried.
+        begin: The first piece.
+
+    Raises:
+        WireError: The sender failed before the first piece.
+        OSError: The connection broke.
     """
 
     def __init__(self, pieces: Iterator[bytes], length: int | None) -> None:
         self.length = length
         self.begun = False
-        self._pieces = pieces
+        self.begin = next(pieces, b"")
+        self._pieces = itertools.chain([self.begin] if self.begin else [], pieces)
 
     def pass_on(self, connection: HttpConnection, seconds: float) -> None:
         """Send the body until the server answers.
