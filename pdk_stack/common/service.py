@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import signal
 import socket
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from pdk_shared.errors import PdkError, StackError
+from pdk_stack.common import logs
 
 LOOPBACK = "127.0.0.1"
 
@@ -74,11 +74,7 @@ def parse_options(
     if configure:
         configure(parser)
     args = parser.parse_args(argv)
-    logging.basicConfig(
-        level=args.log_level,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    logs.set_up(args.log_level)
     args.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     return ServiceOptions(
         state_dir=args.state_dir.resolve(),
