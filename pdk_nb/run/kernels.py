@@ -1,4 +1,4 @@
-"""The environment of a run's kernels: a separate IPython folder, and environment variables."""
+"""The environment of a run's kernels: a separate IPython folder, sockets, and environment variables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,27 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["environment_variables", "quiet_profile"]
+__all__ = ["environment_variables", "kernels_in", "quiet_profile"]
+
+
+def kernels_in(folder: str) -> type:
+    """A class for papermill that starts kernels which listen on socket files.
+
+    Jupyter chooses free TCP ports, and a kernel binds them a second later. By then, the kernel of another run that
+    started at the same time can have them.
+
+    Args:
+        folder: Folder of the socket files; its path is short, because a socket's is limited to about 100 bytes.
+    """
+    from jupyter_client.manager import AsyncKernelManager
+
+    class FolderKernelManager(AsyncKernelManager):
+        def __init__(self, **options: object) -> None:
+            super().__init__(**options)
+            self.transport = "ipc"
+            self.ip = str(Path(folder) / "kernel")
+
+    return FolderKernelManager
 
 
 def quiet_profile() -> tempfile.TemporaryDirectory[str]:

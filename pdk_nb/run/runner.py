@@ -21,7 +21,7 @@ from pdk_nb.counting import counted
 from pdk_nb.headless import EVENT_LOG_VARIABLE, HEADLESS_VARIABLE, read_events
 from pdk_nb.names import PARTICIPANT_VARIABLE
 from pdk_nb.run.html_export import IMAGES, export_html
-from pdk_nb.run.kernels import environment_variables, quiet_profile
+from pdk_nb.run.kernels import environment_variables, kernels_in, quiet_profile
 from pdk_nb.run.notebooks import check_parameters, failed_cell, find_notebooks, incomplete_cell, parameters_of
 from pdk_nb.run.results import NotebookResult, RunResult, collect
 from pdk_shared.errors import UsageError
@@ -158,7 +158,7 @@ def execute(
         folder: The run's folder, for the executed notebook and its page.
         values: Parameters by name.
         result: Filled in.
-        environment: Variables for the kernel; includes the event log's path.
+        environment: Variables for the kernel; includes the event log's path and the IPython folder.
         cell_bar: Whether to show the running cell on stderr, a terminal.
     """
     import papermill
@@ -183,6 +183,7 @@ def execute(
                 request_save_on_cell_execute=True,
                 execution_timeout=CELL_SECONDS,
                 start_timeout=KERNEL_START_SECONDS,
+                kernel_manager_class=kernels_in(environment["IPYTHONDIR"]),
             )
         result.error = incomplete_cell(target)
     except PapermillExecutionError as error:

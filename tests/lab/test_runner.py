@@ -54,6 +54,14 @@ def test_a_passing_run_is_written_down(folder: Path, tmp_path: Path) -> None:
     assert "1 of 1 predictions are right" in "\n".join(said)
 
 
+def test_kernels_of_runs_that_start_together_share_no_ports(folder: Path, tmp_path: Path) -> None:
+    transport = (
+        "import json\nfrom ipykernel.connect import get_connection_info\nfound = json.loads(get_connection_info())"
+    )
+    write(folder, "00-first", transport, "assert found['transport'] == 'ipc', found", CHECK.format(n="00"))
+    assert run(folder, tmp_path / "runs").status == "passed"
+
+
 def test_a_page_asks_nothing_from_outside(folder: Path, tmp_path: Path) -> None:
     import re
 
