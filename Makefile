@@ -9,7 +9,8 @@ WORKERS ?= 2
 LAB_FLAGS := --ServerApp.tornado_settings="{'websocket_max_message_size': 104857600}" $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab app gallery test lint types unit e2e contract golden fuzz soak browser-test images-test clean
+.PHONY: help setup run lab app gallery test lint types unit e2e contract golden fuzz soak browser-test \
+	participants-test images-test clean
 
 help:
 	@echo "make run    the whole walkthrough, headless, on the embedded stack"
@@ -17,6 +18,7 @@ help:
 	@echo "make app    the prediction panel as a page of its own, with the embedded stack up"
 	@echo "make gallery  the executed notebooks of the newest run as pages for a browser without internet"
 	@echo "make test   lint, types, tests (with the walkthrough as end-to-end tests)"
+	@echo "make participants-test  eight walkthroughs at the same time on two cores (about ten minutes)"
 	@echo "make browser-test  the notebooks, the panel and the app in a real browser (minutes; pictures in runs/browser)"
 	@echo "make clean  stop the stack; delete the environment, its state and results"
 
@@ -95,6 +97,10 @@ fuzz: setup
 # About 10 minutes; `$(BIN)/python -m benchmarks.soak --count 1000` takes hours.
 soak: setup
 	$(BIN)/python -m benchmarks.soak
+
+# Eight walkthroughs at the same time on two cores: about ten minutes.
+participants-test: setup
+	PDK_PARTICIPANTS_TESTS=1 $(BIN)/python -m pytest tests/e2e/test_many_participants.py
 
 # Installs Debian packages and needs root: builds both images, pushes, pulls and runs them.
 images-test: setup
