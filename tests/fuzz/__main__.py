@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.fuzz import determined, kubernetes, s3
 from tests.fuzz.asking import Asker, Case
+from tests.support import grpc_mutations
 from tests.support.processes import ServiceProcess
 from tests.support.vitals import Vitals, vitals
 
@@ -25,23 +26,26 @@ COUNT, SEED = 2000, 1
 ALLOWED = Vitals(descriptors=8, threads=8, megabytes=48.0)
 
 Opened = Callable[[Path], AbstractContextManager[tuple[Asker, list[ServiceProcess]]]]
-TARGETS: dict[str, tuple[Opened, Callable[[random.Random, Asker], Iterator[Case]]]] = {
+HTTP: dict[str, tuple[Opened, Callable[[random.Random, Asker], Iterator[Case]]]] = {
     "determined": (determined.opened, lambda chance, _: determined.cases(chance)),
     "kubernetes": (kubernetes.opened, lambda chance, asker: kubernetes.cases(chance, asker.kinds)),
     "s3": (s3.opened, lambda chance, _: s3.cases(chance)),
 }
+TARGETS = (*HTTP, "grpc")
 
 
 def run(name: str, count: int, seed: int, folder: Path) -> list[str]:
     """Fuzz one service, print its findings, and return what is wrong with it.
 
     Args:
-        name: A key of :data:`TARGETS`.
+        name: One of :data:`TARGETS`.
         count: The number of requests.
         seed: What the requests come from.
         folder: Folder for the service's state and log.
     """
-    opened, cases = TARGETS[name]
+    if name == "grpc":
+        return grpc_mutations.run(folder, count, seed)
+    opened, cases = HTTP[name]
     wrong: list[str] = []
     with opened(folder) as (asker, services):
         made = cases(random.Random(seed), asker)

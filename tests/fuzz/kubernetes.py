@@ -132,7 +132,7 @@ def _case(chance: random.Random, kind: dict[str, Any]) -> Case:
         }
         accept = chance.choice(("application/json", "*/*", "text/html", "application/json;as=Table;v=v1;g=meta.k8s.io"))
         path = collection if chance.random() < 0.7 else f"{collection}/{name}"
-        return Case(f"GET {kind['name']}", "GET", path, query, headers={"Accept": accept})
+        return Case("GET object", "GET", path, query, headers={"Accept": accept})
     if chance.random() < 0.2:
         query |= {chance.choice(("fieldManager", "force", "fieldValidation", "dryRun", "pretty")): odd(chance)}
         if kind["kind"] in RUNNING:
@@ -171,7 +171,7 @@ def _case(chance: random.Random, kind: dict[str, Any]) -> Case:
             ("text/plain", "application/yaml", "application/cbor", "x", "application/vnd.kubernetes.protobuf")
         )
     path = collection if method == "POST" else f"{collection}/{name}"
-    return Case(f"{method} {kind['name']}", method, path, query, body, headers)
+    return Case(f"{method} object", method, path, query, body, headers)
 
 
 def _object(chance: random.Random, kind: dict[str, Any]) -> Any:
