@@ -277,6 +277,16 @@ def test_why_a_container_does_not_run(container: dict[str, Any], reason: str, fa
     assert [(each.reason, each.failures) for each in troubles] == ([(reason, failures)] if reason else [])
 
 
+def test_a_traceback_is_shown_by_its_last_line() -> None:
+    # As the storage initializer of KServe 0.13 leaves it: the start is cut off.
+    words = (
+        '^^^^\n  File "/usr/lib/python3/auth.py", line 433, in add_auth\n    raise X()\nbotocore.X: no credentials\n'
+    )
+    ended = {"state": {"terminated": {"exitCode": 1, "reason": "Error", "message": words}}}
+    (trouble,) = read_pod(pod(ready=False, init=ended)).troubles
+    assert trouble.message == "botocore.X: no credentials"
+
+
 def waiting(reason: str, message: str = "") -> dict[str, Any]:
     return {"state": {"waiting": {"reason": reason, "message": message}}}
 
