@@ -155,7 +155,7 @@ def _last_words(ended: Mapping[str, Any]) -> str:
 def _short(words: str) -> str:
     """A text in one line, or its end; of Python's traceback, the last line, which says what is wrong."""
     lines = [line for line in str(words).splitlines() if line.strip()]
-    if any(line.startswith("Traceback") or line.startswith("  File ") for line in lines):
+    if any(line.startswith(("Traceback", "  File ")) for line in lines):
         lines = lines[-1:]
     text = " ".join(" ".join(lines).split())
     return text if len(text) <= MESSAGE_LIMIT else f"… {text[-MESSAGE_LIMIT:]}"
