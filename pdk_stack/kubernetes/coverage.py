@@ -169,7 +169,7 @@ def page() -> str:
     """Return the page as Markdown."""
     kinds: list[tuple[str, ...]] = []
     for kind in sorted(KINDS, key=lambda each: (each.group, each.plural)):
-        inner = ", ".join(name for name, _ in subresources(kind))
+        inner = ", ".join(name for name, _, _ in subresources(kind))
         schema = "yes" if kind.schema else "no"
         kinds.append((f"`{kind.plural}`", kind.api_version, inner, schema, LIMITS.get(kind.plural, "")))
     read = sorted({name for _, name in MESSAGES} - {DEPLOYMENTS.kind})

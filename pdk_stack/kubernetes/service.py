@@ -14,8 +14,10 @@ from pdk_stack.kubernetes.api.ingress.server import Server as IngressServer
 from pdk_stack.kubernetes.core.bootstrap import WORKER, create_system_objects
 from pdk_stack.kubernetes.core.custom_kinds import Collector
 from pdk_stack.kubernetes.core.inference.reconciler.controller import InferenceController
+from pdk_stack.kubernetes.core.namespaces import Namespaces
 from pdk_stack.kubernetes.core.rbac import MASTERS, User
 from pdk_stack.kubernetes.core.tls import ensure_certificates, write_kubeconfig
+from pdk_stack.kubernetes.core.tokens import Tokens
 from pdk_stack.kubernetes.core.volumes import Volumes
 from pdk_stack.kubernetes.store.objects import ObjectStore
 from pdk_stack.kubernetes.store.registry import Registry
@@ -66,6 +68,8 @@ class Daemon:
         )
         self._ca, certificate, key = ensure_certificates(state / "pki")
         self._api_server = Server("kubernetes.api", config.api_port, LIMITS, certificate, key)
+        self._namespaces = Namespaces(self._store, self._registry, self._ca.read_text())
+        self._accounts = Tokens(self._store, state / "pki" / "service-accounts.key")
 
     def start(self) -> dict[str, str]:
         """Start serving.
@@ -74,14 +78,18 @@ class Daemon:
             The addresses for the ready file.
         """
         self._ingress_server.start()
-        create_system_objects(self._store, self._ingress_server.port)
+        create_system_objects(self._store, self._ingress_server.port, self._api_server.port)
+        self._namespaces.start()
         self._collector.start()
         self._volumes.start()
         # Before the API answers, so that it shows services from before the restart as not ready.
         self._controller.start()
         admin, worker = self._config.admin_token, self._config.worker_token
         tokens = {admin: User.named(ADMIN, (MASTERS,)), **({worker: User.named(WORKER)} if worker else {})}
-        Application(self._store, self._registry, tokens, self._controller.pods).serve(self._api_server)
+        application = Application(
+            self._store, self._registry, tokens, self._controller.pods, self._namespaces, self._accounts
+        )
+        application.serve(self._api_server)
         state = self._config.state_dir
         address = f"https://{LOOPBACK}:{self._api_server.port}"
         write_kubeconfig(state / "kubeconfig", address, self._ca, "admin", admin)

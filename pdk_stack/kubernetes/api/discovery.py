@@ -6,17 +6,39 @@ import hashlib
 import json
 from typing import Any
 
+from pdk_stack.kubernetes.api.reviews import REVIEWS
 from pdk_stack.kubernetes.core.version import VERSION
 from pdk_stack.kubernetes.errors import no_resource
 from pdk_stack.kubernetes.store.kind import Kind
+from pdk_stack.kubernetes.store.kinds import NAMESPACES, SERVICE_ACCOUNTS
 from pdk_stack.kubernetes.store.registry import Registry
 from pdk_stack.kubernetes.store.schemas import complete
 from pdk_stack.kubernetes.store.workload_kinds import PODS
 
 VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+CUSTOM_VERBS = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"]
+READ_VERBS = ["get", "list", "watch"]
 STATUS_VERBS = ["get", "patch", "update"]
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-PATHS = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]
+# Groups in the order in which clients prefer them; those of custom kinds follow.
+ORDER = [
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "apiextensions.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+]
+
+Groups = dict[str, dict[str, list[Kind]]]
 
 
 def group_path(group: str, version: str) -> str:
@@ -24,29 +46,38 @@ def group_path(group: str, version: str) -> str:
     return f"apis/{group}/{version}" if group else f"api/{version}"
 
 
+def _groups(registry: Registry) -> Groups:
+    """Return all groups with their kinds, those of the reviews too, which have no stored kinds."""
+    known = registry.groups()
+    reviews: Groups = {group: {"v1": []} for group, _ in REVIEWS}
+    found = reviews | known
+    return {name: found[name] for name in sorted(found, key=lambda each: ORDER.index(each) if each in ORDER else 99)}
+
+
+def paths(registry: Registry) -> list[str]:
+    """Answer ``GET /``."""
+    groups = [f"/apis/{group}" for group in _groups(registry) if group]
+    versions = [f"/{group_path(group, each)}" for group, found in _groups(registry).items() for each in found]
+    return sorted({"/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version", *groups, *versions})
+
+
 def group_list(registry: Registry) -> dict[str, Any]:
     """Answer ``GET /apis`` for clients without aggregated discovery."""
-    groups = [api_group(registry, name) for name in registry.groups() if name]
+    groups = [_group(registry, name) for name in _groups(registry) if name]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
-def api_group(registry: Registry, group: str) -> dict[str, Any]:
-    """Answer ``GET /apis/<group>``.
-
-    Raises:
-        StatusError: 404 when the group doesn't exist.
-    """
-    versions = registry.groups().get(group)
-    if not versions:
-        raise no_resource(f"/apis/{group}")
+def _group(registry: Registry, group: str) -> dict[str, Any]:
+    versions = _groups(registry)[group]
     listed = [{"groupVersion": f"{group}/{version}", "version": version} for version in versions]
-    return {
-        "kind": "APIGroup",
-        "apiVersion": "v1",
-        "name": group,
-        "versions": listed,
-        "preferredVersion": listed[0],
-    }
+    return {"name": group, "versions": listed, "preferredVersion": listed[0]}
+
+
+def api_group(registry: Registry, group: str) -> dict[str, Any] | None:
+    """Answer ``GET /apis/<group>``; None when the group doesn't exist."""
+    if not group or group not in _groups(registry):
+        return None
+    return {"kind": "APIGroup", "apiVersion": "v1", **_group(registry, group)}
 
 
 def resource_list(registry: Registry, group: str, version: str) -> dict[str, Any]:
@@ -55,17 +86,24 @@ def resource_list(registry: Registry, group: str, version: str) -> dict[str, Any
     Raises:
         StatusError: 404 when the version doesn't exist.
     """
-    kinds = registry.groups().get(group, {}).get(version)
+    kinds = _groups(registry).get(group, {}).get(version)
     if kinds is None:
-        raise no_resource(f"/{group_path(group, version)}")
+        raise no_resource()
     resources: list[dict[str, Any]] = []
-    for kind in kinds:
+    for kind in sorted(kinds, key=lambda each: each.plural):
         common = {"namespaced": kind.namespaced, "kind": kind.kind}
-        entry = {"name": kind.plural, "singularName": kind.singular, **common, "verbs": VERBS}
+        entry = {"name": kind.plural, "singularName": kind.singular, **common, "verbs": verbs(kind)}
         resources.append({**entry, **_other_names(kind)})
-        for name, verbs in subresources(kind):
-            resources.append({"name": f"{kind.plural}/{name}", "singularName": "", **common, "verbs": verbs})
-    body = {"kind": "APIResourceList", "groupVersion": kinds[0].api_version, "resources": resources}
+        for name, served, told in subresources(kind):
+            own = {**common, **told}
+            resources.append({"name": f"{kind.plural}/{name}", "singularName": "", **own, "verbs": served})
+    for (in_group, plural), name in REVIEWS.items():
+        if in_group == group:
+            local = plural.startswith("local")
+            shown = {"name": plural, "singularName": name.lower(), "namespaced": local, "kind": name}
+            resources.append({**shown, "verbs": ["create"]})
+    place = f"{group}/{version}" if group else version
+    body = {"kind": "APIResourceList", "groupVersion": place, "resources": resources}
     return {**body, "apiVersion": "v1"} if group else body
 
 
@@ -74,16 +112,35 @@ def _other_names(kind: Kind) -> dict[str, list[str]]:
     return {name: values for name, values in found.items() if values}
 
 
-def subresources(kind: Kind) -> list[tuple[str, list[str]]]:
-    """Return the names and verbs of a kind's subresources."""
-    found = [("status", STATUS_VERBS)] if kind.status else []
-    return [*found, ("log", ["get"])] if kind is PODS else found
+def verbs(kind: Kind) -> list[str]:
+    """Return what can be done with a kind."""
+    if kind.read_only:
+        return READ_VERBS
+    if kind is NAMESPACES:
+        return [each for each in VERBS if each != "deletecollection"]
+    return CUSTOM_VERBS if kind.custom else VERBS
+
+
+def subresources(kind: Kind) -> list[tuple[str, list[str], dict[str, str]]]:
+    """Return the names and verbs of a kind's subresources, and what else discovery says of them."""
+    if kind.read_only:
+        return [("status", ["get"], {})] if kind.status else []
+    found: list[tuple[str, list[str], dict[str, str]]] = []
+    if kind is NAMESPACES:
+        found.append(("finalize", ["update"], {}))
+    if kind is PODS:
+        found.append(("log", ["get"], {}))
+    if kind.status:
+        found.append(("status", STATUS_VERBS, {}))
+    if kind is SERVICE_ACCOUNTS:
+        found.append(("token", ["create"], {"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"}))
+    return found
 
 
 def aggregated(registry: Registry, *, core: bool) -> dict[str, Any]:
     """Answer aggregated ``GET /api`` and ``GET /apis`` (``apidiscovery.k8s.io/v2``)."""
     items = []
-    for group, versions in registry.groups().items():
+    for group, versions in _groups(registry).items():
         if (group == "") == core:
             listed = [
                 {
@@ -109,10 +166,13 @@ def _aggregated(kind: Kind) -> dict[str, Any]:
         "responseKind": response_kind,
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular,
-        "verbs": VERBS,
+        "verbs": verbs(kind),
         **_other_names(kind),
     }
-    inner = [{"subresource": name, "responseKind": response_kind, "verbs": verbs} for name, verbs in subresources(kind)]
+    inner = [
+        {"subresource": name, "responseKind": {**response_kind, **told}, "verbs": served}
+        for name, served, told in subresources(kind)
+    ]
     return {**entry, "subresources": inner} if inner else entry
 
 
@@ -122,8 +182,9 @@ def openapi_index(registry: Registry) -> dict[str, Any]:
     for group, versions in registry.groups().items():
         for version, kinds in versions.items():
             path = group_path(group, version)
-            content = json.dumps([path, [(kind.kind, kind.schema) for kind in kinds]])
-            digest = hashlib.sha256(content.encode()).hexdigest()[:32].upper()
+            # The schemas of Kubernetes' own kinds change only with this program's version.
+            told = [(kind.kind, kind.schema if kind.custom else VERSION["gitVersion"]) for kind in kinds]
+            digest = hashlib.sha256(json.dumps([path, told]).encode()).hexdigest()[:32].upper()
             paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
     return {"paths": paths}
 
@@ -139,7 +200,7 @@ def openapi_document(registry: Registry, group: str, version: str) -> dict[str, 
     """
     kinds = registry.groups().get(group, {}).get(version)
     if kinds is None:
-        raise no_resource(f"/openapi/v3/{group_path(group, version)}")
+        raise no_resource()
     parameters = [
         {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}}
         for name in ("dryRun", "fieldManager", "fieldValidation")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -13,8 +15,10 @@ from starlette.responses import Response
 from pdk_stack.common.http.exchange import stream
 from pdk_stack.kubernetes.api.calls import ResourceCall
 from pdk_stack.kubernetes.core.container_logs import follow, lines_of, previous_path, start_of
-from pdk_stack.kubernetes.errors import StatusError, bad_request, invalid
+from pdk_stack.kubernetes.core.validation.options import integer
+from pdk_stack.kubernetes.errors import FieldError, StatusError, bad_request, forbidden_field, invalid, invalid_value
 from pdk_stack.kubernetes.store.columns import Object, path_values
+from pdk_stack.kubernetes.store.decoding import RFC_3339
 from pdk_stack.kubernetes.store.objects import ObjectStore
 from pdk_stack.kubernetes.store.workload_kinds import PODS
 
@@ -34,7 +38,7 @@ class PodKeeper(Protocol):
         ...
 
 
-MEDIA = "text/plain; charset=utf-8"
+MEDIA = "text/plain"
 
 
 def pod_log(store: ObjectStore, logs: PodLogs, call: ResourceCall) -> Response:
@@ -47,20 +51,20 @@ def pod_log(store: ObjectStore, logs: PodLogs, call: ResourceCall) -> Response:
     pod = store.get(PODS, call.namespace, call.name)
     containers = [str(each) for each in path_values("spec.containers[*].name", pod)]
     known = [*path_values("spec.initContainers[*].name", pod), *containers]
-    container = call.query.get("container") or containers[0]
+    options = _options(call)
+    container = call.value("container") or containers[0]
     if container not in known:
         raise bad_request(f"container {container} is not valid for pod {call.name}")
-    since, tail = _since(call), _number(call, "tailLines")
     path = _path(pod, container, logs(call.namespace or "", call.name, container), call)
-    start = start_of(path, tail, since)
+    start = start_of(path, options.tail, options.since)
     with_times = call.flag("timestamps")
     if call.flag("follow"):
         uid = pod["metadata"]["uid"]
         grown = follow(path, start, lambda: _is(store, call, uid), with_times=with_times)
         return stream(grown, headers={"content-type": MEDIA})
     content = lines_of(path, start, with_times=with_times)
-    limit = _number(call, "limitBytes")
-    return Response(content if limit is None else content[:limit], media_type=MEDIA)
+    shown = content if options.limit is None else content[: options.limit]
+    return Response(shown, headers={"content-type": MEDIA})
 
 
 def _path(pod: Object, container: str, path: Path | None, call: ResourceCall) -> Path:
@@ -80,37 +84,55 @@ def _path(pod: Object, container: str, path: Path | None, call: ResourceCall) ->
     raise bad_request(f'container "{container}" in pod "{call.name}" is waiting to start: {reason}')
 
 
-def _number(call: ResourceCall, name: str) -> int | None:
-    text = call.query.get(name)
-    if not text:
-        return None
-    try:
-        number = int(text)
-    except ValueError as error:
-        raise bad_request(f"{name} is no number: {text}") from error
-    if number < 0:
-        raise invalid("", "pods", call.name, name, f"Invalid value: {number}: must be greater than or equal to 0")
-    return number
+@dataclass(frozen=True)
+class _Options:
+    """What part of a log is asked for.
+
+    Attributes:
+        tail: How many lines from the end; None for all.
+        limit: How many bytes at most; None for all.
+        since: From when on, in seconds since the epoch; None for the start.
+    """
+
+    tail: int | None
+    limit: int | None
+    since: float | None
 
 
-def _since(call: ResourceCall) -> float | None:
-    """Return the start time of the requested lines, in seconds since the epoch.
+def _options(call: ResourceCall) -> _Options:
+    """Return the options of a call (``ValidatePodLogOptions``).
 
     Raises:
-        StatusError: 422 when given in two ways, 400 when invalid.
+        StatusError: 400 for values that cannot be read, 422 for those that are out of range or contradict each other.
     """
-    seconds, text = _number(call, "sinceSeconds"), call.query.get("sinceTime")
+    tail, limit, seconds = (integer(call.query, name) for name in ("tailLines", "limitBytes", "sinceSeconds"))
+    text = call.value("sinceTime")
+    moment = _moment(text) if text else None
+    wrong: list[FieldError] = []
+    if tail is not None and tail < 0:
+        wrong.append(invalid_value("tailLines", tail, "must be greater than or equal to 0"))
+    if limit is not None and limit < 1:
+        wrong.append(invalid_value("limitBytes", limit, "must be greater than 0"))
     if seconds is not None and text:
-        why = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"
-        raise invalid("", "pods", call.name, "sinceSeconds", why)
-    if seconds is not None:
-        return time.time() - seconds
-    if not text:
-        return None
+        wrong.append(forbidden_field("[]", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
+    elif seconds is not None and seconds < 1:
+        wrong.append(invalid_value("sinceSeconds", seconds, "must be greater than 0"))
+    if wrong:
+        raise invalid("", "PodLogOptions", call.name, wrong)
+    return _Options(tail, limit, time.time() - seconds if seconds is not None else moment)
+
+
+def _moment(text: str) -> float:
+    """Return a time of RFC 3339 in seconds since the epoch.
+
+    Raises:
+        StatusError: 400 for anything else.
+    """
     try:
         return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
-    except ValueError as error:
-        raise bad_request(f"sinceTime is no time as of RFC 3339: {text}") from error
+    except (ValueError, OverflowError) as error:
+        shown = json.dumps(text, ensure_ascii=False)
+        raise bad_request(f'parsing time {shown} as "{RFC_3339}": cannot parse {shown} as "2006"') from error
 
 
 def _is(store: ObjectStore, call: ResourceCall, uid: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdk_stack.kubernetes.errors import StatusError
+from pdk_stack.kubernetes.errors import StatusError, bad_request
 from pdk_stack.kubernetes.store.columns import timestamp
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
@@ -110,10 +110,17 @@ def decode(body: bytes) -> dict[str, Any]:
     """Decode an enveloped object.
 
     Raises:
-        StatusError: 415 for an unknown envelope or kind; the message names the kind.
+        StatusError: 415 for an unknown envelope or kind; the message names the kind. 400 for a damaged message.
     """
     if not body.startswith(MAGIC):
         raise _unsupported("a body without the Kubernetes envelope")
+    try:
+        return _decode(body)
+    except (IndexError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise bad_request(f"the protobuf message cannot be read: {error}") from error
+
+
+def _decode(body: bytes) -> dict[str, Any]:
     envelope = dict(_fields(body[len(MAGIC) :]))
     type_meta = dict(_fields(envelope.get(1, b"")))
     api_version, kind = (bytes(type_meta.get(number, b"")).decode() for number in (1, 2))

@@ -11,15 +11,19 @@ from starlette.responses import Response
 from pdk_stack.common.http.exchange import stream
 from pdk_stack.common.polling import Deadline
 from pdk_stack.kubernetes.api.calls import ResourceCall
-from pdk_stack.kubernetes.api.replies import typed
-from pdk_stack.kubernetes.api.tables import table, wants_table
+from pdk_stack.kubernetes.api.negotiation import Format
+from pdk_stack.kubernetes.api.replies import COMPACT, one
+from pdk_stack.kubernetes.api.tables import table
 from pdk_stack.kubernetes.core.selectors import field_selector
-from pdk_stack.kubernetes.errors import StatusError, bad_request
+from pdk_stack.kubernetes.core.validation.options import integer
+from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import Object
-from pdk_stack.kubernetes.store.objects import Change, ObjectStore
+from pdk_stack.kubernetes.store.objects import Change, ObjectStore, version_number
 
 # The real API's default for watches without a limit is 30 to 60 minutes.
 WATCH_SECONDS = 1800.0
+# More than a month is no different from forever, and threads can't wait longer.
+MOST_SECONDS = 30 * 86400.0
 # Clients ignore white space before events, and it keeps proxies from closing an idle connection. It contains no line
 # break, because the Python client treats every line, even an empty one, as an event.
 PING = b" "
@@ -28,14 +32,16 @@ HEARTBEAT_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 
 
-def watch(store: ObjectStore, call: ResourceCall) -> Response:
+def watch(store: ObjectStore, call: ResourceCall, form: Format) -> Response:
     """Answer a watch until it times out or its client disconnects.
 
     Raises:
         StatusError: 400 for an invalid selector, version, or timeout.
     """
-    media = "application/json" + (";as=Table;v=v1;g=meta.k8s.io" if wants_table(call.accept) else "")
-    return stream(Watch(store, call).lines(), headers={"content-type": media})
+    media = "application/json" + (f";as={form.form};v={form.version};g=meta.k8s.io" if form.form else "")
+    return stream(
+        Watch(store, call, form).lines(), headers={"content-type": media, "cache-control": "no-cache, private"}
+    )
 
 
 class Watch:
@@ -44,24 +50,26 @@ class Watch:
     Args:
         store: The objects.
         call: The call.
+        form: The form of the objects.
 
     Raises:
         StatusError: 400 for an invalid selector, version, or timeout.
     """
 
-    def __init__(self, store: ObjectStore, call: ResourceCall) -> None:
+    def __init__(self, store: ObjectStore, call: ResourceCall, form: Format) -> None:
         self._store = store
         self._call = call
+        self._form = form
         self._selectors = [call.matches()]
         if call.name:
             self._selectors.append(field_selector(f"metadata.name={call.name}", call.kind))
-        try:
-            self._end = Deadline(float(call.query.get("timeoutSeconds") or WATCH_SECONDS))
-            # Without a version, or with "0", start from the current objects.
-            self._position = int(call.query.get("resourceVersion") or 0)
-        except ValueError as error:
-            raise bad_request(f"timeoutSeconds or resourceVersion cannot be read: {error}") from error
-        self._as_table = wants_table(call.accept)
+        seconds = integer(call.query, "timeoutSeconds") or 0
+        self._end = Deadline(min(float(seconds), MOST_SECONDS) if seconds > 0 else WATCH_SECONDS)
+        # Without a version, or with "0", start from the current objects.
+        self._position = version_number(call.value("resourceVersion") or "0")
+        self._include = call.value("includeObject")
+        if form.form == "Table":
+            table(call.kind, [], {}, self._include)
         self._headers_sent = False
         # Objects that the watcher has seen: one that stops matching counts as deleted.
         self._seen: set[str] = set()
@@ -115,18 +123,20 @@ class Watch:
         return ""
 
     def _line(self, change: str, obj: Object) -> bytes:
-        call = self._call
-        if not self._as_table:
-            return _encoded(change, typed(call.kind, obj))
+        kind = self._call.kind
+        if self._form.form != "Table":
+            return _encoded(change, one(kind, obj, self._form))
         meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
         headers, self._headers_sent = not self._headers_sent, True
-        return _encoded(change, table(call.kind, [obj], meta, call.query.get("includeObject", ""), headers=headers))
+        version = self._form.api_version
+        shown = table(kind, [obj], meta, self._include, headers=headers, api_version=version)
+        return _encoded(change, shown)
 
     def _heartbeat(self) -> bytes:
-        if self._as_table or not self._call.flag("allowWatchBookmarks"):
+        if self._form.form == "Table" or not self._call.flag("allowWatchBookmarks"):
             return PING
         return self._line("BOOKMARK", {"metadata": {"resourceVersion": str(self._position), "creationTimestamp": None}})
 
 
 def _encoded(change: str, obj: Any) -> bytes:
-    return json.dumps({"type": change, "object": obj}).encode() + b"\n"
+    return json.dumps({"type": change, "object": obj}, ensure_ascii=False, separators=COMPACT).encode() + b"\n"

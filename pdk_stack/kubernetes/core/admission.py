@@ -1,22 +1,26 @@
-"""Admission: defaults, conversions, and validation before an object is stored."""
+"""Admission: what happens to an object between its reading and its storing.
+
+Source: ``k8s.io/apiserver/pkg/registry/rest`` (``BeforeCreate``, ``BeforeUpdate``).
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
+import copy
 
-from pdk_stack.kubernetes.core.custom_kinds import check_definition
+from pdk_stack.kubernetes.core import allocation
+from pdk_stack.kubernetes.core.custom_kinds import establish
+from pdk_stack.kubernetes.core.defaults import as_written, fill_in
 from pdk_stack.kubernetes.core.inference import webhook
 from pdk_stack.kubernetes.core.inference.configuration import default_mode
-from pdk_stack.kubernetes.errors import invalid
+from pdk_stack.kubernetes.core.validation.rules import errors_on_create, errors_on_update
+from pdk_stack.kubernetes.errors import bad_request, invalid
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kind import Kind
-from pdk_stack.kubernetes.store.kinds import CUSTOM_RESOURCE_DEFINITIONS, INFERENCE_SERVICES, NAMESPACES, SECRETS
-from pdk_stack.kubernetes.store.objects import ObjectStore
+from pdk_stack.kubernetes.store.kinds import CUSTOM_RESOURCE_DEFINITIONS, INFERENCE_SERVICES, SERVICES
+from pdk_stack.kubernetes.store.objects import ObjectStore, generated_name
 
-# DNS subdomain names, k8s.io/apimachinery/pkg/util/validation.
-OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.:]*[a-z0-9])?")
+#: Metadata that only the server sets; what a client sends of it is ignored.
+SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
 
 
 def mutate(store: ObjectStore, kind: Kind, obj: Object) -> None:
@@ -35,40 +39,93 @@ def mutate(store: ObjectStore, kind: Kind, obj: Object) -> None:
 
 
 def admit(kind: Kind, obj: Object) -> None:
-    """Check and complete an object in place.
+    """Check an object as validating webhooks do, and complete a definition in place.
 
     Raises:
-        StatusError: 422 when a field is not allowed.
+        StatusError: 422 or 403 when a field is not allowed.
     """
-    name = obj["metadata"].get("name") or ""
-    if name and not OBJECT_NAME.fullmatch(name):
-        why = (
-            f'Invalid value: "{name}": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric '
-            "characters, '-' or '.'"
-        )
-        raise invalid(*kind.resource, name, "metadata.name", why)
-    if kind is SECRETS:
-        _admit_secret(obj, name)
-    elif kind is NAMESPACES:
-        obj.setdefault("spec", {"finalizers": ["kubernetes"]})
-        obj.setdefault("status", {"phase": "Active"})
-        obj["metadata"].setdefault("labels", {}).setdefault("kubernetes.io/metadata.name", name)
-    elif kind is CUSTOM_RESOURCE_DEFINITIONS:
-        check_definition(obj)
+    if kind is CUSTOM_RESOURCE_DEFINITIONS:
+        establish(obj)
     elif kind is INFERENCE_SERVICES:
         webhook.validate(obj)
 
 
-def _admit_secret(obj: Object, name: str) -> None:
-    obj.setdefault("type", "Opaque")
-    given = obj.pop("stringData", None) or {}
-    if given:
-        data = obj.setdefault("data", {}) or {}
-        data.update({key: base64.b64encode(value.encode()).decode() for key, value in given.items()})
-        obj["data"] = data
-    for key, value in (obj.get("data") or {}).items():
-        try:
-            base64.b64decode(value or "", validate=True)
-        except (binascii.Error, ValueError) as error:
-            why = f"Invalid value: illegal base64 data ({error})"
-            raise invalid("", "secrets", name, f"data.{key}", why) from error
+def _without_status(kind: Kind, obj: Object, status: Object | None) -> None:
+    """Replace the status, which only the subresource writes, in place."""
+    if not kind.status or kind.custom or kind is CUSTOM_RESOURCE_DEFINITIONS:
+        return
+    obj.pop("status", None)
+    if status is not None:
+        obj["status"] = copy.deepcopy(status)
+
+
+def prepare_new(store: ObjectStore, kind: Kind, obj: Object, namespace: str | None) -> Object:
+    """Return a new object as it is to be stored.
+
+    Args:
+        store: The cluster's objects.
+        kind: The object's kind.
+        obj: The object, as read; changed in place.
+        namespace: The namespace of the path, if the kind has one.
+
+    Raises:
+        StatusError: 404 without the namespace, 403 in one that is being deleted, 422 when a field is not allowed.
+    """
+    meta = obj["metadata"]
+    for name in SYSTEM_FIELDS:
+        meta.pop(name, None)
+    if kind.namespaced:
+        meta["namespace"] = namespace or ""
+        store.check_namespace(kind, meta["namespace"], str(meta.get("name") or ""))
+    else:
+        meta.pop("namespace", None)
+    if meta.get("generateName") and not meta.get("name"):
+        meta["name"] = generated_name(meta["generateName"])
+    _without_status(kind, obj, None)
+    fill_in(kind, obj)
+    if kind is SERVICES:
+        allocation.align(obj["spec"], {})
+    if wrong := errors_on_create(kind, obj):
+        raise invalid(*kind.group_kind, str(meta.get("name") or ""), wrong)
+    if meta.get("resourceVersion"):
+        raise bad_request("resourceVersion should not be set on objects to be created")
+    admit(kind, obj)
+    if kind is SERVICES:
+        allocation.allocate(store, obj)
+    return as_written(kind, obj)
+
+
+def prepare_change(store: ObjectStore, kind: Kind, new: Object, old: Object) -> Object:
+    """Return a changed object as it is to be stored.
+
+    Args:
+        store: The cluster's objects.
+        kind: The object's kind.
+        new: The object, as read; changed in place.
+        old: The stored object.
+
+    Raises:
+        StatusError: 409 for an outdated version, 422 when a field may not be changed or is not allowed.
+    """
+    store.check_version(kind, new, old)
+    meta, before = new["metadata"], old["metadata"]
+    for name in ("resourceVersion", "uid", "creationTimestamp", "generation", "namespace"):
+        if name in before:
+            meta[name] = before[name]
+        else:
+            meta.pop(name, None)
+    for name in ("deletionTimestamp", "deletionGracePeriodSeconds"):
+        if name in before:
+            meta[name] = before[name]
+    meta.pop("selfLink", None)
+    _without_status(kind, new, old.get("status"))
+    fill_in(kind, new)
+    if kind is SERVICES:
+        allocation.inherit(new, old)
+        allocation.align(new["spec"], old.get("spec") or {})
+    if wrong := errors_on_update(kind, new, old):
+        raise invalid(*kind.group_kind, before["name"], wrong)
+    admit(kind, new)
+    if kind is SERVICES:
+        allocation.allocate(store, new)
+    return as_written(kind, new)

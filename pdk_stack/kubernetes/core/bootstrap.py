@@ -7,13 +7,14 @@ import platform
 from typing import Any
 
 from pdk_stack.common.service import LOOPBACK
-from pdk_stack.kubernetes.core.admission import admit
 from pdk_stack.kubernetes.core.custom_kinds import inference_service_definition
+from pdk_stack.kubernetes.core.defaults import fill_in
 from pdk_stack.kubernetes.core.inference.resources import capacity
-from pdk_stack.kubernetes.core.rbac import ACCOUNT_PREFIX, MASTERS
+from pdk_stack.kubernetes.core.rbac import ACCOUNT_PREFIX, AUTHENTICATED, MASTERS, UNAUTHENTICATED
 from pdk_stack.kubernetes.core.version import VERSION
+from pdk_stack.kubernetes.core.volumes import DEFAULT_CLASS
 from pdk_stack.kubernetes.errors import StatusError
-from pdk_stack.kubernetes.store.columns import Object
+from pdk_stack.kubernetes.store.columns import Object, timestamp
 from pdk_stack.kubernetes.store.kind import Kind
 from pdk_stack.kubernetes.store.kinds import (
     CLUSTER_ROLE_BINDINGS,
@@ -25,10 +26,13 @@ from pdk_stack.kubernetes.store.kinds import (
     SERVICES,
 )
 from pdk_stack.kubernetes.store.objects import Change, ObjectStore
+from pdk_stack.kubernetes.store.read_only_kinds import STORAGE_CLASSES
 from pdk_stack.kubernetes.store.workload_kinds import NODES
 
-SYSTEM_NAMESPACES = ("default", "kube-system", "istio-system")
+SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease", "istio-system")
 MODELS_NAMESPACE = "models"
+NODE = "embedded"
+DEFAULTS_LABEL = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 ACCOUNT = "pachyderm-worker"
 WORKER = f"{ACCOUNT_PREFIX}default:{ACCOUNT}"
 READ = ["get", "list", "watch"]
@@ -53,6 +57,37 @@ WORKER_RULES: dict[str, list[dict[str, Any]]] = {
         WORKLOADS,
     ],
 }
+PUBLIC_PATHS = ["/healthz", "/livez", "/readyz", "/version", "/version/"]
+DISCOVERY_PATHS = [
+    *("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"),
+    *PUBLIC_PATHS,
+]
+REVIEWS = [
+    {"apiGroups": ["authorization.k8s.io"], "resources": [each], "verbs": ["create"]}
+    for each in ("selfsubjectaccessreviews", "selfsubjectrulesreviews")
+]
+# What everybody may do (plugin/pkg/auth/authorizer/rbac/bootstrappolicy).
+SYSTEM_RULES: dict[str, tuple[list[dict[str, Any]], tuple[str, ...]]] = {
+    "system:basic-user": (
+        [*REVIEWS, {"apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"], "verbs": ["create"]}],
+        (AUTHENTICATED,),
+    ),
+    "system:discovery": ([{"nonResourceURLs": DISCOVERY_PATHS, "verbs": ["get"]}], (AUTHENTICATED,)),
+    "system:public-info-viewer": (
+        [{"nonResourceURLs": PUBLIC_PATHS, "verbs": ["get"]}],
+        (AUTHENTICATED, UNAUTHENTICATED),
+    ),
+}
+STORAGE_CLASS = {
+    "metadata": {
+        "name": DEFAULT_CLASS,
+        "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+    },
+    "provisioner": "pdk-lab/folder",
+    "reclaimPolicy": "Delete",
+    "volumeBindingMode": "Immediate",
+    "allowVolumeExpansion": False,
+}
 SHARED = "configmaps serviceaccounts services pods inferenceservices"
 CLUSTER_RULES: dict[str, list[dict[str, Any]]] = {
     "cluster-admin": [_rule("*", "*", ["*"])],
@@ -67,43 +102,87 @@ CLUSTER_RULES: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def create_system_objects(store: ObjectStore, ingress_port: int) -> None:
-    """Create missing objects, and update the ingress's address."""
+def create_system_objects(store: ObjectStore, ingress_port: int, api_port: int) -> None:
+    """Create missing objects, and update the node and the addresses of the ingress and the API."""
     store.subscribe(lambda change: _new_namespace(store, change))
     for name in SYSTEM_NAMESPACES:
         namespace: Object = {"metadata": {"name": name}}
-        admit(NAMESPACES, namespace)
+        fill_in(NAMESPACES, namespace)
         _ensure(store, NAMESPACES, None, namespace)
-    _ensure(store, NODES, None, {"metadata": {"name": "embedded"}, "status": {}})
-    node = store.get(NODES, None, "embedded")
-    # The machine can have changed since the last start.
-    size = capacity()
-    ready = [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]
-    status = {"capacity": size, "allocatable": size, "conditions": ready, "nodeInfo": _machine(node["metadata"]["uid"])}
-    status["addresses"] = [{"type": "InternalIP", "address": LOOPBACK}, {"type": "Hostname", "address": "embedded"}]
-    store.update(NODES, None, "embedded", {**node, "status": status})
+    _node(store)
+    _ensure(store, STORAGE_CLASSES, None, STORAGE_CLASS)
     _ensure(store, CUSTOM_RESOURCE_DEFINITIONS, None, inference_service_definition())
     for name, rules in CLUSTER_RULES.items():
         _ensure(store, CLUSTER_ROLES, None, {"metadata": {"name": name}, "rules": rules})
-    subject = {"kind": "Group", "apiGroup": RBAC_GROUP, "name": MASTERS}
-    _ensure(store, CLUSTER_ROLE_BINDINGS, None, _binding("cluster-admin", "ClusterRole", subject))
+    for name, (rules, _) in SYSTEM_RULES.items():
+        _ensure(store, CLUSTER_ROLES, None, {"metadata": {"name": name, "labels": DEFAULTS_LABEL}, "rules": rules})
+    groups = {"cluster-admin": (MASTERS,), **{name: given for name, (_, given) in SYSTEM_RULES.items()}}
+    for name, given in groups.items():
+        subjects = [{"kind": "Group", "apiGroup": RBAC_GROUP, "name": each} for each in given]
+        _ensure(store, CLUSTER_ROLE_BINDINGS, None, _binding(name, "ClusterRole", *subjects))
     for name in WORKER_RULES:
         _grant(store, name)
-    gateway = {
+    gateway: Object = {
         "metadata": {
             "name": "istio-ingressgateway",
             "labels": {"app": "istio-ingressgateway", "istio": "ingressgateway"},
         },
         "spec": {
             "type": "LoadBalancer",
-            "clusterIP": LOOPBACK,
             "ports": [{"name": "http2", "port": ingress_port, "targetPort": ingress_port, "protocol": "TCP"}],
         },
         "status": {"loadBalancer": {"ingress": [{"ip": LOOPBACK}]}},
     }
+    _listener(store, "istio-system", gateway)
+    own: Object = {
+        "metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
+        "spec": {"ports": [{"name": "https", "port": api_port, "targetPort": api_port, "protocol": "TCP"}]},
+    }
+    _listener(store, "default", own)
+
+
+def _listener(store: ObjectStore, namespace: str, service: Object) -> None:
+    """Write a service that has a listener on this machine."""
+    spec = service["spec"]
+    spec |= {"clusterIP": LOOPBACK, "clusterIPs": [LOOPBACK], "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"}
+    fill_in(SERVICES, service)
     with contextlib.suppress(StatusError):
-        store.delete(SERVICES, "istio-system", "istio-ingressgateway")
-    store.create(SERVICES, "istio-system", gateway)
+        store.delete(SERVICES, namespace, service["metadata"]["name"])
+    _ensure(store, SERVICES, namespace, service)
+
+
+def _node(store: ObjectStore) -> None:
+    """Create the node, or bring it up to date: the machine can have changed since the last start."""
+    _ensure(store, NODES, None, {"metadata": {"name": NODE}, "spec": {}, "status": {}})
+    node = store.get(NODES, None, NODE)
+    size, now = capacity(), timestamp()
+    machine = _machine(node["metadata"]["uid"])
+    labels = {
+        "kubernetes.io/hostname": NODE,
+        **{f"{prefix}kubernetes.io/arch": machine["architecture"] for prefix in ("", "beta.")},
+        **{f"{prefix}kubernetes.io/os": machine["operatingSystem"] for prefix in ("", "beta.")},
+        "node-role.kubernetes.io/control-plane": "",
+    }
+    node["metadata"]["labels"] = {**(node["metadata"].get("labels") or {}), **labels}
+    known = (node.get("status") or {}).get("conditions") or [{}]
+    since = known[0].get("lastTransitionTime") or now
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "KubeletReady",
+        "message": "the embedded cluster runs model servers as local processes",
+        "lastHeartbeatTime": now,
+        "lastTransitionTime": since,
+    }
+    addresses = [{"type": "InternalIP", "address": LOOPBACK}, {"type": "Hostname", "address": NODE}]
+    node["status"] = {
+        "capacity": size,
+        "allocatable": size,
+        "conditions": [ready],
+        "addresses": addresses,
+        "nodeInfo": machine,
+    }
+    store.update(NODES, None, NODE, node)
 
 
 def _machine(uid: str) -> dict[str, str]:
@@ -138,9 +217,9 @@ def _grant(store: ObjectStore, namespace: str) -> None:
     _ensure(store, ROLE_BINDINGS, namespace, _binding(ACCOUNT, "Role", subject))
 
 
-def _binding(name: str, role: str, subject: dict[str, Any]) -> Object:
+def _binding(name: str, role: str, *subjects: dict[str, Any]) -> Object:
     reference = {"apiGroup": RBAC_GROUP, "kind": role, "name": name}
-    return {"metadata": {"name": name}, "roleRef": reference, "subjects": [subject]}
+    return {"metadata": {"name": name}, "roleRef": reference, "subjects": list(subjects)}
 
 
 def _ensure(store: ObjectStore, kind: Kind, namespace: str | None, obj: Object) -> None:

@@ -9,7 +9,8 @@ import contextlib
 import queue
 import threading
 
-from pdk_stack.kubernetes.errors import StatusError, invalid
+from pdk_stack.kubernetes.core.validation.definitions import fill_in_definition
+from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import Object, printer_columns, timestamp
 from pdk_stack.kubernetes.store.kind import Kind
 from pdk_stack.kubernetes.store.kinds import (
@@ -22,41 +23,26 @@ from pdk_stack.kubernetes.store.objects import Change, ObjectStore
 from pdk_stack.kubernetes.store.registry import Registry
 
 BUILT_IN = {kind.resource for kind in KINDS}
+#: Finalizers that stand for a deletion's propagation policy.
+ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 
 
-def check_definition(definition: Object) -> None:
-    """Check and complete a definition in place.
-
-    Raises:
-        StatusError: 422 for an invalid name or invalid versions.
-    """
-    kind = CUSTOM_RESOURCE_DEFINITIONS
-    name, spec = definition["metadata"].get("name", ""), definition.get("spec") or {}
-    names = spec.get("names") or {}
-    for field in ("plural", "kind"):
-        if not names.get(field):
-            raise invalid(*kind.resource, name, f"spec.names.{field}", "Required value")
-    wanted = f"{names['plural']}.{spec.get('group')}"
-    if name != wanted:
-        raise invalid(*kind.resource, name, "metadata.name", f'Invalid value: "{name}": must be "{wanted}"')
-    versions = spec.get("versions") or []
-    if sum(bool(each.get("storage")) for each in versions) != 1:
-        why = "Invalid value: must have exactly one version marked as storage version"
-        raise invalid(*kind.resource, name, "spec.versions", why)
-    for number, version in enumerate(versions):
-        if not (version.get("schema") or {}).get("openAPIV3Schema"):
-            field = f"spec.versions[{number}].schema.openAPIV3Schema"
-            raise invalid(*kind.resource, name, field, "Required value: schemas are required")
-    names.setdefault("singular", names["kind"].lower())
-    names.setdefault("listKind", f"{names['kind']}List")
-    told = {"status": "True", "lastTransitionTime": timestamp()}
+def establish(definition: Object) -> None:
+    """Write the status of a valid definition, in place: its names are accepted at once."""
+    spec, told = definition["spec"], {"status": "True", "lastTransitionTime": timestamp()}
+    conditions = [
+        {"type": "NamesAccepted", "reason": "NoConflicts", "message": "no conflicts found", **told},
+        {
+            "type": "Established",
+            "reason": "InitialNamesAccepted",
+            "message": "the initial names have been accepted",
+            **told,
+        },
+    ]
     definition["status"] = {
-        "acceptedNames": names,
-        "conditions": [
-            {"type": "NamesAccepted", "reason": "NoConflicts", "message": "no conflicts found", **told},
-            {"type": "Established", "reason": "InitialNamesAccepted", "message": "the names are accepted", **told},
-        ],
-        "storedVersions": [each["name"] for each in versions if each.get("storage")],
+        "acceptedNames": dict(spec["names"]),
+        "conditions": (definition.get("status") or {}).get("conditions") or conditions,
+        "storedVersions": [each["name"] for each in spec["versions"] if each.get("storage")],
     }
 
 
@@ -76,7 +62,7 @@ def kinds_of(definition: Object) -> list[Kind]:
             columns=printer_columns(version),
             status="status" in (version.get("subresources") or {}),
             custom=True,
-            schema=version["schema"]["openAPIV3Schema"],
+            source=version["schema"]["openAPIV3Schema"],
         )
         for version in spec["versions"]
         if version.get("served")
@@ -95,9 +81,10 @@ def inference_service_definition() -> Object:
         **INFERENCE_SERVICE_COLUMNS,
     }
     names = {"plural": kind.plural, "kind": kind.kind, "shortNames": list(kind.short)}
-    spec = {"group": kind.group, "names": names, "scope": "Namespaced", "versions": [version]}
+    spec: Object = {"group": kind.group, "names": names, "scope": "Namespaced", "versions": [version]}
     definition: Object = {"metadata": {"name": f"{kind.plural}.{kind.group}"}, "spec": spec}
-    check_definition(definition)
+    fill_in_definition(definition)
+    establish(definition)
     return definition
 
 
@@ -112,7 +99,8 @@ class Collector:
     def __init__(self, store: ObjectStore, registry: Registry) -> None:
         self._store = store
         self._registry = registry
-        self._deleted: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
+        # Deleted objects, and those that one of the collector's finalizers holds.
+        self._doomed: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="garbage-collector", daemon=True)
 
     def start(self) -> None:
@@ -124,7 +112,7 @@ class Collector:
 
     def stop(self) -> None:
         """Stop the thread."""
-        self._deleted.put(None)
+        self._doomed.put(None)
         self._thread.join(5)
 
     def _serve(self, definition: Object) -> None:
@@ -134,21 +122,52 @@ class Collector:
 
     def _changed(self, change: Change) -> None:
         # Done within the write, so that clients can use a definition as soon as they create it.
-        if change.type == "DELETED":
-            self._deleted.put(change)
+        meta = change.object["metadata"]
+        held = meta.get("deletionTimestamp") and set(meta.get("finalizers") or []) & {ORPHAN, FOREGROUND}
+        if change.type == "DELETED" or held:
+            self._doomed.put(change)
         elif (change.group, change.plural) == CUSTOM_RESOURCE_DEFINITIONS.resource:
             self._serve(change.object)
 
     def _run(self) -> None:
-        while change := self._deleted.get():
-            if change.plural == CUSTOM_RESOURCE_DEFINITIONS.plural:
-                self._forget(change.object["spec"])
-            for group, plural, namespace, name in self._store.dependents(change.object["metadata"]["uid"]):
-                kind = self._registry.named(group, plural)
-                if kind:
-                    # It can be gone already.
-                    with contextlib.suppress(StatusError):
-                        self._store.delete(kind, namespace, name)
+        while change := self._doomed.get():
+            # An object can be gone already.
+            with contextlib.suppress(StatusError):
+                self._collect(change)
+
+    def _collect(self, change: Change) -> None:
+        meta = change.object["metadata"]
+        finalizers = meta.get("finalizers") or []
+        if change.type != "DELETED":
+            if ORPHAN in finalizers:
+                self._store.orphan(meta["uid"], self._registry.named)
+            else:
+                self._delete_dependents(meta["uid"])
+            self._release(change)
+            return
+        if change.plural == CUSTOM_RESOURCE_DEFINITIONS.plural:
+            self._forget(change.object["spec"])
+        self._delete_dependents(meta["uid"])
+
+    def _delete_dependents(self, uid: str) -> None:
+        for group, plural, namespace, name in self._store.dependents(uid):
+            if kind := self._registry.named(group, plural):
+                # It can be gone already.
+                with contextlib.suppress(StatusError):
+                    self._store.delete(kind, namespace, name)
+
+    def _release(self, change: Change) -> None:
+        """Take the collector's finalizers off an object, which then goes unless others hold it."""
+        kind = self._registry.named(change.group, change.plural)
+        meta = change.object["metadata"]
+        current = self._store.find(kind, meta.get("namespace"), meta["name"]) if kind else None
+        if kind is None or current is None or current["metadata"]["uid"] != meta["uid"]:
+            return
+        left = [each for each in current["metadata"].get("finalizers") or [] if each not in (ORPHAN, FOREGROUND)]
+        current["metadata"].pop("finalizers", None)
+        if left:
+            current["metadata"]["finalizers"] = left
+        self._store.update(kind, meta.get("namespace"), meta["name"], current)
 
     def _forget(self, spec: Object) -> None:
         """Delete the objects of a deleted definition."""

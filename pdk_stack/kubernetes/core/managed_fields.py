@@ -16,8 +16,12 @@ from pdk_stack.kubernetes.core.patches import MERGE_KEYS, merge_patch, strategic
 from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import Object, timestamp
 from pdk_stack.kubernetes.store.kind import Kind
+from pdk_stack.kubernetes.store.models import Schema
+from pdk_stack.kubernetes.store.schemas import complete
 
 Path = tuple[str, ...]
+# The part of a path that stands for the map or item itself, apart from what is in it.
+ITSELF = "."
 # Fields without an owner (stripMeta of the field manager).
 UNOWNED_METADATA = (
     "name namespace creationTimestamp selfLink uid resourceVersion generation managedFields clusterName "
@@ -50,6 +54,36 @@ def owned_paths(kind: Kind, obj: Object) -> dict[Path, Any]:
     return found
 
 
+def _containers(kind: Kind, obj: Object) -> set[Path]:
+    """Return the paths of an object's maps, and of keyed lists and their items, themselves.
+
+    Fields of Go structs are always there, so that nobody owns the struct.
+    """
+    found: set[Path] = set()
+
+    def walk(value: Any, path: Path, name: str, schema: Schema) -> None:
+        if path in UNOWNED:
+            return
+        if isinstance(value, dict):
+            properties = schema.get("properties") or {}
+            is_map = kind.custom or "additionalProperties" in schema
+            if is_map and value and len(path) > (0 if path[:1] != ("f:metadata",) else 1):
+                found.add((*path, ITSELF))
+            inner = schema.get("additionalProperties")
+            for key, each in value.items():
+                known = properties.get(key) or (inner if isinstance(inner, dict) else {})
+                walk(each, (*path, f"f:{key}"), key, known)
+        elif _keyed(kind, name, value):
+            found.add((*path, ITSELF))
+            for item in value:
+                place = (*path, _item(MERGE_KEYS[name], item))
+                found.add((*place, ITSELF))
+                walk(item, place, name, schema.get("items") or {})
+
+    walk(obj, (), "", complete(kind.schema or {}))
+    return found
+
+
 def _keyed(kind: Kind, name: str, value: Any) -> bool:
     if kind.custom or name not in MERGE_KEYS or not isinstance(value, list) or not value:
         return False
@@ -74,8 +108,7 @@ def decode(tree: dict[str, Any], prefix: Path = ()) -> set[Path]:
     """Decode ``fieldsV1`` to paths."""
     found: set[Path] = set()
     for part, inner in tree.items():
-        if part != ".":
-            found |= decode(inner, (*prefix, part)) if inner else {(*prefix, part)}
+        found |= decode(inner, (*prefix, part)) if inner else {(*prefix, part)}
     return found
 
 
@@ -109,6 +142,8 @@ def _write_owners(kind: Kind, obj: Object, owners: Owners, before: Object | None
             "fieldsV1": fields,
         }
         entries.append({**entry, "subresource": subresource} if subresource else entry)
+    # Source of the order: sortEncodedManagedFields.
+    entries.sort(key=lambda each: (each["operation"], each["time"], each["manager"], each.get("subresource", "")))
     if entries:
         obj["metadata"]["managedFields"] = entries
     else:
@@ -127,11 +162,13 @@ def track(kind: Kind, before: Object | None, after: Object, manager: str, subres
     """
     was = owned_paths(kind, before) if before else {}
     now = owned_paths(kind, after)
+    containers = _containers(kind, after)
     changed = {path for path, value in now.items() if path not in was or was[path] != value}
+    changed |= containers - (_containers(kind, before) if before else set())
     owners = _owners(before) if before else {}
     for paths in owners.values():
         paths -= changed
-        paths &= set(now)
+        paths &= set(now) | containers
     if changed:
         owners.setdefault((manager, "Update", subresource), set()).update(changed)
     _write_owners(kind, after, owners, before)
@@ -218,8 +255,8 @@ def _text(path: Path) -> str:
 def _conflict(kind: Kind, conflicts: dict[tuple[str, str], list[Path]]) -> StatusError:
     causes = []
     lines = []
-    for (manager, _), paths in conflicts.items():
-        who = f'with "{manager}" using {kind.api_version}'
+    for (manager, operation), paths in conflicts.items():
+        who = f'with "{manager}"' + (f" using {kind.api_version}" if operation == "Update" else "")
         for path in paths:
             causes.append({"reason": "FieldManagerConflict", "message": f"conflict {who}", "field": _text(path)})
         if len(paths) == 1:

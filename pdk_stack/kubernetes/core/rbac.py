@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pdk_stack.kubernetes.errors import StatusError
+from pdk_stack.kubernetes.errors import StatusError, forbidden, quoted
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 from pdk_stack.kubernetes.store.objects import ObjectStore
 
 MASTERS = "system:masters"
+AUTHENTICATED, UNAUTHENTICATED = "system:authenticated", "system:unauthenticated"
 ACCOUNT_PREFIX = "system:serviceaccount:"
 
 
@@ -25,15 +26,19 @@ class User:
 
     name: str
     groups: tuple[str, ...] = ()
+    uid: str = ""
 
     @classmethod
-    def named(cls, name: str, groups: tuple[str, ...] = ()) -> User:
+    def named(cls, name: str, groups: tuple[str, ...] = (), uid: str = "") -> User:
         """Return a user with the groups that its name implies."""
-        found = [*groups, "system:authenticated"]
+        found = list(groups)
         if name.startswith(ACCOUNT_PREFIX):
             namespace = name.removeprefix(ACCOUNT_PREFIX).partition(":")[0]
             found += ["system:serviceaccounts", f"system:serviceaccounts:{namespace}"]
-        return cls(name, tuple(found))
+        return cls(name, tuple(dict.fromkeys([*found, AUTHENTICATED])), uid)
+
+
+ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED,))
 
 
 @dataclass(frozen=True)
@@ -41,15 +46,17 @@ class Action:
     """An action to authorize.
 
     Attributes:
-        resource: Plural name, with ``/subresource`` if any.
+        resource: Plural name, with ``/subresource`` if any; empty for a path that is no resource.
         namespace: Empty for cluster-wide resources and for a list over all namespaces.
+        path: The path, if it is no resource.
     """
 
     verb: str
-    group: str
-    resource: str
+    group: str = ""
+    resource: str = ""
     namespace: str = ""
     name: str = ""
+    path: str = ""
 
 
 class Authorizer:
@@ -77,22 +84,16 @@ class Authorizer:
         Raises:
             StatusError: 403 with the real API's message.
         """
-        if self.allowed(user, action):
-            return
-        place = f'in the namespace "{action.namespace}"' if action.namespace else "at the cluster scope"
-        full = f"{action.resource.partition('/')[0]}{'.' + action.group if action.group else ''}"
-        named = f' "{action.name}"' if action.name else ""
-        message = (
-            f'{full}{named} is forbidden: User "{user.name}" cannot {action.verb} resource "{action.resource}" '
-            f'in API group "{action.group}" {place}'
-        )
-        details: dict[str, Any] = {"name": action.name, "group": action.group, "kind": action.resource}
-        raise StatusError(403, "Forbidden", message, {key: value for key, value in details.items() if value})
+        if not self.allowed(user, action):
+            raise refusal(user, action)
 
     def rules(self, user: User, namespace: str) -> list[dict[str, Any]]:
         """Return all rules that apply to a user in a namespace."""
         if MASTERS in user.groups:
-            return [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
+            return [
+                {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
+                {"verbs": ["*"], "nonResourceURLs": ["*"]},
+            ]
         return [rule for rule, _ in self._rules(user, namespace)]
 
     def _rules(self, user: User, namespace: str) -> Iterator[tuple[dict[str, Any], str]]:
@@ -123,6 +124,15 @@ class Authorizer:
             yield rule, reason
 
 
+def refusal(user: User, action: Action) -> StatusError:
+    """Make the error for an action that nothing allows."""
+    if not action.resource:
+        return forbidden("", "", "", f"User {quoted(user.name)} cannot {action.verb} path {quoted(action.path)}")
+    place = f'in the namespace "{action.namespace}"' if action.namespace else "at the cluster scope"
+    why = f'User {quoted(user.name)} cannot {action.verb} resource "{action.resource}" in API group "{action.group}"'
+    return forbidden(action.group, action.resource.partition("/")[0], action.name, f"{why} {place}")
+
+
 def _is(subject: dict[str, Any], user: User, namespace: str) -> bool:
     if subject.get("kind") == "ServiceAccount":
         owner = subject.get("namespace") or namespace
@@ -133,12 +143,21 @@ def _is(subject: dict[str, Any], user: User, namespace: str) -> bool:
 
 
 def _covers(rule: dict[str, Any], action: Action) -> bool:
+    if not {"*", action.verb} & set(rule.get("verbs") or []):
+        return False
+    if not action.resource:
+        return any(_covers_path(each, action.path) for each in rule.get("nonResourceURLs") or [])
     subresource = action.resource.partition("/")[2]
     wanted = {"*", action.resource, *([f"*/{subresource}"] if subresource else [])}
     names = rule.get("resourceNames") or []
     return (
-        bool({"*", action.verb} & set(rule.get("verbs") or []))
-        and bool({"*", action.group} & set(rule.get("apiGroups") or []))
+        bool({"*", action.group} & set(rule.get("apiGroups") or []))
         and bool(wanted & set(rule.get("resources") or []))
         and (not names or action.name in names)
     )
+
+
+def _covers_path(pattern: str, path: str) -> bool:
+    if pattern.endswith("*"):
+        return path.startswith(pattern.removesuffix("*"))
+    return pattern == path

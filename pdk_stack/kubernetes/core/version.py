@@ -1,13 +1,13 @@
 """The Kubernetes release that the embedded API reports."""
 
-# The API level for clients; kubectl 1.31 to 1.33 accept it without a warning.
+# The release whose rules the API follows; kubectl 1.30 to 1.32 accept it without a warning.
 VERSION = {
     "major": "1",
-    "minor": "32",
-    "gitVersion": "v1.32.4+pdklab",
+    "minor": "31",
+    "gitVersion": "v1.31.14+pdklab",
     "gitCommit": "",
     "gitTreeState": "clean",
-    "buildDate": "2025-04-22T00:00:00Z",
+    "buildDate": "2025-11-11T00:00:00Z",
     "goVersion": "",
     "compiler": "",
     "platform": "embedded",

@@ -111,7 +111,23 @@ def at(path: str, default: str = "") -> Callable[[Object], Any]:
 
 def count(*paths: str) -> Callable[[Object], Any]:
     """Make a cell with the number of values of some paths."""
-    return lambda obj: str(sum(len(found) for path in paths for found in path_values(path, obj)))
+    return lambda obj: sum(len(found) for path in paths for found in path_values(path, obj) if found)
+
+
+def number(path: str) -> Callable[[Object], Any]:
+    """Make a cell with the number at a path; 0 when it is absent."""
+    return lambda obj: next(iter(path_values(path, obj)), 0)
+
+
+def selector(path: str) -> Callable[[Object], Any]:
+    """Make a cell with the labels at a path (``labels.FormatLabels``)."""
+
+    def read(obj: Object) -> str:
+        found = path_values(path, obj)
+        labels = found[0] if found and isinstance(found[0], dict) else {}
+        return ",".join(f"{key}={value}" for key, value in sorted(labels.items())) or "<none>"
+
+    return read
 
 
 def join(values: Iterable[Any], default: str = "<none>") -> str:
@@ -161,6 +177,7 @@ def printer_columns(version: dict[str, Any]) -> tuple[Column, ...]:
 
 NAME = Column("Name", at("metadata.name"), format="name", description="Name of the object")
 AGE = Column("Age", lambda obj: age(obj["metadata"].get("creationTimestamp")))
+CREATED = Column("Created At", at("metadata.creationTimestamp"), format="", description="Time of the creation")
 Cell = Callable[[Object], Any]
 
 

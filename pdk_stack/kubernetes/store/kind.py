@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from pdk_stack.kubernetes.store.columns import Column
+from pdk_stack.kubernetes.store.models import Schema
+
+#: Field labels of every kind (``runtime.DefaultMetaV1FieldSelectorConversion``).
+META_LABELS = ("metadata.name", "metadata.namespace")
 
 
 @dataclass(frozen=True)
@@ -16,6 +21,11 @@ class Kind:
         custom: Whether a CustomResourceDefinition defines it: generation, strict updates, no strategic merge.
         status: Whether ``status`` is a subresource.
         written_by: The component that writes these objects if users can't, and why.
+        read_only: Whether nothing writes these objects, so that they can only be listed; ``written_by`` says why.
+        field_labels: Paths for field selectors besides name and namespace.
+        create_on_update: Whether a replacement creates a missing object (``AllowCreateOnUpdate``).
+        returned_when_deleted: Whether a deletion answers with the object (``ReturnDeletedObject``).
+        schema: The kind's schema, or a function that returns it.
     """
 
     group: str
@@ -29,7 +39,11 @@ class Kind:
     status: bool = True
     custom: bool = False
     written_by: str = ""
-    schema: dict[str, Any] | None = field(default=None, compare=False)
+    read_only: bool = False
+    field_labels: tuple[str, ...] = ()
+    create_on_update: bool = False
+    returned_when_deleted: bool = False
+    source: Schema | Callable[[], Schema] | None = field(default=None, compare=False)
 
     @classmethod
     def named(cls, names: str, columns: tuple[Column, ...], **more: Any) -> Kind:
@@ -45,14 +59,24 @@ class Kind:
         return cls(group, version, plural, kind, short=tuple(short), columns=columns, **more)
 
     @property
+    def schema(self) -> Schema | None:
+        """The kind's schema, without the fields that every object has; None when it accepts anything."""
+        return self.source() if callable(self.source) else self.source
+
+    @property
     def api_version(self) -> str:
         """``group/version``, or only the version in the core group."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
     def resource(self) -> tuple[str, str]:
-        """Group and plural, which identify the kind in errors, roles, and the database."""
+        """Group and plural, which identify the kind in paths, roles, and the database."""
         return self.group, self.plural
+
+    @property
+    def group_kind(self) -> tuple[str, str]:
+        """Group and kind, which name it in errors about an object's fields."""
+        return self.group, self.kind
 
     @property
     def singular(self) -> str:

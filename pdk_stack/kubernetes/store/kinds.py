@@ -1,23 +1,31 @@
-"""The kinds that the embedded API serves, with the columns that ``kubectl get`` prints."""
+"""The kinds that the embedded API serves, with the columns that ``kubectl get`` prints.
+
+Sources: ``pkg/printers/internalversion`` for columns, ``pkg/apis/core/v1/conversion.go`` for field labels.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pdk_stack.kubernetes.store.columns import (
+    CREATED,
     NAME,
+    Column,
     Object,
     age,
     at,
     columns,
     count,
-    every,
     join,
     path_values,
     printer_columns,
+    selector,
     table,
 )
 from pdk_stack.kubernetes.store.kind import Kind
+from pdk_stack.kubernetes.store.read_only_kinds import READ_ONLY
 from pdk_stack.kubernetes.store.runtime_kinds import RUNTIME_KINDS
-from pdk_stack.kubernetes.store.schemas import INFERENCE_SERVICE, schema_of
+from pdk_stack.kubernetes.store.schemas import INFERENCE_SERVICE, built_in
 from pdk_stack.kubernetes.store.workload_kinds import (
     DEPLOYMENTS,
     NODES,
@@ -48,37 +56,56 @@ INFERENCE_SERVICES = Kind.named(
     "serving.kserve.io/v1beta1 InferenceService inferenceservices isvc",
     printer_columns(INFERENCE_SERVICE_COLUMNS),
     custom=True,
-    schema=INFERENCE_SERVICE,
+    source=INFERENCE_SERVICE,
 )
 NAMESPACES = Kind.named(
     "v1 Namespace namespaces ns",
     table({"Status": at("status.phase")}),
-    schema=schema_of("V1Namespace", "A scope for names."),
+    source=lambda: built_in("V1Namespace", "A scope for names."),
     namespaced=False,
+    field_labels=("status.phase",),
+    returned_when_deleted=True,
 )
 CONFIG_MAPS = Kind.named(
     "v1 ConfigMap configmaps cm",
     table({"Data": count("data", "binaryData")}),
     status=False,
-    schema=schema_of("V1ConfigMap", "Configuration for programs to read."),
+    source=lambda: built_in("V1ConfigMap", "ConfigMap holds configuration data for pods to consume."),
 )
 SECRETS = Kind.named(
     "v1 Secret secrets",
     table({"Type": at("type", "Opaque"), "Data": count("data")}),
     status=False,
-    schema=schema_of("V1Secret", "Secret data; the values of data are base64."),
+    source=lambda: built_in("V1Secret", "Secret data; the values of data are base64."),
+    field_labels=("type",),
 )
 SERVICE_ACCOUNTS = Kind.named(
     "v1 ServiceAccount serviceaccounts sa",
     table({"Secrets": count("secrets")}),
     status=False,
-    schema=schema_of("V1ServiceAccount", "An identity for programs."),
+    source=lambda: built_in("V1ServiceAccount", "An identity for programs."),
+    returned_when_deleted=True,
 )
 
 
 def _ports(service: Object) -> str:
-    ports = path_values("spec.ports[*]", service)
-    return join(f"{each.get('port')}/{each.get('protocol', 'TCP')}" for each in ports)
+    def shown(port: Object) -> str:
+        node_port = f":{port['nodePort']}" if port.get("nodePort") else ""
+        return f"{port.get('port')}{node_port}/{port.get('protocol', 'TCP')}"
+
+    return join(map(shown, path_values("spec.ports[*]", service)))
+
+
+def _external_address(service: Object) -> str:
+    """Format EXTERNAL-IP (``getServiceExternalIP``)."""
+    spec = service.get("spec") or {}
+    own = list(spec.get("externalIPs") or [])
+    if spec.get("type") == "ExternalName":
+        return str(spec.get("externalName", ""))
+    if spec.get("type") == "LoadBalancer":
+        given = path_values("status.loadBalancer.ingress[*]", service)
+        return join([each.get("ip") or each.get("hostname") for each in given] + own, "<pending>")
+    return join(own)
 
 
 SERVICES = Kind.named(
@@ -87,24 +114,66 @@ SERVICES = Kind.named(
         {
             "Type": at("spec.type", "ClusterIP"),
             "Cluster-IP": at("spec.clusterIP", "<none>"),
-            "External-IP": every("status.loadBalancer.ingress[*].ip"),
+            "External-IP": _external_address,
             "Port(s)": _ports,
-        }
+        },
+        {"Selector": selector("spec.selector")},
     ),
     categories=("all",),
+    source=lambda: built_in("V1Service"),
+    field_labels=("spec.clusterIP", "spec.type"),
+    create_on_update=True,
+    returned_when_deleted=True,
 )
+
+
+def _source(event: Object) -> str:
+    given = event.get("source") or {}
+    parts = (
+        given.get("component") or event.get("reportingComponent"),
+        given.get("host") or event.get("reportingInstance"),
+    )
+    return ", ".join(each for each in parts if each)
+
+
+def _first_seen(event: Object) -> str:
+    return age(event.get("firstTimestamp") or event.get("eventTime"))
+
+
+def _last_seen(event: Object) -> str:
+    series = event.get("series") or {}
+    return age(
+        series.get("lastObservedTime")
+        or event.get("lastTimestamp")
+        or event.get("firstTimestamp")
+        or event.get("eventTime")
+    )
+
+
+def _involved(event: Object) -> str:
+    about = event.get("involvedObject") or {}
+    return "/".join(each for each in (str(about.get("kind") or "").lower(), about.get("name")) if each)
+
+
 EVENTS = Kind.named(
     "v1 Event events ev",
-    columns(
-        {
-            "Last Seen": lambda obj: age(obj.get("lastTimestamp")),
-            "Type": at("type"),
-            "Reason": at("reason"),
-            "Object": lambda obj: f"{at('involvedObject.kind')(obj).lower()}/{at('involvedObject.name')(obj)}",
-            "Message": at("message"),
-        }
+    (
+        *columns({"Last Seen": _last_seen, "Type": at("type"), "Reason": at("reason"), "Object": _involved}),
+        *columns({"Subobject": at("involvedObject.fieldPath"), "Source": _source}, priority=1),
+        *columns({"Message": lambda event: str(event.get("message") or "").strip()}),
+        *columns({"First Seen": _first_seen, "Count": lambda event: event.get("count") or 1}, priority=1),
+        Column("Name", at("metadata.name"), format="name", priority=1, description="Name of the object"),
     ),
     status=False,
+    source=lambda: built_in("CoreV1Event"),
+    field_labels=(
+        *(
+            f"involvedObject.{name}"
+            for name in ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"]
+        ),
+        *("reason", "reportingComponent", "source", "type"),
+    ),
+    create_on_update=True,
 )
 
 
@@ -113,12 +182,30 @@ def _role(binding: Object) -> str:
     return f"{reference.get('kind')}/{reference.get('name')}"
 
 
+def _subjects(kind: str) -> Callable[[Object], str]:
+    """Make a cell with the subjects of a kind; those in a namespace with its name."""
+
+    def read(binding: Object) -> str:
+        found = [each for each in binding.get("subjects") or [] if each.get("kind") == kind]
+        return ", ".join("/".join(filter(None, (each.get("namespace"), each.get("name")))) for each in found)
+
+    return read
+
+
 def _rbac(plural: str, kind: str, namespaced: bool) -> Kind:
     binding = kind.endswith("Binding")
-    schema = schema_of(f"V1{kind}", "Gives a role to users." if binding else "Rules of what may be done.")
-    shown = table({"Role": _role} if binding else {})
-    names = f"rbac.authorization.k8s.io/v1 {kind} {plural}"
-    return Kind.named(names, shown, namespaced=namespaced, status=False, schema=schema)
+    told = "Gives a role to users." if binding else "Rules of what may be done."
+    subjects = {"Users": "User", "Groups": "Group", "ServiceAccounts": "ServiceAccount"}
+    wide = {name: _subjects(each) for name, each in subjects.items()}
+    shown = table({"Role": _role}, wide) if binding else (NAME, CREATED)
+    return Kind.named(
+        f"rbac.authorization.k8s.io/v1 {kind} {plural}",
+        shown,
+        namespaced=namespaced,
+        status=False,
+        source=lambda: built_in(f"V1{kind}", told),
+        create_on_update=True,
+    )
 
 
 ROLES = _rbac("roles", "Role", True)
@@ -128,8 +215,9 @@ CLUSTER_ROLE_BINDINGS = _rbac("clusterrolebindings", "ClusterRoleBinding", False
 
 CUSTOM_RESOURCE_DEFINITIONS = Kind.named(
     "apiextensions.k8s.io/v1 CustomResourceDefinition customresourcedefinitions crd crds",
-    (NAME, *columns({"Created At": at("metadata.creationTimestamp")})),
+    (NAME, CREATED),
     namespaced=False,
+    source=lambda: built_in("V1CustomResourceDefinition"),
 )
 
 KINDS: tuple[Kind, ...] = (
@@ -152,4 +240,5 @@ KINDS: tuple[Kind, ...] = (
     CUSTOM_RESOURCE_DEFINITIONS,
     INFERENCE_SERVICES,
     *RUNTIME_KINDS,
+    *READ_ONLY,
 )

@@ -9,8 +9,8 @@ import ast
 import functools
 import importlib.util
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ OPEN: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 QUANTITY: Schema = {"x-kubernetes-int-or-string": True}
 SIMPLE: dict[str, Schema] = {
     "bool": {"type": "boolean"},
-    "datetime": STRING,
+    "datetime": {"type": "string", "format": "date-time"},
     "float": {"type": "number"},
     "int": {"type": "integer"},
     "object": OPEN,
@@ -33,6 +33,8 @@ TABLE = r"\n    {} = (\{{.*?\}})\n"
 REQUIRED = re.compile(r"Invalid value for `(\w+)`, must not be `None`")
 DESCRIPTION = re.compile(r'"""Gets the (\w+) of this \w+\.  # noqa: E501\n\n +(?!:)(.+?)  # noqa: E501\n')
 NESTED = re.compile(r"(list|dict)[\[(](?:str, )?(.+)[\])]")
+# The part of a model's name that stands for the API group and version.
+GO_PREFIX = re.compile(r"^[A-Z]?[a-z]*V\d+((alpha|beta)\d+)?")
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,15 @@ class Models:
         inside: Names of the models to expand; fields of other models accept any value.
         changes: Additions to a field's schema, by model and field; None removes the field.
         required: Required fields by model, where the API differs from the model.
+        fields: Schemas that the models' types only hint at, by a field's name and the model's type for it.
+        struct: Whether each schema names its Go type (``x-go-type``), which error texts mention.
     """
 
-    inside: frozenset[str]
+    inside: Container[str]
     changes: Mapping[str, Mapping[str, Schema | None]]
     required: Mapping[str, tuple[str, ...]]
+    fields: Mapping[tuple[str, str], Schema] = field(default_factory=dict)
+    struct: bool = False
 
     def schema(self, model: str, *leave_out: str) -> Schema:
         """Return the schema of a model.
@@ -69,9 +75,12 @@ class Models:
             if change is None or name in leave_out:
                 continue
             told = {"description": descriptions[attribute]} if attribute in descriptions else {}
-            properties[name] = {**self._typed(types[attribute]), **told, **change}
+            typed = self.fields.get((name, types[attribute])) or self._typed(types[attribute])
+            properties[name] = {**typed, **told, **change}
         required = self.required.get(model, sorted({names[each] for each in REQUIRED.findall(source)}))
         schema: Schema = {"type": "object", "properties": properties}
+        if self.struct:
+            schema["x-go-type"] = GO_PREFIX.sub("", model)
         return {**schema, "required": list(required)} if required else schema
 
     def _typed(self, text: str) -> Schema:

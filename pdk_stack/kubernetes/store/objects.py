@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+import secrets
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -17,12 +19,15 @@ from typing import Any
 from pdk_stack.common.database import Database, Schema
 from pdk_stack.common.errors import StorageFull
 from pdk_stack.kubernetes.errors import (
+    FieldError,
     StatusError,
     already_exists,
     bad_request,
     conflict,
+    forbidden,
     invalid,
     not_found,
+    required,
     storage_full,
 )
 from pdk_stack.kubernetes.store.columns import Object, timestamp
@@ -32,20 +37,45 @@ from pdk_stack.kubernetes.store.kinds import NAMESPACES
 # How many changes a watch can lag before it must list again; the real API's watch cache is of similar size.
 WATCH_HISTORY = 5000
 # Server-owned metadata, which is kept from the stored object regardless of what a client sends.
-SERVER_FIELDS = ("uid", "creationTimestamp", "generation", "namespace", "name", "deletionTimestamp")
+SERVER_FIELDS = (
+    *("uid", "creationTimestamp", "generation", "namespace", "name"),
+    *("deletionTimestamp", "deletionGracePeriodSeconds"),
+)
+# What generated names are made of, and how long their random part is (``k8s.io/apiserver/pkg/storage/names``).
+NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+RANDOM_LETTERS, GENERATED_LENGTH = 5, 63
+CHANGED = "the object has been modified; please apply your changes to the latest version and try again"
 
 # Versions start above zero, because clients send zero for "any".
+FIRST_VERSION = 1000
 SCHEMA = Schema(
     version=1,
-    script="""
+    script=f"""
     CREATE TABLE IF NOT EXISTS objects (grp TEXT, plural TEXT, namespace TEXT, name TEXT, version INTEGER, body TEXT,
         PRIMARY KEY (grp, plural, namespace, name));
     CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY CHECK (id = 1), n INTEGER);
-    INSERT OR IGNORE INTO counter VALUES (1, 1000);
+    INSERT OR IGNORE INTO counter VALUES (1, {FIRST_VERSION});
     """,
 )
 
 Key = tuple[str, str, str, str]
+
+
+def generated_name(base: str) -> str:
+    """Return a name for ``generateName``."""
+    base = base[: GENERATED_LENGTH - RANDOM_LETTERS]
+    return base + "".join(secrets.choice(NAME_LETTERS) for _ in range(RANDOM_LETTERS))
+
+
+def version_number(text: str) -> int:
+    """Return a ``resourceVersion`` as a number.
+
+    Raises:
+        StatusError: 400 for anything else.
+    """
+    if not re.fullmatch("[0-9]{1,20}", text):
+        raise bad_request(f'strconv.ParseUint: parsing "{text[:100]}": invalid syntax')
+    return int(text)
 
 
 @dataclass(frozen=True)
@@ -86,7 +116,7 @@ class ObjectStore:
         self._objects: dict[Key, Object] = {(row[0], row[1], row[2], row[3]): json.loads(row[4]) for row in rows}
         self._history: deque[Change] = deque(maxlen=WATCH_HISTORY)
         # A watch can't start before this version, because the history doesn't reach back further.
-        self._first_known = self.version
+        self._first_known = self.version if rows or self.version > FIRST_VERSION else 0
         self._listeners: list[Callable[[Change], None]] = []
         self._before_update: dict[tuple[str, str], Callable[[Object, Object], None]] = {}
 
@@ -188,12 +218,12 @@ class ObjectStore:
             meta = obj.setdefault("metadata", {})
             if not meta.get("name"):
                 if not meta.get("generateName"):
-                    why = "Required value: name or generateName is required"
-                    raise invalid(*kind.resource, "", "metadata.name", why)
-                meta["name"] = meta["generateName"] + uuid.uuid4().hex[:5]
+                    why = required("metadata.name", "name or generateName is required")
+                    raise invalid(*kind.group_kind, "", [why])
+                meta["name"] = generated_name(meta["generateName"])
             if kind.namespaced:
                 meta["namespace"] = namespace
-                self._check_namespace(namespace or "")
+                self.check_namespace(kind, namespace or "", meta["name"])
             else:
                 meta.pop("namespace", None)
             key = self._key(kind, namespace, meta["name"])
@@ -201,7 +231,7 @@ class ObjectStore:
                 raise already_exists(*kind.resource, meta["name"])
             meta["uid"] = str(uuid.uuid4())
             meta["creationTimestamp"] = timestamp()
-            for field in ("deletionTimestamp", "selfLink", "resourceVersion"):
+            for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"):
                 meta.pop(field, None)
             if kind.custom:
                 meta["generation"] = 1
@@ -211,12 +241,23 @@ class ObjectStore:
                 self._commit("ADDED", kind, key, obj)
             return copy.deepcopy(obj)
 
-    def _check_namespace(self, namespace: str) -> None:
-        found = self._objects.get(self._key(NAMESPACES, None, namespace))
+    def check_namespace(self, kind: Kind, namespace: str, name: str) -> None:
+        """Refuse an object in a namespace that is absent or on its way out (``NamespaceLifecycle``).
+
+        Raises:
+            StatusError: 404 or 403.
+        """
+        with self.database.lock:
+            found = self._objects.get(self._key(NAMESPACES, None, namespace))
         if found is None:
             raise not_found("", "namespaces", namespace)
         if found["metadata"].get("deletionTimestamp"):
-            raise StatusError(403, "Forbidden", f"namespace {namespace} is being terminated")
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            error = forbidden(*kind.resource, name, why)
+            told = f"namespace {namespace} is being terminated"
+            cause = {"reason": "NamespaceTerminating", "message": told, "field": "metadata.namespace"}
+            error.details = {**(error.details or {}), "causes": [cause]}
+            raise error
 
     def update(
         self,
@@ -238,27 +279,59 @@ class ObjectStore:
             old = self._objects.get(key)
             if old is None:
                 raise not_found(*kind.resource, name)
-            meta = new.setdefault("metadata", {})
-            if meta.get("name") not in (None, name):
-                raise bad_request(
-                    f"the name of the object ({meta.get('name')}) does not match the name on the URL ({name})"
-                )
-            wanted = meta.get("resourceVersion")
-            if kind.custom and not wanted and not subresource:
-                why = "Invalid value: 0x0: must be specified for an update"
-                raise invalid(*kind.resource, name, "metadata.resourceVersion", why)
-            if wanted and wanted != old["metadata"]["resourceVersion"]:
-                why = "the object has been modified; please apply your changes to the latest version and try again"
-                raise conflict(*kind.resource, name, why)
+            new.setdefault("metadata", {})
+            self.check_version(kind, new, old, strict=not subresource)
             result = self._merged(kind, old, new, subresource)
             hook = self._before_update.get(kind.resource)
             if hook and not subresource:
                 hook(old, result)
             if result == old or dry_run:
-                return result
+                return copy.deepcopy(result)
             ended = result["metadata"].get("deletionTimestamp") and not result["metadata"].get("finalizers")
             self._commit("DELETED" if ended else "MODIFIED", kind, key, result)
             return copy.deepcopy(result)
+
+    @staticmethod
+    def check_version(kind: Kind, new: Object, old: Object, *, strict: bool = True) -> None:
+        """Compare the version that a client changed with the stored one.
+
+        Args:
+            kind: The objects' kind.
+            new: What the client sends.
+            old: The stored object.
+            strict: Whether custom objects need a version.
+
+        Raises:
+            StatusError: 409 for an outdated version or another object of the same name, 422 for a missing version.
+        """
+        meta, before = new["metadata"], old["metadata"]
+        name = before["name"]
+        wanted = meta.get("resourceVersion")
+        if kind.custom and not wanted and strict:
+            why = "Invalid value: 0x0: must be specified for an update"
+            raise invalid(*kind.group_kind, name, [FieldError("metadata.resourceVersion", "FieldValueInvalid", why)])
+        if wanted and version_number(str(wanted)) != int(before["resourceVersion"]):
+            raise conflict(*kind.resource, name, CHANGED)
+        uid = meta.get("uid")
+        if uid and uid != before["uid"]:
+            parts = (kind.group if kind.custom else "", kind.plural, before.get("namespace"), name)
+            place = "/".join(filter(None, parts))
+            why = (
+                f"StorageError: invalid object, Code: 4, Key: /registry/{place}, ResourceVersion: 0, "
+                f"AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, "
+                f"UID in object meta: {before['uid']}"
+            )
+            raise conflict(*kind.resource, name, why)
+
+    def write(self, kind: Kind, namespace: str | None, obj: Object) -> Object:
+        """Store an object as it is, for the cluster's own controllers.
+
+        Returns:
+            The object with its new version.
+        """
+        with self.database.lock:
+            self._commit("MODIFIED", kind, self._key(kind, namespace, obj["metadata"]["name"]), obj)
+            return copy.deepcopy(obj)
 
     @staticmethod
     def _merged(kind: Kind, old: Object, new: Object, subresource: str) -> Object:
@@ -283,9 +356,22 @@ class ObjectStore:
         return result
 
     def delete(
-        self, kind: Kind, namespace: str | None, name: str, options: dict[str, Any] | None = None
+        self,
+        kind: Kind,
+        namespace: str | None,
+        name: str,
+        options: dict[str, Any] | None = None,
+        *,
+        holding: str = "",
     ) -> tuple[Object, bool]:
         """Delete an object, or mark it when finalizers hold it.
+
+        Args:
+            kind: Its kind.
+            namespace: Its namespace, if it has one.
+            name: Its name.
+            options: The deletion's options: ``preconditions`` and ``dryRun``.
+            holding: A finalizer to add, which the garbage collector takes away after its work.
 
         Returns:
             The object, and whether it is gone.
@@ -293,20 +379,26 @@ class ObjectStore:
         Raises:
             StatusError: It doesn't exist (404), or a precondition fails (409).
         """
+        options = options or {}
         with self.database.lock:
             obj = self.get(kind, namespace, name)
             meta = obj["metadata"]
-            wanted = ((options or {}).get("preconditions") or {}).get("uid")
-            if wanted and wanted != meta["uid"]:
-                why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {meta['uid']}"
-                raise conflict(*kind.resource, name, why)
+            _check_preconditions(kind, meta, options.get("preconditions") or {})
             key = self._key(kind, namespace, name)
-            if meta.get("finalizers"):
+            dry_run = bool(options.get("dryRun"))
+            if meta.get("finalizers") or holding:
                 if not meta.get("deletionTimestamp"):
                     meta["deletionTimestamp"] = timestamp()
-                    self._commit("MODIFIED", kind, key, obj)
+                    meta["deletionGracePeriodSeconds"] = 0
+                    if holding:
+                        meta["finalizers"] = [*(meta.get("finalizers") or []), holding]
+                    if "generation" in meta:
+                        meta["generation"] += 1
+                    if not dry_run:
+                        self._commit("MODIFIED", kind, key, obj)
                 return obj, False
-            self._commit("DELETED", kind, key, obj)
+            if not dry_run:
+                self._commit("DELETED", kind, key, obj)
             return obj, True
 
     def objects_in(self, namespace: str) -> list[tuple[str, str, str]]:
@@ -349,6 +441,20 @@ class ObjectStore:
                 and (change.group, change.plural) == kind.resource
                 and (namespace is None or change.object["metadata"].get("namespace") == namespace)
             ]
+
+
+def _check_preconditions(kind: Kind, meta: Object, wanted: dict[str, Any]) -> None:
+    for field, told, past in (
+        ("uid", "UID", "deleted and then recreated"),
+        ("resourceVersion", "ResourceVersion", "modified"),
+    ):
+        given = wanted.get(field)
+        if given is not None and given != meta[field]:
+            why = (
+                f"the {told} in the precondition ({given}) does not match the {told} in record ({meta[field]}). "
+                f"The object might have been {past}"
+            )
+            raise conflict(*kind.group_kind, meta["name"], why)
 
 
 def _spec(obj: Object) -> Object:

@@ -1,10 +1,12 @@
 """The kinds' schemas: the official clients' models with the embedded cluster's changes.
 
-Parts of a pod that the embedded runtime doesn't use accept anything.
+Parts of an InferenceService's pod that the embedded runtime doesn't use accept anything.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Container
 from typing import Any
 
 from pdk_stack.kubernetes.store.models import QUANTITY, STRING, Models, Schema
@@ -42,11 +44,7 @@ MODELS = Models(
             "V1Container",
             "V1EnvVar",
             "V1LocalObjectReference",
-            "V1PolicyRule",
             "V1ResourceRequirements",
-            "V1RoleRef",
-            "V1NamespaceSpec",
-            "RbacV1Subject",
             "V1beta1Batcher",
             "V1beta1InferenceServiceSpec",
             "V1beta1LoggerSpec",
@@ -84,15 +82,63 @@ MODELS = Models(
     # As in the CustomResourceDefinition (config/crd/full/serving.kserve.io_inferenceservices.yaml, v0.13.1).
     required={"V1beta1ModelSpec": (), "V1beta1ModelFormat": ("name",)},
 )
+
+
+class _All(Container[str]):
+    """All models but those that contain themselves."""
+
+    def __contains__(self, model: object) -> bool:
+        return model != "V1JSONSchemaProps"
+
+
+ANY: Schema = {"x-kubernetes-preserve-unknown-fields": True}
+INT_OR_STRING: Schema = {"x-kubernetes-int-or-string": True, "x-go-type": "IntOrString"}
+AMOUNT: Schema = {**QUANTITY, "x-go-type": "Quantity"}
+BYTES: Schema = {"type": "object", "additionalProperties": {"type": "string", "format": "byte"}}
+INT64: Schema = {"type": "integer", "format": "int64"}
+LONG = (
+    "activeDeadlineSeconds bytes deletionGracePeriodSeconds expirationSeconds fsGroup generation observedGeneration "
+    "runAsGroup runAsUser sizeBytes terminationGracePeriodSeconds tolerationSeconds"
+)
+AMOUNTS_BY_NAME = (
+    "allocatable allocatedResources capacity default defaultRequest hard limits max min overhead requests used"
+)
+#: Kubernetes' own types, as its API reads them.
+BUILT_IN = Models(
+    inside=_All(),
+    changes={"V1Secret": {"data": BYTES}, "V1ConfigMap": {"binaryData": BYTES}},
+    required={},
+    fields={
+        **{
+            (name, "object"): INT_OR_STRING
+            for name in ("port", "targetPort", "maxSurge", "maxUnavailable", "minAvailable")
+        },
+        **{
+            (name, "dict[str, str]"): {"type": "object", "additionalProperties": AMOUNT}
+            for name in AMOUNTS_BY_NAME.split()
+        },
+        **{(name, "str"): AMOUNT for name in ("divisor", "sizeLimit")},
+        **{(name, "object"): ANY for name in ("fieldsV1", "data")},
+        **{(name, "int"): INT64 for name in LONG.split()},
+    },
+    struct=True,
+)
 COMMON: Schema = {
     "apiVersion": STRING,
     "kind": STRING,
-    "metadata": {**MODELS.schema("V1ObjectMeta"), **_told("Standard object's metadata.")},
+    "metadata": {**BUILT_IN.schema("V1ObjectMeta"), **_told("Standard object's metadata.")},
 }
 
 
+@functools.cache
+def built_in(model: str, description: str = "") -> Schema:
+    """Return the schema of one of Kubernetes' own kinds, without the fields that every object has."""
+    told = _told(description) if description else {}
+    return {**told, **BUILT_IN.schema(model, *COMMON)}
+
+
 def schema_of(model: str, description: str) -> Schema:
-    """Return a kind's schema, without the fields that every object has."""
+    """Return the schema of one of KServe's kinds, without the fields that every object has."""
     return {"description": description, **MODELS.schema(model, *COMMON)}
 
 

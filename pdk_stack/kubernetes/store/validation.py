@@ -1,11 +1,16 @@
-"""Validates objects against the schemas of their kinds."""
+"""Validates custom objects against the schemas of their kinds.
+
+Sources: structural schemas of ``k8s.io/apiextensions-apiserver``, and the validation of ``k8s.io/kube-openapi``.
+"""
 
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from pdk_stack.kubernetes.errors import FieldError, invalid_value, not_supported, required
 from pdk_stack.kubernetes.store.models import Schema
 
 
@@ -15,11 +20,11 @@ class Findings:
 
     Attributes:
         unknown: Paths of fields that the schema lacks.
-        wrong: Paths and messages of values that have the wrong type or aren't allowed.
+        wrong: Values that have the wrong type or aren't allowed.
     """
 
     unknown: list[str] = field(default_factory=list)
-    wrong: list[tuple[str, str]] = field(default_factory=list)
+    wrong: list[FieldError] = field(default_factory=list)
 
 
 TYPES: dict[str, tuple[type, ...]] = {
@@ -42,21 +47,17 @@ def check(schema: Schema, value: Any, path: str, findings: Findings) -> Any:
         path: The value's path, for the findings.
         findings: Collects the errors.
     """
-    if value is None or schema.get("x-kubernetes-int-or-string"):
+    if value is None:
+        return value
+    if schema.get("x-kubernetes-int-or-string"):
+        if not isinstance(value, (int, str)) or isinstance(value, bool):
+            _mistyped(path, value, "integer,string", findings)
         return value
     kind = schema.get("type")
-    if kind in TYPES and (not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "boolean")):
-        found = GO_NAMES.get(type(value), "unknown")
-        findings.wrong.append((path, f'Invalid value: "{found}": {path} in body must be of type {kind}: "{found}"'))
+    if kind in TYPES and not _has_type(value, kind):
+        _mistyped(path, value, kind, findings)
         return value
-    if "enum" in schema and value not in schema["enum"]:
-        allowed = ", ".join(f'"{each}"' for each in schema["enum"])
-        findings.wrong.append((path, f'Unsupported value: "{value}": supported values: {allowed}'))
-    for limit, ends in (("minimum", value.__lt__), ("maximum", value.__gt__)) if _is_number(value) else ():
-        if limit in schema and ends(schema[limit]) is True:
-            word = "greater" if limit == "minimum" else "less"
-            text = f"Invalid value: {value}: {path} in body should be {word} than or equal to {schema[limit]}"
-            findings.wrong.append((path, text))
+    findings.wrong += _value_errors(schema, value, path)
     if isinstance(value, list):
         items = schema.get("items") or {}
         return [check(items, each, f"{path}[{number}]", findings) for number, each in enumerate(value)]
@@ -65,8 +66,74 @@ def check(schema: Schema, value: Any, path: str, findings: Findings) -> Any:
     return value
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _has_type(value: Any, kind: str) -> bool:
+    if kind == "integer" and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, TYPES[kind]) and (not isinstance(value, bool) or kind == "boolean")
+
+
+def _mistyped(path: str, value: Any, kind: str, findings: Findings) -> None:
+    found = GO_NAMES.get(type(value), "unknown")
+    text = f'Invalid value: "{found}": {path} in body must be of type {kind}: "{found}"'
+    findings.wrong.append(FieldError(path, "FieldValueTypeInvalid", text))
+
+
+def _value_errors(schema: Schema, value: Any, path: str) -> list[FieldError]:
+    """Return what is wrong with a value of the right type."""
+    found = []
+    if "enum" in schema and value not in schema["enum"]:
+        found.append(not_supported(path, value, map(str, schema["enum"])))
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        found += _number_errors(schema, value, path)
+    if isinstance(value, str):
+        found += _text_errors(schema, value, path)
+    sizes = (("minItems", "maxItems", list), ("minProperties", "maxProperties", dict))
+    for least, most, kind in sizes:
+        if isinstance(value, kind):
+            if least in schema and len(value) < schema[least]:
+                found.append(
+                    invalid_value(path, len(value), f"{path} in body should have at least {schema[least]} items")
+                )
+            if most in schema and len(value) > schema[most]:
+                text = f"Too many: {len(value)}: must have at most {schema[most]} items"
+                found.append(FieldError(path, "FieldValueTooMany", text))
+    return found
+
+
+def _number_errors(schema: Schema, value: float, path: str) -> list[FieldError]:
+    found = []
+    for limit, exclusive, word, beyond in (
+        ("minimum", "exclusiveMinimum", "greater", lambda least: value < least),
+        ("maximum", "exclusiveMaximum", "less", lambda most: value > most),
+    ):
+        if limit in schema:
+            strict = schema.get(exclusive) is True
+            if beyond(schema[limit]) or (strict and value == schema[limit]):
+                than = f"{word} than" if strict else f"{word} than or equal to"
+                found.append(invalid_value(path, value, f"{path} in body should be {than} {schema[limit]}"))
+    step = schema.get("multipleOf")
+    if step and value % step:
+        found.append(invalid_value(path, value, f"{path} in body should be a multiple of {step}"))
+    return found
+
+
+def _text_errors(schema: Schema, value: str, path: str) -> list[FieldError]:
+    if "maxLength" in schema and len(value) > schema["maxLength"]:
+        text = f"Too long: may not be longer than {schema['maxLength']}"
+        return [FieldError(path, "FieldValueTooLong", text)]
+    if "minLength" in schema and len(value) < schema["minLength"]:
+        return [invalid_value(path, value, f"{path} in body should be at least {schema['minLength']} chars long")]
+    pattern = schema.get("pattern")
+    if pattern and not _matches(pattern, value):
+        return [invalid_value(path, value, f"{path} in body should match '{pattern}'")]
+    return []
+
+
+def _matches(pattern: str, value: str) -> bool:
+    try:
+        return bool(re.search(pattern, value))
+    except re.error:  # Go's syntax has what Python's lacks; the pattern then checks nothing
+        return True
 
 
 def _check_object(schema: Schema, value: dict[str, Any], path: str, findings: Findings) -> dict[str, Any]:
@@ -74,10 +141,12 @@ def _check_object(schema: Schema, value: dict[str, Any], path: str, findings: Fi
     others = schema.get("additionalProperties")
     is_open = not properties and not isinstance(others, dict)
     result: dict[str, Any] = {}
-    for name, each in value.items():
-        inner = f"{path}.{name}" if path else name
+    for name in sorted(value):
+        each, inner = value[name], f"{path}.{name}" if path else name
         if name in properties:
-            result[name] = check(properties[name], each, inner, findings)
+            # A null stands for nothing where the schema doesn't allow it (``PruneNonNullableDefaults``).
+            if each is not None or properties[name].get("nullable"):
+                result[name] = check(properties[name], each, inner, findings)
         elif isinstance(others, dict):
             result[name] = check(others, each, inner, findings)
         elif is_open or schema.get("x-kubernetes-preserve-unknown-fields") or others is True:
@@ -85,10 +154,9 @@ def _check_object(schema: Schema, value: dict[str, Any], path: str, findings: Fi
         else:
             findings.unknown.append(inner)
     for name, each in properties.items():
-        if "default" in each and value.get(name) is None:
+        if "default" in each and result.get(name) is None:
             result[name] = copy.deepcopy(each["default"])
     for name in schema.get("required") or []:
         if result.get(name) is None:
-            inner = f"{path}.{name}" if path else name
-            findings.wrong.append((inner, "Required value"))
+            findings.wrong.append(required(f"{path}.{name}" if path else name))
     return result

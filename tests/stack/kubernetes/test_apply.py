@@ -42,10 +42,14 @@ def test_a_conflict_names_fields_and_owners_and_force_takes_over() -> None:
     assert caught.value.message == 'Apply failed with 1 conflict: conflict with "kubectl-create" using v1: .data.a'
     taken = managed_fields.apply(CONFIG_MAPS, before, config_map(a="2"), "pipeline", force=True)
     assert taken["data"] == {"a": "2"}
-    assert [each["manager"] for each in taken["metadata"]["managedFields"]] == ["pipeline"]
+    owners = {each["manager"]: each["fieldsV1"] for each in taken["metadata"]["managedFields"]}
+    # The first manager keeps the map that it made, and nothing in it.
+    assert owners == {"pipeline": {"f:data": {"f:a": {}}}, "kubectl-create": {"f:data": {".": {}}}}
     # The same value is no conflict: both own it.
     shared = managed_fields.apply(CONFIG_MAPS, taken, config_map(a="2"), "third", force=False)
-    assert [each["manager"] for each in shared["metadata"]["managedFields"]] == ["pipeline", "third"]
+    assert [each["manager"] for each in shared["metadata"]["managedFields"]] == [
+        *("pipeline", "third", "kubectl-create"),
+    ]
 
 
 def test_items_of_keyed_lists_have_owners_of_their_own() -> None:
@@ -94,9 +98,9 @@ def test_unknown_and_wrong_fields_are_refused_by_name(api: Any, kubectl: Kubectl
         custom.create_namespaced_custom_object(*KIND, wrong)
     assert caught.value.status == 422
     causes = json.loads(caught.value.body)["details"]["causes"]
-    assert [each["field"] for each in causes] == ["spec.predictor.scaleMetric", "spec.predictor.logger.mode"]
+    assert [each["field"] for each in causes] == ["spec.predictor.logger.mode", "spec.predictor.scaleMetric"]
     told = kubectl("create", "-f", "-", text=json.dumps({**config_map(), "data": {"a": 1}}), code=1)
-    assert "must be of type string" in told
+    assert "cannot unmarshal number into Go struct field ConfigMap.data of type string" in told
 
 
 def test_kubectl_explains_edits_and_describes(api: Any, kubectl: Kubectl) -> None:
@@ -151,6 +155,6 @@ def test_the_check_prunes_and_counts() -> None:
     service["metadata"]["lables"] = {}
     pruned = check(complete(INFERENCE_SERVICE), service, "", findings)
     assert findings.unknown == ["metadata.lables"]
-    assert [path for path, _ in findings.wrong] == ["spec.predictor.minReplicas"]
+    assert [each.field for each in findings.wrong] == ["spec.predictor.minReplicas"]
     assert "lables" not in pruned["metadata"]
     assert pruned["spec"] == service["spec"]

@@ -19,7 +19,7 @@ def test_the_page_is_current() -> None:
 def test_commands_that_no_other_test_runs(api: Any, kubectl: Callable[..., str]) -> None:
     assert "inferenceservices" in kubectl("api-resources")
     assert "serving.kserve.io/v1beta1" in kubectl("api-versions")
-    assert "Server Version: v1.32" in kubectl("version")
+    assert "Server Version: v1.31" in kubectl("version")
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "replaced"}, "data": {"a": "1"}}
     kubectl("create", "-f", "-", text=json.dumps(config))
     kubectl("replace", "-f", "-", text=json.dumps({**config, "data": {"a": "2"}}))
@@ -32,7 +32,9 @@ def test_commands_that_no_other_test_runs(api: Any, kubectl: Callable[..., str])
     kubectl("apply", "--dry-run=server", "-f", "-", text=json.dumps({**config, "metadata": {"name": "never"}}))
 
 
-def test_port_forward_and_exec_are_refused_by_name(api: Any, kubectl: Callable[..., str]) -> None:
-    # Through the raw API: kubectl looks for the pod first, and there is none without a model.
-    told = kubectl("get", "--raw", "/api/v1/namespaces/models/pods/x/exec?command=ls", code=1)
-    assert "does not offer pods/exec" in told
+def test_what_an_object_lacks_is_refused_by_name_and_what_is_absent_is_not_found(
+    api: Any, kubectl: Callable[..., str]
+) -> None:
+    # Through the raw API: kubectl looks for a pod first, and there is none without a model.
+    assert "does not offer nodes/proxy" in kubectl("get", "--raw", "/api/v1/nodes/embedded/proxy/", code=1)
+    assert 'pods "x" not found' in kubectl("get", "--raw", "/api/v1/namespaces/models/pods/x/exec", code=1)

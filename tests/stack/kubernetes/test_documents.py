@@ -9,7 +9,7 @@ from pdk_stack.kubernetes.core.patches import json_patch, merge_patch, strategic
 from pdk_stack.kubernetes.core.selectors import field_selector, label_selector
 from pdk_stack.kubernetes.errors import StatusError
 from pdk_stack.kubernetes.store.columns import path_values
-from pdk_stack.kubernetes.store.kinds import CONFIG_MAPS, INFERENCE_SERVICES
+from pdk_stack.kubernetes.store.kinds import EVENTS, INFERENCE_SERVICES
 
 
 def test_merge_patch_is_that_of_the_rfc() -> None:
@@ -74,7 +74,7 @@ def test_label_selectors(selector: str, matches: bool) -> None:
 
 def test_field_selectors() -> None:
     event = {"metadata": {"name": "e"}, "involvedObject": {"name": "dog-cat"}}
-    assert field_selector("involvedObject.name=dog-cat,metadata.name!=x", CONFIG_MAPS)(event)
+    assert field_selector("involvedObject.name=dog-cat,metadata.name!=x", EVENTS)(event)
     with pytest.raises(StatusError, match="field label not supported"):
         field_selector("spec.x=1", INFERENCE_SERVICES)
 

@@ -75,7 +75,7 @@ def test_a_kind_of_ones_own(cluster: ServiceProcess, api: Any, kubectl: Kubectl)
     assert "No resources found" in kubectl("get", "pets")
     wrong = json.loads(json.dumps(DEFINITION))
     wrong["metadata"]["name"] = "dogs.lab.example.com"
-    assert 'must be "pets.lab.example.com"' in kubectl("create", "-f", "-", text=json.dumps(wrong), code=1)
+    assert 'must be spec.names.plural+"."+spec.group' in kubectl("create", "-f", "-", text=json.dumps(wrong), code=1)
 
 
 def test_what_depends_on_something_goes_with_it(cluster: ServiceProcess, kubectl: Kubectl) -> None:

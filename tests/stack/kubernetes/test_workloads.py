@@ -83,7 +83,7 @@ def test_a_container_of_ones_own_with_its_model_on_a_volume(
         (("scale", "--replicas=2", deployment), "does not offer deployments/scale"),
         (("label", "pods", "--all", "a=b"), "the controller of InferenceServices writes these"),
         (("create", "deployment", "x", "--image=y"), "does not offer create of deployments"),
-        (("create", "job", "x", "--image=y"), "does not offer Job of batch/v1"),
+        (("create", "job", "x", "--image=y"), "does not offer create of jobs"),
         (("logs", deployment, "-c", "nobody"), "container nobody is not valid"),
     ):
         assert told in kubectl(*in_models, *refused, code=1)

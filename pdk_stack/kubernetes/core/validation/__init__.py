@@ -1,0 +1,1 @@
+"""What Kubernetes refuses: rules for names, metadata, and the fields of each built-in kind."""
