@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-__all__ = ["normalized", "now", "parse", "written"]
+__all__ = ["normalized", "now", "parse", "seconds_between", "written"]
 
 
 def now() -> str:
@@ -33,3 +33,9 @@ def normalized(text: str | None) -> str:
         return written(parse(text)) if text else now()
     except ValueError:
         return now()
+
+
+def seconds_between(start: str, end: str | None) -> int:
+    """Return the whole seconds between two times; None is now."""
+    until = parse(end) if end else datetime.now(timezone.utc)
+    return max(0, int((until - parse(start)).total_seconds()))

@@ -8,10 +8,22 @@ from typing import Any
 from pdk_stack.common.polling import poll
 from pdk_stack.determined.api.routing import LOOK_SECONDS, Request, route
 from pdk_stack.determined.core.trials.runs import ActiveRun
-from pdk_stack.determined.errors import internal
+from pdk_stack.determined.errors import internal, invalid
+from pdk_stack.determined.store.documents import Document
 
 #: Shorter than the clients' own timeouts.
 LONGEST_WAIT_S = 60.0
+
+
+def _need(request: Request, key: str, doing: str = "") -> Document:
+    """Return an allocation.
+
+    Raises:
+        Refusal: It doesn't exist, or the text is no allocation's id.
+    """
+    if "." not in key:
+        raise invalid(f"{doing}allocationID {key} does not contain at least '.'")
+    return request.master.store.need("allocation", key)
 
 
 def _run(request: Request, key: str) -> ActiveRun | None:
@@ -43,14 +55,14 @@ def proxy_address(request: Request, allocation_id: str) -> dict[str, Any]:
 @route("GET", "/api/v1/allocations/{allocation_id}/resources/{resources_id}/rendezvous")
 def rendezvous(request: Request, allocation_id: str, resources_id: str) -> dict[str, Any]:
     """Return the peers' addresses; every run is on one machine, so there is one."""
-    allocation = request.master.store.need("allocation", allocation_id)
+    allocation = _need(request, allocation_id)
     return {"rendezvousInfo": {"addresses": ["127.0.0.1"], "rank": 0, "slots": [len(allocation["slots"])]}}
 
 
 @route("POST", "/api/v1/allocations/{allocation_id}/all_gather")
 def all_gather(request: Request, allocation_id: str) -> dict[str, Any]:
     """Exchange data between peers: each sends one piece and receives all pieces."""
-    request.master.store.need("allocation", allocation_id)
+    _need(request, allocation_id)
     pieces = request.master.gather.take_part(
         allocation_id,
         str(request.need("requestUuid")),
@@ -67,7 +79,7 @@ def all_gather(request: Request, allocation_id: str) -> dict[str, Any]:
 @route("POST", "/api/v1/allocations/{allocation_id}/waiting")
 def ready(request: Request, allocation_id: str) -> dict[str, Any]:
     """Record that an allocation is ready, so that it can be preempted."""
-    request.master.store.need("allocation", allocation_id)
+    _need(request, allocation_id)
     run = _run(request, allocation_id)
     if run is not None:
         request.master.experiments.runs.mark_ready(run)
@@ -79,7 +91,7 @@ def preemption(request: Request, allocation_id: str) -> dict[str, Any]:
     """Wait until the run must stop or the timeout expires."""
     run = _run(request, allocation_id)
     if run is None:
-        request.master.store.need("allocation", allocation_id)
+        _need(request, allocation_id, "checking if allocation is editable: rpc error: code = InvalidArgument desc = ")
         return {"preempt": True}
     request.master.experiments.runs.mark_ready(run)
     poll(request.gone, min(request.number("timeoutSeconds"), LONGEST_WAIT_S), LOOK_SECONDS, stop=run.preempt)
@@ -104,11 +116,15 @@ def pending(request: Request, allocation_id: str) -> dict[str, Any]:
     return {}
 
 
+#: Checkpoints name the storage that holds them; here it is always the experiment's own.
+STORAGE_ID = 1
+
+
 @route("POST", "/api/v1/runs/start")
 def start_run(request: Request) -> dict[str, Any]:
     """Record that a run starts; it uses the experiment's own checkpoint storage."""
     request.master.store.update("trial", int(request.need("runId")), runnerState="starting")
-    return {"storageId": None}
+    return {"storageId": STORAGE_ID}
 
 
 @route("POST", "/api/v1/trials/{key}/runner/metadata")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
@@ -22,11 +22,18 @@ from pdk_stack.determined.api import (
     cluster,
     creation,
     experiments,
+    files,
+    groups,
     jobs,
     logs,
     models,
+    project_tables,
+    run_actions,
+    searching,
+    series,
     sources,
     templates,
+    tokens,
     trials,
     unmanaged,
     users,
@@ -51,7 +58,8 @@ log = logging.getLogger(__name__)
 
 MODULES = (
     *(agents, allocations, bulk, checkpoints, cluster, creation, experiments, jobs, logs),
-    *(models, sources, templates, trials, unmanaged, users, workspaces),
+    *(files, groups, models, project_tables, run_actions, searching, series),
+    *(sources, templates, tokens, trials, unmanaged, users, workspaces),
 )
 
 
@@ -101,11 +109,11 @@ class Application:
         request.streams = found is not None and found.call is not None and found.call.streams
         if found is not None and found.route is not None and found.route.open:
             return
-        token = _bearer(headers.get("authorization", "")) or _cookie(headers.get("cookie", ""))
-        if token:
-            request.user, request.token = accounts.user_of(token), token
-        elif allocation_token := _bearer(headers.get("grpc-metadata-x-allocation-token", "")):
-            request.user = accounts.allocation_of(allocation_token)[1]
+        if header := _user_header(headers):
+            request.token = _bearer(header)
+            request.user = accounts.user_of(request.token)
+        elif header := headers.get("grpc-metadata-x-allocation-token", ""):
+            request.user = accounts.allocation_of(_bearer(header))[1]
         else:
             raise unauthenticated("token missing")
 
@@ -141,7 +149,7 @@ class Application:
             return stream(
                 reply.chunks, headers={"content-type": reply.content_type, "content-disposition": disposition}
             )
-        return Response(dump(reply), media_type=JSON)
+        return Response(dump(reply), media_type=JSON if exchange.path.startswith(GATEWAY) else PAGE_JSON)
 
     def refuse(self, exchange: Exchange, error: Exception) -> Response:
         """Turn an error into the reply for the client."""
@@ -176,8 +184,25 @@ def _refusal(error: Exception, call: str) -> Refusal:
     return internal(f"{type(error).__name__}: {error}")
 
 
+def _user_header(headers: Mapping[str, str]) -> str:
+    """Return the header that names the user: the gateway's own, the usual one, or what a cookie stands for."""
+    found = headers.get("grpc-metadata-x-user-token") or headers.get("authorization", "")
+    cookie = "" if found else _cookie(headers.get("cookie", ""))
+    return f"{BEARER}{cookie}" if cookie else found
+
+
+BEARER = "Bearer "
+
+
 def _bearer(header: str) -> str:
-    return header[7:].strip() if header.lower().startswith("bearer ") else ""
+    """Return a header's token.
+
+    Raises:
+        Refusal: It has none.
+    """
+    if not header.startswith(BEARER):
+        raise unauthenticated()
+    return header.removeprefix(BEARER)
 
 
 def _cookie(header: str) -> str:

@@ -180,3 +180,16 @@ def master_logs(request: Request) -> Stream:
             log.bell.wait(seen, LOOK_SECONDS)
 
     return Stream(pages())
+
+
+@route("GET", "/api/v1/k8s-resource-managers")
+def kubernetes_managers(request: Request) -> dict[str, Any]:
+    """List the resource managers of Kubernetes, of which this master has none."""
+    return {"resourceManagers": []}
+
+
+@route("POST", "/api/v1/cleanup_logs")
+def clean_up_logs(request: Request) -> dict[str, Any]:
+    """Delete the logs that are kept too long; this master keeps each as long as its trial."""
+    require_admin(request.me, "master config")
+    return {"removedCount": "0"}

@@ -8,7 +8,7 @@ from pdk_stack.determined import VERSION
 from pdk_stack.determined.core.master import Master
 from pdk_stack.determined.core.trials.runs import ActiveRun
 
-__all__ = ["agent_view", "pool_view", "slot_views"]
+__all__ = ["agent_view", "device_view", "pool_view", "slot_views"]
 
 #: Pool fields that only cloud pools fill.
 POOL_TEXTS = (
@@ -45,7 +45,6 @@ def pool_view(master: Master, name: str) -> dict[str, Any]:
         "maxAgentStartingPeriod": 0.0,
         "details": {"priorityScheduler": None},
         "resourceManagerMetadata": {},
-        "resourceManagerName": "embedded",
         "stats": {
             "queuedCount": len(master.experiments.waiting()),
             "scheduledCount": len(master.experiments.runs.active()),
@@ -53,7 +52,8 @@ def pool_view(master: Master, name: str) -> dict[str, Any]:
     }
 
 
-def _device(index: int) -> dict[str, Any]:
+def device_view(index: int) -> dict[str, Any]:
+    """Return a slot's processor core as ``v1Device``."""
     return {"id": index, "brand": "", "uuid": "", "type": "TYPE_CPU"}
 
 
@@ -63,7 +63,7 @@ def _container(run: ActiveRun) -> dict[str, Any]:
         "id": run.allocation_id,
         "parent": run.task_id,
         "state": "STATE_RUNNING" if run.ready else "STATE_STARTING",
-        "devices": [_device(slot) for slot in sorted(run.slots)],
+        "devices": [device_view(slot) for slot in sorted(run.slots)],
         "permissionDenied": False,
     }
 
@@ -76,7 +76,7 @@ def slot_views(master: Master) -> dict[str, dict[str, Any]]:
         run, enabled = busy.get(index), master.slots.enabled(index)
         slots[str(index)] = {
             "id": str(index),
-            "device": _device(index),
+            "device": device_view(index),
             "enabled": enabled,
             "draining": not enabled and run is not None,
             "container": _container(run) if run else None,

@@ -30,6 +30,8 @@ def _id_filter(request: Request, key: int) -> bool:
 
 def _matching(request: Request) -> list[Document]:
     project_id = request.number("projectId")
+    if project_id:
+        request.master.workspaces.project(project_id)
     return [
         each
         for each in described(request, request.master.store.list("experiment"))
@@ -46,17 +48,32 @@ def list_experiments(request: Request) -> dict[str, Any]:
         if "STATE_ACTIVE" in states:
             states |= {"STATE_QUEUED", "STATE_PULLING", "STATE_STARTING", "STATE_RUNNING"}
         found = [each for each in found if views.experiment_state(each, trials_of(each["id"])) in states]
+    best = bool(request.flag("showTrialData"))
     keys: Keys = {
-        "SORT_BY_NAME": lambda each: each["name"].lower(),
-        "SORT_BY_DESCRIPTION": lambda each: each["description"].lower(),
+        "SORT_BY_NAME": lambda each: each["name"],
+        "SORT_BY_DESCRIPTION": lambda each: each["description"],
         "SORT_BY_START_TIME": lambda each: each["startTime"],
-        "SORT_BY_END_TIME": lambda each: each["endTime"] or "9",
+        "SORT_BY_END_TIME": lambda each: each["endTime"],
         "SORT_BY_STATE": lambda each: each["state"],
         "SORT_BY_NUM_TRIALS": lambda each: len(trials_of(each["id"])),
-        "SORT_BY_PROGRESS": lambda each: each["progress"],
-        "SORT_BY_USER": lambda each: request.master.user(each["userId"])["username"],
+        "SORT_BY_PROGRESS": lambda each: each["progress"] or 0.0,
+        "SORT_BY_USER": lambda each: views.experiment(each, full=False)["displayName"],
+        "SORT_BY_FORKED_FROM": lambda each: each["parentId"],
+        "SORT_BY_RESOURCE_POOL": lambda each: each["config"]["resources"]["resource_pool"],
+        "SORT_BY_PROJECT_ID": lambda each: each["projectId"],
+        "SORT_BY_CHECKPOINT_SIZE": lambda each: int(views.experiment(each, full=False)["checkpointSize"]),
+        "SORT_BY_CHECKPOINT_COUNT": lambda each: views.experiment(each, full=False)["checkpointCount"],
+        "SORT_BY_SEARCHER_METRIC_VAL": lambda each: (views.best_trial(each, trials_of(each["id"])) or (0, None))[1],
     }
-    return listed(request, "experiments", found, lambda each: views.experiment(each, full=False), keys)
+    return listed(
+        request,
+        "experiments",
+        found,
+        lambda each: views.experiment(each, full=False, best=best),
+        keys,
+        clipped=True,
+        nulls_last=True,
+    )
 
 
 @route("GET", "/api/v1/experiment/labels")

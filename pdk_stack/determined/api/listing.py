@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Any
 
 from pdk_stack.determined.api.routing import Request
+from pdk_stack.determined.core.patterns import like
 from pdk_stack.determined.store.documents import Document
 
-__all__ = ["Keys", "described", "labels_of", "like", "listed", "matching", "separated"]
+__all__ = ["Keys", "described", "labels_of", "listed", "matching", "separated"]
 
 #: Sort key by the name that the client sends as ``sortBy``; a key that returns None sorts last, as in PostgreSQL.
 Keys = Mapping[str, Callable[[Any], Any]]
-KNOWN_PATTERNS = 256
 
 
 def listed(
@@ -29,6 +27,7 @@ def listed(
     *,
     ties_ascend: bool = False,
     clipped: bool = False,
+    nulls_last: bool = False,
 ) -> dict[str, Any]:
     """Return the requested page of a list.
 
@@ -40,31 +39,21 @@ def listed(
         default: The sort key when the client requests none of them; it also orders what the requested one leaves equal.
         ties_ascend: Whether it does so in ascending order even if the client wants a descending one.
         clipped: See :meth:`Request.page`.
+        nulls_last: Whether what has no sort key comes last in descending order, too.
     """
     descending = request.descending()
     key = keys.get(request.text("sortBy"), default)
     ordered = sorted(found, key=default, reverse=descending and (key is default or not ties_ascend))
     if key is not default:
         ordered.sort(key=lambda each: _nulls_last(key(each)), reverse=descending)
+        if nulls_last:
+            ordered.sort(key=lambda each: key(each) is None)
     shown, pagination = request.page(ordered, clipped=clipped)
     return {name: [view(each) for each in shown], "pagination": pagination}
 
 
 def _nulls_last(value: Any) -> tuple[bool, Any]:
     return value is None, value
-
-
-@functools.lru_cache(KNOWN_PATTERNS)
-def _expression(pattern: str, ignore_case: bool) -> re.Pattern[str]:
-    parts = re.findall(r"\\.|.", pattern, re.DOTALL)
-    signs = {"%": ".*", "_": "."}
-    text = "".join(signs.get(part) or re.escape(part[-1]) for part in parts)
-    return re.compile(text, re.DOTALL | (re.IGNORECASE if ignore_case else 0))
-
-
-def like(text: str, pattern: str, *, ignore_case: bool = True) -> bool:
-    """Return whether a text matches a pattern of SQL: ``%`` is any text, ``_`` any character, ``\\`` quotes."""
-    return _expression(pattern, ignore_case).fullmatch(text) is not None
 
 
 def separated(values: Iterable[str]) -> set[str]:

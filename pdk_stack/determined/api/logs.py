@@ -22,8 +22,8 @@ def _filter(request: Request) -> LogFilter:
     )
 
 
-def _read(request: Request, task_id: str, more: dict[str, Any]) -> Stream:
-    """Stream a task's log, with extra fields in every line."""
+def _read(request: Request, task_id: str, more: dict[str, Any], less: tuple[str, ...] = ()) -> Stream:
+    """Stream a task's log, with extra fields in every line, and without others."""
     logs, wanted, limit = request.master.logs, _filter(request), request.number("limit")
     if request.flag("follow") and request.descending():
         raise invalid("follow cannot be used with a descending order")
@@ -31,7 +31,10 @@ def _read(request: Request, task_id: str, more: dict[str, Any]) -> Stream:
         pages = logs.follow(task_id, wanted, limit=limit, ended=lambda: _ended(request, task_id), gone=request.gone)
     else:
         pages = logs.read(task_id, wanted, limit=limit, newest_first=request.descending())
-    return Stream([{**line, **more} for line in page] for page in pages)
+    return Stream(
+        [{**{name: value for name, value in line.items() if name not in less}, **more} for line in page]
+        for page in pages
+    )
 
 
 def _ended(request: Request, task_id: str) -> bool:
@@ -41,7 +44,7 @@ def _ended(request: Request, task_id: str) -> bool:
 
 @route("GET", "/api/v1/trials/{key}/logs")
 def trial_logs(request: Request, key: int) -> Stream:
-    return _read(request, request.master.experiments.trial(key)["taskId"], {"trialId": key})
+    return _read(request, request.master.experiments.trial(key)["taskId"], {"trialId": key}, ("allocationId",))
 
 
 @route("GET", "/api/v1/tasks/{task_id}/logs")
@@ -52,19 +55,22 @@ def task_logs(request: Request, task_id: str) -> Stream:
 
 @route("GET", "/api/v1/trials/{key}/logs/fields")
 def trial_log_fields(request: Request, key: int) -> Stream:
-    return task_log_fields(request, request.master.experiments.trial(key)["taskId"])
+    return _fields(request, request.master.experiments.trial(key)["taskId"], ("allocationIds",))
 
 
 @route("GET", "/api/v1/tasks/{task_id}/logs/fields")
 def task_log_fields(request: Request, task_id: str) -> Stream:
     request.master.experiments.task(task_id)
+    return _fields(request, task_id)
 
+
+def _fields(request: Request, task_id: str, less: tuple[str, ...] = ()) -> Stream:
     def pages() -> Iterator[list[dict[str, Any]]]:
         bell, known = request.master.store.bell, None
         while True:
             seen, ended, found = bell.count, _ended(request, task_id), request.master.logs.fields(task_id)
             if found != known:
-                yield [found]
+                yield [{name: values for name, values in found.items() if name not in less}]
                 known = found
             if ended or not request.flag("follow") or request.gone():
                 return

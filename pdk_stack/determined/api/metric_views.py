@@ -39,8 +39,8 @@ def report_view(report: Report, trial_id: int) -> dict[str, Any]:
     """Return a report as ``v1MetricsReport``."""
     name = "validation_metrics" if report.group == "validation" else "avg_metrics"
     metrics: dict[str, Any] = {name: report.averages}
-    if report.batches:
-        metrics["batch_metrics"] = report.batches
+    if report.group == "training" or report.batches:
+        metrics["batch_metrics"] = report.batches or None
     return {
         "trialId": trial_id,
         "endTime": report.end_time,

@@ -165,18 +165,19 @@ class Request:
         """Return the named body fields that are present."""
         return {name: found for name in names if (found := self.get(name)) is not None}
 
-    def page(self, items: list[Any], *, clipped: bool = False) -> tuple[list[Any], dict[str, int]]:
+    def page(self, items: list[Any], *, clipped: bool = False, unset: int = 0) -> tuple[list[Any], dict[str, int]]:
         """Return the requested page of a list, and its ``pagination``.
 
         Args:
             items: The whole list.
             clipped: As lists of experiments, runs and templates do it (``bunutils.Paginate``): bounds outside the list
                 are moved into it, no limit means 100, -1 all, and -2 none. All others refuse them (``api.Paginate``).
+            unset: The limit of a request without one.
 
         Raises:
             Refusal: The bounds lie outside the list.
         """
-        total, offset, limit = len(items), self.number("offset"), self.number("limit")
+        total, offset, limit = len(items), self.number("offset"), self.number("limit") or unset
         start, end = (clipped_bounds if clipped else strict_bounds)(total, offset, limit)
         bounds = {"offset": offset, "limit": limit, "startIndex": start, "endIndex": end, "total": total}
         return items[start : total if end < start else end], bounds

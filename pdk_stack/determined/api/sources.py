@@ -15,11 +15,12 @@ UNSPECIFIED = "TRIAL_SOURCE_INFO_TYPE_UNSPECIFIED"
 @route("POST", "/api/v1/trial-source-info")
 def report_source(request: Request) -> dict[str, Any]:
     """Link a trial to the checkpoint or model version that it uses."""
-    info = request.need("trialSourceInfo")
-    trial = request.master.experiments.trial(int(info["trialId"]))
+    info = request.get("trialSourceInfo") or {}
+    trial = request.master.experiments.trial(int(info.get("trialId") or 0))
+    checkpoint = request.master.store.need("checkpoint", info.get("checkpointUuid") or "")
     entry = {
         "trialId": trial["id"],
-        "checkpointUuid": info["checkpointUuid"],
+        "checkpointUuid": checkpoint["uuid"],
         "trialSourceInfoType": info.get("trialSourceInfoType") or UNSPECIFIED,
         "modelId": info.get("modelId"),
         "modelVersion": info.get("modelVersion"),

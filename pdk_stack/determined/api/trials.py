@@ -6,12 +6,15 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+from pdk_stack.determined.api.cluster_views import device_view
 from pdk_stack.determined.api.listing import Keys, listed
 from pdk_stack.determined.api.metric_views import checkpoint_workload, metrics_workload, report_view
-from pdk_stack.determined.api.routing import Request, Stream, route
-from pdk_stack.determined.api.views import picked
-from pdk_stack.determined.core.experiments.catalogue import steps_of
-from pdk_stack.determined.errors import not_found
+from pdk_stack.determined.api.routing import Request, Stream, route, snake
+from pdk_stack.determined.api.views import optional, picked
+from pdk_stack.determined.core.experiments.catalogue import TERMINAL, steps_of
+from pdk_stack.determined.core.trials.launch import AGENT_ID
+from pdk_stack.determined.core.trials.runs import ActiveRun
+from pdk_stack.determined.errors import invalid, not_found
 from pdk_stack.determined.store.documents import Document
 from pdk_stack.determined.store.metrics import number as finite
 
@@ -22,26 +25,27 @@ PAGE = 1000
 @route("GET", "/api/v1/experiments/{key}/trials")
 def list_trials(request: Request, key: int) -> dict[str, Any]:
     experiments, views = request.master.experiments, request.views
-    experiments.experiment(key)
+    metric = experiments.experiment(key)["config"]["searcher"]["metric"]
     shown = [views.trial(trial) for trial in experiments.trials(key)]
     states = set(request.all("states"))
     if states:
         shown = [trial for trial in shown if trial["state"] in states]
     keys: Keys = {
         "SORT_BY_START_TIME": lambda trial: trial["startTime"],
-        "SORT_BY_END_TIME": lambda trial: trial["endTime"] or "9",
+        "SORT_BY_END_TIME": lambda trial: trial["endTime"],
         "SORT_BY_STATE": lambda trial: trial["state"],
-        "SORT_BY_BEST_VALIDATION_METRIC": lambda trial: _last_if_none(trial["searcherMetricValue"]),
-        "SORT_BY_LATEST_VALIDATION_METRIC": lambda trial: _last_if_none(trial["searcherMetricValue"]),
+        "SORT_BY_BEST_VALIDATION_METRIC": lambda trial: _reported(trial["bestValidation"], metric),
+        "SORT_BY_LATEST_VALIDATION_METRIC": lambda trial: _reported(trial["latestValidation"], metric),
         "SORT_BY_BATCHES_PROCESSED": lambda trial: trial["totalBatchesProcessed"],
         "SORT_BY_DURATION": lambda trial: trial["wallClockTime"],
         "SORT_BY_RESTARTS": lambda trial: trial["restarts"],
+        "SORT_BY_CHECKPOINT_SIZE": lambda trial: int(trial["totalCheckpointSize"]),
     }
     return listed(request, "trials", shown, lambda trial: trial, keys)
 
 
-def _last_if_none(value: float | None) -> tuple[bool, float]:
-    return (value is None, value or 0.0)
+def _reported(workload: dict[str, Any] | None, metric: str) -> float | None:
+    return finite(workload["metrics"]["avgMetrics"].get(metric)) if workload else None
 
 
 @route("GET", "/api/v1/trials/{key}")
@@ -51,56 +55,70 @@ def get_trial(request: Request, key: int) -> dict[str, Any]:
 
 @route("POST", "/api/v1/trials/{key}/kill")
 def kill_trial(request: Request, key: int) -> dict[str, Any]:
+    experiments = request.master.experiments
+    experiment = experiments.experiment(experiments.trial(key)["experimentId"])
+    if experiment["state"] in TERMINAL:
+        # The master looks among the experiments that it runs.
+        raise not_found(f"experiment '{experiment['id']}' not found")
     request.master.control.kill_trial(key)
     return {}
 
 
-#: Which of a trial's workloads to show, by the request's ``metricType`` and ``filter``.
-KINDS = ("training", "validation", "checkpoint")
-TYPES = {
-    "": KINDS,
-    "METRIC_TYPE_UNSPECIFIED": KINDS,
-    "METRIC_TYPE_TRAINING": ("training",),
-    "METRIC_TYPE_VALIDATION": ("validation",),
-}
+#: Which of a trial's workloads to show, by the request's ``filter``.
+KINDS = ("training", "checkpoint", "validation")
 FILTERS = {
-    "FILTER_OPTION_CHECKPOINT": ("checkpoint",),
+    "FILTER_OPTION_CHECKPOINT": ("checkpoint", "validation"),
     "FILTER_OPTION_VALIDATION": ("validation",),
-    "FILTER_OPTION_CHECKPOINT_OR_VALIDATION": ("validation", "checkpoint"),
+    "FILTER_OPTION_CHECKPOINT_OR_VALIDATION": ("checkpoint", "validation"),
 }
+#: The reports whose metrics a sort key means, by the request's ``metricType``; both without it.
+SORTED_KINDS = {"METRIC_TYPE_TRAINING": ("training",), "METRIC_TYPE_VALIDATION": ("validation",)}
 
 
 @route("GET", "/api/v1/trials/{key}/workloads")
 def workloads(request: Request, key: int) -> dict[str, Any]:
-    """List a trial's reports and checkpoints by steps."""
+    """List a trial's reports and checkpoints: by a metric, by steps, or by time.
+
+    Source: ``proto_get_trial_workloads.sql``. The metric type doesn't filter.
+    """
     master, batches = request.master, bool(request.flag("includeBatchMetrics"))
     trial = master.experiments.trial(key)
-    wanted = [kind for kind in TYPES.get(request.text("metricType"), KINDS[:2]) if kind in _filter(request)]
-    found: list[tuple[int, int, dict[str, Any]]] = []
-    for kind in wanted:
+    metric = request.text("sortKey") if request.text("sortKey") != "batches" else ""
+    sorted_kinds = SORTED_KINDS.get(request.text("metricType"), KINDS)
+    found: list[tuple[float | None, int, str, dict[str, Any]]] = []
+    for kind in FILTERS.get(request.text("filter"), KINDS):
         if kind == "checkpoint":
             for checkpoint in master.experiments.checkpoints(trial["id"]):
                 if not (request.flag("removeDeletedCheckpoints") and checkpoint["state"] == "STATE_DELETED"):
-                    found.append((steps_of(checkpoint), 2, {kind: checkpoint_workload(checkpoint)}))
+                    shown = {kind: checkpoint_workload(checkpoint)}
+                    found.append((None, steps_of(checkpoint), checkpoint["reportTime"], _workload(shown)))
         else:
             for report in master.metrics.rows(trial["id"], kind):
-                found.append((report.steps, KINDS.index(kind), {kind: metrics_workload(report, batches=batches)}))
-    found.sort(key=lambda each: each[:2], reverse=request.descending())
-    shown, pagination = request.page([each[2] for each in found])
-    return {"workloads": shown, "pagination": pagination}
+                value = finite(report.averages.get(metric)) if metric and kind in sorted_kinds else None
+                shown = {kind: metrics_workload(report, batches=batches)}
+                found.append((value, report.steps, report.end_time, _workload(shown)))
+    found.sort(key=lambda each: each[1:3], reverse=request.descending())
+    # Reports without the metric come last in either order.
+    found.sort(key=lambda each: each[0] or 0.0, reverse=request.descending())
+    found.sort(key=lambda each: each[0] is None)
+    page, pagination = request.page([each[3] for each in found], clipped=True, unset=-1)
+    return {"workloads": page, "pagination": pagination}
 
 
-def _filter(request: Request) -> tuple[str, ...]:
-    return FILTERS.get(request.text("filter"), KINDS)
+def _workload(shown: dict[str, Any]) -> dict[str, Any]:
+    return {**dict.fromkeys(KINDS), **shown}
 
 
-def _stream(request: Request, group: str | None) -> Stream:
+def _stream(request: Request, group: str) -> Stream:
     keys = sorted(int(key) for key in request.all("trialIds"))
+    if not keys:
+        raise invalid("must specify at least one trialId")
     for key in keys:
         request.master.experiments.trial(key)
 
     def pages() -> Iterator[list[dict[str, Any]]]:
-        for key in keys:
+        # Reports of no group are of a group without a name, which has none.
+        for key in keys if group else ():
             rows = request.master.metrics.rows(key, group)
             while page := [report_view(row, key) for row in itertools.islice(rows, PAGE)]:
                 yield [{"metrics": page}]
@@ -110,7 +128,7 @@ def _stream(request: Request, group: str | None) -> Stream:
 
 @route("GET", "/api/v1/trials/metrics/trial_metrics")
 def trial_metrics(request: Request) -> Stream:
-    return _stream(request, request.text("group") or None)
+    return _stream(request, request.text("group"))
 
 
 @route("GET", "/api/v1/trials/metrics/training_metrics")
@@ -162,55 +180,98 @@ def validation_history(request: Request, key: int) -> dict[str, Any]:
 
 
 def _allocation_view(allocation: Document) -> dict[str, Any]:
-    names = ("allocationId", "taskId", "state", "isReady", "startTime", "endTime", "exitReason", "statusCode")
-    return {**picked(allocation, *names), "slots": len(allocation["slots"])}
+    return {
+        **picked(allocation, "allocationId", "taskId", "state"),
+        "slots": len(allocation["slots"]),
+        **optional(
+            **picked(allocation, "isReady", "startTime", "endTime", "exitReason", "statusCode"),
+        ),
+    }
+
+
+@route("GET", "/api/v1/allocations/{allocation_id}")
+def get_allocation(request: Request, allocation_id: str) -> dict[str, Any]:
+    if "." not in allocation_id:
+        raise invalid(f"allocationID {allocation_id} does not contain at least ','")
+    return {"allocation": _allocation_view(request.master.store.need("allocation", allocation_id))}
 
 
 @route("GET", "/api/v1/tasks/{task_id}")
 def get_task(request: Request, task_id: str) -> dict[str, Any]:
-    store = request.master.store
     task = request.master.experiments.task(task_id)
-    allocations = store.list("allocation", task_id)
-    state = "GENERIC_TASK_STATE_COMPLETED" if task["endTime"] else "GENERIC_TASK_STATE_ACTIVE"
     return {
         "task": {
             "taskId": task_id,
             "taskType": "TASK_TYPE_TRIAL",
             "startTime": task["startTime"],
-            "endTime": task["endTime"],
-            "allocations": [_allocation_view(each) for each in allocations],
-            "taskState": state,
-            "parentId": None,
-            "config": None,
-            "forkedFrom": None,
-            "noPause": None,
+            "allocations": [_allocation_view(each) for each in request.master.store.list("allocation", task_id)],
+            **optional(endTime=task["endTime"]),
         }
     }
 
 
+@route("GET", "/api/v1/tasks/{task_id}/config")
+def task_config(request: Request, task_id: str) -> dict[str, Any]:
+    """Return a generic task's configuration; a trial's task has none of its own."""
+    request.master.experiments.task(task_id)
+    return {"config": ""}
+
+
 @route("GET", "/api/v1/tasks")
 def list_tasks(request: Request) -> dict[str, Any]:
-    store = request.master.store
-    summaries = {}
-    for run in request.master.experiments.runs.active():
-        allocation = store.get("allocation", run.allocation_id)
-        if allocation is None:
-            continue
-        summaries[run.allocation_id] = {
-            "taskId": run.task_id,
+    shown = {}
+    for run, allocation, experiment in _running(request):
+        started = {"addresses": [], "nativeResourcesId": ""} if run.ready else None
+        resources = {
+            "resourcesId": run.allocation_id,
+            "resourcesType": "docker-container",
             "allocationId": run.allocation_id,
-            "name": f"Trial {run.trial_id} (Experiment {run.experiment_id})",
-            "registeredTime": allocation["startTime"],
-            "resourcePool": request.master.experiments.experiment(run.experiment_id)["config"]["resources"][
-                "resource_pool"
-            ],
-            "slotsNeeded": len(run.slots),
-            "resources": [],
-            "schedulerType": "fair_share",
-            "priority": None,
-            "proxyPorts": [],
+            "agentDevices": {AGENT_ID: {"devices": [device_view(slot) for slot in sorted(run.slots)]}},
+            **optional(containerId=run.allocation_id, started=started),
         }
-    return {"allocationIdToSummary": summaries}
+        shown[run.allocation_id] = {
+            **_summary(run, experiment),
+            "registeredTime": allocation["startTime"],
+            "resources": [resources],
+            "schedulerType": "fair_share",
+            "proxyPorts": [],
+            **optional(priority=experiment["config"]["resources"]["priority"]),
+        }
+    return {"allocationIdToSummary": shown}
+
+
+def _running(request: Request) -> Iterator[tuple[ActiveRun, Document, Document]]:
+    """Yield the active runs, each with its allocation and experiment."""
+    for run in request.master.experiments.runs.active():
+        allocation = request.master.store.get("allocation", run.allocation_id)
+        if allocation is not None:
+            yield run, allocation, request.master.experiments.experiment(run.experiment_id)
+
+
+def _summary(run: ActiveRun, experiment: Document) -> dict[str, Any]:
+    return {
+        "taskId": run.task_id,
+        "allocationId": run.allocation_id,
+        "name": f"Trial {run.trial_id} (Experiment {run.experiment_id})",
+        "resourcePool": experiment["config"]["resources"]["resource_pool"],
+        "slotsNeeded": len(run.slots),
+    }
+
+
+@route("GET", "/tasks")
+def list_tasks_page(request: Request) -> dict[str, Any]:
+    """List the tasks in the older reply format, outside the gateway."""
+    return {
+        run.allocation_id: {
+            **{snake(name): value for name, value in _summary(run, experiment).items()},
+            "registered_time": allocation["startTime"],
+            "resources": [],
+            "scheduler_type": "fair_share",
+            "priority": experiment["config"]["resources"]["priority"],
+            "proxy_ports": None,
+        }
+        for run, allocation, experiment in _running(request)
+    }
 
 
 @route("GET", "/api/v1/tasks/count")

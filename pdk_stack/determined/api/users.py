@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pdk_stack.determined.api.listing import Keys, like, listed
+from pdk_stack.determined.api.listing import Keys, listed
 from pdk_stack.determined.api.routing import Request, integer, route
 from pdk_stack.determined.api.views import user_view
 from pdk_stack.determined.core.accounts import agent_group, client_hash
+from pdk_stack.determined.core.patterns import like
 from pdk_stack.determined.core.permissions import require_admin, require_owner
 from pdk_stack.determined.errors import invalid, not_found
 from pdk_stack.determined.store.documents import Document
@@ -23,6 +24,15 @@ def _sent(request: Request) -> str:
 def log_in(request: Request) -> dict[str, Any]:
     token, user = request.master.accounts.log_in(str(request.get("username") or ""), _sent(request))
     return {"token": token, "user": user_view(user)}
+
+
+@route("POST", "/login", open=True)
+def log_in_page(request: Request) -> dict[str, Any]:
+    """Log in outside the gateway, with the password as the client hashes it."""
+    name, password = request.get("username"), request.get("password")
+    if not isinstance(name or "", str) or not isinstance(password or "", str):
+        raise invalid("Bad Request")
+    return {"token": request.master.accounts.log_in_page(name or "", password or "")}
 
 
 @route("POST", "/api/v1/auth/logout")
@@ -130,7 +140,10 @@ def patch_user(request: Request, user_id: str) -> dict[str, Any]:
     if wanted.get("agentUserGroup") is not None:
         changes["agentUserGroup"] = agent_group(wanted["agentUserGroup"])
         require_admin(request.me, "agentUserGroup")
-    return {"user": user_view(request.master.accounts.change(user, changes, sent))}
+    changed = request.master.accounts.change(user, changes, sent)
+    if changes.get("active") is False:
+        request.master.tokens.revoke_all(user["id"])
+    return {"user": user_view(changed)}
 
 
 PATCHED = ("admin", "remote", "active", "username", "displayName")

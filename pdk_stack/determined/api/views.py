@@ -7,7 +7,6 @@ object has several forms: the queries behind a single object, a list, and a chan
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
 from operator import itemgetter
 from typing import Any
 
@@ -16,7 +15,7 @@ from pdk_stack.determined.core.experiments.catalogue import steps_of
 from pdk_stack.determined.core.masking import mask, mask_submitted
 from pdk_stack.determined.core.master import Master
 from pdk_stack.determined.store.documents import Document
-from pdk_stack.determined.timestamps import parse
+from pdk_stack.determined.timestamps import seconds_between
 
 __all__ = ["Views", "optional", "picked", "user_view"]
 
@@ -201,7 +200,7 @@ class Views:
             "hyperparameters": config["hyperparameters"],
             "trialIds": [],
             "originalConfig": "",
-            "duration": _seconds(experiment["startTime"], experiment["endTime"]),
+            "duration": seconds_between(experiment["startTime"], experiment["endTime"]),
             **optional(
                 externalExperimentId=experiment.get("externalId"),
                 bestTrialSearcherMetric=best[1] if best else None,
@@ -252,14 +251,15 @@ class Views:
         summary = self._summary(trial)
         checkpoints = self._master.experiments.checkpoints(trial["id"])
         return {
-            **picked(trial, "id", "experimentId", "startTime", "endTime", "hparams", "runnerState", "taskId"),
+            **picked(trial, "id", "experimentId", "startTime", "endTime", "hparams", "taskId"),
             "state": self.trial_state(trial, experiment),
+            "runnerState": trial["runnerState"] if self._master.experiments.runs.of_trial(trial["id"]) else "",
             "restarts": min(trial["restarts"], int(experiment["config"]["max_restarts"])),
             "totalBatchesProcessed": summary.total_batches,
             "bestValidation": summary.best and metrics_workload(summary.best),
             "latestValidation": summary.latest and metrics_workload(summary.latest),
             "bestCheckpoint": None if searched else self._best_checkpoint(checkpoints, experiment),
-            "wallClockTime": _seconds(trial["startTime"], trial["endTime"]),
+            "wallClockTime": seconds_between(trial["startTime"], trial["endTime"]),
             "warmStartCheckpointUuid": trial.get("warmStart") or "",
             "taskIds": [trial["taskId"]],
             "totalCheckpointSize": str(sum(_size(each) for each in checkpoints)),
@@ -267,6 +267,58 @@ class Views:
             "summaryMetrics": summary.groups,
             "searcherMetricValue": (summary.best_value or 0) if searched else 0,
             **optional(metadata=trial.get("metadata")),
+        }
+
+    def metric_groups(self, trial: Document) -> dict[str, dict[str, dict[str, Any]]]:
+        """Return a trial's summary metrics, by group and name."""
+        groups: dict[str, dict[str, dict[str, Any]]] = self._summary(trial).groups
+        return groups
+
+    def checkpoint_sums(self, trial: Document) -> tuple[int, int]:
+        """Return how many checkpoints a trial holds, and their size in bytes."""
+        checkpoints = self._master.experiments.checkpoints(trial["id"])
+        count = sum(each["state"] == "STATE_COMPLETED" for each in checkpoints)
+        return count, sum(_size(each) for each in checkpoints)
+
+    def run(self, trial: Document, local_id: str, archived: bool) -> dict[str, Any]:
+        """Return a trial as ``v1FlatRun``.
+
+        Args:
+            trial: The trial.
+            local_id: Its name in its project.
+            archived: Whether it or its experiment is archived.
+        """
+        experiment = self._experiment(trial["experimentId"])
+        shown, summary = self.experiment(experiment, full=False), self._summary(trial)
+        count, size = self.checkpoint_sums(trial)
+        return {
+            **picked(trial, "id", "startTime", "endTime"),
+            "state": f"STATE_{trial['state']}",
+            "checkpointCount": count,
+            "checkpointSize": str(size),
+            "archived": archived,
+            "localId": local_id,
+            "duration": seconds_between(trial["startTime"], trial["endTime"]),
+            "hyperparameters": trial["hparams"],
+            **picked(shown, "labels", "userId", "projectId", "projectName", "workspaceId", "workspaceName"),
+            "parentArchived": shown["parentArchived"],
+            "experiment": {
+                **picked(shown, "id", "name", "description", "searcherType", "searcherMetric", "resourcePool"),
+                "progress": shown["progress"] or 0,
+                "unmanaged": shown["unmanaged"],
+                "isMultitrial": shown["searcherType"] != "single",
+                **optional(
+                    forkedFrom=shown["forkedFrom"],
+                    externalExperimentId=experiment.get("externalId"),
+                    pachydermIntegration=shown.get("pachydermIntegration"),
+                ),
+            },
+            **optional(
+                summaryMetrics=summary.groups or None,
+                searcherMetricValue=summary.best_value,
+                externalRunId=trial.get("externalId"),
+                metadata=trial.get("metadata"),
+            ),
         }
 
     def _best_checkpoint(self, checkpoints: list[Document], experiment: Document) -> dict[str, Any] | None:
@@ -328,11 +380,6 @@ class Views:
             "checkpoint": self.checkpoint(checkpoint),
             "username": self._user(version["userId"])["username"],
         }
-
-
-def _seconds(start: str, end: str | None) -> int:
-    until = parse(end) if end else datetime.now(timezone.utc)
-    return max(0, int((until - parse(start)).total_seconds()))
 
 
 def _size(checkpoint: Document) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pdk_stack.determined.api.listing import Keys, like, listed, separated
+from pdk_stack.determined.api.listing import Keys, listed, separated
 from pdk_stack.determined.api.routing import Request, route
 from pdk_stack.determined.core.master import POOL
+from pdk_stack.determined.core.patterns import like
 from pdk_stack.determined.core.permissions import require_admin, require_owner
 from pdk_stack.determined.errors import failed_precondition, plain
 from pdk_stack.determined.store.documents import Document

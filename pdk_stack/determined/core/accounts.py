@@ -201,10 +201,12 @@ class Accounts:
         return next((user for user in self._store.list("user") if user["username"] == username), None)
 
     def end_sessions(self, key: int) -> None:
-        """Log a user out everywhere."""
+        """Log a user out everywhere; access tokens stay."""
+        kept = [each["tokenHash"] for each in self._store.list("access_token", key)]
         with self._store.write() as db:
             self._store.count_change("session")
-            db.execute("delete from sessions where user_id = ?", (key,))
+            marks = ",".join("?" * len(kept))
+            db.execute(f"delete from sessions where user_id = ? and token_hash not in ({marks})", (key, *kept))
 
     def log_in(self, username: str, sent_password: str) -> tuple[str, Document]:
         """Check a password and open a session.
@@ -225,6 +227,27 @@ class Accounts:
         user = self._store.update("user", user["id"], lastAuthAt=now())
         return self.open_session(user["id"]), user
 
+    def log_in_page(self, username: str, sent_password: str) -> str:
+        """Check a password as the page outside the gateway does, and open a session.
+
+        Returns:
+            The token.
+
+        Raises:
+            Refusal: Unknown user, wrong password, or the user is not active.
+        """
+        user = self.by_name(username)
+        if user is None:
+            raise forbidden("user not found")
+        if user["remote"]:
+            raise forbidden("invalid credentials")
+        if not user["active"]:
+            raise forbidden("user not active")
+        if not _matches(user["password"], sent_password):
+            raise forbidden("invalid credentials")
+        self._store.update("user", user["id"], lastAuthAt=now())
+        return self.open_session(user["id"])
+
     def open_session(self, user_id: int, seconds: float = SESSION_SECONDS) -> str:
         """Create a session and return its token."""
         token = f"v2.public.{secrets.token_urlsafe(32)}"
@@ -233,11 +256,21 @@ class Accounts:
             db.execute("insert into sessions values(?, ?, ?)", (_token_hash(token), user_id, time.time() + seconds))
         return token
 
+    def token_hash(self, token: str) -> str:
+        """Return the form in which a session's token is stored."""
+        return _token_hash(token)
+
     def close_session(self, token: str) -> None:
-        """End one session."""
+        """End one session, unless it belongs to an access token."""
+        found = _token_hash(token)
+        if not any(each["tokenHash"] == found for each in self._store.list("access_token")):
+            self.close_session_of(found)
+
+    def close_session_of(self, token_hash: str) -> None:
+        """End the session whose token is stored in this form."""
         with self._store.write() as db:
             self._store.count_change("session")
-            db.execute("delete from sessions where token_hash = ?", (_token_hash(token),))
+            db.execute("delete from sessions where token_hash = ?", (token_hash,))
 
     def user_of(self, token: str) -> Document:
         """Return a session's user.
@@ -247,6 +280,9 @@ class Accounts:
         """
         session = self._sessions.get(token)
         if session is None or session[1] < time.time():
+            found = _token_hash(token)
+            if any(each["tokenHash"] == found and each["revoked"] for each in self._store.list("access_token")):
+                raise unauthenticated("user access token revoked")
             raise unauthenticated()
         user = self._users.get(session[0])
         if user is None:

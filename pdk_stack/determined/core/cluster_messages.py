@@ -5,33 +5,17 @@ Source: ``master/internal/db/postgres_clustermessage.go`` of Determined 0.38.
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta, timezone
 
+from pdk_stack.determined.core.durations import parse_duration
 from pdk_stack.determined.errors import invalid
 from pdk_stack.determined.store.documents import Document, Store
 from pdk_stack.determined.timestamps import now, parse, written
 
-__all__ = ["ClusterMessages", "parse_duration"]
+__all__ = ["ClusterMessages"]
 
 LONGEST = 250
 EPOCH = "1970-01-01T00:00:00Z"
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_PART = re.compile(r"(\d+\.?\d*|\.\d+)(h|ms|m|s|us|µs|ns)")
-
-
-def parse_duration(text: str) -> timedelta | None:
-    """Parse a duration as Go writes it, for example ``1h30m``; None when it is none or longer than Python can say."""
-    sign, body = (-1, text[1:]) if text.startswith("-") else (1, text.removeprefix("+"))
-    if body == "0":
-        return timedelta()
-    parts = _PART.findall(body)
-    if not parts or "".join(number + unit for number, unit in parts) != body:
-        return None
-    try:
-        return timedelta(seconds=sign * sum(float(number) * _UNITS[unit] for number, unit in parts))
-    except OverflowError:
-        return None
 
 
 class ClusterMessages:

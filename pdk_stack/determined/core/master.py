@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from pdk_stack.determined import VERSION
+from pdk_stack.determined.core.access_tokens import AccessTokens
 from pdk_stack.determined.core.accounts import Accounts
 from pdk_stack.determined.core.checkpoints.removal import Removal
 from pdk_stack.determined.core.cluster_messages import ClusterMessages
 from pdk_stack.determined.core.experiments.control import Control
 from pdk_stack.determined.core.experiments.life import Experiments
+from pdk_stack.determined.core.groups import Groups
 from pdk_stack.determined.core.master_log import MasterLog
 from pdk_stack.determined.core.trials.gather import AllGather
 from pdk_stack.determined.core.trials.launch import Cluster
@@ -58,6 +60,8 @@ class Master:
         logging.getLogger().addHandler(self.log)
         self.store = Store(state_dir / "master.sqlite")
         self.accounts = Accounts(self.store)
+        self.tokens = AccessTokens(self.store, self.accounts)
+        self.groups = Groups(self.store, self.accounts)
         self.logs = Logs(self.store)
         self.metrics = Metrics(self.store)
         self.workspaces = Workspaces(self.store)

@@ -29,6 +29,10 @@ _ADMIN = {
     "agentUserGroup": _UPDATE_USERS,
     "remote": _UPDATE_OTHERS,
     "workspace agentUserGroup": _AGENT_GROUP,
+    "groups": "user does not have permission",
+    "create token": "only admin privileged users can create token for own/other users",
+    "see tokens": "only admin privileged users can view other users",
+    "update token": "only admin privileged users can update access tokens",
 }
 #: The master's words, by what administrators and owners may do.
 _OWNER = {

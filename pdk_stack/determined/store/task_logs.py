@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,9 @@ __all__ = ["COLUMNS", "LEVELS", "LogFilter", "Logs"]
 LEVELS = {name: f"LOG_LEVEL_{name}" for name in ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
 UNSPECIFIED = "LOG_LEVEL_UNSPECIFIED"
 PAGE = 1000
+KNOWN_PATTERNS = 64
+#: Asks for lines without a rank.
+NO_RANK = -1
 #: How often a followed log checks whether its reader has disconnected.
 LOOK_SECONDS = 1.0
 #: Columns that a reader can filter by, by the request's name for them.
@@ -57,7 +61,8 @@ class LogFilter:
         for column, texts in self.columns.items():
             found = {int(text) for text in texts if text.lstrip("-").isdigit()} if column == "rank_id" else texts
             if found:
-                parts.append(f"{column} in ({','.join('?' * len(found))})")
+                or_null = f" or {column} is null" if NO_RANK in found else ""
+                parts.append(f"({column} in ({','.join('?' * len(found))}){or_null})")
                 values += sorted(found)
         if levels or UNSPECIFIED in self.levels:
             inside = [f"level in ({','.join('?' * len(levels))})"] if levels else []
@@ -74,8 +79,19 @@ class LogFilter:
         return "".join(f" and {part}" for part in parts), values
 
     def matches(self, log: str) -> bool:
-        """Apply the part of the filter that SQL can't express."""
-        return not (self.regex and self.text) or re.search(self.text, log) is not None
+        """Apply the part of the filter that SQL can't express; what is no regular expression matches nothing."""
+        if not (self.regex and self.text):
+            return True
+        pattern = _compiled(self.text)
+        return pattern is not None and pattern.search(log) is not None
+
+
+@functools.lru_cache(KNOWN_PATTERNS)
+def _compiled(text: str) -> re.Pattern[str] | None:
+    try:
+        return re.compile(text)
+    except (re.error, OverflowError):
+        return None
 
 
 _COLUMNS = "id, timestamp, level, source, stdtype, rank_id, agent_id, container_id, allocation_id, log"
@@ -85,18 +101,21 @@ def _view(row: sqlite3.Row) -> dict[str, Any]:
     key, timestamp, level, source, stdtype, rank, agent, container, allocation, log = row
     shown_rank = f" [rank={rank}]" if rank is not None else ""
     shown_level = f" {level}:" if level else ""
-    return {
-        "id": str(key),
-        "timestamp": timestamp,
-        "level": LEVELS.get(level or "", UNSPECIFIED),
-        "message": f"[{timestamp}] {(container or '')[:8]:8}{shown_rank} ||{shown_level} {log}",
-        "log": log,
+    filled = {
         "agentId": agent,
         "containerId": container,
         "allocationId": allocation,
         "rankId": rank,
         "source": source,
         "stdtype": stdtype,
+    }
+    return {
+        "id": str(key),
+        "timestamp": timestamp,
+        "level": LEVELS.get(level or "", UNSPECIFIED),
+        "message": f"[{timestamp}] {(container or '')[:8]:8}{shown_rank} ||{shown_level} {log}",
+        "log": log,
+        **{name: value for name, value in filled.items() if value is not None},
     }
 
 

@@ -33,8 +33,8 @@ def test_some_calls_need_none(master: ServiceProcess, path: str) -> None:
 
 
 def test_unknown_call_is_refused_by_name(client: Any) -> None:
-    with pytest.raises(errors.APIException, match="GET /api/v1/tasks/{id}/config"):
-        client._session.get("/api/v1/tasks/7/config")
+    with pytest.raises(errors.APIException, match="GET /api/v1/notebooks/{id}"):
+        client._session.get("/api/v1/notebooks/7")
 
 
 def test_workspaces_and_projects(client: Any) -> None:

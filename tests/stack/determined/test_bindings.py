@@ -38,7 +38,8 @@ def things(master: ServiceProcess) -> dict[str, Any]:
     uuid = "0f8d7e9a-0000-4000-8000-000000000001"
     reported = {"uuid": uuid, "taskId": trial.taskId, "metadata": {"steps_completed": 5}, "resources": {"f": "3"}}
     session.post("/api/v1/checkpoints", json=reported)
-    session.post("/api/v1/task/logs", json={"logs": [{"task_id": trial.taskId, "log": "hello\n", "level": "LOG_LEVEL_ERROR"}]})
+    line = {"task_id": trial.taskId, "log": "hello\n", "level": "LOG_LEVEL_ERROR"}
+    session.post("/api/v1/task/logs", json={"logs": [line]})
     model = client.create_model("bound", metadata={"a": 1}, labels=["l"])
     model.register_version(uuid)
     session.put("/api/v1/templates/bound", json={"config": {"max_restarts": 1}})
@@ -58,6 +59,7 @@ def things(master: ServiceProcess) -> dict[str, Any]:
         "agentId": "embedded-agent",
         "slotId": "0",
         "runId": trial.id,
+        "key": session.get("/api/v1/projects/1").json()["project"]["key"],
         "group": "validation",
         "trialIds": [trial.id],
     }
@@ -71,8 +73,8 @@ def identifier(name: str, things: dict[str, Any]) -> Any:
     return 1
 
 
-FOR_ADMINISTRATORS = {"GetMasterConfig"}
-NEEDS_A_RUN = {"AllocationRendezvousInfo", "AllocationPreemptionSignal"}
+FOR_ADMINISTRATORS = {"GetMasterConfig", "GetClusterMessage"}
+NEEDS_A_RUN = {"GetAllocation", "AllocationRendezvousInfo", "AllocationPreemptionSignal"}
 CALLS = sorted(
     name
     for (method, path), name in coverage.client_calls().items()
@@ -158,7 +160,7 @@ def test_users_are_managed_by_administrators_only(master: ServiceProcess, client
         authentication.login(address, "eve", "Eve-pass-1")
     authentication.login(address, "eve", "Eve-pass-2")
     user.deactivate()
-    with pytest.raises(errors.UnauthenticatedException):
+    with pytest.raises(errors.ForbiddenException):
         authentication.login(address, "eve", "Eve-pass-2")
 
 

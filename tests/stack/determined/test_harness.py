@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -47,9 +48,19 @@ def test_asha_stops_the_worse_trials(client: Any) -> None:
     assert len(trials) == 4 and max(lengths) == 20 and min(lengths) < 20
     assert {trial["state"] for trial in trials} == {"STATE_COMPLETED"}
     assert "the search stops this trial" in text_of(experiment)
-    best = min(trials, key=lambda trial: trial["searcherMetricValue"])
-    reply = client._session.get(f"/api/v1/experiments/{experiment.id}").json()["experiment"]
-    assert reply["bestTrialId"] == best["id"] and reply["progress"] == 1
+    metric = config["searcher"]["metric"]
+    best = min(trials, key=lambda trial: trial["bestValidation"]["metrics"]["avgMetrics"][metric])
+    reply = client._session.post("/api/v1/experiments-search", json={"filter": one(experiment.id)}).json()
+    (found,) = reply["experiments"]
+    assert found["bestTrial"]["id"] == found["experiment"]["bestTrialId"] == best["id"]
+    assert found["experiment"]["progress"] == 1
+
+
+def one(key: int) -> str:
+    """The filter expression that finds one experiment."""
+    field = {"kind": "field", "columnName": "id", "operator": "=", "value": key, "type": "COLUMN_TYPE_NUMBER"}
+    group = {"kind": "group", "conjunction": "and", "children": [field]}
+    return json.dumps({"filterGroup": group, "showArchived": True})
 
 
 def test_refused_hyperparameters_end_without_a_checkpoint(client: Any) -> None:

@@ -12,7 +12,7 @@ from pdk_stack.determined.core.checkpoints import storage
 from pdk_stack.determined.core.checkpoints.policy import Candidate, to_delete
 from pdk_stack.determined.core.experiments.catalogue import TERMINAL, steps_of
 from pdk_stack.determined.core.experiments.life import Experiments
-from pdk_stack.determined.errors import failed_precondition
+from pdk_stack.determined.errors import failed_precondition, invalid
 from pdk_stack.determined.store.documents import Document, Store
 from pdk_stack.determined.store.metrics import Metrics, number
 from pdk_stack.determined.store.task_logs import Logs
@@ -121,15 +121,12 @@ class Removal:
         """
         with self._experiments.lock:
             experiment = self._experiments.experiment(key)
-            if experiment["state"] not in TERMINAL:
-                raise failed_precondition(f"cannot delete experiment {key} in state {experiment['state']}")
             trials = self._experiments.trials(key)
             uuids = [each["uuid"] for trial in trials for each in self._experiments.checkpoints(trial["id"])]
-            blocked = sorted(self.registered().intersection(uuids))
-            if blocked:
-                raise failed_precondition(
-                    f"cannot delete experiment {key}: its checkpoints are registered as model versions: {blocked}"
-                )
+            if self.registered().intersection(uuids):
+                raise invalid("checkpoints are registered as model versions")
+            if experiment["state"] not in TERMINAL:
+                raise failed_precondition(f"cannot delete experiment in STATE_{experiment['state']} state")
             folders = self._folders(experiment, uuids)
             with self._store.write():
                 for uuid in uuids:
@@ -139,6 +136,29 @@ class Removal:
                 self._store.delete_blob("model_definition", key)
                 self._store.delete("search", key)
                 self._store.delete("experiment", key)
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def delete_trial(self, key: int) -> None:
+        """Remove an ended trial with its logs, checkpoints and files, and leave its experiment.
+
+        Raises:
+            Refusal: One of its checkpoints is registered.
+        """
+        with self._experiments.lock:
+            trial = self._experiments.trial(key)
+            experiment = self._experiments.experiment(trial["experimentId"])
+            uuids = [each["uuid"] for each in self._experiments.checkpoints(key)]
+            blocked = sorted(self.registered().intersection(uuids))
+            if blocked:
+                raise failed_precondition(
+                    f"cannot delete run {key}: its checkpoints are registered as model versions: {blocked}"
+                )
+            folders = [storage.checkpoint_folder(experiment["config"]["checkpoint_storage"], uuid) for uuid in uuids]
+            with self._store.write():
+                for uuid in uuids:
+                    self._store.delete("checkpoint", uuid)
+                self._forget(trial)
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
 
