@@ -16,6 +16,9 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from kubernetes.client import CoreV1Api
+from kubernetes.config import new_client_from_config
+
 from tests.support.processes import ServiceProcess
 from tests.support.reference import reference_dir
 
@@ -95,18 +98,22 @@ def determined(folder: Path) -> Iterator[list[str]]:
 
 
 @contextmanager
-def kubernetes(folder: Path) -> Iterator[list[str]]:
-    """Start a cluster with KServe."""
+def kubernetes(folder: Path, mode: str = "RawDeployment") -> Iterator[list[str]]:
+    """Start a cluster with KServe, configured for raw deployments as the real one was."""
     cluster = _kubernetes(folder)
     with running(cluster):
         cluster.start()
+        core = CoreV1Api(new_client_from_config(config_file=cluster.ready["kubeconfig"]))
+        core.create_namespace({"metadata": {"name": "kserve"}})
+        deploy = {"deploy": json.dumps({"defaultDeploymentMode": mode})}
+        core.create_namespaced_config_map("kserve", {"metadata": {"name": "inferenceservice-config"}, "data": deploy})
         yield ["--kubeconfig", cluster.ready["kubeconfig"]]
 
 
 @contextmanager
 def serverless(folder: Path) -> Iterator[list[str]]:
-    """Start a cluster with KServe, for the InferenceServices alone."""
-    with kubernetes(folder) as arguments:
+    """Start a cluster with KServe in serverless mode, for the InferenceServices alone."""
+    with kubernetes(folder, "Serverless") as arguments:
         yield [*arguments, "--only", "isvc"]
 
 

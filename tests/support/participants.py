@@ -65,9 +65,8 @@ def walk_together(people: Sequence[str], folder: Path, timeout: float) -> list[W
 
     def walk(person: str) -> Walk:
         begun = time.monotonic()
-        done = pdk_nb(
-            "run", *cluster, "--participant", person, "--small", "--out", str(folder / "runs"), timeout=timeout
-        )
+        flags = ("--participant", person, "--small", "--clean-up", "--out", str(folder / "runs"))
+        done = pdk_nb("run", *cluster, *flags, timeout=timeout)
         error = "" if done.returncode == 0 else (done.stderr + done.stdout)[-2000:]
         return Walk(person, time.monotonic() - begun, error)
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import json
+import subprocess
+import sys
 import urllib.error
 import urllib.request
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ from pdk_stack.kubernetes.core.inference.failures import ModelServerError
 from pdk_stack.kubernetes.core.inference.servers import runtimes
 from pdk_stack.kubernetes.core.inference.servers.model_folder import ModelFolder
 from pdk_stack.kubernetes.core.inference.servers.warm_up import warm_up_body
-from tests.stack.kubernetes.serving import KIND, NAMESPACE, Service
+from tests.stack.kubernetes.serving import KIND, NAMESPACE, Service, wait_for
 from tests.support.processes import ServiceProcess
 
 
@@ -66,6 +70,66 @@ def test_both_runtimes_speak_v2(cluster: ServiceProcess, api: Any, tiny_model: P
     assert code == 200, body
     assert body["model_name"] == "tiny"
     assert body["outputs"][0]["data"][0] in (0, 1)
+    service.delete()
+
+
+def wheel(folder: Path, name: str) -> Path:
+    """Write a package with one module that says where it lies."""
+    path, info = folder / f"{name}-1.0-py3-none-any.whl", f"{name}-1.0.dist-info"
+    files = {
+        f"{name}.py": "",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    with zipfile.ZipFile(path, "w") as packed:
+        for file, content in files.items():
+            packed.writestr(file, content)
+        packed.writestr(f"{info}/RECORD", "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"]))
+    return path
+
+
+def with_requirements(model: Path, folder: Path, requirement: str) -> Path:
+    """A model whose handler needs a package, and whose archive says which."""
+    (folder / "config").mkdir(parents=True)
+    (folder / "model-store").mkdir()
+    text = (model / "config" / "config.properties").read_text()
+    (folder / "config" / "config.properties").write_text(f"install_py_dep_per_model=true\n{text}")
+    (folder / "requirements.txt").write_text(requirement)
+    (folder / "handler.py").write_text(
+        "import lab_extra\n\n\ndef handle(data, context):\n"
+        "    return [lab_extra.__file__ for _ in data[0]['body']['instances']] if data else []\n"
+    )
+    (folder / "weights").write_text("x")
+    subprocess.run(
+        [Path(sys.executable).parent / "torch-model-archiver", "--model-name", "tiny", "--version", "1"]
+        + ["--serialized-file", folder / "weights", "--handler", folder / "handler.py"]
+        + ["--requirements-file", folder / "requirements.txt", "--export-path", folder / "model-store"],
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", runtimes.RUNTIMES)
+def test_an_archives_packages_belong_to_the_replica(
+    cluster: ServiceProcess, api: Any, tiny_model: Path, tmp_path: Path, runtime: str
+) -> None:
+    service = Service(cluster, api, runtime.removeprefix("kserve-") + "-packages")
+    good = with_requirements(tiny_model, tmp_path / "good", str(wheel(tmp_path, "lab_extra")))
+    bad = with_requirements(tiny_model, tmp_path / "bad", str(tmp_path / "absent-1.0-py3-none-any.whl"))
+    model = {"modelFormat": {"name": "pytorch"}, "runtime": runtime, "storageUri": good.as_uri()}
+    service._custom.create_namespaced_custom_object(*KIND, _predictor(service.name, model))
+    service.wait_ready()
+    code, body = post(cluster, service.name, "/v1/models/tiny:predict", three_pictures())
+    assert code == 200, body
+    assert importlib.util.find_spec("lab_extra") is None
+    service.patch({"spec": {"predictor": {"model": {"storageUri": bad.as_uri()}}}})
+    wait_for(lambda: service.status()["modelStatus"]["transitionStatus"] == "BlockedByFailedLoad")
+    told = service.status()["modelStatus"]["lastFailureInfo"]["message"]
+    assert "Custom pip package installation failed" in told
+    assert "absent-1.0" in told
+    assert post(cluster, service.name, "/v1/models/tiny:predict", three_pictures())[0] == 200
     service.delete()
 
 

@@ -1,4 +1,4 @@
-"""Real TorchServe: who can call its APIs."""
+"""Real TorchServe: who can call its APIs, and what happens when its workers are lost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import stat
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 from pdk_stack.kubernetes.core.inference.servers.model_folder import read_properties
 from pdk_stack.kubernetes.core.inference.servers.torchserve import KEY_FILE
 from pdk_stack.kubernetes.core.inference.servers.warm_up import warm_up_body
-from tests.stack.kubernetes.serving import NAMESPACE, Service
+from tests.stack.kubernetes.serving import NAMESPACE, Service, wait_for
 from tests.support.processes import ServiceProcess
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ class Running:
         return call("POST", f"{self.inference}/v1/models/tiny:predict", key, warm_up_body())
 
     def scale(self, workers: int, key: str = "") -> int:
-        url = f"{self.management}/models/tiny?min_worker={workers}&max_worker={workers}&synchronous=true"
+        url = f"{self.management}/models/tiny?min_worker={workers}&max_worker={workers}"
         return call("PUT", url, key)
 
 
@@ -82,3 +82,36 @@ def test_only_the_stack_can_call_torchserve(service: Service, cluster: ServicePr
         assert answer.status == 200
     # The keys last as long as the server.
     assert json.loads(server.key_file.read_text())["inference"]["expiration time"] > "3000"
+
+
+def test_a_service_without_workers_is_not_ready_until_they_are_back(
+    service: Service, cluster: ServiceProcess, kubectl: Callable[..., str]
+) -> None:
+    server = Running(cluster)
+    label = ("-l", "serving.kserve.io/inferenceservice=guarded")
+    why = "TorchServe has no ready worker for tiny"
+
+    def pod() -> list[str]:
+        return kubectl("-n", NAMESPACE, "get", "pods", "--no-headers", *label).split()[1:4]
+
+    def ready() -> dict[str, Any]:
+        return next(each for each in service.status()["conditions"] if each["type"] == "Ready")
+
+    assert server.scale(0, server.key("management")) == 202
+    wait_for(lambda: ready()["status"] == "False", 60)
+    assert why in ready()["message"]
+    assert pod() == ["0/1", "Running", "0"]
+    # The workers come back by themselves, or the server is started again.
+    assert server.scale(1, server.key("management")) == 202
+    wait_for(service.ready, 60)
+    assert pod() == ["1/1", "Running", "0"]
+    assert server.scale(0, server.key("management")) == 202
+    wait_for(lambda: not service.ready(), 60)
+    service.wait_ready()
+    assert service.predict()[0] == 200
+    assert pod() == ["1/1", "Running", "1"]
+    assert Running(cluster).process.pid != server.process.pid
+    described = kubectl("-n", NAMESPACE, "describe", "pods", *label)
+    assert f"Readiness probe failed: {why}" in described
+    assert "Last State:     Terminated" in described
+    assert f"guarded-predictor-00001: {why}" in kubectl("-n", NAMESPACE, "describe", "isvc", "guarded")

@@ -1,7 +1,7 @@
 """Serves a TorchServe archive with KServe's Python model server: the same handler and answers, without Java.
 
-Run as ``python -m <this module> NAME ARCHIVE FOLDER PORT PROTOCOL``. TorchServe's Python loader and KServe envelopes
-do the work of its worker process; KServe's server handles HTTP.
+Run as ``python -m <this module> NAME ARCHIVE FOLDER PORT PROTOCOL INSTALL``. TorchServe's Python loader and KServe
+envelopes do the work of its worker process; KServe's server handles HTTP.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 import uuid
 import zipfile
@@ -26,7 +27,21 @@ class NoMetrics:
         return lambda *_args, **_more: None
 
 
-def load(name: str, archive: Path, folder: Path, protocol: str) -> Any:
+def install(requirements: Path, folder: Path) -> None:
+    """Install an archive's requirements into its folder, with TorchServe's own options (``ModelManager.java``).
+
+    Raises:
+        RuntimeError: pip failed.
+    """
+    command = [sys.executable, "-m", "pip", "install", "-U", "-t", str(folder), "-r", str(requirements)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    print(done.stdout + done.stderr, flush=True)
+    if done.returncode:
+        errors = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
+        raise RuntimeError(f"Custom pip package installation failed: {errors[0] if errors else 'see the log'}")
+
+
+def load(name: str, archive: Path, folder: Path, protocol: str, *, with_packages: bool) -> Any:
     """Unpack an archive and load its handler as TorchServe's worker does.
 
     Args:
@@ -34,18 +49,21 @@ def load(name: str, archive: Path, folder: Path, protocol: str) -> Any:
         archive: The ``.mar`` file.
         folder: Where to unpack it.
         protocol: ``v1`` or ``v2``.
+        with_packages: Whether to install the archive's requirements.
     """
     from ts.model_loader import ModelLoaderFactory
 
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(folder)
     manifest = json.loads((folder / "MAR-INF" / "MANIFEST.json").read_text())["model"]
+    if with_packages and manifest.get("requirementsFile"):
+        install(folder / manifest["requirementsFile"], folder)
     sys.path.insert(0, str(folder))
     loader = ModelLoaderFactory.get_model_loader()
     return loader.load(name, str(folder), manifest["handler"], None, 1, ENVELOPES[protocol], True, None)
 
 
-def serve(name: str, archive: Path, folder: Path, port: int, protocol: str) -> None:
+def serve(name: str, archive: Path, folder: Path, port: int, protocol: str, *, with_packages: bool) -> None:
     """Load the model, then serve it on loopback until SIGTERM."""
     from kserve import InferRequest, Model, ModelServer
     from kserve.errors import InvalidInput
@@ -53,7 +71,7 @@ def serve(name: str, archive: Path, folder: Path, port: int, protocol: str) -> N
     from ts.context import RequestProcessor
     from ts.utils.util import PredictionException
 
-    service = load(name, archive, folder, protocol)
+    service = load(name, archive, folder, protocol, with_packages=with_packages)
     # One request at a time, like TorchServe's single worker.
     worker = ThreadPoolExecutor(1)
 
@@ -94,4 +112,5 @@ if __name__ == "__main__":
     # KServe's module parses the command line on import.
     sys.argv[1:] = []
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    serve(arguments[0], Path(arguments[1]), Path(arguments[2]), int(arguments[3]), arguments[4])
+    name, archive, folder, port, protocol, packages = arguments
+    serve(name, Path(archive), Path(folder), int(port), protocol, with_packages=packages == "true")

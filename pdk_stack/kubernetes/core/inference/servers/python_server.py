@@ -35,7 +35,8 @@ class PythonServer(ArchiveServer):
         name, archive = next(iter(model.archives.items()))
         self.inference_port = free_port()
         program = [sys.executable, "-W", "ignore", "-m", PROGRAM]
-        return [*program, name, str(archive), str(scratch / "model"), str(self.inference_port), self.protocol]
+        install = model.properties.get("install_py_dep_per_model", "false")
+        return [*program, name, str(archive), str(scratch / "model"), str(self.inference_port), self.protocol, install]
 
     def _process_environment(self, scratch: Path) -> dict[str, str]:
         kept = super()._process_environment(scratch)

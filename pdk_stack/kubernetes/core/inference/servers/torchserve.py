@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -28,6 +29,8 @@ JVM_FLAGS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare
 # TorchServe returns 503 beyond this many queued requests; the ingress admits fewer (see limits.MAX_WAITING).
 JOB_QUEUE_SIZE = 200
 KEY_FILE = "key_file.json"
+PIP_FAILED = "Custom pip package installation failed"
+PIP_ERROR = re.compile(r"^ERROR: (.+)$", re.M)
 # TorchServe's keys expire after an hour by default; these are valid for longer than the process runs (1,000 years).
 KEY_MINUTES = 1000 * 366 * 24 * 60
 
@@ -86,8 +89,6 @@ class TorchServe(ArchiveServer):
             "token_expiration_min": str(KEY_MINUTES),
             # Even the management key can't register models.
             "enable_model_api": "false",
-            # Running pip at load time would change this machine's environment.
-            "install_py_dep_per_model": "false",
             "enable_envvars_config": "false",
             "allowed_urls": f"file://{model.store}/.*",
         }
@@ -127,8 +128,14 @@ class TorchServe(ArchiveServer):
         return {"authorization": f"Bearer {key}"}
 
     def load_failure(self) -> str:
-        """Return the worker's own error once it has died twice; TorchServe itself retries for minutes."""
+        """Return why pip failed, or the worker's own error once it has died twice; TorchServe waits and retries.
+
+        With ``install_py_dep_per_model``, TorchServe installs an archive's requirements into the folder that it
+        unpacked the archive to, so that they belong to this process alone (``ModelManager.java``).
+        """
         text = self.log_text()
+        if PIP_FAILED in text:
+            return f"{PIP_FAILED}: {next(iter(PIP_ERROR.findall(text)), 'see the log')}"
         if text.count("Backend worker process died") + text.count("Worker died") < 2:
             return ""
         return f"The model's worker dies while loading: {last_error(text)}"
