@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import grpc
 import pytest
 from google.protobuf import json_format
 
@@ -18,9 +19,18 @@ from pdk_nb.platforms import mldm
 from pdk_nb.platforms.mldm import normal_form, running_spec
 from pdk_nb.settings import Secret, Settings, from_maps
 from pdk_nb.specs.diff import unified
+from pdk_stack.pachyderm.api.grpc.later_messages import MESSAGES
 from tests.support.processes import ServiceProcess
 
 PROJECT = "pdk-dogs-and-cats"
+
+
+def without_cluster_defaults(address: str) -> None:
+    """Take back what a new cluster adds to every spec: servers before 2.8, which some tests stand for, add nothing."""
+    request = MESSAGES["SetClusterDefaultsRequest"](cluster_defaults_json="{}")
+    with grpc.insecure_channel(address) as channel:
+        call = channel.unary_unary("/pps_v2.API/SetClusterDefaults", type(request).SerializeToString)
+        call(request, timeout=30, metadata=[("authn-token", "token-for-tests")])
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +44,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     mldm.ensure_repo(client, PROJECT, "dogs-and-cats-data")
     keys = {key: "value" for key in (*specs.TRAIN_SECRETS.values(), *specs.DEPLOY_SECRETS.values())}
     client.create_secret("pipeline-secret", keys)
+    without_cluster_defaults(f"{address.hostname}:{address.port}")
     yield known
     service.stop()
 
