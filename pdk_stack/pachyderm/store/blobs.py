@@ -166,6 +166,10 @@ class BlobStore:
             if len(self._checked) > MAX_CHECKED:
                 del self._checked[next(iter(self._checked))]
 
+    def was_damaged(self, digest: bytes) -> bool:
+        """Whether a blob's content didn't match its hash when it was read last."""
+        return digest in self._damaged
+
     def was_checked(self, digest: bytes) -> bool:
         """Whether a blob's content matched its hash when it was read last, not long ago."""
         with self._marks:
@@ -194,7 +198,7 @@ class BlobStore:
 
         A blob that was found damaged is stored again.
         """
-        return PackWriter(self.folder, lambda digest: digest not in self._damaged and known(digest))
+        return PackWriter(self.folder, lambda digest: not self.was_damaged(digest) and known(digest))
 
     def path(self, pack: str) -> Path:
         """Return the path of a pack."""
@@ -308,7 +312,9 @@ class BlobReader:
             last = chunk
         if found.digest() != digest:
             raise _Damage("its hash differs")
-        self._store.mark(digest, intact=True)
+        # A small blob is checked again as fast as it is looked up.
+        if size > READ_CHUNK or self._store.was_damaged(digest):
+            self._store.mark(digest, intact=True)
         yield last
 
     def _pieces(self, pack: str, place: int, remaining: int) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
+from typing import Any
 
 from google.protobuf import empty_pb2
 from grpc_health.v1 import health_pb2
@@ -12,6 +13,7 @@ from python_pachyderm.proto.v2.auth import auth_pb2
 from python_pachyderm.proto.v2.enterprise import enterprise_pb2
 from python_pachyderm.proto.v2.identity import identity_pb2
 from python_pachyderm.proto.v2.license import license_pb2
+from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.version.versionpb import version_pb2
 
 from pdk_stack.common.polling import poll
@@ -19,6 +21,7 @@ from pdk_stack.pachyderm.api.grpc.access import AUTH_OFF, AccessControl
 from pdk_stack.pachyderm.api.grpc.dispatch import Call
 from pdk_stack.pachyderm.core.tokens import Tokens
 from pdk_stack.pachyderm.errors import Fault, NotFound, Unimplemented
+from pdk_stack.pachyderm.names import go_quoted
 
 # When the license of an activated cluster expires.
 NEVER = "9999-12-31T23:59:59Z"
@@ -41,19 +44,27 @@ class AdminCalls:
 
     Args:
         cluster_id: The ID of the installation.
+        pfs: The PFS calls, which know the projects.
     """
 
-    def __init__(self, cluster_id: str) -> None:
+    def __init__(self, cluster_id: str, pfs: Any) -> None:
         self._cluster_id = cluster_id
+        self._pfs = pfs
 
     def InspectCluster(self, request: admin_pb2.InspectClusterRequest, call: Call) -> admin_pb2.ClusterInfo:
         client = request.client_version if request.HasField("client_version") else None
-        warning = _version_warning(client)
+        warnings = [_version_warning(client)]
+        name = request.current_project.name
+        if client is not None and name:
+            try:
+                self._pfs.InspectProject(pfs_pb2.InspectProjectRequest(project=request.current_project), call)
+            except Fault as error:
+                warnings.append(f"WARNING: Could not inspect project {go_quoted(name)}: {error.message}")
         return admin_pb2.ClusterInfo(
             id=self._cluster_id,
             deployment_id=self._cluster_id,
             version_warnings_ok=True,
-            version_warnings=[warning] if warning else [],
+            version_warnings=filter(None, warnings),
         )
 
 
@@ -161,6 +172,11 @@ class LicenseCalls:
     def DeleteCluster(self, request: license_pb2.DeleteClusterRequest, call: Call) -> license_pb2.DeleteClusterResponse:
         return license_pb2.DeleteClusterResponse()
 
+    def GetActivationCode(
+        self, request: license_pb2.GetActivationCodeRequest, call: Call
+    ) -> license_pb2.GetActivationCodeResponse:
+        return license_pb2.GetActivationCodeResponse(state=enterprise_pb2.NONE)
+
     def AddCluster(self, request: license_pb2.AddClusterRequest, call: Call) -> license_pb2.AddClusterResponse:
         raise Fault("enterprise license is not valid - NONE")
 
@@ -181,3 +197,16 @@ class EnterpriseCalls:
         answer = enterprise_pb2.GetStateResponse(state=enterprise_pb2.ACTIVE)
         answer.info.expires.FromJsonString(NEVER)
         return answer
+
+    def GetActivationCode(
+        self, request: enterprise_pb2.GetActivationCodeRequest, call: Call
+    ) -> enterprise_pb2.GetActivationCodeResponse:
+        if self._access.on:
+            raise Unimplemented("/enterprise_v2.API/GetActivationCode is not implemented by the embedded Pachyderm")
+        return enterprise_pb2.GetActivationCodeResponse(state=enterprise_pb2.NONE)
+
+    def PauseStatus(self, request: enterprise_pb2.PauseStatusRequest, call: Call) -> enterprise_pb2.PauseStatusResponse:
+        return enterprise_pb2.PauseStatusResponse(status=enterprise_pb2.PauseStatusResponse.UNPAUSED)
+
+    def Heartbeat(self, request: enterprise_pb2.HeartbeatRequest, call: Call) -> enterprise_pb2.HeartbeatResponse:
+        raise Unimplemented("cluster does not have enterprise features enabled")

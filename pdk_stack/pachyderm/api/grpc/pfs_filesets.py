@@ -1,4 +1,4 @@
-"""PFS calls about file sets."""
+"""PFS calls about file sets, and the cache that can refer to them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from pdk_stack.pachyderm.api.grpc.dispatch import Call
 from pdk_stack.pachyderm.api.grpc.uploads import receive
 from pdk_stack.pachyderm.core.engine import Engine
 from pdk_stack.pachyderm.core.pfs import filesets
+from pdk_stack.pachyderm.core.pfs.cache import Cache
 from pdk_stack.pachyderm.core.pfs.lookup import get_commit
 from pdk_stack.pachyderm.store.blobs import insert_locations
 
 
 class FileSetCalls:
-    """Calls about file sets."""
+    """Calls about file sets and the cache."""
 
     engine: Engine
+    cache: Cache
 
     def CreateFileSet(self, requests: Iterator[Any], call: Call) -> pfs_pb2.CreateFileSetResponse:
         with self.engine.upload() as upload:
@@ -50,6 +52,19 @@ class FileSetCalls:
         with self.engine.database.write() as connection:
             key = filesets.compose(connection, list(request.file_set_ids), request.ttl_seconds)
         return pfs_pb2.CreateFileSetResponse(file_set_id=key)
+
+    def PutCache(self, request: pfs_pb2.PutCacheRequest, call: Call) -> None:
+        for each in request.file_set_ids:
+            filesets.check_id(each)
+        self.cache.put(request.key, request.value.SerializeToString(), request.tag)
+
+    def GetCache(self, request: pfs_pb2.GetCacheRequest, call: Call) -> pfs_pb2.GetCacheResponse:
+        answer = pfs_pb2.GetCacheResponse()
+        answer.value.ParseFromString(self.cache.get(request.key))
+        return answer
+
+    def ClearCache(self, request: pfs_pb2.ClearCacheRequest, call: Call) -> None:
+        self.cache.clear(request.tag_prefix)
 
     def ShardFileSet(self, request: pfs_pb2.ShardFileSetRequest, call: Call) -> pfs_pb2.ShardFileSetResponse:
         with self.engine.read() as connection:

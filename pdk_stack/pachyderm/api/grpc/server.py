@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -39,12 +40,20 @@ from pdk_stack.pachyderm.api.grpc.pps_templates import TemplateCalls
 from pdk_stack.pachyderm.api.grpc.transactions import TransactionCalls, Transactions
 from pdk_stack.pachyderm.core.engine import Engine
 from pdk_stack.pachyderm.core.pfs import repos
+from pdk_stack.pachyderm.core.pfs.cache import Cache
 from pdk_stack.pachyderm.core.pps import pipelines
 from pdk_stack.pachyderm.core.pps.context import Context
 from pdk_stack.pachyderm.errors import Fault
 
 
-class PfsCalls(RepoCalls, CommitCalls, FileCalls, FileSetCalls):
+class TaskCalls:
+    """The task queue of a service: what pachd hands to its queue, the calls here do themselves, so it is empty."""
+
+    def ListTask(self, request: Any, call: Call) -> Iterator[Any]:
+        return iter(())
+
+
+class PfsCalls(RepoCalls, CommitCalls, FileCalls, FileSetCalls, TaskCalls):
     """All PFS calls.
 
     Args:
@@ -55,6 +64,7 @@ class PfsCalls(RepoCalls, CommitCalls, FileCalls, FileSetCalls):
     def __init__(self, engine: Engine, transactions: Transactions) -> None:
         self.engine = engine
         self.transactions = transactions
+        self.cache = Cache()
 
     def DeleteAll(self, request: empty_pb2.Empty, call: Call) -> None:
         with self.engine.change() as change:
@@ -70,7 +80,7 @@ class PfsCalls(RepoCalls, CommitCalls, FileCalls, FileSetCalls):
             repos.ensure_default_project(connection)
 
 
-class PpsCalls(PipelineCalls, JobCalls, DatumCalls, LogCalls, SecretCalls, TemplateCalls):
+class PpsCalls(PipelineCalls, JobCalls, DatumCalls, LogCalls, SecretCalls, TemplateCalls, TaskCalls):
     """All PPS calls.
 
     Args:
@@ -111,7 +121,7 @@ def service_table(
         (api(pfs_pb2), pfs, fast),
         (api(pps_pb2), pps, newer),
         (api(transaction_pb2), TransactionCalls(transactions), None),
-        (api(admin_pb2), admin.AdminCalls(cluster_id), None),
+        (api(admin_pb2), admin.AdminCalls(cluster_id, pfs), None),
         (api(version_pb2), admin.VersionCalls(), None),
         (api(auth_pb2), admin.AuthCalls(access), None),
         (api(identity_pb2), admin.IdentityCalls(), None),

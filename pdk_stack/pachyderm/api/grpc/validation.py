@@ -33,6 +33,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "InspectTransactionRequest": ("transaction",),
     "DeleteTransactionRequest": ("transaction",),
     "FinishTransactionRequest": ("transaction",),
+    "ListTaskRequest": ("group",),
 }
 #: Strings that must not be empty, by message.
 NOT_EMPTY: dict[str, tuple[str, ...]] = {"Pipeline": ("name",)}
