@@ -18,6 +18,22 @@ __all__ = ["answered", "client_calls", "page"]
 _CALL = re.compile(r'method="(\w+)",\s*path=f?"([^"]+)"')
 
 
+#: Where an answer differs from the release's on purpose.
+DIFFERENCES = (
+    "The master answers many requests that are at fault with 500, for example a change of an archived model or a "
+    "configuration that its schemas refuse. Here the words are the same and the status is 400, or 404 for what doesn't "
+    "exist and 409 for a name that is taken. Texts that show its database's errors or a type of its language are "
+    "other ones.",
+    "In lists that know no meaning for a negative `limit`, the master's own code fails with 500. Here it is 400.",
+    "There is no web interface, so `/` doesn't lead to one.",
+    "An agent user group is stored and shown. Trials run as your own user, whatever it says.",
+    "`log.color` in `PATCH /api/v1/master/config` is refused, because this log has no colour.",
+    "Deleting a project or a workspace is refused while one of its experiments runs, and has ended with the reply.",
+    "A regular expression in a search of logs finds lines; in the release it finds none.",
+    "A pool's bindings are refused as the release refuses them for a default pool: there is no other pool.",
+)
+
+
 def client_calls() -> dict[tuple[str, str], str]:
     """Return the method and path of every call in the client's bindings, with the function that makes it."""
     found = {}
@@ -62,6 +78,8 @@ def page() -> str:
         lines.append(f"| {name} | {method} | `{path}` | {'answered' if (method, path) in known else 'refused'} |")
     lines += ["", "Calls that have no binding, made by the client, the trial's processes or people:", ""]
     lines += [f"- {method} `{path}`" for method, path in own]
+    lines += ["", "## Other answers than the release's", ""]
+    lines += [f"- {difference}" for difference in DIFFERENCES]
     return "\n".join(lines) + "\n"
 
 

@@ -7,6 +7,7 @@ import re
 from pdk_stack.common.errors import Code, Refusal
 
 __all__ = [
+    "UnsupportedMedia",
     "already_exists",
     "body_of",
     "failed_precondition",
@@ -18,6 +19,13 @@ __all__ = [
     "unauthenticated",
     "unimplemented",
 ]
+
+
+class UnsupportedMedia(Refusal):
+    """The client accepts no form that the answer has."""
+
+    code = Code.INVALID_ARGUMENT
+    http_status = 415
 
 
 def body_of(error: Refusal) -> dict[str, object]:

@@ -10,7 +10,7 @@ from pdk_stack.determined.api.routing import Bytes, Request, route
 from pdk_stack.determined.core.checkpoints import storage
 from pdk_stack.determined.core.experiments.catalogue import steps_of
 from pdk_stack.determined.core.masking import LOAD_DATA, mask_checkpoint
-from pdk_stack.determined.errors import invalid, not_found, plain
+from pdk_stack.determined.errors import UnsupportedMedia, invalid, not_found, plain
 from pdk_stack.determined.store.documents import Document
 from pdk_stack.determined.timestamps import normalized
 
@@ -222,7 +222,7 @@ FORMS = {"application/x-tar": "tar", "application/gzip": "tgz", "application/zip
 def download_checkpoint(request: Request, uuid: str) -> Bytes:
     form = "application/x-tar" if request.accept in ("", "*/*", "application/*") else request.accept
     if form not in FORMS:
-        raise invalid(f"unsupported media type to download a checkpoint: '{form}'")
+        raise UnsupportedMedia(f"unsupported media type to download a checkpoint: '{form}'")
     checkpoint = _find(request, uuid)
     if checkpoint["state"] not in ("STATE_COMPLETED", "STATE_PARTIALLY_DELETED"):
         raise not_found(f"checkpoint '{uuid}' is {checkpoint['state']}")

@@ -163,6 +163,9 @@ def patch_model(request: Request, name: str) -> dict[str, Any]:
         if "name" in changes:
             _check_name(changes["name"])
             _refuse_taken(request, changes["name"], model["id"])
+        if request.get("workspaceId") is not None:
+            # The master's own query lacks an argument here; moving and the workspace's name work.
+            raise plain(f"failed to get workspace with id {request.get('workspaceId')}: expected 2 arguments, got 1")
         workspace_id = _workspace(request)
         if workspace_id not in (None, model["workspaceId"]):
             changes["workspaceId"] = workspace_id

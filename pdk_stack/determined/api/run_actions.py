@@ -17,14 +17,14 @@ from pdk_stack.determined.errors import plain
 from pdk_stack.determined.store.documents import Document
 
 
-def _chosen(request: Request, project_id: int) -> tuple[list[Document], list[dict[str, Any]]]:
+def _chosen(request: Request, project_id: int, either: bool) -> tuple[list[Document], list[dict[str, Any]]]:
     """Return the runs that a request names or finds, and results for those that it names in vain.
 
     Raises:
-        Refusal: It does both.
+        Refusal: It does both, and may only do either.
     """
     keys, text = request.get("runIds") or [], request.get("filter")
-    if keys and text is not None:
+    if either and keys and text is not None:
         raise plain("if filter is provided run id list must be empty")
     found = {row.item["id"]: row.item for row in runs_of(request, None, text)}
     mine = {key: run for key, run in found.items() if run["experiment"]["projectId"] == project_id}
@@ -38,9 +38,11 @@ def _chosen(request: Request, project_id: int) -> tuple[list[Document], list[dic
     return [mine[key] for key in keys if key in mine], missing
 
 
-def _acted(request: Request, act: Callable[[Document], str], project_id: int | None = None) -> dict[str, Any]:
+def _acted(
+    request: Request, act: Callable[[Document], str], *, project: str = "projectId", either: bool = True
+) -> dict[str, Any]:
     """Return the results of an action, which returns what is in its way."""
-    runs, missing = _chosen(request, int(request.get("projectId") or 0) if project_id is None else project_id)
+    runs, missing = _chosen(request, int(request.get(project) or 0), either)
     return {"results": [*({"id": run["id"], "error": act(run)} for run in runs), *missing]}
 
 
@@ -70,7 +72,7 @@ def kill_runs(request: Request) -> dict[str, Any]:
             request.master.control.kill_trial(run["id"])
         return ""
 
-    return _acted(request, act)
+    return _acted(request, act, either=False)
 
 
 def _pause_call(verb: str, doing: str) -> None:
@@ -137,4 +139,4 @@ def move_runs(request: Request) -> dict[str, Any]:
         moved.add(run["experimentId"])
         return ""
 
-    return _acted(request, act, source)
+    return _acted(request, act, project="sourceProjectId", either=False)

@@ -180,12 +180,11 @@ def validation_history(request: Request, key: int) -> dict[str, Any]:
 
 
 def _allocation_view(allocation: Document) -> dict[str, Any]:
+    failed = ("exitReason", "statusCode") if allocation["exitReason"] else ()
     return {
         **picked(allocation, "allocationId", "taskId", "state"),
         "slots": len(allocation["slots"]),
-        **optional(
-            **picked(allocation, "isReady", "startTime", "endTime", "exitReason", "statusCode"),
-        ),
+        **optional(**picked(allocation, "isReady", "startTime", "endTime", *failed)),
     }
 
 

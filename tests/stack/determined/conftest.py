@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.support.processes import ServiceProcess
 
@@ -54,6 +55,26 @@ def connect(process: ServiceProcess) -> Any:
     from determined.experimental import Determined
 
     return Determined(process.ready["determined"], "determined", USER_PASSWORD)
+
+
+Ask = Callable[..., tuple[int, Any]]
+
+
+def as_admin(process: ServiceProcess) -> Ask:
+    """Return a function that asks as the administrator, without the client: method, path below /api/v1, body."""
+    address = f"{process.ready['determined']}/api/v1/"
+    login = {"username": "admin", "password": ADMIN_PASSWORD}
+    token = requests.post(f"{address}auth/login", json=login, timeout=5).json()["token"]
+
+    def ask(method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {token}"}
+        reply = requests.request(method, address + path, json=body, headers=headers, timeout=10)
+        try:
+            return reply.status_code, reply.json()
+        except ValueError:
+            return reply.status_code, reply.text
+
+    return ask
 
 
 @pytest.fixture

@@ -272,7 +272,7 @@ def test_the_configuration_has_the_form_that_the_master_shows() -> None:
     assert not {"data_layer", "internal", "retention_policy", "security", "tensorboard_storage"} & set(config)
     assert not {"agent_label", "slots"} & set(config["resources"])
     assert config["slurm"] == config["pbs"] == {}
-    assert config["preemption_timeout"] == 3600 and config["labels"] == ["b", "a"]
+    assert config["preemption_timeout"] == 3600 and config["labels"] == ["a", "b"]
     assert (config["workspace"], config["project"]) == ("", "")
     # A policy without a pattern turns off the one of its name.
     assert config["log_policies"] == [

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from pdk_stack.common.errors import Refusal
 from pdk_stack.determined.api.routing import clipped_bounds, strict_bounds
 from pdk_stack.determined.core.accounts import client_hash
-from tests.stack.determined.conftest import ADMIN_PASSWORD, new_master
-from tests.support.processes import ServiceProcess
+from tests.stack.determined.conftest import Ask, as_admin, new_master
 
-Ask = Callable[..., tuple[int, Any]]
 #: A step: method and path, body, status, and a part of the reply: its text, or the fields of its first object.
 Step = tuple[str, Any, int, Any]
 
@@ -138,6 +134,7 @@ MODELS: list[Step] = [
     ("PATCH models/m", {"labels": ["a", "a", "b"]}, 200, {"labels": ["a", "b"]}),
     ("POST workspaces", {"name": "for models"}, 200, {"name": "for models"}),
     ("PATCH models/m", {"workspaceName": "none"}, 404, "failed to get workspace none"),
+    ("PATCH models/m", {"workspaceId": 1}, 400, "failed to get workspace with id 1: expected 2 arguments, got 1"),
     ("PATCH models/m", {"workspaceName": "for models"}, 200, {"name": "m"}),
     ("GET models?workspaceNames=for%20models", None, 200, [{"name": "m"}]),
     ("DELETE workspaces/{for models}", None, 400, "contains models; move or delete models first"),
@@ -147,6 +144,34 @@ MODELS: list[Step] = [
     ("GET models?archived=false", None, 200, [{"name": "M"}]),
     ("DELETE models/m", None, 200, ""),
     ("DELETE models/M", None, 200, ""),
+]
+
+TOKENS: list[Step] = [
+    ("POST tokens", {"userId": 1, "lifespan": "soon"}, 400, "failed to parse lifespan soon: time: invalid duration"),
+    ("POST tokens", {"userId": 1, "lifespan": "-1h"}, 400, "with a positive value"),
+    ("POST tokens", {"userId": 1, "lifespan": "721h"}, 400, "token Lifespan must be less than max token lifespan"),
+    ("POST tokens", {"userId": 999}, 404, "user not found"),
+    ("POST tokens", {"userId": 1, "lifespan": "-1", "description": "d"}, 200, '"tokenId":1'),
+    ("GET tokens", None, 200, [{"id": 1, "userId": 1, "description": "d", "revoked": False}]),
+    ("GET tokens?username=determined", None, 200, '"tokenInfo":[]'),
+    ("PATCH tokens/9", {}, 404, "Token with id: {9} not found"),
+    ("PATCH tokens/1", {"description": "e"}, 200, {"description": "e", "revoked": False}),
+    ("PATCH tokens/1", {"setRevoked": True}, 200, {"revoked": True}),
+    ("GET tokens", None, 200, '"tokenInfo":[]'),
+    ("GET tokens?showInactive=true", None, 200, [{"id": 1, "revoked": True}]),
+    ("POST groups", {"name": "g", "addUsers": [1]}, 200, {"groupId": 1, "name": "g"}),
+    ("POST groups", {"name": "g"}, 409, "Error creating group g: row already exists"),
+    ("POST groups", {"name": "xDeterminedPersonalGroup"}, 400, "group name cannot contain"),
+    ("POST groups/search", {}, 400, "limit is required and must be <= 500"),
+    ("POST groups/search", {"name": "g", "limit": 9}, 200, '"numMembers":1'),
+    ("PUT groups/1", {"name": "h", "addUsers": [2], "removeUsers": [1]}, 200, {"name": "h"}),
+    ("PUT groups/1", {"addUsers": [999]}, 404, "not found"),
+    ("PATCH users/assignments", {"userIds": [1], "addGroups": [9]}, 404, "group does not exist or is a personal group"),
+    ("PATCH users/assignments", {"userIds": [1], "addGroups": [1]}, 200, ""),
+    ("POST groups/search", {"userId": 1, "limit": 9}, 200, '"numMembers":2'),
+    ("GET groups/9", None, 404, "Error getting group 9: not found"),
+    ("DELETE groups/9", None, 404, "Error deleting group 9: not found"),
+    ("DELETE groups/1", None, 200, ""),
 ]
 
 CLUSTER: list[Step] = [
@@ -183,21 +208,12 @@ CLUSTER: list[Step] = [
 @pytest.fixture(scope="module")
 def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     """Ask a new master as its administrator."""
-    process: ServiceProcess = new_master(Path(tmp_path_factory.mktemp("rules"))).start()
-    address = f"{process.ready['determined']}/api/v1/"
-    login = {"username": "admin", "password": ADMIN_PASSWORD}
-    token = requests.post(f"{address}auth/login", json=login, timeout=5).json()["token"]
-
-    def call(method: str, path: str, body: Any) -> tuple[int, Any]:
-        headers = {"Authorization": f"Bearer {token}"}
-        reply = requests.request(method, address + path, json=body, headers=headers, timeout=10)
-        return reply.status_code, reply.json()
-
-    yield call
+    process = new_master(tmp_path_factory.mktemp("rules")).start()
+    yield as_admin(process)
     process.stop()
 
 
-TABLES = {"users": USERS, "workspaces": WORKSPACES, "models": MODELS, "cluster": CLUSTER}
+TABLES = {"users": USERS, "tokens": TOKENS, "workspaces": WORKSPACES, "models": MODELS, "cluster": CLUSTER}
 
 
 @pytest.mark.parametrize("table", TABLES)

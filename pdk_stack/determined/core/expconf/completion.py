@@ -188,7 +188,7 @@ def _normal(config: dict[str, Any], pool: str) -> dict[str, Any]:
         "resources": resources,
         "environment": environment,
         "hyperparameters": typed(config["hyperparameters"]),
-        "labels": list(dict.fromkeys(config["labels"])),
+        "labels": sorted(set(config["labels"])),
         "log_policies": joined("log_policies", list(map(log_policy, config["log_policies"])), list(_LOG_POLICIES)),
     }
 
