@@ -89,7 +89,8 @@ class Registry:
         self.host = host
         self._access = access or RegistryAccess()
         self._session = requests.Session()
-        self._session.verify = False if self._access.insecure else str(self._access.ca or "") or True
+        # Given with each request: of a session, requests prefers REQUESTS_CA_BUNDLE to this.
+        self._verify: bool | str = False if self._access.insecure else str(self._access.ca or "") or True
         self.plain = is_local(host)
         self._login = _stored_login(host)
 
@@ -171,7 +172,9 @@ class Registry:
             with warnings.catch_warnings():
                 # Asked for with --insecure-registry.
                 warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
-                return self._session.get(self._base + path, headers={"Accept": accept or "*/*"}, timeout=TIMEOUT_S)
+                return self._session.get(
+                    self._base + path, headers={"Accept": accept or "*/*"}, timeout=TIMEOUT_S, verify=self._verify
+                )
         except requests.exceptions.SSLError as error:
             raise CannotAsk(f"{self.host} has a certificate that this machine doesn't know (--registry-ca)") from error
         except requests.RequestException as error:
