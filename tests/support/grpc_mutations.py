@@ -367,8 +367,8 @@ def run(folder: Path, count: int = COUNT, seed: int = SEED) -> list[str]:
         found["a traceback in the log"] = log[log.index("Traceback") - 200 :][:3000]
     ends = ", ".join(f"{times} x {code}" for code, times in codes.most_common())
     print(f"pachyderm: {count} calls, seed {seed}: {ends}")
-    for kind, case in found.items():
-        print(f"  {kind}\n      {case[:1500]}")
+    for kind, shown in found.items():
+        print(f"  {kind}\n      {shown[:1500]}")
     return list(found)
 
 
