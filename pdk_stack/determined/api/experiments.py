@@ -12,7 +12,7 @@ from pdk_stack.determined.api.routing import Request, route, snake
 from pdk_stack.determined.core.experiments.catalogue import TERMINAL
 from pdk_stack.determined.core.master import Master
 from pdk_stack.determined.core.permissions import require_owner
-from pdk_stack.determined.errors import failed_precondition, invalid
+from pdk_stack.determined.errors import failed_precondition, invalid, not_found, plain
 from pdk_stack.determined.store.documents import Document
 
 # -- reading ---------------------------------------------------------------------------------------------------------
@@ -29,13 +29,20 @@ def _id_filter(request: Request, key: int) -> bool:
 
 
 def _matching(request: Request) -> list[Document]:
-    project_id = request.number("projectId")
+    project_id, workspaces = request.number("projectId"), request.master.workspaces
     if project_id:
-        request.master.workspaces.project(project_id)
+        workspaces.project(project_id)
+    hidden: set[int] = set()
+    if request.flag("archived") is False and not project_id:
+        # What lies in something archived counts as archived.
+        spaces = {each["id"] for each in workspaces.all() if each["archived"]}
+        hidden = {each["id"] for each in workspaces.projects() if each["archived"] or each["workspaceId"] in spaces}
     return [
         each
         for each in described(request, request.master.store.list("experiment"))
-        if (not project_id or each["projectId"] == project_id) and _id_filter(request, each["id"])
+        if (not project_id or each["projectId"] == project_id)
+        and each["projectId"] not in hidden
+        and _id_filter(request, each["id"])
     ]
 
 
@@ -110,69 +117,74 @@ def model_definition(request: Request, key: int) -> dict[str, Any]:
 
 @route("PATCH", "/api/v1/experiments/{key}")
 def patch_experiment(request: Request, key: int) -> dict[str, Any]:
-    master = request.master
+    """Change an experiment, also an archived one; the reply shows the configuration from before."""
+    master, views = request.master, request.views
     with master.experiments.lock:
-        experiment = master.experiments.experiment(key)
-        if experiment["archived"]:
-            raise failed_precondition(f"experiment {key} is archived and cannot have attributes updated")
+        before = master.experiments.experiment(key)
         changes = request.fields("name", "description", "notes")
+        if "name" in changes and changes["name"] != before["name"] and not changes["name"].strip():
+            raise invalid("`name` must not be an empty or whitespace string")
         if request.get("labels") is not None:
-            changes["labels"] = sorted({str(label) for label in request.get("labels")})
-        if "name" in changes and not str(changes["name"]).strip():
-            raise invalid("`name` must not be an empty or whitespace string.")
-        config = dict(experiment["config"])
-        for name in ("name", "description", "labels"):
-            if name in changes:
-                config[name] = changes[name]
-        _patch_config(request, config)
-        policy_changed = config["checkpoint_storage"] != experiment["config"]["checkpoint_storage"]
-        changed = master.store.update("experiment", experiment["id"], config=config, **changes)
-    if changed["config"]["resources"] != experiment["config"]["resources"]:
-        master.control.set_resources(changed["id"])
-    if policy_changed and changed["state"] in TERMINAL:
-        master.removal.collect_later(changed["id"])
-    return {"experiment": request.views.experiment(changed)}
+            # The release skips what isn't text.
+            changes["labels"] = list(dict.fromkeys(each for each in request.get("labels") if isinstance(each, str)))
+        config = {**before["config"], **{name: changes[name] for name in CONFIGURED if name in changes}}
+        changed = master.store.update("experiment", key, config=config, **changes)
+        changed = _patch_config(request, changed)
+    if changed["config"]["resources"] != before["config"]["resources"]:
+        master.control.set_resources(key)
+    if changed["config"]["checkpoint_storage"] != before["config"]["checkpoint_storage"] and _is_over(changed):
+        master.removal.collect_later(key)
+    shown = views.experiment(changed)
+    return {"experiment": {**shown, "config": request.views.config(before)}}
 
 
-#: Configuration fields that can change later, by the request's field.
-CHANGEABLE = {
-    "resources": ("max_slots", "priority", "weight"),
-    "checkpointStorage": ("save_experiment_best", "save_trial_best", "save_trial_latest"),
-}
+#: Attributes that an experiment's configuration contains too.
+CONFIGURED = ("name", "description", "labels")
+#: Configuration entries that can change later.
+RESOURCES = ("max_slots", "priority", "weight")
+SAVED = ("save_experiment_best", "save_trial_best", "save_trial_latest")
 
 
-def _patch_config(request: Request, config: dict[str, Any]) -> None:
-    for field, names in CHANGEABLE.items():
-        sent = {snake(name): value for name, value in (request.get(field) or {}).items()}
-        changes = {name: sent[name] for name in names if sent.get(name) is not None}
-        wrong = [
-            name for name, value in changes.items() if isinstance(value, bool) or not isinstance(value, (int, float))
-        ]
-        if wrong:
-            raise invalid(f"{snake(field)}.{wrong[0]} is not a number")
-        if changes:
-            config[snake(field)] = {**config[snake(field)], **changes}
+def _is_over(experiment: Document) -> bool:
+    return experiment["state"] in TERMINAL
 
 
-def _set_labels(request: Request, key: int, change: set[str], add: bool) -> dict[str, Any]:
-    master = request.master
-    with master.experiments.lock:
-        experiment = master.experiments.experiment(key)
-        have = set(experiment["labels"])
-        labels = sorted(have | change if add else have - change)
-        config = {**experiment["config"], "labels": labels}
-        master.store.update("experiment", experiment["id"], labels=labels, config=config)
-    return {"labels": labels}
+def _patch_config(request: Request, experiment: Document) -> Document:
+    """Change resources and the checkpoint policy.
+
+    Raises:
+        Refusal: Resources of an ended experiment: the release looks among the experiments that it runs.
+    """
+    config, key = dict(experiment["config"]), experiment["id"]
+    resources, storage = request.get("resources"), request.get("checkpointStorage")
+    if resources is not None:
+        if _is_over(experiment) or experiment.get("unmanaged"):
+            raise not_found(f"experiment '{key}' not found")
+        sent = {snake(name): value for name, value in resources.items()}
+        config["resources"] = {**config["resources"], **{name: sent[name] for name in RESOURCES if name in sent}}
+    if storage is not None:
+        sent = {snake(name): value for name, value in storage.items()}
+        # These three have no presence: what isn't sent is 0.
+        config["checkpoint_storage"] = {**config["checkpoint_storage"], **{name: sent.get(name, 0) for name in SAVED}}
+    if config == experiment["config"]:
+        return experiment
+    return request.master.store.update("experiment", key, config=config)
 
 
 @route("PUT", "/api/v1/experiments/{key}/labels/{label}")
 def add_label(request: Request, key: int, label: str) -> dict[str, Any]:
-    return _set_labels(request, key, {label}, True)
+    master = request.master
+    with master.experiments.lock:
+        experiment = master.experiments.experiment(key)
+        labels = list(dict.fromkeys([*experiment["labels"], label]))
+        master.store.update("experiment", key, labels=labels, config={**experiment["config"], "labels": labels})
+    return {"labels": labels}
 
 
 @route("DELETE", "/api/v1/experiments/{key}/labels/{label}")
 def remove_label(request: Request, key: int, label: str) -> dict[str, Any]:
-    return _set_labels(request, key, {label}, False)
+    """Refuse as the release does: its query fails for every experiment. Labels change with the other attributes."""
+    raise plain("ERROR: FOR UPDATE cannot be applied to the nullable side of an outer join (SQLSTATE 0A000)")
 
 
 #: Actions on one experiment or on many at once.
@@ -214,25 +226,29 @@ def move_experiment(master: Master, key: int, project_id: int) -> None:
     """Move an experiment to another project.
 
     Raises:
-        Refusal: The experiment or the project doesn't exist or is archived.
+        Refusal: The experiment, or what it is in, is archived.
     """
-    target = master.workspaces.project(project_id)
-    if target["archived"]:
-        raise failed_precondition(f"project ({target['id']}) is archived and cannot add new experiments")
     with master.experiments.lock:
         experiment = master.experiments.experiment(key)
-        if experiment["archived"]:
-            raise failed_precondition(f"experiment ({key}) is archived and cannot be moved")
-        config = {
-            **experiment["config"],
-            "workspace": master.workspaces.get(target["workspaceId"])["name"],
-            "project": target["name"],
-        }
-        changed = {**experiment, "projectId": target["id"], "config": config}
-        master.store.put("experiment", experiment["id"], changed, parent=target["id"])
+        project = master.workspaces.project(experiment["projectId"])
+        workspace = master.workspaces.get(project["workspaceId"])
+        if experiment["archived"] or project["archived"] or workspace["archived"]:
+            raise failed_precondition("Experiment is archived.")
+        changed = {**experiment, "projectId": project_id}
+        master.store.put("experiment", experiment["id"], changed, parent=project_id)
 
 
 @route("POST", "/api/v1/experiments/{key}/move")
 def move(request: Request, key: int) -> dict[str, Any]:
-    move_experiment(request.master, key, int(request.need("destinationProjectId")))
+    master = request.master
+    experiment = master.experiments.experiment(key)
+    if experiment["archived"]:
+        raise plain(f"experiment ({key}) is archived and cannot be moved")
+    source = master.workspaces.project(experiment["projectId"])
+    if source["archived"]:
+        raise plain(f"project ({source['id']}) is archived and cannot have experiments moved from it")
+    target = master.workspaces.project(int(request.get("destinationProjectId") or 0))
+    if target["archived"]:
+        raise plain(f"project ({target['id']}) is archived and cannot add new experiments")
+    move_experiment(master, key, target["id"])
     return {}

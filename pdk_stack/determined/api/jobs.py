@@ -8,7 +8,7 @@ from typing import Any
 from pdk_stack.determined.api.routing import Request, route
 from pdk_stack.determined.api.views import Views
 from pdk_stack.determined.core.master import POOL
-from pdk_stack.determined.errors import invalid, not_found
+from pdk_stack.determined.errors import invalid, not_found, plain
 from pdk_stack.determined.store.documents import Document
 
 
@@ -52,8 +52,10 @@ def _job(
 
 
 def _listed(request: Request) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    jobs, states = _jobs(request), set(request.all("states"))
     pool = request.text("resourcePool")
+    if pool not in ("", POOL):
+        raise plain(f"cannot find resource pool {pool}")
+    jobs, states = _jobs(request), set(request.all("states"))
     jobs = [
         job
         for job in jobs

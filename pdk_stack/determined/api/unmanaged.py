@@ -105,5 +105,9 @@ def patch_trial(request: Request, key: int) -> dict[str, Any]:
 
 @route("POST", "/api/v1/experiments/continue")
 def continue_experiment(request: Request) -> dict[str, Any]:
-    made = request.master.control.resume(int(request.need("id")), str(request.get("overrideConfig") or ""))
-    return {"experiment": request.views.experiment(made), "warnings": []}
+    made = request.master.control.resume(int(request.get("id") or 0), request.get("overrideConfig") or "")
+    shown = request.views.experiment(made)
+    if made["state"] == "ACTIVE":
+        # The master answers before its trials start.
+        shown["state"] = "STATE_QUEUED"
+    return {"experiment": shown, "warnings": []}

@@ -82,9 +82,9 @@ ALLOWED: list[tuple[str, str, Any]] = [
     ("delete", "templates/owned", None),
     ("patch", "experiments/{experiment}", {"notes": "n"}),
     ("put", "experiments/{experiment}/labels/good", None),
-    ("post", "trials/{trial}/kill", {}),
-    ("post", "experiments/{experiment}/pause", {}),
     ("post", "experiments/{experiment}/activate", {}),
+    ("post", "experiments/{experiment}/pause", {}),
+    ("post", "trials/{trial}/kill", {}),
     ("post", "experiments/{experiment}/kill", {}),
     ("post", "experiments/{experiment}/archive", {}),
     ("post", "experiments/{experiment}/unarchive", {}),
@@ -141,12 +141,12 @@ def _create(client: Any, owner: Any, stranger: Any, names: dict[str, Any]) -> No
     names.update(workspace=workspace.id, project=workspace.create_project("owned").id, elsewhere=elsewhere.id)
     made = stranger.post(f"/api/v1/workspaces/{workspace.id}/projects", json={"name": "guest"})
     names["guest"] = made.json()["project"]["id"]
-    config = "name: owned\nsearcher: {name: single, metric: loss}\n"
-    request = bindings.v1CreateExperimentRequest(config=config, unmanaged=True)
+    # More slots than there are: the trial exists and never starts.
+    resources = "{slots_per_trial: 99}"
+    config = f"{{name: owned, entrypoint: 'true', searcher: {{name: single, metric: loss}}, resources: {resources}}}"
+    request = bindings.v1CreateExperimentRequest(config=config)
     experiment = bindings.post_CreateExperiment(owner, body=request).experiment
-    trial = bindings.post_CreateTrial(
-        owner, body=bindings.v1CreateTrialRequest(experimentId=experiment.id, hparams={}, unmanaged=True)
-    ).trial
+    (trial,) = bindings.get_GetExperimentTrials(owner, experimentId=experiment.id).trials
     names.update(experiment=experiment.id, trial=trial.id)
     reported = {"uuid": names["uuid"], "taskId": trial.taskId, "metadata": {"steps_completed": 5}, "resources": {}}
     owner.post("/api/v1/checkpoints", json=reported)

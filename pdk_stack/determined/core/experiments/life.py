@@ -154,6 +154,13 @@ class Experiments(Catalogue):
         self.schedule()
         return self.experiment(key)
 
+    def search_again(self, experiment: Document) -> None:
+        """Start the search of a continued experiment anew."""
+        self._store.delete("search", experiment["id"])
+        self.forget_search(experiment["id"])
+        self._act(experiment, self._searcher(experiment).initial())
+        self.check_end(experiment["id"])
+
     def create_trial(self, experiment: Document, request_id: str, hparams: dict[str, Any], seed: int) -> Document:
         """Store a trial and queue it for slots unless the experiment is unmanaged."""
         key = self._store.next_id("trial")
@@ -163,6 +170,7 @@ class Experiments(Catalogue):
             "experimentId": experiment["id"],
             "requestId": request_id,
             "taskId": task_id,
+            "taskIds": [task_id],
             "hparams": hparams,
             "seed": seed,
             "state": "ACTIVE",
@@ -176,17 +184,30 @@ class Experiments(Catalogue):
             "metadata": None,
         }
         self._store.put("trial", key, trial, parent=experiment["id"])
-        task = {
-            "taskId": task_id,
-            "trialId": key,
-            "experimentId": experiment["id"],
-            "startTime": now(),
-            "endTime": None,
-        }
-        self._store.put("task", task_id, task, parent=experiment["id"])
+        self._create_task(trial, task_id)
         if not experiment.get("unmanaged"):
             self.wait_for_slots(experiment, trial)
         return trial
+
+    def _create_task(self, trial: Document, task_id: str) -> None:
+        task = {
+            "taskId": task_id,
+            "trialId": trial["id"],
+            "experimentId": trial["experimentId"],
+            "startTime": now(),
+            "endTime": None,
+        }
+        self._store.put("task", task_id, task, parent=trial["experimentId"])
+
+    def _continue_trial(self, experiment: Document, trial: Document, hparams: dict[str, Any]) -> None:
+        """Queue a trial for slots again, with another task and the hyperparameters that the search now gives."""
+        known = trial.get("taskIds") or [trial["taskId"]]
+        task_id = f"{known[0]}-{len(known)}"
+        trial = self._store.update(
+            "trial", trial["id"], state="ACTIVE", taskId=task_id, taskIds=[*known, task_id], hparams=hparams
+        )
+        self._create_task(trial, task_id)
+        self.wait_for_slots(experiment, trial)
 
     def wait_for_slots(self, experiment: Document, trial: Document) -> None:
         """Add a trial to the queue, or update its position there."""
@@ -200,13 +221,23 @@ class Experiments(Catalogue):
         key = experiment["id"]
         for action in actions:
             if isinstance(action, Create):
-                self.create_trial(experiment, action.request_id, action.hparams, action.seed)
+                self._create_or_continue(experiment, action)
             elif isinstance(action, Stop):
                 self._stop_early(key, action.request_id)
             elif isinstance(action, Shutdown):
                 self._shutdown(experiment, action)
         if key in self._searchers:
             self._save_search(key)
+
+    def _create_or_continue(self, experiment: Document, action: Create) -> None:
+        """Create a trial; in a continued experiment it can exist already."""
+        found = next((each for each in self.trials(experiment["id"]) if each["requestId"] == action.request_id), None)
+        if found is None:
+            self.create_trial(experiment, action.request_id, action.hparams, action.seed)
+        elif found["state"] == "COMPLETED":
+            self._act(experiment, self._searcher(experiment).exited(action.request_id))
+        else:
+            self._continue_trial(experiment, found, action.hparams)
 
     def _stop_early(self, experiment_id: int, request_id: str) -> None:
         for trial in self.trials(experiment_id):
@@ -345,7 +376,6 @@ class Experiments(Catalogue):
             actions += searcher.exited_early(trial["requestId"], "EXITED_REASON_USER_CANCELED")
         if experiment["state"] in ("ACTIVE", "PAUSED"):
             self._act(experiment, actions + searcher.exited(trial["requestId"]))
-            self._store.update("experiment", experiment["id"], progress=searcher.progress)
         self.check_end(experiment["id"])
 
     def _shutdown(self, experiment: Document, action: Shutdown) -> None:

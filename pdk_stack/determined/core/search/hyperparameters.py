@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import itertools
 import math
-import random
 from collections.abc import Iterator
 from typing import Any
+
+from pdk_stack.determined.core.search.randomness import RandomState
 
 __all__ = ["grid", "sample"]
 
@@ -21,12 +22,15 @@ def _kind(node: Any) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-def sample(space: dict[str, Any], source: random.Random) -> dict[str, Any]:
-    """Sample one point of the space, in sorted order of names, so that a seed always gives the same point."""
+def sample(space: dict[str, Any], source: RandomState) -> dict[str, Any]:
+    """Sample one point of the space, in sorted order of names, so that a seed always gives the same point.
+
+    The master draws nested ones in any order, so those agree only where the order has no effect.
+    """
     return {name: _sample_one(space[name], source) for name in sorted(space)}
 
 
-def _sample_one(node: Any, source: random.Random) -> Any:
+def _sample_one(node: Any, source: RandomState) -> Any:
     kind = _kind(node)
     if not isinstance(node, dict):
         return node
@@ -35,12 +39,13 @@ def _sample_one(node: Any, source: random.Random) -> Any:
     if kind == "const":
         return node["val"]
     if kind == "int":
-        return source.randint(node["minval"], node["maxval"])
+        return node["minval"] + source.below(node["maxval"] - node["minval"] + 1)
     if kind == "double":
         return source.uniform(node["minval"], node["maxval"])
     if kind == "log":
-        return node["base"] ** source.uniform(node["minval"], node["maxval"])
-    return source.choice(node["vals"])
+        return math.pow(node["base"], source.uniform(node["minval"], node["maxval"]))
+    # The master stops at an empty list; here the trial gets nothing.
+    return node["vals"][source.below(len(node["vals"]))] if node["vals"] else None
 
 
 def grid(space: dict[str, Any]) -> list[dict[str, Any]]:

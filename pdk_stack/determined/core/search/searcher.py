@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
-import uuid
 from dataclasses import dataclass
 from typing import Any
 
 from pdk_stack.determined.core.search.hyperparameters import sample
 from pdk_stack.determined.core.search.methods import Answer, Method, make_method
+from pdk_stack.determined.core.search.randomness import RandomState
 
 __all__ = ["Action", "Create", "Searcher", "Shutdown", "Stop"]
 
@@ -63,7 +62,6 @@ class Searcher:
 
     def __init__(self, config: dict[str, Any], state: dict[str, Any] | None = None) -> None:
         self._space = config["hyperparameters"]
-        self._seed = int(config["reproducibility"]["experiment_seed"])
         self._method: Method = make_method(config["searcher"], self._space)
         self._state: dict[str, Any] = {
             "requested": 0,
@@ -75,24 +73,24 @@ class Searcher:
         }
         if state is not None:
             self._method.state = state["method"]
-            self._state = {key: value for key, value in state.items() if key != "method"}
+            self._state = {key: value for key, value in state.items() if key not in ("method", "drawn")}
+        seed = int(config["reproducibility"]["experiment_seed"])
+        self._random = RandomState(seed, state.get("drawn", 0) if state else 0)
 
     @property
     def state(self) -> dict[str, Any]:
         """The state that a restart needs, as JSON."""
-        return {**self._state, "method": self._method.state}
+        return {**self._state, "method": self._method.state, "drawn": self._random.drawn}
 
     def _creates(self, answer: Answer) -> list[Action]:
         made: list[Action] = []
         for index, hparams in enumerate(answer.create):
             self._state["requested"] += 1
-            # Each trial has its own random stream, so a restart needs no generator state.
-            source = random.Random(f"{self._seed}/{self._state['requested']}")
-            request_id = str(uuid.UUID(int=source.getrandbits(128), version=4))
-            point = sample(self._space, source) if hparams is None else hparams
+            point = sample(self._space, self._random) if hparams is None else hparams
+            request_id = self._random.request_id()
             self._method.created(request_id, index)
             self._state["progress"][request_id] = 0.0
-            made.append(Create(request_id, point, source.randrange(2**31)))
+            made.append(Create(request_id, point, self._random.below(2**31)))
         return made
 
     def _shutdown(self) -> list[Action]:
