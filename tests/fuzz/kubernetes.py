@@ -69,6 +69,7 @@ def opened(folder: Path) -> Iterator[tuple[Asker, list[ServiceProcess]]]:
             server.log,
             str(authority),
             endless=lambda case: "watch" in case.target or "follow" in case.target,
+            allowed="Too large resource version",
         )
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
         asker.ask(Case("POST namespaces", "POST", "/api/v1/namespaces", body=namespace))
