@@ -61,6 +61,40 @@ def test_a_failed_datum_leaves_the_others_to_be_processed(client: Client, name: 
     assert wait(client, pipeline, again).data_processed == 2
 
 
+def test_the_meta_repo_keeps_what_a_datum_saw_and_wrote(client: Client, name: Name) -> None:
+    repo, pipeline = name("data"), name("kept")
+    client.create_repo(repo)
+    script = "[ -e /pfs/data/bad ] && exit 3; mkdir /pfs/out/upper; cat /pfs/data/*/* | tr a-z A-Z > /pfs/out/upper/x"
+    create(client, pipeline, pfs(repo), script, datum_tries=1)
+    commit = put(client, repo, **{"dir/one": "one", "dir/two": "two", "bad": "no"})
+    wait(client, pipeline, commit)
+
+    def state(job: str) -> dict[str, dict[str, str]]:
+        found = {}
+        for each in datums(client, pipeline, job):
+            request = pps_pb2.InspectDatumRequest(datum=pps_pb2.Datum(job=job_of(pipeline, job), id=each.datum.id))
+            folder = client._req(Service.PPS, "InspectDatum", req=request).pfs_state
+            meta = pfs_pb2.GlobFileRequest(commit=folder.commit, pattern=f"{folder.path}/**")
+            texts = {}
+            for file in client._req(Service.PFS, "GlobFile", req=meta):
+                if file.file_type == pfs_pb2.FILE and not file.file.path.endswith("/.env"):
+                    content = client._req(Service.PFS, "GetFile", req=pfs_pb2.GetFileRequest(file=file.file))
+                    text = b"".join(part.value for part in content).decode()
+                    texts[file.file.path.removeprefix(folder.path)] = text
+            found[each.data[0].file.path] = texts
+        return found
+
+    # Also what a failed datum saw.
+    kept = {"/data/dir/one": "one", "/data/dir/two": "two", "/out/upper/x": "ONETWO"}
+    assert state(commit) == {"/bad": {"/data/bad": "no"}, "/dir/": kept}
+    with client.modify_file_client((repo, "master")) as modify:
+        modify.delete_file("/bad")
+        modify.put_file_from_bytes("/dir/two", b"2", append=False)
+    again = next(client.inspect_commit((repo, "master"))).commit.id
+    wait(client, pipeline, again)
+    assert state(again) == {"/dir/": {"/data/dir/one": "one", "/data/dir/two": "2", "/out/upper/x": "ONE2"}}
+
+
 def test_datums_that_an_earlier_job_had_come_last(client: Client, name: Name) -> None:
     repo, pipeline = name("data"), name("order")
     client.create_repo(repo)

@@ -17,11 +17,11 @@ from pdk_stack.pachyderm.api.grpc.later_messages import MESSAGES
 from pdk_stack.pachyderm.core.pfs.lookup import commit_by_pk
 from pdk_stack.pachyderm.core.pfs.trees import tree_of
 from pdk_stack.pachyderm.core.pfs.types import SPEC_REPO, RepoKey
-from pdk_stack.pachyderm.core.pps import pipelines
+from pdk_stack.pachyderm.core.pps import pipelines, records
 from pdk_stack.pachyderm.core.pps.datums import Datum
 from pdk_stack.pachyderm.core.pps.images import Images
 from pdk_stack.pachyderm.core.pps.inputs import leaves
-from pdk_stack.pachyderm.core.pps.jobs import Job, Stats, get_job
+from pdk_stack.pachyderm.core.pps.jobs import Job, Stats, get_job, meta_commit
 from pdk_stack.pachyderm.core.pps.pipelines import Pipeline
 from pdk_stack.pachyderm.core.pps.running import RunningDatum, RunningDatums
 from pdk_stack.pachyderm.errors import Fault, NotFound
@@ -229,6 +229,23 @@ def datum_info(
         if found is not None:
             info.data.append(pfs_convert.FileInfos(commit)(found))
     return info
+
+
+def pfs_state(connection: sqlite3.Connection, job: Job, datum: str) -> pfs_pb2.File:
+    """Build the name of the folder that keeps what a datum's code had below ``/pfs``.
+
+    Args:
+        connection: The connection to read from.
+        job: The datum's job.
+        datum: The datum's ID.
+    """
+    found = pfs_pb2.File(path=records.pfs_folder(datum))
+    if job.output is not None:
+        with suppress(NotFound):
+            commit = meta_commit(connection, commit_by_pk(connection, job.output))
+            if commit is not None:
+                found.commit.CopyFrom(pfs_convert.commit(commit))
+    return found
 
 
 def datum_of_input(datum: Datum) -> pps_pb2.DatumInfo:

@@ -79,7 +79,9 @@ class DatumCalls:
             job = job_of_message(connection, request.datum)
             for source, row in records.finished_datums(connection, job):
                 if row["id"] == request.datum.id:
-                    return pps_convert.datum_info(connection, source, job, row, self.context.images)
+                    info = pps_convert.datum_info(connection, source, job, row, self.context.images)
+                    info.pfs_state.CopyFrom(pps_convert.pfs_state(connection, job, row["id"]))
+                    return info
         raise Fault(f"datum {request.datum.id} not found in job {job}")
 
     def RestartDatum(self, request: pps_pb2.RestartDatumRequest, call: Call) -> None:

@@ -127,24 +127,28 @@ class Processing:
         result = worker.process(self._job, datum)
         if self._cancelled.is_set():
             return
-        if result.state == pps_pb2.SUCCESS:
-            result = self._collect(worker, datum, result)
-        if result.state == pps_pb2.FAILED:
-            self._failed.append(datum)
         with self._collecting:
+            before = len(self.upload.changes)
+            if result.state == pps_pb2.SUCCESS:
+                result = self._collect(worker, datum, result)
+            if result.state == pps_pb2.FAILED:
+                self._failed.append(datum)
             path, content = records.meta_file(self._job, datum, result)
             self.meta.add(path, content, datum.id)
+            self.meta.add(f"{records.pfs_folder(datum.id)}/.env", worker.space.environment(), datum.id)
             self.meta.close()
+            self.meta.changes += records.datum_files(datum, self.upload.changes[before:])
         records.record(self._engine, self._job, datum, result)
 
     def _collect(self, worker: Worker, datum: Datum, result: DatumResult) -> DatumResult:
-        started = time.monotonic()
-        with self._collecting:
-            try:
-                size = worker.space.collect(self.upload, datum.id)
-            except Refusal as error:
-                worker.log(f"errored uploading output: {error.message}")
-                return DatumResult(pps_pb2.FAILED, result.stats, error.message)
+        """Add a datum's output to the job's; where that fails, nothing of it stays."""
+        started, before = time.monotonic(), len(self.upload.changes)
+        try:
+            size = worker.space.collect(self.upload, datum.id)
+        except Refusal as error:
+            del self.upload.changes[before:]
+            worker.log(f"errored uploading output: {error.message}")
+            return DatumResult(pps_pb2.FAILED, result.stats, error.message)
         result.stats += Stats(upload_s=time.monotonic() - started, upload_bytes=size)
         return result
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from google.protobuf import json_format
 from python_pachyderm.proto.v2.pps import pps_pb2
@@ -14,6 +15,8 @@ from pdk_stack.pachyderm.core.pfs.lookup import ancestors, commit_by_pk
 from pdk_stack.pachyderm.core.pps.datums import Datum
 from pdk_stack.pachyderm.core.pps.jobs import Job, Stats, job_by_pk
 from pdk_stack.pachyderm.core.pps.worker import DatumResult
+from pdk_stack.pachyderm.names import clean_path
+from pdk_stack.pachyderm.store.tree_edits import Add, Copy, TreeEdit
 
 INHERITED = (int(pps_pb2.SUCCESS), int(pps_pb2.SKIPPED))
 _COUNTER = {int(pps_pb2.SUCCESS): "processed", int(pps_pb2.RECOVERED): "recovered"}
@@ -114,6 +117,30 @@ def finished_datums(connection: sqlite3.Connection, job: Job) -> Iterator[tuple[
             yield job, row
         else:
             yield job_by_pk(connection, source["job"]), source
+
+
+def pfs_folder(datum: str) -> str:
+    """Return the folder of the meta repo that keeps what a datum's code had below ``/pfs``, by the datum's ID."""
+    return f"/pfs/{datum}"
+
+
+def datum_files(datum: Datum, output: Iterable[TreeEdit]) -> Iterator[TreeEdit]:
+    """Yield the edits that put a datum's inputs and its output into the meta repo; no content is stored twice.
+
+    Args:
+        datum: The datum.
+        output: The edits of the output commit that made its output.
+    """
+    folder = pfs_folder(datum.id)
+    for each in datum.inputs:
+        # What the code read through the gateway, or saw only the names of, isn't there on a cluster either.
+        if each.commit.tree is None or getattr(each.leaf, "s3", False) or getattr(each.leaf, "empty_files", False):
+            continue
+        target = clean_path(f"{folder}/{each.leaf.name}/{each.path}")
+        yield Copy(target, datum.id, False, each.commit.tree, each.path)
+    for edit in output:
+        if isinstance(edit, Add):
+            yield replace(edit, path=clean_path(f"{folder}/out/{edit.path}"))
 
 
 def meta_file(job: Job, datum: Datum, result: DatumResult) -> tuple[str, bytes]:

@@ -17,6 +17,9 @@ from pdk_stack.pachyderm.names import is_file_name
 from pdk_stack.pachyderm.store.blobs import BlobReader
 from pdk_stack.pachyderm.store.tree import FoundEntry
 
+# The file with a datum's variables, in its folder.
+ENVIRONMENT = ".env"
+
 
 class Workspace:
     """The folders of one worker.
@@ -51,7 +54,7 @@ class Workspace:
             Fault: An input's name leads out of ``pfs``.
         """
         self.renew()
-        (self.pfs / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+        (self.pfs / ENVIRONMENT).write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
         total = 0
         with engine.read() as connection, engine.blobs.reader(connection) as content:
             for each in datum.inputs:
@@ -69,6 +72,11 @@ class Workspace:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     total += _write(content, each, found, target)
         return total
+
+    def environment(self) -> bytes:
+        """Return the content of the datum's ``.env``."""
+        path = self.pfs / ENVIRONMENT
+        return path.read_bytes() if path.is_file() else b""
 
     def collect(self, upload: Upload, tag: str) -> int:
         """Add the code's output to the job's upload; return its size in bytes.
