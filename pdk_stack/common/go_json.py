@@ -15,6 +15,7 @@ import orjson
 __all__ = ["GoJsonError", "Spelled", "decode", "kind_of", "quoted"]
 
 MAX_DEPTH = 10_000
+LONGEST_INTEGER = 400
 _SPACE = frozenset(b" \t\r\n")
 _WORDS = {ord("t"): b"true", ord("f"): b"false", ord("n"): b"null"}
 _PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
@@ -59,9 +60,14 @@ def decode(data: bytes, *, spelled: bool = False, streamed: bool = True) -> Any:
     end = _end_of_value(data, streamed)
     text = data[:end].decode("utf-8", "replace")
     try:
-        return _sane(json.loads(text, parse_float=Spelled if spelled else float))
+        return _sane(json.loads(text, parse_float=Spelled if spelled else float, parse_int=_whole))
     except RecursionError:
         raise GoJsonError("exceeded max depth") from None
+
+
+def _whole(text: str) -> int | float:
+    """Read an integer; Python converts no more digits than this, and Go has no integer of that size either."""
+    return int(text) if len(text) <= LONGEST_INTEGER else Spelled(text)
 
 
 def quoted(character: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,19 +23,37 @@ def _filter(request: Request) -> LogFilter:
     )
 
 
-def _read(request: Request, task_id: str, more: dict[str, Any], less: tuple[str, ...] = ()) -> Stream:
-    """Stream a task's log, with extra fields in every line, and without others."""
-    logs, wanted, limit = request.master.logs, _filter(request), request.number("limit")
+def _read(request: Request, task_ids: list[str], more: dict[str, Any], less: tuple[str, ...] = ()) -> Stream:
+    """Stream the log of one task, or of several one after the other, with extra fields and without others."""
     if request.flag("follow") and request.descending():
         raise invalid("follow cannot be used with a descending order")
-    if request.flag("follow"):
-        pages = logs.follow(task_id, wanted, limit=limit, ended=lambda: _ended(request, task_id), gone=request.gone)
-    else:
-        pages = logs.read(task_id, wanted, limit=limit, newest_first=request.descending())
+    pages = _pages(request, _filter(request), task_ids[::-1] if request.descending() else task_ids)
     return Stream(
         [{**{name: value for name, value in line.items() if name not in less}, **more} for line in page]
         for page in pages
     )
+
+
+def _pages(request: Request, wanted: LogFilter, task_ids: list[str]) -> Iterator[list[dict[str, Any]]]:
+    logs, limit, taken = request.master.logs, request.number("limit"), 0
+    for task_id in task_ids:
+        left = max(limit - taken, 0)
+        if request.flag("follow"):
+            ended = functools.partial(_ended, request, task_id)
+            pages = logs.follow(task_id, wanted, limit=left, ended=ended, gone=request.gone)
+        else:
+            pages = logs.read(task_id, wanted, limit=left, newest_first=request.descending())
+        for page in pages:
+            yield page
+            taken += len(page)
+        if 0 < limit <= taken:
+            return
+
+
+def _tasks(request: Request, trial_id: int) -> list[str]:
+    """Return a trial's tasks, oldest first: one for each time that it was continued."""
+    trial = request.master.experiments.trial(trial_id)
+    return list(trial.get("taskIds") or [trial["taskId"]])
 
 
 def _ended(request: Request, task_id: str) -> bool:
@@ -44,18 +63,18 @@ def _ended(request: Request, task_id: str) -> bool:
 
 @route("GET", "/api/v1/trials/{key}/logs")
 def trial_logs(request: Request, key: int) -> Stream:
-    return _read(request, request.master.experiments.trial(key)["taskId"], {"trialId": key}, ("allocationId",))
+    return _read(request, _tasks(request, key), {"trialId": key}, ("allocationId",))
 
 
 @route("GET", "/api/v1/tasks/{task_id}/logs")
 def task_logs(request: Request, task_id: str) -> Stream:
     request.master.experiments.task(task_id)
-    return _read(request, task_id, {"taskId": task_id})
+    return _read(request, [task_id], {"taskId": task_id})
 
 
 @route("GET", "/api/v1/trials/{key}/logs/fields")
 def trial_log_fields(request: Request, key: int) -> Stream:
-    return _fields(request, request.master.experiments.trial(key)["taskId"], ("allocationIds",))
+    return _fields(request, _tasks(request, key)[-1], ("allocationIds",))
 
 
 @route("GET", "/api/v1/tasks/{task_id}/logs/fields")

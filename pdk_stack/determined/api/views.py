@@ -261,7 +261,7 @@ class Views:
             "bestCheckpoint": None if searched else self._best_checkpoint(checkpoints, experiment),
             "wallClockTime": seconds_between(trial["startTime"], trial["endTime"]),
             "warmStartCheckpointUuid": trial.get("warmStart") or "",
-            "taskIds": [trial["taskId"]],
+            "taskIds": trial.get("taskIds") or [trial["taskId"]],
             "totalCheckpointSize": str(sum(_size(each) for each in checkpoints)),
             "checkpointCount": sum(each["state"] == "STATE_COMPLETED" for each in checkpoints),
             "summaryMetrics": summary.groups,

@@ -57,6 +57,12 @@ def mismatch(kind: str, wanted: str) -> str:
         (MODELS, '{"workspaceId": 1e2}', mismatch("number 1e2", "int32")),
         (MODELS, '{"workspaceId": 2147483648}', mismatch("number 2147483648", "int32")),
         (MODELS, '{"workspaceId": true}', mismatch("bool", "int32")),
+        (MODELS, f'{{"workspaceId": {"9" * 5000}}}', mismatch(f"number {'9' * 5000}", "int32")),
+        (
+            ("POST", "/api/v1/trials/3/progress"),
+            f'{{"progress": {"9" * 5000}}}',
+            mismatch(f"number {'9' * 5000}", "float64"),
+        ),
         (MODELS, '{"workspaceId": "one"}', "invalid character 'o' looking for beginning of value"),
         (MODELS, '{"workspaceId": ""}', "unexpected end of JSON input"),
         (MODELS, '{"labels": "a"}', mismatch("string", RAW_LIST)),

@@ -98,7 +98,7 @@ def test_failing_trial_ends_in_error_after_its_restarts(client: Any, tmp_path: P
 def test_stop(client: Any, ending: str) -> None:
     experiment = client.create_experiment(slow(500), TINY)
     wait_for(lambda: batches_of(experiment) >= 5, what="training")
-    with pytest.raises(errors.APIException, match="non terminal state"):
+    with pytest.raises(errors.APIException, match="not in terminal state"):
         experiment.archive()
     getattr(experiment, ending)()
     assert wait_end(experiment, 60) == "CANCELED"
@@ -191,7 +191,7 @@ def test_collection_follows_the_policy_and_never_takes_a_registered_checkpoint(c
     # What ``det experiment set gc-policy`` sends.
     strict = {"saveExperimentBest": 0, "saveTrialBest": 0, "saveTrialLatest": 1}
     path = f"/api/v1/experiments/{experiment.id}"
-    body = {"id": experiment.id, "resources": {}, "checkpointStorage": strict}
+    body = {"id": experiment.id, "checkpointStorage": strict}
     experiment._session.patch(path, json=body)
 
     def states() -> dict[int, str]:

@@ -14,6 +14,7 @@ from pdk_stack.determined.core.search import Create, Searcher, Shutdown, Stop
 from pdk_stack.determined.core.search.hyperparameters import grid
 from pdk_stack.determined.core.search.methods import bracket_concurrency, bracket_rungs, bracket_trials
 from pdk_stack.determined.core.search.preview import preview
+from pdk_stack.determined.core.search.randomness import RandomState
 from pdk_stack.determined.core.trials.slots import Request, Slots, pick
 
 SPACE = {
@@ -263,3 +264,27 @@ def test_policy_keeps_the_best_the_latest_and_the_registered() -> None:
     assert deleted(1, 0, 0) == ["a1", "a3", "b1", "b2"]
     assert deleted(0, 0, 0, kept=("a1",)) == ["a2", "a3", "b1", "b2"]
     assert deleted(5, 5, 5) == []
+
+
+def test_random_numbers_are_the_masters() -> None:
+    # numpy.random.RandomState draws the same: randint(0, 10) and randint(0, 2**60 - 10).
+    state = RandomState(42)
+    assert [state.below(10) for _ in range(12)] == [6, 3, 7, 4, 6, 9, 2, 6, 7, 4, 3, 7]
+    state = RandomState(999)
+    assert [state.below(2**60 - 10) for _ in range(2)] == [985573361606668636, 507696633659605473]
+    # After a restart it goes on where it was.
+    again = RandomState(999, state.drawn)
+    assert [again.below(2**31) for _ in range(5)] == [state.below(2**31) for _ in range(5)]
+
+
+def test_a_seed_tries_what_a_cluster_tries() -> None:
+    # Recorded on Determined 0.38.1 with experiment_seed 7.
+    space = {"lr": {"type": "double", "minval": 0.1, "maxval": 0.9}, "n": {"type": "int", "minval": 1, "maxval": 9}}
+    search = {**config("random", max_trials=2), "hyperparameters": space}
+    search["reproducibility"] = {"experiment_seed": 7}
+    assert [action.hparams for action in creates(Searcher(search).initial())] == [
+        {"lr": 0.16104663149916576, "n": 7},
+        {"lr": 0.3464102121501915, "n": 8},
+    ]
+    search["hyperparameters"] = {"lr": {"type": "log", "base": 10, "minval": -3, "maxval": -1}}
+    assert creates(Searcher(search).initial())[0].hparams == {"lr": 0.0014210736239935744}

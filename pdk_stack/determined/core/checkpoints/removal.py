@@ -171,10 +171,11 @@ class Removal:
         return folders
 
     def _forget(self, trial: Document) -> None:
-        for allocation in self._store.list("allocation", trial["taskId"]):
-            self._store.delete("allocation", allocation["allocationId"])
+        for task_id in trial.get("taskIds") or [trial["taskId"]]:
+            for allocation in self._store.list("allocation", task_id):
+                self._store.delete("allocation", allocation["allocationId"])
+            self._logs.delete(task_id)
+            self._store.delete("task", task_id)
         self._experiments.forget(trial["id"])
         self._metrics.delete(trial["id"])
-        self._logs.delete(trial["taskId"])
-        self._store.delete("task", trial["taskId"])
         self._store.delete("trial", trial["id"])
