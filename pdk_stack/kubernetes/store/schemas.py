@@ -38,6 +38,11 @@ MODEL_CHANGES = {
     "protocolVersion": _told("Protocol of the predictor: v1 or v2."),
     "runtime": _told("Name of the runtime; kserve-torchserve when left out."),
 }
+# Of each component: what differs between the client's models and KServe's definition.
+COMPONENT: dict[str, Schema | None] = {
+    "ephemeralContainers": None,
+    "scaleMetric": {"enum": ["cpu", "memory", "concurrency", "rps"]},
+}
 MODELS = Models(
     inside=frozenset(
         {
@@ -45,13 +50,16 @@ MODELS = Models(
             "V1EnvVar",
             "V1LocalObjectReference",
             "V1ResourceRequirements",
+            "V1beta1ARTExplainerSpec",
             "V1beta1Batcher",
+            "V1beta1ExplainerSpec",
             "V1beta1InferenceServiceSpec",
             "V1beta1LoggerSpec",
             "V1beta1ModelFormat",
             "V1beta1ModelSpec",
             "V1beta1PredictorSpec",
             "V1beta1StorageSpec",
+            "V1beta1TransformerSpec",
             *FRAMEWORKS.values(),
         }
     ),
@@ -59,16 +67,17 @@ MODELS = Models(
         # Newer than KServe's definition.
         "V1Container": {"restartPolicyRules": None},
         "V1ResourceRequirements": {"limits": AMOUNTS, "requests": AMOUNTS},
+        "V1beta1ExplainerSpec": COMPONENT,
+        "V1beta1TransformerSpec": COMPONENT,
         "V1beta1LoggerSpec": {"mode": {"enum": ["all", "request", "response"]}},
         **{name: MODEL_CHANGES for name in ("V1beta1ModelSpec", *FRAMEWORKS.values())},
         "V1beta1PredictorSpec": {
-            "ephemeralContainers": None,
             "canaryTrafficPercent": _told("Share of the traffic for the latest ready revision; all when left out."),
             "containerConcurrency": _told("Requests that one replica works on at once; 0 for no limit."),
             "model": _told("Any model format; a runtime is chosen for it."),
             "maxReplicas": _told("Most replicas; 0 for as many as the machine has CPUs."),
             "minReplicas": _told("Fewest replicas; 0 stops the last one when nobody asks. The default is 1."),
-            "scaleMetric": {"enum": ["cpu", "memory", "concurrency", "rps"]},
+            **COMPONENT,
             "serviceAccountName": _told("Service account whose secrets hold the storage credentials."),
             "timeout": _told("Seconds that a request may take."),
         },
@@ -80,7 +89,7 @@ MODELS = Models(
         },
     },
     # As in the CustomResourceDefinition (config/crd/full/serving.kserve.io_inferenceservices.yaml, v0.13.1).
-    required={"V1beta1ModelSpec": (), "V1beta1ModelFormat": ("name",)},
+    required={"V1beta1ModelSpec": (), "V1beta1ModelFormat": ("name",), "V1beta1ARTExplainerSpec": ()},
 )
 
 

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from pdk_stack.kubernetes.core.inference import webhook
-from pdk_stack.kubernetes.core.inference.failures import ModelServerError
-from pdk_stack.kubernetes.core.inference.node import Node
 from pdk_stack.kubernetes.core.inference.reconciler import backoff
 from pdk_stack.kubernetes.core.inference.reconciler.controller import InferenceController
 from pdk_stack.kubernetes.core.inference.reconciler.serving import Serving
+from pdk_stack.kubernetes.core.inference.revisions.knative import knative_problem
 from pdk_stack.kubernetes.core.inference.revisions.revision import Revision
 from pdk_stack.kubernetes.core.volumes import Volumes
 from pdk_stack.kubernetes.store.kinds import EVENTS, INFERENCE_SERVICES, NAMESPACES
@@ -96,13 +95,28 @@ def test_the_pause_doubles_until_it_is_long() -> None:
     assert pauses.failed() == 1
 
 
-@pytest.mark.parametrize(("name", "told"), [("c" * 53, ""), ("c" * 54, "must be no more than 63 characters")])
-def test_a_name_that_is_too_long_for_knative_is_refused(tmp_path: Path, name: str, told: str) -> None:
-    service = {"metadata": {"name": name, "namespace": NAMESPACE}, "spec": {"predictor": {"model": {}}}}
-    service["spec"]["predictor"]["model"] = {"modelFormat": {"name": "pytorch"}, "storageUri": "file:///x"}
-    revision = Revision("r", tmp_path, service, Node())
-    if not told:
-        revision.check()
-        return
-    with pytest.raises(ModelServerError, match=told):
-        revision.check()
+@pytest.mark.parametrize(
+    ("name", "predictor", "told"),
+    [
+        ("c" * 53, {}, ""),
+        ("c" * 54, {}, "not a DNS 1035 label: [must be no more than 63 characters]: metadata.name"),
+        ("c", {"timeout": 600, "containerConcurrency": 1000, "canaryTrafficPercent": 100}, ""),
+        ("c", {"timeout": 601}, "expected 0 <= 601 <= 600: spec.template.spec.timeoutSeconds"),
+        ("c", {"timeout": -1}, "expected 0 <= -1 <= 600: spec.template.spec.timeoutSeconds"),
+        ("c", {"containerConcurrency": 1001}, "expected 0 <= 1001 <= 1000: spec.template.spec.containerConcurrency"),
+        ("c", {"canaryTrafficPercent": 150}, "expected 0 <= 150 <= 100: spec.traffic[0].percent"),
+        ("c", {"canaryTrafficPercent": -5}, "expected 0 <= -5 <= 100: spec.traffic[0].percent"),
+    ],
+)
+def test_what_knative_refuses(name: str, predictor: dict[str, Any], told: str) -> None:
+    service = {"metadata": {"name": name}, "spec": {"predictor": predictor}}
+    refusal = 'admission webhook "validation.webhook.serving.knative.dev" denied the request: validation failed: '
+    assert knative_problem(service) == (f"{refusal}{told}" if told else "")
+
+
+def test_a_service_that_knative_refuses_says_so(store: ObjectStore) -> None:
+    create(store, timeout=601)
+    wait_for(lambda: ready(store).get("status") == "False", 10)
+    assert "expected 0 <= 601 <= 600" in ready(store)["message"]
+    status = store.get(INFERENCE_SERVICES, NAMESPACE, "cat")["status"]
+    assert status["modelStatus"]["transitionStatus"] == "InvalidSpec"

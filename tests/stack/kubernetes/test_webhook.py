@@ -201,6 +201,17 @@ def test_a_frameworks_field_becomes_the_model(framework: str) -> None:
     assert obj["spec"] == {"predictor": {"model": model}}
 
 
+def test_null_is_nothing_as_in_go() -> None:
+    assert denied({"metadata": {"name": "cat"}, "spec": None}) == ONE_PREDICTOR
+    assert denied(service({**GOOD, "sklearn": None, "minReplicas": None, "logger": None})) == ""
+    assert denied(service({"model": {"modelFormat": None, "resources": None}})) == ""
+    assert denied(service({"containers": [None, {"env": [None]}]})) == ""
+    obj = service({"containers": [None]}, transformer=None)
+    webhook.default(obj)
+    filled_in = {"name": "kserve-container", "resources": {"limits": FILLED_IN, "requests": FILLED_IN}}
+    assert obj["spec"] == {"predictor": {"containers": [filled_in]}, "transformer": None}
+
+
 def test_what_the_defaulter_fills_in() -> None:
     obj = service({"model": {"modelFormat": {"name": "triton"}}})
     webhook.default(obj)

@@ -91,9 +91,11 @@ def _complete(name: str, component: dict[str, Any]) -> None:
     for inline in ("model", "art"):
         if component.get(inline) is not None:
             _written(component[inline])
-    containers = component.get("containers") or []
+    containers = [each or {} for each in component.get("containers") or []]
     for each in containers:
         _written(each)
+    if containers:
+        component["containers"] = containers
     if containers and len(_implementations(name, component)) == 1:
         first = containers[0]
         first["name"] = CONTAINER
@@ -104,6 +106,8 @@ def _complete(name: str, component: dict[str, Any]) -> None:
 def _written(container: dict[str, Any]) -> None:
     """Add the fields of a container that Go always writes."""
     container["name"] = container.get("name") or ""
+    if container.get("env"):
+        container["env"] = [each or {"name": ""} for each in container["env"]]
     container["resources"] = container.get("resources") or {}
 
 

@@ -14,6 +14,7 @@ from pdk_stack.kubernetes.core.inference.reconciler.reporter import Reporter
 from pdk_stack.kubernetes.core.inference.reconciler.rollout import Rollout
 from pdk_stack.kubernetes.core.inference.reconciler.routes import Routes, Target
 from pdk_stack.kubernetes.core.inference.reconciler.status import Failure, Phase, Traffic
+from pdk_stack.kubernetes.core.inference.revisions.knative import knative_problem
 from pdk_stack.kubernetes.core.inference.revisions.replica import Replica
 from pdk_stack.kubernetes.core.inference.revisions.replica_pool import DRAIN_SECONDS
 from pdk_stack.kubernetes.core.inference.revisions.revision import Revision
@@ -211,6 +212,12 @@ class Serving:
         Raises:
             Superseded: The service has changed.
         """
+        if problem := knative_problem(service):
+            # What serves goes on as before.
+            self.reporter.event(service, "Warning", Reason.INVALID_SPEC.value, problem)
+            refusal = Failure(Reason.INVALID_SPEC, problem)
+            self.status(service, self.rollout.newest(self.name), "FailedToLoad", refusal)
+            return
         predictor = service["spec"]["predictor"]
         shares = self.rollout.shares(predictor)
         failure: Failure | None = None

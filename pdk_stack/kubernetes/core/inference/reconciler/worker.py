@@ -16,6 +16,7 @@ from pdk_stack.kubernetes.core.inference.reconciler.backoff import BackOff
 from pdk_stack.kubernetes.core.inference.reconciler.bring_up import BringUp
 from pdk_stack.kubernetes.core.inference.reconciler.routes import Routes
 from pdk_stack.kubernetes.core.inference.reconciler.serving import Serving
+from pdk_stack.kubernetes.core.inference.revisions.knative import knative_problem
 from pdk_stack.kubernetes.core.inference.revisions.template import revision_key
 from pdk_stack.kubernetes.core.volumes import Volumes
 from pdk_stack.kubernetes.store.columns import Object
@@ -162,7 +163,7 @@ class ServiceWorker:
         if generation != self._seen_generation:
             # Apply changes that need no new revision first: the new one can depend on fewer replicas of the old.
             self._seen_generation = generation
-            for revision in self._serving.known():
+            for revision in self._serving.known() if not knative_problem(service) else ():
                 revision.use(service)
         return False
 

@@ -13,6 +13,7 @@ from pdk_stack.kubernetes.core.inference.dataplane.payload_logger import Payload
 from pdk_stack.kubernetes.core.inference.failures import ModelServerError, Reason
 from pdk_stack.kubernetes.core.inference.node import Node
 from pdk_stack.kubernetes.core.inference.resources import custom_container, memory_limit, requests_of
+from pdk_stack.kubernetes.core.inference.revisions.knative import knative_problem
 from pdk_stack.kubernetes.core.inference.revisions.limits import RequestLimits
 from pdk_stack.kubernetes.core.inference.revisions.load import Load
 from pdk_stack.kubernetes.core.inference.revisions.replica import PodState, Replica, Trouble
@@ -24,8 +25,6 @@ from pdk_stack.kubernetes.core.inference.servers.runtimes import check_predictor
 from pdk_stack.kubernetes.core.inference.servers.warm_up import warm_up_body
 from pdk_stack.kubernetes.store.columns import Object
 
-# The name of a service is a part of host names; Knative also prefixes it to those of other objects.
-LABEL_LENGTH = 63
 # In a revision's folder: one folder per pod, with its server's log.
 PODS_FOLDER = "pods"
 
@@ -111,13 +110,8 @@ class Revision:
             if self.service["spec"].get(part):
                 text = f"The embedded runtime starts no {part}, only predictors."
                 raise ModelServerError(text, reason=Reason.INVALID_SPEC)
-        if len(ksvc := f"{self.service['metadata']['name']}-predictor") > LABEL_LENGTH:
-            text = (
-                f'The Knative Service {ksvc} is refused: admission webhook "validation.webhook.serving.knative.dev" '
-                "denied the request: validation failed: not a DNS 1035 label prefix: must be no more than 63 "
-                "characters: metadata.name"
-            )
-            raise ModelServerError(text, reason=Reason.INVALID_SPEC)
+        if problem := knative_problem(self.service):
+            raise ModelServerError(problem, reason=Reason.INVALID_SPEC)
         predictor = self.service["spec"]["predictor"]
         if predictor.get("logger") is not None and (problem := sink_problem(predictor["logger"])):
             raise ModelServerError(problem, reason=Reason.INVALID_SPEC)
