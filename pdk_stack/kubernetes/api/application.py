@@ -253,8 +253,7 @@ class Application:
             raise bad_request(f"{given['kind']} in version {given['apiVersion']!r} cannot be handled as a {kind}")
         request = _typed(kind, given)
         check_write(info.query, "Create")
-        manager = exchange.headers.get("User-Agent", "").partition("/")[0] or "unknown"
-        return reply(review(self._authorizer, exchange.user, info, request, manager), 201)
+        return reply(review(self._authorizer, exchange.user, info, request, _manager(exchange)), 201)
 
     def _token(self, exchange: Exchange, info: RequestInfo, body: Body) -> Response:
         if info.verb != "create":
@@ -263,8 +262,13 @@ class Application:
         given.setdefault("kind", "TokenRequest")
         given.setdefault("apiVersion", "authentication.k8s.io/v1")
         request = _typed("TokenRequest", given, "AuthenticationV1TokenRequest")
-        answer = self._accounts.issue(info.namespace, info.name, request)
+        answer = self._accounts.issue(info.namespace, info.name, request, _manager(exchange))
         return reply(answer, 201)
+
+
+def _manager(exchange: Exchange) -> str:
+    """Return the calling program's name, for ``managedFields``."""
+    return exchange.headers.get("User-Agent", "").partition("/")[0] or "unknown"
 
 
 def _typed(kind: str, given: dict[str, Any], model: str = "") -> dict[str, Any]:

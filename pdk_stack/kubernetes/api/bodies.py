@@ -11,6 +11,7 @@ from datetime import date, datetime
 from typing import Any
 
 import yaml
+from yaml.scanner import ScannerError
 
 from pdk_stack.kubernetes.api import protobuf
 from pdk_stack.kubernetes.errors import StatusError, bad_request, unsupported_media_type
@@ -130,7 +131,9 @@ def from_yaml(raw: bytes) -> Any:
     except DecodeError:
         raise
     except yaml.MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        # Go's parser counts lines from one only in the scanner's errors.
+        number = (error.problem_mark.line if error.problem_mark else 0) + isinstance(error, ScannerError)
+        line = f"line {number}: " if number else ""
         raise DecodeError(f"error converting YAML to JSON: yaml: {line}{error.problem}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DecodeError(f"error converting YAML to JSON: yaml: {error}") from error

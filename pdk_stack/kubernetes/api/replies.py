@@ -57,8 +57,8 @@ def list_of(kind: Kind, objects: list[Object], **meta: Any) -> dict[str, Any]:
 
 
 def typed(kind: Kind, obj: Object) -> Object:
-    """Return an object with its ``kind`` and ``apiVersion``."""
-    return {**obj, "kind": kind.kind, "apiVersion": kind.api_version}
+    """Return an object of a kind's version with its ``kind`` and ``apiVersion``."""
+    return {**(kind.shown(obj) if kind.shown else obj), "kind": kind.kind, "apiVersion": kind.api_version}
 
 
 def _go_name(kind: Kind, *, listed: bool) -> str:

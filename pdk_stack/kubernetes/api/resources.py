@@ -19,7 +19,15 @@ from pdk_stack.kubernetes.core.namespaces import Namespaces
 from pdk_stack.kubernetes.core.reading import read, read_patched
 from pdk_stack.kubernetes.core.validation.options import check_list, check_write, delete_options
 from pdk_stack.kubernetes.core.validation.rules import errors_on_create
-from pdk_stack.kubernetes.errors import StatusError, bad_request, invalid, no_method, no_resource, not_implemented
+from pdk_stack.kubernetes.errors import (
+    StatusError,
+    bad_request,
+    invalid,
+    no_method,
+    no_resource,
+    not_found,
+    not_implemented,
+)
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kind import Kind
 from pdk_stack.kubernetes.store.kinds import NAMESPACES
@@ -32,6 +40,8 @@ PATCH_ATTEMPTS = 5
 FINALIZERS = {"Orphan": ORPHAN, "Foreground": FOREGROUND}
 #: Subresources that objects of a kind have, by verb.
 SUBRESOURCES = ("", "status")
+#: Subresources that a definition can leave out; the real API then says that the object is not found.
+REFUSED_OF_CUSTOM = ("status", "scale")
 
 
 class Resources:
@@ -84,6 +94,8 @@ class Resources:
         if call.subresource not in SUBRESOURCES or (call.subresource and not call.kind.status):
             if (call.kind, call.subresource, call.verb) == (NAMESPACES, "finalize", "update"):
                 return
+            if call.kind.custom and call.name and call.subresource in REFUSED_OF_CUSTOM:
+                raise not_found(*call.kind.resource, call.name)
             raise no_resource()
         everywhere = call.kind.namespaced and call.namespace is None and call.verb not in ("list", "watch")
         named = call.verb == "create" and call.name

@@ -38,10 +38,8 @@ def watch(store: ObjectStore, call: ResourceCall, form: Format) -> Response:
     Raises:
         StatusError: 400 for an invalid selector, version, or timeout.
     """
-    media = "application/json" + (f";as={form.form};v={form.version};g=meta.k8s.io" if form.form else "")
-    return stream(
-        Watch(store, call, form).lines(), headers={"content-type": media, "cache-control": "no-cache, private"}
-    )
+    headers = {"content-type": "application/json", "cache-control": "no-cache, private"}
+    return stream(Watch(store, call, form).lines(), headers=headers)
 
 
 class Watch:

@@ -13,11 +13,13 @@ from pdk_stack.kubernetes.core.defaults import as_written, fill_in
 from pdk_stack.kubernetes.core.inference import webhook
 from pdk_stack.kubernetes.core.inference.configuration import default_mode
 from pdk_stack.kubernetes.core.validation.rules import errors_on_create, errors_on_update
+from pdk_stack.kubernetes.core.volumes import protect
 from pdk_stack.kubernetes.errors import bad_request, invalid
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kind import Kind
 from pdk_stack.kubernetes.store.kinds import CUSTOM_RESOURCE_DEFINITIONS, INFERENCE_SERVICES, SERVICES
 from pdk_stack.kubernetes.store.objects import ObjectStore, generated_name
+from pdk_stack.kubernetes.store.workload_kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 
 #: Metadata that only the server sets; what a client sends of it is ignored.
 SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
@@ -92,6 +94,8 @@ def prepare_new(store: ObjectStore, kind: Kind, obj: Object, namespace: str | No
     admit(kind, obj)
     if kind is SERVICES:
         allocation.allocate(store, obj)
+    if kind in (PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES):
+        protect(kind, obj)
     return as_written(kind, obj)
 
 

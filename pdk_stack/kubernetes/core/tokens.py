@@ -45,13 +45,14 @@ class Tokens:
         self._store = store
         self._secret = _key(path)
 
-    def issue(self, namespace: str, name: str, request: Object) -> Object:
+    def issue(self, namespace: str, name: str, request: Object, manager: str) -> Object:
         """Answer a TokenRequest.
 
         Args:
             namespace: Namespace of the service account.
             name: Its name.
             request: The request.
+            manager: The name of the calling program.
 
         Raises:
             StatusError: 404 for an unknown account, 422 for a duration that is out of range.
@@ -81,10 +82,12 @@ class Tokens:
                 "serviceaccount": {"name": name, "uid": account["metadata"]["uid"]},
             },
         }
+        entry = {"manager": manager, "operation": "Update", "subresource": "token", "time": timestamp()}
+        meta = {"name": name, "namespace": namespace, "creationTimestamp": timestamp(), "managedFields": [entry]}
         return {
             "kind": "TokenRequest",
             "apiVersion": "authentication.k8s.io/v1",
-            "metadata": {"name": name, "namespace": namespace, "creationTimestamp": timestamp()},
+            "metadata": meta,
             "spec": {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": None},
             "status": {
                 "token": jwt.encode(claims, self._secret, ALGORITHM),

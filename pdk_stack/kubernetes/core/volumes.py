@@ -20,7 +20,19 @@ from pdk_stack.kubernetes.store.workload_kinds import PERSISTENT_VOLUME_CLAIMS, 
 
 DEFAULT_CLASS = "embedded"
 SCHEME = "pvc://"
+#: Finalizers of claims and volumes, which keep them while they are in use.
+PROTECTION = {
+    PERSISTENT_VOLUME_CLAIMS.plural: "kubernetes.io/pvc-protection",
+    PERSISTENT_VOLUMES.plural: "kubernetes.io/pv-protection",
+}
 PROVISIONED = "pv.kubernetes.io/provisioned-by"
+
+
+def protect(kind: Kind, obj: Object) -> None:
+    """Add the finalizer of a new claim or volume, in place (the admission plugin StorageObjectInUseProtection)."""
+    meta, name = obj["metadata"], PROTECTION[kind.plural]
+    if name not in (meta.get("finalizers") or []):
+        meta["finalizers"] = [*(meta.get("finalizers") or []), name]
 
 
 class VolumeError(Exception):
@@ -46,13 +58,29 @@ class Volumes:
     def _changed(self, change: Change) -> None:
         if change.group or change.plural not in (PERSISTENT_VOLUME_CLAIMS.plural, PERSISTENT_VOLUMES.plural):
             return
-        if change.type == "DELETED":
+        if change.type == "MODIFIED" and change.object["metadata"].get("deletionTimestamp"):
+            self._unprotect(change)
+        elif change.type == "DELETED":
             if change.plural == PERSISTENT_VOLUME_CLAIMS.plural:
                 self._released(change.object)
         elif change.type == "ADDED" and not (change.object.get("spec") or {}).get("claimRef"):
             for claim in self._store.select(PERSISTENT_VOLUME_CLAIMS)[0]:
                 if (claim.get("status") or {}).get("phase") != "Bound":
                     self._bind(claim)
+
+    def _unprotect(self, change: Change) -> None:
+        """Let a deleted claim go, and a deleted volume once no claim holds it (``pvcprotection``, ``pvprotection``)."""
+        meta = change.object["metadata"]
+        is_claim = change.plural == PERSISTENT_VOLUME_CLAIMS.plural
+        if not is_claim and (change.object.get("status") or {}).get("phase") == "Bound":
+            return
+        kind = PERSISTENT_VOLUME_CLAIMS if is_claim else PERSISTENT_VOLUMES
+        current = self._store.find(kind, meta.get("namespace"), meta["name"])
+        if current is None or PROTECTION[kind.plural] not in (current["metadata"].get("finalizers") or []):
+            return
+        left = [each for each in current["metadata"]["finalizers"] if each != PROTECTION[kind.plural]]
+        current["metadata"]["finalizers"] = left
+        self._store.update(kind, meta.get("namespace"), meta["name"], current)
 
     def _bind(self, claim: Object) -> None:
         volume = self._volume_for(claim)

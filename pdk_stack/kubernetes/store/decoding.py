@@ -74,6 +74,8 @@ def parse(raw: bytes) -> Any:
         raise DecodeError(_syntax_error(error)) from error
     except RecursionError as error:
         raise DecodeError("exceeded max depth") from error
+    except DecodeError:
+        raise
     except ValueError as error:  # a number of thousands of digits
         raise DecodeError(f"invalid number: {error}") from error
     return _whole(value) if "\\ud" in text or "\\uD" in text else value

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdk_stack.kubernetes.store.columns import Column
+from pdk_stack.kubernetes.store.columns import Column, Object
 from pdk_stack.kubernetes.store.models import Schema
 
 #: Field labels of every kind (``runtime.DefaultMetaV1FieldSelectorConversion``).
@@ -25,7 +25,9 @@ class Kind:
         field_labels: Paths for field selectors besides name and namespace.
         create_on_update: Whether a replacement creates a missing object (``AllowCreateOnUpdate``).
         returned_when_deleted: Whether a deletion answers with the object (``ReturnDeletedObject``).
-        schema: The kind's schema, or a function that returns it.
+        source: The kind's schema, or a function that returns it.
+        stored_as: Group and plural under which the objects are stored, for a second version of the same objects.
+        shown: Converts a stored object to this version.
     """
 
     group: str
@@ -44,6 +46,8 @@ class Kind:
     create_on_update: bool = False
     returned_when_deleted: bool = False
     source: Schema | Callable[[], Schema] | None = field(default=None, compare=False)
+    stored_as: tuple[str, str] | None = None
+    shown: Callable[[Object], Object] | None = field(default=None, compare=False)
 
     @classmethod
     def named(cls, names: str, columns: tuple[Column, ...], **more: Any) -> Kind:
@@ -70,8 +74,13 @@ class Kind:
 
     @property
     def resource(self) -> tuple[str, str]:
-        """Group and plural, which identify the kind in paths, roles, and the database."""
+        """Group and plural, which identify the kind in paths and roles."""
         return self.group, self.plural
+
+    @property
+    def storage(self) -> tuple[str, str]:
+        """Group and plural that identify the kind's objects in the database."""
+        return self.stored_as or self.resource
 
     @property
     def group_kind(self) -> tuple[str, str]:

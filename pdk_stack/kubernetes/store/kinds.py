@@ -6,6 +6,7 @@ Sources: ``pkg/printers/internalversion`` for columns, ``pkg/apis/core/v1/conver
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from pdk_stack.kubernetes.store.columns import (
     CREATED,
@@ -177,6 +178,37 @@ EVENTS = Kind.named(
 )
 
 
+def _as_newer_event(event: Object) -> Object:
+    """Convert an event to ``events.k8s.io/v1`` (``pkg/apis/events/v1/conversion.go``)."""
+    renamed = {
+        "involvedObject": "regarding",
+        "message": "note",
+        "firstTimestamp": "deprecatedFirstTimestamp",
+        "lastTimestamp": "deprecatedLastTimestamp",
+        "count": "deprecatedCount",
+        "source": "deprecatedSource",
+        "reportingComponent": "reportingController",
+    }
+    shown = {renamed.get(name, name): value for name, value in event.items()}
+    for name in ("reportingController", "reportingInstance"):
+        if not shown.get(name):
+            shown.pop(name, None)
+    return shown
+
+
+# The same events in the newer group; they are written in the older one.
+NEWER_EVENTS = replace(
+    EVENTS,
+    group="events.k8s.io",
+    written_by="write events of the core group (v1)",
+    read_only=True,
+    field_labels=(),
+    stored_as=EVENTS.resource,
+    shown=_as_newer_event,
+    source=lambda: built_in("EventsV1Event"),
+)
+
+
 def _role(binding: Object) -> str:
     reference = binding.get("roleRef") or {}
     return f"{reference.get('kind')}/{reference.get('name')}"
@@ -232,6 +264,7 @@ KINDS: tuple[Kind, ...] = (
     PERSISTENT_VOLUME_CLAIMS,
     SERVICES,
     EVENTS,
+    NEWER_EVENTS,
     NODES,
     ROLES,
     ROLE_BINDINGS,

@@ -140,7 +140,7 @@ class ObjectStore:
 
     @staticmethod
     def _key(kind: Kind, namespace: str | None, name: str) -> Key:
-        return (*kind.resource, (namespace or "") if kind.namespaced else "", name)
+        return (*kind.storage, (namespace or "") if kind.namespaced else "", name)
 
     def _commit(self, change: str, kind: Kind, key: Key, obj: Object) -> None:
         """Write one change and set the object's new version.
@@ -150,7 +150,7 @@ class ObjectStore:
         """
         version = self.version + 1
         obj["metadata"]["resourceVersion"] = str(version)
-        entry = Change(version, change, *kind.resource, copy.deepcopy(obj))
+        entry = Change(version, change, *kind.storage, copy.deepcopy(obj))
         try:
             with self.database.write() as connection:
                 if change == "DELETED":
@@ -202,9 +202,7 @@ class ObjectStore:
         """Like ``select`` without copies: callers must not change the objects, and the store never does so in place."""
         with self.database.lock:
             keys = sorted(
-                key
-                for key in self._objects
-                if key[1] == kind.plural and key[0] == kind.group and (namespace is None or key[2] == namespace)
+                key for key in self._objects if key[:2] == kind.storage and (namespace is None or key[2] == namespace)
             )
             return [self._objects[key] for key in keys], self.version
 
@@ -438,7 +436,7 @@ class ObjectStore:
                 change
                 for change in self._history
                 if change.version > after
-                and (change.group, change.plural) == kind.resource
+                and (change.group, change.plural) == kind.storage
                 and (namespace is None or change.object["metadata"].get("namespace") == namespace)
             ]
 

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Container
 from typing import Any
 
-from pdk_stack.kubernetes.store.models import QUANTITY, STRING, Models, Schema
+from pdk_stack.kubernetes.store.models import QUANTITY, Models, Schema
 
 #: Predictor fields that name a framework.
 FRAMEWORKS = {
@@ -133,8 +133,7 @@ BUILT_IN = Models(
     struct=True,
 )
 COMMON: Schema = {
-    "apiVersion": STRING,
-    "kind": STRING,
+    **{name: BUILT_IN.schema("V1ConfigMap")["properties"][name] for name in ("apiVersion", "kind")},
     "metadata": {**BUILT_IN.schema("V1ObjectMeta"), **_told("Standard object's metadata.")},
 }
 
