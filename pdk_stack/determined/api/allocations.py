@@ -55,7 +55,10 @@ def proxy_address(request: Request, allocation_id: str) -> dict[str, Any]:
 @route("GET", "/api/v1/allocations/{allocation_id}/resources/{resources_id}/rendezvous")
 def rendezvous(request: Request, allocation_id: str, resources_id: str) -> dict[str, Any]:
     """Return the peers' addresses; every run is on one machine, so there is one."""
-    allocation = _need(request, allocation_id)
+    allocation, run = _need(request, allocation_id), _run(request, allocation_id)
+    if run is not None:
+        # From here on the trial runs, whether or not its code uses the Core API.
+        request.master.experiments.runs.mark_ready(run)
     return {"rendezvousInfo": {"addresses": ["127.0.0.1"], "rank": 0, "slots": [len(allocation["slots"])]}}
 
 
@@ -93,7 +96,7 @@ def preemption(request: Request, allocation_id: str) -> dict[str, Any]:
     if run is None:
         _need(request, allocation_id, "checking if allocation is editable: rpc error: code = InvalidArgument desc = ")
         return {"preempt": True}
-    request.master.experiments.runs.mark_ready(run)
+    request.master.experiments.runs.mark_polling(run)
     poll(request.gone, min(request.number("timeoutSeconds"), LONGEST_WAIT_S), LOOK_SECONDS, stop=run.preempt)
     return {"preempt": run.preempt.is_set()}
 

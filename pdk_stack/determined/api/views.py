@@ -266,7 +266,7 @@ class Views:
             "checkpointCount": sum(each["state"] == "STATE_COMPLETED" for each in checkpoints),
             "summaryMetrics": summary.groups,
             "searcherMetricValue": (summary.best_value or 0) if searched else 0,
-            **optional(metadata=trial.get("metadata")),
+            **optional(metadata=trial.get("metadata"), logPolicyMatched=trial.get("logPolicyMatched")),
         }
 
     def metric_groups(self, trial: Document) -> dict[str, dict[str, dict[str, Any]]]:

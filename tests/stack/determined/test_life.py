@@ -94,6 +94,24 @@ def test_failing_trial_ends_in_error_after_its_restarts(client: Any, tmp_path: P
     assert text.count("broken") >= 2 and "non-zero exit code: 3" in text and "max restarts (1)" in text
 
 
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [("cancel_retries", "don't retry policy"), ("exclude_node", "therefore will not schedule on")],
+)
+def test_a_log_policy_ends_the_restarts(client: Any, tmp_path: Path, action: str, words: str) -> None:
+    config = tiny(entrypoint="sh -c 'echo a broken disk; exit 3'", max_restarts=4)
+    config["log_policies"] = [{"name": "Disk", "pattern": "broken d.sk", "action": action}]
+    config["bind_mounts"] = [{"host_path": "/somewhere", "container_path": "/data"}]
+    experiment = client.create_experiment(config, str(tmp_path))
+    assert wait_end(experiment) == "ERROR"
+    text = log_of(experiment)
+    assert text.count("a broken disk\n") == 1 and words in text
+    # What has no effect is said.
+    assert "bind_mounts: /data is not mounted" in text
+    trial = client._session.get(f"/api/v1/experiments/{experiment.id}/trials").json()["trials"][0]
+    assert trial["logPolicyMatched"] == "Disk"
+
+
 @pytest.mark.parametrize("ending", ["cancel", "kill"])
 def test_stop(client: Any, ending: str) -> None:
     experiment = client.create_experiment(slow(500), TINY)

@@ -333,6 +333,8 @@ class Experiments(Catalogue):
             if trial is None:
                 return
             experiment = self.experiment(trial["experimentId"])
+            if run.policies.matched:
+                trial = self._store.update("trial", trial["id"], logPolicyMatched=run.policies.matched)
             state = trial["state"]
             interrupted = run.killed or run.acknowledged
             if state.startswith("STOPPING_"):
@@ -341,16 +343,24 @@ class Experiments(Catalogue):
                 self.wait_for_slots(experiment, trial)
             elif ended.code == 0:
                 self.end_trial(trial, "COMPLETED")
+            elif no_retry := run.policies.no_retry():
+                for line in no_retry:
+                    self._logs.write_line(trial["taskId"], line, level="ERROR")
+                self.end_trial(trial, "ERROR")
             else:
-                self._restart(experiment, trial)
+                self._restart(experiment, trial, run.policies.excludes_node)
         self.schedule()
 
-    def _restart(self, experiment: Document, trial: Document) -> None:
+    def _restart(self, experiment: Document, trial: Document, excluded: bool) -> None:
         restarts = trial["restarts"] + 1
         most = int(experiment["config"]["max_restarts"])
         trial = self._store.update("trial", trial["id"], restarts=restarts)
         if restarts > most:
             self._logs.write_line(trial["taskId"], f"trial failed and reached max restarts ({most})", level="ERROR")
+            self.end_trial(trial, "ERROR")
+        elif excluded:
+            # This machine is the only node.
+            self._logs.write_line(trial["taskId"], "trial failed and no node is left to restart it on", level="ERROR")
             self.end_trial(trial, "ERROR")
         else:
             self._logs.write_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from pdk_stack.determined.core.masking import mask_text
 from pdk_stack.determined.core.trials.launch import AGENT_ID, Run
@@ -57,12 +58,14 @@ class OutputLog:
         logs: All logs.
         run: The run that writes the output.
         secrets: Values to mask.
+        watch: Sees every line; returns what the master adds to the log because of it.
     """
 
-    def __init__(self, logs: Logs, run: Run, secrets: list[str]) -> None:
+    def __init__(self, logs: Logs, run: Run, secrets: list[str], watch: Callable[[str], list[str]]) -> None:
         self._logs = logs
         self._run = run
         self._secrets = secrets
+        self._watch = watch
         self._splitters = {"stdout": LineSplitter(), "stderr": LineSplitter()}
 
     def take(self, stream: str, chunk: bytes) -> None:
@@ -83,3 +86,6 @@ class OutputLog:
             )
         if rows:
             self._logs.add_rows(rows)
+        for row in rows:
+            for added in self._watch(row[-1]):
+                self._logs.write_line(run.task_id, added, level="ERROR", allocation_id=run.allocation_id)

@@ -16,8 +16,10 @@ from pdk_stack.determined.core.accounts import Accounts
 from pdk_stack.determined.core.masking import secret_values
 from pdk_stack.determined.core.trials import launch
 from pdk_stack.determined.core.trials.launch import Cluster, Run
+from pdk_stack.determined.core.trials.log_policies import LogPolicies
 from pdk_stack.determined.core.trials.output import OutputLog
 from pdk_stack.determined.core.trials.processes import end_tree, start
+from pdk_stack.determined.core.trials.without_effect import without_effect
 from pdk_stack.determined.store.documents import Document, Store
 from pdk_stack.determined.store.task_logs import Logs
 from pdk_stack.determined.timestamps import now
@@ -36,11 +38,13 @@ class ActiveRun:
     """A run in progress.
 
     Attributes:
-        ready: The trial polls for preemption signals, so it can be asked to stop.
+        ready: Its processes have met, so it counts as running.
+        polling: The trial polls for preemption signals, so it can be asked to stop.
         killed: The master killed it.
         acknowledged: The trial confirmed that it is stopping because of the preemption.
         preempt: Set to ask the trial to stop.
         over: Set when all its processes have ended.
+        policies: What the trial's output means.
     """
 
     allocation_id: str
@@ -51,12 +55,14 @@ class ActiveRun:
     first_port: int
     preemption_timeout: float
     ready: bool = False
+    polling: bool = False
     killed: bool = False
     acknowledged: bool = False
     preempt: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
     process: ProcessGroup | None = None
     timer: threading.Timer | None = None
+    policies: LogPolicies = field(default_factory=lambda: LogPolicies([]))
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,7 @@ class Runs:
                 slots=slots,
                 first_port=launch.choose_ports(taken),
                 preemption_timeout=float(experiment["config"].get("preemption_timeout") or PREEMPTION_TIMEOUT_S),
+                policies=LogPolicies(experiment["config"].get("log_policies") or []),
             )
             self._by_trial[active.trial_id] = active
             self._by_allocation[allocation_id] = active
@@ -212,7 +219,9 @@ class Runs:
         )
         folder = launch.prepare(self.cluster, run)
         environment = launch.environment_of(self.cluster, run, folder, experiment, trial)
-        output = OutputLog(self._logs, run, secret_values(experiment["config"]))
+        for sentence in without_effect(experiment["config"]):
+            self._logs.write_line(active.task_id, sentence, level="WARNING", allocation_id=active.allocation_id)
+        output = OutputLog(self._logs, run, secret_values(experiment["config"]), active.policies.watch)
         if active.killed:
             return -9
         process, readers = start(launch.command_of(self.cluster, folder), environment, folder / "workdir", output.take)
@@ -259,17 +268,22 @@ class Runs:
     # -- signals -------------------------------------------------------------------------------------------------
 
     def mark_ready(self, active: ActiveRun) -> None:
-        """Record that the trial polls for preemption signals."""
+        """Record that the trial's processes have met (``persistRendezvousComplete`` in ``task/allocation.go``)."""
         if not active.ready:
             active.ready = True
             self._change(active, isReady=True)
+
+    def mark_polling(self, active: ActiveRun) -> None:
+        """Record that the trial polls for preemption signals."""
+        active.polling = True
+        self.mark_ready(active)
 
     def terminate(self, trial_id: int) -> None:
         """Ask a trial to write a checkpoint and stop; kill it if it does not poll for signals yet."""
         active = self._by_trial.get(trial_id)
         if active is None:
             return
-        if not active.ready:
+        if not active.polling:
             self.kill(trial_id)
             return
         active.preempt.set()
