@@ -132,23 +132,28 @@ class Probe:
     def _run(self, image: str) -> str:
         known = self.context.settings
         name, place = f"{NAME}-{secrets.token_hex(4)}", known.mldm_namespace
+        # What the registry said: the back-off that follows doesn't repeat it.
+        refusals: list[str] = []
         with self._pod(self._manifest(name, image), place):
             pod = wait(
                 lambda: self._read(name, place),
                 lambda found: _done(found),
                 timeout=POD_SECONDS,
                 interval=LOOK_S,
+                progress=lambda found: refusals.extend(_refusals(found)),
                 reason=lambda found: ServiceUnreachable(
                     f"The probe pod didn't end within {POD_SECONDS:.0f} s: {_state(found)}", where=f"pod {place}/{name}"
                 ),
             )
-            seen = read_pod(pod)
-            refused = next((each for each in seen.troubles if each.reason in CANNOT_PULL), None)
-            if refused is not None:
-                return f"{refused.reason}: {refused.message}"
-            log = self.context.core.read_namespaced_pod_log(name, place, _request_timeout=TIMEOUT_S)
+            if any(each.reason in CANNOT_PULL for each in read_pod(pod).troubles):
+                return refusals[0]
+            # As bytes: the client takes a log that is JSON for an object, and gives its Python form.
+            log = self.context.core.read_namespaced_pod_log(
+                name, place, _preload_content=False, _request_timeout=TIMEOUT_S
+            )
         with contextlib.suppress(ValueError, IndexError, TypeError):
-            self._answers = {key: Answer(**each) for key, each in json.loads(str(log).splitlines()[-1]).items()}
+            told = json.loads(log.data.decode().splitlines()[-1])
+            self._answers = {key: Answer(**each) for key, each in told.items()}
         return ""
 
     def _manifest(self, name: str, image: str) -> Object:
@@ -211,6 +216,10 @@ def _done(pod: Mapping[str, Any]) -> bool:
     """Whether a pod has ended, or can't get its image: the second refusal counts, as a registry may be busy once."""
     waits = {each.reason for each in read_pod(pod).troubles}
     return _phase(pod) in ("Succeeded", "Failed") or bool(waits & (CANNOT_PULL - {"ErrImagePull"}))
+
+
+def _refusals(pod: Mapping[str, Any]) -> list[str]:
+    return [f"{each.reason}: {each.message}" for each in read_pod(pod).troubles if each.reason in CANNOT_PULL]
 
 
 def _state(pod: Mapping[str, Any]) -> str:

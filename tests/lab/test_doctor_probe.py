@@ -56,8 +56,9 @@ class Cluster:
         status = self.statuses[body["spec"]["containers"][0]["image"]]
         return SimpleNamespace(data=json.dumps({**body, "status": status}))
 
-    def read_namespaced_pod_log(self, name: str, namespace: str, **options: Any) -> str:
-        return f"a warning of some library\n{self.log}\n"
+    def read_namespaced_pod_log(self, name: str, namespace: str, **options: Any) -> Any:
+        assert options["_preload_content"] is False, "the client would take JSON for an object"
+        return SimpleNamespace(data=f"a warning of some library\n{self.log}\n".encode())
 
     def delete_namespaced_pod(self, name: str, namespace: str, **options: Any) -> None:
         self.deleted.append(name)

@@ -335,6 +335,14 @@ def test_what_ends_a_wait(
     assert fixes(api.cluster, "dog-cat", failure)
 
 
+def test_a_back_off_is_told_with_what_the_registry_said() -> None:
+    found, tries = service(), Tries()
+    tries.see([read_pod(pod(ready=False, main=waiting("ErrImagePull", "manifest unknown")))])
+    later = read_pod(pod(ready=False, main=waiting("ImagePullBackOff", "Back-off pulling image")))
+    failure = failure_of(Api(found).cluster, found, read_status(found, [later]), tries)
+    assert failure is not None and failure.text.endswith("ImagePullBackOff: manifest unknown")
+
+
 def test_pods_of_the_version_before_do_not_end_a_wait() -> None:
     found = service()
     shown = [read_pod(pod("v1", ready=False, main=waiting("ImagePullBackOff")))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pdk_nb.platforms.cluster import REQUEST_TIMEOUT_S, Cluster, Object, api_errors
@@ -46,17 +46,31 @@ class Failure:
 
 @dataclass
 class Tries:
-    """How often each container had failed when it was seen first, so that only later failures count."""
+    """How often each container had failed when it was seen first, so that only later failures count; and refused images.
+
+    Attributes:
+        before: Failures at the first look, by pod and container.
+        refusals: What a registry said, by pod and container.
+        looked: Whether there was a first look.
+    """
 
     before: dict[tuple[str, str], int] = field(default_factory=dict)
+    refusals: dict[tuple[str, str], str] = field(default_factory=dict)
     looked: bool = False
 
     def see(self, pods: Iterable[Pod]) -> None:
         """Note what has failed before the first look; a pod that appears later starts at zero."""
-        for pod in pods:
+        for each in (each for pod in pods for each in pod.troubles):
             if not self.looked:
-                self.before |= {(each.pod, each.container): each.failures for each in pod.troubles}
+                self.before[each.pod, each.container] = each.failures
+            if each.reason == "ErrImagePull":
+                self.refusals[each.pod, each.container] = each.message
         self.looked = True
+
+    def words(self, trouble: Trouble) -> str:
+        """One line about a trouble; a back-off is told with what the registry said before it."""
+        refusal = self.refusals.get((trouble.pod, trouble.container), "")
+        return str(replace(trouble, message=refusal) if refusal and trouble.reason in CANNOT_PULL else trouble)
 
     def since(self, trouble: Trouble) -> int:
         """Failures of a container since the first look."""
@@ -100,7 +114,7 @@ def _no_room(cluster: Cluster, name: str, waiting: Pod) -> str:
 
 
 def _of_trouble(trouble: Trouble, tries: Tries, status: ServiceStatus) -> Failure:
-    text = str(trouble)
+    text = tries.words(trouble)
     if trouble.reason in CANNOT_PULL:
         return Failure("image", text, SETTLE_S if trouble.reason in BAD_NAME else PULL_HOLD_S, trouble.pod)
     kind = "model" if trouble.container == INITIALIZER else "crash"
