@@ -46,7 +46,7 @@ class Failure:
 
 @dataclass
 class Tries:
-    """How often each container had failed when it was seen first, so that only later failures count; and refused images.
+    """How often each container had failed when it was seen first, as only later failures count; and refused images.
 
     Attributes:
         before: Failures at the first look, by pod and container.
