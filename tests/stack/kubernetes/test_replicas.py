@@ -295,7 +295,7 @@ def test_more_than_the_machine_has_is_never_scheduled(own: Callable[[str], Own],
     assert "Preemption is not helpful" in told
     node = json.loads(kubectl("get", "node", "embedded", "-o", "json"))["status"]
     assert node["capacity"] == resources.capacity()
-    assert kubectl("get", "nodes", "--no-headers").split()[:3] == ["embedded", "Ready", "<none>"]
+    assert kubectl("get", "nodes", "--no-headers").split()[:3] == ["embedded", "Ready", "control-plane"]
     assert kubectl("get", "nodes", "--no-headers").split()[4] == node["nodeInfo"]["kubeletVersion"]
     # Asked for less, it starts.
     container = {"name": "kserve-container", "image": "lab/own:1", "command": ["python", "-c", SERVER]}
