@@ -15,6 +15,7 @@ import pytest
 import python_pachyderm
 import yaml
 
+from pdk_nb.names import STAGE_LOG
 from pdk_nb.packaging import archive
 from pdk_nb.platforms import mlde
 from pdk_nb.stages import deploy_options, packing
@@ -169,7 +170,8 @@ def test_the_first_commit_gives_a_registered_model(world, first, code):
     assert lineage["code"]["sha"] == info.code_sha and lineage["net"]["model"] == "small"
     assert (out / "checkpoint" / "state_dict.pth").stat().st_size > 0
     assert (out / "checkpoint" / "code" / "preprocess.py").exists()
-    newest = max(path.stat().st_mtime for path in out.rglob("*") if path.is_file())
+    assert "code:" in (out / STAGE_LOG).read_text()
+    newest = max(path.stat().st_mtime for path in out.rglob("*") if path.is_file() and path.name != STAGE_LOG)
     assert (out / "model-info.yaml").stat().st_mtime == newest
 
 
