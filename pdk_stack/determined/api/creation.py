@@ -15,6 +15,7 @@ from pdk_stack.determined.core.expconf.reader import parse
 from pdk_stack.determined.core.experiments.catalogue import steps_of
 from pdk_stack.determined.core.masking import unmask
 from pdk_stack.determined.core.master import POOL
+from pdk_stack.determined.core.search import make_method
 from pdk_stack.determined.errors import failed_precondition, invalid, not_found, plain
 from pdk_stack.determined.store.documents import Document
 
@@ -142,6 +143,10 @@ def create_experiment(request: Request) -> dict[str, Any]:
     if request.get("validateOnly"):
         return {"experiment": NO_EXPERIMENT, "config": None, "warnings": []}
     _refuse_archived(request, project)
+    try:
+        make_method(config["searcher"], config["hyperparameters"])
+    except (ArithmeticError, ValueError) as error:
+        raise plain(f"failed to create experiment: {error}") from error
     warnings = []
     if config["resources"]["slots_per_trial"] > request.master.slots.total:
         warnings.append("LAUNCH_WARNING_CURRENT_SLOTS_EXCEEDED")

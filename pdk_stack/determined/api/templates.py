@@ -11,7 +11,7 @@ from pdk_stack.determined.core.expconf.completion import search_of
 from pdk_stack.determined.core.expconf.reader import sane
 from pdk_stack.determined.core.patterns import like
 from pdk_stack.determined.core.search.preview import preview
-from pdk_stack.determined.errors import already_exists, invalid, not_found
+from pdk_stack.determined.errors import already_exists, invalid, not_found, plain
 from pdk_stack.determined.store.documents import Document
 
 
@@ -117,4 +117,10 @@ def preview_search(request: Request) -> dict[str, Any]:
         search = search_of(config)
     except Refusal as error:
         raise invalid(error.message) from error
-    return {"summary": {"config": search["searcher"], "trials": preview(search, int(request.get("seed") or 0))}}
+    try:
+        trials = preview(search)
+    except (ArithmeticError, ValueError) as error:
+        raise plain(f"invalid searcher configuration: {error}") from error
+    if trials is None:
+        raise plain("invalid searcher configuration")
+    return {"summary": {"config": search["searcher"], "trials": trials}}

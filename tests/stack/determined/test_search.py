@@ -10,7 +10,7 @@ import pytest
 
 from pdk_stack.determined.core.checkpoints.policy import Candidate, to_delete
 from pdk_stack.determined.core.master import Master
-from pdk_stack.determined.core.search import Create, Searcher, Shutdown, Stop
+from pdk_stack.determined.core.search import Create, Searcher, Shutdown, Stop, make_method
 from pdk_stack.determined.core.search.hyperparameters import grid
 from pdk_stack.determined.core.search.methods import bracket_concurrency, bracket_rungs, bracket_trials
 from pdk_stack.determined.core.search.preview import preview
@@ -174,7 +174,54 @@ def test_adaptive_asha_makes_all_its_trials_and_ends() -> None:
         made += len(creates(actions))
         ended = any(isinstance(action, Shutdown) for action in actions)
     assert made == 8 and ended
-    assert sum(entry["count"] for entry in preview(search)) == 8
+    assert sum(entry["count"] for entry in preview(search) or []) == 8
+
+
+STANDARD = {"mode": "standard", "max_rungs": 5, "bracket_rungs": [], "divisor": 4, "time_metric": "t"}
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "trials"),
+    [
+        ("single", {}, [(1, None)]),
+        ("random", {"max_trials": 7}, [(7, None)]),
+        ("grid", {}, [(12, None)]),
+        # Two brackets, of 7 and 3 trials.
+        (
+            "adaptive_asha",
+            {**STANDARD, "max_rungs": 10, "max_time": 900, "divisor": 3, "max_trials": 10},
+            [(5, 100), (3, 300), (2, 900)],
+        ),
+    ],
+)
+def test_a_preview_counts_trials_by_length(
+    name: str, more: dict[str, Any], trials: list[tuple[int, int | None]]
+) -> None:
+    space = {
+        "a": {"type": "int", "minval": 0, "maxval": 10, "count": 4},
+        "b": {"type": "categorical", "vals": ["x", "y", "z"]},
+    }
+    found = preview({**config(name, **more), "hyperparameters": space}) or []
+    assert [(each["count"], each["unit"].get("value")) for each in found] == trials
+    assert all(each["unit"]["maxLength"] == (each["unit"].get("value") is None) for each in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("random", {"max_trials": 10**9}),
+        ("grid", {}),
+        ("adaptive_asha", {**STANDARD, "max_trials": 4, "max_time": 0}),
+        ("adaptive_asha", {**STANDARD, "max_trials": 4, "max_time": 9, "bracket_rungs": [10**6]}),
+        ("adaptive_asha", {**STANDARD, "max_trials": 4, "max_time": 9, "bracket_rungs": [-1]}),
+        ("async_halving", {"max_trials": 4, "max_time": 9, "time_metric": "t", "num_rungs": 10**9}),
+    ],
+)
+def test_searches_beyond_measure_are_refused(name: str, more: dict[str, Any]) -> None:
+    search = config(name, **more)
+    huge = {"x": {"type": "double", "minval": 0, "maxval": 1, "count": 10**9}}
+    with pytest.raises(ValueError, match="not"):
+        make_method(search["searcher"], huge)
 
 
 def test_progress_stays_between_nothing_and_all() -> None:

@@ -11,7 +11,7 @@ import functools
 import json
 import posixpath
 import re
-from typing import Any
+from typing import Any, TypeGuard
 
 from pdk_stack.determined.core.expconf.rules import EXPERIMENT, Rule
 
@@ -47,7 +47,11 @@ def _kind(value: Any) -> str:
         return "boolean"
     if isinstance(value, (int, float)):
         return "number"
-    return {str: "string", list: "array", dict: "object"}[type(value)]
+    return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return _kind(value) == "number"
 
 
 def _is_kind(value: Any, name: str) -> bool:
@@ -238,7 +242,7 @@ def _compare(value: Any, rule: Rule, path: Path, complete: bool) -> Errors:
         inner, outer = posixpath.normpath(first or "."), posixpath.normpath(second or ".")
         inside = inner.startswith(outer) if inner.startswith("/") else not inner.startswith("..")
         return [] if inside else [(path, f"{pair['a']} must be a subdirectory of {pair['b']}")]
-    if _kind(first) != "number" or _kind(second) != "number":
+    if not (_is_number(first) and _is_number(second)):
         return []
     fits = first < second if pair["type"] == "a<b" else first <= second
     return [] if fits else [(path, f"{pair['a']} must be less than {pair['b']}")]

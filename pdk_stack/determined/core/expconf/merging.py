@@ -6,7 +6,7 @@ Source: ``master/pkg/schemas/merge.go`` and the ``Merge`` methods of ``master/pk
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, TypeGuard
 
 from pdk_stack.determined.core.expconf.forms import log_action, variables_of
 
@@ -78,5 +78,5 @@ def _merged_hyperparameters(own: dict[str, Any], more: dict[str, Any]) -> dict[s
     return result
 
 
-def _is_nested(node: Any) -> bool:
+def _is_nested(node: Any) -> TypeGuard[dict[str, Any]]:
     return isinstance(node, dict) and "type" not in node

@@ -78,7 +78,8 @@ _NUMBER: Rule = {"type": "number"}
 
 
 def _unit(name: str) -> tuple[str, Rule]:
-    return f"singleproperty:{name}", _map(name, **{name: {"type": "integer", "minimum": 0}})
+    properties: Any = {name: {"type": "integer", "minimum": 0}}
+    return f"singleproperty:{name}", _map(name, **properties)
 
 
 LENGTH = _union(
@@ -356,7 +357,8 @@ _IMAGE = _union(
     ("never", _TEXT),
     message="is neither a string nor a map of cpu, cuda, or rocm to strings",
 )
-_VARIABLES_MAP = _map(**{name: _strings([]) for name in _DEVICES})
+_DEVICE_LISTS: Any = {name: _strings([]) for name in _DEVICES}
+_VARIABLES_MAP = _map(**_DEVICE_LISTS)
 _VARIABLES = _union(
     ("never", {"$ref": _VARIABLES_MAP}),
     ("never", {"type": "array", "items": _TEXT}),
@@ -502,11 +504,12 @@ _PROFILING = _map(
 _T: Rule = {"type": ["string"]}
 _I: Rule = {"type": ["integer"]}
 _PACHYDERM_NAMES = ("project", "repo", "commit", "branch", "token")
+_DATASET: Any = dict.fromkeys(_PACHYDERM_NAMES, _T)
 _PACHYDERM = _map(
     *("pachd", "proxy", "dataset"),
     pachd={"$ref": _map("host", "port", host=_T, port=_I)},
     proxy={"$ref": _map("scheme", "host", "port", scheme=_T, host=_T, port=_I)},
-    dataset={"$ref": _map(*_PACHYDERM_NAMES, **dict.fromkeys(_PACHYDERM_NAMES, _T))},
+    dataset={"$ref": _map(*_PACHYDERM_NAMES, **_DATASET)},
 )
 _WEBHOOKS = _map(webhook_id=_one("array", items=_WHOLE), webhook_name=_strings(), exclude=_boolean(False))
 _SLOTS_PER_NODE = _integer(minimum=1)

@@ -12,7 +12,7 @@ from typing import Any
 
 from pdk_stack.determined.core.search.randomness import RandomState
 
-__all__ = ["grid", "sample"]
+__all__ = ["grid", "grid_size", "sample"]
 
 TYPES = ("const", "int", "double", "log", "categorical")
 
@@ -61,6 +61,21 @@ def grid(space: dict[str, Any]) -> list[dict[str, Any]]:
             target[route[-1]] = value
         points.append(point)
     return points
+
+
+def grid_size(space: dict[str, Any]) -> int:
+    """Return the number of grid points of the space."""
+    return math.prod(_axis_size(node) for node in space.values())
+
+
+def _axis_size(node: Any) -> int:
+    kind = _kind(node)
+    if kind is None:
+        return grid_size(node) if isinstance(node, dict) else 1
+    if kind in ("const", "categorical"):
+        return 1 if kind == "const" else len(node["vals"])
+    count = int(node["count"])
+    return min(count, node["maxval"] - node["minval"] + 1) if kind == "int" else count
 
 
 def _axes(space: dict[str, Any], route: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[Any]]]:

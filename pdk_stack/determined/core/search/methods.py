@@ -11,12 +11,15 @@ import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pdk_stack.determined.core.search.hyperparameters import grid
+from pdk_stack.determined.core.search.hyperparameters import grid, grid_size
 
-__all__ = ["Answer", "Method", "make_method"]
+__all__ = ["Answer", "Method", "brackets_of", "make_method", "rung_lengths"]
 
 #: Metric of a trial that ended early: worse than any other.
 EXITED_METRIC = 1.7976931348623157e308
+#: A search is stored as one document, so it can't be of any size.
+MOST_TRIALS = 100_000
+MOST_RUNGS = 100
 
 
 @dataclass
@@ -153,7 +156,7 @@ class AsyncHalving:
             self.concurrent = min(max_concurrent, max_trials)
         else:
             self.concurrent = max(1, min(int(divisor ** (num_rungs - 1)), max_trials))
-        needed = [max(int(max_time / divisor ** (num_rungs - i - 1)), 1) for i in range(num_rungs)]
+        needed = rung_lengths(num_rungs, divisor, max_time)
         self.state: dict[str, Any] = {
             "rungs": [{"needed": each, "metrics": []} for each in needed],
             "trials": {},
@@ -300,14 +303,40 @@ def bracket_concurrency(max_concurrent: int, divisor: float, trials: list[int]) 
     return [each + (1 if index < rest else 0) for index in range(len(trials))]
 
 
+def brackets_of(searcher: dict[str, Any]) -> list[tuple[int, int]]:
+    """Return the brackets of adaptive_asha: the number of rungs and of trials of each."""
+    divisor, most = float(searcher["divisor"]), searcher["max_trials"]
+    rungs = searcher["bracket_rungs"] or bracket_rungs(
+        searcher["mode"], searcher["max_rungs"], int(searcher["max_time"]), most, divisor
+    )
+    ordered = sorted(rungs, reverse=True)
+    return list(zip(ordered, bracket_trials(most, divisor, ordered), strict=True))
+
+
+def rung_lengths(rungs: int, divisor: float, max_time: int) -> list[int]:
+    """Return the time at which each rung of a bracket decides."""
+    return [max(int(max_time / divisor ** (rungs - rung - 1)), 1) for rung in range(rungs)]
+
+
 def make_method(searcher: dict[str, Any], space: dict[str, Any]) -> Method:
     """Create the method that a complete ``searcher`` section names.
 
     Args:
         searcher: The section with defaults.
         space: The hyperparameter space.
+
+    Raises:
+        ValueError: The section is complete, but no search is possible with it.
     """
     name = searcher["name"]
+    if name in ("adaptive_asha", "async_halving") and searcher["max_time"] < 1:
+        raise ValueError(f"max_time must be at least 1, not {searcher['max_time']}")
+    rungs = [*(searcher.get("bracket_rungs") or ()), searcher.get("num_rungs") or 1]
+    if not all(1 <= each <= MOST_RUNGS for each in rungs):
+        raise ValueError(f"a search has 1 to {MOST_RUNGS} rungs, not {max(rungs, key=abs)}")
+    size = grid_size(space) if name == "grid" else searcher.get("max_trials") or 1
+    if size > MOST_TRIALS:
+        raise ValueError(f"this master searches with up to {MOST_TRIALS} trials, not {size}")
     if name == "single":
         return Random(1, 1, single=True)
     if name == "random":
@@ -328,17 +357,12 @@ def make_method(searcher: dict[str, Any], space: dict[str, Any]) -> Method:
             max_concurrent=searcher["max_concurrent_trials"],
             **common,
         )
-    rungs = sorted(searcher["bracket_rungs"], reverse=True) or sorted(
-        bracket_rungs(
-            searcher["mode"], searcher["max_rungs"], common["max_time"], searcher["max_trials"], common["divisor"]
-        ),
-        reverse=True,
-    )
-    trials = bracket_trials(searcher["max_trials"], common["divisor"], rungs)
+    brackets = brackets_of(searcher)
+    trials = [most for _, most in brackets]
     concurrent = bracket_concurrency(searcher["max_concurrent_trials"], common["divisor"], trials)
     return Tournament(
         [
             AsyncHalving(num_rungs=number, max_trials=most, max_concurrent=at_once, **common)
-            for number, most, at_once in zip(rungs, trials, concurrent, strict=True)
+            for (number, most), at_once in zip(brackets, concurrent, strict=True)
         ]
     )

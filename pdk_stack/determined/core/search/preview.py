@@ -1,61 +1,44 @@
-"""Previews a search by simulating it with random metrics."""
+"""Previews a search: how many trials train for how long.
+
+Source: ``Simulate`` in ``master/pkg/searcher/simulate.go``.
+"""
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from typing import Any
 
-from pdk_stack.determined.core.search.searcher import Create, Searcher, Stop
+from pdk_stack.determined.core.search.hyperparameters import grid_size
+from pdk_stack.determined.core.search.methods import brackets_of, rung_lengths
 
 __all__ = ["preview"]
 
 
-def preview(config: dict[str, Any], seed: int = 0) -> list[dict[str, Any]]:
-    """Simulate how many trials train for how long.
+def preview(config: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """Return entries of ``v1TrialSummary``; lengths are in units of the searcher's time metric, or "to the end".
 
     Args:
-        config: A complete experiment configuration.
-        seed: Seed for the random metrics.
+        config: ``searcher`` and ``hyperparameters``, both complete.
 
     Returns:
-        Entries of ``v1TrialSummary``; lengths are in units of the searcher's time metric, or "to the end".
+        The entries, or None for a search that the master doesn't preview.
     """
-    searcher_config = config["searcher"]
-    searcher, source = Searcher(config), random.Random(seed)
-    waiting = [action.request_id for action in searcher.initial() if isinstance(action, Create)]
-    lengths: Counter[int | None] = Counter()
-    while waiting:
-        trial = waiting.pop(0)
-        stopped_at, actions = _run(searcher, searcher_config, trial, source)
-        lengths[stopped_at] += 1
-        actions += searcher.exited(trial)
-        waiting += [action.request_id for action in actions if isinstance(action, Create)]
-    summary = []
-    for length, count in sorted(lengths.items(), key=lambda entry: (entry[0] is None, entry[0] or 0)):
-        unit: dict[str, Any] = {"maxLength": length is None}
-        if length is not None:
-            unit |= {"name": searcher_config["time_metric"], "value": length}
-        summary.append({"count": count, "unit": unit})
-    return summary
-
-
-def _run(searcher: Searcher, config: dict[str, Any], trial: str, source: random.Random) -> tuple[int | None, list[Any]]:
-    """Simulate one trial; return the time at which the search stopped it, and the search's other actions."""
-    actions: list[Any] = []
-    if config["name"] not in ("adaptive_asha", "async_halving"):
-        return None, actions
-    for time in _times(config):
-        answer = searcher.validated(trial, {config["metric"]: source.random(), config["time_metric"]: time})
-        actions += answer
-        if any(isinstance(action, Stop) for action in answer):
-            return time, actions
-    return int(config["max_time"]), actions
-
-
-def _times(config: dict[str, Any]) -> list[int]:
-    """Return all times at which any bracket decides."""
-    most, divisor = int(config["max_time"]), float(config["divisor"])
-    rungs = int(config.get("num_rungs") or config.get("max_rungs") or 5)
-    rungs = max([rungs, *(config.get("bracket_rungs") or [])])
-    return sorted({max(int(most / divisor**power), 1) for power in range(rungs)})
+    searcher = config["searcher"]
+    counts = {"single": lambda: 1, "random": lambda: searcher["max_trials"]}
+    counts["grid"] = lambda: grid_size(config["hyperparameters"])
+    if count := counts.get(searcher["name"]):
+        return [{"count": count(), "unit": {"maxLength": True}}]
+    if searcher["name"] != "adaptive_asha":
+        return None
+    divisor, stopped = float(searcher["divisor"]), Counter[int]()
+    for rungs, trials in brackets_of(searcher):
+        lengths = rung_lengths(rungs, divisor, int(searcher["max_time"]))
+        for rung, length in enumerate(lengths):
+            continued = max(int(trials / divisor), 1)
+            stopped[length] += trials if rung == len(lengths) - 1 else trials - continued
+            trials = continued
+    name = searcher["time_metric"]
+    return [
+        {"count": count, "unit": {"name": name, "value": length, "maxLength": False}}
+        for length, count in sorted(stopped.items())
+    ]
