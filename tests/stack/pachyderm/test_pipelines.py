@@ -101,6 +101,16 @@ def test_links_in_the_output_are_resolved(client: Client, name: Name) -> None:
     assert files(client, pipeline, commit) == {"/all/a": "1", "/all/b": "2", "/one": "1"}
 
 
+def test_a_relative_link_in_the_output_fails_its_datum(client: Client, name: Name) -> None:
+    repo, pipeline = name("data"), name("linker")
+    client.create_repo(repo)
+    create(client, pipeline, pfs(repo, "/"), "cd /pfs/out; touch one; ln -s one two", datum_tries=1)
+    commit = put(client, repo, a="1")
+    assert wait(client, pipeline, commit).state == pps_pb2.JOB_FAILURE
+    lines = [line.message for line in client.get_job_logs(pipeline, commit)]
+    assert any("relative link in output: /two -> one" in each for each in lines)
+
+
 def test_stop_and_start(client: Client, name: Name) -> None:
     repo, pipeline = name("data"), name("pausing")
     client.create_repo(repo)

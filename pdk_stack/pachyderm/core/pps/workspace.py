@@ -97,7 +97,7 @@ class Workspace:
         total = 0
         for name in sorted(os.listdir(folder)):
             path = f"{place}/{name}"
-            source = self._resolve(folder / name)
+            source = self._resolve(_absolute(folder / name, path))
             mode = source.stat().st_mode
             if stat.S_ISDIR(mode):
                 total += self._collect(source, path, upload, tag, (*above, real))
@@ -116,6 +116,13 @@ class Workspace:
         if not source.exists():
             raise Fault(f"broken link in output: {source.name}")
         return source
+
+
+def _absolute(source: Path, path: str) -> Path:
+    """Refuse a link with a relative target: a cluster looks for it in the worker's own folder (``handleSymlinks``)."""
+    if source.is_symlink() and not os.readlink(source).startswith("/"):
+        raise Fault(f"relative link in output: {path} -> {os.readlink(source)}; link to an absolute path")
+    return source
 
 
 def _write(content: BlobReader, each: DatumInput, found: FoundEntry, target: Path) -> int:
