@@ -20,6 +20,7 @@ DONE, PARTLY, REFUSED, OFF = "done", "partly", "refused", "off"
 # Limitations of implemented calls.
 _AUTHENTICATION = ("auth_v2.API", "identity_v2.API")
 _STORES = "object stores: not Azure's"
+_SPECS = "no egress to SQL databases; no users in Determined"
 LIMITS = {
     "pfs_v2.API/ModifyFile": f"{_STORES}; refuses a commit without a branch, which ends pachd 2.8.10 itself, and a "
     "file at `/`, which pachd takes but can't return",
@@ -27,8 +28,10 @@ LIMITS = {
     "pfs_v2.API/GetFileTAR": _STORES,
     "pfs_v2.API/Egress": f"{_STORES}; no SQL databases",
     "pfs_v2.API/Fsck": "reads all content, too; `fix` removes dangling references, but can't restore lost content",
-    "pps_v2.API/CreatePipeline": "no egress to Azure or SQL databases; spouts with a service take no input; "
-    "lazy inputs are ordinary files; images are folders and programs of this machine",
+    "pps_v2.API/CreatePipeline": f"{_SPECS}; lazy inputs are ordinary files; images are folders and programs of this "
+    "machine; at most 16 pipelines and 8 workers where authentication is off, as without a license",
+    "pps_v2.API/CreatePipelineV2": _SPECS,
+    "pps_v2.API/GetLogs": "no Loki: `use_loki_backend` is refused",
     "pps_v2.API/RenderTemplate": "templates can't import files",
     "enterprise_v2.API/GetState": "active where authentication is on, as that is an enterprise feature; else none",
     "auth_v2.API/Deactivate": "answers as a server without authentication, so that clients go on; the token stays",
@@ -51,6 +54,18 @@ names of the call and the service, as does any call that isn't listed here.
 Answers were compared with those that pachd 2.8.10 gave to the same calls. Where its words hold a Go type or an SQL
 state, the words here differ. Requests of which pachd dies or returns wrong data are refused with the reason. A message
 that can't be decoded is INVALID_ARGUMENT here, INTERNAL there.
+"""
+PPS_DIFFERENCES = """Refused although a server of release 2.8 accepts it, in specs and about jobs:
+
+- `egress.sql_database`: there is no driver for SQL databases. `egress` to Azure, or to a URL with an unknown scheme, is
+  accepted; its jobs fail with the reason, where a server repeats them forever.
+- `determined`: the embedded Pachyderm makes no users in Determined. Without authentication, a server refuses it, too.
+- `use_loki_backend` in GetLogs: log lines are in files.
+- A write to a pipeline's open output commit: the job of an empty commit is over at once, so there is none to write to.
+
+A job fails here that a server restarts forever: an output name that PFS refuses, a broken or relative link in the
+output, an invalid glob, no input, an input's name that leads out of its folder. Its reason names the datum, and the
+log the cause.
 """
 S3_LIMITS = {
     "put_object": "bodies in chunks: `STREAMING-AWS4-HMAC-SHA256-PAYLOAD` only; the server stores other framing as "
@@ -124,6 +139,7 @@ def page() -> str:
             service = current
             lines.append(f"\n## {service}\n\n| call | state | limits |\n|---|---|---|")
         lines.append(f"| {name} | {state} | {limits} |")
+    lines.append(f"\n## Specs and jobs\n\n{PPS_DIFFERENCES.rstrip()}")
     lines.append("\n## S3 gateway\n\n| request | state | limits |\n|---|---|---|")
     lines += [f"| {request} | {state} | {limits} |" for request, state, limits in s3_calls()]
     lines.append(f"\n{S3_DIFFERENCES.rstrip()}")
