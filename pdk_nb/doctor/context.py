@@ -183,17 +183,22 @@ class Context:
     def _questions(self) -> dict[str, tuple[str, tuple[Any, ...]]]:
         known = self.settings
         gateway = known.mldm_s3_endpoint if "//" in known.mldm_s3_endpoint else f"http://{known.mldm_s3_endpoint}"
-        return {
+        questions: dict[str, tuple[str, tuple[Any, ...]]] = {
             "gateway": ("s3", (gateway,)),
             "route": ("tcp", (known.pachd_lb_service_host, known.pachd_lb_service_port)),
             "clock": ("http", (known.minio_url or gateway,)),
         }
+        if known.models_in_minio:
+            # The deploy stage writes below the model's name, too.
+            path = f"{self.names.model}/.pdk-doctor"
+            questions["models"] = ("bucket", (known.minio_url, known.kserve_model_bucket_name, path))
+        return questions
 
     def asked(self, question: str) -> Answer | None:
         """What a pod of the cluster says; None if no pod may be started, or none can run.
 
         Args:
-            question: ``gateway``, ``route`` or ``clock``.
+            question: ``gateway``, ``route``, ``clock`` or ``models``.
         """
         if not self.may_probe:
             return None

@@ -18,6 +18,7 @@ from pdk_nb.platforms.cluster import Object
 from pdk_nb.platforms.serving.account import UNCHECKED_KEY
 from pdk_nb.platforms.serving.pods import CANNOT_PULL, Pod, read_pod
 from pdk_nb.platforms.waiting import wait
+from pdk_nb.settings import MINIO_SECRET_KEYS
 from pdk_shared.errors import PdkError, ServiceUnreachable
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ TIMEOUT_S = 10.0
 # Pulling an image of a gigabyte to a node takes its time.
 POD_SECONDS = 300.0
 LOOK_S = 1.0
-# Python's standard library, and boto3 where the image has it. The token comes from the pipelines' secret, so that it is
-# in no pod's spec.
+# Python's standard library, and boto3 where the image has it. Token and keys come from the pipelines' secret: they are in
+# no pod's spec.
 SCRIPT = """
 import json, os, socket, sys, time, urllib.error, urllib.request
 
@@ -46,20 +47,29 @@ def http(url):
         answer = error
     return answer.headers.get("Date") or ""
 
-def s3(url):
+def client(url, key, secret):
     import boto3
     from botocore.config import Config
-    key = os.environ.get("PAC_TOKEN") or UNCHECKED
     config = Config(connect_timeout=5, read_timeout=5, retries={"max_attempts": 1})
-    client = boto3.client("s3", endpoint_url=url, aws_access_key_id=key, aws_secret_access_key=key,
-                          region_name="us-east-1", config=config)
-    return str(len(client.list_buckets()["Buckets"]))
+    return boto3.client("s3", endpoint_url=url, aws_access_key_id=key, aws_secret_access_key=secret,
+                        region_name="us-east-1", config=config)
+
+def s3(url):
+    key = os.environ.get("PAC_TOKEN") or UNCHECKED
+    return str(len(client(url, key, key).list_buckets()["Buckets"]))
+
+def bucket(url, name, path):
+    store = client(url, os.environ.get("MINIO_ACCESS_KEY"), os.environ.get("MINIO_SECRET_KEY"))
+    store.put_object(Bucket=name, Key=path, Body=b"probe")
+    store.get_object(Bucket=name, Key=path)["Body"].read()
+    store.delete_object(Bucket=name, Key=path)
+    return path
 
 asked, UNCHECKED = json.loads(sys.argv[1]), sys.argv[2]
 told = {}
 for name, (kind, arguments) in asked.items():
     try:
-        value, error = {"tcp": tcp, "http": http, "s3": s3}[kind](*arguments), ""
+        value, error = {"tcp": tcp, "http": http, "s3": s3, "bucket": bucket}[kind](*arguments), ""
     except Exception as failure:
         value, error = "", type(failure).__name__ + ": " + str(failure)
     told[name] = {"value": value, "error": error, "now": time.time()}
@@ -157,7 +167,10 @@ class Probe:
         return ""
 
     def _manifest(self, name: str, image: str) -> Object:
-        token = {"name": self.context.settings.mldm_pipeline_secret, "key": "pac_token", "optional": True}
+        secret = self.context.settings.mldm_pipeline_secret
+        mapped = {
+            key.upper(): {"name": secret, "key": key, "optional": True} for key in ("pac_token", *MINIO_SECRET_KEYS)
+        }
         return {
             "metadata": {"name": name, "labels": {"app.kubernetes.io/managed-by": NAME}},
             "spec": {
@@ -172,7 +185,7 @@ class Probe:
                         # Also a node that has the image asks the registry.
                         "imagePullPolicy": "Always",
                         "command": ["python3", "-c", SCRIPT, json.dumps(dict(self.questions)), UNCHECKED_KEY],
-                        "env": [{"name": "PAC_TOKEN", "valueFrom": {"secretKeyRef": token}}],
+                        "env": [{"name": name, "valueFrom": {"secretKeyRef": ref}} for name, ref in mapped.items()],
                         "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
                     }
                 ],

@@ -15,6 +15,7 @@ from pdk_nb.platforms.serving.account import PREDICTOR_ACCOUNT, PREDICTOR_SECRET
 from pdk_shared.errors import PdkError, ServiceUnreachable
 
 GATEWAY_WHY = "Without a model bucket, KServe reads models from the deploy pipeline's output through this gateway."
+NO_CLIENT = "No module named"
 ENDPOINT_NOTE = "serving.kserve.io/s3-endpoint"
 WITHOUT_CREDENTIALS = ("redential", "NoCredentials", "DefaultCredentialsError")
 
@@ -40,8 +41,17 @@ def _bucket(context: Context) -> Findings:
     if known.minio_url:
         fix = f"aws --endpoint-url {known.minio_url} s3 ls {where}; pdk-nb config init --apply {MINIO_FLAGS}"
     if known.minio_url and not _resolves(known.minio_url):
+        answer = context.asked("models")
+        if answer is not None and not answer.error:
+            what = "A pod has written, read, and deleted a probe object, with the pipelines' keys."
+            yield Finding("storage.models", "ok", what, where)
+            return
+        if answer is not None and NO_CLIENT not in answer.error:
+            what = f"A pod can't use the bucket with the pipelines' keys: {answer.error}"
+            yield Finding("storage.models", "broken", what, where, why, fix)
+            return
         what = f"{known.minio_url} is a name inside the cluster; this machine can't test it."
-        ask = f"{PROBE} -sf {known.minio_url}/minio/health/live"
+        ask = f"pdk-nb doctor --only storage --probe, or: {PROBE} -sf {known.minio_url}/minio/health/live"
         yield Finding("storage.models", "unknown", what, where, why, ask)
         return
     try:
@@ -101,7 +111,7 @@ def _from_a_pod(context: Context, answer: Answer) -> Finding:
     if not answer.error:
         what = f"The S3 gateway accepts the token and lists {counted(int(answer.value), 'bucket')}, seen from a pod."
         return Finding("storage.gateway", "ok", what, place)
-    if "No module named" in answer.error:
+    if NO_CLIENT in answer.error:
         what = "The probe's image has no client of S3: build the deploy image first."
         return Finding(
             "storage.gateway", "unknown", what, place, GATEWAY_WHY, "pdk-nb images build && pdk-nb images push"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -112,6 +113,25 @@ def test_a_pod_answers_what_this_machine_cannot(monkeypatch: pytest.MonkeyPatch)
     assert sorted(cluster.deleted) == sorted(each["metadata"]["name"] for each in cluster.made)
 
 
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        ("", "ok"),
+        ("ClientError: AccessDenied", "broken"),
+        ("ModuleNotFoundError: No module named 'boto3'", "unknown"),
+    ],
+)
+def test_a_bucket_that_only_pods_reach(monkeypatch: pytest.MonkeyPatch, error: str, state: str) -> None:
+    monkeypatch.setattr(storage, "_account", lambda *given: iter(()))
+    minio = replace(KNOWN, minio_url="http://minio.default.invalid:9000", kserve_model_bucket_name="models")
+    monkeypatch.setattr(sys.modules[__name__], "KNOWN", minio)
+    told = {**TOLD, "models": {"value": "x", "error": error, "now": 1.0}}
+    cluster = Cluster({TRAIN: DONE, DEPLOY: DONE}, json.dumps(told))
+    assert run(monkeypatch, cluster, storage)["storage.models"].state == state
+    command = cluster.made[0]["spec"]["containers"][0]["command"]
+    assert json.loads(command[3])["models"][:1] == ["bucket"]
+
+
 def test_without_the_flag_no_pod_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster({})
     found = run(monkeypatch, cluster, images, may_probe=False)
@@ -168,7 +188,8 @@ def test_the_pod_asks_for_next_to_nothing_and_shows_no_token(monkeypatch: pytest
     (container,) = cluster.made[0]["spec"]["containers"]
     assert container["imagePullPolicy"] == "Always"
     assert container["resources"]["requests"] == {"cpu": "10m", "memory": "64Mi"}
-    assert container["env"][0]["valueFrom"]["secretKeyRef"]["key"] == "pac_token"
+    keys = {each["valueFrom"]["secretKeyRef"]["key"] for each in container["env"]}
+    assert keys == {"pac_token", "minio_access_key", "minio_secret_key"}
     assert cluster.made[0]["spec"]["restartPolicy"] == "Never"
 
 
