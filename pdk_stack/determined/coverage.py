@@ -26,6 +26,7 @@ DIFFERENCES = (
     "other ones.",
     "In lists that know no meaning for a negative `limit`, the master's own code fails with 500. Here it is 400.",
     "There is no web interface, so `/` doesn't lead to one.",
+    "Logging in sets no cookie: a browser would send it to every port of this machine, also to those of other users.",
     "An agent user group is stored and shown. Trials run as your own user, whatever it says.",
     "`log.color` in `PATCH /api/v1/master/config` is refused, because this log has no colour.",
     "Deleting a project or a workspace is refused while one of its experiments runs, and has ended with the reply.",

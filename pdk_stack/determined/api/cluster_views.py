@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pdk_stack.determined import VERSION
+from pdk_stack.determined.core.expconf.completion import PRIORITY
 from pdk_stack.determined.core.master import Master
 from pdk_stack.determined.core.trials.runs import ActiveRun
 
@@ -38,12 +39,16 @@ def pool_view(master: Master, name: str) -> dict[str, Any]:
         "maxAgents": 0,
         "slotsPerAgent": master.slots.total,
         "auxContainerCapacityPerAgent": 0,
-        "schedulerType": "SCHEDULER_TYPE_FAIR_SHARE",
+        "schedulerType": "SCHEDULER_TYPE_PRIORITY",
         "schedulerFittingPolicy": "FITTING_POLICY_BEST",
         "location": "on-prem",
         "maxIdleAgentPeriod": 0.0,
         "maxAgentStartingPeriod": 0.0,
-        "details": {"priorityScheduler": None},
+        "details": {
+            "aws": None,
+            "gcp": None,
+            "priorityScheduler": {"preemption": False, "defaultPriority": PRIORITY, "k8Priorities": []},
+        },
         "resourceManagerMetadata": {},
         "stats": {
             "queuedCount": len(master.experiments.waiting()),

@@ -14,7 +14,7 @@ from pdk_stack.determined.api.views import optional, picked
 from pdk_stack.determined.core.experiments.catalogue import TERMINAL, steps_of
 from pdk_stack.determined.core.trials.launch import AGENT_ID
 from pdk_stack.determined.core.trials.runs import ActiveRun
-from pdk_stack.determined.errors import invalid, not_found
+from pdk_stack.determined.errors import invalid, not_found, plain
 from pdk_stack.determined.store.documents import Document
 from pdk_stack.determined.store.metrics import number as finite
 
@@ -51,6 +51,16 @@ def _reported(workload: dict[str, Any] | None, metric: str) -> float | None:
 @route("GET", "/api/v1/trials/{key}")
 def get_trial(request: Request, key: int) -> dict[str, Any]:
     return {"trial": request.views.trial(request.master.experiments.trial(key))}
+
+
+@route("GET", "/api/v1/trials/by-external-id/{experiment_id}/{trial_id}")
+def get_trial_by_external_id(request: Request, experiment_id: str, trial_id: str) -> dict[str, Any]:
+    for experiment in request.master.store.list("experiment"):
+        if experiment.get("externalId") == experiment_id:
+            for trial in request.master.experiments.trials(experiment["id"]):
+                if trial.get("externalId") == trial_id:
+                    return {"trial": request.views.trial(trial)}
+    raise not_found("not found")
 
 
 @route("POST", "/api/v1/trials/{key}/kill")
@@ -209,6 +219,12 @@ def get_task(request: Request, task_id: str) -> dict[str, Any]:
     }
 
 
+@route("POST", "/api/v1/tasks/{task_id}/kill")
+def kill_task(request: Request, task_id: str) -> dict[str, Any]:
+    """Refuse to kill a generic task, of which this master has none."""
+    raise plain("sql: no rows in result set (make sure task is of type GENERIC)")
+
+
 @route("GET", "/api/v1/tasks/{task_id}/config")
 def task_config(request: Request, task_id: str) -> dict[str, Any]:
     """Return a generic task's configuration; a trial's task has none of its own."""
@@ -232,7 +248,7 @@ def list_tasks(request: Request) -> dict[str, Any]:
             **_summary(run, experiment),
             "registeredTime": allocation["startTime"],
             "resources": [resources],
-            "schedulerType": "fair_share",
+            "schedulerType": "priority",
             "proxyPorts": [],
             **optional(priority=experiment["config"]["resources"]["priority"]),
         }
@@ -265,7 +281,7 @@ def list_tasks_page(request: Request) -> dict[str, Any]:
             **{snake(name): value for name, value in _summary(run, experiment).items()},
             "registered_time": allocation["startTime"],
             "resources": [],
-            "scheduler_type": "fair_share",
+            "scheduler_type": "priority",
             "priority": experiment["config"]["resources"]["priority"],
             "proxy_ports": None,
         }

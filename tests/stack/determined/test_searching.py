@@ -200,7 +200,8 @@ def test_files_are_shown_one_by_one(ask: Ask) -> None:
     for path in ("gone", "../train.py", "pack", ""):
         assert ask("POST", "experiments/1/file", {"path": path})[0] == 404
     packed = base64.b64decode(ask("GET", "experiments/1/model_def")[1]["b64Tgz"])
-    assert tarfile.open(fileobj=io.BytesIO(packed)).getnames() == list(FILES)
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        assert archive.getnames() == list(FILES)
 
 
 def test_actions_on_runs(ask: Ask) -> None:
