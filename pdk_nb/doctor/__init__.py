@@ -1,7 +1,8 @@
 """The doctor: checks everything that the lab needs on a cluster, and says what is wrong, why, and how to fix it.
 
 Each group of findings has one module. The doctor changes nothing on the cluster, except for a probe object in the model
-bucket, which it deletes. If this machine can't check something, the result is ``unknown``, never ``ok``.
+bucket and, where it may start them, probe pods; it deletes both. If this machine can't check something and no pod can,
+the result is ``unknown``, never ``ok``.
 """
 
 from __future__ import annotations

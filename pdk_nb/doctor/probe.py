@@ -31,8 +31,8 @@ TIMEOUT_S = 10.0
 # Pulling an image of a gigabyte to a node takes its time.
 POD_SECONDS = 300.0
 LOOK_S = 1.0
-# Python's standard library, and boto3 where the image has it. Token and keys come from the pipelines' secret: they are in
-# no pod's spec.
+# Python's standard library, and boto3 where the image has it. Token and keys come from the pipelines' secret: no pod's
+# spec has them.
 SCRIPT = """
 import json, os, socket, sys, time, urllib.error, urllib.request
 
