@@ -77,11 +77,10 @@ class DatumCalls:
             raise Fault("must specify a datum")
         with self.context.engine.read() as connection:
             job = job_of_message(connection, request.datum)
-            for source, row in records.finished_datums(connection, job):
-                if row["id"] == request.datum.id:
-                    info = pps_convert.datum_info(connection, source, job, row, self.context.images)
-                    info.pfs_state.CopyFrom(pps_convert.pfs_state(connection, job, row["id"]))
-                    return info
+            for source, row in records.finished_datums(connection, job, request.datum.id):
+                info = pps_convert.datum_info(connection, source, job, row, self.context.images)
+                info.pfs_state.CopyFrom(pps_convert.pfs_state(connection, job, row["id"]))
+                return info
         raise Fault(f"datum {request.datum.id} not found in job {job}")
 
     def RestartDatum(self, request: pps_pb2.RestartDatumRequest, call: Call) -> None:

@@ -92,7 +92,7 @@ def record(engine: Engine, job: Job, datum: Datum, result: DatumResult) -> None:
         )
 
 
-def finished_datums(connection: sqlite3.Connection, job: Job) -> Iterator[tuple[Job, sqlite3.Row]]:
+def finished_datums(connection: sqlite3.Connection, job: Job, datum: str = "") -> Iterator[tuple[Job, sqlite3.Row]]:
     """Yield a job's datums that are done, by ID, each with the job that processed it.
 
     For a skipped datum, that is an earlier job.
@@ -100,9 +100,11 @@ def finished_datums(connection: sqlite3.Connection, job: Job) -> Iterator[tuple[
     Args:
         connection: The connection to read from.
         job: The job.
+        datum: Only the datum with this ID; empty means all.
     """
     rows = connection.execute(
-        "SELECT * FROM datums WHERE job = ? AND state != ? ORDER BY id", (job.pk, int(pps_pb2.STARTING))
+        "SELECT * FROM datums WHERE job = ? AND (? = '' OR id = ?) AND state != ? ORDER BY id",
+        (job.pk, datum, datum, int(pps_pb2.STARTING)),
     )
     for row in rows.fetchall():
         source = None
