@@ -79,8 +79,10 @@ def unknown_uri() -> Refusal:
 
 
 def no_such_page(method: str, path: str) -> Refusal:
-    """404: there is nothing at a path outside the gateway."""
-    return Refusal(f"api not found: {method} {path}", Code.NOT_FOUND)
+    """404: there is nothing at a path outside the gateway, and no task behind the proxy."""
+    if match := re.match("/proxy/([^/]+)", path):
+        return not_found(f"service not found: {match[1]}")
+    return not_found(f"api not found: {method} {path}")
 
 
 def unauthenticated(message: str = "invalid credentials") -> Refusal:

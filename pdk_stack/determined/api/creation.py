@@ -80,15 +80,18 @@ def _project(request: Request, config: dict[str, Any]) -> Document:
     if not workspace_name or not project_name:
         raise plain("workspace and project must both be included in config if one is provided")
     workspace = workspaces.by_name(workspace_name)
+    if workspace is not None and workspace["archived"]:
+        raise plain("workspace is archived and cannot add new experiments")
     project = workspaces.project_by_name(workspace["id"], project_name) if workspace else None
     if workspace is None or project is None:
         raise not_found(f"workspace/project '{workspace_name}/{project_name}' not found")
+    if project["archived"]:
+        raise plain("project is archived and cannot add new experiments")
     return project
 
 
-def _refuse_archived(request: Request, project: Document) -> None:
-    if project["archived"] or request.master.workspaces.get(project["workspaceId"])["archived"]:
-        raise failed_precondition(f"project ({project['id']}) is archived and cannot add new experiments")
+def _is_archived(request: Request, project: Document) -> bool:
+    return bool(project["archived"] or request.master.workspaces.get(project["workspaceId"])["archived"])
 
 
 def _warm_start(request: Request, searcher: dict[str, Any]) -> str | None:
@@ -135,14 +138,15 @@ def _configured(request: Request, parent: Document | None) -> tuple[dict[str, An
 def create_experiment(request: Request) -> dict[str, Any]:
     experiments, store = request.master.experiments, request.master.store
     parent = experiments.experiment(int(request.get("parentId"))) if request.get("parentId") else None
+    if parent is not None and _is_archived(request, request.master.workspaces.project(parent["projectId"])):
+        raise plain("forking an experiment in an archived workspace/project")
     unmanaged = bool(request.get("unmanaged"))
     config, project = _configured(request, parent)
+    # A fork has its parent's code, also where the request brings some.
     files = request.get("modelDefinition") or []
-    inherited = store.get_blob("model_definition", parent["id"]) if parent is not None and not files else None
-    packed = pack(files) if inherited is None else inherited
+    packed = pack(files) if parent is None else store.get_blob("model_definition", parent["id"]) or b""
     if request.get("validateOnly"):
         return {"experiment": NO_EXPERIMENT, "config": None, "warnings": []}
-    _refuse_archived(request, project)
     try:
         make_method(config["searcher"], config["hyperparameters"])
     except (ArithmeticError, ValueError) as error:

@@ -90,7 +90,7 @@ def patch_trial(request: Request, key: int) -> dict[str, Any]:
         if not experiment.get("unmanaged"):
             raise invalid("only unmanaged trials are supported")
         state = str(request.get("state") or "").removeprefix("STATE_")
-        if state:
+        if state not in ("", "UNSPECIFIED"):
             ended = now() if state in TERMINAL else None
             trial = store.update("trial", trial["id"], state=state, endTime=ended)
             store.update("task", trial["taskId"], endTime=ended)

@@ -195,6 +195,22 @@ def test_moving(wire: Wire) -> None:
     assert (status, answer["error"]["error"]) == (400, f"experiment ({key}) is archived and cannot be moved")
 
 
+def test_an_archived_project_takes_no_experiment_that_names_it(wire: Wire) -> None:
+    place = project(wire, "closed")
+    key = create(wire, project="closed", workspace="w-closed")
+    assert call(wire, "POST", f"/api/v1/projects/{place}/archive")[0] == 200
+    config = {"name": "c", "entrypoint": "true", "searcher": {"name": "single", "metric": "m"}}
+    named = {"config": json.dumps({**config, "project": "closed", "workspace": "w-closed"})}
+    status, answer = call(wire, "POST", "/api/v1/experiments", named)
+    assert (status, answer["error"]["error"]) == (400, "project is archived and cannot add new experiments")
+    fork = {"config": json.dumps(config), "parentId": key}
+    status, answer = call(wire, "POST", "/api/v1/experiments", fork)
+    assert (status, answer["error"]["error"]) == (400, "forking an experiment in an archived workspace/project")
+    # By its id, the release takes it.
+    by_id = {"config": json.dumps(config), "projectId": place, "validateOnly": True}
+    assert call(wire, "POST", "/api/v1/experiments", by_id)[0] == 200
+
+
 # -- continuing --------------------------------------------------------------------------------------------------------
 
 

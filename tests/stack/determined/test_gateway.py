@@ -203,6 +203,12 @@ def test_outside_the_gateway_a_refusal_is_a_message(client: Any) -> None:
         assert (reply.status_code, reply.json()) == (404, {"message": f"api not found: GET {path}"})
 
 
+def test_no_task_is_behind_the_proxy(client: Any) -> None:
+    headers = {"Authorization": f"Bearer {client._session.token}"}
+    reply = requests.get(client._session.master + "/proxy/gold/", headers=headers, timeout=5)
+    assert (reply.status_code, reply.json()) == (404, {"message": "service not found: gold"})
+
+
 def test_a_stream_is_refused_in_a_streams_form(client: Any) -> None:
     headers = {"Authorization": f"Bearer {client._session.token}"}
     reply = requests.get(client._session.master + "/api/v1/trials/999/logs", headers=headers, timeout=5)
