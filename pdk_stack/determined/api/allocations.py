@@ -8,7 +8,7 @@ from typing import Any
 from pdk_stack.common.polling import poll
 from pdk_stack.determined.api.routing import LOOK_SECONDS, Request, route
 from pdk_stack.determined.core.trials.runs import ActiveRun
-from pdk_stack.determined.errors import internal, invalid
+from pdk_stack.determined.errors import internal, invalid, plain
 from pdk_stack.determined.store.documents import Document
 
 #: Shorter than the clients' own timeouts.
@@ -172,7 +172,7 @@ def report_metrics(request: Request, key: int) -> dict[str, Any]:
         try:
             master.experiments.validated(key, averages)
         except ValueError as error:
-            raise internal(str(error)) from error
+            raise plain(str(error)) from error
     return {}
 
 

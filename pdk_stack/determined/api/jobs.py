@@ -7,8 +7,9 @@ from typing import Any
 
 from pdk_stack.determined.api.routing import Request, route
 from pdk_stack.determined.api.views import Views
+from pdk_stack.determined.core.experiments.catalogue import TERMINAL
 from pdk_stack.determined.core.master import POOL
-from pdk_stack.determined.errors import invalid, not_found, plain
+from pdk_stack.determined.errors import plain
 from pdk_stack.determined.store.documents import Document
 
 
@@ -90,15 +91,36 @@ def stats(request: Request) -> dict[str, Any]:
 
 @route("POST", "/api/v1/job-queues")
 def update_jobs(request: Request) -> dict[str, Any]:
-    """Change priorities; refuse other queue changes."""
-    by_job = {each["jobId"]: each for each in request.master.store.list("experiment")}
-    for update in request.get("updates") or []:
-        experiment = by_job.get(update.get("jobId"))
-        if experiment is None:
-            raise not_found(f"job '{update.get('jobId')}' not found")
-        unknown = [name for name in ("resourcePool", "aheadOf", "behindOf") if update.get(name)]
-        if unknown:
-            raise invalid(f"the embedded master's queue has no {unknown[0]}: change the priority instead")
-        changes = {name: update[name] for name in ("priority", "weight") if update.get(name) is not None}
-        request.master.control.set_resources(experiment["id"], **changes)
+    """Change priorities and weights of the jobs in the queue; what is wrong with others doesn't stop that."""
+    jobs = {
+        each["jobId"]: each
+        for each in request.master.store.list("experiment")
+        if each["state"] not in TERMINAL and not each.get("unmanaged")
+    }
+    errors = [error for update in request.get("updates") or [] if (error := _update_job(request, jobs, update))]
+    if len(errors) > 1:
+        raise plain(f"encountered the following errors: {', '.join(errors)}")
+    if errors:
+        raise plain(errors[0])
     return {}
+
+
+def _update_job(request: Request, jobs: dict[str, Document], update: dict[str, Any]) -> str:
+    """Change a job; return what is in the way (``master/internal/job/jobservice``)."""
+    job = update.get("jobId", "")
+    if job not in jobs:
+        return f"job {job} not found"
+    if "priority" in update:
+        if not 1 <= update["priority"] <= 99:
+            return "priority must be between 1 and 99"
+        request.master.control.set_resources(jobs[job]["id"], priority=update["priority"])
+    elif "weight" in update:
+        request.master.control.set_resources(jobs[job]["id"], weight=update["weight"])
+    elif "resourcePool" in update:
+        pool = update["resourcePool"]
+        return (
+            f"resource pool is unchanged ({pool} == {pool})" if pool == POOL else f"invalid resource pool name {pool}"
+        )
+    else:
+        return "unexpected action: <nil>"
+    return ""

@@ -184,6 +184,32 @@ def test_resources_change_while_the_experiment_runs(wire: Wire) -> None:
     assert call(wire, "PATCH", path, {"resources": {"priority": 41}})[0] == 404
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"priority": 0}, "priority must be between 1 and 99"),
+        ({"priority": 100}, "priority must be between 1 and 99"),
+        ({"resourcePool": "gold"}, "invalid resource pool name gold"),
+        ({}, "unexpected action: <nil>"),
+        ({"jobId": "gold", "priority": 5}, "job gold not found"),
+        ({"priority": 5}, ""),
+        ({"weight": 2.5}, ""),
+    ],
+)
+def test_jobs_change(wire: Wire, change: dict[str, Any], words: str) -> None:
+    key = create(wire)
+    job = call(wire, "GET", f"/api/v1/experiments/{key}")[1]["experiment"]["jobId"]
+    status, answer = call(wire, "POST", "/api/v1/job-queues", {"updates": [{"jobId": job, **change}]})
+    assert (status, words) == (400, answer["error"]["error"]) if words else (status, answer) == (200, {})
+    resources = call(wire, "GET", f"/api/v1/experiments/{key}")[1]["config"]["resources"]
+    assert words or change.items() <= resources.items()
+
+
+def test_jobs_of_another_pool_are_refused(wire: Wire) -> None:
+    status, answer = call(wire, "GET", "/api/v1/job-queues?resourcePool=gold")
+    assert (status, answer["error"]["error"]) == (400, "cannot find resource pool gold")
+
+
 def test_moving(wire: Wire) -> None:
     key, place = create(wire), project(wire, "moved")
     path = f"/api/v1/experiments/{key}/move"
