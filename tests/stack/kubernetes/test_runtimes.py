@@ -96,8 +96,7 @@ def with_requirements(model: Path, folder: Path, requirement: str) -> Path:
     (folder / "config" / "config.properties").write_text(f"install_py_dep_per_model=true\n{text}")
     (folder / "requirements.txt").write_text(requirement)
     (folder / "handler.py").write_text(
-        "import lab_extra\n\n\ndef handle(data, context):\n"
-        "    return [lab_extra.__file__ for _ in data[0]['body']['instances']] if data else []\n"
+        "import lab_extra\n\n\ndef handle(data, context):\n    return [lab_extra.__file__ for _ in data or []]\n"
     )
     (folder / "weights").write_text("x")
     subprocess.run(
