@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pdk_nb import settings as settings_module
 from pdk_nb.container_images import RegistryAccess
+from pdk_nb.doctor.probe import Answer, Probe
 from pdk_nb.names import Names
 from pdk_nb.settings import Settings
 from pdk_shared.errors import PdkError, ServiceUnreachable, SettingsError
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from determined.common.experimental.determined import Determined
 
     from pdk_nb.configure.discovery import Discovery
-    from pdk_nb.doctor.probe import Answer, Probe
 
 T = TypeVar("T")
 TIMEOUT_S = 5.0
@@ -176,9 +176,7 @@ class Context:
     @property
     def probe(self) -> Probe:
         """Pods that answer what this machine can't."""
-        from pdk_nb.doctor.probe import Probe
-
-        return self._once("probe", lambda: Probe(self, self._questions()))
+        return self._once("probe", lambda: Probe(self.core, self.settings, self._questions()))
 
     def _questions(self) -> dict[str, tuple[str, tuple[Any, ...]]]:
         known = self.settings

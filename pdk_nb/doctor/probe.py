@@ -11,18 +11,15 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pdk_nb.configure.manifests import WORKER_ACCOUNT
 from pdk_nb.platforms.cluster import Object
 from pdk_nb.platforms.serving.account import UNCHECKED_KEY
 from pdk_nb.platforms.serving.pods import CANNOT_PULL, Pod, read_pod
 from pdk_nb.platforms.waiting import wait
-from pdk_nb.settings import MINIO_SECRET_KEYS
+from pdk_nb.settings import MINIO_SECRET_KEYS, Settings
 from pdk_shared.errors import PdkError, ServiceUnreachable
-
-if TYPE_CHECKING:
-    from pdk_nb.doctor.context import Context
 
 __all__ = ["Answer", "Probe"]
 
@@ -97,11 +94,13 @@ class Probe:
     """The pods of one examination; each question is asked once.
 
     Attributes:
-        context: The examination.
+        core: A ``CoreV1Api``.
+        settings: The cluster's settings: Pachyderm's namespace, and the pipelines' secret.
         questions: What the first pod that runs will be asked, by name: kind and arguments of the script.
     """
 
-    context: Context
+    core: Any
+    settings: Settings
     questions: Mapping[str, tuple[str, tuple[Any, ...]]]
     _pulls: dict[str, str] = field(default_factory=dict)
     _answers: dict[str, Answer] = field(default_factory=dict)
@@ -140,8 +139,7 @@ class Probe:
         return self._answers[name]
 
     def _run(self, image: str) -> str:
-        known = self.context.settings
-        name, place = f"{NAME}-{secrets.token_hex(4)}", known.mldm_namespace
+        name, place = f"{NAME}-{secrets.token_hex(4)}", self.settings.mldm_namespace
         # What the registry said: the back-off that follows doesn't repeat it.
         refusals: list[str] = []
         with self._pod(self._manifest(name, image), place):
@@ -158,16 +156,14 @@ class Probe:
             if any(each.reason in CANNOT_PULL for each in read_pod(pod).troubles):
                 return refusals[0]
             # As bytes: the client takes a log that is JSON for an object, and gives its Python form.
-            log = self.context.core.read_namespaced_pod_log(
-                name, place, _preload_content=False, _request_timeout=TIMEOUT_S
-            )
+            log = self.core.read_namespaced_pod_log(name, place, _preload_content=False, _request_timeout=TIMEOUT_S)
         with contextlib.suppress(ValueError, IndexError, TypeError):
             told = json.loads(log.data.decode().splitlines()[-1])
             self._answers = {key: Answer(**each) for key, each in told.items()}
         return ""
 
     def _manifest(self, name: str, image: str) -> Object:
-        secret = self.context.settings.mldm_pipeline_secret
+        secret = self.settings.mldm_pipeline_secret
         mapped = {
             key.upper(): {"name": secret, "key": key, "optional": True} for key in ("pac_token", *MINIO_SECRET_KEYS)
         }
@@ -196,7 +192,7 @@ class Probe:
     def _pod(self, body: Object, namespace: str) -> Iterator[None]:
         import kubernetes
 
-        name, core = body["metadata"]["name"], self.context.core
+        name, core = body["metadata"]["name"], self.core
         try:
             core.create_namespaced_pod(namespace, body, _request_timeout=TIMEOUT_S)
         except kubernetes.client.ApiException as error:
@@ -213,9 +209,7 @@ class Probe:
         import kubernetes
 
         try:
-            found = self.context.core.read_namespaced_pod(
-                name, namespace, _preload_content=False, _request_timeout=TIMEOUT_S
-            )
+            found = self.core.read_namespaced_pod(name, namespace, _preload_content=False, _request_timeout=TIMEOUT_S)
         except kubernetes.client.ApiException as error:
             raise PdkError(f"The probe pod can't be read ({error.status} {error.reason}).", where=name) from error
         return dict(json.loads(found.data))
