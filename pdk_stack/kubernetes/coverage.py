@@ -33,24 +33,64 @@ LIMITS = {
     REPLICA_SETS.plural: "one per Deployment",
     PERSISTENT_VOLUMES.plural: "`hostPath` and `local`: folders on this machine",
     PERSISTENT_VOLUME_CLAIMS.plural: "the default class `embedded` creates a folder for each",
-    SERVICES.plural: "stored, but only the ingress's own has a listener",
-    "nodes": "one, named `embedded`, as large as the machine",
+    SERVICES.plural: "they get addresses and node ports, but only the API's and the ingress's own have a listener",
+    "nodes": "one, named `embedded`, as large as the machine; taints and `unschedulable` have no effect",
     "customresourcedefinitions": "validation by schema, defaults, pruning, columns, status; no conversion, no scale",
     "events": "kept until deleted",
-    "namespaces": "deleting one immediately deletes its contents",
+    "namespaces": "one that is deleted is `Terminating` until it is empty",
+    "secrets": "those of type `service-account-token` get no token: `kubectl create token` makes one",
+    "serviceaccounts": "tokens are signed with HS256; they end with their account",
+    "storageclasses": "one, named `embedded`",
 }
+READ_ONLY = "lists are empty; writing is refused"
 API = (
-    ("TLS, bearer tokens, impersonation by administrators", "done", ""),
+    ("TLS, bearer tokens, tokens of service accounts, impersonation", "done", "anonymous: only health and version"),
     ("Discovery, aggregated and plain; OpenAPI v3", "partly", "OpenAPI v2 is not served; clients fall back to v3"),
-    ("Tables, label and field selectors, `limit` and `continue`", "done", ""),
-    ("Watches with bookmarks and `410 Expired`", "done", ""),
+    ("Answers in JSON and YAML, as Tables, as PartialObjectMetadata", "done", "protobuf: for bodies only, see below"),
+    ("Label and field selectors, `limit` and `continue`, `resourceVersion`, `resourceVersionMatch`", "done", ""),
+    ("Lists and watches at older versions", "partly", "watches: the last 5,000 changes; lists: `410` at once"),
     ("Merge, JSON and strategic merge patches", "done", ""),
     ("Server-side apply with owners and conflicts", "partly", "lists of custom resources are atomic"),
-    ("`fieldValidation` Strict, Warn, Ignore", "partly", "kinds with a schema; parts of a pod accept anything"),
-    ("Finalizers, owner references, garbage collection", "partly", "foreground deletion is done as background"),
-    ("Roles, bindings, `auth can-i`, `auth whoami`", "partly", "aggregated ClusterRoles are not computed"),
+    (
+        "Types and unknown fields of Kubernetes' own kinds; `fieldValidation` Strict, Warn, Ignore",
+        "partly",
+        "by the models of the official Python client, which is newer: fields that came after "
+        f"{VERSION['major']}.{VERSION['minor']} are accepted",
+    ),
+    ("Rules for names, labels, annotations, owners, finalizers, and versions; sizes of objects", "done", ""),
+    (
+        "Rules for the fields of "
+        "Namespaces, ConfigMaps, Secrets, Services, Events, Roles, bindings, claims, volumes, and CRDs",
+        "partly",
+        "CEL rules of CRDs (`x-kubernetes-validations`) are not evaluated; a warning says so",
+    ),
+    (
+        "Rules for the fields of Deployments and pods",
+        "partly",
+        "names, containers, ports, variables, probes, resources, volumes, selectors, strategies; affinity, security "
+        "contexts, DNS, and the sources of volumes by type only. A valid one is refused with `501`",
+    ),
+    ("Preconditions, finalizers, owner references, garbage collection in all three ways", "done", ""),
+    (
+        "Roles, bindings, `auth can-i`, `auth whoami`; `cluster-admin`, `admin`, `edit`, `view`; nobody grants more "
+        "than they have",
+        "partly",
+        "aggregated ClusterRoles are not computed; `edit` and `view` include InferenceServices",
+    ),
     ("Dry run", "done", ""),
     ("Admission webhooks, quotas, API priority", "refused", ""),
+)
+# What a client sees that expects a cluster's own answer.
+DIFFERENCES = (
+    "Creating a Deployment or a pod: `501`, or `422` for an invalid one. What would follow is `404`: `get`, `logs`, "
+    "`exec`, `scale`, `rollout`, `set image`, `expose` and `autoscale` of it",
+    "Writing a kind that has no controller here (below: writing is refused): `501`, or `400` for a value of the wrong type",
+    "Requests that make the real server fail with `500` (an invalid `resourceVersion`, an invalid list of fields in "
+    "an apply) get `400` with the same message",
+    "A request without credentials gets `403` as on a cluster with anonymous access, also for discovery",
+    "Lists in discovery lack the subresources and the groups that are refused here",
+    "A JSON patch that gives a field a value of the wrong type is refused in Kubernetes' words, but quotes the object "
+    "with its keys in the client's order",
 )
 KSERVE = (
     ("Status, conditions, events, Deployments and pods of serverless mode", "partly", "no Knative kinds (`ksvc`)"),
@@ -143,11 +183,13 @@ COMMANDS = (
     "api-resources",
     "api-versions",
     "apply -f, --server-side, --dry-run=server",
+    "apply --prune",
     "annotate, label",
     "auth can-i, auth whoami",
-    "create configmap, secret, service, serviceaccount, namespace, role, rolebinding",
+    "create configmap, secret, service, serviceaccount, namespace, role, rolebinding, token",
     "delete, --cascade=orphan",
     "describe",
+    "diff",
     "edit",
     "explain",
     "get, -w, -o, -l, --field-selector",
@@ -171,7 +213,8 @@ def page() -> str:
     for kind in sorted(KINDS, key=lambda each: (each.group, each.plural)):
         inner = ", ".join(name for name, _, _ in subresources(kind))
         schema = "yes" if kind.schema else "no"
-        kinds.append((f"`{kind.plural}`", kind.api_version, inner, schema, LIMITS.get(kind.plural, "")))
+        limits = LIMITS.get(kind.plural, READ_ONLY if kind.read_only else "")
+        kinds.append((f"`{kind.plural}`", kind.api_version, inner, schema, limits))
     read = sorted({name for _, name in MESSAGES} - {DEPLOYMENTS.kind})
     predictor = INFERENCE_SERVICE["properties"]["spec"]["properties"]["predictor"]["properties"]
     others = set(predictor) - {"model", *FRAMEWORKS, *USED_OF_PREDICTOR}
@@ -181,6 +224,8 @@ def page() -> str:
                 HEAD,
                 "## API\n",
                 _table(("what", "state", "limits"), list(API)),
+                "Where answers differ from a cluster's:\n",
+                "\n".join(f"- {each}." for each in DIFFERENCES) + "\n",
                 "## Kinds\n",
                 _table(("resource", "version", "subresources", "schema", "limits"), kinds),
                 f"Refused subresources: {', '.join(sorted(REFUSED_SUBRESOURCES))}.\n",

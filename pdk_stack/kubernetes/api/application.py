@@ -231,6 +231,7 @@ class Application:
             body=body,
             accept=exchange.headers.get("Accept", ""),
             user_agent=exchange.headers.get("User-Agent", ""),
+            user=exchange.user,
             gone=exchange.gone,
         )
         return self._resources.handle(call)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pdk_stack.kubernetes.api.bodies import Body
 from pdk_stack.kubernetes.api.negotiation import Format, negotiate
+from pdk_stack.kubernetes.core.rbac import ANONYMOUS, User
 from pdk_stack.kubernetes.core.selectors import Predicate, field_selector, label_selector
 from pdk_stack.kubernetes.core.validation.options import first, flag
 from pdk_stack.kubernetes.store.kind import Kind
@@ -26,6 +27,7 @@ class ResourceCall:
         body: The body, not yet parsed.
         accept: The ``Accept`` header.
         user_agent: The ``User-Agent`` header.
+        user: Who calls.
         gone: Returns whether the client has disconnected, for streaming answers.
     """
 
@@ -38,6 +40,7 @@ class ResourceCall:
     body: Body = field(default_factory=lambda: Body(b"", ""))
     accept: str = ""
     user_agent: str = ""
+    user: User = ANONYMOUS
     gone: Callable[[], bool] = lambda: False
 
     @property

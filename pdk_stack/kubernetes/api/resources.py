@@ -14,9 +14,11 @@ from pdk_stack.kubernetes.api.watches import watch
 from pdk_stack.kubernetes.core.admission import prepare_change, prepare_new
 from pdk_stack.kubernetes.core.custom_kinds import FOREGROUND, ORPHAN
 from pdk_stack.kubernetes.core.defaults import fill_in
+from pdk_stack.kubernetes.core.escalation import Escalation
 from pdk_stack.kubernetes.core.managed_fields import apply, track
 from pdk_stack.kubernetes.core.namespaces import Namespaces
 from pdk_stack.kubernetes.core.reading import read, read_patched
+from pdk_stack.kubernetes.core.validation.definitions import without_effect
 from pdk_stack.kubernetes.core.validation.options import check_list, check_write, delete_options
 from pdk_stack.kubernetes.core.validation.rules import errors_on_create
 from pdk_stack.kubernetes.errors import (
@@ -30,7 +32,7 @@ from pdk_stack.kubernetes.errors import (
 )
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kind import Kind
-from pdk_stack.kubernetes.store.kinds import NAMESPACES
+from pdk_stack.kubernetes.store.kinds import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES
 from pdk_stack.kubernetes.store.objects import ObjectStore
 from pdk_stack.kubernetes.store.registry import Registry
 from pdk_stack.kubernetes.store.workload_kinds import PODS
@@ -59,6 +61,7 @@ class Resources:
         self._registry = registry
         self._pods = pods
         self._namespaces = namespaces
+        self._escalation = Escalation(store)
 
     def handle(self, call: ResourceCall) -> Response:
         """Answer one call.
@@ -129,6 +132,8 @@ class Resources:
     @staticmethod
     def _answer(call: ResourceCall, obj: Object, warnings: list[str], code: int = 200) -> Response:
         form = call.format()
+        if call.kind is CUSTOM_RESOURCE_DEFINITIONS and call.verb != "delete":
+            warnings = [*warnings, *without_effect(obj)]
         return warned(reply(one(call.kind, obj, form, call.value("includeObject")), code, form=form), warnings)
 
     @staticmethod
@@ -171,8 +176,25 @@ class Resources:
         self._check_place(call, obj, name=False)
         self._refuse_write(call, obj)
         with self._store.database.lock:
-            new = prepare_new(self._store, call.kind, obj, call.namespace)
-            return self._created(call, new, warnings, tracked=complete)
+            return self._created(call, self._new(call, obj), warnings, tracked=complete)
+
+    def _new(self, call: ResourceCall, obj: Object) -> Object:
+        """Return a new object as it is to be stored.
+
+        Raises:
+            StatusError: As the Kubernetes API does.
+        """
+        self._escalation.check(call.user, call.kind, call.namespace, call.name, obj)
+        return prepare_new(self._store, call.kind, obj, call.namespace)
+
+    def _changed(self, call: ResourceCall, obj: Object, current: Object) -> Object:
+        """Return a changed object as it is to be stored.
+
+        Raises:
+            StatusError: As the Kubernetes API does.
+        """
+        self._escalation.check(call.user, call.kind, call.namespace, call.name, obj, current)
+        return prepare_change(self._store, call.kind, obj, current)
 
     def _created(self, call: ResourceCall, obj: Object, warnings: list[str], *, tracked: bool = True) -> Response:
         obj["metadata"].pop("managedFields", None)
@@ -193,7 +215,7 @@ class Resources:
             current = self._store.find(call.kind, call.namespace, call.name)
             if current is None and call.kind.create_on_update and not call.subresource:
                 obj["metadata"].pop("resourceVersion", None)
-                return self._created(call, prepare_new(self._store, call.kind, obj, call.namespace), warnings)
+                return self._created(call, self._new(call, obj), warnings)
             return self._updated(call, obj, self._store.get(call.kind, call.namespace, call.name), warnings)
 
     def _updated(self, call: ResourceCall, obj: Object, current: Object, warnings: list[str]) -> Response:
@@ -205,7 +227,7 @@ class Resources:
         if call.subresource == "finalize":
             return self._finalized(call, obj)
         if not call.subresource:
-            obj = prepare_change(self._store, call.kind, obj, current)
+            obj = self._changed(call, obj, current)
         obj["metadata"].pop("managedFields", None)
         before = current
         if call.subresource:
@@ -286,10 +308,10 @@ class Resources:
             new = apply(kind, current, wanted, call.manager, force=call.flag("force"))
             owners = new["metadata"].get("managedFields")
             if current is None:
-                new = prepare_new(self._store, kind, new, call.namespace)
+                new = self._new(call, new)
             else:
                 new["metadata"]["resourceVersion"] = current["metadata"]["resourceVersion"]
-                new = prepare_change(self._store, kind, new, current)
+                new = self._changed(call, new, current)
             if owners:
                 new["metadata"]["managedFields"] = owners
             if current is None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pdk_stack.common.service import LOOPBACK
 from pdk_stack.kubernetes.core.custom_kinds import inference_service_definition
+from pdk_stack.kubernetes.core.default_roles import DEFAULT_ROLES, READ, rule
 from pdk_stack.kubernetes.core.defaults import fill_in
 from pdk_stack.kubernetes.core.inference.resources import capacity
 from pdk_stack.kubernetes.core.rbac import ACCOUNT_PREFIX, AUTHENTICATED, MASTERS, UNAUTHENTICATED
@@ -35,26 +36,16 @@ NODE = "embedded"
 DEFAULTS_LABEL = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 ACCOUNT = "pachyderm-worker"
 WORKER = f"{ACCOUNT_PREFIX}default:{ACCOUNT}"
-READ = ["get", "list", "watch"]
-WRITE = [*READ, "create", "update", "patch", "delete"]
+WRITE = (*READ, "create", "update", "patch", "delete")
 RBAC_GROUP = "rbac.authorization.k8s.io"
-
-
-def _rule(groups: str, resources: str, verbs: list[str]) -> dict[str, Any]:
-    """Make a rule; ``core`` stands for the unnamed group."""
-    named = ["" if group == "core" else group for group in groups.split()]
-    return {"apiGroups": named, "resources": resources.split(), "verbs": verbs}
-
-
-WORKLOADS = _rule("apps", "deployments replicasets", READ)
 # Permissions of a pipeline worker. A real cluster must grant it the same rules.
 WORKER_RULES: dict[str, list[dict[str, Any]]] = {
     # pachd stores pipelines' secrets here and reads them for its workers.
-    "default": [_rule("core", "secrets", WRITE), _rule("core", "configmaps serviceaccounts", READ)],
+    "default": [rule("core", "secrets", WRITE), rule("core", "configmaps serviceaccounts", READ)],
     MODELS_NAMESPACE: [
-        _rule("serving.kserve.io", "inferenceservices inferenceservices/status", WRITE),
-        _rule("core", "pods pods/log events serviceaccounts", READ),
-        WORKLOADS,
+        rule("serving.kserve.io", "inferenceservices inferenceservices/status", WRITE),
+        rule("core", "pods pods/log events serviceaccounts", READ),
+        rule("apps", "deployments replicasets", READ),
     ],
 }
 PUBLIC_PATHS = ["/healthz", "/livez", "/readyz", "/version", "/version/"]
@@ -88,18 +79,6 @@ STORAGE_CLASS = {
     "volumeBindingMode": "Immediate",
     "allowVolumeExpansion": False,
 }
-SHARED = "configmaps serviceaccounts services pods inferenceservices"
-CLUSTER_RULES: dict[str, list[dict[str, Any]]] = {
-    "cluster-admin": [_rule("*", "*", ["*"])],
-    "edit": [
-        _rule("core serving.kserve.io", f"{SHARED} secrets persistentvolumeclaims", WRITE),
-        _rule("core", "events pods/log namespaces", READ),
-        WORKLOADS,
-    ],
-    "view": [
-        _rule("core apps serving.kserve.io", f"{SHARED} deployments replicasets pods/log events namespaces", READ)
-    ],
-}
 
 
 def create_system_objects(store: ObjectStore, ingress_port: int, api_port: int) -> None:
@@ -112,10 +91,8 @@ def create_system_objects(store: ObjectStore, ingress_port: int, api_port: int) 
     _node(store)
     _ensure(store, STORAGE_CLASSES, None, STORAGE_CLASS)
     _ensure(store, CUSTOM_RESOURCE_DEFINITIONS, None, inference_service_definition())
-    for name, rules in CLUSTER_RULES.items():
-        _ensure(store, CLUSTER_ROLES, None, {"metadata": {"name": name}, "rules": rules})
-    for name, (rules, _) in SYSTEM_RULES.items():
-        _ensure(store, CLUSTER_ROLES, None, {"metadata": {"name": name, "labels": DEFAULTS_LABEL}, "rules": rules})
+    for name, rules in {**DEFAULT_ROLES, **{name: rules for name, (rules, _) in SYSTEM_RULES.items()}}.items():
+        _default_role(store, name, rules)
     groups = {"cluster-admin": (MASTERS,), **{name: given for name, (_, given) in SYSTEM_RULES.items()}}
     for name, given in groups.items():
         subjects = [{"kind": "Group", "apiGroup": RBAC_GROUP, "name": each} for each in given]
@@ -215,6 +192,15 @@ def _grant(store: ObjectStore, namespace: str) -> None:
     _ensure(store, ROLES, namespace, {"metadata": {"name": ACCOUNT}, "rules": WORKER_RULES[namespace]})
     subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": "default"}
     _ensure(store, ROLE_BINDINGS, namespace, _binding(ACCOUNT, "Role", subject))
+
+
+def _default_role(store: ObjectStore, name: str, rules: list[dict[str, Any]]) -> None:
+    """Create a role, or add what a newer version grants, as the real API does at each start."""
+    _ensure(store, CLUSTER_ROLES, None, {"metadata": {"name": name, "labels": DEFAULTS_LABEL}, "rules": rules})
+    role = store.get(CLUSTER_ROLES, None, name)
+    known = role.get("rules") or []
+    if missing := [each for each in rules if each not in known]:
+        store.update(CLUSTER_ROLES, None, name, {**role, "rules": [*known, *missing]})
 
 
 def _binding(name: str, role: str, *subjects: dict[str, Any]) -> Object:

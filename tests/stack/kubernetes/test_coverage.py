@@ -29,6 +29,12 @@ def test_commands_that_no_other_test_runs(api: Any, kubectl: Callable[..., str])
     # A watch until its time is over.
     assert "replaced" in kubectl("get", "configmap", "replaced", "-w", "--request-timeout=2s")
     assert 'a: "2"' in kubectl("get", "configmap", "replaced", "-o", "yaml")
+    assert '-  a: "2"' in kubectl("diff", "-f", "-", text=json.dumps({**config, "data": {"a": "3"}}), code=1)
+    assert kubectl("create", "token", "default").count(".") == 2
+    labelled = {**config, "metadata": {"name": "pruned", "labels": {"of": "prune"}}}
+    kubectl("apply", "-f", "-", text=json.dumps(labelled))
+    labelled["metadata"] = {**labelled["metadata"], "name": "kept"}
+    assert "pruned" in kubectl("apply", "--prune", "-l", "of=prune", "-f", "-", text=json.dumps(labelled))
     kubectl("apply", "--dry-run=server", "-f", "-", text=json.dumps({**config, "metadata": {"name": "never"}}))
 
 

@@ -98,8 +98,13 @@ def test_kubectl_logs_with_its_options(cluster: ServiceProcess, api: Any, kubect
     said = datetime.fromisoformat(first[0][:26]).replace(tzinfo=timezone.utc)
     assert abs(datetime.now(timezone.utc) - said).total_seconds() < 60
     time.sleep(1.5)
-    service.ask()
-    wait_for(lambda: "POST" in kubectl(*there, "logs", deployment, "--since=1s"), 5)
+
+    def recent() -> bool:
+        # Again, because kubectl can take longer than the second.
+        service.ask()
+        return "POST" in kubectl(*there, "logs", deployment, "--since=1s")
+
+    wait_for(recent, 30)
     assert "serving as" not in kubectl(*there, "logs", deployment, "--since=1s")
     assert "serving as" in kubectl(*there, "logs", deployment, "--since-time=2020-01-01T00:00:00Z")
     assert "serving as" in kubectl(*there, "logs", "-l", "app=wordy-predictor-00001", "--prefix")

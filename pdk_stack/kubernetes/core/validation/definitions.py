@@ -158,3 +158,15 @@ def fill_in_definition(obj: Object) -> None:
         names["singular"] = names.get("singular") or names["kind"].lower()
         names["listKind"] = names.get("listKind") or f"{names['kind']}List"
     spec.setdefault("conversion", {"strategy": "None"})
+
+
+def without_effect(definition: Object) -> list[str]:
+    """Return warnings about what a definition asks for that is not done here."""
+    told, spec = [], definition["spec"]
+    if "'x-kubernetes-validations'" in repr(spec):
+        told.append("x-kubernetes-validations: the embedded cluster evaluates no CEL rules")
+    if (spec.get("conversion") or {}).get("strategy") == "Webhook":
+        told.append("spec.conversion: the embedded cluster calls no webhooks; versions differ only in their names")
+    if any("scale" in (version.get("subresources") or {}) for version in spec["versions"]):
+        told.append("spec.versions: the embedded cluster has no scale subresource")
+    return told
