@@ -108,7 +108,7 @@ class Reading:
         def read(start: int, length: int) -> Iterator[bytes]:
             # The snapshot stays open until the last byte is sent.
             with self._engine.read() as connection, self._engine.blobs.reader(connection) as content:
-                yield from content.read(blobs, start, length)
+                yield from content.read(blobs, start, length, found.path)
 
         headers = {"x-amz-version-id": version} if version else {}
         content = Content(request.key, etag(found), modified(commit), found.entry.size, read, headers)
