@@ -176,9 +176,9 @@ class Control:
             single = config["searcher"]["name"] == "single"
             if state == "COMPLETED" and not single and all(trial["state"] == "COMPLETED" for trial in trials):
                 raise _not_continued("experiment has been completed, cannot continue this experiment")
-            for place, trial in enumerate(trials):
-                again = {"state": "PAUSED"} if single and not place else {}
-                self._store.update("trial", trial["id"], restarts=0, endTime=None, **again)
+            for trial in trials:
+                if single or trial["state"] != "COMPLETED":
+                    self._store.update("trial", trial["id"], restarts=0, endTime=None, state="PAUSED")
             experiment = self._store.update(
                 "experiment", key, state="ACTIVE", endTime=None, progress=0.0, config=config
             )
