@@ -15,7 +15,7 @@ import orjson
 __all__ = ["GoJsonError", "Spelled", "decode", "kind_of", "quoted"]
 
 MAX_DEPTH = 10_000
-LONGEST_INTEGER = 400
+LONGEST_INTEGER = 20
 _SPACE = frozenset(b" \t\r\n")
 _WORDS = {ord("t"): b"true", ord("f"): b"false", ord("n"): b"null"}
 _PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
@@ -66,8 +66,10 @@ def decode(data: bytes, *, spelled: bool = False, streamed: bool = True) -> Any:
 
 
 def _whole(text: str) -> int | float:
-    """Read an integer; Python converts no more digits than this, and Go has no integer of that size either."""
-    return int(text) if len(text) <= LONGEST_INTEGER else Spelled(text)
+    """Read an integer; what has more than 64 bits becomes a float, as orjson reads it."""
+    if len(text) <= LONGEST_INTEGER and -(2**63) <= (number := int(text)) < 2**64:
+        return number
+    return Spelled(text)
 
 
 def quoted(character: int) -> str:

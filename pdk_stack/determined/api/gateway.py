@@ -41,6 +41,7 @@ _ZEROS: dict[str, Any] = {
     **dict.fromkeys(("string", "bytes"), ""),
     "bool": False,
     "ListValue": [],
+    "Timestamp": "1970-01-01T00:00:00Z",
 }
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:\d\d)")
 
@@ -219,12 +220,30 @@ def _moment(sent: Any) -> str:
 def _structure(sent: Any) -> dict[str, Any]:
     if not isinstance(sent, dict):
         raise _Wrong(f"bad StructValue: {_mismatch(sent, 'map[string]json.RawMessage')}")
+    for name, each in sent.items():
+        try:
+            _any_value(each)
+        except _Wrong as error:
+            raise _Wrong(f"bad value in StructValue for key {_go_quoted(name)}: {error}") from error
     return sent
 
 
 def _values(sent: Any) -> list[Any]:
     if not isinstance(sent, list):
         raise _Wrong(f"bad ListValue: {_mismatch(sent, '[]json.RawMessage')}")
+    for each in sent:
+        _any_value(each)
+    return sent
+
+
+def _any_value(sent: Any) -> Any:
+    """Check the numbers of a free value: they must fit 64-bit floats."""
+    if isinstance(sent, dict):
+        _structure(sent)
+    elif isinstance(sent, list):
+        _values(sent)
+    elif isinstance(sent, float) and math.isinf(sent):
+        raise _Wrong(f'unrecognized type for Value "{sent.text if isinstance(sent, Spelled) else sent}"')
     return sent
 
 
@@ -247,7 +266,7 @@ SCALARS: dict[str, Any] = {
     "Timestamp": _moment,
     "Struct": _structure,
     "ListValue": _values,
-    "Value": lambda sent: sent,
+    "Value": _any_value,
     **{kind: functools.partial(_integer, kind) for kind in _RANGES},
     **{kind: functools.partial(_float, kind) for kind in _GO_FLOATS},
 }

@@ -17,6 +17,7 @@ from tests.support.processes import ServiceProcess
 
 MODELS = ("POST", "/api/v1/models")
 METRICS = ("POST", "/api/v1/trials/3/metrics")
+BAD_VALUE = 'bad value in StructValue for key "a": unrecognized type for Value '
 RAW_MAP, RAW_LIST = "map[string]json.RawMessage", "[]json.RawMessage"
 
 
@@ -68,6 +69,8 @@ def mismatch(kind: str, wanted: str) -> str:
         (MODELS, '{"labels": "a"}', mismatch("string", RAW_LIST)),
         (MODELS, '{"labels": [1]}', mismatch("number", "string")),
         (MODELS, '{"metadata": "a"}', f"bad StructValue: {mismatch('string', RAW_MAP)}"),
+        (MODELS, '{"metadata": {"a": [1e999]}}', BAD_VALUE + '"1e999"'),
+        (MODELS, f'{{"metadata": {{"a": {"9" * 400}}}}}', BAD_VALUE + f'"{"9" * 400}"'),
         (METRICS, '{"metrics": "x"}', mismatch("string", RAW_MAP)),
         (METRICS, '{"metrics": {"metrics": {"avgMetrics": []}}}', f"bad StructValue: {mismatch('array', RAW_MAP)}"),
         (("POST", "/api/v1/experiments"), '{"activate": "yes"}', mismatch("string", "bool")),
@@ -102,6 +105,7 @@ def test_a_body_of_another_type_is_refused(place: tuple[str, str], body: str, wo
         (MODELS, '{"labels": null, "metadata": null, "name": null}', {}),
         (MODELS, '{"labels": [null]}', {"labels": [""]}),
         (MODELS, '{"metadata": {"a": [null, 1.5, {}]}}', {"metadata": {"a": [None, 1.5, {}]}}),
+        (MODELS, f'{{"metadata": {{"a": {10**30}}}}}', {"metadata": {"a": 1e30}}),
         (("POST", "/api/v1/experiments"), '{"modelDefinition": [{"mtime": 5}]}', {"modelDefinition": [{"mtime": "5"}]}),
         (("POST", "/api/v1/trials/3/progress"), '{"progress": "0.5"}', {"progress": 0.5}),
         (("POST", "/api/v1/task/logs"), '{"logs": [{"level": 4}]}', {"logs": [{"level": "LOG_LEVEL_WARNING"}]}),
