@@ -9,6 +9,7 @@ one that holds more and more.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import re
 import sys
@@ -308,7 +309,13 @@ def make_scene(address: str) -> tuple[str, ...]:
     host, _, port = address.partition(":")
     client = python_pachyderm.Client(host, int(port))
     for each in reversed(list(client.list_pipeline())):
-        client.delete_pipeline(each.pipeline.name, force=True, project_name=each.pipeline.project.name)
+        name, project = each.pipeline.name, each.pipeline.project.name
+        with contextlib.suppress(grpc.RpcError):
+            # A pipeline whose output branch was deleted can't be deleted before it exists again.
+            client.create_branch(name, "master", project_name=project)
+        client.delete_pipeline(name, force=True, project_name=project)
+    with contextlib.suppress(grpc.RpcError):
+        client.delete_repo("copy", force=True)
     names = {each.repo.name for each in client.list_repo()}
     if "data" not in names:
         client.create_repo("data")
