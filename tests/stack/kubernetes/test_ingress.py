@@ -248,6 +248,8 @@ def test_kserve_refuses_what_is_no_prediction(stand: Stand, sent: bytes, told: s
         ({"inputs": [BYTES, {"shape": [1], "datatype": "BYTES", "data": []}]}, ["inputs", 1, "name"], "Field required"),
         ({"inputs": [{**FLOATS, "data": [1]}]}, ["inputs", 0, "data"], "The shape [2, 2] has 4 elements, the data 1"),
         ({"inputs": [{**FLOATS, "data": [[1, 2], [3]]}]}, ["inputs", 0, "data"], "There is no data"),
+        ({"inputs": [{**FLOATS, "data": [[[]], [[]]]}]}, ["inputs", 0, "data"], "There is no data"),
+        ({"inputs": [{**FLOATS, "data": [1, [2]]}]}, ["inputs", 0, "data"], "There is no data"),
         ({"inputs": [{**FLOATS, "data": [[1, 2], [3, 4]]}]}, None, ""),
         ({"inputs": [{**FLOATS, "data": [1, 2, 3, 4]}]}, None, ""),
         ({"id": "1", "inputs": [BYTES]}, None, ""),
@@ -277,7 +279,7 @@ def test_a_large_body_is_refused_by_its_first_bytes(stand: Stand, encoding: str)
 def test_a_request_that_the_handler_cannot_read_is_the_senders_fault(stand: Stand) -> None:
     failed = {"code": 503, "type": "InternalServerException", "message": "Prediction failed"}
     stand.serve(Target(stand.revision("echo-1", lambda _head, _body: Answer(503, {}, json.dumps(failed).encode()))))
-    for sent, code in ((b'{"x": 1}', 400), (b"[1]", 400), (GOOD, 500)):
+    for sent, code in ((b'{"x": 1}', 400), (b"[1]", 400), (GOOD, 500), (None, 500)):
         assert stand.ask(sent)[0] == code
 
 

@@ -118,9 +118,14 @@ def _refused_tensors(given: Any) -> Answer | None:
     return None
 
 
-def _elements(data: Any) -> int:
+def _elements(data: list[Any]) -> int:
     """Count the elements of nested lists; 0 when their lengths differ, so that they are no tensor."""
-    if not isinstance(data, list):
-        return 1
-    counts = {(isinstance(each, list), _elements(each)) for each in data}
-    return len(data) * counts.pop()[1] if len(counts) == 1 else 0
+    level: list[Any] = [data]
+    while level:
+        lengths = {len(each) if isinstance(each, list) else None for each in level}
+        if lengths == {None}:
+            return len(level)
+        if len(lengths) > 1:
+            return 0
+        level = [inner for each in level for inner in each]
+    return 0

@@ -169,7 +169,8 @@ class Ingress:
             revision.payloads.exchange(head.headers, body, reply.code, content, answer_type)
         if revision.custom:
             return Answer(reply.code, kept, content)
-        if reply.code in (500, 503) and isinstance(body, bytes) and (no := fault(path, body)):
+        failed = reply.code in (500, 503) and head.method == "POST"
+        if failed and isinstance(body, bytes) and (no := fault(path, body)):
             return no
         return upstream_answer(reply.code, reply.headers, content, path, revision)
 
