@@ -131,6 +131,10 @@ def _configured(request: Request, parent: Document | None) -> tuple[dict[str, An
             )
         if submitted.get("entrypoint") is None:
             raise plain("managed experiments require entrypoint")
+    # What the user leaves open about checkpoints, the workspace decides, and then the cluster.
+    storage = request.master.workspaces.get(project["workspaceId"])["checkpointStorageConfig"] or {}
+    if storage:
+        submitted = merged(submitted, {"checkpoint_storage": storage})
     return complete(submitted, storage=request.master.storage, pool=POOL), project
 
 

@@ -237,6 +237,22 @@ def test_an_archived_project_takes_no_experiment_that_names_it(wire: Wire) -> No
     assert call(wire, "POST", "/api/v1/experiments", by_id)[0] == 200
 
 
+def test_a_workspace_decides_where_checkpoints_go(wire: Wire) -> None:
+    place = project(wire, "stored")
+    workspace = call(wire, "GET", f"/api/v1/projects/{place}")[1]["project"]["workspaceId"]
+    storage = {"type": "directory", "container_path": "/somewhere"}
+    assert call(wire, "PATCH", f"/api/v1/workspaces/{workspace}", {"checkpointStorageConfig": storage})[0] == 200
+    where = {"project": "stored", "workspace": "w-stored"}
+
+    def stored(**changes: Any) -> dict[str, Any]:
+        found = call(wire, "GET", f"/api/v1/experiments/{create(wire, **where, **changes)}")[1]["config"]
+        return {name: found["checkpoint_storage"].get(name) for name in ("type", "container_path", "save_trial_best")}
+
+    assert stored() == {**storage, "save_trial_best": 1}
+    assert stored(checkpoint_storage={"save_trial_best": 3}) == {**storage, "save_trial_best": 3}
+    assert stored(checkpoint_storage={"type": "shared_fs", "host_path": "/x"})["type"] == "shared_fs"
+
+
 # -- continuing --------------------------------------------------------------------------------------------------------
 
 
