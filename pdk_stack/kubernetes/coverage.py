@@ -84,7 +84,7 @@ API = (
 DIFFERENCES = (
     "Creating a Deployment or a pod: `501`, or `422` for an invalid one. What would follow is `404`: `get`, `logs`, "
     "`exec`, `scale`, `rollout`, `set image`, `expose` and `autoscale` of it",
-    "Writing a kind that has no controller here (below: writing is refused): `501`, or `400` for a value of the wrong type",
+    "Writing a kind that has no controller here (below: writing is refused): `501`, or `400` for a wrong type",
     "Requests that make the real server fail with `500` (an invalid `resourceVersion`, an invalid list of fields in "
     "an apply) get `400` with the same message",
     "A request without credentials gets `403` as on a cluster with anonymous access, also for discovery",

@@ -11,6 +11,7 @@ from pdk_stack.kubernetes.core.version import VERSION
 from pdk_stack.kubernetes.errors import no_resource
 from pdk_stack.kubernetes.store.kind import Kind
 from pdk_stack.kubernetes.store.kinds import NAMESPACES, SERVICE_ACCOUNTS
+from pdk_stack.kubernetes.store.models import Schema
 from pdk_stack.kubernetes.store.registry import Registry
 from pdk_stack.kubernetes.store.schemas import complete
 from pdk_stack.kubernetes.store.workload_kinds import PODS
@@ -20,6 +21,9 @@ CUSTOM_VERBS = ["delete", "deletecollection", "get", "list", "patch", "create", 
 READ_VERBS = ["get", "list", "watch"]
 STATUS_VERBS = ["get", "patch", "update"]
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+# Types that objects of all groups share.
+META = "io.k8s.apimachinery.pkg.apis.meta.v1"
+META_TYPES = ("LabelSelector", "LabelSelectorRequirement", "ManagedFieldsEntry", "ObjectMeta", "OwnerReference")
 # Groups in the order in which clients prefer them; those of custom kinds follow.
 ORDER = [
     "apps",
@@ -209,10 +213,11 @@ def openapi_document(registry: Registry, group: str, version: str) -> dict[str, 
     schemas: dict[str, Any] = {}
     for kind in kinds:
         prefix = ".".join(reversed(group.split("."))) if group else "io.k8s.api.core"
-        name = f"{prefix}.{version}.{kind.kind}"
+        package = f"{prefix}.{version}"
+        name = f"{package}.{kind.kind}"
         gvk = {"group": kind.group, "version": kind.version, "kind": kind.kind}
         schema = complete(kind.schema or {"type": "object", "x-kubernetes-preserve-unknown-fields": True})
-        schemas[name] = {**schema, "x-kubernetes-group-version-kind": [gvk]}
+        schemas[name] = {**_with_references(schema, package, schemas), "x-kubernetes-group-version-kind": [gvk]}
         content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
 
         def operation(action: str, gvk: Any = gvk, content: Any = content, kind: Kind = kind) -> dict[str, Any]:
@@ -234,3 +239,33 @@ def openapi_document(registry: Registry, group: str, version: str) -> dict[str, 
         "paths": paths,
         "components": {"schemas": schemas},
     }
+
+
+def _with_references(schema: Schema, package: str, schemas: dict[str, Schema]) -> Schema:
+    """Replace the types inside a schema by references, from which ``kubectl explain`` knows their names.
+
+    Args:
+        schema: The schema.
+        package: Where types belong that are no part of every object.
+        schemas: The referenced types, by name; filled here.
+    """
+    found = dict(schema)
+    if "properties" in schema:
+        found["properties"] = {name: _reference(each, package, schemas) for name, each in schema["properties"].items()}
+    for name in ("items", "additionalProperties"):
+        if isinstance(schema.get(name), dict):
+            found[name] = _reference(schema[name], package, schemas)
+    return found
+
+
+def _reference(schema: Schema, package: str, schemas: dict[str, Schema]) -> Schema:
+    go_type = schema.get("x-go-type")
+    if go_type is None or "properties" not in schema:
+        return _with_references(schema, package, schemas)
+    name = f"{META if go_type in META_TYPES else package}.{go_type}"
+    if name not in schemas:
+        schemas[name] = {}  # types can contain themselves
+        schemas[name] = _with_references(schema, package, schemas)
+        schemas[name].pop("description", None)  # it is about the field
+    told = {"description": schema["description"]} if "description" in schema else {}
+    return {**told, "allOf": [{"$ref": f"#/components/schemas/{name}"}], "default": {}}

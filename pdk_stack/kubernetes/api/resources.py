@@ -24,15 +24,17 @@ from pdk_stack.kubernetes.core.validation.rules import errors_on_create
 from pdk_stack.kubernetes.errors import (
     StatusError,
     bad_request,
+    forbidden,
     invalid,
     no_method,
     no_resource,
     not_found,
     not_implemented,
+    quoted,
 )
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kind import Kind
-from pdk_stack.kubernetes.store.kinds import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES
+from pdk_stack.kubernetes.store.kinds import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, SERVICE_ACCOUNTS
 from pdk_stack.kubernetes.store.objects import ObjectStore
 from pdk_stack.kubernetes.store.registry import Registry
 from pdk_stack.kubernetes.store.workload_kinds import PODS
@@ -162,10 +164,25 @@ class Resources:
             return
         if obj is not None and not call.kind.read_only:
             obj["metadata"]["namespace"] = call.namespace or ""
+            if call.kind is PODS:
+                self._check_account(call, obj)
             fill_in(call.kind, obj)
             if wrong := errors_on_create(call.kind, obj):
                 raise invalid(*call.kind.group_kind, str(obj["metadata"].get("name") or ""), wrong)
         raise not_implemented(f"{call.verb} of {call.kind.plural}: {call.kind.written_by}")
+
+    def _check_account(self, call: ResourceCall, pod: Object) -> None:
+        """Refuse a pod of an unknown account, as the admission plugin ``ServiceAccount`` does.
+
+        Raises:
+            StatusError: 403; 404 for an unknown namespace.
+        """
+        self._store.check_namespace(PODS, call.namespace or "", str(pod["metadata"].get("name") or ""))
+        spec = pod.get("spec") or {}
+        name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
+        if self._store.find(SERVICE_ACCOUNTS, call.namespace, name) is None:
+            why = f"error looking up service account {call.namespace}/{name}: serviceaccount {quoted(name)} not found"
+            raise forbidden("", PODS.plural, str(pod["metadata"].get("name") or ""), why)
 
     def _create(self, call: ResourceCall) -> Response:
         call.format()

@@ -134,7 +134,13 @@ BUILT_IN = Models(
 )
 COMMON: Schema = {
     **{name: BUILT_IN.schema("V1ConfigMap")["properties"][name] for name in ("apiVersion", "kind")},
-    "metadata": {**BUILT_IN.schema("V1ObjectMeta"), **_told("Standard object's metadata.")},
+    "metadata": {
+        **BUILT_IN.schema("V1ObjectMeta"),
+        **_told(
+            "Standard object's metadata. More info: "
+            "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata"
+        ),
+    },
 }
 
 

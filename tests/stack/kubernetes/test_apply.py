@@ -106,7 +106,9 @@ def test_unknown_and_wrong_fields_are_refused_by_name(api: Any, kubectl: Kubectl
 def test_kubectl_explains_edits_and_describes(api: Any, kubectl: Kubectl) -> None:
     assert "canaryTrafficPercent" in kubectl("explain", "isvc.spec.predictor")
     assert "s3://" in kubectl("explain", "inferenceservices.spec.predictor.model.storageUri")
-    assert "data" in kubectl("explain", "configmap")
+    assert "metadata\t<ObjectMeta>" in kubectl("explain", "configmap")
+    assert "initContainers\t<[]Container>" in kubectl("explain", "deployment.spec.template.spec")
+    assert "httpGet" in kubectl("explain", "pods.spec.containers.livenessProbe", "--recursive")
     kubectl("create", "configmap", "edited", "--from-literal=a=one")
     # An editor that changes one word, as a person would.
     done = kubectl("edit", "configmap", "edited", environment={"KUBE_EDITOR": "sed -i s/one/two/"})

@@ -263,3 +263,18 @@ def test_strict_validation_refuses_what_the_default_warns_of(http: httpx.Client)
     for mode, code, warned in (("Strict", 400, False), ("Warn", 201, True), ("", 201, True), ("Ignore", 201, False)):
         answer = http.post(f"{CORE}/configmaps", params={"dryRun": "All", "fieldValidation": mode}, json=body)
         assert (answer.status_code, "warning" in answer.headers) == (code, warned), mode
+
+
+def test_a_pod_of_an_unknown_account_or_namespace_is_refused_before_it_is_not_offered(http: httpx.Client) -> None:
+    pod: dict[str, Any] = {
+        "metadata": {"name": "p"},
+        "spec": {"serviceAccountName": "none", "containers": [{"name": "a", "image": "x"}]},
+    }
+    refused = http.post(f"{CORE}/pods", json=pod)
+    assert refused.status_code == 403
+    assert refused.json()["message"] == (
+        'pods "p" is forbidden: error looking up service account default/none: serviceaccount "none" not found'
+    )
+    assert http.post("/api/v1/namespaces/nowhere/pods", json=pod).status_code == 404
+    pod["spec"].pop("serviceAccountName")
+    assert http.post(f"{CORE}/pods", json=pod).status_code == 501
