@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import python_pachyderm
     from determined.common.experimental.determined import Determined
     from determined.common.experimental.model import ModelVersion
+    from kubernetes.client import ApiClient
 
     from pdk_nb.display.diagrams import Drawing
     from pdk_nb.display.tables import Markup, Note, Table
@@ -82,6 +83,11 @@ class Lab:
         """Client of Determined."""
         return self.session.determined
 
+    @property
+    def kubernetes(self) -> ApiClient:
+        """Client of Kubernetes."""
+        return self.session.kubernetes
+
     # Every notebook
 
     def start(self, notebook: str) -> Note:
@@ -111,6 +117,18 @@ class Lab:
     def solution(self, exercise: str) -> Note:
         """The solution of an exercise, as code for its cell."""
         return lessons.find_exercise(exercise).show_solution()
+
+    def explain(self, name: str) -> Markup:
+        """The real object behind a step: foldable, with its fields that matter and the command that shows it.
+
+        Args:
+            name: Number of a notebook and a word, e.g. ``01-spec``.
+        """
+        return lessons.find_explanation(name).show(self.session)
+
+    def agrees(self, name: str, value: Any) -> Note:
+        """Compare what an official client gave with what the lab reads; see :meth:`explain` for the names."""
+        return lessons.find_explanation(name).compare(self.session, value)
 
     def recap(self) -> Note:
         """The newest commit's id with everything linked to it so far."""

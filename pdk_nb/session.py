@@ -16,6 +16,7 @@ from pdk_shared.checkout import find_checkout
 if TYPE_CHECKING:
     import python_pachyderm
     from determined.common.experimental.determined import Determined
+    from kubernetes.client import ApiClient
 
     from pdk_nb.settings import Settings
 
@@ -66,6 +67,12 @@ class Session:
     def sample(self, name: str) -> Path:
         """A file of ``sample-data``."""
         return self.checkout / "sample-data" / name
+
+    @cached_property
+    def kubernetes(self) -> ApiClient:
+        """Client of Kubernetes."""
+        client: ApiClient = settings_module.api_client(self.settings.kubeconfig)
+        return client
 
     @cached_property
     def pachyderm(self) -> python_pachyderm.Client:

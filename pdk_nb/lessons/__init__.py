@@ -18,13 +18,25 @@ from pdk_nb.lessons import (
     n06_second_arrival,
     n99_clean_up,
 )
+from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Lesson
 from pdk_shared.errors import PdkError, UsageError
 
 if TYPE_CHECKING:
     from pdk_nb.session import Session
 
-__all__ = ["EXERCISES", "LESSONS", "Exercise", "Lesson", "find_exercise", "find_lesson", "start"]
+__all__ = [
+    "EXERCISES",
+    "EXPLANATIONS",
+    "LESSONS",
+    "Exercise",
+    "Explanation",
+    "Lesson",
+    "find_exercise",
+    "find_explanation",
+    "find_lesson",
+    "start",
+]
 
 LESSONS: dict[str, Lesson] = {
     module.LESSON.number: module.LESSON
@@ -39,6 +51,7 @@ LESSONS: dict[str, Lesson] = {
         n99_clean_up,
     )
 }
+EXPLANATIONS: dict[str, Explanation] = {each.name: each for lesson in LESSONS.values() for each in lesson.explanations}
 EXERCISES: dict[str, Exercise] = {each.name: each for lesson in LESSONS.values() for each in lesson.exercises}
 
 
@@ -68,6 +81,20 @@ def find_exercise(name: str) -> Exercise:
     if name not in EXERCISES:
         raise UsageError(f"There is no exercise {name}.", fix=f"Use one of: {', '.join(EXERCISES)}")
     return EXERCISES[name]
+
+
+def find_explanation(name: str) -> Explanation:
+    """The explanation of a real object by name.
+
+    Args:
+        name: Number of its notebook and a word, e.g. ``01-spec``.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
+    if name not in EXPLANATIONS:
+        raise UsageError(f"There is no explanation {name}.", fix=f"Use one of: {', '.join(EXPLANATIONS)}")
+    return EXPLANATIONS[name]
 
 
 def start(session: Session, number: str) -> Note:

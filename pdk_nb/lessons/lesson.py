@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pdk_nb.display.tables import Note
 from pdk_nb.headless import is_headless, log_event
+from pdk_nb.lessons.explanation import Explanation
 from pdk_shared.errors import CheckFailed, PdkError
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ class Lesson:
         needs: Numbers of the notebooks whose outcome this one builds on, in order.
         missing: Describes which part of this notebook's outcome is missing on the cluster; empty when it's complete.
         exercises: Its exercises, in the notebook's order.
+        explanations: The real objects that it explains, in the notebook's order.
     """
 
     number: str
@@ -137,6 +139,7 @@ class Lesson:
     needs: tuple[str, ...] = ()
     missing: Callable[[Session], str] = _nothing_missing
     exercises: tuple[Exercise, ...] = ()
+    explanations: tuple[Explanation, ...] = ()
 
     def check(self, session: Session, **facts: Any) -> None:
         """Show the findings. In a headless run, raise if one of them isn't ok.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pdk_nb.display.tables import Table
+from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
+from pdk_nb.platforms.cluster import api_errors, resolve
 
 if TYPE_CHECKING:
     from pdk_nb.doctor import Report
@@ -99,4 +101,34 @@ def check(session: Session) -> Findings:
         yield expect(row[1] == "ok", f"{row[0]}: {row[2]}", f"{row[0]}: {row[2]}", f"Check {row[3]}.")
 
 
-LESSON = Lesson("00", check, missing=missing, exercises=(IngressPort(),))
+def config_map(session: Session) -> dict[str, Any]:
+    """The ConfigMap ``pdk-config`` as the cluster has it; values that the settings mask are masked here, too."""
+    cluster = resolve(session.settings)
+    where = f"ConfigMap {session.settings.namespace}/pdk-config"
+    with api_errors(cluster, where):
+        found = cluster.core.read_namespaced_config_map("pdk-config", session.settings.namespace)
+    shown = {entry.key: entry.value for entry in session.settings.entries if entry.value}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": found.metadata.name, "namespace": found.metadata.namespace},
+        "data": {key: shown.get(key, value) if value else value for key, value in sorted(found.data.items())},
+    }
+
+
+CONFIG = Explanation(
+    "00-config",
+    "The ConfigMap pdk-config",
+    config_map,
+    {
+        "data.mldm_host": "The address of Pachyderm (MLDM) as clients outside of the cluster reach it.",
+        "data.mlde_host": "The address of Determined's master (MLDE).",
+        "data.kserve_ingress_host": "Where predictions go: the ingress, not the model server.",
+        "data.kserve_ingress_port": "The ingress's port.",
+        "data.kserve_model_namespace": "The namespace of the InferenceServices.",
+    },
+    lambda session: f"kubectl -n {session.settings.namespace} get configmap pdk-config -o yaml",
+    lambda session: session.settings.kserve_ingress_host,
+)
+
+LESSON = Lesson("00", check, missing=missing, exercises=(IngressPort(),), explanations=(CONFIG,))

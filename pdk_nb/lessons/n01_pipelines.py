@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pdk_nb import specs
 from pdk_nb.display.tables import Note, Table
 from pdk_nb.labels import LabelRule, choose_classes, parse_classes
+from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
 from pdk_nb.picture_sources import names_in
 from pdk_nb.platforms import mlde, mldm, serving
@@ -162,4 +163,24 @@ def check(session: Session) -> Findings:
     yield Note("ok", f"Determined has {names.workspace}/{names.experiment_project}.")
 
 
-LESSON = Lesson("01", check, needs=("00",), missing=missing, exercises=(DeployInput(),))
+def train_spec(session: Session) -> dict[str, Any]:
+    """The spec of the train pipeline, as Pachyderm has it."""
+    return mldm.pipeline_spec(session.pachyderm, session.names.project, session.names.train_pipeline)
+
+
+SPEC = Explanation(
+    "01-spec",
+    "The spec of the train pipeline",
+    train_spec,
+    {
+        "pipeline.name": "Also the name of its output repo.",
+        "input.pfs.repo": "The repo whose commits start a job.",
+        "input.pfs.glob": "What becomes one datum: / takes the whole repo, /* each top-level entry for itself.",
+        "transform.image": "The container that the workers run.",
+        "transform.secrets": "Credentials from the cluster's Secret become variables; the spec holds only their names.",
+    },
+    lambda session: f"pachctl inspect pipeline {session.names.train_pipeline} --project {session.names.project} --raw",
+    lambda session: train_spec(session)["input"]["pfs"]["glob"],
+)
+
+LESSON = Lesson("01", check, needs=("00",), missing=missing, exercises=(DeployInput(),), explanations=(SPEC,))

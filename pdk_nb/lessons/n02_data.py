@@ -15,6 +15,7 @@ from pdk_nb.display.tables import Note, Table
 from pdk_nb.journey import latest_commit
 from pdk_nb.labels import LabelRule, infer_classes, split
 from pdk_nb.lessons import n01_pipelines
+from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
 from pdk_nb.photos import Photo, PhotoSet, ignored, load_image, scan
 from pdk_nb.picture_sources import folder_of
@@ -247,4 +248,52 @@ def check(session: Session, minimum: int = 2) -> Findings:
     )
 
 
-LESSON = Lesson("02", check, needs=("00", "01"), missing=missing, exercises=(HoldOutSize(),))
+class GlobDatums(Exercise):
+    """Count the datums of another glob."""
+
+    name = "02-glob"
+    question = "How many datums would the glob `/*` make of the newest commit?"
+    hint = "A datum is one match of the glob. The cell above counts the datums of the train pipeline's own glob."
+    solution = (
+        "from python_pachyderm.service import pps_proto\n\n"
+        "pfs = pps_proto.PFSInput(\n"
+        '    project=lab.names.project, repo=lab.names.data_repo, branch="master", glob="/*"\n'
+        ")\n"
+        "answer = len(list(lab.pachyderm.list_datum(input=pps_proto.Input(pfs=pfs))))"
+    )
+    why = "Each top-level entry is a datum: workers can process them at the same time, and skip unchanged ones."
+
+    def expected(self, session: Session) -> int:
+        """Datums of the glob."""
+        return mldm.datum_count(session.pachyderm, session.names.project, session.names.data_repo, "/*")
+
+
+def commit_object(session: Session) -> dict[str, Any]:
+    """The newest commit of the data repo, as Pachyderm has it."""
+    names, id = session.names, latest_commit(session)
+    return mldm.commit_data(session.pachyderm, mldm.commit_of(names.project, names.data_repo, id=id))
+
+
+COMMIT = Explanation(
+    "02-commit",
+    "The newest commit of the data repo",
+    commit_object,
+    {
+        "commit.id": "The global id: every job, and every commit that follows from this one, has the same.",
+        "commit.branch.name": "A branch is a name for its newest commit, the head; pipelines watch it.",
+        "origin.kind": "USER: somebody committed it. AUTO: a pipeline did.",
+        "finished": "Since then, the commit never changes.",
+        "details.size_bytes": "The size of all files that the commit contains, new or not.",
+    },
+    lambda session: f"pachctl inspect commit {session.names.data_repo}@master --project {session.names.project} --raw",
+    lambda session: mldm.datum_count(session.pachyderm, session.names.project, session.names.data_repo, "/"),
+)
+
+LESSON = Lesson(
+    "02",
+    check,
+    needs=("00", "01"),
+    missing=missing,
+    exercises=(GlobDatums(), HoldOutSize()),
+    explanations=(COMMIT,),
+)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pdk_nb.display.tables import Note
 from pdk_nb.journey import latest_commit
+from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
 from pdk_nb.platforms import mlde, mldm
 from pdk_shared.errors import TrainingError
@@ -120,4 +121,42 @@ def validation_accuracy(version: Any) -> float | None:
     return float(value) if value is not None else None
 
 
-LESSON = Lesson("03", check, needs=("00", "01", "02"), missing=missing, exercises=(BestCheckpoint(),))
+def experiment_config(session: Session) -> dict[str, Any]:
+    """The configuration of the newest commit's experiment, as the master has it: const.yaml, the profile, and defaults.
+
+    Raises:
+        TrainingError: The commit has no experiment.
+    """
+    commit = latest_commit(session)
+    experiment = mlde.experiment_for_job(session.determined, commit)
+    if experiment is None:
+        raise TrainingError("No experiment belongs to this commit yet.", where=commit, fix="Run notebook 03.")
+    return dict(experiment.config or {})
+
+
+CONFIG = Explanation(
+    "03-config",
+    "The configuration of the experiment",
+    experiment_config,
+    {
+        "searcher.name": "single: one trial. Other searchers start many, each with its own hyperparameters.",
+        "searcher.metric": "What decides which checkpoint is the best.",
+        "hyperparameters.global_batch_size": "Pictures for each step, over all slots of the trial.",
+        "resources.resource_pool": "Where the trial waits for a slot.",
+        "checkpoint_policy": "best: a checkpoint is written whenever the metric improves.",
+        "entrypoint": "The class whose methods train, validate, and load data; here in model_def.py.",
+    },
+    lambda session: (
+        f"det experiment config $(det experiment list --csv | grep {latest_commit(session)} | head -1 | cut -d, -f1)"
+    ),
+    lambda session: experiment_config(session)["searcher"]["metric"],
+)
+
+LESSON = Lesson(
+    "03",
+    check,
+    needs=("00", "01", "02"),
+    missing=missing,
+    exercises=(BestCheckpoint(),),
+    explanations=(CONFIG,),
+)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pdk_nb import journey
 from pdk_nb.display.progress import Progress
 from pdk_nb.display.tables import Note, Table
 from pdk_nb.journey import latest_commit
+from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
 from pdk_nb.packaging import archive
 from pdk_nb.platforms import mldm, serving, storage
+from pdk_nb.platforms.cluster import resolve
+from pdk_nb.platforms.serving.objects import need
 from pdk_shared.errors import DeploymentError
 
 if TYPE_CHECKING:
@@ -175,4 +178,35 @@ def check(session: Session) -> Findings:
     )
 
 
-LESSON = Lesson("04", check, needs=("00", "01", "02", "03"), missing=missing, exercises=(IndexFile(),))
+def service_object(session: Session) -> dict[str, Any]:
+    """The InferenceService, without the record of who set which field."""
+    found = need(resolve(session.settings), session.names.service)
+    metadata = {key: value for key, value in found["metadata"].items() if key != "managedFields"}
+    return {**found, "metadata": metadata}
+
+
+SERVICE = Explanation(
+    "04-service",
+    "The InferenceService",
+    service_object,
+    {
+        "metadata.annotations.pach_id": "The id of the commit whose model it serves; the deploy stage writes it.",
+        "spec.predictor.model.storageUri": "Where the archive is; KServe downloads it before the model starts.",
+        "spec.predictor.model.protocolVersion": "v1: POST /v1/models/NAME:predict with a list of instances.",
+        "spec.predictor.serviceAccountName": "Whose rights the download has.",
+        "status.url": "Its host is the Host header of each request; the ingress routes by it.",
+    },
+    lambda session: (
+        f"kubectl -n {session.settings.kserve_model_namespace} get inferenceservice {session.names.service} -o yaml"
+    ),
+    lambda session: served_commit(session),
+)
+
+LESSON = Lesson(
+    "04",
+    check,
+    needs=("00", "01", "02", "03"),
+    missing=missing,
+    exercises=(IndexFile(),),
+    explanations=(SERVICE,),
+)

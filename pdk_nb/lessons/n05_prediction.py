@@ -6,13 +6,14 @@ import html
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pdk_nb.counting import counted
 from pdk_nb.display.progress import Progress
 from pdk_nb.display.tables import Markup, Table
 from pdk_nb.headless import log_event
 from pdk_nb.labels import LabelRule
+from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
 from pdk_nb.lessons.n01_pipelines import classes
 from pdk_nb.lessons.n02_data import hold_out, open_photos
@@ -218,4 +219,30 @@ def check(session: Session, pictures: list[Path] | None = None, judge: bool = Tr
     )
 
 
-LESSON = Lesson("05", check, needs=("00", "01", "02", "03", "04"), exercises=(LeastSure(),))
+def guide_request(session: Session) -> dict[str, Any]:
+    """The setup guide's request, with its picture shortened."""
+    request = json.loads(session.sample("cat.json").read_text())
+    shown = [{**each, "data": f"{each['data'][:40]}…"} for each in request["instances"]]
+    return {**request, "instances": shown}
+
+
+def guide_answer(session: Session) -> list[Any]:
+    """The classes that the service gives for the setup guide's request."""
+    request = json.loads(session.sample("cat.json").read_text())
+    target = serving.endpoint(session.settings, session.names.service)
+    return [each.index for each in serving.predict(target, images=request, detail=False)]
+
+
+REQUEST = Explanation(
+    "05-request",
+    "The setup guide's request",
+    guide_request,
+    {
+        "instances": "One entry for each picture; the answer has one prediction for each, in the same order.",
+        "instances.data": "The file's bytes as base64 text: JSON can't hold bytes.",
+    },
+    lambda session: curl(session, "sample-data/cat.json"),
+    guide_answer,
+)
+
+LESSON = Lesson("05", check, needs=("00", "01", "02", "03", "04"), exercises=(LeastSure(),), explanations=(REQUEST,))

@@ -6,17 +6,19 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pdk_nb.counting import counted
 from pdk_nb.display.progress import Progress
 from pdk_nb.display.tables import Note, Table
 from pdk_nb.journey.lineage import trace
 from pdk_nb.lessons import n04_deployment
+from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
 from pdk_nb.lessons.n04_deployment import loading_progress
 from pdk_nb.lessons.n05_prediction import ask, expected_label, served_classes
 from pdk_nb.platforms import mlde, serving
+from pdk_shared.errors import NotFound
 
 if TYPE_CHECKING:
     from pdk_nb.session import Session
@@ -210,4 +212,49 @@ def check(session: Session) -> Findings:
     yield from n04_deployment.check(session)
 
 
-LESSON = Lesson("06", check, needs=("00", "01", "02", "03", "04"), exercises=(ServingCode(),))
+def registered(session: Session) -> dict[str, Any]:
+    """The newest version of the model in Determined's registry."""
+    version = newest_version(session)
+    checkpoint = version.checkpoint
+    return {
+        "model": version.model_name,
+        "version": version.model_version,
+        "name": version.name,
+        "metadata": dict(version.metadata or {}),
+        "checkpoint": {
+            "uuid": checkpoint.uuid,
+            "steps_completed": (checkpoint.metadata or {}).get("steps_completed"),
+            "experiment": checkpoint.training.experiment_id if checkpoint.training else None,
+        },
+    }
+
+
+def newest_version(session: Session) -> Any:
+    """The newest version of the model, as an object of Determined's client.
+
+    Raises:
+        NotFound: The model has no version.
+    """
+    with mlde.api_errors(f"model {session.names.model}"):
+        version = session.determined.get_model(session.names.model).get_version()
+    if version is None:
+        raise NotFound(f"Model {session.names.model} has no version.", fix="Run notebook 03.")
+    return version
+
+
+VERSION = Explanation(
+    "06-version",
+    "The newest version in Determined's registry",
+    registered,
+    {
+        "version": "Counted by the registry.",
+        "name": "The id of the commit that it was trained with; the train stage sets it.",
+        "checkpoint.uuid": "The files of the checkpoint are stored under this name.",
+        "checkpoint.experiment": "The experiment whose best checkpoint it is.",
+        "metadata": "What the stages wrote down: classes, code, metric, and where the model is stored.",
+    },
+    lambda session: f"det model describe {session.names.model}",
+    lambda session: newest_version(session).name,
+)
+
+LESSON = Lesson("06", check, needs=("00", "01", "02", "03", "04"), exercises=(ServingCode(),), explanations=(VERSION,))

@@ -79,7 +79,6 @@ def run(
     results = [NotebookResult(path.stem) for path in notebooks]
     started_at, started = time.time(), time.monotonic()
     status = "failed"
-    profile = quiet_profile()
     try:
         for path, result in zip(notebooks, results, strict=True):
             progress(f"[{result.name}] running ...")
@@ -96,7 +95,6 @@ def run(
                     "KUBECONFIG": kubeconfig,
                     PARTICIPANT_VARIABLE: participant,
                     EVENT_LOG_VARIABLE: str(folder / EVENT_LOG),
-                    "IPYTHONDIR": profile.name,
                 },
                 cell_bar=cell_bar,
             )
@@ -108,7 +106,6 @@ def run(
             status = "passed"
     finally:
         # Also when somebody interrupts the run: the results so far are kept.
-        profile.cleanup()
         seconds = time.monotonic() - started
         outcome = collect(folder, status, seconds, started_at, results, read_events(folder / EVENT_LOG))
         (folder / "summary.json").write_text(json.dumps(outcome.summary(), indent=1) + "\n")
@@ -158,7 +155,7 @@ def execute(
         folder: The run's folder, for the executed notebook and its page.
         values: Parameters by name.
         result: Filled in.
-        environment: Variables for the kernel; includes the event log's path and the IPython folder.
+        environment: Variables for the kernel; includes the event log's path.
         cell_bar: Whether to show the running cell on stderr, a terminal.
     """
     import papermill
@@ -169,7 +166,11 @@ def execute(
     before = len(read_events(events))
     started = time.monotonic()
     try:
-        with environment_variables({**environment, HEADLESS_VARIABLE: "1"}), warnings.catch_warnings():
+        with (
+            quiet_profile() as profile,
+            environment_variables({**environment, HEADLESS_VARIABLE: "1", "IPYTHONDIR": profile}),
+            warnings.catch_warnings(),
+        ):
             # papermill and nbclient warn about their own dependencies, which we can't fix.
             warnings.simplefilter("ignore")
             papermill.execute_notebook(
@@ -183,7 +184,7 @@ def execute(
                 request_save_on_cell_execute=True,
                 execution_timeout=CELL_SECONDS,
                 start_timeout=KERNEL_START_SECONDS,
-                kernel_manager_class=kernels_in(environment["IPYTHONDIR"]),
+                kernel_manager_class=kernels_in(profile),
             )
         result.error = incomplete_cell(target)
     except PapermillExecutionError as error:

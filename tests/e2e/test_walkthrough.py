@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
+import sys
 import urllib.request
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -14,7 +16,8 @@ from typing import Any
 import pytest
 
 from pdk_nb.lab import connect
-from pdk_nb.lessons import EXERCISES, find_exercise
+from pdk_nb.lessons import EXERCISES, EXPLANATIONS, find_exercise
+from pdk_nb.lessons.explanation import value_at
 from pdk_nb.platforms import mlde
 from pdk_nb.run.notebooks import find_notebooks, parameters_of
 from pdk_nb.run.results import NotebookResult
@@ -105,6 +108,33 @@ def test_the_solution_of_each_exercise_is_right(name: str, stack: dict[str, str]
     exec(find_exercise(name).solution, space)
     note = find_exercise(name).judge(space["lab"].session, space["answer"])
     assert note.state == "ok", note
+
+
+@pytest.mark.parametrize("name", EXPLANATIONS)
+def test_each_explanation_shows_the_real_object(name: str, stack: dict[str, str]) -> None:
+    session, explained = connect(stack["kubeconfig"]).session, EXPLANATIONS[name]
+    content = explained.read(session)
+    for path in explained.fields:
+        assert value_at(content, path) not in (None, "", {}, []), path
+    shown = str(explained.show(session))
+    assert not found_in(shown.encode(), credentials(stack))
+
+
+def test_the_commands_of_the_explanations_work(stack: dict[str, str]) -> None:
+    session = connect(stack["kubeconfig"]).session
+    exports = pdk_nb("env", "--state-dir", stack["state_dir"]).stdout
+    ran = []
+    for name, explained in EXPLANATIONS.items():
+        command = explained.command(session)
+        tool = command.split()[0]
+        if shutil.which(tool, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}") is None:
+            continue
+        script = f'PATH="{Path(sys.executable).parent}:$PATH"; set -e -o pipefail; {exports}\n{command}'
+        done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, (name, command, done.stderr)
+        assert done.stdout.strip(), name
+        ran.append(tool)
+    assert {"det", "curl"} <= set(ran)
 
 
 def test_a_notebook_says_which_one_has_to_run_first(stack: dict[str, str]) -> None:

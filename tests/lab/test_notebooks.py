@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from pdk_nb.lessons import EXERCISES, LESSONS
+from pdk_nb.lessons import EXERCISES, EXPLANATIONS, LESSONS
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -54,9 +54,10 @@ def test_it_has_one_typed_and_documented_parameters_cell(notebook: Any) -> None:
 
 def test_cells_are_short_and_define_nothing(notebook: Any) -> None:
     forbidden = (ast.FunctionDef, ast.ClassDef, ast.For, ast.While, ast.Lambda, ast.ListComp, ast.GeneratorExp)
+    longest = {"parameters": 12, "client": 8}
     for cell in code_cells(notebook):
         lines = [line for line in cell.source.splitlines() if line.strip()]
-        assert len(lines) <= (12 if "parameters" in cell.metadata.get("tags", []) else 4), cell.id
+        assert len(lines) <= max([4, *(longest.get(tag, 4) for tag in cell.metadata.get("tags", []))]), cell.id
         for node in ast.walk(ast.parse(cell.source)):
             assert not isinstance(node, forbidden), cell.id
 
@@ -122,6 +123,19 @@ def test_exercises_ask_what_their_source_asks(notebook: Any) -> None:
     for exercise, cell in zip(wanted, cells, strict=True):
         assert exercise.question in prose
         assert cell.source == f'answer = ...\nlab.check("{exercise.name}", answer)'
+
+
+def test_it_shows_what_is_under_the_bonnet(notebook: Any) -> None:
+    number = notebook.path.name[:2]
+    sources = [cell.source for cell in code_cells(notebook)]
+    wanted = [each.name for each in EXPLANATIONS.values() if each.name.startswith(number)]
+    assert bool(wanted) == (number != "99")
+    for name in wanted:
+        assert f'lab.explain("{name}")' in sources
+    clients = [cell.source for cell in code_cells(notebook) if "client" in cell.metadata.get("tags", [])]
+    assert [re.findall(r'^lab\.agrees\("([\w-]+)", .+\)$', source, re.M) for source in clients] == [
+        [each] for each in wanted
+    ]
 
 
 def test_the_readme_lists_every_notebook() -> None:

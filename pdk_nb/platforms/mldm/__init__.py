@@ -5,10 +5,12 @@ can only mean the project ``default``.
 """
 
 from pdk_nb.platforms.mldm._commits import (
+    commit_data,
     commit_files,
     commit_finished,
     commit_of,
     commits,
+    datum_count,
     files,
     find_same,
     head,
@@ -28,6 +30,7 @@ from pdk_nb.platforms.mldm._pipelines import (
     pipeline_command,
     pipeline_info,
     pipeline_input,
+    pipeline_spec,
     pipelines,
 )
 from pdk_nb.platforms.mldm._repos import Outcome, ensure_project, ensure_repo, repos
@@ -41,11 +44,13 @@ __all__ = [
     "Outcome",
     "PipelineState",
     "api_errors",
+    "commit_data",
     "commit_files",
     "commit_finished",
     "commit_of",
     "commits",
     "connect",
+    "datum_count",
     "ensure_pipeline",
     "ensure_project",
     "ensure_repo",
@@ -64,6 +69,7 @@ __all__ = [
     "pipeline_command",
     "pipeline_info",
     "pipeline_input",
+    "pipeline_spec",
     "pipelines",
     "read_file",
     "reason",

@@ -7,9 +7,12 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timezone
 from pathlib import Path
+from typing import Any
 
 import python_pachyderm
+from google.protobuf import json_format
 from python_pachyderm.proto.v2.pfs import pfs_pb2
+from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_nb.counting import counted
 from pdk_nb.photos import refused_name
@@ -46,6 +49,28 @@ def commit_finished(client: python_pachyderm.Client, commit: pfs_pb2.Commit) -> 
     with api_errors(commit.id, "There is no such commit", DataError):
         info = next(iter(client.inspect_commit(commit)))
     return float(info.finished.ToDatetime(timezone.utc).timestamp()) if info.HasField("finished") else 0.0
+
+
+def commit_data(client: python_pachyderm.Client, commit: pfs_pb2.Commit) -> dict[str, Any]:
+    """A commit as plain data, with the keys of ``pachctl inspect commit --raw``.
+
+    Raises:
+        DataError: There is no such commit.
+    """
+    with api_errors(commit.id, "There is no such commit", DataError):
+        info = next(iter(client.inspect_commit(commit)))
+    return dict(json_format.MessageToDict(info, preserving_proto_field_name=True))
+
+
+def datum_count(client: python_pachyderm.Client, project: str, repo: str, glob: str) -> int:
+    """How many datums a glob would make of a repo's newest commit.
+
+    Raises:
+        DataError: Pachyderm refuses the glob.
+    """
+    pfs = pps_pb2.PFSInput(project=project, repo=repo, branch="master", glob=glob)
+    with api_errors(f"{project}/{repo}:{glob}", "Pachyderm refuses the glob", DataError):
+        return sum(1 for _ in client.list_datum(input=pps_pb2.Input(pfs=pfs)))
 
 
 def files(client: python_pachyderm.Client, commit: pfs_pb2.Commit, path: str = "/") -> dict[str, int]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import python_pachyderm
+from google.protobuf import json_format
 from python_pachyderm.proto.v2.enterprise import enterprise_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
@@ -61,6 +62,14 @@ def pipeline_info(client: python_pachyderm.Client, project: str, pipeline: str) 
     with contextlib.suppress(NotFound), api_errors(f"pipeline {project}/{pipeline}"):
         return next(iter(client.inspect_pipeline(pipeline, details=True, project_name=project)))
     return None
+
+
+def pipeline_spec(client: python_pachyderm.Client, project: str, pipeline: str) -> dict[str, Any]:
+    """The spec of a pipeline as plain data, with the keys of ``pachctl inspect pipeline --raw``; empty without one."""
+    info = pipeline_info(client, project, pipeline)
+    if info is None:
+        return {}
+    return dict(json_format.MessageToDict(running_spec(info), preserving_proto_field_name=True))
 
 
 def pipeline_command(client: python_pachyderm.Client, project: str, pipeline: str) -> str:
