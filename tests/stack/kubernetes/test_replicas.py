@@ -412,6 +412,71 @@ def test_a_pod_that_waits_too_long_fails_its_deployments_deadline(
     store.close()
 
 
+class WorkerlessServer:
+    """A model server whose process runs, with or without workers."""
+
+    inference_port = 1
+    inference_headers: dict[str, str] = {}
+
+    def __init__(self) -> None:
+        self.why = ""
+        self.starts = 0
+
+    def start(self) -> None:
+        self.why = ""
+        self.starts += 1
+
+    def wait_ready(self, _timeout: float, _given_up: Callable[[], bool]) -> None:
+        pass
+
+    def warm_up(self, _body: bytes) -> None:
+        pass
+
+    def wait(self, seconds: float) -> bool:
+        return threading.Event().wait(seconds)
+
+    def lost_workers(self) -> str:
+        return self.why
+
+    def is_ready(self) -> bool:
+        return not self.why
+
+    def stop(self) -> None:
+        pass
+
+
+def test_a_replica_is_as_ready_as_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replica_module, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(replica_module, "RECHECK_SECONDS", 0.01)
+    seen: list[tuple[str, bool, str]] = []
+
+    def note(one: replica_module.Replica) -> None:
+        seen.append((one.step, one.ready, one.trouble.reason))
+
+    server: Any = WorkerlessServer()
+    one, fetched = replica_module.Replica("p", server, b"", threading.Condition(), note), threading.Event()
+    fetched.set()
+    one.start(Node({"cpu": "1"}), "models/p", {}, fetched)
+    wait_for(lambda: one.ready, 5)
+    server.why = "no worker"
+    wait_for(lambda: one.step == "Unhealthy", 5)
+    assert not one.ready
+    server.why = ""
+    wait_for(lambda: one.ready, 5)
+    # They don't come back: the server is started again.
+    monkeypatch.setattr(replica_module, "RECOVERY_SECONDS", 0.05)
+    server.why = "no worker"
+    wait_for(lambda: server.starts == 2 and one.ready, 5)
+    one.stop()
+    assert seen[-5:] == [
+        ("Ready", True, ""),
+        ("Unhealthy", False, "Unhealthy"),
+        ("Failed", False, "Unhealthy"),
+        ("Loading", False, "Unhealthy"),
+        ("Ready", True, "Unhealthy"),
+    ]
+
+
 def test_bounds_targets_and_windows() -> None:
     assert Bounds.of({}) == Bounds(1, psutil.cpu_count() or 1)
     assert Bounds.of({"minReplicas": 0, "maxReplicas": 3}) == Bounds(0, 3)

@@ -29,8 +29,9 @@ PROGRESS_SECONDS = 600.0
 BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS = 10.0, 300.0
 # How often a pod that waits for its model checks whether it is still wanted.
 FETCHED_SECONDS = 0.1
-# How often a server is asked for its workers (the kubelet's probes: 10 s), and how long it has to replace lost ones.
-CHECK_SECONDS, RECOVERY_SECONDS = 2.0, 20.0
+# How often a server is asked for its workers, as often as the kubelet asks by default, because TorchServe logs it; how
+# often when it has lost them; and how long it has to replace them.
+CHECK_SECONDS, RECHECK_SECONDS, RECOVERY_SECONDS = 10.0, 1.0, 20.0
 # How long a server must run to reset its backoff.
 GOOD_SECONDS = 600.0
 
@@ -231,7 +232,7 @@ class Replica:
         """
         before = self.trouble
         recovery: Deadline | None = None
-        while not self.server.wait(CHECK_SECONDS):
+        while not self.server.wait(RECHECK_SECONDS if recovery else CHECK_SECONDS):
             why = self.server.lost_workers()
             if recovery is None and why:
                 recovery = Deadline(RECOVERY_SECONDS)
