@@ -110,13 +110,13 @@ class Lab:
         else:
             lessons.find_lesson(name).check(self.session, **facts)
 
-    def hint(self, exercise: str) -> Note:
-        """A hint for an exercise."""
-        return lessons.find_exercise(exercise).show_hint()
+    def hint(self, exercise: str) -> None:
+        """Show a hint for an exercise."""
+        lessons.find_exercise(exercise).show_hint()
 
-    def solution(self, exercise: str) -> Note:
-        """The solution of an exercise, as code for its cell."""
-        return lessons.find_exercise(exercise).show_solution()
+    def solution(self, exercise: str) -> None:
+        """Show the solution of an exercise, as code for its cell."""
+        lessons.find_exercise(exercise).show_solution()
 
     def explain(self, name: str) -> Markup:
         """The real object behind a step: foldable, with its fields that matter and the command that shows it.

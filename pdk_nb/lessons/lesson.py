@@ -84,13 +84,17 @@ class Exercise(ABC):
         fix = f'Use lab.hint("{name}") or lab.solution("{name}").'
         return Note("wrong", f"Exercise {name}: {answer!r} is not right.", fix)
 
-    def show_hint(self) -> Note:
-        """The hint."""
-        return Note("hint", self.hint)
+    def show_hint(self) -> None:
+        """Show the hint, wherever the call stands in its cell."""
+        from IPython.display import display
 
-    def show_solution(self) -> Note:
-        """The solution as code for the exercise's cell."""
-        return Note("solution", self.solution)
+        display(Note("hint", self.hint))
+
+    def show_solution(self) -> None:
+        """Show the solution as code for the exercise's cell."""
+        from IPython.display import display
+
+        display(Note("solution", self.solution))
 
     def check(self, session: Session, answer: Any) -> None:
         """Show the judgment. Exercises are optional, so only a wrong answer ends a headless run.

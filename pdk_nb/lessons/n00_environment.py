@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb.display.tables import Table
+from pdk_nb.display.tables import Note, Table
 from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
 from pdk_nb.platforms.cluster import api_errors, resolve
@@ -72,7 +72,7 @@ class IngressPort(Exercise):
 
     name = "00-ingress"
     question = "Prediction requests go to the ingress. Which key of `pdk-config` holds its port?"
-    hint = "It's one of the rows of the settings table. Its variable contains KSERVE."
+    hint = "The ConfigMap's keys are unfolded under the heading 'Under the bonnet'."
     solution = 'answer = next(each.key for each in lab.settings.entries if "ingress_port" in each.key)'
     why = "One ConfigMap gives every notebook, pipeline, and person the same address."
 
@@ -80,6 +80,11 @@ class IngressPort(Exercise):
         """The key whose value is the ingress's port."""
         port = str(session.settings.kserve_ingress_port)
         return next(each.key for each in session.settings.entries if "ingress" in each.key and each.value == port)
+
+    def judge(self, session: Session, answer: Any) -> Note:
+        """Judge an answer; the variable of the settings table is as good as its key."""
+        keys = {each.variable.lower(): each.key for each in session.settings.entries if each.variable}
+        return super().judge(session, keys.get(answer.strip().lower(), answer) if isinstance(answer, str) else answer)
 
 
 def missing(session: Session) -> str:

@@ -10,6 +10,7 @@ import pytest
 from pdk_nb.headless import HEADLESS_VARIABLE
 from pdk_nb.lessons import find_exercise, n02_data, n04_deployment
 from pdk_nb.lessons.__main__ import insert
+from pdk_nb.settings import from_maps
 from pdk_shared.checkout import find_checkout
 from pdk_shared.errors import CheckFailed, UsageError
 
@@ -56,9 +57,20 @@ def test_only_a_wrong_answer_ends_a_headless_run(monkeypatch: pytest.MonkeyPatch
         find_exercise("02-hold-out").check(SESSION, -1)
 
 
-def test_hints_and_solutions_are_told_by_name() -> None:
-    assert "split" in find_exercise("02-hold-out").show_hint().text
-    assert "answer = " in find_exercise("02-hold-out").show_solution().text
+def test_hints_and_solutions_are_shown_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    find_exercise("02-hold-out").show_hint()
+    assert "split" in capsys.readouterr().out
+    find_exercise("02-hold-out").show_solution()
+    assert "answer = " in capsys.readouterr().out
+
+
+def test_a_settings_variable_is_as_good_as_its_key() -> None:
+    known = from_maps({"kserve_ingress_host": "h", "kserve_ingress_port": "8080"})
+    session: Any = SimpleNamespace(settings=known)
+    variable = next(each.variable for each in known.entries if each.key == "kserve_ingress_port")
+    for answer in ("kserve_ingress_port", variable, f" {variable.lower()} "):
+        assert find_exercise("00-ingress").judge(session, answer).state == "ok"
+    assert find_exercise("00-ingress").judge(session, "KSERVE_INGRESS_HOST").state == "wrong"
     with pytest.raises(UsageError, match="no exercise 77-x") as caught:
         find_exercise("77-x")
     assert "02-hold-out" in caught.value.fix
