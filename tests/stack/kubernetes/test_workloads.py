@@ -20,6 +20,7 @@ from pdk_stack.kubernetes.core.inference.failures import PYTHON_ERROR, Reason, r
 from pdk_stack.kubernetes.core.inference.reconciler.controller import InferenceController
 from pdk_stack.kubernetes.core.inference.revisions.storage_initializer import PROCESS_NOTE as FETCH_NOTE
 from pdk_stack.kubernetes.core.inference.servers.model_server import PROCESS_NOTE as SERVER_NOTE
+from pdk_stack.kubernetes.core.inference.servers.model_server import SCRATCH_NOTE
 from pdk_stack.kubernetes.core.volumes import Volumes
 from pdk_stack.kubernetes.store.objects import ObjectStore
 from tests.stack.kubernetes.serving import KIND, NAMESPACE, Service, manifest, wait_for
@@ -199,9 +200,13 @@ def test_what_a_killed_daemon_left_is_ended(tmp_path: Path, note: str) -> None:
     path.parent.mkdir(parents=True)
     left = ProcessGroup(["sleep", "60"], os.environ)
     left.note(path)
+    scratch = tmp_path / "pdkts-left"
+    scratch.mkdir()
+    (path.parent / SCRATCH_NOTE).write_text(str(scratch))
     controller = InferenceController(store, Volumes(store, tmp_path / "volumes"), tmp_path / "services")
     controller.start()
     assert left.wait(5) == -signal.SIGKILL
+    assert not scratch.exists()
     controller.stop()
     store.close()
     if left.stdout is not None:

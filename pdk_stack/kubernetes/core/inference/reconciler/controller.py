@@ -16,6 +16,7 @@ from pdk_stack.kubernetes.core.inference.revisions.revision import PODS_FOLDER
 from pdk_stack.kubernetes.core.inference.revisions.storage_initializer import PROCESS_NOTE as FETCH_NOTE
 from pdk_stack.kubernetes.core.inference.revisions.template import revision_key
 from pdk_stack.kubernetes.core.inference.servers.model_server import PROCESS_NOTE as SERVER_NOTE
+from pdk_stack.kubernetes.core.inference.servers.model_server import remove_scratch
 from pdk_stack.kubernetes.core.volumes import Volumes
 from pdk_stack.kubernetes.store.columns import Object
 from pdk_stack.kubernetes.store.kinds import INFERENCE_SERVICES
@@ -78,10 +79,11 @@ class InferenceController:
         """Resume the services from before the restart, and follow changes."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_runtimes(self._store)
-        # End the model servers and storage initializers left by a killed daemon.
+        # End the model servers and storage initializers left by a killed daemon, and delete their scratch folders.
         for note in (f"{PODS_FOLDER}/*/{SERVER_NOTE}", FETCH_NOTE):
             for path in self._folder.glob(f"*/*/*/{note}"):
                 kill_noted(path)
+                remove_scratch(path.parent)
         self._store.subscribe(self._changed)
         self._store.before_update(INFERENCE_SERVICES, _not_ready_when_changed)
         threading.Thread(target=self._scale, name="autoscaler", daemon=True).start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import shutil
@@ -23,8 +24,22 @@ from pdk_stack.kubernetes.core.inference.resources import guard_memory
 
 POLL_S = 0.05
 STOP_SECONDS = 10.0
-#: Process id file in a server's folder, for cleanup after a crash.
-PROCESS_NOTE = "process.json"
+#: Files in a server's folder for cleanup after a crash: its process, and the path of its scratch folder.
+PROCESS_NOTE, SCRATCH_NOTE = "process.json", "scratch"
+SCRATCH_PREFIX = "pdkts-"
+
+
+def remove_scratch(home: Path) -> None:
+    """Delete the scratch folder that a killed daemon left of a server.
+
+    Args:
+        home: The server's own folder.
+    """
+    with contextlib.suppress(OSError):
+        scratch = Path((home / SCRATCH_NOTE).read_text())
+        if scratch.name.startswith(SCRATCH_PREFIX):
+            shutil.rmtree(scratch, ignore_errors=True)
+        (home / SCRATCH_NOTE).unlink()
 
 
 class ModelServer(ABC):
@@ -81,8 +96,9 @@ class ModelServer(ABC):
         """
         # Worker sockets are in TMPDIR, whose path must be short: a socket path is limited to about 100 bytes.
         short = "/tmp" if Path("/tmp").is_dir() else None
-        self._scratch = Path(tempfile.mkdtemp(prefix="pdkts-", dir=short))
         self.home.mkdir(parents=True, exist_ok=True)
+        self._scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=short))
+        (self.home / SCRATCH_NOTE).write_text(str(self._scratch))
         # Ignore log lines from earlier starts.
         rotate(self.log_path)
         self._killed_why = ""
@@ -204,6 +220,7 @@ class ModelServer(ABC):
             running.stop(STOP_SECONDS)
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
+            (self.home / SCRATCH_NOTE).unlink(missing_ok=True)
             self._scratch = None
 
 
