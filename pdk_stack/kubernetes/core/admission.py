@@ -124,6 +124,9 @@ def prepare_change(store: ObjectStore, kind: Kind, new: Object, old: Object) -> 
     meta.pop("selfLink", None)
     _without_status(kind, new, old.get("status"))
     fill_in(kind, new)
+    # An older version can have stored it without some defaults.
+    old = copy.deepcopy(old)
+    fill_in(kind, old)
     if kind is SERVICES:
         allocation.inherit(new, old)
         allocation.align(new["spec"], old.get("spec") or {})

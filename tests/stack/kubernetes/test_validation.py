@@ -69,6 +69,18 @@ def make(store: ObjectStore, kind: Kind, namespace: str = "lab", **obj: Any) -> 
     return store.create(kind, namespace, new)
 
 
+def test_what_an_older_version_stored_without_its_defaults_can_be_changed(store: ObjectStore) -> None:
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}},
+        "storageClassName": "embedded",
+    }
+    older = store.create(PERSISTENT_VOLUME_CLAIMS, "lab", {"metadata": {"name": "older"}, "spec": spec})
+    new = {**older, "metadata": {**older["metadata"], "labels": {"a": "b"}}}
+    changed = prepare_change(store, PERSISTENT_VOLUME_CLAIMS, copy.deepcopy(new), older)
+    assert (changed["spec"]["volumeMode"], "volumeMode" in older["spec"]) == ("Filesystem", False)
+
+
 def refusal(store: ObjectStore, kind: Kind, **obj: Any) -> list[str]:
     """Return the field and the start of the reason of everything that is wrong with an object."""
     with pytest.raises(StatusError) as caught:
