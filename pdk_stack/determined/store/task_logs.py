@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +16,6 @@ __all__ = ["COLUMNS", "LEVELS", "LogFilter", "Logs"]
 LEVELS = {name: f"LOG_LEVEL_{name}" for name in ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
 UNSPECIFIED = "LOG_LEVEL_UNSPECIFIED"
 PAGE = 1000
-KNOWN_PATTERNS = 64
 #: Asks for lines without a rank.
 NO_RANK = -1
 #: How often a followed log checks whether its reader has disconnected.
@@ -43,7 +40,7 @@ class LogFilter:
         columns: Wanted values by column of :data:`COLUMNS`.
         after: Only lines later than this time.
         before: Only lines earlier than this time.
-        text: Substring of the line; a regular expression when ``regex`` is set.
+        text: Substring of the line. The master knows ``enableRegex``, but never looks at it.
     """
 
     levels: set[str] = field(default_factory=set)
@@ -51,7 +48,6 @@ class LogFilter:
     after: str = ""
     before: str = ""
     text: str = ""
-    regex: bool = False
 
     def where(self) -> tuple[str, list[Any]]:
         """Return the filter as SQL to append to ``where task_id = ?``."""
@@ -73,25 +69,10 @@ class LogFilter:
             if moment:
                 parts.append(f"timestamp {operator} ?")
                 values.append(normalized(moment))
-        if self.text and not self.regex:
+        if self.text:
             parts.append("instr(lower(log), lower(?)) > 0")
             values.append(self.text)
         return "".join(f" and {part}" for part in parts), values
-
-    def matches(self, log: str) -> bool:
-        """Apply the part of the filter that SQL can't express; what is no regular expression matches nothing."""
-        if not (self.regex and self.text):
-            return True
-        pattern = _compiled(self.text)
-        return pattern is not None and pattern.search(log) is not None
-
-
-@functools.lru_cache(KNOWN_PATTERNS)
-def _compiled(text: str) -> re.Pattern[str] | None:
-    try:
-        return re.compile(text)
-    except (re.error, OverflowError):
-        return None
 
 
 _COLUMNS = "id, timestamp, level, source, stdtype, rank_id, agent_id, container_id, allocation_id, log"
@@ -156,7 +137,7 @@ class Logs:
 
     def write_line(self, task_id: str, text: str, *, level: str = "INFO", allocation_id: str | None = None) -> None:
         """Write a line from the master itself."""
-        self.add_rows([(task_id, allocation_id, now(), level, "master", None, None, None, None, text + "\n")])
+        self.add_rows([(task_id, allocation_id, now(), level, "master", "stdout", None, None, None, text + "\n")])
 
     def read(
         self, task_id: str, wanted: LogFilter, *, limit: int = 0, newest_first: bool = False, after_id: int = 0
@@ -178,7 +159,7 @@ class Logs:
                     f"order by id {order} limit ?",
                     [task_id, last, *values, PAGE],
                 ).fetchall()
-            lines = [_view(row) for row in rows if wanted.matches(row["log"])][:left]
+            lines = [_view(row) for row in rows][:left]
             if lines:
                 yield lines
             if len(rows) < PAGE:
@@ -226,6 +207,8 @@ class Logs:
                     (task_id,),
                 )
                 result[name] = [row[0] for row in rows]
+        # The master's database sorts them as they are declared: stdout first.
+        result["stdtypes"].reverse()
         return result
 
     def delete(self, task_id: str) -> None:
