@@ -31,6 +31,11 @@ DIFFERENCES = (
     "`log.color` in `PATCH /api/v1/master/config` is refused, because this log has no colour.",
     "Deleting a project or a workspace is refused while one of its experiments runs, and has ended with the reply.",
     "A regular expression in a search of logs finds lines; in the release it finds none.",
+    "A search of more than 100,000 trials or 100 rungs is refused when it is created: it is stored as one document.",
+    "A trial whose code doesn't ask for preemption is killed when its experiment is paused or canceled. A cluster waits "
+    "for `preemption_timeout` first.",
+    "Names of experiments without one are made of other words, and the size of a model definition is another one, "
+    "because another program compresses it.",
     "A pool's bindings are refused as the release refuses them for a default pool: there is no other pool.",
 )
 
