@@ -137,6 +137,28 @@ def test_a_running_job_lists_no_datum_that_is_not_done(client: Client, name: Nam
     assert job.state == pps_pb2.JOB_KILLED and job.data_total == 1 and job.stats.HasField("process_time")
 
 
+def test_a_reported_state_replaces_what_the_job_counted(client: Client, name: Name) -> None:
+    repo, pipeline = name("data"), name("reported")
+    client.create_repo(repo)
+    create(client, pipeline, pfs(repo), "echo waiting; sleep 60")
+    commit = put(client, repo, a="1")
+    log_line(client, pipeline, commit, "waiting")
+    stats = pps_pb2.ProcessStats(download_bytes=5, upload_bytes=7)
+    stats.process_time.FromMilliseconds(1500)
+    report = pps_pb2.UpdateJobStateRequest(
+        job=job_of(pipeline, commit), state=pps_pb2.JOB_FAILURE, reason="enough", restart=2, data_processed=3,
+        data_skipped=4, data_failed=5, data_recovered=6, data_total=18, stats=stats,
+    )  # fmt: skip
+    client._req(Service.PPS, "UpdateJobState", req=report)
+    job = wait(client, pipeline, commit)
+    assert (job.state, job.reason, job.restart) == (pps_pb2.JOB_FAILURE, "enough", 2)
+    counted = (job.data_processed, job.data_skipped, job.data_failed, job.data_recovered, job.data_total)
+    assert counted == (3, 4, 5, 6, 18)
+    assert (job.stats.download_bytes, job.stats.process_time.ToMilliseconds()) == (5, 1500)
+    with pytest.raises(grpc.RpcError, match="has already finished"):
+        client._req(Service.PPS, "UpdateJobState", req=report)
+
+
 def test_a_job_that_never_ran_has_a_start_and_no_stats(client: Client, name: Name) -> None:
     repo, upper, lower = name("data"), name("upper"), name("lower")
     client.create_repo(repo)

@@ -75,6 +75,14 @@ def process_stats(stats: Stats | None) -> pps_pb2.ProcessStats:
     )
 
 
+def read_stats(message: pps_pb2.ProcessStats) -> Stats:
+    """Read a ``ProcessStats`` message."""
+    download, process, upload = (
+        getattr(message, f"{name}_time").ToNanoseconds() / 1e9 for name in ("download", "process", "upload")
+    )
+    return Stats(download, process, upload, message.download_bytes, message.upload_bytes)
+
+
 def project_of(message: pps_pb2.Pipeline) -> str:
     """Return the project of a pipeline's name, or the default project."""
     return message.project.name or DEFAULT_PROJECT

@@ -27,6 +27,9 @@ from pdk_stack.pachyderm.errors import Fault, NotFound, wrapped
 _BY_SET = "(SELECT MIN(first.pk) FROM jobs AS first WHERE first.id = jobs.id)"
 
 
+_COUNTERS = ("processed", "skipped", "failed", "recovered", "total")
+
+
 class JobCalls:
     """Calls about jobs."""
 
@@ -164,6 +167,9 @@ class JobCalls:
         found = job_of_message(change.connection, request)
         if found.is_over:
             raise Fault(f"job {found} has already finished")
+        counters = {name: getattr(request, f"data_{name}") for name in _COUNTERS}
+        stats = pps_convert.read_stats(request.stats) if request.HasField("stats") else None
+        jobs.set_counters(change.connection, found.pk, {**counters, "restart": request.restart}, stats)
         if request.state in jobs.TERMINAL:
             jobs.end(change, found, request.state, request.reason)
         else:

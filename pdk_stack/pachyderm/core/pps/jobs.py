@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass, replace
 
 from python_pachyderm.proto.v2.pps import pps_pb2
@@ -148,6 +148,23 @@ def set_state(connection: sqlite3.Connection, job: int, state: int, reason: str 
         (int(state), reason, finished, started, job),
     )
     return cursor.rowcount == 1
+
+
+def set_counters(connection: sqlite3.Connection, job: int, counters: Mapping[str, int], stats: Stats | None) -> None:
+    """Replace what a job counts.
+
+    Args:
+        connection: The change's connection.
+        job: The job's database key.
+        counters: The numbers by attribute of :class:`Job`: ``restart``, ``processed``, ``skipped``, ``failed``,
+            ``recovered``, and ``total``.
+        stats: The job's stats, or None.
+    """
+    connection.execute(
+        "UPDATE jobs SET restart = :restart, processed = :processed, skipped = :skipped, failed = :failed,"
+        " recovered = :recovered, total = :total, stats = :stats WHERE pk = :pk",
+        {**counters, "stats": stats.dump() if stats else "", "pk": job},
+    )
 
 
 def meta_commit(connection: sqlite3.Connection, output: Commit) -> Commit | None:
