@@ -212,6 +212,9 @@ class Application:
         body = Body(exchange.body, exchange.headers.get("Content-Type", "").split(";")[0].strip())
         if (info.group, info.resource) in REVIEWS and info.verb == "create":
             return self._review(exchange, info, body)
+        if info.group and info.version not in self.registry.groups().get(info.group, {}):
+            # Nothing is installed under such a path, so nobody knows how to write a Status.
+            return PlainTextResponse("404 page not found\n", 404)
         kind = self.registry.find(info.group, info.version, info.resource)
         if kind is None or info.rest or "" in info.parts:
             if kind is None and body.media_type == protobuf.MEDIA_TYPE:
