@@ -46,11 +46,13 @@ def session_of(address: str) -> requests.Session:
 
 
 def new_trial(session: requests.Session, address: str) -> dict[str, Any]:
-    """A trial that runs nowhere."""
+    """A started trial that runs nowhere."""
     body = {"config": "name: bench\nsearcher: {name: single, metric: loss}\n", "unmanaged": True}
     experiment = session.post(f"{address}/api/v1/experiments", data=json.dumps(body), timeout=10).json()["experiment"]
     body = {"experimentId": experiment["id"], "unmanaged": True}
     trial: dict[str, Any] = session.post(f"{address}/api/v1/trials", data=json.dumps(body), timeout=10).json()["trial"]
+    start = json.dumps({"trialId": trial["id"]})
+    session.post(f"{address}/api/v1/trials/{trial['id']}/start", data=start, timeout=10).raise_for_status()
     return trial
 
 

@@ -19,7 +19,6 @@ def _filter(request: Request) -> LogFilter:
         after=request.text("timestampAfter"),
         before=request.text("timestampBefore"),
         text=request.text("searchText"),
-        regex=bool(request.flag("enableRegex")),
     )
 
 
@@ -27,6 +26,8 @@ def _read(request: Request, task_ids: list[str], more: dict[str, Any], less: tup
     """Stream the log of one task, or of several one after the other, with extra fields and without others."""
     if request.flag("follow") and request.descending():
         raise invalid("follow cannot be used with a descending order")
+    if request.number("limit") < 0:
+        return Stream([])
     pages = _pages(request, _filter(request), task_ids[::-1] if request.descending() else task_ids)
     return Stream(
         [{**{name: value for name, value in line.items() if name not in less}, **more} for line in page]

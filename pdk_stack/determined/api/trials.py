@@ -189,8 +189,12 @@ def validation_history(request: Request, key: int) -> dict[str, Any]:
 # -- tasks -----------------------------------------------------------------------------------------------------------
 
 
+#: What only an allocation's own view says.
+ENDED = ("exitReason", "statusCode")
+
+
 def _allocation_view(allocation: Document) -> dict[str, Any]:
-    failed = ("exitReason", "statusCode") if allocation["exitReason"] else ()
+    failed = ENDED if allocation["exitReason"] else ()
     return {
         **picked(allocation, "allocationId", "taskId", "state"),
         "slots": len(allocation["slots"]),
@@ -213,7 +217,10 @@ def get_task(request: Request, task_id: str) -> dict[str, Any]:
             "taskId": task_id,
             "taskType": "TASK_TYPE_TRIAL",
             "startTime": task["startTime"],
-            "allocations": [_allocation_view(each) for each in request.master.store.list("allocation", task_id)],
+            "allocations": [
+                {name: value for name, value in _allocation_view(each).items() if name not in ENDED}
+                for each in request.master.store.list("allocation", task_id)
+            ],
             **optional(endTime=task["endTime"]),
         }
     }

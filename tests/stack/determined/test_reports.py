@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -39,6 +40,31 @@ def test_reports_of_several_trials_are_stored(wire: Wire, master: Master) -> Non
     assert [(row.steps, row.averages) for row in master.metrics.rows(second)] == [(5, {"loss": 0.1})]
     entry = master.metrics.summary(first, "loss", True).groups["avg_metrics"]["loss"]
     assert (entry["count"], entry["min"], entry["last"]) == (2, 0.7, 0.7)
+
+
+def test_reports_of_another_run_are_refused(wire: Wire, master: Master) -> None:
+    trial = wire.trial()
+    path, body = report(trial, 10)
+    body["metrics"]["trialRunId"] = 7
+    reply = wire.post(path, body)
+    assert (reply.status_code, reply.json()["error"]["error"]) == (
+        400,
+        "invalid run id, 7 (reported) != 1 (expected): invalid arguments",
+    )
+    assert wire.post(f"/api/v1/trials/{trial}/start", {"trialId": trial, "resume": True}).json()["trialRunId"] == 2
+    assert wire.post(*report(trial, 10)).status_code == 400
+    assert list(master.metrics.rows(trial)) == []
+
+
+def test_logs_are_searched_for_plain_text(wire: Wire) -> None:
+    trial = wire.trial()
+    task = wire.get(f"/api/v1/trials/{trial}").json()["trial"]["taskId"]
+    lines = [{"task_id": task, "log": text, "stdtype": "stdout"} for text in ("end", "e.d")]
+    wire.post("/api/v1/task/logs", {"logs": [*lines, {"task_id": task, "log": "bad", "stdtype": "stderr"}]})
+    found = wire.get(f"/api/v1/trials/{trial}/logs?searchText=e.d&enableRegex=true").text.splitlines()
+    assert [json.loads(line)["result"]["log"] for line in found] == ["e.d"]
+    assert wire.get(f"/api/v1/tasks/{task}/logs?limit=-1").text == ""
+    assert wire.get(f"/api/v1/tasks/{task}/logs/fields").json()["result"]["stdtypes"] == ["stdout", "stderr"]
 
 
 def test_no_report_of_many_at_once_is_lost(wire: Wire, master: Master) -> None:

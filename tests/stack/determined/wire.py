@@ -57,11 +57,13 @@ class Wire:
         return "\r\n".join([*lines, "\r\n"]).encode() + content
 
     def trial(self) -> int:
-        """A new trial that runs nowhere."""
+        """A new trial, started, that runs nowhere."""
         config = "name: reports\nsearcher: {name: single, metric: loss}\n"
         made = self.post("/api/v1/experiments", {"config": config, "unmanaged": True}).json()["experiment"]
         body = {"experimentId": made["id"], "unmanaged": True}
-        return int(self.post("/api/v1/trials", body).json()["trial"]["id"])
+        trial = int(self.post("/api/v1/trials", body).json()["trial"]["id"])
+        self.post(f"/api/v1/trials/{trial}/start", {"trialId": trial})
+        return trial
 
 
 @contextlib.contextmanager
