@@ -220,7 +220,8 @@ class Application:
             if kind is None and body.media_type == protobuf.MEDIA_TYPE:
                 protobuf.decode(body.raw)  # refuses a kind that isn't offered, and names it
             raise no_resource()
-        if info.subresource in REFUSED_SUBRESOURCES:
+        # A custom resource has only the subresources that its definition names.
+        if info.subresource in REFUSED_SUBRESOURCES and not kind.custom:
             return self._refused(kind, info)
         if (kind, info.subresource) == (SERVICE_ACCOUNTS, "token"):
             return self._token(exchange, info, body)
