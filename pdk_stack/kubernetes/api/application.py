@@ -14,6 +14,7 @@ from pdk_stack.common.errors import BodyTooLarge, TooSlow
 from pdk_stack.common.http.exchange import Exchange, endpoint
 from pdk_stack.common.http.server import Server
 from pdk_stack.common.limits import PORTS
+from pdk_stack.common.service import LOOPBACK
 from pdk_stack.kubernetes.api import discovery, protobuf
 from pdk_stack.kubernetes.api.bodies import Body
 from pdk_stack.kubernetes.api.calls import ResourceCall
@@ -28,10 +29,10 @@ from pdk_stack.kubernetes.core.rbac import ANONYMOUS, Action, Authorizer, User, 
 from pdk_stack.kubernetes.core.tokens import Tokens
 from pdk_stack.kubernetes.core.validation.options import check_write
 from pdk_stack.kubernetes.core.version import VERSION
-from pdk_stack.kubernetes.errors import StatusError, bad_request, internal, no_resource, not_implemented
+from pdk_stack.kubernetes.errors import StatusError, bad_request, internal, no_resource, not_implemented, quoted
 from pdk_stack.kubernetes.store.decoding import DecodeError, Strict, decode
 from pdk_stack.kubernetes.store.kind import Kind
-from pdk_stack.kubernetes.store.kinds import SERVICE_ACCOUNTS
+from pdk_stack.kubernetes.store.kinds import SERVICE_ACCOUNTS, SERVICES
 from pdk_stack.kubernetes.store.objects import ObjectStore
 from pdk_stack.kubernetes.store.registry import Registry
 from pdk_stack.kubernetes.store.schemas import built_in, complete
@@ -244,9 +245,14 @@ class Application:
         """Refuse a subresource of an object that exists; of one that doesn't, with the real API's words.
 
         Raises:
-            StatusError: 404 or 501.
+            StatusError: 404 or 501; 503 for the proxy of a service behind which nothing listens.
         """
-        self._store.get(kind, info.namespace if kind.namespaced else None, info.name)
+        proxied = kind is SERVICES and info.subresource == "proxy"
+        # ``[<scheme>:]<name>[:<port>]``
+        name = info.name.split(":")[info.name.count(":") // 2] if proxied else info.name
+        obj = self._store.get(kind, info.namespace if kind.namespaced else None, name)
+        if proxied and obj["spec"].get("clusterIP") != LOOPBACK:
+            raise StatusError(503, "ServiceUnavailable", f"no endpoints available for service {quoted(info.name)}")
         raise not_implemented(f"{kind.plural}/{info.subresource} ({info.verb} {info.path})")
 
     def _review(self, exchange: Exchange, info: RequestInfo, body: Body) -> Response:

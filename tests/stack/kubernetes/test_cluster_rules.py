@@ -265,6 +265,17 @@ def test_strict_validation_refuses_what_the_default_warns_of(http: httpx.Client)
         assert (answer.status_code, "warning" in answer.headers) == (code, warned), mode
 
 
+def test_nothing_listens_behind_a_service_of_ones_own(http: httpx.Client) -> None:
+    http.post(f"{CORE}/services", json={"metadata": {"name": "mute"}, "spec": {"ports": [{"port": 80}]}})
+    for name in ("mute", "mute:80", "http:mute:80"):
+        answer = http.get(f"{CORE}/services/{name}/proxy/")
+        assert answer.status_code == 503
+        assert answer.json()["message"] == f'no endpoints available for service "{name}"'
+    assert http.get(f"{CORE}/services/none/proxy/").status_code == 404
+    # The API's own has a listener, to which it doesn't forward.
+    assert http.get(f"{CORE}/services/kubernetes/proxy/").status_code == 501
+
+
 def test_a_pod_of_an_unknown_account_or_namespace_is_refused_before_it_is_not_offered(http: httpx.Client) -> None:
     pod: dict[str, Any] = {
         "metadata": {"name": "p"},
