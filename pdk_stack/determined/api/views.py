@@ -250,8 +250,9 @@ class Views:
         experiment = self._experiment(trial["experimentId"])
         summary = self._summary(trial)
         checkpoints = self._master.experiments.checkpoints(trial["id"])
+        tasks = trial.get("taskIds") or [trial["taskId"]]
         return {
-            **picked(trial, "id", "experimentId", "startTime", "endTime", "hparams", "taskId"),
+            **picked(trial, "id", "experimentId", "startTime", "endTime", "hparams"),
             "state": self.trial_state(trial, experiment),
             "runnerState": trial["runnerState"] if self._master.experiments.runs.of_trial(trial["id"]) else "",
             "restarts": min(trial["restarts"], int(experiment["config"]["max_restarts"])),
@@ -261,7 +262,9 @@ class Views:
             "bestCheckpoint": None if searched else self._best_checkpoint(checkpoints, experiment),
             "wallClockTime": seconds_between(trial["startTime"], trial["endTime"]),
             "warmStartCheckpointUuid": trial.get("warmStart") or "",
-            "taskIds": trial.get("taskIds") or [trial["taskId"]],
+            # The first of them, also when the trial was continued in another.
+            "taskId": tasks[0],
+            "taskIds": tasks,
             "totalCheckpointSize": str(sum(_size(each) for each in checkpoints)),
             "checkpointCount": sum(each["state"] == "STATE_COMPLETED" for each in checkpoints),
             "summaryMetrics": summary.groups,

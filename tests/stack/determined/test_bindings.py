@@ -48,6 +48,7 @@ def things(master: ServiceProcess) -> dict[str, Any]:
     return {
         "experimentId": experiment.id,
         "experiment_id": experiment.id,
+        "ids": [experiment.id],
         "trialId": trial.id,
         "taskId": trial.taskId,
         "checkpointUuid": uuid,

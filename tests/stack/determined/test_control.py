@@ -301,6 +301,7 @@ def test_a_continued_trial_gets_a_new_task_and_the_new_hyperparameters(wire: Wir
     (after,) = trials(wire, key)
     first = before["taskIds"][0]
     assert (after["id"], after["taskIds"]) == (before["id"], [first, f"{first}-1"])
+    assert after["taskId"] == first
     assert after["hparams"] == {"lr": 0.2, "new": 1}
     config = call(wire, "GET", f"/api/v1/experiments/{key}")[1]["config"]
     assert config["max_restarts"] == 3 and config["entrypoint"] == "true"
