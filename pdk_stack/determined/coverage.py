@@ -32,7 +32,7 @@ DIFFERENCES = (
     "Deleting a project or a workspace is refused while one of its experiments runs, and has ended with the reply.",
     "A regular expression in a search of logs finds lines; in the release it finds none.",
     "A search of more than 100,000 trials or 100 rungs is refused when it is created: it is stored as one document.",
-    "A trial whose code doesn't ask for preemption is killed when its experiment is paused or canceled. A cluster waits "
+    "A trial whose code asks for no preemption is killed when its experiment is paused or canceled. A cluster waits "
     "for `preemption_timeout` first.",
     "Names of experiments without one are made of other words, and the size of a model definition is another one, "
     "because another program compresses it.",
