@@ -55,7 +55,6 @@ COMMANDS = [
     Command("experiment label remove 1 good", "Removed label 'good'"),
     Command("experiment set name 1 renamed", "Set name of experiment 1"),
     Command("experiment set description 1 text", "Set description of experiment 1"),
-    Command("experiment set priority 1 20", "Set `priority` of experiment 1"),
     Command(
         "experiment set gc-policy 1 --save-experiment-best 1 --save-trial-best 1 --save-trial-latest 1 --yes",
         "Set GC policy",
@@ -63,6 +62,7 @@ COMMANDS = [
     Command("experiment download 1 -o {out}/experiment", "Local checkpoint path"),
     Command("experiment download-model-def 1 --output-dir {out}", ""),
     Command("experiment create {out}/config.yaml {code} --paused", "Created experiment 2"),
+    Command("experiment set priority 2 20", "Set `priority` of experiment 2"),
     Command("experiment activate 2", "Activated experiment 2"),
     Command("job list", "tiny"),
     Command("task list", "Allocation ID"),
@@ -78,7 +78,7 @@ COMMANDS = [
     Command("trial describe 1 --metrics", "validation_loss"),
     Command("trial logs 1 --head 1", "Scheduling Trial 1"),
     Command("trial download 1 --latest -o {out}/latest", "No downloadable checkpoint", refused=True),
-    Command("trial kill 1", "Killed trial 1"),
+    Command("trial kill 1", "experiment '1' not found", refused=True),
     Command("checkpoint describe {checkpoint}", "{checkpoint}"),
     Command("checkpoint download {checkpoint} -o {out}/direct", "Local checkpoint path"),
     Command("checkpoint download {checkpoint} --mode master -o {out}/through", "Local checkpoint path"),
@@ -146,6 +146,7 @@ COMMANDS = [
 #: Commands that fail for a reason that is the client's own.
 REASONS = {
     "trial download": "the client counts its own list down to nothing and then finds no checkpoint",
+    "trial kill": "the experiment has ended",
     "checkpoint delete": "registered checkpoints are never deleted",
     "checkpoint rm": "registered checkpoints are never deleted",
     "agent disable": "only administrators may do that",
