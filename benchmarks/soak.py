@@ -28,6 +28,7 @@ import kubernetes
 import python_pachyderm
 
 from pdk_stack import stack
+from pdk_stack.kubernetes.store.objects import WATCH_HISTORY
 from pdk_stack.paths import state_paths
 from tests.support.vitals import Vitals, vitals
 
@@ -133,6 +134,7 @@ class RollOuts:
         core = kubernetes.client.CoreV1Api(api)
         if NAMESPACE not in [each.metadata.name for each in core.list_namespace().items]:
             core.create_namespace({"metadata": {"name": NAMESPACE}})
+        _fill_watch_history(api)
         self._custom = kubernetes.client.CustomObjectsApi(api)
         self._ingress = ingress
         self._made = False
@@ -158,6 +160,15 @@ class RollOuts:
                 return bool(answer.read() == str(number).encode())
         except OSError:
             return False
+
+
+def _fill_watch_history(api: Any) -> None:
+    """Make so many changes that the API's history of changes, which is bounded, grows no more with the roll-outs."""
+    rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]} for _ in range(14)]  # nested as theirs are
+    roles = kubernetes.client.RbacAuthorizationV1Api(api)
+    roles.create_namespaced_role(NAMESPACE, {"metadata": {"name": "filler"}, "rules": rules})
+    for number in range(WATCH_HISTORY):
+        roles.patch_namespaced_role("filler", NAMESPACE, {"metadata": {"labels": {"number": str(number)}}})
 
 
 @dataclass(frozen=True)
