@@ -251,8 +251,12 @@ ASLEEP = {"modelStatus": {"transitionStatus": "InProgress", "states": {"targetMo
     ],
 )
 def test_a_service_without_pods_sleeps_and_is_ready(status: dict[str, Any], ready: bool, asleep: bool) -> None:
-    found = read_status(service(**status))
+    found = read_status(service(**status), [read_pod(ENDING)])
     assert (found.ready, found.asleep) == (ready, asleep)
+    # KServe's status comes late: with a pod, it only hasn't noticed yet that the model is loaded.
+    awake = read_status(service(**status), [read_pod(NEW)])
+    assert not awake.asleep
+    assert awake.ready is (ready and not asleep)
 
 
 BACKOFF = {"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}}
@@ -365,6 +369,20 @@ def test_an_image_that_cannot_be_pulled_ends_the_wait(monkeypatch: pytest.Monkey
     with pytest.raises(DeploymentError, match="manifest unknown") as caught:
         serving.wait_ready(api.cluster, "dog-cat", 60, version="v2", interval=0.01)
     assert "describe pod p" in caught.value.fix
+
+
+def test_a_new_revision_that_fails_leaves_the_one_before_it_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reasons, "PULL_HOLD_S", 0.0)
+    components = {"predictor": {"latestCreatedRevision": "x-2", "latestReadyRevision": "x-1"}}
+    failing = pod(ready=False, revision="x-2", main=waiting("ErrImagePull", "manifest unknown"))
+    api = Api(service(conditions=READY, components=components), pod("v1", name="old", revision="x-1"), failing)
+    with pytest.raises(DeploymentError, match="manifest unknown"):
+        serving.wait_ready(api.cluster, "dog-cat", 60, version="v2", after="x-1", interval=0.01)
+    # Before KServe has made a revision of the change, everything is still about the one before.
+    components["predictor"]["latestCreatedRevision"] = "x-1"
+    api.pods = [pod(ready=False, revision="x-1", main=waiting("ErrImagePull", "manifest unknown"))]
+    with pytest.raises(DeploymentError, match="Not ready within 0 s"):
+        serving.wait_ready(api.cluster, "dog-cat", 0.0, version="v2", after="x-1")
 
 
 def test_who_holds_the_place() -> None:

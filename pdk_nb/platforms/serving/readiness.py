@@ -38,7 +38,7 @@ def observe(cluster: Cluster, service: Object) -> ServiceStatus:
     except ServiceUnreachable:
         if without.mode == "raw":
             raise
-        return without
+        return read_status(service, ())
 
 
 def service_status(where: Where, name: str) -> ServiceStatus:
@@ -97,8 +97,10 @@ class _Watch:
             self._ask(found)
             status = read_status(found, self.pods)
         # Knative's revisions have names of their own; a Deployment's numbers come late (status of KServe 0.13).
-        stale = status.mode == "serverless" and bool(self.after) and self.after in _revisions(status)
-        failure = None if status.ready or stale else self.failure
+        after = self.after if status.mode == "serverless" else ""
+        # A new revision that fails leaves the one before it as the latest ready one, for as long as it fails.
+        failure = None if status.ready or (after and after == status.latest_created) else self.failure
+        stale = bool(after) and after in (status.latest_created, status.latest_ready)
         line = status.summary()
         if failure is not None and failure.text not in line:
             line = f"{line}; {failure.text}"
@@ -112,10 +114,6 @@ class _Watch:
         self.tries.see(status.pods or ())
         self.pods, self.failure = status.pods, failure_of(self.cluster, found, status, self.tries)
         self.asked_at = time.monotonic()
-
-
-def _revisions(status: ServiceStatus) -> tuple[str, str]:
-    return status.latest_created, status.latest_ready
 
 
 def wait_ready(

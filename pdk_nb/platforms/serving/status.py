@@ -154,7 +154,7 @@ def read_status(service: Mapping[str, Any], pods: Sequence[Pod] | None = None) -
 
     Args:
         service: The object.
-        pods: Its pods. Without them, a service in raw mode never counts as ready.
+        pods: Its pods. Without them, a service in raw mode never counts as ready, and none as asleep.
     """
     meta, status = service["metadata"], service.get("status") or {}
     notes: dict[str, str] = meta.get("annotations") or {}
@@ -171,9 +171,12 @@ def read_status(service: Mapping[str, Any], pods: Sequence[Pod] | None = None) -
     settled = not ready_revision or ready_revision == created_revision
     mode, version = mode_of(service), notes.get("pach_id", "")
     copies = (model_status.get("copies") or {}).get("totalCopies")
-    # KServe forgets that a model is loaded when it looks at a service without pods.
+    # KServe forgets that a model is loaded when it looks at a service without pods. Its status comes late, too: a
+    # service that has a pod isn't asleep.
     asleep = (
-        mode == "serverless"
+        pods is not None
+        and all(pod.ends is not None for pod in pods)
+        and mode == "serverless"
         and ready_text == "True"
         and bool(ready_revision)
         and settled
