@@ -228,7 +228,7 @@ ASLEEP = {"modelStatus": {"transitionStatus": "InProgress", "states": {"targetMo
     ("status", "ready", "asleep"),
     [
         ({"conditions": READY, **REVISIONS, **ASLEEP}, True, True),
-        ({"conditions": READY, **REVISIONS, **LOADED}, True, False),
+        ({"conditions": READY, **REVISIONS, **LOADED}, True, True),
         ({"conditions": READY, **ASLEEP}, False, False),
         (
             {
@@ -256,7 +256,7 @@ def test_a_service_without_pods_sleeps_and_is_ready(status: dict[str, Any], read
     # KServe's status comes late: with a pod, it only hasn't noticed yet that the model is loaded.
     awake = read_status(service(**status), [read_pod(NEW)])
     assert not awake.asleep
-    assert awake.ready is (ready and not asleep)
+    assert awake.ready is (ready and status["modelStatus"]["transitionStatus"] == "UpToDate")
 
 
 BACKOFF = {"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}}

@@ -38,7 +38,8 @@ def observe(cluster: Cluster, service: Object) -> ServiceStatus:
     except ServiceUnreachable:
         if without.mode == "raw":
             raise
-        return read_status(service, ())
+        # Whether it sleeps can't be seen: believe it only where KServe would never call it ready again.
+        return read_status(service, ()) if without.transition == "InProgress" else without
 
 
 def service_status(where: Where, name: str) -> ServiceStatus:

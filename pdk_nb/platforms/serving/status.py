@@ -171,16 +171,16 @@ def read_status(service: Mapping[str, Any], pods: Sequence[Pod] | None = None) -
     settled = not ready_revision or ready_revision == created_revision
     mode, version = mode_of(service), notes.get("pach_id", "")
     copies = (model_status.get("copies") or {}).get("totalCopies")
-    # KServe forgets that a model is loaded when it looks at a service without pods. Its status comes late, too: a
-    # service that has a pod isn't asleep.
+    # KServe may forget that a model is loaded when it looks at a service without pods (InProgress), or not look at all.
+    # Its status comes late, too: a service that has a pod isn't asleep.
     asleep = (
         pods is not None
-        and all(pod.ends is not None for pod in pods)
+        and all(pod.ends is not None for pod in pods if pod.revision in ("", created_revision))
         and mode == "serverless"
         and ready_text == "True"
         and bool(ready_revision)
         and settled
-        and transition == "InProgress"
+        and transition in ("", "UpToDate", "InProgress")
         and not copies
     )
     up = _serves(version, pods) if mode == "raw" else settled and (asleep or transition in ("", "UpToDate"))
