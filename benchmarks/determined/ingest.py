@@ -58,7 +58,7 @@ def new_trial(session: requests.Session, address: str) -> dict[str, Any]:
 
 def post_logs(session: requests.Session, address: str, task: str, lines: int, batch: int = BATCH) -> float:
     """Lines per second, posted in batches as the log shipper does."""
-    entry = {"task_id": task, "log": "x" * 80 + "\n", "level": "INFO", "timestamp": "2025-01-01T00:00:00Z"}
+    entry = {"task_id": task, "log": "x" * 80 + "\n", "level": "LOG_LEVEL_INFO", "timestamp": "2025-01-01T00:00:00Z"}
     data = json.dumps({"logs": [entry] * batch})
     started = time.monotonic()
     for _ in range(lines // batch):

@@ -150,19 +150,14 @@ def early_exit(request: Request, key: int) -> dict[str, Any]:
     return {}
 
 
-def _run_id(request: Request, key: int) -> int:
-    """Return the number of a trial's current or last run; a report for another one comes from a process left over."""
-    run = request.master.experiments.runs.of_trial(key)
-    return int(run.allocation_id.rpartition(".")[2] if run else request.master.experiments.trial(key)["runId"])
-
-
 # Trials send thousands of reports, and each is one insert.
 @route("POST", "/api/v1/trials/{key}/metrics", brief=True)
 def report_metrics(request: Request, key: int) -> dict[str, Any]:
     master, sent = request.master, request.need("metrics")
     metric, smaller_is_better = master.experiments.goal(key)
-    run_id, expected = int(sent.get("trialRunId") or 0), _run_id(request, key)
+    run_id, expected = int(sent.get("trialRunId") or 0), master.experiments.run_id(key)
     if run_id != expected:
+        # It comes from a process left over.
         raise plain(f"invalid run id, {run_id} (reported) != {expected} (expected): invalid arguments")
     group, values = str(request.get("group") or ""), sent.get("metrics") or {}
     averages = values.get("avgMetrics") or {}

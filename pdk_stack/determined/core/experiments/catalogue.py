@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pdk_stack.determined.store.documents import Document, Store
+from pdk_stack.determined.store.documents import Copies, Document, Store
 
 __all__ = ["TERMINAL", "Catalogue", "steps_of"]
 
@@ -25,6 +25,7 @@ class Catalogue:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._goals: dict[int, tuple[str, bool]] = {}
+        self._run_ids: Copies[int, int] = Copies(store, "trial", self._read_run_id)
 
     def experiment(self, key: int) -> Document:
         """Return an experiment's document.
@@ -73,6 +74,19 @@ class Catalogue:
             searcher = self.experiment(self.trial(trial_id)["experimentId"])["config"]["searcher"]
             found = self._goals[trial_id] = (searcher["metric"], searcher["smaller_is_better"])
         return found
+
+    def run_id(self, trial_id: int) -> int:
+        """Return the number of a trial's current or last run; called for every report.
+
+        Raises:
+            Refusal: The trial doesn't exist.
+        """
+        found = self._run_ids.get(trial_id)
+        return int(self.trial(trial_id)["runId"]) if found is None else found
+
+    def _read_run_id(self, trial_id: int) -> int | None:
+        found = self._store.get("trial", trial_id)
+        return None if found is None else int(found["runId"])
 
     def forget(self, trial_id: int) -> None:
         """Drop the cached goal of a deleted trial."""
