@@ -24,6 +24,7 @@ from pdk_stack.common.limits import PORTS, Limits
 from pdk_stack.common.service import LOOPBACK
 from pdk_stack.kubernetes.api.ingress import access_log
 from pdk_stack.kubernetes.api.ingress import server as server_module
+from pdk_stack.kubernetes.api.ingress.metrics import KEPT_REVISIONS, Metrics
 from pdk_stack.kubernetes.api.ingress.routing import Ingress
 from pdk_stack.kubernetes.api.ingress.server import Answer, RequestBody, Server
 from pdk_stack.kubernetes.core.inference.dataplane.http_connection import Head
@@ -302,6 +303,18 @@ def test_requests_are_counted_for_prometheus_and_logged_without_their_bodies(sta
     line = json.loads((tmp_path / "access.log").read_text().splitlines()[0])
     assert (line["status"], line["revision"], line["version"], line["host"]) == (200, "echo-1", "7", HOST)
     assert "secret" not in (tmp_path / "access.log").read_text()
+
+
+def test_the_series_of_a_services_old_revisions_end() -> None:
+    metrics = Metrics(dict)
+    for number in range(KEPT_REVISIONS + 5):
+        metrics.observe("models", "echo", f"echo-{number:02d}", 200, 5.0)
+        metrics.observe("models", "echo", f"echo-{number:02d}", 503, 5.0)
+    metrics.observe("models", "other", "other-00", 200, 5.0)
+    text = metrics.text().decode()
+    kept = {line.split('revision_name="')[1].split('"')[0] for line in text.splitlines() if "request_count{" in line}
+    assert kept == {"other-00", *(f"echo-{number:02d}" for number in range(5, KEPT_REVISIONS + 5))}
+    assert 'revision_name="echo-04"' not in text
 
 
 @pytest.mark.parametrize("trouble", ["full", "folder", "blocked"])

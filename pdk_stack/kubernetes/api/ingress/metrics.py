@@ -6,6 +6,7 @@ serverless mode read.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 
 import prometheus_client
@@ -15,6 +16,8 @@ from prometheus_client.registry import Collector
 # Milliseconds, up to a minute.
 BUCKETS: tuple[int, ...] = (5, 10, 20, 40, 60, 80, 100, 150, 200, 250, 300, 350, 400, 450, 500, 600, 700, 800, 900)
 BUCKETS += (1000, 2000, 5000, 10000, 20000, 50000, 100000)
+# Of each service; without a limit, every roll-out would leave its series behind.
+KEPT_REVISIONS = 10
 REVISION = ("namespace_name", "configuration_name", "revision_name")
 
 Inflight = Callable[[], dict[tuple[str, str, str], int]]
@@ -63,11 +66,26 @@ class Metrics:
             registry=self._registry,
         )
         self._registry.register(QueueDepth(inflight))
+        self._lock = threading.Lock()
+        self._codes: dict[tuple[str, str], dict[str, set[int]]] = {}
 
     def observe(self, namespace: str, service: str, revision: str, code: int, milliseconds: float) -> None:
         """Record one answered request."""
-        self._count.labels(namespace, service, revision, code).inc()
-        self._latencies.labels(namespace, service, revision, code).observe(milliseconds)
+        with self._lock:
+            revisions = self._codes.setdefault((namespace, service), {})
+            if code not in revisions.setdefault(revision, set()):
+                revisions[revision].add(code)
+                if len(revisions) > KEPT_REVISIONS:
+                    self._forget(namespace, service, next(iter(revisions)))
+            # Under the lock, so that no series comes back after its revision was forgotten.
+            self._count.labels(namespace, service, revision, code).inc()
+            self._latencies.labels(namespace, service, revision, code).observe(milliseconds)
+
+    def _forget(self, namespace: str, service: str, revision: str) -> None:
+        """Remove the series of a service's oldest revision: on a cluster, they end with its pods."""
+        for code in self._codes[namespace, service].pop(revision):
+            for metric in (self._count, self._latencies):
+                metric.remove(namespace, service, revision, code)
 
     def text(self) -> bytes:
         """Return all metrics in the Prometheus text format."""

@@ -49,8 +49,12 @@ class DatumCalls:
                 raise Fault(_NO_CRON)
             if each.HasField("pfs"):
                 self._check_head(connection, each.pfs)
+        # An input that combines others in two ways at once has leaves that the server does not visit.
+        found_leaves = list(leaves(spec.input))
+        if any(isinstance(leaf, pps_pb2.CronInput) for leaf in found_leaves):
+            raise Fault(_NO_CRON)
         try:
-            for leaf in leaves(spec.input):
+            for leaf in found_leaves:
                 compile_glob(leaf.glob)
         except Fault as error:
             # The server's worker calls the server here.

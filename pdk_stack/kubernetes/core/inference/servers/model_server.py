@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
+from pdk_stack.common import logs
 from pdk_stack.common.polling import poll
 from pdk_stack.common.processes import ProcessGroup
 from pdk_stack.common.service import LOOPBACK
@@ -24,6 +25,8 @@ from pdk_stack.kubernetes.core.inference.resources import guard_memory
 
 POLL_S = 0.05
 STOP_SECONDS = 10.0
+# Where failures are looked for: a server that fails says so at the end of its log.
+LOG_LINES = 1000
 #: Files in a server's folder for cleanup after a crash: its process, and the path of its scratch folder.
 PROCESS_NOTE, SCRATCH_NOTE = "process.json", "scratch"
 SCRATCH_PREFIX = "pdkts-"
@@ -199,8 +202,8 @@ class ModelServer(ABC):
         return ModelServerError(why, code, reason_of(log, code))
 
     def log_text(self) -> str:
-        """Return the log of this server start."""
-        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+        """Return the end of the log of this server start."""
+        return logs.tail(self.log_path, LOG_LINES)
 
     def warm_up(self, body: bytes, count: int = 2) -> None:
         """Send requests before traffic arrives, because TorchScript compiles during its first two calls.
