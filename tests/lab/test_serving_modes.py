@@ -347,6 +347,20 @@ def test_a_back_off_is_told_with_what_the_registry_said() -> None:
     assert failure is not None and failure.text.endswith("ImagePullBackOff: manifest unknown")
 
 
+def test_a_revision_that_knative_calls_failed_may_be_the_old_ones() -> None:
+    components = {"predictor": {"latestCreatedRevision": "x-1"}}
+    message = (
+        'Revision "x-1" failed with message: There is an existing Deployment "x-1-deployment" that we do not own..'
+    )
+    condition = {"type": "PredictorReady", "status": "False", "reason": "RevisionFailed", "message": message}
+    found = service(conditions=[condition], components=components)
+    failure = failure_of(Api(found).cluster, found, read_status(found, []), Tries())
+    assert failure is not None and failure.hold_s == reasons.REVISION_HOLD_S > 10
+    blocked = service(conditions=[condition], components=components, **BLOCKED)
+    failure = failure_of(Api(blocked).cluster, blocked, read_status(blocked, []), Tries())
+    assert failure is not None and failure.hold_s == reasons.SETTLE_S
+
+
 def test_pods_of_the_version_before_do_not_end_a_wait() -> None:
     found = service()
     shown = [read_pod(pod("v1", ready=False, main=waiting("ImagePullBackOff")))]

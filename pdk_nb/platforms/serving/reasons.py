@@ -11,7 +11,7 @@ from typing import Any
 from pdk_nb.platforms.cluster import REQUEST_TIMEOUT_S, Cluster, Object, api_errors
 from pdk_nb.platforms.serving.installation import FEATURES, REFUSED_FIELDS, features_fix
 from pdk_nb.platforms.serving.pods import BAD_NAME, CANNOT_PULL, Pod, Trouble, holders, pods_of
-from pdk_nb.platforms.serving.status import ServiceStatus, is_terminal
+from pdk_nb.platforms.serving.status import TERMINAL, ServiceStatus, is_terminal
 from pdk_shared.errors import PdkError
 
 __all__ = ["Failure", "Tries", "failure_of", "fixes", "reasons_of"]
@@ -21,6 +21,9 @@ EVENT_LIMIT = 5
 # How long a failure has to hold before it ends a wait. Right after a change, a failed state can be that of the revision
 # before; a registry can be busy for a moment.
 SETTLE_S, PULL_HOLD_S = 3.0, 12.0
+# Knative calls a revision failed for some seconds after its service was deleted and made again: the objects of the old
+# one still have the names.
+REVISION_HOLD_S = 20.0
 # A container may fail once while what it needs appears: the model of a job that is about to end, for example.
 TRIES = 2
 HOLDERS_SHOWN = 3
@@ -98,7 +101,8 @@ def failure_of(cluster: Cluster, service: Object, status: ServiceStatus, tries: 
     if waiting is not None:
         return Failure("room", _no_room(cluster, status.name, waiting), pod=waiting.name)
     if is_terminal(status) and not fresh:
-        return Failure("status", next(iter(status.reasons), "its revision failed"), SETTLE_S)
+        hold_s = SETTLE_S if status.transition in TERMINAL else REVISION_HOLD_S
+        return Failure("status", next(iter(status.reasons), "its revision failed"), hold_s)
     if not fresh:
         return _refused(cluster, service, status.name)
     # Containers run or start: a status that speaks of a failure is one of an earlier try.

@@ -14,7 +14,7 @@ from pdk_nb.counting import counted
 from pdk_nb.platforms.serving.installation import Mode, mode_of
 from pdk_nb.platforms.serving.pods import Pod
 
-__all__ = ["ServiceStatus", "is_terminal", "read_status"]
+__all__ = ["TERMINAL", "ServiceStatus", "is_terminal", "read_status"]
 
 TERMINAL = frozenset({"BlockedByFailedLoad", "InvalidSpec"})
 # Knative counts a pod without a node as a failed revision, and takes that back as soon as there is room.
