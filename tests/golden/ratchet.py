@@ -10,6 +10,10 @@ from tests.golden.asking import Counts
 FILE = Path(__file__).with_name("ratchet.json")
 # A call that moves from one of these to a better one lets the better one grow; so they count together, worst first.
 ORDER = ("accepted", "refused", "code", "absent", "words")
+# Calls that answer by chance: lists in an order that nobody defines (words), and in some groups all classes, because
+# they race with a job, a trial, or a controller.
+SLACK = 2
+RACING = {"determined": {"cli", "cluster", "life", "reading"}, "pachyderm": {"jobs"}, "kubernetes": {"kubectl"}}
 
 
 def read() -> dict[str, Counts]:
@@ -27,7 +31,7 @@ def write(name: str, counts: Counts) -> None:
 
 
 def grown(name: str, counts: Counts) -> list[str]:
-    """Return a sentence for each class that holds more calls than it may.
+    """Return a sentence for each group with a class that holds more calls than it may.
 
     Args:
         name: The platform.
@@ -38,7 +42,7 @@ def grown(name: str, counts: Counts) -> list[str]:
         here = there = 0
         for each in ORDER:
             here, there = here + counts.get(group, {}).get(each, 0), there + limits[each]
-            if here > there:
+            if here > there + (SLACK if each == "words" or group in RACING.get(name, ()) else 0):
                 found.append(f"{name}/{group}: {here} calls are {each} or worse; {there} were")
                 break
     return found
