@@ -256,9 +256,7 @@ class GlobDatums(Exercise):
     hint = "A datum is one match of the glob. The cell above counts the datums of the train pipeline's own glob."
     solution = (
         "from python_pachyderm.service import pps_proto\n\n"
-        "pfs = pps_proto.PFSInput(\n"
-        '    project=lab.names.project, repo=lab.names.data_repo, branch="master", glob="/*"\n'
-        ")\n"
+        'pfs = pps_proto.PFSInput(project=lab.names.project, repo=lab.names.data_repo, branch="master", glob="/*")\n'
         "answer = len(list(lab.pachyderm.list_datum(input=pps_proto.Input(pfs=pfs))))"
     )
     why = "Each top-level entry is a datum: workers can process them at the same time, and skip unchanged ones."

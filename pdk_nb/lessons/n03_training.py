@@ -12,6 +12,7 @@ from pdk_nb.platforms import mlde, mldm
 from pdk_shared.errors import TrainingError
 
 if TYPE_CHECKING:
+    from determined.common.experimental.experiment import Experiment
     from determined.common.experimental.model import ModelVersion
 
     from pdk_nb.session import Session
@@ -121,8 +122,8 @@ def validation_accuracy(version: Any) -> float | None:
     return float(value) if value is not None else None
 
 
-def experiment_config(session: Session) -> dict[str, Any]:
-    """The configuration of the newest commit's experiment, as the master has it: const.yaml, the profile, and defaults.
+def newest_experiment(session: Session) -> Experiment:
+    """The experiment of the newest commit, as an object of Determined's client.
 
     Raises:
         TrainingError: The commit has no experiment.
@@ -131,7 +132,16 @@ def experiment_config(session: Session) -> dict[str, Any]:
     experiment = mlde.experiment_for_job(session.determined, commit)
     if experiment is None:
         raise TrainingError("No experiment belongs to this commit yet.", where=commit, fix="Run notebook 03.")
-    return dict(experiment.config or {})
+    return experiment
+
+
+def experiment_config(session: Session) -> dict[str, Any]:
+    """The configuration of the newest commit's experiment, as the master has it: const.yaml, the profile, and defaults.
+
+    Raises:
+        TrainingError: The commit has no experiment.
+    """
+    return dict(newest_experiment(session).config or {})
 
 
 CONFIG = Explanation(
@@ -146,9 +156,7 @@ CONFIG = Explanation(
         "checkpoint_policy": "best: a checkpoint is written whenever the metric improves.",
         "entrypoint": "The class whose methods train, validate, and load data; here in model_def.py.",
     },
-    lambda session: (
-        f"det experiment config $(det experiment list --csv | grep {latest_commit(session)} | head -1 | cut -d, -f1)"
-    ),
+    lambda session: f"det experiment config {newest_experiment(session).id}",
     lambda session: experiment_config(session)["searcher"]["metric"],
 )
 
