@@ -336,6 +336,8 @@ def test_times(kind: str, minutes: int, wanted: str) -> None:
         ("yesterday", "AccessDenied"),
         ("", "AccessDenied"),
     ],
+    # Names of tests must not change from process to process.
+    ids=["now-iso", "now-rfc1123", "old-offset", "old-gmt", "old-iso", "word", "none"],
 )
 def test_forms_of_dates(date: str, wanted: str) -> None:
     assert outcome("/data", {"authorization": "AWS a:b", "date": date}, now=NOW) == wanted
