@@ -143,8 +143,13 @@ class JobRun:
             return
         with self._engine.change() as change:
             change.connection.execute(
-                "UPDATE pipelines SET state = ? WHERE id = ? AND state = ?",
-                (int(pps_pb2.PIPELINE_STANDBY), self._pipeline.pk, int(pps_pb2.PIPELINE_RUNNING)),
+                "UPDATE pipelines SET state = ? WHERE id = ? AND state = ? AND version = ?",
+                (
+                    int(pps_pb2.PIPELINE_STANDBY),
+                    self._pipeline.pk,
+                    int(pps_pb2.PIPELINE_RUNNING),
+                    self._pipeline.version,
+                ),
             )
 
     def _inputs(self) -> list[Commit] | None:
@@ -180,7 +185,7 @@ class JobRun:
 
     def _set_pipeline(self, state: int, reason: str) -> None:
         with self._engine.change() as change:
-            pipelines.set_state(change.connection, self._pipeline.pk, state, reason)
+            pipelines.set_state(change.connection, self._pipeline, state, reason)
 
     def _process(self, secrets: dict[str, str]) -> None:
         details = self._pipeline.details
@@ -195,7 +200,7 @@ class JobRun:
         with self._engine.change() as change:
             jobs.set_state(change.connection, self._job.pk, pps_pb2.JOB_RUNNING)
             if details.autoscaling:
-                pipelines.set_state(change.connection, self._pipeline.pk, pps_pb2.PIPELINE_RUNNING)
+                pipelines.set_state(change.connection, self._pipeline, pps_pb2.PIPELINE_RUNNING)
             records.write_datums(change.connection, self._job, datums, kept)
         self._log(f"processing {len(todo)} of {len(datums)} datums, {len(kept)} skipped")
         with job_gateway(self._context, self._pipeline, self._job) as endpoint:

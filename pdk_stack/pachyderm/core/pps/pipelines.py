@@ -208,9 +208,12 @@ def as_of(connection: sqlite3.Connection, pipeline: Pipeline, set_id: str) -> Pi
     return None if row is None else pipeline_by_pk(connection, pipeline.pk, row["version"])
 
 
-def set_state(connection: sqlite3.Connection, pk: int, state: int, reason: str = "") -> None:
-    """Set a pipeline's state."""
-    connection.execute("UPDATE pipelines SET state = ?, reason = ? WHERE id = ?", (state, reason, pk))
+def set_state(connection: sqlite3.Connection, pipeline: Pipeline, state: int, reason: str = "") -> None:
+    """Set a pipeline's state, unless it was updated: jobs of an older version may still run."""
+    connection.execute(
+        "UPDATE pipelines SET state = ?, reason = ? WHERE id = ? AND version = ?",
+        (state, reason, pipeline.pk, pipeline.version),
+    )
 
 
 def resting_state(details: Details) -> int:
