@@ -11,12 +11,15 @@ The supervisor or a user starts each service as ``python -m pdk_stack.<service>`
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +29,10 @@ from pdk_shared.errors import PdkError, StackError
 from pdk_stack.common import logs
 
 LOOPBACK = "127.0.0.1"
+# Linux gives 32768 and up to outgoing connections, macOS 49152 and up.
+OWN_PORTS = (15_000, 32_000)
+PORT_TRIES = 1_000
+_given: deque[int] = deque(maxlen=500)
 
 
 @dataclass(frozen=True)
@@ -120,10 +127,23 @@ def write_private(path: Path, text: str) -> None:
 
 
 def free_port() -> int:
-    """Return a TCP port on loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port on loopback that is free, and that no other call of this process gets soon.
+
+    It lies below the ports that systems give to outgoing connections: a process that starts slowly would find one of
+    those taken.
+
+    Raises:
+        OSError: No port was found.
+    """
+    for _ in range(PORT_TRIES):
+        port = random.randrange(*OWN_PORTS)
+        if port in _given:
+            continue
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            _given.append(port)
+            return port
+    raise OSError("no TCP port is free on loopback")
 
 
 def serve_until_signalled(options: ServiceOptions, addresses: Mapping[str, Any], stop: Callable[[], None]) -> None:
