@@ -6,6 +6,7 @@ Each test names the codes that it provokes; ``tests/lab/test_doctor_codes.py`` s
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,7 +50,12 @@ def test_the_way_back_to_pachyderm(stack: Stack) -> None:
 
 
 # Half an hour behind, two minutes ahead, and answers without a time.
-SKEWS = ((-1800.0, "broken", "1800 s behind"), (120.0, "warning", "120 s ahead"), (None, "unknown", "no Date header"))
+# A Date is cut to the second, and the answer takes its time.
+SKEWS = (
+    (-1800.0, "broken", r"(1799|180\d) s behind"),
+    (120.0, "warning", r"1(1\d|2\d) s ahead"),
+    (None, "unknown", "no Date header"),
+)
 
 
 @provokes("clock.kubernetes:broken", "clock.kubernetes:warning", "clock.kubernetes:unknown")
@@ -69,7 +75,7 @@ def test_clocks_that_go_wrong(stack: Stack, tmp_path: Path) -> None:
                 found = findings(through, "clock")
                 assert set(found) == {"kubernetes", "determined", "storage"}
                 for each in found.values():
-                    assert (each.state, words in each.what) == (state, True), each
+                    assert (each.state, bool(re.search(words, each.what))) == (state, True), each
                     if state == "broken":
                         broken(each, "behind this machine's")
     # Those who do not answer have no time either.

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from pdk_shared.errors import StackError
@@ -152,6 +152,7 @@ def simple_match(pattern: list[str], path: list[str]) -> bool:
 
 
 @settings(max_examples=200, deadline=None)
+@example(paths={"/a", "/a.b", "/a/a"}, pattern=["a"])
 @given(
     paths=st.sets(PATHS, max_size=8),
     pattern=st.lists(st.sampled_from(["*", "a", "a*", "?", "*b", "[ab]", "b-?"]), min_size=1, max_size=3),

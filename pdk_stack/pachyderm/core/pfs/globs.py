@@ -120,15 +120,15 @@ def compile_glob(pattern: str) -> Glob:
 def glob_tree(tree: Tree, pattern: str) -> Iterator[FoundEntry]:
     """Yield a tree's entries that match a pattern, in order."""
     glob = compile_glob(pattern)
-    start = tree.find(glob.prefix)
-    if start is None:
-        return
-    if start.is_dir and glob.depth is not None:
-        yield from _descend(tree, start, glob, glob.depth)
-        return
-    for found in tree.walk(start):
-        if glob.match(found.path):
-            yield found
+    starts = [tree.find(glob.prefix)]
+    if starts[0] is not None and not starts[0].is_dir:
+        # A commit can hold a file and a directory of one name: the server compares only neighbors.
+        starts.append(tree.find(f"{glob.prefix}/"))
+    for start in filter(None, starts):
+        if start.is_dir and glob.depth is not None:
+            yield from _descend(tree, start, glob, glob.depth)
+        else:
+            yield from (found for found in tree.walk(start) if glob.match(found.path))
 
 
 def _descend(tree: Tree, folder: FoundEntry, glob: Glob, depth: int) -> Iterator[FoundEntry]:
