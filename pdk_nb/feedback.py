@@ -141,8 +141,8 @@ class Tray:
         head = mldm.commit_of(names.project, names.data_repo, branch="master")
         moved = [
             path.removeprefix(f"/{FOLDER}/")
-            for path in mldm.files(client, head)
-            if path.startswith(f"/{FOLDER}/") and path.rpartition("/")[2] in known
+            for path in mldm.files(client, head, f"/{FOLDER}")
+            if path.rpartition("/")[2] in known
         ]
         with tempfile.TemporaryDirectory(prefix="pdk-feedback-") as scratch:
             local = {}

@@ -16,13 +16,12 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from pdk_nb.counting import counted
+from pdk_nb.display.diagrams.svg import FONT, INLINE_STYLE
 
 # Okabe and Ito, "Color Universal Design", 2008.
 BLUE, ORANGE, GREEN, VERMILION = "#0072b2", "#e69f00", "#009e73", "#d55e00"
 
 
-# The family of the notebooks' own pages; matplotlib measures with its own font, which is a little wider.
-FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Liberation Sans',sans-serif"
 BLACK = "#000000"
 # Above this opacity of a cell, white is easier to read on it than the text color of a light or dark page.
 DARK_CELL = 0.6
@@ -48,8 +47,7 @@ class Chart(Figure):
             drawing = drawing.replace(f"{kind}: {BLACK}", f"{kind}: currentColor")
         # SVG's own default is black, too.
         head = (
-            f'<svg role="img" aria-label="{html.escape(self.description)}" fill="currentColor" '
-            'style="max-width:100%;height:auto;color:var(--jp-content-font-color1,currentColor)"'
+            f'<svg role="img" aria-label="{html.escape(self.description)}" fill="currentColor" style="{INLINE_STYLE}"'
         )
         return f"<div>{head}{drawing.removeprefix('<svg')}</div>"
 

@@ -5,7 +5,8 @@ A lesson may use code of an earlier lesson, never of a later one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 from pdk_nb.display.tables import Note
 from pdk_nb.lessons import (
@@ -37,6 +38,8 @@ __all__ = [
     "find_lesson",
     "start",
 ]
+
+Found = TypeVar("Found")
 
 LESSONS: dict[str, Lesson] = {
     module.LESSON.number: module.LESSON
@@ -78,9 +81,7 @@ def find_exercise(name: str) -> Exercise:
     Raises:
         UsageError: There is none of that name.
     """
-    if name not in EXERCISES:
-        raise UsageError(f"There is no exercise {name}.", fix=f"Use one of: {', '.join(EXERCISES)}")
-    return EXERCISES[name]
+    return _find(EXERCISES, "exercise", name)
 
 
 def find_explanation(name: str) -> Explanation:
@@ -92,9 +93,13 @@ def find_explanation(name: str) -> Explanation:
     Raises:
         UsageError: There is none of that name.
     """
-    if name not in EXPLANATIONS:
-        raise UsageError(f"There is no explanation {name}.", fix=f"Use one of: {', '.join(EXPLANATIONS)}")
-    return EXPLANATIONS[name]
+    return _find(EXPLANATIONS, "explanation", name)
+
+
+def _find(known: Mapping[str, Found], what: str, name: str) -> Found:
+    if name not in known:
+        raise UsageError(f"There is no {what} {name}.", fix=f"Use one of: {', '.join(known)}")
+    return known[name]
 
 
 def start(session: Session, number: str) -> Note:

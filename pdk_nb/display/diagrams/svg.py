@@ -23,6 +23,8 @@ SIGNS: dict[State, str] = {
     "missing": "M-1.9 -1.6A2 2 0 1 1 0 0.6L0 1.4M0 3.2L0 3.8",
     "waiting": "M-3 0L3 0",
 }
+# Of a drawing inside a page: as wide as there is room, in the page's text color.
+INLINE_STYLE = "max-width:100%;height:auto;color:var(--jp-content-font-color1,currentColor)"
 FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Liberation Sans',sans-serif"
 
 
@@ -57,7 +59,7 @@ class Drawing:
 
     def inline(self) -> str:
         """HTML for a page, in the page's text color, which also works in a dark theme."""
-        style = ' style="max-width:100%;height:auto;color:var(--jp-content-font-color1,currentColor)"'
+        style = f' style="{INLINE_STYLE}"'
         return f"<div>{self._element(style)}</div>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:

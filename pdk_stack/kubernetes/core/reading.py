@@ -6,6 +6,7 @@ Sources: ``k8s.io/apimachinery/pkg/runtime`` for Kubernetes' own kinds, ``k8s.io
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from pdk_stack.kubernetes.core.admission import mutate
@@ -80,14 +81,7 @@ def read(store: ObjectStore, kind: Kind, body: Object, mode: str, subresource: s
             that the schema of a custom kind rules out.
     """
     check_type(kind, body)
-    strict = Strict()
-    try:
-        obj = _typed(store, kind, body, strict, subresource)
-    except DecodeError as error:
-        raise _unhandled(kind, str(error)) from error
-    if strict.errors and mode == "Strict":
-        raise _unhandled(kind, f"strict decoding error: {', '.join(strict.errors)}")
-    return obj, strict.errors if mode in ("", "Warn") else []
+    return _read(store, kind, body, mode, subresource, lambda why: _unhandled(kind, why))
 
 
 def read_patched(
@@ -110,13 +104,20 @@ def read_patched(
     """
     if not isinstance(patched, dict) or not isinstance(patched.get("metadata", {}), dict):
         raise _bad_patch(patched, "json: cannot unmarshal the patched object")
+    return _read(store, kind, patched, mode, subresource, lambda why: _bad_patch(patched, why))
+
+
+def _read(
+    store: ObjectStore, kind: Kind, body: Object, mode: str, subresource: str, refused: Callable[[str], StatusError]
+) -> tuple[Object, list[str]]:
+    """Read an object; ``refused`` makes the error from its reason."""
     strict = Strict()
     try:
-        obj = _typed(store, kind, patched, strict, subresource)
+        obj = _typed(store, kind, body, strict, subresource)
     except DecodeError as error:
-        raise _bad_patch(patched, str(error)) from error
+        raise refused(str(error)) from error
     if strict.errors and mode == "Strict":
-        raise _bad_patch(patched, f"strict decoding error: {', '.join(strict.errors)}")
+        raise refused(f"strict decoding error: {', '.join(strict.errors)}")
     return obj, strict.errors if mode in ("", "Warn") else []
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote
 
 from pdk_stack.pachyderm.api.s3.errors import S3Error
@@ -77,39 +78,48 @@ def verify(
     Raises:
         S3Error: The signature is missing, wrong, or expired.
     """
-    header = headers.get("authorization", "")
+    header, sent = headers.get("authorization", ""), _Sent(method, raw_path, raw_query, headers)
     if header.startswith("AWS4-HMAC-SHA256 "):
-        return _verify_v4(method, raw_path, raw_query, headers, header, accepts, now)
+        return _verify_v4(sent, _fields(_V4, header, "AuthorizationHeaderMalformed", accepts), now)
     if header.startswith("AWS "):
-        _verify_v2(method, raw_path, raw_query, headers, header, accepts, now)
+        _verify_v2(sent, _fields(_V2, header, "InvalidArgument", accepts), now)
     elif accepts is not None:
         raise S3Error("AccessDenied")
     return None
 
 
-def _verify_v4(
-    method: str,
-    raw_path: str,
-    raw_query: str,
-    headers: Mapping[str, str],
-    header: str,
-    accepts: Callable[[str], bool] | None,
-    now: datetime | None,
-) -> Signed:
-    found = _V4.fullmatch(header)
+class _Sent(NamedTuple):
+    """What a signature covers, as it was sent."""
+
+    method: str
+    raw_path: str
+    raw_query: str
+    headers: Mapping[str, str]
+
+
+def _fields(
+    pattern: re.Pattern[str], header: str, malformed: str, accepts: Callable[[str], bool] | None
+) -> re.Match[str]:
+    """The parts of an Authorization header, with a key that is accepted."""
+    found = pattern.fullmatch(header)
     if found is None:
-        raise S3Error("AuthorizationHeaderMalformed")
-    _check_key(found["key"], accepts)
+        raise S3Error(malformed)
+    if accepts is not None and not accepts(found["key"]):
+        raise S3Error("InvalidAccessKeyId")
+    return found
+
+
+def _verify_v4(sent: _Sent, found: re.Match[str], now: datetime | None) -> Signed:
     names = sorted(found["headers"].split(";"))
     canonical = [
-        method,
-        quote(unquote(raw_path), safe="/-_.~"),
-        _canonical_query(raw_query),
-        "".join(f"{name}:{headers.get(name, '').strip()}\n" for name in names),
+        sent.method,
+        quote(unquote(sent.raw_path), safe="/-_.~"),
+        _canonical_query(sent.raw_query),
+        "".join(f"{name}:{sent.headers.get(name, '').strip()}\n" for name in names),
         ";".join(names),
-        headers.get("x-amz-content-sha256", ""),
+        sent.headers.get("x-amz-content-sha256", ""),
     ]
-    moment, _ = _time(headers, now)
+    moment, _ = _time(sent.headers, now)
     timestamp = moment.strftime(AMAZON_TIME)
     scope = f"{found['date']}/{found['region']}/s3/aws4_request"
     digest = hashlib.sha256("\n".join(canonical).encode("utf-8", "surrogateescape")).hexdigest()
@@ -120,40 +130,23 @@ def _verify_v4(
     return Signed(key, expected, timestamp, scope)
 
 
-def _verify_v2(
-    method: str,
-    raw_path: str,
-    raw_query: str,
-    headers: Mapping[str, str],
-    header: str,
-    accepts: Callable[[str], bool] | None,
-    now: datetime | None,
-) -> None:
-    found = _V2.fullmatch(header)
-    if found is None:
-        raise S3Error("InvalidArgument")
-    _check_key(found["key"], accepts)
-    _, date = _time(headers, now)
-    query = dict(reversed(parse_qsl(raw_query, keep_blank_values=True)))
+def _verify_v2(sent: _Sent, found: re.Match[str], now: datetime | None) -> None:
+    _, date = _time(sent.headers, now)
+    query = dict(reversed(parse_qsl(sent.raw_query, keep_blank_values=True)))
     named = [f"{name}={query[name]}" if query[name] else name for name in _V2_PARAMETERS if name in query]
     # The server means to sign the x-amz- headers as well, but looks for their names in lower case, where Go has none.
     text = "\n".join(
         [
-            method,
-            headers.get("content-md5", ""),
-            headers.get("content-type", ""),
+            sent.method,
+            sent.headers.get("content-md5", ""),
+            sent.headers.get("content-type", ""),
             date,
-            unquote(raw_path) + (f"?{'&'.join(named)}" if named else ""),
+            unquote(sent.raw_path) + (f"?{'&'.join(named)}" if named else ""),
         ]
     )
     digest = hmac.digest(found["key"].encode(), text.encode("utf-8", "surrogateescape"), "sha1")
     if not hmac.compare_digest(base64.b64encode(digest), found["signature"].encode("utf-8", "surrogateescape")):
         raise S3Error("AccessDenied")
-
-
-def _check_key(key: str, accepts: Callable[[str], bool] | None) -> None:
-    if accepts is not None and not accepts(key):
-        raise S3Error("InvalidAccessKeyId")
 
 
 def _canonical_query(raw: str) -> str:
