@@ -1,5 +1,8 @@
 """``python -m tests.fuzz``: send odd requests to the embedded services, and print what they don't answer properly.
 
+Targets that end in ``-openapi`` get what schemathesis makes of the API's OpenAPI documents; the others get good
+objects with a few values of wrong types.
+
 A run is bounded, and its requests come from a seed; ``--count`` is their number for each service. It ends with 1 at any
 5xx but 501, at Python's own words in an answer, at a traceback in a log, or when a service's descriptors, threads or
 memory grow in the second half of a run.
@@ -15,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from tests.fuzz import determined, kubernetes, s3
+from tests.fuzz import by_openapi, determined, kubernetes, s3
 from tests.fuzz.asking import Asker, Case
 from tests.support import grpc_mutations
 from tests.support.processes import ServiceProcess
@@ -26,10 +29,21 @@ COUNT, SEED = 2000, 1
 ALLOWED = Vitals(descriptors=8, threads=8, megabytes=48.0)
 
 Opened = Callable[[Path], AbstractContextManager[tuple[Asker, list[ServiceProcess]]]]
-HTTP: dict[str, tuple[Opened, Callable[[random.Random, Asker], Iterator[Case]]]] = {
-    "determined": (determined.opened, lambda chance, _: determined.cases(chance)),
-    "kubernetes": (kubernetes.opened, lambda chance, asker: kubernetes.cases(chance, asker.kinds)),
-    "s3": (s3.opened, lambda chance, _: s3.cases(chance)),
+HTTP: dict[str, tuple[Opened, Callable[[int, Asker], Iterator[Case]]]] = {
+    "determined": (determined.opened, lambda number, _: determined.cases(random.Random(number))),
+    "determined-openapi": (
+        determined.opened,
+        lambda number, _: map(determined.tamed, by_openapi.cases([determined.document()], number)),
+    ),
+    "kubernetes": (
+        kubernetes.opened,
+        lambda number, asker: kubernetes.cases(random.Random(number), asker.kinds),
+    ),
+    "kubernetes-openapi": (
+        kubernetes.opened,
+        lambda number, asker: map(kubernetes.tamed, by_openapi.cases(asker.documents, number)),
+    ),
+    "s3": (s3.opened, lambda number, _: s3.cases(random.Random(number))),
 }
 TARGETS = (*HTTP, "grpc")
 
@@ -48,7 +62,7 @@ def run(name: str, count: int, seed: int, folder: Path) -> list[str]:
     opened, cases = HTTP[name]
     wrong: list[str] = []
     with opened(folder) as (asker, services):
-        made = cases(random.Random(seed), asker)
+        made = cases(seed, asker)
         before: dict[str, Vitals] = {}
         for number in range(count):
             if number == count // 2:

@@ -125,8 +125,9 @@ class Asker:
         self._allowed = allowed
         self._context = ssl.create_default_context(cafile=certificates) if self._address.scheme == "https" else None
         self._connection: http.client.HTTPConnection | None = None
-        #: What a service's own requests are made from.
+        #: What a service's requests are made from.
         self.kinds: list[dict[str, Any]] = []
+        self.documents: list[dict[str, Any]] = []
         self.findings: dict[str, Finding] = {}
         self.asked = 0
         self.statuses: dict[int, int] = {}

@@ -10,12 +10,14 @@ import random
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from pdk_stack.determined.api.messages import Call, Enum, List, Map, Type, calls, fields_of
 from tests.fuzz.asking import Asker, Case
+from tests.fuzz.by_openapi import determined_document
 from tests.fuzz.values import RAW, confused, odd
 from tests.support.processes import ServiceProcess
 
@@ -74,6 +76,18 @@ def _stays_open(case: Case) -> bool:
     return case.path.endswith(("/logs", "/notify_preemption", "/signals/preemption", "/signals/rendezvous")) or (
         urlsplit(case.target).query.find("follow") >= 0
     )
+
+
+def document() -> dict[str, Any]:
+    """Return the OpenAPI document of the calls that the run makes."""
+    return determined_document([each for each in calls() if each.operation not in LEFT_OUT], KNOWN)
+
+
+def tamed(case: Case) -> Case:
+    """Return a request that creates no experiment but one that isn't run here."""
+    if case.call == "CreateExperiment" and isinstance(case.body, dict):
+        return replace(case, body={**case.body, "config": CONFIG, "unmanaged": True})
+    return case
 
 
 def cases(chance: random.Random) -> Iterator[Case]:

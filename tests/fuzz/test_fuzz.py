@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz import determined, s3
+from tests.fuzz import by_openapi, determined, s3
 from tests.fuzz.asking import Asker, Case
 from tests.fuzz.values import by_schema, confused, smaller
 
@@ -90,6 +90,19 @@ def test_requests_come_from_the_seed() -> None:
             [str(next(made)) for _ in range(50)] for made in (cases(random.Random(seed)) for seed in (1, 1, 2))
         )
         assert first == again != other
+
+
+def test_a_document_makes_every_call_in_turn() -> None:
+    document = determined.document()
+    asked = [each for path in document["paths"].values() for each in path.values()]
+    names = [each["operationId"] for each in asked]
+    assert len(set(names)) == len(names) > 200 and not determined.LEFT_OUT & set(names)
+    few = {"GetExperiment", "PostModel"}
+    made = [by_openapi.cases([document], 1, set(names) - few) for _ in range(2)]
+    first, again = ([next(each) for _ in range(20)] for each in made)
+    assert [str(case) for case in first] == [str(case) for case in again]
+    assert {case.call for case in first} == few
+    assert {type(case.body) for case in first if case.call == "PostModel"} > {dict}
 
 
 def test_confused_objects_leave_the_good_one_alone() -> None:
