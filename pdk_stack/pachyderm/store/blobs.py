@@ -303,13 +303,18 @@ class BlobReader:
 
     def _whole(self, digest: bytes, pack: str, place: int, size: int) -> Iterator[bytes]:
         """Yield a blob's content; hold the last chunk back until the hash is known to match."""
-        found = new_hash()
-        last = b""
-        for chunk in self._pieces(pack, place, size):
-            if last:
-                yield last
-            found.update(chunk)
-            last = chunk
+        if size <= READ_CHUNK:
+            last = os.pread(self._descriptor(pack), size, place)
+            if len(last) < size:
+                raise _Damage("it is cut short")
+            found = hashlib.blake2b(last, digest_size=HASH_SIZE)
+        else:
+            found, last = new_hash(), b""
+            for chunk in self._pieces(pack, place, size):
+                if last:
+                    yield last
+                found.update(chunk)
+                last = chunk
         if found.digest() != digest:
             raise _Damage("its hash differs")
         # A small blob is checked again as fast as it is looked up.

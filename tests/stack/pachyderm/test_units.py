@@ -10,7 +10,7 @@ from unittest.mock import MagicMock
 
 import pytest
 from google.protobuf import timestamp_pb2, wrappers_pb2
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
@@ -125,22 +125,25 @@ def test_durations() -> None:
     assert timedelta(seconds=parse_duration("1h30m2.5s")) == timedelta(hours=1, minutes=30, seconds=2.5)
 
 
-def test_tar_headers_are_read_by_the_library() -> None:
-    entries = [
-        FoundEntry("/d/", Entry("d/", 3, b"")),
-        FoundEntry("/d/short name", file_entry("short name", [Part("default", 3, (b"x" * 32,))])),
-        FoundEntry("/d/" + "n" * 300, file_entry("n" * 300, [Part("default", 3, (b"x" * 32,))])),
-    ]
-    stream = b"".join(tar_stream(entries, lambda found: [b"abc"], 1_700_000_000, 100))
-    with tarfile.open(fileobj=io.BytesIO(stream)) as archive:
-        members = archive.getmembers()
-        assert [(each.name, each.isdir(), each.mtime) for each in members] == [
-            ("/d", True, 1_700_000_000),
-            ("/d/short name", False, 1_700_000_000),
-            ("/d/" + "n" * 300, False, 1_700_000_000),
-        ]
-        content = archive.extractfile(members[2])
-        assert content is not None and content.read() == b"abc"
+@given(
+    name=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1, max_size=120),
+    content=st.binary(max_size=1200),
+    modified=st.integers(0, 2**33 - 1),
+)
+@example(name="é" * 60, content=b"x", modified=0)  # the name's field has room for 100 bytes, not characters
+def test_tar_streams_are_those_of_the_library(name: str, content: bytes, modified: int) -> None:
+    folder = FoundEntry("/d/", Entry("d/", 3, b""))
+    file = FoundEntry(f"/d/{name}", file_entry(name, [Part("default", len(content), (b"x" * 32,))]))
+    expected = io.BytesIO()
+    with tarfile.open(fileobj=expected, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for found, kind, size in ((folder, tarfile.DIRTYPE, 0), (file, tarfile.REGTYPE, len(content))):
+            info = tarfile.TarInfo(found.path)
+            info.size, info.mode, info.mtime, info.type = size, 0, modified, kind
+            archive.addfile(info, io.BytesIO(content))
+    for chunk_size in (100, 1 << 20):
+        stream = b"".join(tar_stream([folder, file], lambda _: [content[:7], content[7:]], modified, chunk_size))
+        assert stream.rstrip(b"\0") == expected.getvalue().rstrip(b"\0")
+        assert len(stream) % 512 == 0 and stream.endswith(bytes(1024))
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,18 @@ BLOCK = 512
 # Limits of the fields in the original format (100 bytes, 11 octal digits).
 SHORT_NAME = 99
 MAX_OCTAL_SIZE = 8**11
+# What all short headers share: mode, owner, and group; what follows the kind of entry.
+_OWNERS = b"0000000\0" * 3
+_REST = bytes(100) + b"ustar  \0" + bytes(247)
+# The checksum counts its own field as spaces.
+_CONSTANT = sum(_OWNERS) + sum(_REST) + sum(b" " * 8)
+_PADDING = bytes(BLOCK)
 
 
 def _header(name: str, size: int, is_dir: bool, modified: int) -> bytes:
-    if len(name) <= SHORT_NAME and size < MAX_OCTAL_SIZE:
-        return _short_header(name.encode(), size, is_dir, modified)
+    encoded = name.encode()
+    if len(encoded) <= SHORT_NAME and size < MAX_OCTAL_SIZE:
+        return _short_header(encoded, size, is_dir, modified)
     info = tarfile.TarInfo(name)
     info.size = size
     info.mode = 0
@@ -26,16 +33,10 @@ def _header(name: str, size: int, is_dir: bool, modified: int) -> bytes:
 
 def _short_header(name: bytes, size: int, is_dir: bool, modified: int) -> bytes:
     """Build the header of a common entry without the library's overhead, which dominates for many small files."""
-    head = bytearray(BLOCK)
-    head[: len(name)] = name
-    head[100:124] = b"0000000\0" * 3  # mode, owner, group
-    head[124:136] = b"%011o\0" % size
-    head[136:148] = b"%011o\0" % modified
-    head[148:156] = b" " * 8
-    head[156:157] = tarfile.DIRTYPE if is_dir else tarfile.REGTYPE
-    head[257:265] = b"ustar  \0"
-    head[148:156] = b"%06o\0 " % sum(head)
-    return bytes(head)
+    numbers = b"%011o\0%011o\0" % (size, modified)
+    kind = tarfile.DIRTYPE if is_dir else tarfile.REGTYPE
+    checksum = _CONSTANT + sum(name) + sum(numbers) + sum(kind)
+    return b"%b%b%b%06o\0 %b%b" % (name.ljust(100, b"\0"), _OWNERS, numbers, checksum, kind, _REST)
 
 
 def tar_stream(
@@ -49,18 +50,23 @@ def tar_stream(
         modified: Modification time of all entries, in seconds since the epoch.
         chunk_size: Chunk size, in bytes.
     """
-    buffer = bytearray()
+    # Parts are joined once for a chunk: a buffer that grows is copied again and again.
+    parts: list[bytes] = []
+    waiting = 0
     for each in found:
-        buffer += _header(each.path, 0 if each.is_dir else each.entry.size, each.is_dir, modified)
-        if not each.is_dir:
+        is_dir, size = each.is_dir, 0 if each.is_dir else each.entry.size
+        parts.append(_header(each.path, size, is_dir, modified))
+        waiting += len(parts[-1])
+        if not is_dir:
             for chunk in content(each):
-                buffer += chunk
-                if len(buffer) >= chunk_size:
-                    yield bytes(buffer)
-                    buffer.clear()
-            buffer += bytes(-each.entry.size % BLOCK)
-        if len(buffer) >= chunk_size:
-            yield bytes(buffer)
-            buffer.clear()
-    buffer += bytes(2 * BLOCK)
-    yield bytes(buffer)
+                parts.append(chunk)
+                waiting += len(chunk)
+                if waiting >= chunk_size:
+                    yield b"".join(parts)
+                    parts, waiting = [], 0
+            parts.append(_PADDING[: -size % BLOCK])
+            waiting += -size % BLOCK
+        if waiting >= chunk_size:
+            yield b"".join(parts)
+            parts, waiting = [], 0
+    yield b"".join([*parts, bytes(2 * BLOCK)])
