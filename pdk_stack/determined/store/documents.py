@@ -111,6 +111,14 @@ class Store(Database):
             rows = db.execute(f"select body from documents where kind = ?{condition} order by id", values).fetchall()
         return [json.loads(row[0]) for row in rows]
 
+    def values(self, kind: str, field: str) -> set[Any]:
+        """Return what the documents of a kind have in a field, without the documents that have nothing there."""
+        with self.read() as db:
+            rows = db.execute(
+                "select distinct json_extract(body, '$.' || ?) from documents where kind = ?", (field, kind)
+            ).fetchall()
+        return {row[0] for row in rows if row[0] is not None}
+
     def count(self, kind: str, parent: int | str) -> int:
         """Count a parent's documents of a kind."""
         with self.read() as db:

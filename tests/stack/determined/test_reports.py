@@ -186,6 +186,14 @@ def test_a_transaction_that_sqlite_gave_up_is_no_success(tmp_path: Path) -> None
     store.close()
 
 
+def test_the_values_of_a_field_are_each_told_once(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store.db")
+    for key, body in enumerate([{"source": "a"}, {"source": "b"}, {"source": "a"}, {"source": None}, {"other": "c"}]):
+        store.put("experiment", key, body)
+    store.put("trial", 1, {"source": "d"})
+    assert store.values("experiment", "source") == {"a", "b"} and store.values("model", "source") == set()
+
+
 def test_a_file_of_an_earlier_release_opens(tmp_path: Path) -> None:
     path = tmp_path / "master.sqlite"
     with contextlib.closing(sqlite3.connect(path)) as db:

@@ -43,7 +43,7 @@ class Removal:
 
     def registered(self) -> set[str]:
         """Return the checkpoints that model versions refer to, which are never deleted."""
-        return {version["checkpointUuid"] for version in self._store.list("model_version")}
+        return self._store.values("model_version", "checkpointUuid")
 
     def metric(self, checkpoint: Document, name: str) -> float | None:
         """Return a validation metric at a checkpoint's step."""
@@ -76,7 +76,6 @@ class Removal:
                 for trial in self._experiments.trials(experiment_id)
                 for checkpoint in self._experiments.checkpoints(trial["id"], "STATE_COMPLETED")
             ]
-            sources = {each.get("warmStart") for each in self._store.list("experiment")}
             doomed = to_delete(
                 [
                     Candidate(each["uuid"], each["trialId"], steps_of(each), self.metric(each, searcher["metric"]))
@@ -86,7 +85,7 @@ class Removal:
                 trial_best=policy["save_trial_best"],
                 trial_latest=policy["save_trial_latest"],
                 smaller_is_better=searcher["smaller_is_better"],
-                kept={*self.registered(), *(each for each in sources if each)},
+                kept=self.registered() | self._store.values("experiment", "warmStart"),
             )
             for uuid in doomed:
                 self.delete_checkpoint(uuid, None)
