@@ -12,7 +12,7 @@ from typing import Any
 from pdk_stack.kubernetes.core.admission import mutate
 from pdk_stack.kubernetes.errors import StatusError, bad_request, invalid, invalid_value
 from pdk_stack.kubernetes.store.columns import Object
-from pdk_stack.kubernetes.store.decoding import DecodeError, Strict, decode
+from pdk_stack.kubernetes.store.decoding import DecodeError, Strict, decode, type_name
 from pdk_stack.kubernetes.store.kind import Kind
 from pdk_stack.kubernetes.store.kinds import KINDS
 from pdk_stack.kubernetes.store.objects import ObjectStore
@@ -41,6 +41,12 @@ def check_type(kind: Kind, obj: Object) -> None:
     Raises:
         StatusError: 400 for others.
     """
+    for name in ("kind", "apiVersion"):
+        # A patch can bring a value of another type; a whole object's type was read with its body.
+        if not isinstance(obj.get(name), (str, type(None))):
+            found = type_name(obj[name])
+            why = f"json: cannot unmarshal {found} into Go struct field .{name} of type string"
+            raise bad_request(f"couldn't get version/kind; json parse error: {why}")
     given, version = obj.get("kind") or "", obj.get("apiVersion") or ""
     if not kind.custom:
         given, version = given or kind.kind, version or kind.api_version

@@ -15,6 +15,7 @@ from pdk_stack.kubernetes.api.calls import ResourceCall
 from pdk_stack.kubernetes.api.negotiation import Format, negotiate
 from pdk_stack.kubernetes.api.replies import encoded, one, several
 from pdk_stack.kubernetes.api.request_info import request_info
+from pdk_stack.kubernetes.core import reading
 from pdk_stack.kubernetes.core.selectors import field_selector, label_selector
 from pdk_stack.kubernetes.core.validation.options import check_list, check_write, delete_options
 from pdk_stack.kubernetes.errors import StatusError
@@ -315,3 +316,13 @@ def test_an_exact_version_is_the_current_one_or_too_old(store: ObjectStore) -> N
     with pytest.raises(StatusError) as caught:
         pages(store, resourceVersion=version, resourceVersionMatch="Exact")
     assert caught.value.http_status == 410
+
+
+@pytest.mark.parametrize("field", ["kind", "apiVersion"])
+@pytest.mark.parametrize(("value", "found"), [([{}], "array"), ({}, "object"), (7, "number"), (True, "bool")])
+def test_a_patch_whose_type_is_no_text_is_refused(store: ObjectStore, field: str, value: Any, found: str) -> None:
+    for kind in (CONFIG_MAPS, INFERENCE_SERVICES):
+        body = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": "a"}, field: value}
+        with pytest.raises(StatusError, match=f"cannot unmarshal {found} into Go struct field .{field}") as caught:
+            reading.read(store, kind, body, "")
+        assert caught.value.http_status == 400
