@@ -106,7 +106,11 @@ def tamed(case: Case) -> Case:
     query = dict(case.query) if isinstance(case.query, dict) else {}
     if case.method == "GET":
         return replace(case, query={name: value for name, value in query.items() if name not in ("watch", "follow")})
-    return replace(case, query={**query, "dryRun": "All"})
+    headers = dict(case.headers)
+    if case.method == "PATCH":
+        # The documents say that any type is taken.
+        headers["Content-Type"] = PATCHES["merge"]
+    return replace(case, query={**query, "dryRun": "All"}, headers=headers)
 
 
 def cases(chance: random.Random, kinds: list[dict[str, Any]]) -> Iterator[Case]:
