@@ -9,6 +9,7 @@ import sys
 from pdk_nb import __version__
 from pdk_nb.commands import (
     app,
+    cluster,
     completion,
     config,
     doctor,
@@ -29,6 +30,7 @@ from pdk_shared.errors import PdkError
 
 # In the order of the help page: each module adds its commands.
 GROUPS = (
+    cluster,
     config,
     doctor,
     walkthrough,
@@ -51,7 +53,7 @@ SECTIONS = {
     "embedded stack": ("up", "down", "status", "env"),
     "walkthrough": ("run", "reset", "gallery", "participants"),
     "model and service": ("predict", "img2json", "app", "lineage", "experiment", "tensorboard"),
-    "cluster": ("config", "doctor", "specs", "images", "storage"),
+    "cluster": ("cluster", "config", "doctor", "specs", "images", "storage"),
     "shell": ("completion",),
 }
 

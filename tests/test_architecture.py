@@ -20,7 +20,10 @@ LAB_FLOORS = (
     {"arguments", "counting", "display", "headless", "labels", "names", "photos", "settings", "trial_log"},
     {"configure", "container_images", "packaging", "picture_sources", "platforms", "session", "specs"},
     {"journey"},
-    {"doctor", "feedback", "lessons", "participants", "stages", "standalone_experiment", "version_comparison"},
+    {
+        *("cluster_install", "doctor", "feedback", "lessons", "participants", "stages"),
+        *("standalone_experiment", "version_comparison"),
+    },
     {"lab", "panel"},
     {"app", "run"},
     {"commands"},

@@ -39,7 +39,8 @@ class Built:
     size: int
 
 
-def _git(checkout: Path, *arguments: str) -> str:
+def git(checkout: Path, *arguments: str) -> str:
+    """What git says about a checkout; empty when it fails."""
     try:
         done = subprocess.run(["git", *arguments], cwd=checkout, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
@@ -49,10 +50,10 @@ def _git(checkout: Path, *arguments: str) -> str:
 
 def revision_of(checkout: Path) -> str:
     """The commit of the checkout, with ``-dirty`` when files are changed; ``unknown`` without history."""
-    revision = _git(checkout, "rev-parse", "HEAD")
+    revision = git(checkout, "rev-parse", "HEAD")
     if not revision:
         return "unknown"
-    return f"{revision}-dirty" if _git(checkout, "status", "--porcelain") else revision
+    return f"{revision}-dirty" if git(checkout, "status", "--porcelain") else revision
 
 
 def unique_tag(revision: str, now: float | None = None) -> str:
@@ -107,7 +108,7 @@ def build(
     if revision.endswith("-dirty"):
         progress("The checkout has uncommitted changes; the tag says so.")
     given = {"VERSION": __version__, "REVISION": revision, **(arguments or {})}
-    source = _git(checkout, "remote", "get-url", "origin")
+    source = git(checkout, "remote", "get-url", "origin")
     if source.startswith("https://") and "@" not in source:
         given["SOURCE"] = source
     if base_image:
