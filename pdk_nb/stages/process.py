@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,11 +43,16 @@ def run_stage(stage: Callable[[], object]) -> int:
             stage()
             _keep(lines, pfs_root() / "out")
         except PdkError as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            told = f"{type(error).__name__}: {error}"
+            print(told, file=sys.stderr, flush=True)
+            _keep([*lines, told], pfs_root() / "out")
             return error.exit_code
         except Terminated:
             log.error("stopped")
             return 128 + signal.SIGTERM
+        except Exception:
+            _keep([*lines, traceback.format_exc().rstrip()], pfs_root() / "out")
+            raise
         finally:
             signal.signal(signal.SIGTERM, previous)
     return 0
@@ -56,9 +63,14 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 
 
 def _keep(lines: list[str], out: Path) -> None:
-    """Copy the log to the output commit: Pachyderm alone can show it only as long as the worker's pod exists."""
+    """Copy the log to the output: Pachyderm alone can show it only as long as the worker's pod exists.
+
+    A datum that fails has no output commit, but Pachyderm keeps its folder in the pipeline's meta repo.
+    """
     if out.is_dir():
-        (out / STAGE_LOG).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        # A full disk, for example, must not hide how the stage ended.
+        with contextlib.suppress(OSError):
+            (out / STAGE_LOG).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 class _Lines(logging.Handler):

@@ -12,6 +12,7 @@ import grpc
 import pytest
 
 from pdk_nb import lab as pdk
+from pdk_nb.names import STAGE_LOG
 from pdk_nb.platforms import mlde, mldm, serving
 from pdk_shared.errors import DataError, DeploymentError, SettingsError, SpecError, TrainingError
 
@@ -142,6 +143,22 @@ def test_a_job_that_fails_says_why(lab: pdk.Lab, files: dict[str, Path], made: C
         mldm.wait_job(lab.pachyderm, lab.names.project, name, id, timeout=JOB_SECONDS)
     assert "FAILURE" in str(caught.value)
     assert "the reason is told" in str(caught.value)
+
+
+def test_the_log_of_a_failed_job_outlives_its_worker(
+    lab: pdk.Lab, files: dict[str, Path], made: Callable[[dict[str, Any]], str]
+) -> None:
+    """With autoscaling, a cluster has no worker to ask for the log at the moment that the job ends."""
+    code = (
+        "import pathlib; root = pathlib.Path('/pfs/out');"
+        "root = root if root.exists() else pathlib.Path('pfs/out');"
+        f"(root / '{STAGE_LOG}').write_text('the reason is kept');"
+        "raise SystemExit('the reason is kept')"
+    )
+    name = made({**pipeline(lab, "gone", code), "autoscaling": True})
+    id, _ = commit(lab, files)
+    with pytest.raises(TrainingError, match="FAILURE[^$]*the reason is kept"):
+        mldm.wait_job(lab.pachyderm, lab.names.project, name, id, timeout=JOB_SECONDS)
 
 
 def test_specs_that_pachyderm_refuses(lab: pdk.Lab) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
+from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_nb.names import STAGE_LOG
@@ -21,6 +22,7 @@ from pdk_shared.errors import NotFound, ServiceUnreachable, TrainingError, Usage
 
 # Pachyderm 2.8.10, src/server/pps/server/api_server.go: GetLogs.
 NO_PODS = 'no pods belonging to the rc "pipeline-lab-deploy-v1" were found'
+FAILED_LOG = f"/pfs/{64 * '4'}/out/{STAGE_LOG}"
 NO_JOB = 'could not get job information for "abc": pps_jobs abc not found'
 
 
@@ -40,8 +42,14 @@ class Refusal(grpc.RpcError):
 class Client:
     """A Pachyderm with one job."""
 
-    def __init__(self, log: list[str] | Refusal, kept: str | None = None, state: int = pps_pb2.JOB_FAILURE) -> None:
-        self.log, self.kept, self.state = log, kept, state
+    def __init__(
+        self,
+        log: list[str] | Refusal,
+        kept: str | None = None,
+        state: int = pps_pb2.JOB_FAILURE,
+        failed: str | None = None,
+    ) -> None:
+        self.log, self.kept, self.state, self.failed = log, kept, state, failed
 
     def get_job_logs(self, *given: Any, **named: Any) -> Iterator[Any]:
         if isinstance(self.log, Refusal):
@@ -51,10 +59,16 @@ class Client:
 
     @contextlib.contextmanager
     def get_file(self, commit: Any, path: str) -> Iterator[Any]:
-        assert path == f"/{STAGE_LOG}"
-        if self.kept is None:
+        files = {("user", f"/{STAGE_LOG}"): self.kept, ("meta", FAILED_LOG): self.failed}
+        content = files[commit.repo.type, path]
+        if content is None:
             raise Refusal(f"file {path} not found", grpc.StatusCode.NOT_FOUND)
-        yield io.BytesIO(self.kept.encode())
+        yield io.BytesIO(content.encode())
+
+    def glob_file(self, commit: Any, pattern: str) -> Iterator[Any]:
+        assert (commit.repo.type, commit.id, pattern) == ("meta", "abc", f"/pfs/*/out/{STAGE_LOG}")
+        if self.failed is not None:
+            yield pfs_pb2.FileInfo(file=pfs_pb2.File(commit=commit, path=FAILED_LOG), file_type=pfs_pb2.FILE)
 
     def inspect_job(self, *given: Any, **named: Any) -> Iterator[Any]:
         yield pps_pb2.JobInfo(state=self.state, reason="datum 4f failed")
@@ -85,6 +99,15 @@ def test_a_log_that_is_gone_is_no_error(
     assert found.tail(1).splitlines()[-1:] == [*lines[-1:], *([found.note] if not lines and note else [])]
 
 
+def test_the_log_of_a_failed_datum_is_found_in_the_meta_repo() -> None:
+    found = log(Client(Refusal(NO_PODS), failed="code: main\nTrainingError: no such branch\n"))
+    assert found.lines == ("code: main", "TrainingError: no such branch")
+    assert "workers are scaled down" in found.note
+    assert "failed datum" in found.note
+    with pytest.raises(TrainingError, match="datum 4f failed[^$]*no such branch"):
+        mldm.wait_job(Client(Refusal(NO_PODS), failed="no such branch"), "lab", "deploy", "abc", timeout=1)  # type: ignore[arg-type]
+
+
 def test_no_answer_and_no_job_are_errors() -> None:
     with pytest.raises(ServiceUnreachable):
         log(Client(Refusal("failed to connect", grpc.StatusCode.UNAVAILABLE)))
@@ -113,12 +136,24 @@ def test_a_stage_keeps_its_log_in_the_output_commit(
     assert kept == capsys.readouterr().out
 
 
-def test_a_stage_that_fails_leaves_its_output_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [UsageError("no such option"), RuntimeError("no such thing")])
+def test_a_stage_that_fails_keeps_its_log_with_the_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     monkeypatch.setenv("PDK_PFS_ROOT", str(tmp_path))
     (tmp_path / "out").mkdir()
 
     def fail() -> None:
-        raise UsageError("no")
+        logging.getLogger("pdk.train").info("begins")
+        raise error
 
-    assert run_stage(fail) == UsageError("no").exit_code
-    assert list((tmp_path / "out").iterdir()) == []
+    if isinstance(error, UsageError):
+        assert run_stage(fail) == error.exit_code
+    else:
+        with pytest.raises(RuntimeError):
+            run_stage(fail)
+    (kept,) = (tmp_path / "out").iterdir()
+    told = kept.read_text().splitlines()
+    assert told[0].endswith("begins")
+    assert "no such" in told[-1]
+    assert type(error).__name__ in told[-1]

@@ -20,9 +20,17 @@ from pdk_nb.platforms.mldm._errors import api_errors
 from pdk_shared.errors import DataError, NotFound
 
 
-def commit_of(project: str, repo: str, *, branch: str = "", id: str = "") -> pfs_pb2.Commit:
-    """A commit by branch or by id, with its project."""
-    home = pfs_pb2.Repo(name=repo, type="user", project=pfs_pb2.Project(name=project))
+def commit_of(project: str, repo: str, *, branch: str = "", id: str = "", kind: str = "user") -> pfs_pb2.Commit:
+    """A commit by branch or by id, with its project.
+
+    Args:
+        project: The repo's project.
+        repo: The repo.
+        branch: The branch.
+        id: The commit.
+        kind: Pachyderm's type of the repo: ``user``, or ``meta`` for what it keeps of a pipeline's datums.
+    """
+    home = pfs_pb2.Repo(name=repo, type=kind, project=pfs_pb2.Project(name=project))
     return pfs_pb2.Commit(repo=home, id=id, branch=pfs_pb2.Branch(repo=home, name=branch))
 
 
@@ -79,6 +87,14 @@ def files(client: python_pachyderm.Client, commit: pfs_pb2.Commit, path: str = "
         infos = list(client.walk_file(commit, path))
         return {info.file.path: int(info.size_bytes) for info in infos if info.file_type == pfs_pb2.FILE}
     return {}
+
+
+def find_files(client: python_pachyderm.Client, commit: pfs_pb2.Commit, pattern: str) -> list[str]:
+    """Paths of the files that match one of Pachyderm's glob patterns; none where there is no such commit."""
+    with contextlib.suppress(NotFound), api_errors(_shown(commit, pattern)):
+        found = client.glob_file(commit, pattern)
+        return [str(info.file.path) for info in found if info.file_type == pfs_pb2.FILE]
+    return []
 
 
 def read_file(client: python_pachyderm.Client, commit: pfs_pb2.Commit, path: str) -> bytes:

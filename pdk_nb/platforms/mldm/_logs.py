@@ -1,8 +1,9 @@
 """What Pachyderm's jobs print.
 
 Without Loki, Pachyderm reads logs from the workers' pods (``GetLogs`` in ``src/server/pps/server/api_server.go`` of
-2.8.10), and a pipeline with ``autoscaling`` has no pods a few seconds after its job. The stages of the lab therefore
-keep their log in their output commit, too.
+2.8.10), and a pipeline with ``autoscaling`` has no pods at the moment its job ends. The stages of the lab therefore
+write their log to their output, too. That of a datum that fails isn't committed, but Pachyderm keeps it in the
+pipeline's meta repo, below the datum's id (``uploadMetaOutput`` in ``src/server/worker/datum/datum.go``).
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ import contextlib
 from dataclasses import dataclass
 
 import python_pachyderm
+from python_pachyderm.proto.v2.pfs import pfs_pb2
 
 from pdk_nb.names import STAGE_LOG
-from pdk_nb.platforms.mldm._commits import commit_of, read_file
+from pdk_nb.platforms.mldm._commits import commit_of, find_files, read_file
 from pdk_nb.platforms.mldm._errors import api_errors
 from pdk_shared.errors import DataError, NotFound, PdkError, ServiceUnreachable
 
 WITHOUT_PODS = "no pods belonging to"
+OUTPUT = "This is the copy in the job's output commit."
+FAILED_DATUM = "This is the copy that Pachyderm keeps of the failed datum."
 SCALED_DOWN = (
     "The pipeline's workers are scaled down, and their log is gone with them; with Loki, Pachyderm would keep it."
 )
@@ -41,7 +45,7 @@ class JobLog:
 
 
 def job_log(client: python_pachyderm.Client, project: str, pipeline: str, id: str) -> JobLog:
-    """A job's log: from its workers, or else the copy in its output commit.
+    """A job's log: from its workers, or else the copy that the stage has written.
 
     A log that is gone is no error: the note says so.
 
@@ -67,9 +71,10 @@ def job_log(client: python_pachyderm.Client, project: str, pipeline: str, id: st
         if lines:
             return JobLog(lines)
         note = ""
-    kept = _kept(client, project, pipeline, id)
-    if kept:
-        return JobLog(kept, f"{note} This is the copy in the job's output commit.".strip())
+    for read, whence in ((_committed, OUTPUT), (_of_failed_datum, FAILED_DATUM)):
+        kept = read(client, project, pipeline, id)
+        if kept:
+            return JobLog(kept, f"{note} {whence}".strip())
     return JobLog((), note)
 
 
@@ -77,9 +82,21 @@ class _Refused(PdkError):
     """The server answers, and gives no log."""
 
 
-def _kept(client: python_pachyderm.Client, project: str, pipeline: str, id: str) -> tuple[str, ...]:
+def _committed(client: python_pachyderm.Client, project: str, pipeline: str, id: str) -> tuple[str, ...]:
     """The stage's own copy; empty while there is none: the job runs, has failed, or isn't one of the lab's stages."""
     with contextlib.suppress(DataError, NotFound, ServiceUnreachable):
-        content = read_file(client, commit_of(project, pipeline, id=id), f"/{STAGE_LOG}")
-        return tuple(content.decode(errors="replace").splitlines())
+        return _lines(client, commit_of(project, pipeline, id=id), f"/{STAGE_LOG}")
     return ()
+
+
+def _of_failed_datum(client: python_pachyderm.Client, project: str, pipeline: str, id: str) -> tuple[str, ...]:
+    """The copy that the stage has written before it failed; of several datums, the last."""
+    with contextlib.suppress(DataError, NotFound, ServiceUnreachable):
+        commit = commit_of(project, pipeline, id=id, kind="meta")
+        paths = find_files(client, commit, f"/pfs/*/out/{STAGE_LOG}")
+        return _lines(client, commit, paths[-1]) if paths else ()
+    return ()
+
+
+def _lines(client: python_pachyderm.Client, commit: pfs_pb2.Commit, path: str) -> tuple[str, ...]:
+    return tuple(read_file(client, commit, path).decode(errors="replace").splitlines())
