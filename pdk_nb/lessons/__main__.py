@@ -15,7 +15,9 @@ def solutions() -> str:
     parts = []
     for each in EXERCISES.values():
         code = f"```python\n{each.solution}\n```"
-        parts.append(f"### {each.name}\n\n{each.question}\n\n*Hint:* {each.hint}\n\n{code}\n\n{each.why}\n")
+        parts.append(
+            f"### {each.name}\n\n**{each.kind}.** {each.question}\n\n*Hint:* {each.hint}\n\n{code}\n\n{each.why}\n"
+        )
     return "\n".join(parts)
 
 

@@ -8,7 +8,7 @@ next action.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,7 +20,7 @@ from pdk_shared.errors import CheckFailed, PdkError
 if TYPE_CHECKING:
     from pdk_nb.session import Session
 
-__all__ = ["Exercise", "Findings", "Lesson", "expect"]
+__all__ = ["Exercise", "Findings", "Lesson", "WrittenExercise", "expect", "read_written"]
 
 Findings = Iterator[Note]
 
@@ -43,13 +43,15 @@ class Exercise(ABC):
 
     Attributes:
         name: Number of its notebook and a word.
-        question: The question.
+        kind: What it asks for: to ``Find``, ``Predict``, ``Measure``, ``Change``, or ``Repair`` something.
+        question: The question, as the notebook asks it.
         hint: Where to look.
         solution: Code that sets ``answer``, given ``lab``.
         why: What the answer teaches.
     """
 
     name: ClassVar[str]
+    kind: ClassVar[str]
     question: ClassVar[str]
     hint: ClassVar[str]
     solution: ClassVar[str]
@@ -68,6 +70,15 @@ class Exercise(ABC):
             session: The session.
         """
 
+    def fault(self, session: Session, answer: Any) -> str:
+        """What is wrong with an answer, as the end of a sentence; empty when it's right.
+
+        Args:
+            session: The session.
+            answer: The learner's answer.
+        """
+        return "" if _same(answer, self.expected(session)) else f"{_said(answer)} is not right"
+
     def judge(self, session: Session, answer: Any) -> Note:
         """Judge an answer: ``not yet`` (not tried), ``wrong``, or ``ok``.
 
@@ -79,10 +90,11 @@ class Exercise(ABC):
         if answer is ... or answer is None or answer == "":
             text = f"Exercise {name}: not tried yet."
             return Note("not yet", text, f'Replace the dots with your answer. For a hint, use lab.hint("{name}").')
-        if _same(answer, self.expected(session)):
-            return Note("ok", f"Exercise {name}: {answer!r} is right. {self.why}")
+        fault = self.fault(session, answer)
+        if not fault:
+            return Note("ok", f"Exercise {name}: {_said(answer)} is right. {self.why}")
         fix = f'Use lab.hint("{name}") or lab.solution("{name}").'
-        return Note("wrong", f"Exercise {name}: {answer!r} is not right.", fix)
+        return Note("wrong", f"Exercise {name}: {fault}.", fix)
 
     def show_hint(self) -> None:
         """Show the hint, wherever the call stands in its cell."""
@@ -112,6 +124,56 @@ class Exercise(ABC):
         display(note)
         if note.state == "wrong" and is_headless():
             raise CheckFailed(note.text, where=f"exercise {self.name}", fix=note.fix)
+
+
+class WrittenExercise(Exercise):
+    """An exercise whose answer is a piece of a spec, written by hand: YAML or JSON text, or a dictionary.
+
+    ``expected`` gives the fields that must be there; an answer may have others.
+    """
+
+    def fault(self, session: Session, answer: Any) -> str:
+        """What is wrong with the text or with one of its fields; see :meth:`Exercise.fault`."""
+        written, fault = read_written(answer)
+        return fault or _difference(written, self.expected(session))
+
+
+def read_written(answer: Any) -> tuple[Any, str]:
+    """The content of a written answer, and why it can't be read; that is empty when it can.
+
+    Args:
+        answer: YAML or JSON text, or the content itself.
+    """
+    import yaml
+
+    if not isinstance(answer, str):
+        return answer, ""
+    try:
+        return yaml.safe_load(answer), ""
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        return None, f"the text isn't valid YAML{where}: {getattr(error, 'problem', None) or 'it cannot be read'}"
+
+
+def _difference(answer: Any, right: Any, path: str = "") -> str:
+    """The first field that differs from what must be there; the right value isn't given away."""
+    if not isinstance(right, Mapping):
+        return "" if _same(answer, right) or answer is right else f"{path} is {answer!r}, which is not right"
+    if not isinstance(answer, Mapping):
+        return f"{path or 'the answer'} must be a mapping: `key: value` lines"
+    for key, value in right.items():
+        below = f"{path}.{key}" if path else str(key)
+        if key not in answer:
+            return f"the field {below} is missing"
+        if found := _difference(answer[key], value, below):
+            return found
+    return ""
+
+
+def _said(answer: Any) -> str:
+    """An answer as a judgment repeats it: written answers have many lines."""
+    return "your text" if isinstance(answer, str) and "\n" in answer else repr(answer)
 
 
 def _same(answer: Any, right: Any) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from pdk_nb.display.tables import Note, Table
 from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
+from pdk_nb.platforms import mlde
 from pdk_nb.platforms.cluster import api_errors, resolve
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ class IngressPort(Exercise):
     """Find a setting in the table."""
 
     name = "00-ingress"
+    kind = "Find"
     question = "Prediction requests go to the ingress. Which key of `pdk-config` holds its port?"
     hint = "The ConfigMap's keys are unfolded under the heading 'Under the bonnet'."
     solution = 'answer = next(each.key for each in lab.settings.entries if "ingress_port" in each.key)'
@@ -85,6 +88,64 @@ class IngressPort(Exercise):
         """Judge an answer; the variable of the settings table is as good as its key."""
         keys = {each.variable.lower(): each.key for each in session.settings.entries if each.variable}
         return super().judge(session, keys.get(answer.strip().lower(), answer) if isinstance(answer, str) else answer)
+
+
+class DecodedSecret(Exercise):
+    """Decode a value of a Secret."""
+
+    name = "00-secret"
+    kind = "Predict"
+    question = (
+        "`kubectl get secret … -o yaml` shows the value `b25seS1lbmNvZGVk` to everybody who can read the Secret. "
+        "Which password is it?"
+    )
+    hint = "A Secret's values are base64 text; Python's module base64 has b64decode()."
+    solution = 'import base64\n\nanswer = base64.b64decode("b25seS1lbmNvZGVk").decode()'
+    why = "Base64 is an encoding, not encryption: only the rights to read the Secret protect it."
+
+    def expected(self, session: Session) -> str:
+        """The decoded text."""
+        return base64.b64decode("b25seS1lbmNvZGVk").decode()
+
+
+class MasterVersion(Exercise):
+    """Ask a platform without the lab."""
+
+    name = "00-version"
+    kind = "Measure"
+    question = (
+        "Determined's master answers `GET /api/v1/master` to everybody. Ask it yourself: which `version` does it say? "
+        "Its address is `lab.settings.master_url`."
+    )
+    hint = "requests.get(address).json() is a dictionary."
+    solution = (
+        "import requests\n\n"
+        'answer = requests.get(f"{lab.settings.master_url}/api/v1/master", timeout=30).json()["version"]'
+    )
+    why = "The clients, the commands, and the lab all send requests like this one."
+
+    def expected(self, session: Session) -> str:
+        """The version that the master gives."""
+        with mlde.api_errors(session.settings.master_url):
+            return str(mlde.session(session.determined).get("/api/v1/master").json()["version"])
+
+
+class KubeconfigVariable(Exercise):
+    """Know where kubectl and the lab look for a cluster."""
+
+    name = "00-kubeconfig"
+    kind = "Repair"
+    question = (
+        "In a new terminal, `kubectl get pods` can't connect, because no kubeconfig is at `~/.kube/config`. "
+        "Which environment variable do you set to repair this?"
+    )
+    hint = "The comment in this notebook's parameters names it."
+    solution = 'answer = "KUBECONFIG"'
+    why = "kubectl, the official clients, and the lab all read it, so they always mean the same cluster."
+
+    def expected(self, session: Session) -> str:
+        """The variable of kubectl's documentation."""
+        return "KUBECONFIG"
 
 
 def missing(session: Session) -> str:
@@ -136,4 +197,10 @@ CONFIG = Explanation(
     lambda session: session.settings.kserve_ingress_host,
 )
 
-LESSON = Lesson("00", check, missing=missing, exercises=(IngressPort(),), explanations=(CONFIG,))
+LESSON = Lesson(
+    "00",
+    check,
+    missing=missing,
+    exercises=(IngressPort(), DecodedSecret(), MasterVersion(), KubeconfigVariable()),
+    explanations=(CONFIG,),
+)

@@ -10,7 +10,7 @@ from pdk_nb import specs
 from pdk_nb.display.tables import Note, Table
 from pdk_nb.labels import LabelRule, choose_classes, parse_classes
 from pdk_nb.lessons.explanation import Explanation
-from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
+from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, WrittenExercise, expect, read_written
 from pdk_nb.picture_sources import names_in
 from pdk_nb.platforms import mlde, mldm, serving
 
@@ -118,6 +118,7 @@ class DeployInput(Exercise):
     """Understand how pipelines are chained."""
 
     name = "01-input"
+    kind = "Find"
     question = "Nobody calls the deploy pipeline. A commit in which repo starts it?"
     hint = "A pipeline writes its output to its own repo, which has the pipeline's name."
     solution = "answer = lab.names.train_pipeline"
@@ -126,6 +127,78 @@ class DeployInput(Exercise):
     def expected(self, session: Session) -> str:
         """The repo in the deploy pipeline's spec."""
         return mldm.pipeline_input(session.pachyderm, session.names.project, session.names.deploy_pipeline)
+
+
+class PredictedDatums(Exercise):
+    """Predict what a glob makes of a few files."""
+
+    name = "01-glob"
+    kind = "Predict"
+    paths = ("/data1/cat/1.jpg", "/data1/dog/1.jpg", "/data1/dog/2.jpg", "/data2/cat/3.jpg")
+    question = (
+        "A repo holds `/data1/cat/1.jpg`, `/data1/dog/1.jpg`, `/data1/dog/2.jpg`, and `/data2/cat/3.jpg`. "
+        "How many datums does the glob `/*/*` make?"
+    )
+    hint = "Each * stands for one level. A datum is one match of the glob: a file, or a folder with all its files."
+    solution = 'matches = {"/data1/cat", "/data1/dog", "/data2/cat"}\nanswer = len(matches)'
+    why = "Each class folder of each arrival is a datum, so three workers could share the work."
+
+    def expected(self, session: Session) -> int:
+        """Paths that have two levels."""
+        return len({path.rsplit("/", 1)[0] for path in self.paths})
+
+
+class PasswordVariable(Exercise):
+    """Read how a credential reaches a pipeline's code."""
+
+    name = "01-secret"
+    kind = "Find"
+    question = (
+        "The train pipeline logs in to Determined, but its spec holds no password. From which environment variable "
+        "does its code read it?"
+    )
+    hint = "Unfold the spec above: transform.secrets maps each key of the Secret to a variable (env_var)."
+    solution = (
+        "pipeline, project = lab.names.train_pipeline, lab.names.project\n"
+        "info = next(iter(lab.pachyderm.inspect_pipeline(pipeline, details=True, project_name=project)))\n"
+        'answer = next(each.env_var for each in info.details.transform.secrets if each.key == "det_password")'
+    )
+    why = "You can show the spec to anybody and keep it in git: the password stays in the cluster's Secret."
+
+    def expected(self, session: Session) -> str:
+        """The variable of the key ``det_password`` in the spec."""
+        secrets = train_spec(session)["transform"]["secrets"]
+        return next(str(each["env_var"]) for each in secrets if each["key"] == "det_password")
+
+
+class WrittenInput(WrittenExercise):
+    """Write a pipeline's input."""
+
+    name = "01-write"
+    kind = "Change"
+    question = (
+        "Write the `input` of another pipeline: it starts with commits in the data repo (`lab.names.data_repo`), and "
+        "each top-level folder is a datum of its own. Answer with YAML text in triple quotes."
+    )
+    hint = "Copy the input of the spec above; only one field must change."
+    solution = (
+        'answer = f"""\n'
+        "pfs:\n"
+        "  project: {lab.names.project}\n"
+        "  repo: {lab.names.data_repo}\n"
+        "  branch: master\n"
+        '  glob: /*\n"""'
+    )
+    why = "With /*, a new folder is a new datum, and the folders that didn't change aren't processed again."
+
+    def fault(self, session: Session, answer: Any) -> str:
+        """What is wrong; the field ``input`` around it may be written, too."""
+        written, _ = read_written(answer)
+        return super().fault(session, written["input"] if isinstance(written, dict) and "input" in written else answer)
+
+    def expected(self, session: Session) -> dict[str, Any]:
+        """The fields that the input needs."""
+        return {"pfs": {"repo": session.names.data_repo, "glob": "/*"}}
 
 
 def missing(session: Session) -> str:
@@ -183,4 +256,11 @@ SPEC = Explanation(
     lambda session: train_spec(session)["input"]["pfs"]["glob"],
 )
 
-LESSON = Lesson("01", check, needs=("00",), missing=missing, exercises=(DeployInput(),), explanations=(SPEC,))
+LESSON = Lesson(
+    "01",
+    check,
+    needs=("00",),
+    missing=missing,
+    exercises=(DeployInput(), PredictedDatums(), PasswordVariable(), WrittenInput()),
+    explanations=(SPEC,),
+)

@@ -20,7 +20,7 @@ from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
 from pdk_nb.photos import Photo, PhotoSet, ignored, load_image, scan
 from pdk_nb.picture_sources import folder_of
 from pdk_nb.platforms import mldm
-from pdk_shared.errors import DataError
+from pdk_shared.errors import DataError, PdkError
 
 if TYPE_CHECKING:
     from pdk_nb.session import Session
@@ -207,6 +207,7 @@ class HoldOutSize(Exercise):
     """Count the pictures of the hold-out."""
 
     name = "02-hold-out"
+    kind = "Measure"
     question = "How many pictures of the newest commit are never used for training?"
     hint = "lab.committed() gives path and class of every picture; pdk_nb.labels.split() splits them as training does."
     solution = "from pdk_nb.labels import split\n\nanswer = len(split(lab.committed())[1])"
@@ -252,6 +253,7 @@ class GlobDatums(Exercise):
     """Count the datums of another glob."""
 
     name = "02-glob"
+    kind = "Measure"
     question = "How many datums would the glob `/*` make of the newest commit?"
     hint = "A datum is one match of the glob. The cell above counts the datums of the train pipeline's own glob."
     solution = (
@@ -264,6 +266,51 @@ class GlobDatums(Exercise):
     def expected(self, session: Session) -> int:
         """Datums of the glob."""
         return mldm.datum_count(session.pachyderm, session.names.project, session.names.data_repo, "/*")
+
+
+class NextDatums(Exercise):
+    """Predict the datums of a commit that doesn't exist yet."""
+
+    name = "02-next"
+    kind = "Predict"
+    question = (
+        "Somebody commits one more picture, into a new top-level folder. How many datums would the glob `/*` make of "
+        "the repo then?"
+    )
+    hint = "A commit contains everything that the repo holds from then on, not only what is new."
+    solution = f"{GlobDatums.solution} + 1"
+    why = "The old folders are datums that didn't change: a pipeline with this glob would process only the new one."
+
+    def expected(self, session: Session) -> int:
+        """One datum more than now."""
+        return mldm.datum_count(session.pachyderm, session.names.project, session.names.data_repo, "/*") + 1
+
+
+class PictureGlob(Exercise):
+    """Repair a glob that matches nothing."""
+
+    name = "02-repair"
+    kind = "Repair"
+    question = (
+        "A colleague wants to process each picture as a datum, but the glob `/*.jpg` makes no datum of this repo. "
+        "Repair it: which glob makes one datum of each picture of the newest commit?"
+    )
+    hint = "Pictures lie in folders. A * doesn't go past a slash, so the glob needs one for each level."
+    solution = 'path, _ = lab.committed()[0]\nanswer = "/*" * path.count("/")'
+    why = "A glob that matches nothing is no error: the job succeeds at once, with nothing done."
+
+    def expected(self, session: Session) -> int:
+        """Datums that the glob has to make."""
+        return len(committed(session, latest_commit(session)))
+
+    def fault(self, session: Session, answer: Any) -> str:
+        """How many datums the glob makes instead."""
+        names, wanted = session.names, self.expected(session)
+        try:
+            found = mldm.datum_count(session.pachyderm, names.project, names.data_repo, str(answer))
+        except PdkError as error:
+            return f"Pachyderm refuses {answer!r}: {error.what}"
+        return "" if found == wanted else f"{answer!r} makes {counted(found, 'datum')} of {wanted} pictures"
 
 
 def commit_object(session: Session) -> dict[str, Any]:
@@ -292,6 +339,6 @@ LESSON = Lesson(
     check,
     needs=("00", "01"),
     missing=missing,
-    exercises=(GlobDatums(), HoldOutSize()),
+    exercises=(GlobDatums(), NextDatums(), HoldOutSize(), PictureGlob()),
     explanations=(COMMIT,),
 )

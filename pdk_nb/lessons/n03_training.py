@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from pdk_nb.display.tables import Note
 from pdk_nb.journey import latest_commit
 from pdk_nb.lessons.explanation import Explanation
-from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
+from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, WrittenExercise, expect
 from pdk_nb.platforms import mlde, mldm
 from pdk_shared.errors import TrainingError
 
@@ -54,6 +55,7 @@ class BestCheckpoint(Exercise):
     """Read a checkpoint's metadata."""
 
     name = "03-best"
+    kind = "Find"
     question = "After how many batches was the registered checkpoint written?"
     hint = "lab.model_version() is an object of Determined's client; its checkpoint has metadata."
     solution = 'answer = lab.model_version().checkpoint.metadata["steps_completed"]'
@@ -64,6 +66,81 @@ class BestCheckpoint(Exercise):
         version = model_version(session, latest_commit(session))
         checkpoint = version.checkpoint if version is not None else None
         return int((checkpoint.metadata or {})["steps_completed"]) if checkpoint is not None else 0
+
+
+class PicturesSeen(Exercise):
+    """Compute the length of a training from its configuration."""
+
+    name = "03-pictures"
+    kind = "Measure"
+    question = (
+        "How many pictures does the trial see if it trains to the end, with repetitions? Multiply the batches in "
+        "`searcher.max_length` by the size of a batch."
+    )
+    hint = (
+        "experiment.config is a dictionary; the table above gives the paths of its fields. The master writes a fixed "
+        "hyperparameter as {type: const, val: …}."
+    )
+    solution = (
+        "config = lab.determined.list_experiments(labels=[lab.latest_commit()])[0].config\n"
+        'batches = config["searcher"]["max_length"]["batches"]\n'
+        'answer = batches * config["hyperparameters"]["global_batch_size"]["val"]'
+    )
+    why = "Divided by the number of training pictures, that's the number of epochs."
+
+    def expected(self, session: Session) -> int:
+        """Batches times pictures of a batch, from the newest commit's experiment."""
+        config = experiment_config(session)
+        size = config["hyperparameters"]["global_batch_size"]["val"]
+        return int(config["searcher"]["max_length"]["batches"] * size)
+
+
+class GridTrials(Exercise):
+    """Predict how many trials a searcher starts."""
+
+    name = "03-grid"
+    kind = "Predict"
+    question = (
+        "The searcher `single` starts one trial. The searcher `grid` starts one for each combination of the values "
+        "given: how many for 3 learning rates, 2 batch sizes, and 2 widths of the network?"
+    )
+    hint = "Each learning rate meets each batch size and each width."
+    solution = "answer = 3 * 2 * 2"
+    why = "Grids grow fast; that's why random and adaptive searchers exist."
+
+    def expected(self, session: Session) -> int:
+        """Size of the grid."""
+        return math.prod((3, 2, 2))
+
+
+class RepairedSearcher(WrittenExercise):
+    """Repair a searcher that prefers the worst checkpoint."""
+
+    name = "03-repair"
+    kind = "Repair"
+    question = """With this searcher, the registry would get the worst checkpoint of the trial. Repair it, and answer \
+with the whole text in triple quotes.
+
+```yaml
+name: single
+metric: accuracy
+smaller_is_better: true
+max_length:
+  batches: 100
+```"""
+    hint = "A loss should be small. What about an accuracy?"
+    solution = '''answer = """
+name: single
+metric: accuracy
+smaller_is_better: false
+max_length:
+  batches: 100
+"""'''
+    why = "The searcher's metric decides which checkpoint is the best, and so which model is registered and served."
+
+    def expected(self, session: Session) -> dict[str, Any]:
+        """The searcher that keeps the best accuracy."""
+        return {"name": "single", "metric": "accuracy", "smaller_is_better": False, "max_length": {"batches": 100}}
 
 
 def missing(session: Session) -> str:
@@ -165,6 +242,6 @@ LESSON = Lesson(
     check,
     needs=("00", "01", "02"),
     missing=missing,
-    exercises=(BestCheckpoint(),),
+    exercises=(BestCheckpoint(), PicturesSeen(), GridTrials(), RepairedSearcher()),
     explanations=(CONFIG,),
 )

@@ -11,12 +11,12 @@ from pdk_nb.display.progress import Progress
 from pdk_nb.display.tables import Note, Table
 from pdk_nb.journey import latest_commit
 from pdk_nb.lessons.explanation import Explanation
-from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
+from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, WrittenExercise, expect, read_written
 from pdk_nb.packaging import archive
 from pdk_nb.platforms import mldm, serving, storage
 from pdk_nb.platforms.cluster import resolve
 from pdk_nb.platforms.serving.objects import need
-from pdk_shared.errors import DeploymentError
+from pdk_shared.errors import DeploymentError, ServiceUnreachable
 
 if TYPE_CHECKING:
     from pdk_nb.session import Session
@@ -134,6 +134,7 @@ class IndexFile(Exercise):
     """Look inside the model archive."""
 
     name = "04-names"
+    kind = "Find"
     question = "Which file of the model archive maps a class index to a name?"
     hint = "lab.archive_table() lists the files and their purpose."
     solution = 'answer = next(row[0] for row in lab.archive_table().rows if "class names" in row[2])'
@@ -143,6 +144,103 @@ class IndexFile(Exercise):
         """The archive's index file, even if this machine can't read the model bucket."""
         rows = archive_table(session, latest_commit(session)).rows
         return next((row[0] for row in rows if row[0] == archive.INDEX_FILE), archive.INDEX_FILE)
+
+
+class ServiceHost(Exercise):
+    """Find the name that the ingress routes by."""
+
+    name = "04-host"
+    kind = "Find"
+    question = "Many services share the ingress's address. Which hostname in a request selects this one?"
+    hint = "The service's URL is in the table above and in its status.url, but no http:// belongs to a hostname."
+    solution = (
+        "from urllib.parse import urlparse\n\n"
+        "from kserve import KServeClient\n\n"
+        "kserve = KServeClient(config_file=lab.settings.kubeconfig)\n"
+        "service = kserve.get(lab.names.service, namespace=lab.settings.kserve_model_namespace)\n"
+        'answer = urlparse(service["status"]["url"]).hostname'
+    )
+    why = "Clients connect to the ingress and send this name as the Host header."
+
+    def expected(self, session: Session) -> str:
+        """The host of the service's URL."""
+        return serving.endpoint(session.settings, session.names.service).host
+
+
+class FailedRevision(Exercise):
+    """Predict what a model that doesn't start does to the requests."""
+
+    name = "04-broken"
+    kind = "Predict"
+    question = (
+        "Version A answers. You deploy version B, but its archive is damaged and its model server never becomes ready. "
+        'Which version answers the next request, `"A"` or `"B"`?'
+    )
+    hint = "When does a revision get traffic?"
+    solution = 'answer = "A"'
+    why = "Only a revision that is ready gets traffic, so a bad deployment interrupts nobody."
+
+    def expected(self, session: Session) -> str:
+        """The version that stays in service."""
+        return "A"
+
+
+class RepairedService(WrittenExercise):
+    """Repair an InferenceService that KServe refuses; the cluster itself judges it."""
+
+    name = "04-repair"
+    kind = "Repair"
+    question = """KServe refuses this InferenceService. Repair it, and answer with the whole text in triple quotes. \
+The check sends it to the cluster as a *dry run*: everything is checked, and nothing is created.
+
+```yaml
+apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata:
+  name: my-pets
+spec:
+  predictor:
+    model:
+      modelFormat: pytorch
+      storageUri: s3://my-bucket/my-pets
+```"""
+    hint = (
+        "Unfold the InferenceService above and compare: one field isn't a text there but has a field `name` below it."
+    )
+    solution = '''answer = """
+apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata:
+  name: my-pets
+spec:
+  predictor:
+    model:
+      modelFormat:
+        name: pytorch
+      storageUri: s3://my-bucket/my-pets
+"""'''
+    why = "This is all that KServe needs: a name, a format that a runtime knows, and the address of the model."
+
+    def expected(self, session: Session) -> dict[str, Any]:
+        """The fields that the service needs."""
+        model = {"modelFormat": {"name": "pytorch"}, "storageUri": "s3://my-bucket/my-pets"}
+        return {
+            "apiVersion": "serving.kserve.io/v1beta1",
+            "kind": "InferenceService",
+            "metadata": {"name": "my-pets"},
+            "spec": {"predictor": {"model": model}},
+        }
+
+    def fault(self, session: Session, answer: Any) -> str:
+        """What is wrong, in the cluster's own words when it refuses the object."""
+        if fault := super().fault(session, answer):
+            return fault
+        written, _ = read_written(answer)
+        try:
+            refusal = serving.refusal(session.settings, dict(written))
+        except ServiceUnreachable:
+            return ""  # this user may not create services: the fields have to do
+        return f"the cluster refuses it: {refusal}" if refusal else ""
 
 
 def missing(session: Session) -> str:
@@ -207,6 +305,6 @@ LESSON = Lesson(
     check,
     needs=("00", "01", "02", "03"),
     missing=missing,
-    exercises=(IndexFile(),),
+    exercises=(IndexFile(), ServiceHost(), FailedRevision(), RepairedService()),
     explanations=(SERVICE,),
 )

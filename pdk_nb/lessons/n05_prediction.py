@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 from collections.abc import Sequence
@@ -170,6 +171,7 @@ class LeastSure(Exercise):
     """Compare probabilities, not only classes."""
 
     name = "05-unsure"
+    kind = "Measure"
     question = "Which of the six sample pictures is the model least sure about? Answer with its file name."
     hint = "lab.ask(pictures) returns pairs of picture and answer; an answer has a score."
     solution = "answer = min(lab.ask(lab.samples()), key=lambda pair: pair[1].score)[0].name"
@@ -178,6 +180,79 @@ class LeastSure(Exercise):
     def expected(self, session: Session) -> str:
         """Name of the sample picture whose answer has the lowest score."""
         return min(ask(session, samples(session, "")), key=lambda pair: pair[1].score)[0].name
+
+
+class EncodedSize(Exercise):
+    """Predict the size of a request."""
+
+    name = "05-size"
+    kind = "Predict"
+    question = "A picture has 30,000 bytes. How many characters long is its base64 text?"
+    hint = "Base64 writes three bytes as four characters."
+    solution = "answer = 30_000 // 3 * 4"
+    why = "Base64 adds a third, so a quarter of what is sent is overhead."
+
+    def expected(self, session: Session) -> int:
+        """Length of the text of so many bytes."""
+        return len(base64.b64encode(bytes(30_000)))
+
+
+class TwoPictures(Exercise):
+    """Send two pictures in one request."""
+
+    name = "05-two"
+    kind = "Change"
+    question = (
+        "Send the pictures of `cat.json` and `dog.json`, in this order, in *one* request. Which list of `predictions` "
+        "comes back?"
+    )
+    hint = (
+        "Each file holds a list `instances` with one entry. Put both entries into one list, and send it with requests."
+    )
+    solution = (
+        "import json\n\n"
+        "import requests\n\n"
+        "from pdk_nb.platforms import serving\n\n"
+        "target = serving.endpoint(lab.settings, lab.names.service)\n"
+        'instances = [json.loads(lab.sample(name).read_text())["instances"][0] for name in ("cat.json", "dog.json")]\n'
+        'sent = requests.post(target.url, json={"instances": instances}, headers={"Host": target.host}, timeout=60)\n'
+        'answer = sent.json()["predictions"]'
+    )
+    why = "One request can hold many pictures; the predictions come back in the same order."
+
+    def expected(self, session: Session) -> list[Any]:
+        """The service's answers for both pictures."""
+        instances = [json.loads(session.sample(name).read_text())["instances"][0] for name in ("cat.json", "dog.json")]
+        target = serving.endpoint(session.settings, session.names.service)
+        return [each.index for each in serving.predict(target, images={"instances": instances}, detail=False)]
+
+
+class WrongHost(Exercise):
+    """See what a wrong Host header does."""
+
+    name = "05-host"
+    kind = "Repair"
+    question = (
+        "A colleague's request fails. The body is `cat.json`, the address is right, but the `Host` header is "
+        "`dog-cat.example.com`. Send it yourself: with which HTTP status does the ingress answer?"
+    )
+    hint = "Change the headers of the cell with requests, and look at answer.status_code."
+    solution = (
+        "import requests\n\n"
+        "from pdk_nb.platforms import serving\n\n"
+        "target = serving.endpoint(lab.settings, lab.names.service)\n"
+        'body, headers = lab.sample("cat.json").read_bytes(), {"Host": "dog-cat.example.com"}\n'
+        "answer = requests.post(target.url, body, headers=headers, timeout=60).status_code"
+    )
+    why = "The request reached the ingress but no service. With the host of the service's URL, it works."
+
+    def expected(self, session: Session) -> int:
+        """The status that the ingress gives for a host that no service has."""
+        import requests
+
+        target = serving.endpoint(session.settings, session.names.service)
+        body = session.sample("cat.json").read_bytes()
+        return requests.post(target.url, body, headers={"Host": "dog-cat.example.com"}, timeout=60).status_code
 
 
 def check(session: Session, pictures: list[Path] | None = None, judge: bool = True, min_right: int = 5) -> Findings:
@@ -245,4 +320,10 @@ REQUEST = Explanation(
     guide_answer,
 )
 
-LESSON = Lesson("05", check, needs=("00", "01", "02", "03", "04"), exercises=(LeastSure(),), explanations=(REQUEST,))
+LESSON = Lesson(
+    "05",
+    check,
+    needs=("00", "01", "02", "03", "04"),
+    exercises=(LeastSure(), EncodedSize(), TwoPictures(), WrongHost()),
+    explanations=(REQUEST,),
+)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pdk_nb.counting import counted
 from pdk_nb.display.progress import Progress
 from pdk_nb.display.tables import Note, Table
+from pdk_nb.journey import latest_commit
 from pdk_nb.journey.lineage import trace
-from pdk_nb.lessons import n04_deployment
+from pdk_nb.lessons import n02_data, n04_deployment
 from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
 from pdk_nb.lessons.n04_deployment import loading_progress
@@ -187,6 +188,7 @@ class ServingCode(Exercise):
     """Trace the served model back to its code."""
 
     name = "06-code"
+    kind = "Find"
     question = "Which commit of the experiment's code trained the model that answers now?"
     hint = "lab.lineage() traces the model that answers; its stations have names."
     solution = 'answer = lab.lineage().station("code").id'
@@ -196,6 +198,65 @@ class ServingCode(Exercise):
         """The code's commit in the lineage of the served model."""
         station = trace(session).station("code")
         return station.id if station is not None else ""
+
+
+class CanaryShare(Exercise):
+    """Predict how often a canary answers."""
+
+    name = "06-share"
+    kind = "Predict"
+    question = "A canary has a quarter of the traffic. Of 60 requests, how many do you expect it to answer?"
+    hint = "A share of 25 % means that each request goes to the canary with a probability of one quarter."
+    solution = "answer = 60 * 25 // 100"
+    why = "That's the average. Each request is routed at random, so 10 or 20 of 60 are no reason to worry."
+
+    def expected(self, session: Session) -> int:
+        """A quarter of the requests."""
+        return round(60 * 0.25)
+
+
+class AddedPictures(Exercise):
+    """Compare a commit with its parent."""
+
+    name = "06-added"
+    kind = "Measure"
+    question = "How many pictures does the newest commit have more than its parent, the commit before it?"
+    hint = "lab.pachyderm.list_commit() gives commits, newest first; lab.committed(id) lists the pictures of one."
+    solution = (
+        "found = lab.pachyderm.list_commit(lab.names.data_repo, project_name=lab.names.project)\n"
+        "newest, parent = [info.commit.id for info in found][:2]\n"
+        "answer = len(lab.committed(newest)) - len(lab.committed(parent))"
+    )
+    why = "A commit contains everything, so a model version can be trained again with exactly the pictures of its time."
+
+    def expected(self, session: Session) -> int:
+        """Pictures of the newest commit less those of its parent."""
+        parent = n02_data.commit_object(session)["parent_commit"]["id"]
+        newest = n02_data.committed(session, latest_commit(session))
+        return len(newest) - len(n02_data.committed(session, parent))
+
+
+class RollbackField(Exercise):
+    """Know what a rollback changes."""
+
+    name = "06-rollback"
+    kind = "Repair"
+    question = (
+        "The new version is bad, and you only have `kubectl edit inferenceservice`. Which field under "
+        "`spec.predictor.model` do you change to serve the old version again?"
+    )
+    hint = "Notebook 04 explains the fields of the InferenceService: the archive of each version has its own address."
+    solution = 'answer = "storageUri"'
+    why = "A rollback changes one address. Nothing is trained, packed, or uploaded again."
+
+    def fault(self, session: Session, answer: Any) -> str:
+        """What is wrong; the whole path of the field is right, too."""
+        return super().fault(session, answer.rpartition(".")[2] if isinstance(answer, str) else answer)
+
+    def expected(self, session: Session) -> str:
+        """The field of the service that holds the archive's address."""
+        model = n04_deployment.service_object(session)["spec"]["predictor"]["model"]
+        return next(str(key) for key in model if key == "storageUri")
 
 
 def check(session: Session) -> Findings:
@@ -257,4 +318,10 @@ VERSION = Explanation(
     lambda session: newest_version(session).name,
 )
 
-LESSON = Lesson("06", check, needs=("00", "01", "02", "03", "04"), exercises=(ServingCode(),), explanations=(VERSION,))
+LESSON = Lesson(
+    "06",
+    check,
+    needs=("00", "01", "02", "03", "04"),
+    exercises=(ServingCode(), CanaryShare(), AddedPictures(), RollbackField()),
+    explanations=(VERSION,),
+)

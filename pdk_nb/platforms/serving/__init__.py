@@ -4,13 +4,18 @@ Everything goes through the Kubernetes API with the official client; every funct
 :class:`Cluster` made by :func:`connect`. An update is a merge patch of the fields that belong to the lab, guarded by
 the object's ``resourceVersion``: what others set (autoscaling, labels, a canary share) stays. Both modes of KServe are
 known (:mod:`pdk_nb.platforms.serving.installation`).
+
+Notebook 04 shows ``kserve.KServeClient``, the client for people. The lab's own calls go to the same API through
+``kubernetes.CustomObjectsApi``, on which ``KServeClient`` is built: the client of KServe 0.13 has no timeout for a
+request, turns every refusal into a ``RuntimeError`` without its status (a conflict must be tried again, a missing right
+must not), can't make a dry run, and sets the kubeconfig for the whole process.
 """
 
 from pdk_nb.platforms.cluster import Cluster, connect
 from pdk_nb.platforms.serving.account import ensure_service_account
 from pdk_nb.platforms.serving.applying import apply, delete
 from pdk_nb.platforms.serving.endpoints import curl_command, endpoint, predict
-from pdk_nb.platforms.serving.objects import Applied
+from pdk_nb.platforms.serving.objects import Applied, refusal
 from pdk_nb.platforms.serving.predictions import Endpoint, Prediction
 from pdk_nb.platforms.serving.readiness import service_status, status_table, wait_ready
 from pdk_nb.platforms.serving.rollout import (
@@ -46,6 +51,7 @@ __all__ = [
     "manifest",
     "predict",
     "promote",
+    "refusal",
     "revisions",
     "rollback",
     "service_status",

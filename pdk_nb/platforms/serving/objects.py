@@ -23,6 +23,7 @@ __all__ = [
     "find",
     "need",
     "patch",
+    "refusal",
     "retry_on_conflict",
     "where_text",
 ]
@@ -90,6 +91,29 @@ def create(cluster: Cluster, body: Object) -> Applied:
             GROUP, VERSION, cluster.namespace, PLURAL, body, _request_timeout=REQUEST_TIMEOUT_S
         )
     return Applied(name, "created")
+
+
+def refusal(where: Where, body: Object) -> str:
+    """Why the cluster would refuse to create a service; empty when it wouldn't. A dry run creates nothing.
+
+    Args:
+        where: Settings or connection.
+        body: The InferenceService.
+
+    Raises:
+        ServiceUnreachable: The cluster doesn't respond, or doesn't allow the question.
+    """
+    cluster = resolve(where)
+    try:
+        with api_errors(cluster, where_text(cluster, body["metadata"]["name"])):
+            cluster.custom.create_namespaced_custom_object(
+                GROUP, VERSION, cluster.namespace, PLURAL, body, dry_run="All", _request_timeout=REQUEST_TIMEOUT_S
+            )
+    except Conflict:
+        return ""  # only an object that would be accepted can meet another of its name
+    except (DeploymentError, NotFound) as error:
+        return error.what
+    return ""
 
 
 def patch(cluster: Cluster, current: Object, metadata: dict[str, Any], spec: dict[str, Any]) -> Applied:
