@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from typing import TYPE_CHECKING
@@ -13,7 +14,8 @@ from pdk_nb.journey.reading import read
 from pdk_nb.platforms import mlde, mldm
 from pdk_nb.platforms.cluster import resolve
 from pdk_nb.platforms.mldm import Job
-from pdk_nb.platforms.workers import worker_trouble
+from pdk_nb.platforms.workers import WorkerTrouble, image_trouble, worker_trouble
+from pdk_shared.errors import PdkError, TrainingError
 
 if TYPE_CHECKING:
     from pdk_nb.session import Session
@@ -44,7 +46,7 @@ def follow_training(session: Session, commit: str, timeout: float) -> Journey:
         The journey at the end of the job.
 
     Raises:
-        TrainingError: The job failed or didn't end in time.
+        TrainingError: The job failed, didn't end in time, or no node can pull its image.
     """
     return _follow(_TrainingWatch, "train", session.names.train_pipeline, session, commit, timeout)
 
@@ -58,7 +60,7 @@ def follow_deployment(session: Session, commit: str, timeout: float) -> None:
         timeout: Seconds to wait.
 
     Raises:
-        TrainingError: The job failed or didn't end in time.
+        TrainingError: The job failed, didn't end in time, or no node can pull its image.
     """
     _follow(_DeploymentWatch, "deploy", session.names.deploy_pipeline, session, commit, timeout)
 
@@ -67,9 +69,15 @@ def _follow(kind: type[_Watch], title: str, pipeline: str, session: Session, com
     """Watch a job until it ends; the journey at that moment."""
     with Progress(f"Waiting for the {title} job of {commit[:12]}…") as progress:
         watch = kind(session, pipeline, commit, progress)
-        job = mldm.wait_job(
-            session.pachyderm, session.names.project, pipeline, commit, timeout=timeout, progress=watch.look
-        )
+        try:
+            job = mldm.wait_job(
+                session.pachyderm, session.names.project, pipeline, commit, timeout=timeout, progress=watch.look
+            )
+        except TrainingError as error:
+            if watch.trouble is None or watch.trouble.text in error.what:
+                raise
+            what = f"{error.what} {watch.trouble.text}"
+            raise TrainingError(what, where=error.where, fix=watch.trouble.fix) from error
         journey = watch.draw()
         progress.end(f"The {title} job succeeded after {job.seconds:.0f} s.")
     return journey
@@ -84,8 +92,8 @@ class _Watch:
         self.commit = commit
         self.progress = progress
         self.drawn_at = 0.0
-        self.trouble = ""
-        self.asked_at = time.monotonic()
+        self.trouble: WorkerTrouble | None = None
+        self.troubled_at = self.asked_at = time.monotonic()
         self.graph = OutputArea()
 
     def look(self, job: Job | None) -> None:
@@ -95,13 +103,37 @@ class _Watch:
             self.draw()
 
     def _ask_for_trouble(self, job: Job | None) -> None:
-        """Why the job's worker doesn't start: Pachyderm shows only that the job waits."""
+        """Why the job's worker doesn't start: Pachyderm shows only that the job waits.
+
+        Raises:
+            TrainingError: It will not start, however long one waits.
+        """
         if job is None or job.state not in WAITS:
-            self.trouble = ""
+            self.trouble = None
         elif time.monotonic() - self.asked_at > WORKERS_S:
             self.asked_at = time.monotonic()
-            known, names = self.session.settings, self.session.names
-            self.trouble = worker_trouble(resolve(known).core, known.mldm_namespace, names.project, self.pipeline)
+            before, self.trouble = self.trouble, self._find_trouble()
+            if self.trouble is None or self.trouble.hold_s is None or before is None or before.hold_s is None:
+                self.troubled_at = self.asked_at
+            elif self.asked_at - self.troubled_at >= self.trouble.hold_s:
+                where = f"{self.session.names.project}/{self.pipeline}@{self.commit}"
+                what = f"The job's worker can't start: {self.trouble.text}"
+                raise TrainingError(what, where=where, fix=self.trouble.fix)
+
+    def _find_trouble(self) -> WorkerTrouble | None:
+        """As the pods tell it; where this user may not read them, as Pachyderm does."""
+        known, project = self.session.settings, self.session.names.project
+        found = worker_trouble(resolve(known).core, known.mldm_namespace, project, self.pipeline)
+        if found is None:
+            with contextlib.suppress(PdkError):
+                now = mldm.pipelines(self.session.pachyderm, project).get(self.pipeline)
+                found = image_trouble(now.state, now.reason) if now else None
+        return found
+
+    @property
+    def why(self) -> str:
+        """The trouble, to be added to a state; empty without one."""
+        return f": {self.trouble.text}" if self.trouble else ""
 
     def draw(self) -> Journey:
         """Update everything that is shown."""
@@ -123,7 +155,7 @@ class _DeploymentWatch(_Watch):
     def look(self, job: Job | None) -> None:
         """Show the job's state."""
         state = f"the job is {job.state.lower()}" if job else "the train job's output doesn't exist yet"
-        self.progress.say(f"{state}: {self.trouble}" if self.trouble else state)
+        self.progress.say(f"{state}{self.why}")
         super().look(job)
 
 
@@ -137,7 +169,9 @@ class _TrainingWatch(_Watch):
     def tell(self, journey: Journey) -> None:
         """Show the experiment's progress, or why its job doesn't start."""
         text, share = training_step(journey)
-        self.progress.say(f"{text}: {self.trouble}" if self.trouble else text, share)
+        if self.trouble and journey.train.job is not None:
+            text = f"job {journey.train.job.state.lower()}{self.why}"
+        self.progress.say(text, share)
 
     def draw_more(self, journey: Journey) -> None:
         """Update the curves and the log."""

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import kubernetes
 import pytest
+from python_pachyderm.proto.v2.pfs import pfs_pb2
+from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_nb.display.progress import Progress
 from pdk_nb.journey import watch
 from pdk_nb.names import Names
+from pdk_nb.platforms import mldm
 from pdk_nb.platforms.mldm import Job
-from pdk_nb.platforms.workers import worker_trouble
+from pdk_nb.platforms.workers import image_trouble, worker_trouble
+from pdk_shared.errors import TrainingError
 
 NO_ROOM = "0/1 nodes are available: 1 Insufficient cpu."
 
@@ -65,7 +70,9 @@ FAILED_MOUNT = {"reason": "FailedMount", "message": "hostPath type check failed:
     ],
 )
 def test_why_a_worker_does_not_start(cluster: Any, text: str) -> None:
-    assert worker_trouble(cluster, "default", "pets", "train") == text
+    found = worker_trouble(cluster, "default", "pets", "train")
+    assert (found.text if found else "") == text
+    assert found is None or "kubectl" in found.fix or "pdk-nb" in found.fix
 
 
 @pytest.mark.parametrize(("state", "shown"), [("STARTING", True), ("CREATED", True), ("RUNNING", False)])
@@ -73,7 +80,9 @@ def test_a_notebook_shows_why_a_job_waits(monkeypatch: pytest.MonkeyPatch, state
     settings = SimpleNamespace(mldm_namespace="default")
     monkeypatch.setattr(watch, "resolve", lambda known: SimpleNamespace(core=core(PENDING)))
     monkeypatch.setattr(watch, "WORKERS_S", 0.0)
-    session: Any = SimpleNamespace(settings=settings, names=Names(project="pets", deploy_pipeline="train"))
+    session: Any = SimpleNamespace(
+        settings=settings, names=Names(project="pets", deploy_pipeline="train"), pachyderm=None
+    )
     progress = Progress("Waiting")
     look = watch._DeploymentWatch(session, "train", "abc", progress)
     monkeypatch.setattr(look, "draw", lambda: None)
@@ -82,3 +91,92 @@ def test_a_notebook_shows_why_a_job_waits(monkeypatch: pytest.MonkeyPatch, state
         look.look(Job("abc", "train", state, "", 0.0))
     assert (NO_ROOM in progress.text) is shown
     progress.end("done")
+
+
+class Pachyderm:
+    """A Pachyderm with one pipeline."""
+
+    def __init__(self, state: int = pps_pb2.PIPELINE_STANDBY, reason: str = "") -> None:
+        self.info = pps_pb2.PipelineInfo(
+            pipeline=pps_pb2.Pipeline(name="train", project=pfs_pb2.Project(name="pets")), state=state, reason=reason
+        )
+
+    def list_pipeline(self, *given: Any, **named: Any) -> list[pps_pb2.PipelineInfo]:
+        return [self.info]
+
+
+@pytest.fixture
+def watcher(monkeypatch: pytest.MonkeyPatch) -> Callable[..., watch._Watch]:
+    """A watch of a deploy job, by the cluster and the Pachyderm that it sees."""
+
+    def make(cluster: Any, pachyderm: Any = None) -> watch._Watch:
+        monkeypatch.setattr(watch, "resolve", lambda known: SimpleNamespace(core=cluster))
+        monkeypatch.setattr(watch, "WORKERS_S", -1.0)
+        session: Any = SimpleNamespace(
+            settings=SimpleNamespace(mldm_namespace="default"),
+            names=Names(project="pets", deploy_pipeline="train"),
+            pachyderm=pachyderm or Pachyderm(),
+        )
+        look = watch._DeploymentWatch(session, "train", "abc", Progress("Waiting"))
+        monkeypatch.setattr(look, "draw", lambda: None)
+        return look
+
+    return make
+
+
+WAITING_JOB = Job("abc", "train", "CREATED", "", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "pachyderm"),
+    [
+        (core(PULLING), None),
+        # Pachyderm 2.8.10's own words, where this user may not read pods.
+        (core(status=403), Pachyderm(pps_pb2.PIPELINE_CRASHING, "failed to pull and unpack image: not found")),
+    ],
+)
+def test_an_image_that_cannot_be_pulled_ends_the_wait(
+    watcher: Callable[..., watch._Watch], monkeypatch: pytest.MonkeyPatch, cluster: Any, pachyderm: Any
+) -> None:
+    look = watcher(cluster, pachyderm)
+    look.look(WAITING_JOB)
+    look.look(WAITING_JOB)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 13.0)
+    with pytest.raises(TrainingError, match="can't start.*not found") as caught:
+        look.look(WAITING_JOB)
+    assert "pdk-nb images push" in caught.value.fix
+
+
+def test_a_refusal_that_passes_does_not_end_the_wait(
+    watcher: Callable[..., watch._Watch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = watcher(core(PULLING))
+    look.look(WAITING_JOB)
+    monkeypatch.setattr(watch, "resolve", lambda known: SimpleNamespace(core=core(MOUNTING)))
+    look.look(WAITING_JOB)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 13.0)
+    monkeypatch.setattr(watch, "resolve", lambda known: SimpleNamespace(core=core(PULLING)))
+    look.look(WAITING_JOB)
+    assert look.trouble is not None
+
+
+def test_pachyderms_other_crashes_are_not_taken_for_an_image() -> None:
+    assert image_trouble("CRASHING", "no space left on device") is None
+    assert image_trouble("RUNNING", "failed to pull image") is None
+
+
+def test_a_wait_that_ran_out_of_time_says_why_the_worker_never_started(
+    watcher: Callable[..., watch._Watch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*given: Any, progress: Callable[[Job], None], **named: Any) -> Job:
+        progress(WAITING_JOB)
+        raise TrainingError("The job didn't end within 5 s; it is CREATED.", where="pets/train@abc", fix="look")
+
+    look = watcher(core(PENDING))
+    monkeypatch.setattr(mldm, "wait_job", never)
+    monkeypatch.setattr(watch, "_DeploymentWatch", lambda *given: look)
+    with pytest.raises(TrainingError, match="within 5 s.*has no node") as caught:
+        watch.follow_deployment(look.session, "abc", 5.0)
+    assert "add a node" in caught.value.fix
