@@ -132,8 +132,8 @@ class _Watch:
 
     @property
     def why(self) -> str:
-        """The trouble, to be added to a state; empty without one."""
-        return f": {self.trouble.text}" if self.trouble else ""
+        """The trouble with what to do, to be added to a state; empty without one."""
+        return f": {self.trouble.text} What to do: {self.trouble.fix}" if self.trouble else ""
 
     def draw(self) -> Journey:
         """Update everything that is shown."""

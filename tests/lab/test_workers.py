@@ -89,7 +89,7 @@ def test_a_notebook_shows_why_a_job_waits(monkeypatch: pytest.MonkeyPatch, state
     time.sleep(0.01)
     for _ in range(2):
         look.look(Job("abc", "train", state, "", 0.0))
-    assert (NO_ROOM in progress.text) is shown
+    assert (NO_ROOM in progress.text) is ("add a node" in progress.text) is shown
     progress.end("done")
 
 
