@@ -136,8 +136,8 @@ class Lab:
 
     # 00 environment
 
-    def settings_table(self) -> Table:
-        """Every setting with its value, source, and use."""
+    def settings_table(self) -> Markup:
+        """Every setting with its value, source, and use: those that matter first, the others folded."""
         return n00_environment.settings_table(self.session)
 
     def preflight(self) -> Table:

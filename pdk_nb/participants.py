@@ -84,7 +84,7 @@ def table(session: Session, participants: Iterable[str]) -> Table:
 
 def _row(session: Session) -> tuple[str, ...]:
     names = session.names
-    head = mldm.head(session.pachyderm, names.project, names.data_repo)
+    head = mldm.newest(session.pachyderm, names.project, names.data_repo)
     states = mldm.pipelines(session.pachyderm, names.project)
     model = mlde.find_model(session.determined, names.model)
     service = journey.read_service(session)

@@ -102,12 +102,8 @@ def _workspace(context: Context, client: Any) -> Findings:
     try:
         mlde.check_project(client, names.workspace, names.experiment_project)
     except PdkError as error:
-        why = "Determined refuses an experiment if its workspace or project doesn't exist. Notebook 01 creates both."
-        fix = (
-            f"det workspace create '{names.workspace}'; "
-            f"det project create '{names.workspace}' {names.experiment_project}"
-        )
-        yield Finding("determined.workspace", "warning", f"{error.what.removesuffix('.')} yet.", error.where, why, fix)
+        what = f"{error.what.removesuffix('.')} yet; notebook 01 creates it."
+        yield Finding("determined.workspace", "ok", what, error.where)
         return
     yield Finding("determined.workspace", "ok", f"{names.workspace}/{names.experiment_project} exists.")
 

@@ -21,8 +21,8 @@ class Finding:
 
     Attributes:
         id: ``<group>.<name>``.
-        state: ``ok``; ``warning`` (the lab works, or will after the next step); ``broken`` (something the lab needs
-            does not work); ``unknown`` (cannot be checked from here).
+        state: ``ok`` (also for what a notebook creates later); ``warning`` (the lab works, but not as it should);
+            ``broken`` (something the lab needs does not work); ``unknown`` (cannot be checked from here).
         what: The result, one sentence.
         where: Address or object.
         why: Why it matters; empty when it's ok.

@@ -49,12 +49,12 @@ def examine(context: Context) -> Findings:
 
 def _project(context: Context) -> Findings:
     names, client = context.names, context.pachyderm
-    why, fix = "Notebook 01 creates both; you commit pictures to the repo.", _notebook(context, "01")
     if not any(info.project.name == names.project for info in client.list_project()):
-        yield Finding("pachyderm.project", "warning", f"There is no project {names.project} yet.", "", why, fix)
+        what = f"There is no project {names.project} yet; notebook 01 creates it."
+        yield Finding("pachyderm.project", "ok", what)
     elif names.data_repo not in mldm.repos(client, names.project):
-        what = f"Project {names.project} has no repo {names.data_repo} yet."
-        yield Finding("pachyderm.project", "warning", what, "", why, fix)
+        what = f"Project {names.project} has no repo {names.data_repo} yet; notebook 01 creates it."
+        yield Finding("pachyderm.project", "ok", what)
     else:
         yield Finding("pachyderm.project", "ok", f"Repo {names.project}/{names.data_repo} exists.")
 
@@ -64,8 +64,7 @@ def _pipelines(context: Context, present: dict[str, mldm.PipelineState]) -> Find
     for pipeline in (names.train_pipeline, names.deploy_pipeline):
         id = f"pachyderm.{'train' if pipeline == names.train_pipeline else 'deploy'}"
         if pipeline not in present:
-            what = f"There is no pipeline {pipeline} yet."
-            yield Finding(id, "warning", what, "", "Notebook 01 creates it.", _notebook(context, "01"))
+            yield Finding(id, "ok", f"There is no pipeline {pipeline} yet; notebook 01 creates it.")
             continue
         state, reason = present[pipeline]
         if state in FAILED:
@@ -92,8 +91,3 @@ def _limits(context: Context, present: dict[str, mldm.PipelineState]) -> Finding
         yield Finding("pachyderm.limits", "broken", what, "", why, fix)
     else:
         yield Finding("pachyderm.limits", "ok", what)
-
-
-def _notebook(context: Context, number: str) -> str:
-    who = f" --participant {context.names.participant}" if context.names.participant else ""
-    return f"pdk-nb run --only {number}{who}"

@@ -167,14 +167,8 @@ def _account(context: Context, endpoint: str) -> Findings:
         secret = context.core.read_namespaced_secret(PREDICTOR_SECRET, namespace, _request_timeout=TIMEOUT_S)
     except kubernetes.client.ApiException as error:
         if error.status == 404:
-            yield Finding(
-                "storage.account",
-                "warning",
-                "The predictors' account doesn't exist yet; notebook 01 creates it.",
-                place,
-                why,
-                fix,
-            )
+            what = "The predictors' account doesn't exist yet; notebook 01 creates it."
+            yield Finding("storage.account", "ok", what, place)
         else:
             what = f"Can't read the predictors' account ({error.status} {error.reason})."
             yield Finding("storage.account", "unknown", what, place, why, f"kubectl -n {namespace} get serviceaccounts")

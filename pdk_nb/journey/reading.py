@@ -24,7 +24,7 @@ SHORTEST_PREFIX = 6
 
 
 def latest_commit(session: Session) -> str:
-    """Id of the newest commit of the data repo.
+    """Id of the newest commit with files in the data repo.
 
     Args:
         session: The session.
@@ -33,7 +33,7 @@ def latest_commit(session: Session) -> str:
         DataError: There is none yet.
     """
     names = session.names
-    head = mldm.head(session.pachyderm, names.project, names.data_repo)
+    head = mldm.newest(session.pachyderm, names.project, names.data_repo)
     if not head:
         raise DataError(
             "The data repo has no commit yet.",
@@ -70,10 +70,10 @@ def read(session: Session, commit: str = "") -> Journey:
 
     Args:
         session: The session.
-        commit: The commit's id; the newest one when empty. Without any commit, every station waits.
+        commit: The commit's id; the newest one with files when empty. Without any, every station waits.
     """
     names = session.names
-    commit = commit or mldm.head(session.pachyderm, names.project, names.data_repo)
+    commit = commit or mldm.newest(session.pachyderm, names.project, names.data_repo)
     return _read(session, commit, names.model, names.service, read_service(session))
 
 

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb.display.tables import Note, Table
+from pdk_nb.display.tables import Markup, Note, Table
 from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
 from pdk_nb.platforms import mlde
@@ -28,17 +28,31 @@ PREFLIGHT = {
     "kserve.mode": "KServe's mode",
     "kserve.ingress": "Ingress",
 }
+# The settings that the other notebooks speak of; the rest is folded.
+MATTER = frozenset(
+    {
+        *("mldm_host", "mldm_port", "mlde_host", "mlde_port"),
+        *("kserve_model_namespace", "kserve_ingress_host", "kserve_ingress_port", "registry_uri"),
+    }
+)
 
 
-def settings_table(session: Session) -> Table:
-    """Every setting with its value (secrets masked), its source, and its use."""
-    rows = []
+def settings_table(session: Session) -> Markup:
+    """Every setting with its value (secrets masked), its source, and its use: the eight that matter, and what is
+    missing, first; the others folded.
+    """
+    shown, folded = [], []
     for entry in session.settings.entries:
         state = entry.source if entry.value or not entry.required else "missing"
         if not entry.value and not entry.required:
             state = "not set"
-        rows.append((entry.variable or entry.key, entry.value, state, entry.used_by))
-    return Table(("Variable", "Value", "From", "Used for"), rows)
+        row = (entry.variable or entry.key, entry.value, state, entry.used_by)
+        (shown if entry.key in MATTER or state == "missing" else folded).append(row)
+    first, others = (Table(("Variable", "Value", "From", "Used for"), rows) for rows in (shown, folded))
+    page = (
+        f"{first._repr_html_()}<details><summary>{len(folded)} other settings</summary>{others._repr_html_()}</details>"
+    )
+    return Markup(page, f"{first}\n\n{len(folded)} other settings:\n\n{others}")
 
 
 def preflight(session: Session) -> Table:

@@ -220,7 +220,7 @@ class HoldOutSize(Exercise):
 
 def missing(session: Session) -> str:
     """Whether a commit is missing."""
-    head = mldm.head(session.pachyderm, session.names.project, session.names.data_repo)
+    head = mldm.newest(session.pachyderm, session.names.project, session.names.data_repo)
     return "" if head else "nothing has been committed yet"
 
 

@@ -40,6 +40,12 @@ def known(shared_stack: dict[str, str], registry: Answers) -> Settings:
     return replace(load(shared_stack["kubeconfig"]), registry_uri=f"{registry.address}/team")
 
 
+@pytest.fixture(autouse=True)
+def nodes_that_pull(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedded cluster's nodes run no containers; these tests are about those that do."""
+    monkeypatch.setattr("pdk_nb.doctor.images._nodes_pull", lambda context: True)
+
+
 def add(registry: Answers, stage: str, *platforms: str, **headers: str) -> str:
     """Put an image into the registry; its path."""
     path = f"/v2/team/pdk-lab-{stage}"

@@ -215,7 +215,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each platform is asked; there are the repo with a commit, the pipelines and the train job."""
     made: Counter[str] = Counter()
     answers: dict[tuple[Any, str], Any] = {
-        (reading.mldm, "head"): ID,
+        (reading.mldm, "newest"): ID,
         (reading.mldm, "repos"): ["dogs-and-cats-data"],
         (reading.mldm, "commit_finished"): 90.0,
         (reading.mldm, "files"): {},
@@ -246,7 +246,7 @@ def test_one_look_asks_each_thing_once_and_lists_no_files(calls: Counter[str]) -
 
 
 def test_without_a_commit_nothing_is_asked_about_one(calls: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading.mldm, "head", lambda *given: "")
+    monkeypatch.setattr(reading.mldm, "newest", lambda *given: "")
     found = read(SESSION)
     assert set(calls) == {"repos", "pipelines", "service_status"}
     assert found.commit.repo_exists and not found.id and found.experiment is None

@@ -141,3 +141,14 @@ def test_a_job_that_fails_says_why(client: Any, pictures: dict[str, Path]) -> No
 def test_a_job_that_does_not_come_is_not_waited_for_forever(client: Any) -> None:
     with pytest.raises(TrainingError, match="not created"):
         mldm.wait_job(client, PROJECT, "count", "0" * 12 + "4" + "0" * 19, timeout=0.5)
+
+
+def test_a_commit_without_files_is_no_newest_commit(client: Any, tmp_path: Path) -> None:
+    mldm.ensure_repo(client, PROJECT, "empty")
+    assert mldm.newest(client, PROJECT, "empty") == ""
+    with client.commit("empty", "master", project_name=PROJECT):
+        pass
+    assert mldm.head(client, PROJECT, "empty") and mldm.newest(client, PROJECT, "empty") == ""
+    (tmp_path / "cat.jpg").write_bytes(b"cat")
+    id = mldm.commit_files(client, PROJECT, "empty", "data1", {"cat.jpg": tmp_path / "cat.jpg"})
+    assert mldm.newest(client, PROJECT, "empty") == id

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from pdk_nb.lessons.n00_environment import settings_table
 from pdk_nb.settings import KEYS, Secret, from_maps, kubeconfig_path
 from pdk_shared.errors import SettingsError
 
@@ -124,3 +126,14 @@ def test_a_kubeconfig_that_does_not_exist_is_named(tmp_path: Path, monkeypatch: 
     with pytest.raises(SettingsError, match="No kubeconfig is set") as caught:
         kubeconfig_path()
     assert "pdk-nb up" in caught.value.fix
+
+
+def test_the_table_shows_what_matters_and_what_is_missing_before_the_rest() -> None:
+    known = from_maps({**AWS, "kserve_ingress_host": ""})
+    table = settings_table(SimpleNamespace(settings=known))  # type: ignore[arg-type]
+    first, _, others = str(table).partition("other settings")
+    rows = first.splitlines()[1:]
+    assert len([row for row in rows if "pdk-config" in row or "missing" in row]) >= 8
+    assert "mldm.elb.amazonaws.com" in first and "missing" in first
+    assert "me-repo-mlde" in others and "me-repo-mlde" not in first
+    assert "<details><summary>" in table._repr_html_()

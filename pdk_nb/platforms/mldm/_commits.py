@@ -41,6 +41,25 @@ def head(client: python_pachyderm.Client, project: str, repo: str, branch: str =
     return ""
 
 
+def newest(client: python_pachyderm.Client, project: str, repo: str, branch: str = "master") -> str:
+    """Id of a branch's newest commit with files; empty when its head has none.
+
+    Pachyderm gives a branch an empty head, and the pipelines that start with it a job, before anybody commits.
+    """
+    id = head(client, project, repo, branch)
+    return id if id and has_files(client, commit_of(project, repo, id=id)) else ""
+
+
+def has_files(client: python_pachyderm.Client, commit: pfs_pb2.Commit) -> bool:
+    """Whether a commit contains any file or folder.
+
+    Raises:
+        DataError: There is no such commit.
+    """
+    with api_errors(commit.id, "Can't list the commit's files", DataError):
+        return any(True for _ in client.list_file(commit, "/"))
+
+
 def commits(client: python_pachyderm.Client, project: str, repo: str) -> list[str]:
     """Ids of a repo's commits, newest first; none while there is no such repo."""
     with contextlib.suppress(NotFound), api_errors(f"{project}/{repo}"):
