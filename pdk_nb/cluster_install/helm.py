@@ -64,6 +64,11 @@ class Charts:
         self._folder = folder
         self._local = _charts_in(folder) if folder else {}
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the charts in the folder."""
+        return tuple(self._local)
+
     def arguments(self, name: str) -> list[str]:
         """The arguments of Helm that name a chart.
 
@@ -136,7 +141,7 @@ def _charts_in(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise UsageError("The folder with charts doesn't exist.", where=f"--charts {folder}")
     found: dict[str, Path] = {}
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder, followlinks=True):
         here = Path(place)
         if "Chart.yaml" in files:
             name = str(_read_chart(here).get("name", "")).strip()
