@@ -192,7 +192,7 @@ class Lab:
         return trail.Trail(watch.follow_training(self.session, commit or self.latest_commit(), timeout))
 
     def training_log(self, lines: int = 15, commit: str = "") -> str:
-        """The end of the trial's log."""
+        """The end of the trial's log, without the reports of metrics."""
         return n03_training.log_tail(self.session, commit or self.latest_commit(), lines)
 
     def trail(self, commit: str = "") -> trail.Trail:
@@ -209,9 +209,9 @@ class Lab:
 
     # 04 deployment
 
-    def follow_deployment(self, commit: str = "", timeout: float = 600.0) -> None:
-        """Wait until the deploy job ends."""
-        watch.follow_deployment(self.session, commit or self.latest_commit(), timeout)
+    def follow_deployment(self, commit: str = "", timeout: float = 600.0, *, until_ready: bool = False) -> None:
+        """Wait until the deploy job ends, or until the service answers with the commit's model."""
+        watch.follow_deployment(self.session, commit or self.latest_commit(), timeout, until_ready=until_ready)
 
     def deploy_log(self, lines: int = 25, commit: str = "") -> str:
         """The log of the deploy job."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pdk_nb.display.progress import LogLines, OutputArea, Progress
+from pdk_nb.journey import log_lines
 from pdk_nb.journey.graph import graph
 from pdk_nb.journey.model import Experiment, Journey
 from pdk_nb.journey.reading import read
-from pdk_nb.platforms import mlde, mldm
+from pdk_nb.platforms import mlde, mldm, serving
 from pdk_nb.platforms.cluster import resolve
 from pdk_nb.platforms.mldm import Job
 from pdk_nb.platforms.workers import WorkerTrouble, image_trouble, worker_trouble
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["curve_points", "follow_deployment", "follow_training", "training_step"]
 
+W = TypeVar("W", bound="_Watch")
 REDRAW_S = 1.0
 CURVE_S = 2.5
 # How often Kubernetes is asked why a job's worker doesn't start.
@@ -29,8 +30,6 @@ WORKERS_S = 4.0
 # The states of a job whose worker hasn't begun.
 WAITS = frozenset({"CREATED", "STARTING"})
 LOG_LINES = 8
-# What the master puts before a trial's log lines: time, container, rank, level, process.
-LOG_HEAD = re.compile(r"^\[\S+T(\d\d:\d\d:\d\d)\S*\][^|]*\|\| (?:\w+: )?(?:\[\d+\] )?")
 CURVES = {"training": ("loss",), "validation": ("accuracy",)}
 
 
@@ -48,25 +47,29 @@ def follow_training(session: Session, commit: str, timeout: float) -> Journey:
     Raises:
         TrainingError: The job failed, didn't end in time, or no node can pull its image.
     """
-    return _follow(_TrainingWatch, "train", session.names.train_pipeline, session, commit, timeout)
+    return _follow(_TrainingWatch, "train", session.names.train_pipeline, session, commit, timeout).last
 
 
-def follow_deployment(session: Session, commit: str, timeout: float) -> None:
+def follow_deployment(session: Session, commit: str, timeout: float, *, until_ready: bool = False) -> None:
     """Watch the deploy job of a commit until it ends; the graph shows its state.
 
     Args:
         session: The session.
         commit: The commit's id.
-        timeout: Seconds to wait.
+        timeout: Seconds to wait for the job, and then for the service.
+        until_ready: Whether to go on until the service answers with the commit's model.
 
     Raises:
         TrainingError: The job failed, didn't end in time, or no node can pull its image.
+        DeploymentError: The service failed or wasn't ready in time.
     """
-    _follow(_DeploymentWatch, "deploy", session.names.deploy_pipeline, session, commit, timeout)
+    watch = _follow(_DeploymentWatch, "deploy", session.names.deploy_pipeline, session, commit, timeout)
+    if until_ready:
+        watch.wait_service(timeout)
 
 
-def _follow(kind: type[_Watch], title: str, pipeline: str, session: Session, commit: str, timeout: float) -> Journey:
-    """Watch a job until it ends; the journey at that moment."""
+def _follow(kind: type[W], title: str, pipeline: str, session: Session, commit: str, timeout: float) -> W:
+    """Watch a job until it ends; the watch, which knows the journey at that moment."""
     with Progress(f"Waiting for the {title} job of {commit[:12]}…") as progress:
         watch = kind(session, pipeline, commit, progress)
         try:
@@ -78,9 +81,9 @@ def _follow(kind: type[_Watch], title: str, pipeline: str, session: Session, com
                 raise
             what = f"{error.what} {watch.trouble.text}"
             raise TrainingError(what, where=error.where, fix=watch.trouble.fix) from error
-        journey = watch.draw()
+        watch.draw()
         progress.end(f"The {title} job succeeded after {job.seconds:.0f} s.")
-    return journey
+    return watch
 
 
 class _Watch:
@@ -95,6 +98,7 @@ class _Watch:
         self.trouble: WorkerTrouble | None = None
         self.troubled_at = self.asked_at = time.monotonic()
         self.graph = OutputArea()
+        self.last: Journey
 
     def look(self, job: Job | None) -> None:
         """Called each time the job is polled; redraws the journey from time to time."""
@@ -142,6 +146,7 @@ class _Watch:
         self.graph.show(graph(journey).draw())
         self.draw_more(journey)
         self.drawn_at = time.monotonic()
+        self.last = journey
         return journey
 
     def tell(self, journey: Journey) -> None:
@@ -157,6 +162,24 @@ class _DeploymentWatch(_Watch):
         state = f"the job is {job.state.lower()}" if job else "the train job's output doesn't exist yet"
         self.progress.say(f"{state}{self.why}")
         super().look(job)
+
+    def wait_service(self, timeout: float) -> None:
+        """Wait until the service answers with the commit's model; the same graph shows it.
+
+        Args:
+            timeout: Seconds to wait.
+        """
+        known, name = self.session.settings, self.session.names.service
+        with Progress(f"{name} loads the model of {self.commit[:12]}…") as progress:
+
+            def say(text: str) -> None:
+                progress.say(text)
+                if time.monotonic() - self.drawn_at > REDRAW_S:
+                    self.draw()
+
+            status = serving.wait_ready(known, name, timeout, version=self.commit, progress=say)
+            self.draw()
+            progress.end(f"{status.url} answers with the model of {self.commit}.")
 
 
 class _TrainingWatch(_Watch):
@@ -180,7 +203,7 @@ class _TrainingWatch(_Watch):
             self._draw_curve(found)
             trial = found.progress.trial
             lines = mlde.tail_logs(self.session.determined, trial, LOG_LINES)
-            self.log.show(LogLines(f"log of trial {trial}", [LOG_HEAD.sub(r"\1 ", line) for line in lines]))
+            self.log.show(LogLines(f"log of trial {trial}", [log_lines.short(line) for line in lines]))
 
     def _draw_curve(self, experiment: Experiment) -> None:
         trial = experiment.progress.trial

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from pdk_nb.display.tables import Note
-from pdk_nb.journey import latest_commit
+from pdk_nb.journey import latest_commit, log_lines
 from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, WrittenExercise, expect
 from pdk_nb.platforms import mlde, mldm
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from determined.common.experimental.model import ModelVersion
 
     from pdk_nb.session import Session
+
+
+# How much of a log is read: most of its lines are reports of metrics.
+LOG_LINES = 500
 
 
 def model_version(session: Session, commit: str) -> ModelVersion | None:
@@ -30,7 +34,7 @@ def model_version(session: Session, commit: str) -> ModelVersion | None:
 
 
 def log_tail(session: Session, commit: str, lines: int) -> str:
-    """The end of the trial's log.
+    """The end of the trial's log, without the reports of metrics, which the curves show.
 
     Args:
         session: The session.
@@ -48,7 +52,8 @@ def log_tail(session: Session, commit: str, lines: int) -> str:
             fix=f"pachctl logs --project {session.names.project} --pipeline {session.names.train_pipeline}",
         )
     trial = mlde.progress(session.determined, experiment.id).trial
-    return "\n".join(mlde.tail_logs(session.determined, trial, lines))
+    found = mlde.tail_logs(session.determined, trial, LOG_LINES)
+    return "\n".join(log_lines.without_reports(found)[-lines:])
 
 
 class BestCheckpoint(Exercise):

@@ -6,11 +6,13 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pdk_nb.display.diagrams.svg import COLOURS, Drawing, State, badge, shorten, text
+from pdk_nb.display.diagrams.svg import COLOURS, LETTER, Drawing, State, badge, shorten, text
 
 BOX_WIDTH, BOX_HEIGHT, LOW_BOX_HEIGHT = 152.0, 58.0, 32.0
 GAP_X, GAP_Y = 22.0, 20.0
 MARGIN, LANE_WIDTH = 8.0, 86.0
+# The smallest letters that are still easy to read, in pixels.
+SMALLEST = 8.5
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,20 @@ def box(place: tuple[float, float], node: Node, tall: float) -> str:
         parts.append(text(middle, y + tall / 2 + 4.5, node.kind, size=13, fill=ink, bold=node.here))
     else:
         parts.append(text(middle, y + 17, node.kind, size=10.5, fill=ink, faint=not node.here))
-        parts.append(text(middle, y + 33, shorten(node.name, BOX_WIDTH - 8, 12.6), size=11.5, fill=ink, bold=True))
-        parts.append(text(middle, y + 49, shorten(node.note, BOX_WIDTH - 10, 10.5), size=10.5, fill=ink))
+        parts.append(_fitted(middle, y + 33, node.name, 11.5, ink, bold=True))
+        parts.append(_fitted(middle, y + 49, node.note, 10.5, ink))
     if not node.here and (node.name or node.note):
         parts.append(badge(x + BOX_WIDTH - 3, y + 3, node.state))
     return f"<g>{''.join(parts)}</g>"
+
+
+def _fitted(x: float, y: float, content: str, size: float, fill: str, *, bold: bool = False) -> str:
+    """A line that fits into a box: in smaller letters first, shortened only when they would be too small."""
+    # Bold letters are about a tenth wider.
+    wide = size * (1.1 if bold else 1)
+    smaller = max(SMALLEST / size, min(1.0, (BOX_WIDTH - 8) / (LETTER * wide * max(1, len(content)))))
+    said = shorten(content, BOX_WIDTH - 8, wide * smaller)
+    return text(x, y, said, size=round(size * smaller, 1), fill=fill, bold=bold)
 
 
 def arrow(start: tuple[float, float], end: tuple[float, float], state: State, tall: float) -> str:

@@ -25,6 +25,8 @@ SIGNS: dict[State, str] = {
 }
 # Of a drawing inside a page: as wide as there is room, in the page's text color.
 INLINE_STYLE = "max-width:100%;height:auto;color:var(--jp-content-font-color1,currentColor)"
+# The average width of a letter in a sans-serif font, as a share of the font size.
+LETTER = 0.56
 FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Liberation Sans',sans-serif"
 
 
@@ -104,8 +106,7 @@ def badge(x: float, y: float, state: State) -> str:
 
 def shorten(content: str, width: float, size: float = 12) -> str:
     """Text shortened to a width in pixels. The middle is removed, because ids and names differ at both ends."""
-    # The average width of a letter in a sans-serif font is about 0.56 of the font size.
-    most = max(4, int(width / (0.56 * size)))
+    most = max(4, int(width / (LETTER * size)))
     if len(content) <= most:
         return content
     head = (most - 1) * 2 // 3
