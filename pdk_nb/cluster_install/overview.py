@@ -39,9 +39,13 @@ class Row:
 
     @property
     def complete(self) -> bool:
-        """Whether it is there, and all of its workloads are ready."""
+        """Whether it is there, and all of its workloads are ready.
+
+        A KServe that was there before may have its certificate and its ingress from elsewhere.
+        """
         have, _, wanted = self.ready.partition("/")
-        return self.state != "absent" and have == wanted
+        helper = self.name in (TITLES["cert-manager"], TITLES["ingress"])
+        return have == wanted and (self.state != "absent" or helper)
 
     def __str__(self) -> str:
         return f"{self.name:<14}{self.state:<11}{self.version:<26}{self.ready:<7}{self.answers}".rstrip()

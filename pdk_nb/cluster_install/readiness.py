@@ -17,6 +17,8 @@ TIMEOUT_S = 1200.0
 LOOK_S = 2.0
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 STUCK = frozenset({"InvalidImageName", "ErrImageNeverPull"})
+PULLING = ("ErrImagePull", "ImagePullBackOff")
+LINE = 160
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,18 @@ def wait_ready(
         InstallError: Time is up, or an image can never be pulled; with what the pods say.
     """
     wanted = list(workloads)
+    told: set[str] = set()
 
     def done(left: list[Workload]) -> bool:
-        for each in left:
-            said = pods_say(api, each)
-            if any(f": {word}" in line for line in said for word in STUCK):
-                raise _failure(api, left, "can't become ready")
+        said = [line for each in left for line in pods_say(api, each)]
+        for line in said:
+            # Once each: a pod that can't pull its image says it in turn in two words.
+            short = line.partition(": ")[0] if any(word in line for word in PULLING) else line[:LINE]
+            if short not in told:
+                told.add(short)
+                progress(line[:LINE])
+        if any(f": {word}" in line for line in said for word in STUCK):
+            raise _failure(api, left, "can't become ready")
         return not left
 
     def show(left: tuple[str, ...]) -> None:

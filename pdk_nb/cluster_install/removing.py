@@ -36,7 +36,11 @@ class Removal:
     stays: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        lines = [f"Helm release {key} ({TITLES.get(platform, platform)})" for platform, key in self.releases]
+        lines = [
+            # The chart claims the volume itself, so it goes with the release.
+            f"Helm release {key} ({TITLES.get(platform, platform)}{' with its database' * (platform == 'determined')})"
+            for platform, key in self.releases
+        ]
         lines += [_shown(each) for each in (*self.objects, *self.data)]
         return "\n".join([*(f"remove  {line}" for line in lines), *(f"stays   {line}" for line in self.stays)])
 

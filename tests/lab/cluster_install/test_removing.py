@@ -57,7 +57,7 @@ def test_a_dry_run_changes_nothing(machine: Machine) -> None:
     machine.install()
     machine.forget_calls()
     code, shown = down(machine, "--dry-run")
-    assert code == 0 and "remove  Helm release default/determined (Determined)" in shown
+    assert code == 0 and "remove  Helm release default/determined (Determined with its database)" in shown
     assert machine.api.writes == [] and machine.calls("helm") == []
 
 
