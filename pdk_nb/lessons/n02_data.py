@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 SMALL = 40
 # Maximum number of pictures for comparing versions.
 HOLD_OUT = 60
+# How a job ends whose commit is worth another try.
+FAILED = frozenset({"FAILURE", "KILLED"})
 
 
 @dataclass(frozen=True)
@@ -152,15 +154,24 @@ def commit(session: Session, arrival: Arrival, folder: str = "") -> str:
         folder: Folder in the repo; the next free ``dataN`` when empty.
 
     Returns:
-        The commit's id; the existing commit's id when the same pictures are already in the repo.
+        The commit's id; when the same pictures are already in the repo, that of the newest commit, or, if its train job
+        has failed, that of a new commit without changes, which starts it again.
     """
     names, client = session.names, session.pachyderm
     wanted = arrival.files()
     same = mldm.find_same(client, names.project, names.data_repo, wanted)
     if same:
         head = latest_commit(session)
-        print(f"These {len(wanted)} pictures are already in /{same}; no new commit. The newest commit is {head}.")
-        return head
+        known = f"These {len(wanted)} pictures are already in /{same}"
+        job = mldm.job(client, names.project, names.train_pipeline, head)
+        if job is None or job.state not in FAILED:
+            print(f"{known}; no new commit. The newest commit is {head}.")
+            return head
+        id = mldm.commit_again(client, names.project, names.data_repo, f"tries {head} again")
+        print(
+            f"{known}, but the train job of {head} ended as {job.state}. A commit without changes tries it again: {id}"
+        )
+        return id
     target = folder or mldm.next_folder(client, names.project, names.data_repo)
     kilobytes = arrival.photos.size / 1e3
     size = f"{kilobytes / 1e3:.1f} MB" if kilobytes >= 100 else f"{kilobytes:.0f} kB"

@@ -161,6 +161,19 @@ def test_the_log_of_a_failed_job_outlives_its_worker(
         mldm.wait_job(lab.pachyderm, lab.names.project, name, id, timeout=JOB_SECONDS)
 
 
+def test_a_commit_without_changes_tries_again_what_has_failed(
+    lab: pdk.Lab, files: dict[str, Path], made: Callable[[dict[str, Any]], str]
+) -> None:
+    name = made(pipeline(lab, "again", "raise SystemExit('tried')"))
+    first, _ = commit(lab, files)
+    again = mldm.commit_again(lab.pachyderm, lab.names.project, lab.names.data_repo, "tries again")
+    assert again not in ("", first)
+    assert mldm.head(lab.pachyderm, lab.names.project, lab.names.data_repo) == again
+    for id in (first, again):
+        with pytest.raises(TrainingError, match="FAILURE[^$]*tried"):
+            mldm.wait_job(lab.pachyderm, lab.names.project, name, id, timeout=JOB_SECONDS)
+
+
 def test_specs_that_pachyderm_refuses(lab: pdk.Lab) -> None:
     spec = pipeline(lab, "refused", "pass")
     spec["input"]["pfs"]["repo"] = "no-such-repo"

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
+import grpc
 import pytest
 
+from pdk_nb.lessons import n02_data
+from pdk_nb.names import Names
 from pdk_nb.platforms import mldm
+from pdk_nb.platforms.waiting import wait
 from pdk_nb.settings import Secret, Settings
-from pdk_shared.errors import DataError, ServiceUnreachable, SpecError, TrainingError
+from pdk_shared.errors import DataError, NoAnswer, ServiceUnreachable, SpecError, TrainingError
 from tests.support.processes import ServiceProcess
 
 PROJECT, REPO = "lab", "pictures"
@@ -152,3 +157,53 @@ def test_a_commit_without_files_is_no_newest_commit(client: Any, tmp_path: Path)
     (tmp_path / "cat.jpg").write_bytes(b"cat")
     id = mldm.commit_files(client, PROJECT, "empty", "data1", {"cat.jpg": tmp_path / "cat.jpg"})
     assert mldm.newest(client, PROJECT, "empty") == id
+
+
+class Refusal(grpc.RpcError):
+    """An answer that is no success."""
+
+    def __init__(self, text: str, code: grpc.StatusCode = grpc.StatusCode.UNKNOWN) -> None:
+        self.text, self.status = text, code
+
+    def code(self) -> grpc.StatusCode:
+        return self.status
+
+    def details(self) -> str:
+        return self.text
+
+
+def test_a_database_that_starts_again_does_not_end_a_wait() -> None:
+    # What pachd 2.8.10 answered while its connection pool was restarted.
+    lost = Refusal("read tcp 10.42.0.19:56788->10.96.164.213:5432: read: connection reset by peer")
+    for kind in (None, DataError):
+        with pytest.raises(NoAnswer), mldm.api_errors("lab/pictures", "refused", kind):
+            raise lost
+    with pytest.raises(DataError), mldm.api_errors("lab/pictures", "refused", DataError):
+        raise Refusal("branch head is open")
+    looks = iter((lost, "SUCCESS"))
+
+    def look() -> str:
+        with mldm.api_errors("lab/pictures"):
+            found = next(looks)
+            if isinstance(found, Refusal):
+                raise found
+            return str(found)
+
+    assert wait(look, bool, timeout=5.0, interval=0.0, reason=lambda _: DataError("late")) == "SUCCESS"
+
+
+@pytest.mark.parametrize(
+    ("state", "tried"), [("FAILURE", True), ("KILLED", True), ("SUCCESS", False), ("RUNNING", False), (None, False)]
+)
+def test_the_same_pictures_are_committed_again_only_if_their_job_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], state: str | None, tried: bool
+) -> None:
+    names = Names(project="lab")
+    session: Any = SimpleNamespace(names=names, pachyderm=None)
+    arrival: Any = SimpleNamespace(files=lambda: {"cat.1.jpg": Path("cat.1.jpg")})
+    monkeypatch.setattr(mldm, "find_same", lambda *given: "data1")
+    monkeypatch.setattr(n02_data, "latest_commit", lambda session: "before")
+    monkeypatch.setattr(mldm, "job", lambda *given: state and mldm.Job("before", "train", state, "", 1.0))
+    monkeypatch.setattr(mldm, "commit_again", lambda *given: "again")
+    assert n02_data.commit(session, arrival) == ("again" if tried else "before")
+    assert ("tries it again" in capsys.readouterr().out) is tried

@@ -5,6 +5,7 @@ can only mean the project ``default``.
 """
 
 from pdk_nb.platforms.mldm._commits import (
+    commit_again,
     commit_data,
     commit_files,
     commit_finished,
@@ -46,6 +47,7 @@ __all__ = [
     "Outcome",
     "PipelineState",
     "api_errors",
+    "commit_again",
     "commit_data",
     "commit_files",
     "commit_finished",

@@ -232,6 +232,29 @@ def commit_files(
     return head(client, project, repo)
 
 
+def commit_again(client: python_pachyderm.Client, project: str, repo: str, description: str) -> str:
+    """Make a commit that changes nothing: the pipelines process it, and what has failed is tried again.
+
+    What has succeeded is skipped: a datum of the same files is processed once.
+
+    Args:
+        client: A client.
+        project: The repo's project.
+        repo: The repo.
+        description: The commit's description.
+
+    Returns:
+        The id of the commit.
+
+    Raises:
+        DataError: Pachyderm refuses the commit.
+    """
+    with api_errors(f"{project}/{repo}", "Pachyderm refuses the commit", DataError):
+        commit = client.start_commit(repo, "master", description=description, project_name=project)
+        client.finish_commit(commit)
+    return str(commit.id)
+
+
 @contextlib.contextmanager
 def _described(client: python_pachyderm.Client, project: str, repo: str, description: str) -> Iterator[pfs_pb2.Commit]:
     """The commit to write to: the branch itself, or an open commit with a description, which an error removes."""

@@ -13,6 +13,8 @@ ADDRESS_FIX = "Compare mldm_host and mldm_port in pdk-config, and pac_token in p
 # The server isn't there, or went away during the call.
 AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 UNREACHABLE = (*AWAY, grpc.StatusCode.UNAUTHENTICATED)
+# pachd passes on what its connection to the database says, with status UNKNOWN: it has the next one in a moment.
+AWAY_TEXTS = ("connection reset by peer", "connection refused", "driver: bad connection")
 # Some calls answer with status UNKNOWN for what does not exist; only the text shows it.
 MISSING_TEXTS = ("not found", "does not contain")
 
@@ -36,11 +38,11 @@ def api_errors(where: str, refusal: str = "", kind: type[PdkError] | None = None
     except (grpc.RpcError, ConnectionError) as error:
         text = reason(error)
         code = error.code() if isinstance(error, grpc.RpcError) and callable(getattr(error, "code", None)) else None
-        if kind is not None and code not in UNREACHABLE:
+        away = code in AWAY or isinstance(error, ConnectionError) or any(part in text for part in AWAY_TEXTS)
+        if kind is not None and code not in UNREACHABLE and not away:
             raise kind(f"{refusal}: {text}", where=where, fix=fix) from error
         if code == grpc.StatusCode.NOT_FOUND or any(part in text for part in MISSING_TEXTS):
             raise NotFound(f"Pachyderm has no such thing: {text}", where=where) from error
-        away = code in AWAY or isinstance(error, ConnectionError)
         raise (NoAnswer if away else ServiceUnreachable)(
             f"Pachyderm does not answer as it should: {text}", where=where, fix=ADDRESS_FIX
         ) from error

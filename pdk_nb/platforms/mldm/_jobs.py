@@ -128,7 +128,8 @@ def wait_job(
         raise TrainingError(
             f"The job ended as {found.state}: {found.reason}\n{_log_end(client, project, pipeline, id)}".rstrip(),
             where=where,
-            fix="Fix what the log names, then commit again or update the pipeline with --reprocess.",
+            fix="Fix what the log names. Then, for a train job, run notebook 02: an empty commit starts it again. "
+            f"For a deploy job: pachctl update pipeline --project {project} --reprocess -f FILE",
         )
     return found
 
