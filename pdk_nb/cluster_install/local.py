@@ -116,6 +116,8 @@ class Local:
             # k3s' own Traefik and load balancer would take the platforms' ports.
             for part in ("traefik", "servicelb"):
                 arguments += ["--k3s-arg", f"--disable={part}@server:0"]
+            # k3d's default is every address of the machine.
+            arguments += ["--api-port", f"{LOOPBACK}:random"]
             arguments += ["--registry-config", str(config), "--wait", "--timeout", CREATE_TIMEOUT]
             arguments += ["--kubeconfig-update-default=false", "--kubeconfig-switch-context=false"]
             tool.run(*arguments, log=log, what="Can't create it", fix=fix)

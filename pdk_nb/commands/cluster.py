@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pdk_nb.arguments import assignments
-from pdk_nb.commands.common import Options, Subparsers, deletion_flags, may_delete, say
+from pdk_nb.commands.common import Options, Subparsers, deletion_flags, may_delete, read_secret, say
 from pdk_shared.errors import UsageError
 
 if TYPE_CHECKING:
@@ -112,7 +112,6 @@ def _engine(args: argparse.Namespace, wanted: bool) -> Engine | None:
 
 def _request(args: argparse.Namespace, kubeconfig: str, registry: str, local: Local | None = None) -> Request:
     from pdk_nb.cluster_install.installing import Request
-    from pdk_nb.commands.config import _secret
 
     return Request(
         kubeconfig=kubeconfig,
@@ -123,7 +122,7 @@ def _request(args: argparse.Namespace, kubeconfig: str, registry: str, local: Lo
         registry=registry,
         trial_image=args.trial_image,
         chosen=assignments(args.chosen, "--set"),
-        det_password=_secret(getattr(args, "det_password_file", None), "Password of Determined's user"),
+        det_password=read_secret(getattr(args, "det_password_file", None), "Password of Determined's user"),
         local=local,
     )
 

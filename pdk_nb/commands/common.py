@@ -132,3 +132,27 @@ def may_delete(args: argparse.Namespace, command: str) -> bool:
         return True
     say("Nothing was deleted.")
     return False
+
+
+def read_secret(file: str | None, what: str) -> str:
+    """A secret from a file or a prompt; never from the command line, which others can see.
+
+    Args:
+        file: The file; ``-`` for a prompt, or standard input where there is no terminal; None for no secret.
+        what: What is asked for.
+
+    Raises:
+        UsageError: The file can't be read.
+    """
+    if file is None:
+        return ""
+    if file == "-":
+        import getpass
+
+        if not sys.stdin.isatty():
+            return sys.stdin.readline().rstrip("\n")
+        return getpass.getpass(f"{what}: ")
+    try:
+        return Path(file).read_text().strip()
+    except OSError as error:
+        raise UsageError(f"Can't read the file: {error.strerror}.", where=file) from error

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
-from pathlib import Path
 
 from pdk_nb.arguments import assignments
-from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
+from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, read_secret, say
 from pdk_nb.counting import counted
 from pdk_shared.errors import UsageError
 
@@ -67,10 +65,10 @@ def command_init(args: argparse.Namespace) -> int:
         chosen=assignments(args.values, "--set"),
         overwrite=args.overwrite,
         det_user=args.det_user,
-        det_password=_secret(args.det_password_file, "Password of Determined's user"),
-        pac_token=_secret(args.pac_token_file, "Pachyderm token"),
-        minio_access_key=_secret(args.minio_access_key_file, "MinIO's access key"),
-        minio_secret_key=_secret(args.minio_secret_key_file, "MinIO's secret key"),
+        det_password=read_secret(args.det_password_file, "Password of Determined's user"),
+        pac_token=read_secret(args.pac_token_file, "Pachyderm token"),
+        minio_access_key=read_secret(args.minio_access_key_file, "MinIO's access key"),
+        minio_secret_key=read_secret(args.minio_secret_key_file, "MinIO's secret key"),
     )
     missing = plan.missing
     if not args.apply:
@@ -94,19 +92,3 @@ def command_init(args: argparse.Namespace) -> int:
 
 
 NO_PASSWORD = "to do: det_password is unknown; --apply --det-password-file FILE"  # noqa: S105  a sentence
-
-
-def _secret(file: str | None, what: str) -> str:
-    """A secret from a file or a prompt; never from the command line, which others can see."""
-    if file is None:
-        return ""
-    if file == "-":
-        import getpass
-
-        if not sys.stdin.isatty():
-            return sys.stdin.readline().rstrip("\n")
-        return getpass.getpass(f"{what}: ")
-    try:
-        return Path(file).read_text().strip()
-    except OSError as error:
-        raise UsageError(f"Can't read the file: {error.strerror}.", where=file) from error

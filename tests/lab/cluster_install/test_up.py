@@ -79,6 +79,7 @@ def test_k3d_has_neither_its_own_ingress_nor_load_balancer(machine: Machine) -> 
     assert code == 0, shown
     (create,) = machine.calls("k3d", "cluster", "create")
     assert "127.0.0.1:31650:31650@server:0:direct" in create
+    assert create[create.index("--api-port") + 1] == "127.0.0.1:random"
     assert "--disable=traefik@server:0" in create and "--disable=servicelb@server:0" in create
     mirrors = yaml.safe_load((machine.state / "pdk" / "registries.yaml").read_text())["mirrors"]
     assert mirrors == {"localhost:5001": {"endpoint": ["http://pdk-registry:5000"]}}
