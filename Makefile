@@ -5,8 +5,6 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 # Processes that the tests are shared out to.
 WORKERS ?= 2
-# Uploads beyond 10 MB would be lost without a word at Jupyter's own limit; containers often have no other user than root.
-LAB_FLAGS := --ServerApp.tornado_settings="{'websocket_max_message_size': 104857600}" $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run lab app gallery test lint types unit e2e contract golden fuzz soak browser-test \
@@ -14,7 +12,7 @@ LAB_FLAGS := --ServerApp.tornado_settings="{'websocket_max_message_size': 104857
 
 help:
 	@echo "make run    the whole walkthrough, headless, on the embedded stack"
-	@echo "make lab    JupyterLab on notebooks/ with the embedded stack up"
+	@echo "make lab    JupyterLab on your copies of the notebooks (work/), with the embedded stack up"
 	@echo "make app    the prediction panel as a page of its own, with the embedded stack up"
 	@echo "make gallery  the executed notebooks of the newest run as pages for a browser without internet"
 	@echo "make test   lint, types, tests (with the walkthrough as end-to-end tests)"
@@ -40,7 +38,7 @@ run: setup
 lab: setup
 	$(BIN)/pdk-nb up
 	@trap '$(BIN)/pdk-nb down' EXIT INT TERM; \
-		eval "$$($(BIN)/pdk-nb env)" && PATH="$(abspath $(BIN)):$$PATH" $(BIN)/jupyter lab notebooks $(LAB_FLAGS)
+		eval "$$($(BIN)/pdk-nb env)" && $(BIN)/pdk-nb lab
 
 app: setup
 	$(BIN)/pdk-nb up

@@ -16,6 +16,7 @@ from pdk_nb.commands import (
     experiment,
     gallery,
     images,
+    lab,
     lineage,
     participants,
     plugin,
@@ -33,6 +34,7 @@ GROUPS = (
     cluster,
     config,
     doctor,
+    lab,
     walkthrough,
     participants,
     predictions,
@@ -51,7 +53,7 @@ GROUPS = (
 # The help page lists the commands by what they are for.
 SECTIONS = {
     "embedded stack": ("up", "down", "status", "env"),
-    "walkthrough": ("run", "reset", "gallery", "participants"),
+    "walkthrough": ("lab", "run", "reset", "gallery", "participants"),
     "model and service": ("predict", "img2json", "app", "lineage", "experiment", "tensorboard"),
     "cluster": ("cluster", "config", "doctor", "specs", "images", "storage"),
     "shell": ("completion",),

@@ -25,7 +25,7 @@ LAB_FLOORS = (
         *("standalone_experiment", "version_comparison"),
     },
     {"lab", "panel"},
-    {"app", "run"},
+    {"app", "run", "workbench"},
     {"commands"},
     {"cli"},
 )

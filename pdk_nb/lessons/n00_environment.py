@@ -41,7 +41,8 @@ def settings_table(session: Session) -> Markup:
     """Every setting with its value (secrets masked), its source, and its use: the eight that matter, and what is
     missing, first; the others folded.
     """
-    shown, folded = [], []
+    shown: list[tuple[str, ...]] = []
+    folded: list[tuple[str, ...]] = []
     for entry in session.settings.entries:
         state = entry.source if entry.value or not entry.required else "missing"
         if not entry.value and not entry.required:
