@@ -82,7 +82,10 @@ def digest(things: list[Object]) -> str:
 
 
 def apply_all(
-    api: Api, things: list[Object], timeout: float = SETTLE_S, made: Callable[[dict[str, str]], None] = print
+    api: Api,
+    things: list[Object],
+    timeout: float = SETTLE_S,
+    made: Callable[[dict[str, str]], None] = lambda named: None,
 ) -> None:
     """Apply all objects, and wait for kinds and webhooks that are only just starting.
 
