@@ -186,6 +186,9 @@ class Context:
             "route": ("tcp", (known.pachd_lb_service_host, known.pachd_lb_service_port)),
             "clock": ("http", (known.minio_url or gateway,)),
         }
+        if known.det_master:
+            master = known.det_master if "//" in known.det_master else f"http://{known.det_master}"
+            questions["master"] = ("master", (master.rstrip("/"),))
         if known.models_in_minio:
             # The deploy stage writes below the model's name, too.
             path = f"{self.names.model}/.pdk-doctor"

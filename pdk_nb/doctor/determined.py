@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pdk_nb.counting import counted
-from pdk_nb.doctor.context import PROBE, TIMEOUT_S, Context
+from pdk_nb.doctor.context import TIMEOUT_S, Context
 from pdk_nb.doctor.finding import Finding, Findings
 from pdk_nb.platforms import mlde
 from pdk_shared.errors import PdkError, ServiceUnreachable
@@ -82,14 +82,20 @@ def _pipelines_address(context: Context) -> Findings:
         yield Finding("determined.pipelines", "ok", "Pipelines use the same address.", theirs)
         return
     try:
-        same = master_info(context, theirs).get("cluster_id") == master_info(context, known.master_url).get(
-            "cluster_id"
-        )
+        there = str(master_info(context, theirs).get("cluster_id"))
     except PdkError as error:
-        what = f"Pipelines use another address, which this machine can't reach: {error.what}"
-        ask = f"{PROBE} -s http://{theirs.split('//')[-1]}/info"
-        yield Finding("determined.pipelines", "unknown", what, f"{place}: {theirs}", why, ask)
-        return
+        answer = context.asked("master")
+        if answer is None:
+            what = f"Pipelines use another address, which this machine can't reach: {error.what}"
+            ask = "pdk-nb doctor --only determined --probe"
+            yield Finding("determined.pipelines", "unknown", what, f"{place}: {theirs}", why, ask)
+            return
+        if answer.error:
+            what = f"A pod of the cluster can't reach the pipelines' address: {answer.error}"
+            yield Finding("determined.pipelines", "broken", what, f"{place}: {theirs}", why, fix)
+            return
+        there = answer.value
+    same = there == str(master_info(context, known.master_url).get("cluster_id"))
     if same:
         yield Finding("determined.pipelines", "ok", "Pipelines reach the same Determined at another address.", theirs)
     else:

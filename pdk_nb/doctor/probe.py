@@ -44,6 +44,9 @@ def http(url):
         answer = error
     return answer.headers.get("Date") or ""
 
+def master(url):
+    return json.load(urllib.request.urlopen(url + "/info", timeout=5)).get("cluster_id") or ""
+
 def client(url, key, secret):
     import boto3
     from botocore.config import Config
@@ -66,7 +69,7 @@ asked, UNCHECKED = json.loads(sys.argv[1]), sys.argv[2]
 told = {}
 for name, (kind, arguments) in asked.items():
     try:
-        value, error = {"tcp": tcp, "http": http, "s3": s3, "bucket": bucket}[kind](*arguments), ""
+        value, error = {"tcp": tcp, "http": http, "master": master, "s3": s3, "bucket": bucket}[kind](*arguments), ""
     except Exception as failure:
         value, error = "", type(failure).__name__ + ": " + str(failure)
     told[name] = {"value": value, "error": error, "now": time.time()}

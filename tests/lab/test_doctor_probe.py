@@ -12,7 +12,7 @@ from typing import Any
 import kubernetes
 import pytest
 
-from pdk_nb.doctor import clock, images, probe, route, storage
+from pdk_nb.doctor import clock, determined, images, probe, route, storage
 from pdk_nb.doctor.context import Context
 from pdk_nb.doctor.finding import Finding
 from pdk_nb.doctor.probe import SCRIPT
@@ -63,6 +63,9 @@ class Cluster:
 
     def delete_namespaced_pod(self, name: str, namespace: str, **options: Any) -> None:
         self.deleted.append(name)
+
+    def list_node(self, **options: Any) -> Any:
+        return SimpleNamespace(items=[])
 
     def list_namespaced_pod(self, *given: Any, **options: Any) -> Any:
         return SimpleNamespace(data=json.dumps({"items": []}))
@@ -175,6 +178,33 @@ def test_a_route_that_a_pod_does_not_find(monkeypatch: pytest.MonkeyPatch) -> No
     assert (found.state, "Name or service" in found.what) == ("broken", True)
 
 
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [
+        ({"value": "one", "error": "", "now": 1.0}, "ok"),
+        ({"value": "two", "error": "", "now": 1.0}, "broken"),
+        ({"value": "", "error": "URLError: refused", "now": 1.0}, "broken"),
+    ],
+)
+def test_a_master_that_only_pods_reach(monkeypatch: pytest.MonkeyPatch, told: dict[str, Any], state: str) -> None:
+    cluster = Cluster({TRAIN: DONE, DEPLOY: DONE}, json.dumps({**TOLD, "master": told}))
+    monkeypatch.setattr(Context, "core", property(lambda self: cluster))
+    known = replace(KNOWN, det_master="determined.default:8080")
+
+    def info(context: Context, address: str) -> dict[str, Any]:
+        if address == known.det_master:
+            raise ServiceUnreachable("the name doesn't resolve")
+        return {"cluster_id": "one"}
+
+    monkeypatch.setattr(determined, "master_info", info)
+    asking = context(cluster)
+    asking._made["settings"] = known
+    (found,) = determined._pipelines_address(asking)
+    assert found.state == state
+    (asked,) = [json.loads(each["spec"]["containers"][0]["command"][3]) for each in cluster.made[:1]]
+    assert asked["master"] == ["master", ["http://determined.default:8080"]]
+
+
 def test_the_clock_of_a_store_that_only_pods_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "_kubernetes", lambda context: "")
     monkeypatch.setattr(clock, "_determined", lambda context: "")
@@ -195,15 +225,18 @@ def test_the_pod_asks_for_next_to_nothing_and_shows_no_token(monkeypatch: pytest
 
 def test_the_script_answers_each_question() -> None:
     date = "Thu, 01 Jan 2026 00:00:00 GMT"
-    with serving(Answers(routes={"/": (403, {}, {})}, date=date)) as server:
+    routes = {"/": (403, {}, {}), "/info": (200, {}, {"cluster_id": "c1"})}
+    with serving(Answers(routes=routes, date=date)) as server:
         asked = {
             "reached": ("tcp", ("127.0.0.1", server.port)),
             "closed": ("tcp", ("127.0.0.1", 9)),
             "date": ("http", (f"http://{server.address}/",)),
+            "master": ("master", (f"http://{server.address}",)),
         }
         words = [sys.executable, "-c", SCRIPT, json.dumps(asked), "no-key"]
         told = json.loads(subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout)
     assert told["reached"]["error"] == ""
     assert "refused" in told["closed"]["error"]
     assert (told["date"]["value"], told["date"]["error"]) == (date, "")
+    assert (told["master"]["value"], told["master"]["error"]) == ("c1", "")
     assert told["date"]["now"] > 1e9
