@@ -12,6 +12,7 @@ from pdk_nb.cluster_install.objects import Api, Refused
 from pdk_nb.cluster_install.platforms import TITLES
 from pdk_nb.cluster_install.record import Record
 from pdk_nb.cluster_install.tools import InstallError
+from pdk_nb.counting import counted
 from pdk_nb.platforms.waiting import wait
 
 __all__ = ["Removal", "plan", "remove"]
@@ -104,7 +105,7 @@ def _refuse_work(api: Api, record: Record) -> None:
         if services:
             first = services[0]["metadata"]
             raise InstallError(
-                f"{len(services)} InferenceServices still run; without KServe, nothing could delete them.",
+                f"Still in use: {counted(len(services), 'InferenceService')}. Without KServe, nothing deletes them.",
                 where=f"InferenceService {first['namespace']}/{first['name']}",
                 fix="pdk-nb reset --yes, or kubectl delete inferenceservices --all --all-namespaces",
             )
@@ -114,7 +115,7 @@ def _refuse_work(api: Api, record: Record) -> None:
         if workers:
             first = workers[0]["metadata"]
             raise InstallError(
-                f"{len(workers)} pipelines still exist; without pachd, nothing could delete their workers.",
+                f"Still in use: {counted(len(workers), 'pipeline')}. Without pachd, nothing deletes the workers.",
                 where=f"ReplicationController {first['namespace']}/{first['name']}",
                 fix="pdk-nb reset --yes, or pachctl delete pipeline --all",
             )

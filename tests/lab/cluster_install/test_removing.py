@@ -72,11 +72,11 @@ def test_down_asks_first(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("thing", "words"),
     [
-        ({"kind": "InferenceService", "metadata": {"name": "dog-cat", "namespace": "models"}}, "1 InferenceServices"),
+        ({"kind": "InferenceService", "metadata": {"name": "dog-cat", "namespace": "models"}}, "Still in use: 1 Inf"),
         (
             {"kind": "ReplicationController", "metadata": {"name": "w", "labels": {
                 "suite": "pachyderm", "component": "worker"}}},
-            "1 pipelines",
+            "Still in use: 1 pipeline.",
         ),
     ],
 )  # fmt: skip
