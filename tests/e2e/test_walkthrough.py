@@ -24,6 +24,7 @@ from pdk_nb.run.results import NotebookResult
 from pdk_nb.run.runner import execute
 from pdk_shared.errors import PdkError
 from tests.e2e.conftest import ROOT, pdk_nb
+from tests.e2e.exam import SECTIONS, Section
 from tests.support.secret_search import found_in, found_in_files
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -191,6 +192,24 @@ def test_predict_on_the_command_line(stack: dict[str, str]) -> None:
     done = pdk_nb("predict", str(picture), "--kubeconfig", stack["kubeconfig"], "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["label"] in ("dog", "cat")
+
+
+@pytest.fixture(scope="session")
+def exam(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """The names that a reader of docs/exam.md has defined so far, and the reader's folder."""
+    return {}, tmp_path_factory.mktemp("exam")
+
+
+# Determined's client uses it to leave out ignored files.
+@pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.title)
+def test_each_answer_of_the_exam_is_right(
+    section: Section, exam: tuple[dict[str, Any], Path], stack: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space, folder = exam
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("KUBECONFIG", stack["kubeconfig"])
+    section.run(space, folder)
 
 
 def test_a_correction_in_the_panel_becomes_the_next_version(
