@@ -41,6 +41,8 @@ class Section:
             space: The names that earlier sections defined; extended.
             folder: The reader's working folder.
         """
+        # A page whose blocks are not found would pass every test.
+        assert any(block.language == "python" for block in self.blocks), f"{PAGE}: {self.title} has no answer"
         for block in self.blocks:
             if block.file:
                 (folder / block.file).write_text(block.text)
