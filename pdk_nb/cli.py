@@ -24,6 +24,7 @@ from pdk_nb.commands import (
     specs,
     storage,
     tensorboard,
+    ui,
     walkthrough,
 )
 from pdk_nb.commands.common import say, shared_options
@@ -42,6 +43,7 @@ GROUPS = (
     lineage,
     experiment,
     tensorboard,
+    ui,
     gallery,
     specs,
     images,
@@ -54,7 +56,7 @@ GROUPS = (
 SECTIONS = {
     "embedded stack": ("up", "down", "status", "env"),
     "walkthrough": ("lab", "run", "reset", "gallery", "participants"),
-    "model and service": ("predict", "img2json", "app", "lineage", "experiment", "tensorboard"),
+    "model and service": ("predict", "img2json", "app", "lineage", "experiment", "tensorboard", "ui"),
     "cluster": ("cluster", "config", "doctor", "specs", "images", "storage"),
     "shell": ("completion",),
 }

@@ -21,11 +21,11 @@ LAB_FLOORS = (
     {"configure", "container_images", "packaging", "picture_sources", "platforms", "session", "specs"},
     {"journey"},
     {
-        *("cluster_install", "doctor", "feedback", "lessons", "participants", "stages"),
+        *("cluster_install", "doctor", "drift", "evaluation", "feedback", "lessons", "participants", "stages"),
         *("standalone_experiment", "version_comparison"),
     },
     {"lab", "panel"},
-    {"app", "run", "workbench"},
+    {"app", "console", "run", "workbench"},
     {"commands"},
     {"cli"},
 )
@@ -54,7 +54,10 @@ STACK_FLOORS = (
 MECHANISMS: dict[str, tuple[set[str], dict[str, str]]] = {
     "a database transaction (sqlite3.connect)": ({"pdk_stack.common.database"}, {}),
     "a process group (start_new_session, killpg)": ({"pdk_stack.common.processes"}, {}),
-    "an HTTP listener (uvicorn, cheroot, http.server)": ({"pdk_stack.common.http.server"}, {}),
+    "an HTTP listener (uvicorn, cheroot, http.server)": (
+        {"pdk_stack.common.http.server"},
+        {"pdk_nb.console.server": "the lab's own page on the loopback address; the lab never imports the stack"},
+    ),
     "a listening socket (listen, create_server)": (
         {"pdk_stack.common.http.server"},
         {

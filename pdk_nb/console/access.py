@@ -1,0 +1,49 @@
+"""Who gets in: a token in the first address, then a cookie; only this host, only this origin."""
+
+from __future__ import annotations
+
+import secrets
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+
+COOKIE = "pdk-console"
+HOSTS = frozenset({"127.0.0.1", "localhost"})
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+def refuse(request: Request, token: str) -> Response | None:
+    """The response to a visitor who may not see the page; None for one who may.
+
+    Args:
+        request: The request.
+        token: The token of this run.
+    """
+    host = request.headers.get("host", "")
+    if urlsplit(f"//{host}").hostname not in HOSTS:
+        return PlainTextResponse("This console answers only at this machine's own address.\n", 403)
+    origin = request.headers.get("origin")
+    if origin is not None and origin != f"http://{host}":
+        return PlainTextResponse("Another site may not use this console.\n", 403)
+    shown = request.query_params.get("token", "")
+    if shown and secrets.compare_digest(shown.encode(), token.encode()):
+        response = RedirectResponse(request.url.path, 303)
+        response.set_cookie(cookie_name(request), token, httponly=True, samesite="strict")
+        return response
+    if not secrets.compare_digest(request.cookies.get(cookie_name(request), "").encode(), token.encode()):
+        return PlainTextResponse("Open the address that `pdk-nb ui` has printed: it contains the token.\n", 403)
+    return None
+
+
+def cookie_name(request: Request) -> str:
+    """Cookies know no ports: two consoles on one machine need two names."""
+    return f"{COOKIE}-{request.url.port or 80}"

@@ -1,0 +1,60 @@
+"""One poller for all open pages: it runs only while a page is open, and limits its own cost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+# Seconds between two readings, and the share of a core that readings may cost.
+INTERVAL = 0.8
+SHARE = 0.02
+
+
+class Live:
+    """The newest reading and its number.
+
+    Args:
+        read: Reads what pages show; it reports a platform that is down in what it returns.
+    """
+
+    def __init__(self, read: Callable[[], str]) -> None:
+        self._read = read
+        self._lock = threading.Lock()
+        self._pages = 0
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.closed = False
+        self.number = 0
+        self.text = ""
+
+    def enter(self) -> None:
+        """A page opens."""
+        with self._lock:
+            self._pages += 1
+            if self._thread is None and not self.closed:
+                self._thread = threading.Thread(target=self._poll, name="console-poller", daemon=True)
+                self._thread.start()
+
+    def leave(self) -> None:
+        """A page closes."""
+        with self._lock:
+            self._pages -= 1
+
+    def close(self) -> None:
+        """End all pages' streams and the poller."""
+        self.closed = True
+        self._wake.set()
+
+    def _poll(self) -> None:
+        while True:
+            with self._lock:
+                if self.closed or self._pages <= 0:
+                    self._thread = None
+                    return
+            began = time.thread_time()
+            text = self._read()
+            cost = time.thread_time() - began
+            if text != self.text:
+                self.text, self.number = text, self.number + 1
+            self._wake.wait(max(INTERVAL, cost / SHARE))
