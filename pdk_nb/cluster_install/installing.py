@@ -27,7 +27,7 @@ from pdk_shared.errors import PdkError, UsageError
 
 __all__ = ["Installer", "Request"]
 
-# KServe's first installation fails while its own webhook starts.
+# KServe's first installation fails while its own webhook starts, or cert-manager's, which has to take its certificate.
 WEBHOOK_S = 600.0
 RETRY_S = 3.0
 DEFAULT_INGRESS_CLASS = "traefik"
@@ -271,9 +271,9 @@ class Installer:
                 if not any(word in error.what for word in WEBHOOK_IS_STARTING):
                     raise
                 if not last:
-                    step.say("its webhook is only starting; Helm tries again")
+                    step.say("a webhook is only starting; Helm tries again")
                 last[:] = [error]
-                wait_ready(self._api, self._workloads([release]), progress=step.say)
+                # No wait for its pods here: without the objects that were refused, they may never become ready.
                 return False
             return True
 
