@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdk_nb import journey, lessons, session
+from pdk_nb.evaluation import sheet
 from pdk_nb.journey import graph, recap, timeline, trail, watch
 from pdk_nb.journey import lineage as lineages
 from pdk_nb.lessons import (
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
     from pdk_nb.display.diagrams import Drawing
     from pdk_nb.display.tables import Markup, Note, Table
     from pdk_nb.doctor import Report
+    from pdk_nb.drift import Drift
+    from pdk_nb.evaluation import Evaluation
     from pdk_nb.lessons.n02_data import Arrival
-    from pdk_nb.lessons.n06_second_arrival import Evaluation
     from pdk_nb.lessons.n99_clean_up import Plan
     from pdk_nb.panel import PredictionPanel
     from pdk_nb.platforms.serving.predictions import Prediction
@@ -280,8 +282,16 @@ class Lab:
         """Send every picture to the service and count the correct answers."""
         return n06_second_arrival.evaluate(self.session, pictures, title)
 
+    def contact_sheet(self, evaluation: Evaluation) -> Markup:
+        """The pictures of an evaluation by kind: every wrong answer in a frame, and some of the right ones."""
+        return sheet(evaluation)
+
+    def drift(self, old: Arrival, new: Arrival) -> Drift:
+        """Draw how a new arrival differs from the one that the model was trained with."""
+        return n06_second_arrival.drift(old, new)
+
     def compare(self, *evaluations: Evaluation) -> Table:
-        """Compare versions."""
+        """Compare versions picture by picture; the oldest first."""
         return n06_second_arrival.compare(evaluations)
 
     def served_commit(self) -> str:

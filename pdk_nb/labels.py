@@ -117,6 +117,12 @@ class LabelRule:
         index = self.label(path)
         return None if index is None else self.classes[index]
 
+    def kind(self, path: str) -> str:
+        """What a file name says beside the class: ``night`` for ``cat.night.7.jpg``; empty for ``cat.7.jpg``."""
+        words = _tokens(PurePosixPath(path.replace("\\", "/")).stem)
+        starts = [form for name in self.classes for form in _forms(name) if words[: len(form)] == form]
+        return " ".join(words[max(map(len, starts), default=0) :])
+
     def _whole(self, text: str) -> int | None:
         words = _tokens(text)
         return next((i for i, name in enumerate(self.classes) if words in _forms(name)), None)

@@ -5,6 +5,10 @@ gives the same set. Pets vary in pose, coat, face, size, position, light, backgr
 of them. Cats have pointed ears, whiskers, and a small nose; dogs have hanging ears, a snout, a big nose, and often a
 tongue.
 
+The first arrival shows common pets by day. The second one shows what it lacks, and says so in its names: rarer breeds
+(cats with folded ears, dogs with pointed ones), nights, snow, and sketches. A model that knows only the first arrival
+is visibly worse at them.
+
     python scripts/draw_pets.py            # regenerates sample-data/
     python scripts/draw_pets.py --sheet contact.png
 """
@@ -25,14 +29,18 @@ from PIL import Image
 from pdk_nb.photos import to_request
 
 SAMPLE_DATA = Path(__file__).resolve().parent.parent / "sample-data"
-ARRIVALS = {"data1": 400, "data2": 200}
+ARRIVALS = {"data1": 400, "data2": 280}
+# What the pictures of an arrival show in turn; empty for common pets by day.
+KINDS = {"data1": ("",), "data2": ("breed", "night", "snow", "sketch")}
 # Pictures for predictions, selected by eye; the first of each kind is in cat.json and dog.json.
 PREDICT = {"cat": (1003, 1004, 1012), "dog": (1003, 1004, 1014)}
 
-
 SCENES = {
-    "data1": ("studio", "meadow", "room", "bokeh", "tiles"),
-    "data2": ("studio", "meadow", "room", "bokeh", "beach", "snow", "night"),
+    "": ("studio", "meadow", "room", "bokeh", "tiles"),
+    "breed": ("studio", "meadow", "room", "bokeh", "beach"),
+    "night": ("night", "meadow", "room"),
+    "snow": ("snow",),
+    "sketch": ("studio", "meadow", "room"),
     "pred": ("meadow", "room", "bokeh", "beach"),
 }
 
@@ -44,24 +52,33 @@ def jpeg(image: Image.Image, quality: int = 76) -> bytes:
     return buffer.getvalue()
 
 
-def pictures(arrival: str, count: int) -> dict[str, bytes]:
-    """One arrival: ``<arrival>/cat.<n>.jpg`` and ``<arrival>/dog.<n>.jpg`` in equal numbers; names never repeat."""
-    first = 1 + sum(n // 2 for name, n in ARRIVALS.items() if name < arrival)
+def pictures(arrival: str) -> dict[str, bytes]:
+    """One arrival: ``<arrival>/cat.<n>.jpg`` or ``<arrival>/cat.<kind>.<n>.jpg``, and as many dogs; no number twice."""
+    first = 1 + sum(count // 2 for name, count in ARRIVALS.items() if name < arrival)
+    kinds = KINDS[arrival]
     files = {}
-    for number in range(first, first + count // 2):
-        for kind in ("cat", "dog"):
-            name = f"{arrival}/{kind}.{number}.jpg"
-            side = random.Random(f"side {name}").randint(112, 144)
-            files[name] = jpeg(draw_pet(kind, name, side, SCENES[arrival]))
+    for number in range(first, first + ARRIVALS[arrival] // 2):
+        for pet in ("cat", "dog"):
+            kind = kinds[number % len(kinds)]
+            name = f"{arrival}/{pet}.{kind}.{number}.jpg" if kind else f"{arrival}/{pet}.{number}.jpg"
+            files[name] = jpeg(draw(name))
     return files
+
+
+def draw(name: str) -> Image.Image:
+    """The picture of a name, such as ``data2/cat.night.201.jpg``."""
+    pet, *between, _, _ = name.rpartition("/")[2].split(".")
+    kind = between[0] if between else ""
+    side = random.Random(f"side {name}").randint(112, 144)
+    return draw_pet(pet, name, side, SCENES[kind], kind)
 
 
 def write_sample_data(folder: Path) -> None:
     """Write the data set, the prediction pictures, and the two requests of the setup guide."""
     (folder / "pred").mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(folder / "dataset-dog-cat.zip", "w", zipfile.ZIP_STORED) as archive:
-        for arrival, count in ARRIVALS.items():
-            for name, data in pictures(arrival, count).items():
+        for arrival in ARRIVALS:
+            for name, data in pictures(arrival).items():
                 # A fixed date: drawing again gives the same archive, byte by byte.
                 archive.writestr(zipfile.ZipInfo(name, date_time=(2024, 1, 1, 0, 0, 0)), data)
     for kind, numbers in PREDICT.items():
@@ -72,13 +89,15 @@ def write_sample_data(folder: Path) -> None:
         (folder / f"{kind}.json").write_text(json.dumps(request) + "\n", encoding="utf-8")
 
 
-def contact_sheet(path: Path, rows: int = 8, columns: int = 10, side: int = 128) -> None:
-    """A sheet to look at: cats in even rows, dogs in odd ones."""
+def contact_sheet(path: Path, columns: int = 10, side: int = 128) -> None:
+    """A sheet to look at: a row of cats and a row of dogs for each kind."""
+    rows = 2 * (len(KINDS["data1"]) + len(KINDS["data2"]))
     sheet = Image.new("RGB", (columns * side, rows * side))
     for row in range(rows):
+        kind = [*KINDS["data1"], *KINDS["data2"]][row // 2]
         for column in range(columns):
-            kind = ("cat", "dog")[row % 2]
-            picture = draw_pet(kind, f"sheet/{kind}.{row * columns + column}", side, SCENES["data2"])
+            pet = ("cat", "dog")[row % 2]
+            picture = draw_pet(pet, f"sheet/{pet}.{row * columns + column}", side, SCENES[kind], kind)
             sheet.paste(picture, (column * side, row * side))
     sheet.save(path)
 

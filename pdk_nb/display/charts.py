@@ -95,6 +95,44 @@ def histogram(counts: Mapping[str, int], title: str) -> Chart:
     return figure
 
 
+def distributions(
+    measures: Mapping[str, tuple[Any, Any]],
+    shares: Mapping[str, tuple[float, float]],
+    names: tuple[str, str],
+    description: str,
+) -> Chart:
+    """Two sets side by side: a histogram for each measure, and the shares of their classes.
+
+    Args:
+        measures: For each title, the values of both sets; each of shape (n,).
+        shares: For each class, its share in both sets, 0 to 1.
+        names: Names of the sets.
+        description: Alternative text.
+    """
+    figure = new_figure(10.0, 2.7, description)
+    *axes, last = figure.subplots(1, len(measures) + 1)
+    for axis, (title, values) in zip(axes, measures.items(), strict=True):
+        both = [float(each) for side in values for each in side]
+        low, high = (min(both), max(both)) if both else (0.0, 1.0)
+        for side, colour, name in zip(values, (BLUE, ORANGE), names, strict=True):
+            # Shares, because the sets differ in size.
+            weights = [1 / len(side)] * len(side)
+            axis.hist(side, bins=16, range=(low, high if high > low else low + 1), weights=weights, color=colour,
+                      alpha=0.6, label=name)  # fmt: skip
+        axis.set_title(title, fontsize=9)
+    for offset, colour, name, index in ((-0.2, BLUE, names[0], 0), (0.2, ORANGE, names[1], 1)):
+        places = [number + offset for number in range(len(shares))]
+        last.bar(places, [each[index] for each in shares.values()], 0.38, color=colour, alpha=0.8, label=name)
+    last.set_xticks(range(len(shares)), list(shares), rotation=0 if len(shares) < 5 else 45)
+    last.set_title("share of each class", fontsize=9)
+    for axis in (*axes, last):
+        axis.yaxis.set_major_formatter("{x:.0%}")
+        axis.tick_params(labelsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.legend(*last.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    return figure
+
+
 def curve(points: Sequence[tuple[int, str, float]], title: str) -> Chart:
     """Metrics over batches.
 

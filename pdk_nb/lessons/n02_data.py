@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 # Pictures for each class with ``small``.
 SMALL = 40
-# Maximum number of pictures for comparing versions.
-HOLD_OUT = 60
+# Maximum number of pictures for comparing versions: enough to see a difference of a few percent.
+HOLD_OUT = 140
 # How a job ends whose commit is worth another try.
 FAILED = frozenset({"FAILURE", "KILLED"})
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdk_nb.counting import counted
 from pdk_nb.display.progress import Progress
 from pdk_nb.display.tables import Note, Table
+from pdk_nb.drift import Drift, measure
+from pdk_nb.drift import compare as compare_arrivals
+from pdk_nb.evaluation import Evaluation, Judged, change
 from pdk_nb.journey import latest_commit
 from pdk_nb.journey.lineage import trace
+from pdk_nb.labels import LabelRule
 from pdk_nb.lessons import n02_data, n04_deployment
 from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
@@ -22,44 +26,12 @@ from pdk_nb.platforms import mlde, serving
 from pdk_shared.errors import NotFound
 
 if TYPE_CHECKING:
+    from pdk_nb.lessons.n02_data import Arrival
     from pdk_nb.session import Session
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """The result of one version on a set of pictures.
-
-    Attributes:
-        title: What is evaluated.
-        commit: The version: the commit that its model was trained with.
-        counts: Pictures by (true class, predicted class).
-        classes: Class names in order.
-    """
-
-    title: str
-    commit: str
-    counts: dict[tuple[str, str], int] = field(default_factory=dict)
-    classes: tuple[str, ...] = ()
-
-    @property
-    def total(self) -> int:
-        """Number of pictures."""
-        return sum(self.counts.values())
-
-    @property
-    def accuracy(self) -> float:
-        """Share of correct answers."""
-        right = sum(count for (true, guess), count in self.counts.items() if true == guess)
-        return right / self.total if self.total else 0.0
-
-    def __str__(self) -> str:
-        return f"{self.title}: {self.accuracy:.1%} of {self.total} pictures right ({self.commit[:12]}…)"
-
-    __repr__ = __str__
-
-
 def evaluate(session: Session, pictures: Sequence[Path], title: str) -> Evaluation:
-    """Send every picture to the service and count the answers.
+    """Send every picture to the service and judge the answers.
 
     Args:
         session: The session.
@@ -68,35 +40,70 @@ def evaluate(session: Session, pictures: Sequence[Path], title: str) -> Evaluati
     """
     commit = serving.service_status(session.settings, session.names.service).version
     classes = served_classes(session)
-    counts: Counter[tuple[str, str]] = Counter()
+    rule = LabelRule(classes)
+    judged = []
     for picture, answer in ask(session, pictures):
         # The parent folder counts, too: some collections keep each class in its own folder.
         true = expected_label(f"{picture.parent.name}/{picture.name}", classes)
         if true:
-            counts[(true, answer.label or "no answer")] += 1
-    return Evaluation(title or commit[:12], commit, dict(counts), classes)
+            judged.append(Judged(picture, true, answer.label or "no answer", rule.kind(picture.name)))
+    return Evaluation(title or commit[:12], commit, tuple(judged), classes)
+
+
+def drift(old: Arrival, new: Arrival) -> Drift:
+    """Compare a new arrival with the one that the model was trained with, and draw the difference.
+
+    Args:
+        old: The pictures that the model knows.
+        new: The new pictures.
+    """
+    from IPython.display import display
+
+    measured = []
+    with Progress("Measuring pictures", 2, "arrivals") as progress:
+        for done, each in enumerate((old, new), 1):
+            measured.append(measure(each.name, [(photo.path, photo.class_name) for photo in each.photos.photos]))
+            progress.step(done)
+        progress.end(f"Measured {sum(len(each.photos.photos) for each in (old, new))} pictures.")
+    found = compare_arrivals(*measured)
+    display(found.chart())
+    return found
 
 
 def compare(evaluations: Sequence[Evaluation]) -> Table:
-    """Compare versions, with their confusion matrices.
+    """Compare versions: their confusion matrices, how many pictures changed sides, and the accuracy by kind.
 
     Args:
-        evaluations: One for each version, on the same pictures.
+        evaluations: One for each version, on the same pictures; the oldest first.
     """
     from IPython.display import display
 
     from pdk_nb.display import charts  # its drawing library takes a while to load
 
-    display(charts.confusion({each.title: each.counts for each in evaluations}, evaluations[0].classes))
+    first = evaluations[0]
+    display(charts.confusion({each.title: each.counts for each in evaluations}, first.classes))
+    for old, new in pairwise(evaluations):
+        changed = change(old, new)
+        state = "ok" if len(changed.better) >= len(changed.worse) else "warning"
+        display(Note(state, f"{changed}{_named(' Became wrong', changed.worse)}"))
+    kinds = list(first.kinds)
     rows = []
     for each in evaluations:
-        recalls = []
-        for name in each.classes:
-            total = sum(count for (true, _), count in each.counts.items() if true == name)
-            recalls.append(f"{each.counts.get((name, name), 0) / total:.1%}" if total else "-")
-        rows.append((each.title, each.commit, f"{each.accuracy:.1%}", *recalls))
-    columns = ("Version", "Commit", "Accuracy", *(f"Right of {name}s" for name in evaluations[0].classes))
-    return Table(columns, rows, caption=f"{evaluations[0].total} pictures that neither was trained with")
+        found = each.kinds
+        groups = [found.get(kind, ()) for kind in kinds] if len(kinds) > 1 else []
+        groups += [tuple(one for one in each.judged if one.true == name) for name in each.classes]
+        shares = [f"{sum(one.right for one in group) / len(group):.1%}" if group else "-" for group in groups]
+        rows.append((each.title, each.commit, f"{each.accuracy:.1%}", *shares))
+    columns = [*(kinds if len(kinds) > 1 else ()), *(f"{name}s" for name in first.classes)]
+    return Table(
+        ("Version", "Commit", "All", *columns),
+        rows,
+        caption=f"Right answers for {first.total} pictures that neither was trained with",
+    )
+
+
+def _named(title: str, judged: Sequence[Judged]) -> str:
+    return f"{title}: {', '.join(each.picture.name for each in judged)}." if judged else ""
 
 
 def serve_version(session: Session, commit: str, timeout: float) -> Note:

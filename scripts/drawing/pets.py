@@ -15,10 +15,11 @@ class Pet:
     Args:
         kind: ``cat`` or ``dog``.
         rng: Source of all choices.
+        rare: Whether it is of a rarer breed: a cat with folded ears, or a dog with pointed ones.
     """
 
-    def __init__(self, kind: str, rng: random.Random) -> None:
-        self.kind, self.rng = kind, rng
+    def __init__(self, kind: str, rng: random.Random, rare: bool = False) -> None:
+        self.kind, self.rng, self.rare = kind, rng, rare
         jitter = [rng.randint(-14, 14) for _ in range(3)]
         base = rng.choice(COATS)
         self.coat: Color = tuple(max(20, min(250, c + j)) for c, j in zip(base, jitter, strict=True))  # type: ignore[assignment]
@@ -47,7 +48,7 @@ class Pet:
         rng = self.rng
         spread, tall = rng.uniform(0.5, 0.66), rng.uniform(0.72, 0.95)
         ear = self.dark if self.pattern == "mask" else self.coat
-        for side in (-1, 1):
+        for side in () if self.rare else (-1, 1):
             tip = (side * (spread + 0.26), -0.62 - tall)
             pen.shape([(side * 0.16, -0.78), tip, (side * 0.99, -0.2)], ear, 0.05, smooth=False)
             inner = [(side * 0.36, -0.8), (side * (spread + 0.22), -0.42 - tall), (side * 0.82, -0.44)]
@@ -57,6 +58,9 @@ class Pet:
             (-0.74, 0.66), (-1.12, 0.34), (-0.98, -0.1), (-0.62, -0.72),
         ]  # fmt: skip
         pen.shape(face, self.coat, 0.05)
+        for side in (-1, 1) if self.rare else ():
+            flap = [(side * 0.22, -0.98), (side * 0.62, -0.98), (side * 0.96, -0.36), (side * 0.58, -0.58)]
+            pen.shape(flap, mix(self.dark, self.coat, 0.4), 0.05)
         if self.pattern == "mask":
             pen.oval(0, 0.2, 0.62, 0.58, self.dark, outline=0)
         if self.pattern == "patch":
@@ -95,6 +99,10 @@ class Pet:
             (0, -0.92), (0.56, -0.78), (0.8, -0.25), (0.72, 0.3), (0.5, 0.82), (0, 1.02),
             (-0.5, 0.82), (-0.72, 0.3), (-0.8, -0.25), (-0.56, -0.78),
         ]  # fmt: skip
+        for side in (-1, 1) if self.rare else ():
+            pen.shape([(side * 0.12, -0.8), (side * 0.62, -1.62), (side * 0.84, -0.3)], ear, 0.05, smooth=False)
+            inner = [(side * 0.34, -0.84), (side * 0.58, -1.36), (side * 0.7, -0.5)]
+            pen.shape(inner, mix(PINK, ear, 0.4), 0, smooth=False)
         pen.shape(face, self.coat, 0.05)
         if self.pattern == "blaze":
             pen.shape([(0, -0.9), (0.2, -0.3), (0.36, 0.4), (0, 0.8), (-0.36, 0.4), (-0.2, -0.3)], (250, 246, 238), 0)
@@ -122,7 +130,7 @@ class Pet:
         self._eyes(pen, x=0.34, y=-0.18, rx=0.15, ry=0.17, slit=False)
         pen.oval(0, 0.34, 0.25, 0.18, (38, 32, 36), outline=0)
         pen.oval(-0.07, 0.28, 0.07, 0.04, (150, 146, 152), outline=0)
-        for side in (-1, 1):
+        for side in () if self.rare else (-1, 1):
             if self.ears == "fold":
                 flap = [
                     (side * 0.3, -0.86),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
+from drawing.looks import LOOKS
 from drawing.pen import Pen
 from drawing.pets import POSES, Pet
 from drawing.scenes import background, occlude
@@ -28,7 +29,7 @@ def _light(layer: Image.Image, rng: random.Random, noise: np.random.Generator) -
     return Image.fromarray(values.astype(np.uint8), "RGBA")
 
 
-def draw_pet(kind: str, seed: str, side: int, scenes: Sequence[str]) -> Image.Image:
+def draw_pet(kind: str, seed: str, side: int, scenes: Sequence[str], look: str = "") -> Image.Image:
     """One picture.
 
     Args:
@@ -36,6 +37,7 @@ def draw_pet(kind: str, seed: str, side: int, scenes: Sequence[str]) -> Image.Im
         seed: Any text; the same text gives the same picture.
         side: Width and height in pixels.
         scenes: Backgrounds to choose from.
+        look: One of :data:`drawing.looks.LOOKS`, or ``breed`` for a rarer breed; empty for a common pet by day.
     """
     rng = random.Random(seed)
     noise = np.random.default_rng(rng.getrandbits(32))
@@ -61,7 +63,7 @@ def draw_pet(kind: str, seed: str, side: int, scenes: Sequence[str]) -> Image.Im
         xs, ys = sorted(p[0] for p in foot), sorted(p[1] for p in foot)
         ImageDraw.Draw(shadow).ellipse((xs[0], ys[0], xs[1], max(ys[1], ys[0] + size * 0.04)), fill=90)
         image.paste((20, 20, 30), (0, 0), shadow.filter(ImageFilter.GaussianBlur(size * 0.015)))
-    method(Pet(kind, rng), pen)
+    method(Pet(kind, rng, rare=look == "breed"), pen)
     layer = _light(layer, rng, noise)
     image.paste(layer, (0, 0), layer)
     if rng.random() < 0.35:
@@ -73,4 +75,5 @@ def draw_pet(kind: str, seed: str, side: int, scenes: Sequence[str]) -> Image.Im
     if rng.random() < 0.3:
         image = image.filter(ImageFilter.GaussianBlur(side / 128 * rng.uniform(0.2, 0.8)))
     grain = noise.normal(0, rng.choice((0, 2, 4, 8)), (side, side, 1)) + noise.normal(0, 1.0, (side, side, 3))
-    return Image.fromarray(np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8), "RGB")
+    image = Image.fromarray(np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8), "RGB")
+    return LOOKS[look](image, rng, noise) if look in LOOKS else image

@@ -84,7 +84,7 @@ def test_the_lineage_leads_from_the_service_to_the_pictures_and_follows_a_roll_b
     newest = lineage(stack)
     assert newest["whole"], newest
     new = stations(newest)
-    assert new["files"]["count"] == 600
+    assert new["files"]["count"] == 680
     assert new["goes on from"]["id"] != newest["id"]
     old_id = new["goes on from"]["id"]
     lab.serve_version(old_id)
