@@ -15,9 +15,9 @@ def _at_night(image: Image.Image, rng: random.Random, noise: np.random.Generator
     """Dark, nearly without color, and with the grain of a sensor that has too little light."""
     values = np.asarray(image).astype(np.float32)
     grey = values.mean(axis=2, keepdims=True)
-    dark = (0.35 * values + 0.65 * grey) * np.array([0.75, 0.85, 1.25]) * rng.uniform(0.18, 0.34)
+    dark = (0.35 * values + 0.65 * grey) * np.array([0.75, 0.85, 1.25]) * rng.uniform(0.2, 0.34)
     shape = values.shape[:2]
-    dark += noise.normal(0, rng.uniform(6, 12), (*shape, 1)) + noise.normal(0, 4, (*shape, 3))
+    dark += noise.normal(0, rng.uniform(3, 7), (*shape, 1)) + noise.normal(0, 2.5, (*shape, 3))
     return Image.fromarray(np.clip(dark, 0, 255).astype(np.uint8), "RGB")
 
 
