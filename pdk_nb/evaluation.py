@@ -120,7 +120,9 @@ class Change:
 
 
 def _percent(probability: float) -> str:
-    return "less than 0.1 %" if probability < 0.001 else f"{100 * probability:.2g} %"
+    if probability < 0.001:
+        return "less than 0.1 %"
+    return f"{100 * probability:.0f} %" if probability >= 0.1 else f"{100 * probability:.2g} %"
 
 
 def by_chance(better: int, worse: int) -> float:

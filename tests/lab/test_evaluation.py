@@ -56,6 +56,11 @@ def test_the_pictures_that_changed_sides() -> None:
     assert "No picture changed sides" in str(change(OLD, OLD))
 
 
+def test_as_many_better_as_worse_is_chance() -> None:
+    old, new = evaluation("old", "cat.1 cat", "dog.2 cat"), evaluation("new", "cat.1 dog", "dog.2 dog")
+    assert "a probability of 100 %" in str(change(old, new)) and "perhaps only chance" in str(change(old, new))
+
+
 def test_a_picture_that_only_one_version_saw_does_not_count() -> None:
     assert change(evaluation("old"), NEW).better == ()
 
