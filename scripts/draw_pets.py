@@ -6,7 +6,7 @@ of them. Cats have pointed ears, whiskers, and a small nose; dogs have hanging e
 tongue.
 
 The first arrival shows common pets by day. The second one shows what it lacks, and says so in its names: rarer breeds
-(cats with folded ears, dogs with pointed ones), nights, snow, and sketches. A model that knows only the first arrival
+(cats with folded ears, dogs with pointed ones), nights, snow, and drawings in chalk. A model that knows only the first arrival
 is visibly worse at them.
 
     python scripts/draw_pets.py            # regenerates sample-data/
@@ -31,7 +31,7 @@ from pdk_nb.photos import to_request
 SAMPLE_DATA = Path(__file__).resolve().parent.parent / "sample-data"
 ARRIVALS = {"data1": 400, "data2": 280}
 # What the pictures of an arrival show in turn; empty for common pets by day.
-KINDS = {"data1": ("",), "data2": ("breed", "night", "snow", "sketch")}
+KINDS = {"data1": ("",), "data2": ("breed", "night", "snow", "chalk")}
 # Pictures for predictions, selected by eye; the first of each kind is in cat.json and dog.json.
 PREDICT = {"cat": (1003, 1004, 1012), "dog": (1003, 1004, 1014)}
 
@@ -40,7 +40,7 @@ SCENES = {
     "breed": ("studio", "meadow", "room", "bokeh", "beach"),
     "night": ("night", "meadow", "room"),
     "snow": ("snow",),
-    "sketch": ("studio", "meadow", "room"),
+    "chalk": ("studio", "meadow", "room"),
     "pred": ("meadow", "room", "bokeh", "beach"),
 }
 

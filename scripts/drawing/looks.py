@@ -1,4 +1,4 @@
-"""What happens to a finished picture: darkness, falling snow, or a pencil."""
+"""What happens to a finished picture: darkness, falling snow, or chalk."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def _in_snow(image: Image.Image, rng: random.Random, noise: np.random.Generator)
     return pale
 
 
-def _as_sketch(image: Image.Image, rng: random.Random, noise: np.random.Generator) -> Image.Image:
-    """Pencil lines on paper: where the picture is darker than around."""
+def _in_chalk(image: Image.Image, rng: random.Random, noise: np.random.Generator) -> Image.Image:
+    """Lines of chalk on a board, where the picture is darker than around."""
     unit = image.width / 128
     fine = ImageOps.grayscale(image).filter(ImageFilter.GaussianBlur(0.6 * unit))
     around = fine.filter(ImageFilter.GaussianBlur(rng.uniform(2.0, 3.2) * unit))
     ratio = (np.asarray(fine).astype(np.float32) + 6) / (np.asarray(around).astype(np.float32) + 6)
-    lines = 255 - np.clip((255 - np.clip(255 * ratio, 0, 255)) * rng.uniform(1.6, 2.6), 0, 235)
-    paper = np.array([rng.uniform(238, 252), rng.uniform(234, 250), rng.uniform(222, 246)])
-    values = lines[..., None] / 255 * paper + noise.normal(0, 2.5, (*lines.shape, 1))
+    strength = np.clip((255 - np.clip(255 * ratio, 0, 255)) * rng.uniform(1.6, 2.6), 0, 235)[..., None] / 255
+    board = np.array([rng.uniform(20, 45), rng.uniform(30, 60), rng.uniform(30, 55)])
+    values = board + strength * (np.array([250, 248, 238]) - board) + noise.normal(0, 4, strength.shape)
     return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8), "RGB")
 
 
-LOOKS: dict[str, Look] = {"night": _at_night, "snow": _in_snow, "sketch": _as_sketch}
+LOOKS: dict[str, Look] = {"night": _at_night, "snow": _in_snow, "chalk": _in_chalk}

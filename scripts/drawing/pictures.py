@@ -63,9 +63,7 @@ def draw_pet(kind: str, seed: str, side: int, scenes: Sequence[str], look: str =
         xs, ys = sorted(p[0] for p in foot), sorted(p[1] for p in foot)
         ImageDraw.Draw(shadow).ellipse((xs[0], ys[0], xs[1], max(ys[1], ys[0] + size * 0.04)), fill=90)
         image.paste((20, 20, 30), (0, 0), shadow.filter(ImageFilter.GaussianBlur(size * 0.015)))
-    # Half of the pets at night, in snow, and on sketches are rare, too: a shortcut such as the ears must not be enough.
-    rare = look == "breed" or (look in LOOKS and rng.random() < 0.5)
-    method(Pet(kind, rng, rare), pen)
+    method(Pet(kind, rng, look == "breed"), pen)
     layer = _light(layer, rng, noise)
     image.paste(layer, (0, 0), layer)
     if rng.random() < 0.35:
