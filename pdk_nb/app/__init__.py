@@ -7,8 +7,9 @@ import os
 from IPython.display import display
 
 from pdk_nb.display.tables import Note
+from pdk_nb.journey import read_service
 from pdk_nb.panel import PredictionPanel
-from pdk_nb.session import connect
+from pdk_nb.session import Session, connect
 from pdk_shared.errors import PdkError
 
 # The namespace of the ConfigMap pdk-config; KUBECONFIG and PDK_PARTICIPANT give the rest.
@@ -18,6 +19,28 @@ NAMESPACE_VARIABLE = "PDK_CONFIG_NAMESPACE"
 def show() -> None:
     """Show the panel, or why there is none. The app's notebook calls only this function."""
     try:
-        display(PredictionPanel(connect(namespace=os.environ.get(NAMESPACE_VARIABLE, "default"))))
+        session = connect(namespace=os.environ.get(NAMESPACE_VARIABLE, "default"))
+        note = service_note(session)
+        if note is not None:
+            display(note)
+        display(PredictionPanel(session))
     except PdkError as error:
         display(Note("wrong", error.what, error.fix))
+
+
+def service_note(session: Session) -> Note | None:
+    """Why nothing would answer now; None when the service is ready.
+
+    Args:
+        session: The session.
+    """
+    status, name = read_service(session), session.names.service
+    if status is None:
+        where = session.settings.kserve_model_namespace
+        text = f"There is no service {name} in the namespace {where} yet, so no picture gets an answer."
+        return Note("not yet", text, "Run notebooks 01 to 04, or: pdk-nb run --until 04. This page needs no reload.")
+    if not status.ready:
+        return Note(
+            "not yet", f"The service {name} isn't ready yet: {status.summary()}", "Wait, and send a picture then."
+        )
+    return None

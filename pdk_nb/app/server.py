@@ -53,6 +53,7 @@ def settings(port: int, token: str, theme: str, open_browser: bool) -> Any:
         theme: ``light`` or ``dark``.
         open_browser: Whether to open the page.
     """
+    from jupyter_server import DEFAULT_STATIC_FILES_PATH
     from traitlets.config import Config
 
     config = Config()
@@ -72,6 +73,8 @@ def settings(port: int, token: str, theme: str, open_browser: bool) -> Any:
         "websocket_max_message_size": MAX_MESSAGE_BYTES,
         # Jupyter's default exceeds its interval, and Tornado warns at every visit.
         "ws_ping_timeout": 30_000,
+        # Jupyter's own pages (logged out, not found) ask for their icon and style here; without it they fail.
+        "static_path": DEFAULT_STATIC_FILES_PATH,
         "headers": {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "X-Content-Type-Options": "nosniff"},
         # Refuse other hostnames than this machine's, so that no other site can pose as this page.
         "allow_remote_access": False,

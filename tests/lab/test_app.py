@@ -12,10 +12,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from pdk_nb.app import service_note
 from pdk_nb.app.server import FOLDER, LOOPBACK, choose_port
+from pdk_nb.names import Names
 from pdk_shared.errors import UsageError
 from tests.support.processes import heed_interrupts
 
@@ -54,6 +58,31 @@ def get(address: str, **headers: str) -> tuple[int, str, str]:
     except urllib.error.HTTPError as refused:
         with refused:
             return refused.code, refused.url or "", ""
+
+
+def test_jupyters_own_pages_answer(app: tuple[str, subprocess.Popen[str]]) -> None:
+    base, _, token = app[0].partition("?token=")
+    status, _, text = get(f"{base}logout?token={token}")
+    assert (status, "Successfully logged out" in text) == (200, True)
+
+
+def test_the_page_has_a_main_part(app: tuple[str, subprocess.Popen[str]]) -> None:
+    assert '<div id="rendered_cells" role="main"' in get(app[0])[2]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (None, "There is no service dog-cat in the namespace models yet"),
+        (SimpleNamespace(ready=False, summary=lambda: "Unknown: loading"), "isn't ready yet: Unknown: loading"),
+        (SimpleNamespace(ready=True), ""),
+    ],
+)
+def test_the_page_says_that_nothing_would_answer(status: Any, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pdk_nb.app.read_service", lambda session: status)
+    session: Any = SimpleNamespace(names=Names(), settings=SimpleNamespace(kserve_model_namespace="models"))
+    note = service_note(session)
+    assert words in note.text if note is not None else not words
 
 
 def test_nobody_gets_in_without_the_token(app: tuple[str, subprocess.Popen[str]]) -> None:
