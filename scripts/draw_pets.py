@@ -6,8 +6,8 @@ of them. Cats have pointed ears, whiskers, and a small nose; dogs have hanging e
 tongue.
 
 The first arrival shows common pets by day. The second one shows what it lacks, and says so in its names: rarer breeds
-(cats with folded ears, dogs with pointed ones), nights, snow, and drawings in chalk. A model that knows only the first arrival
-is visibly worse at them.
+(cats with folded ears, dogs with pointed ones), nights, snow, and drawings in chalk. A model that knows only the first
+arrival is visibly worse at them.
 
     python scripts/draw_pets.py            # regenerates sample-data/
     python scripts/draw_pets.py --sheet contact.png
