@@ -35,7 +35,10 @@ def api_errors(where: str, refusal: str = "", kind: type[PdkError] | None = None
     """
     try:
         yield
-    except (grpc.RpcError, ConnectionError) as error:
+    except (grpc.RpcError, ConnectionError) as raised:
+        # The client hides what the server says about a file behind a ConnectionError of its own.
+        hidden = raised.__cause__ or raised.__context__
+        error = hidden if isinstance(raised, ConnectionError) and isinstance(hidden, grpc.RpcError) else raised
         text = reason(error)
         code = error.code() if isinstance(error, grpc.RpcError) and callable(getattr(error, "code", None)) else None
         away = code in AWAY or isinstance(error, ConnectionError) or any(part in text for part in AWAY_TEXTS)
