@@ -15,7 +15,7 @@ class Live:
     """The newest reading and its number.
 
     Args:
-        read: Reads what pages show; it reports a platform that is down in what it returns.
+        read: Reads what pages show; it says in what it returns what can't be read, and never raises.
     """
 
     def __init__(self, read: Callable[[], str]) -> None:
@@ -27,6 +27,11 @@ class Live:
         self.closed = False
         self.number = 0
         self.text = ""
+
+    @property
+    def current(self) -> bool:
+        """Whether the newest reading is of now: a page is open, and there was time for a reading."""
+        return self._thread is not None and bool(self.text)
 
     def enter(self) -> None:
         """A page opens."""
@@ -50,7 +55,8 @@ class Live:
         while True:
             with self._lock:
                 if self.closed or self._pages <= 0:
-                    self._thread = None
+                    # The next page doesn't begin with what was true when the last one closed.
+                    self._thread, self.text = None, ""
                     return
             began = time.thread_time()
             text = self._read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,11 @@ from pdk_nb.journey.trail import Trail
 from pdk_nb.session import Session
 from pdk_shared.errors import PdkError
 
+log = logging.getLogger(__name__)
+
 FOLDER = Path(__file__).parent
+# Unexpected errors that the terminal has shown.
+_told: set[str] = set()
 # Seconds after which a stream looks for a new reading.
 LOOK = 0.2
 
@@ -42,17 +47,20 @@ class Pages:
         self.live = Live(self.flow_part)
 
     def flow_part(self) -> str:
-        """The changing part of Flow, as HTML; a platform that is down is told in words."""
+        """The changing part of Flow, as HTML; it says in words what can't be read, and never raises."""
         try:
             found = journey.read(self._session)
             picture, rows = Markup(graph(found).draw().inline()), Trail(found).rows()
         except PdkError as error:
             return self._render("problem.html", error=error)
+        except Exception as error:
+            # The poller must outlive it: the next reading may succeed.
+            return self._render("problem.html", error=_unexpected(error))
         return self._render("flow_part.html", picture=picture, rows=rows)
 
     def flow(self, request: Request) -> Response:
         """The start page."""
-        return self._page("flow.html", part=Markup(self.live.text or self.flow_part()))
+        return self._page("flow.html", part=Markup(self.live.text if self.live.current else self.flow_part()))
 
     def journey(self, request: Request) -> Response:
         """The whole way of an id, or why there is none."""
@@ -93,6 +101,15 @@ class Pages:
     def _page(self, template: str, status: int = 200, **values: Any) -> Response:
         names = self._session.names
         return HTMLResponse(self._render(template, names=names, **values), status)
+
+
+def _unexpected(error: Exception) -> PdkError:
+    """An error of the console itself, in words; its traceback goes to the terminal once, not with every reading."""
+    if str(error) not in _told:
+        _told.add(str(error))
+        log.error("the console can't read the lab", exc_info=error)
+    text = f"The console can't read the lab: {type(error).__name__}: {error}"
+    return PdkError(text, fix="Please report this, with what the terminal of pdk-nb ui shows.")
 
 
 def application(pages: Pages, token: str) -> Starlette:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ import httpx
 import pytest
 
 from pdk_nb import journey
-from pdk_nb.console import access
+from pdk_nb.console import access, live
 from pdk_nb.console.live import Live
 from pdk_nb.console.web import Pages, application
 from pdk_nb.journey import lineage
@@ -111,4 +112,41 @@ def test_the_poller_runs_only_while_a_page_is_open() -> None:
     assert thread is not None
     live.leave()
     thread.join(5)
-    assert not thread.is_alive() and (live.number, live.text) == (1, "text")
+    assert not thread.is_alive() and live.number == 1
+
+
+def test_a_new_page_does_not_begin_with_an_old_reading() -> None:
+    read = threading.Event()
+    live = Live(lambda: read.set() or "old")  # type: ignore[func-returns-value]
+    assert not live.current
+    live.enter()
+    assert read.wait(5)
+    thread = live._thread
+    assert thread is not None
+    live.leave()
+    thread.join(5)
+    assert not live.current and live.text == ""
+
+
+def test_the_poller_outlives_what_nobody_expects(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = threading.Event()
+
+    def fail(session: Any) -> None:
+        failed.set()
+        raise TypeError("<odd>")
+
+    monkeypatch.setattr(journey, "read", fail)
+    monkeypatch.setattr(live, "INTERVAL", 0.01)
+    pages.live.enter()
+    assert failed.wait(5)
+    monkeypatch.setattr(journey, "read", lambda session: NOTHING)
+    try:
+        deadline = time.monotonic() + 5
+        while "<svg" not in pages.live.text:
+            assert time.monotonic() < deadline, pages.live.text
+            time.sleep(0.01)
+    finally:
+        pages.live.close()
+    monkeypatch.setattr(journey, "read", fail)
+    told = pages.flow_part()
+    assert "TypeError: &lt;odd&gt;" in told and "report this" in told
