@@ -17,7 +17,7 @@ SERVICES = ("pachyderm", "determined", "kubernetes")
 
 # The lab, from ground to roof: a module may import from its own floor and from those below.
 LAB_FLOORS = (
-    {"arguments", "counting", "display", "headless", "labels", "names", "photos", "settings", "trial_log"},
+    {"arguments", "counting", "display", "headless", "labels", "loopback", "names", "photos", "settings", "trial_log"},
     {"configure", "container_images", "packaging", "picture_sources", "platforms", "session", "specs"},
     {"journey"},
     {

@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pdk_nb.loopback import LOOPBACK, bound
 from pdk_nb.run.kernels import quiet_profile
-from pdk_shared.errors import PdkError, UsageError
+from pdk_shared.errors import PdkError
 
-LOOPBACK = "127.0.0.1"
 FOLDER = Path(__file__).parent
 # Pictures arrive in chunks of 2 MiB (panel/upload.js).
 MAX_MESSAGE_BYTES = 16 << 20
@@ -25,7 +24,7 @@ CONTENT_SECURITY_POLICY = (
 
 
 def choose_port(port: int) -> int:
-    """A port that is free now.
+    """A port that is free now: Voilà binds it itself.
 
     Args:
         port: The requested port; 0 for any.
@@ -33,14 +32,7 @@ def choose_port(port: int) -> int:
     Raises:
         UsageError: The port is in use or invalid.
     """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except (OSError, OverflowError) as error:
-            raise UsageError(
-                f"Can't use port {port}: {error}.", where="--port", fix="Use another port, or omit it."
-            ) from error
+    with bound(port) as probe:
         return int(probe.getsockname()[1])
 
 

@@ -6,12 +6,11 @@ import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pdk_shared.errors import PdkError, UsageError
+from pdk_nb.loopback import LOOPBACK, bound
+from pdk_shared.errors import PdkError
 
 if TYPE_CHECKING:
     from pdk_nb.session import Session
-
-LOOPBACK = "127.0.0.1"
 
 
 def serve(session: Session, *, port: int = 0, announce: Callable[[str], None] = print) -> None:
@@ -34,8 +33,6 @@ def serve(session: Session, *, port: int = 0, announce: Callable[[str], None] = 
         raise PdkError(
             f"The console needs a library: {error}.", fix="pip install -c constraints.txt -e '.[lab]'"
         ) from error
-    import socket
-
     pages, token = Pages(session), secrets.token_urlsafe(32)
 
     class Server(uvicorn.Server):
@@ -45,14 +42,7 @@ def serve(session: Session, *, port: int = 0, announce: Callable[[str], None] = 
             pages.live.close()
             super().handle_exit(sig, frame)
 
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((LOOPBACK, port))
-        except (OSError, OverflowError) as error:
-            raise UsageError(
-                f"Can't use port {port}: {error}.", where="--port", fix="Use another port, or omit it."
-            ) from error
+    with bound(port) as listener:
         announce(f"http://{LOOPBACK}:{listener.getsockname()[1]}/?token={token}")
         config = uvicorn.Config(application(pages, token), log_level="error", access_log=False, lifespan="off")
         Server(config).run(sockets=[listener])
