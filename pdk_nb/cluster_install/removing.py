@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pdk_nb.cluster_install import record as records
 from pdk_nb.cluster_install.helm import Helm
@@ -102,23 +103,30 @@ def _refuse_work(api: Api, record: Record) -> None:
     """Refuse to pull a platform away from under what runs on it: its controller has to delete that first."""
     if record.ours("kserve"):
         services = api.list("serving.kserve.io/v1beta1", "InferenceService")
-        if services:
-            first = services[0]["metadata"]
-            raise InstallError(
-                f"Still in use: {counted(len(services), 'InferenceService')}. Without KServe, nothing deletes them.",
-                where=f"InferenceService {first['namespace']}/{first['name']}",
-                fix="pdk-nb reset --yes, or kubectl delete inferenceservices --all --all-namespaces",
-            )
+        _refuse_users(
+            "InferenceService",
+            services,
+            f"{counted(len(services), 'InferenceService')}. Without KServe, nothing deletes them.",
+            "kubectl delete inferenceservices --all --all-namespaces",
+        )
     if record.ours("pachyderm"):
-        labels = "suite=pachyderm,component=worker"
-        workers = api.list("v1", "ReplicationController", labelSelector=labels)
-        if workers:
-            first = workers[0]["metadata"]
-            raise InstallError(
-                f"Still in use: {counted(len(workers), 'pipeline')}. Without pachd, nothing deletes the workers.",
-                where=f"ReplicationController {first['namespace']}/{first['name']}",
-                fix="pdk-nb reset --yes, or pachctl delete pipeline --all",
-            )
+        workers = api.list("v1", "ReplicationController", labelSelector="suite=pachyderm,component=worker")
+        _refuse_users(
+            "ReplicationController",
+            workers,
+            f"{counted(len(workers), 'pipeline')}. Without pachd, nothing deletes the workers.",
+            "pachctl delete pipeline --all",
+        )
+
+
+def _refuse_users(kind: str, users: Sequence[dict[str, Any]], what: str, command: str) -> None:
+    if users:
+        first = users[0]["metadata"]
+        raise InstallError(
+            f"Still in use: {what}",
+            where=f"{kind} {first['namespace']}/{first['name']}",
+            fix=f"pdk-nb reset --yes, or {command}",
+        )
 
 
 def remove(api: Api, helm: Helm, removal: Removal, *, log: Path, say: Callable[[str], None]) -> None:

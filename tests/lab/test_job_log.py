@@ -19,24 +19,12 @@ from pdk_nb.names import STAGE_LOG
 from pdk_nb.platforms import mldm
 from pdk_nb.stages.process import run_stage
 from pdk_shared.errors import NotFound, ServiceUnreachable, TrainingError, UsageError
+from tests.support.refusals import Refusal
 
 # Pachyderm 2.8.10, src/server/pps/server/api_server.go: GetLogs.
 NO_PODS = 'no pods belonging to the rc "pipeline-lab-deploy-v1" were found'
 FAILED_LOG = f"/pfs/{64 * '4'}/out/{STAGE_LOG}"
 NO_JOB = 'could not get job information for "abc": pps_jobs abc not found'
-
-
-class Refusal(grpc.RpcError):
-    """An answer of the server that is no success."""
-
-    def __init__(self, text: str, code: grpc.StatusCode = grpc.StatusCode.UNKNOWN) -> None:
-        self.text, self.status = text, code
-
-    def code(self) -> grpc.StatusCode:
-        return self.status
-
-    def details(self) -> str:
-        return self.text
 
 
 class Client:

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
-import grpc
 import pytest
 
 from pdk_nb.lessons import n02_data
@@ -18,6 +17,7 @@ from pdk_nb.platforms.waiting import wait
 from pdk_nb.settings import Secret, Settings
 from pdk_shared.errors import DataError, NoAnswer, ServiceUnreachable, SpecError, TrainingError
 from tests.support.processes import ServiceProcess
+from tests.support.refusals import Refusal
 
 PROJECT, REPO = "lab", "pictures"
 
@@ -157,19 +157,6 @@ def test_a_commit_without_files_is_no_newest_commit(client: Any, tmp_path: Path)
     (tmp_path / "cat.jpg").write_bytes(b"cat")
     id = mldm.commit_files(client, PROJECT, "empty", "data1", {"cat.jpg": tmp_path / "cat.jpg"})
     assert mldm.newest(client, PROJECT, "empty") == id
-
-
-class Refusal(grpc.RpcError):
-    """An answer that is no success."""
-
-    def __init__(self, text: str, code: grpc.StatusCode = grpc.StatusCode.UNKNOWN) -> None:
-        self.text, self.status = text, code
-
-    def code(self) -> grpc.StatusCode:
-        return self.status
-
-    def details(self) -> str:
-        return self.text
 
 
 def test_a_database_that_starts_again_does_not_end_a_wait() -> None:
