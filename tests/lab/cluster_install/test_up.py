@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import stat
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -13,9 +14,15 @@ from tests.lab.cluster_install.conftest import Machine
 
 
 @pytest.fixture(autouse=True)
-def free_ports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other programs of this machine don't matter here; one test asks for the ports themselves."""
+def roomy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine's other programs and its disk don't matter here; two tests ask for them."""
     monkeypatch.setattr(preflight, "ports", lambda wanted: [])
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda folder: free(100))
+
+
+def free(gib: float) -> SimpleNamespace:
+    """What the system says of a disk with so much room."""
+    return SimpleNamespace(free=gib * preflight.GIB)
 
 
 def up(machine: Machine, *arguments: str) -> tuple[int, str]:
@@ -52,6 +59,13 @@ def test_the_lab_gets_loopback_addresses_and_images(machine: Machine) -> None:
     assert [each.rpartition(":")[0].rpartition("/")[2] for each in pushed] == [
         "pdk-lab-trial", "pdk-lab-train", "pdk-lab-deploy"]  # fmt: skip
     assert machine.values("default/determined")["taskContainerDefaults"]["cpuImage"] == pushed[0]
+
+
+def test_a_full_disk_is_said_before_anything_is_changed(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda folder: free(19))
+    code, shown = up(machine, "--with", "kind")
+    assert code == 1 and "19 GiB of disk free" in shown and "Nothing was changed" in shown
+    assert not machine.tools.get("containers")
 
 
 def test_a_second_up_changes_nothing(machine: Machine) -> None:
