@@ -22,10 +22,12 @@ from starlette.types import Message, Receive, Scope, Send
 from pdk_stack.common.errors import BodyTooLarge, TooSlow
 from pdk_stack.common.limits import Limits
 
-__all__ = ["Answer", "ClientLeft", "Exchange", "Refuse", "endpoint", "stream"]
+__all__ = ["UNREAD", "Answer", "ClientLeft", "Exchange", "Refuse", "endpoint", "stream"]
 
 log = logging.getLogger(__name__)
 
+#: The server's ASGI extension: a function to call before a response that leaves a part of the body unread.
+UNREAD = "pdk_stack.unread"
 #: Bytes of a refused body to read and discard, so that the client reads the response and keeps its connection.
 DISCARDED_BYTES = 1 << 20
 #: Maximum time for that, in seconds; then the client gets the refusal even if its body is incomplete.
@@ -213,6 +215,9 @@ def endpoint(
                 watcher.cancel()
         if not await exchange.discard():
             response.headers["connection"] = "close"
+            unread = scope.get("extensions", {}).get(UNREAD)
+            if unread is not None:
+                unread()
         try:
             await response(scope, exchange.watched, send)
         finally:

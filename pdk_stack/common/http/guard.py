@@ -1,7 +1,10 @@
-"""Deadlines for request heads: uvicorn has none, so a silent client could hold a connection forever.
+"""What uvicorn lacks on a connection: deadlines for request heads, and an end that clients can read.
 
 A guard sits between the socket and uvicorn's protocol and forwards everything. It knows when a request's first byte
-arrives; the application reports when the head is complete (the call begins) and when the call ends.
+arrives; the application reports when the head is complete (the call begins), when the call ends, and when a response
+leaves a part of the body unread. Closing such a connection at once resets it, and a client that still sends then sees
+a broken pipe instead of the response. So the guard lingers: it discards what arrives until the client closes, within
+limits, like nginx (``lingering_close``) and Go's server (``closeWriteAndWait``).
 """
 
 from __future__ import annotations
@@ -17,6 +20,10 @@ __all__ = ["Guard", "Guards"]
 Peer = tuple[str, int]
 #: Larger pieces of a response are sent on their own instead of being copied and merged.
 LARGE_BYTES = 1 << 14
+#: Maximum time for the client to read the response and close, in seconds; nginx waits 5 (``lingering_timeout``).
+LINGER_SECONDS = 5.0
+#: Bytes to discard meanwhile; the connection of a client that sends more is reset.
+LINGER_BYTES = 16 << 20
 
 
 class _Together:
@@ -28,6 +35,8 @@ class _Together:
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._pieces: list[bytes] = []
+        self._deadline: asyncio.TimerHandle | None = None
+        self.unread = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -42,10 +51,31 @@ class _Together:
             asyncio.get_running_loop().call_soon(self._flush)
         self._pieces.append(bytes(data))
 
+    @property
+    def lingering(self) -> bool:
+        """Whether the response is sent and only the client's close is awaited."""
+        return self._deadline is not None
+
+    def is_closing(self) -> bool:
+        """Whether the connection takes no more responses."""
+        return self.lingering or self._transport.is_closing()
+
     def close(self) -> None:
-        """Send buffered data, then close."""
+        """Send buffered data, then close; linger first if a part of the client's body is unread."""
         self._flush()
+        if self.unread and not self.is_closing():
+            self._deadline = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.close)
+            self._transport.resume_reading()
+            if self._transport.can_write_eof():  # TLS has no half-closed connections
+                self._transport.write_eof()
+            return
+        self.release()
         self._transport.close()
+
+    def release(self) -> None:
+        """Stop lingering."""
+        if self._deadline is not None:
+            self._deadline.cancel()
 
     def _flush(self) -> None:
         pieces, self._pieces = self._pieces, []
@@ -83,6 +113,11 @@ class Guards:
         if peer is not None and (guard := self._open.get(peer)) is not None:
             guard.call_began()
 
+    def call_unread(self, peer: Peer | None) -> None:
+        """Record that the response will leave a part of the request's body unread."""
+        if peer is not None and (guard := self._open.get(peer)) is not None:
+            guard.call_unread()
+
     def call_ended(self, peer: Peer | None) -> None:
         """Record that a request has its response."""
         if peer is not None and (guard := self._open.get(peer)) is not None:
@@ -100,7 +135,8 @@ class Guard(asyncio.Protocol):
     def __init__(self, guards: Guards, inner: asyncio.Protocol) -> None:
         self._guards = guards
         self._inner = inner
-        self._transport: asyncio.Transport | None = None
+        self._transport: _Together | None = None
+        self._discarded = 0
         self._peer: Peer | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._calls = 0
@@ -109,17 +145,21 @@ class Guard(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the deadline for a new connection (with TLS, after the handshake)."""
         assert isinstance(transport, asyncio.Transport)
-        together = cast(asyncio.Transport, _Together(transport))
-        self._transport = together
+        self._transport = together = _Together(transport)
         name = transport.get_extra_info("peername")
         if name is not None:
             self._peer = (str(name[0]), int(name[1]))
             self._guards.add(self._peer, self)
         self._watch()
-        self._inner.connection_made(together)
+        self._inner.connection_made(cast(asyncio.Transport, together))
 
     def data_received(self, data: bytes) -> None:
         """Forward data; while no call runs, it belongs to a head."""
+        if self._transport is not None and self._transport.lingering:
+            self._discarded += len(data)
+            if self._discarded > LINGER_BYTES:
+                self._transport.close()
+            return
         if self._calls == 0:
             self._watch()
             self._head_bytes += len(data)
@@ -130,6 +170,7 @@ class Guard(asyncio.Protocol):
 
     def _check_head(self) -> None:
         if self._calls == 0 and self._head_bytes > self._guards.limits.head_bytes:
+            self.call_unread()
             self._refuse(b"431 Request Header Fields Too Large")
 
     def call_began(self) -> None:
@@ -137,6 +178,11 @@ class Guard(asyncio.Protocol):
         self._calls += 1
         self._head_bytes = 0
         self._unwatch()
+
+    def call_unread(self) -> None:
+        """Linger after the response."""
+        if self._transport is not None:
+            self._transport.unread = True
 
     def call_ended(self) -> None:
         """Record the response; uvicorn closes the connection if the next request doesn't arrive in time."""
@@ -162,6 +208,8 @@ class Guard(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Forward the end of the connection."""
         self._unwatch()
+        if self._transport is not None:
+            self._transport.release()
         if self._peer is not None:
             self._guards.remove(self._peer)
         self._inner.connection_lost(error)

@@ -8,6 +8,7 @@ the server pauses before the next accept (asyncio's ``ACCEPT_RETRY_DELAY``).
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import socket
 import threading
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pdk_shared.errors import StackError
+from pdk_stack.common.http.exchange import UNREAD
 from pdk_stack.common.http.guard import Guards
 from pdk_stack.common.limits import Limits
 from pdk_stack.common.polling import poll
@@ -99,6 +101,7 @@ class Server:
             if limiter.total_tokens != self.limits.threads:
                 limiter.total_tokens = self.limits.threads
             guards.call_began(scope["client"])
+            scope.setdefault("extensions", {})[UNREAD] = functools.partial(guards.call_unread, scope["client"])
             try:
                 await app(scope, receive, send)
             except (ConnectionError, asyncio.CancelledError):
