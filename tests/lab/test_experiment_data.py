@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import python_pachyderm
+import yaml
 from PIL import Image
 
 from pdk_nb.labels import LabelRule, split
@@ -14,7 +15,8 @@ from tests.support.odd_pictures import odd_pictures
 from tests.support.processes import ServiceProcess
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "examples" / "dog-cat" / "experiment"))
+EXPERIMENT = ROOT / "examples" / "dog-cat" / "experiment"
+sys.path.insert(0, str(EXPERIMENT))
 
 import data  # noqa: E402
 
@@ -113,6 +115,18 @@ def test_an_incremental_training_keeps_the_hold_out_of_everything_and_replays_ol
     data.report(corpus, RULE)
     assert "are new since the previous commit" in caplog.text
     assert TOKEN not in caplog.text
+
+
+def test_a_small_arrival_is_trained_with_a_minimum_of_old_pictures(repo, tmp_path):
+    _, _, settings, one, _, first, second, _ = repo
+    everything = [(path.strip("/"), RULE.label(path)) for path in first | second]
+    train, _ = split(everything)
+    new = {path.strip("/") for path in second} & set(train)
+    enough = len(set(train) - new)
+    corpus = data.fetch(settings | {"previous_commit": one}, TOKEN, tmp_path, RULE, 0.0, enough)
+    assert {item.path for item in corpus.train} == set(train)
+    shipped = yaml.safe_load((EXPERIMENT / "const.yaml").read_text())
+    assert shipped["data"]["replay_at_least"] >= 4 * shipped["hyperparameters"]["global_batch_size"]
 
 
 @pytest.mark.parametrize("previous", ["same", "0123456789ab4cdef0123456789abcde"])

@@ -192,7 +192,14 @@ class Corpus:
     new: int | None = None
 
 
-def fetch(settings: Mapping[str, Any], token: str, root: Path, rule: labels.LabelRule, replay: float) -> Corpus:
+def fetch(
+    settings: Mapping[str, Any],
+    token: str,
+    root: Path,
+    rule: labels.LabelRule,
+    replay: float,
+    replay_at_least: int = 0,
+) -> Corpus:
     """The pictures that an experiment's ``data.pachyderm`` block names.
 
     With a previous commit, the training set has the new pictures, and ``replay`` old pictures for each new one to
@@ -204,6 +211,8 @@ def fetch(settings: Mapping[str, Any], token: str, root: Path, rule: labels.Labe
         root: Folder for the files.
         rule: Label rule.
         replay: Old pictures per new one.
+        replay_at_least: Minimum number of old pictures, as far as there are so many: a single new picture must not
+            become half of the training set.
     """
     client = connect(settings["host"], settings["port"], token)
     place = (settings["host"], settings["port"], settings["repo"], settings["branch"], root, token, settings["project"])
@@ -223,21 +232,24 @@ def fetch(settings: Mapping[str, Any], token: str, root: Path, rule: labels.Labe
     names = sorted(list_commit(client, commit_reference(settings["project"], settings["repo"], settings["branch"])))
     usable = [(n, label) for n in names if not photos.ignored(n) and (label := rule.label(n)) is not None]
     train, held = labels.split(usable)
-    again = _replay([path for path in train if path not in fresh], dict(usable), sum(p in fresh for p in train), replay)
+    wanted = max(round(sum(path in fresh for path in train) * replay), replay_at_least)
+    again = _replay([path for path in train if path not in fresh], dict(usable), wanted)
     download_pach_repo(*place, previous_commit=previous, also=[*held, *again], client=client)
     corpus = collect(root, rule)
     corpus.new = sum(item.path in fresh for item in corpus.train)
     return corpus
 
 
-def _replay(old: list[str], label_of: Mapping[str, int], new: int, share: float) -> list[str]:
-    """A sample of old pictures, balanced over the classes, the same in every run."""
-    wanted, chosen = round(new * share), []
+def _replay(old: list[str], label_of: Mapping[str, int], wanted: int) -> list[str]:
+    """A sample of old pictures, balanced over the classes as far as these have enough, the same in every run."""
+    chosen: list[str] = []
     by_class: dict[int, list[str]] = {}
     for path in old:
         by_class.setdefault(label_of[path], []).append(path)
-    for label, paths in sorted(by_class.items()):
-        chosen += random.Random(label).sample(sorted(paths), min(len(paths), -(-wanted // len(by_class))))
+    classes = sorted(by_class.items(), key=lambda each: (len(each[1]), each[0]))
+    for place, (label, paths) in enumerate(classes):
+        share = -(-(wanted - len(chosen)) // (len(classes) - place))
+        chosen += random.Random(label).sample(sorted(paths), min(len(paths), max(0, share)))
     return chosen
 
 

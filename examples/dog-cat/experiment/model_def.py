@@ -150,7 +150,8 @@ class DogCatModel(pytorch.PyTorchTrial):
                 if self.context.distributed.local_rank == 0:
                     root = tempfile.mkdtemp(prefix="pictures-")
                     atexit.register(shutil.rmtree, root, ignore_errors=True)
-                    corpus = data.fetch(settings, token, Path(root), self.rule, float(config.get("replay", 1.0)))
+                    replay = float(config.get("replay", 1.0)), int(config.get("replay_at_least", 0))
+                    corpus = data.fetch(settings, token, Path(root), self.rule, *replay)
                 corpus = self.context.distributed.broadcast_local(corpus)
             if self.context.distributed.rank == 0:
                 data.report(corpus, self.rule)
