@@ -32,13 +32,14 @@ def command_predict(args: argparse.Namespace) -> int:
     """``pdk-nb predict``."""
     from pdk_nb import settings
     from pdk_nb.platforms import serving
+    from pdk_nb.platforms.waiting import changes
 
     known = settings.load(kubeconfig_of(args), args.namespace)
     service = args.service or Names.chosen(args.participant).service
     failed = 0
     for image in args.images:
         try:
-            prediction = serving.predict(known, service, [image])[0]
+            prediction = serving.predict(known, service, [image], progress=changes(say))[0]
         except PdkError as error:
             failed += 1
             say(f"{image}: {error}")

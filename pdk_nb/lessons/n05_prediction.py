@@ -22,6 +22,7 @@ from pdk_nb.photos import from_request, thumbnail, to_request
 from pdk_nb.picture_sources import pictures_in
 from pdk_nb.platforms import mlde, serving
 from pdk_nb.platforms.serving.batches import BODY_BYTES, predict_in_batches
+from pdk_nb.platforms.waiting import changes
 
 if TYPE_CHECKING:
     from pdk_nb.platforms.serving.predictions import Prediction
@@ -95,12 +96,14 @@ def predict_json(session: Session, files: Sequence[Path], *, judge: bool = True)
     """
     target = serving.endpoint(session.settings, session.names.service)
     classes = served_classes(session)
+    # A notebook's first request may have to wake the service.
+    say = changes(print)
     rows = []
     for file in files:
         path = file if file.exists() else session.sample(str(file))
         request = json.loads(path.read_text())
         from_request(request)
-        answer = serving.predict(target, images=request, detail=False)[0]
+        answer = serving.predict(target, images=request, detail=False, progress=say)[0]
         label = classes[answer.index] if answer.index is not None and answer.index < len(classes) else ""
         expected = expected_label(path.stem, classes) if judge else ""
         rows.append((path.name, json.dumps({"predictions": [answer.index]}), label, expected))
@@ -146,7 +149,7 @@ def ask(session: Session, pictures: Sequence[Path]) -> list[tuple[Path, Predicti
     answers: list[tuple[Path, Prediction]] = []
     with Progress(f"Asking {session.names.service}", len(pictures), "pictures") as progress:
         instances = (to_request([each], max_bytes=target.max_bytes - BODY_BYTES)["instances"][0] for each in pictures)
-        for batch in predict_in_batches(target, instances):
+        for batch in predict_in_batches(target, instances, progress.say):
             answers += zip(pictures[len(answers) :], batch, strict=False)
             progress.step(len(answers))
         progress.end(

@@ -173,7 +173,8 @@ def who_answers(session: Session, picture: Path, requests: int) -> Table:
     with Progress("Counting answers by version", requests, "requests") as progress:
         counts: Counter[str] = Counter()
         for done in range(1, requests + 1):
-            counts[serving.predict(target, images=[picture])[0].version or "unknown"] += 1
+            answer = serving.predict(target, images=[picture], progress=progress.say)[0]
+            counts[answer.version or "unknown"] += 1
             progress.step(done)
         progress.end(f"Sent {requests} requests in {progress.seconds:.1f} s.")
     rows = [(version, count, f"{count / requests:.0%}") for version, count in counts.most_common()]

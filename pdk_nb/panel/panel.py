@@ -147,6 +147,9 @@ class PredictionPanel:
     def _say(self, line: str, state: str = "") -> None:
         self.status.value = f'<div class="pdk-view"><p class="pdk-message {state}">{escape(line)}</p></div>'
 
+    def _waits(self, line: str) -> None:
+        self._say(f"{line} …")
+
     def _refused(self, error: PdkError) -> None:
         self.error = error
         self.status.value = f'<div class="pdk-view">{error_html(error)}</div>'
@@ -198,7 +201,7 @@ class PredictionPanel:
             prepared.append(prepare(name, bytes(file["content"]), target, shown_side=side, folder=folder))
             if len(files) > 1:
                 self._say(f"Preparing pictures: {number} of {len(files)}")
-        self.pictures = ask(target, prepared, lambda done: self._say(f"Answers: {done} of {len(files)}"))
+        self.pictures = ask(target, prepared, lambda done: self._say(f"Answers: {done} of {len(files)}"), self._waits)
         for each in self.pictures:
             if each.answer:
                 log_prediction(each.name, each.expected, each.answer.label)
@@ -230,7 +233,7 @@ class PredictionPanel:
         if not self.pictures:
             self._say("The other version is ready. Upload a picture, or select a sample.", "pdk-ok")
             return
-        theirs = ask(target, self.pictures)
+        theirs = ask(target, self.pictures, say=self._waits)
         self.view = compare_view(self.pictures, theirs)
         self.compared.value = f'<div class="pdk-view">{self.view.content}</div>'
         self._say(self.view.text, "pdk-ok")

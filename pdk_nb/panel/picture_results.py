@@ -97,7 +97,10 @@ def _named(name: str, error: PdkError) -> PdkError:
 
 
 def ask(
-    target: Endpoint, pictures: Sequence[PictureResult], progress: Callable[[int], None] | None = None
+    target: Endpoint,
+    pictures: Sequence[PictureResult],
+    progress: Callable[[int], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> list[PictureResult]:
     """Send every picture that can be sent.
 
@@ -105,6 +108,7 @@ def ask(
         target: Where the model answers.
         pictures: Prepared pictures.
         progress: Called with the number of pictures that are done.
+        say: Called with one line while a service that was scaled to zero starts.
 
     Returns:
         The pictures with their answers, in the same order. If the service fails, the remaining pictures get its error.
@@ -113,7 +117,8 @@ def ask(
     waiting = [place for place, each in enumerate(pictures) if each.instance is not None]
     done = len(pictures) - len(waiting)
     try:
-        for answers in predict_in_batches(target, [pictures[place].instance or {} for place in waiting]):
+        instances = [pictures[place].instance or {} for place in waiting]
+        for answers in predict_in_batches(target, instances, say):
             for answer in answers:
                 place = waiting.pop(0)
                 results[place] = _with_answer(pictures[place], answer, alone=len(answers) == 1)

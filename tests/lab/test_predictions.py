@@ -6,12 +6,14 @@ import json
 import shlex
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from pdk_nb.platforms import serving
+from pdk_nb.platforms.serving import predictions
 from pdk_nb.platforms.serving.predictions import Endpoint, curl_command, parse, send
 from pdk_shared.errors import PredictionError
 from tests.support.serving_tools import RED
@@ -96,6 +98,38 @@ def test_silence_and_absence_are_told_apart(endpoint: Endpoint) -> None:
         send(endpoint, [{"data": "QQ=="}], timeout=0.3)
     with pytest.raises(PredictionError, match="does not answer"):
         send(Endpoint("s", "127.0.0.1:1", "h", "m"), [{"data": "QQ=="}])
+
+
+@pytest.mark.parametrize("asleep", [True, False])
+def test_a_service_that_sleeps_gets_the_time_that_it_needs(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, asleep: bool
+) -> None:
+    monkeypatch.setattr(predictions, "SLOW_S", 0.4)
+    monkeypatch.setattr(predictions, "REPORT_S", 0.05)
+    sleepy = replace(endpoint, may_sleep=True, asleep=asleep)
+    Ingress.answer = (200, b'{"predictions": [1]}')
+    said: list[str] = []
+    if not asleep:
+        # It may sleep, but it answers at once.
+        send(sleepy, [{"data": "QQ=="}], detail=False, progress=said.append)
+        assert not said
+    Ingress.answer = (0, b'{"predictions": [1]}')
+    threading.Timer(0.9, Ingress.wait.set).start()
+    (prediction,) = send(sleepy, [{"data": "QQ=="}], detail=False, timeout=0.2, progress=said.append)
+    assert prediction.index == 1
+    assert len(said) > 1
+    state = "is scaled to zero, and starts a pod" if asleep else "may be scaled to zero, and start a pod"
+    assert set(said) == {f"dog-cat {state}; the answer can take up to 120 s"}
+
+
+def test_a_service_that_does_not_wake_is_told_so(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictions, "WAKE_TIMEOUT_S", 1.0)
+    Ingress.answer = (0, b'{"predictions": [1]}')
+    for progress in (None, print):
+        with pytest.raises(PredictionError, match="No answer within 1 s"):
+            send(replace(endpoint, asleep=True), [{"data": "QQ=="}], timeout=0.1, progress=progress)
+    with pytest.raises(PredictionError, match="does not answer"):
+        send(Endpoint("s", "127.0.0.1:1", "h", "m", asleep=True), [{"data": "QQ=="}], progress=print)
 
 
 def test_nothing_is_sent_that_is_too_large(endpoint: Endpoint) -> None:

@@ -29,7 +29,10 @@ RAW = {"serving.kserve.io/deploymentMode": "RawDeployment"}
 READY = [{"type": "Ready", "status": "True"}]
 
 
-def service(version: str = "v2", *, raw: bool = False, name: str = "dog-cat", **status: Any) -> dict[str, Any]:
+def service(
+    version: str = "v2", *, raw: bool = False, name: str = "dog-cat", replicas: int | None = None, **status: Any
+) -> dict[str, Any]:
+    least = {} if replicas is None else {"minReplicas": replicas}
     notes = {
         "pach_id": version,
         **(RAW if raw else {}),
@@ -43,7 +46,7 @@ def service(version: str = "v2", *, raw: bool = False, name: str = "dog-cat", **
             "resourceVersion": "7",
             "managedFields": [{"manager": "lab", "time": "2026-01-01T00:00:10Z"}],
         },
-        "spec": {"predictor": {"model": {"storageUri": f"s3://b/{version}/"}}},
+        "spec": {"predictor": {**least, "model": {"storageUri": f"s3://b/{version}/"}}},
         "status": status,
     }
 
@@ -221,24 +224,17 @@ def test_a_name_leaves_room_for_the_canarys_route() -> None:
 
 
 REVISIONS = {"components": {"predictor": {"latestCreatedRevision": "x-2", "latestReadyRevision": "x-2"}}}
-ASLEEP = {"modelStatus": {"transitionStatus": "InProgress", "states": {"targetModelState": "Pending"}}}
+# KServe never takes back the number of copies: it is that of the time when the model was loaded.
+COPIES = {"copies": {"failedCopies": 0, "totalCopies": 1}}
+ASLEEP = {"modelStatus": {**COPIES, "transitionStatus": "InProgress", "states": {"targetModelState": "Pending"}}}
 
 
 @pytest.mark.parametrize(
     ("status", "ready", "asleep"),
     [
         ({"conditions": READY, **REVISIONS, **ASLEEP}, True, True),
-        ({"conditions": READY, **REVISIONS, **LOADED}, True, True),
+        ({"conditions": READY, **REVISIONS, "modelStatus": {**LOADED["modelStatus"], **COPIES}}, True, True),
         ({"conditions": READY, **ASLEEP}, False, False),
-        (
-            {
-                "conditions": READY,
-                **REVISIONS,
-                "modelStatus": {**ASLEEP["modelStatus"], "copies": {"totalCopies": 1}},
-            },
-            False,
-            False,
-        ),
         (
             {
                 "conditions": READY,
@@ -251,12 +247,33 @@ ASLEEP = {"modelStatus": {"transitionStatus": "InProgress", "states": {"targetMo
     ],
 )
 def test_a_service_without_pods_sleeps_and_is_ready(status: dict[str, Any], ready: bool, asleep: bool) -> None:
-    found = read_status(service(**status), [read_pod(ENDING)])
+    found = read_status(service(replicas=0, **status), [read_pod(ENDING)])
     assert (found.ready, found.asleep) == (ready, asleep)
+    # KServe keeps one pod of every other service: it is on its way.
+    for replicas in (None, 1):
+        stays = read_status(service(replicas=replicas, **status), [read_pod(ENDING)])
+        assert not stays.asleep
+        assert not stays.may_sleep
     # KServe's status comes late: with a pod, it only hasn't noticed yet that the model is loaded.
-    awake = read_status(service(**status), [read_pod(NEW)])
+    awake = read_status(service(replicas=0, **status), [read_pod(NEW)])
+    assert awake.may_sleep
     assert not awake.asleep
     assert awake.ready is (ready and status["modelStatus"]["transitionStatus"] == "UpToDate")
+
+
+def test_a_request_knows_that_its_service_sleeps() -> None:
+    asleep = service(replicas=0, conditions=READY, url="http://dog-cat.models.example.com", **REVISIONS, **ASLEEP)
+    asleep["metadata"]["annotations"]["pdk-lab/model"] = "dogs-and-cats"
+    api = Api(asleep)
+    target = serving.endpoint(replace(api.cluster, ingress="127.0.0.1:80"), "dog-cat")
+    assert (target.may_sleep, target.asleep) == (True, True)
+    # Who may not see pods knows at least that it may sleep.
+    asleep["status"] |= LOADED
+    api.forbidden = True
+    target = serving.endpoint(replace(api.cluster, ingress="127.0.0.1:80"), "dog-cat")
+    assert (target.may_sleep, target.asleep) == (True, False)
+    asleep["spec"]["predictor"].pop("minReplicas")
+    assert not serving.endpoint(replace(api.cluster, ingress="127.0.0.1:80"), "dog-cat").may_sleep
 
 
 BACKOFF = {"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pdk_nb.platforms.serving.predictions import Endpoint, Prediction, send
 
@@ -14,12 +14,17 @@ BATCH_SIZE = 8
 BODY_BYTES = 400
 
 
-def predict_in_batches(target: Endpoint, instances: Iterable[Mapping[str, str]]) -> Iterator[list[Prediction]]:
+def predict_in_batches(
+    target: Endpoint,
+    instances: Iterable[Mapping[str, str]],
+    progress: Callable[[str], object] | None = None,
+) -> Iterator[list[Prediction]]:
     """Ask about pictures, several in one request.
 
     Args:
         target: Where the model answers.
         instances: v1 instances: ``{"data": "<base64>"}``. Each is taken when its batch is put together.
+        progress: Called with one line while a service that was scaled to zero starts.
 
     Yields:
         The answers of one request after the other, in the order of the instances.
@@ -32,9 +37,9 @@ def predict_in_batches(target: Endpoint, instances: Iterable[Mapping[str, str]])
     for instance in instances:
         weight = len(instance["data"]) + BODY_BYTES
         if batch and (len(batch) == BATCH_SIZE or size + weight > target.max_bytes - BODY_BYTES):
-            yield send(target, batch)
+            yield send(target, batch, progress=progress)
             batch, size = [], 0
         batch.append(instance)
         size += weight
     if batch:
-        yield send(target, batch)
+        yield send(target, batch, progress=progress)

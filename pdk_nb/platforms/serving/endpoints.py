@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ def endpoint(where: Where, name: str) -> Endpoint:
         protocol=status.protocol,
         max_bytes=status.max_request_size or predictions.MAX_REQUEST_BYTES,
         version=status.version,
+        may_sleep=status.may_sleep,
         asleep=status.asleep,
     )
 
@@ -58,6 +59,7 @@ def predict(
     *,
     detail: bool = True,
     timeout: float = 30.0,
+    progress: Callable[[str], object] | None = None,
 ) -> list[Prediction]:
     """Ask a service what it sees.
 
@@ -66,7 +68,8 @@ def predict(
         service: The service; not needed with an endpoint.
         images: Pictures as bytes or paths; or v1 instances; or a whole request like that of ``cat.json``.
         detail: Whether to ask for label, scores and version instead of the bare index.
-        timeout: Seconds to wait for the answer.
+        timeout: Seconds to wait for the answer; more for a service that may be scaled to zero.
+        progress: Called with one line while such a service starts.
 
     Raises:
         DataError: A picture cannot be used.
@@ -86,7 +89,7 @@ def predict(
         instances = to_request([each for each in images if not isinstance(each, Mapping)], max_bytes=room)["instances"]
     else:
         instances = ()
-    return predictions.send(target, instances, detail=detail, timeout=timeout)
+    return predictions.send(target, instances, detail=detail, timeout=timeout, progress=progress)
 
 
 def curl_command(where: Where | Endpoint, service: str = "", body_file: str = "cat.json") -> str:

@@ -9,22 +9,30 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import wait as settled
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pdk_nb.counting import counted
 from pdk_nb.platforms.serving.installation import FIND_INGRESS
 from pdk_shared.errors import PredictionError
 
+if TYPE_CHECKING:
+    import requests
+
 __all__ = ["Endpoint", "Prediction", "curl_command", "parse", "send"]
 
 # TorchServe's default limit of a request body.
 MAX_REQUEST_BYTES = 6_553_500
 CONNECT_TIMEOUT_S = 5.0
-# Loading a model from nothing.
+# Starting a pod and loading a model in it: what Knative holds a request for while a service is scaled to zero.
 WAKE_TIMEOUT_S = 120.0
+# An answer that takes longer than this may wait for a pod; after that, how often its wait is reported.
+SLOW_S, REPORT_S = 3.0, 1.0
 # Knative's own domain, if config-domain names no other: the gateway doesn't route it from outside.
 INTERNAL = ".svc.cluster.local"
 UNEXPOSED = (
@@ -45,7 +53,8 @@ class Endpoint:
         protocol: ``v1`` or ``v2``.
         max_bytes: Largest request that the model server takes.
         version: Model version that the service has been given.
-        asleep: Whether it is scaled to zero, so that the first answer takes as long as loading the model.
+        may_sleep: Whether it is scaled to zero when nobody asks.
+        asleep: Whether it was scaled to zero when it was looked up.
     """
 
     service: str
@@ -55,6 +64,7 @@ class Endpoint:
     protocol: str = "v1"
     max_bytes: int = MAX_REQUEST_BYTES
     version: str = ""
+    may_sleep: bool = False
     asleep: bool = False
 
     @property
@@ -137,6 +147,7 @@ def send(
     *,
     detail: bool = True,
     timeout: float = 30.0,
+    progress: Callable[[str], object] | None = None,
 ) -> list[Prediction]:
     """Ask for predictions.
 
@@ -144,7 +155,9 @@ def send(
         endpoint: Where the model answers.
         instances: v1 instances: ``{"data": "<base64>"}``.
         detail: Whether to ask for label, scores and version instead of the bare index.
-        timeout: Seconds to wait for the answer.
+        timeout: Seconds to wait for the answer. A service that may be scaled to zero gets :data:`WAKE_TIMEOUT_S` at
+            least, because the answer takes as long as starting a pod and loading the model.
+        progress: Called with one line while such a service starts; the same line each second.
 
     Returns:
         One prediction per instance, in order.
@@ -163,10 +176,13 @@ def send(
             where=endpoint.service,
             fix="Send fewer or smaller pictures, or deploy with a larger --max-request-size.",
         )
-    timeout = max(timeout, WAKE_TIMEOUT_S) if endpoint.asleep else timeout
-    headers = {"Host": endpoint.host, "Content-Type": "application/json"}
+    sleepy = endpoint.may_sleep or endpoint.asleep
+    timeout = max(timeout, WAKE_TIMEOUT_S) if sleepy else timeout
     try:
-        answer = requests.post(endpoint.url, data=body, headers=headers, timeout=(CONNECT_TIMEOUT_S, timeout))
+        if sleepy and progress is not None:
+            answer = _post_and_tell(endpoint, body, timeout, progress)
+        else:
+            answer = _post(endpoint, body, timeout)
     except requests.Timeout as error:
         raise PredictionError(
             f"No answer within {timeout:.0f} s.",
@@ -182,6 +198,35 @@ def send(
     if answer.status_code != 200:
         raise _http_error(endpoint, answer.status_code, answer.text, answer.headers.get("Content-Type", ""))
     return parse(endpoint, answer.content, len(instances), answer.elapsed.total_seconds())
+
+
+def _post(endpoint: Endpoint, body: bytes, timeout: float) -> requests.Response:
+    import requests
+
+    headers = {"Host": endpoint.host, "Content-Type": "application/json"}
+    return requests.post(endpoint.url, data=body, headers=headers, timeout=(CONNECT_TIMEOUT_S, timeout))
+
+
+def _post_and_tell(
+    endpoint: Endpoint, body: bytes, timeout: float, progress: Callable[[str], object]
+) -> requests.Response:
+    """Send the request beside this thread, which tells meanwhile what the answer may wait for."""
+    answer: Future[requests.Response] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(_post(endpoint, body, timeout))
+        except BaseException as error:
+            answer.set_exception(error)
+
+    # A person who interrupts the wait doesn't have to wait for the answer, too.
+    threading.Thread(target=ask, daemon=True).start()
+    state = "is scaled to zero, and starts a pod" if endpoint.asleep else "may be scaled to zero, and start a pod"
+    pause = 0.0 if endpoint.asleep else SLOW_S
+    while not settled([answer], pause).done:
+        progress(f"{endpoint.service} {state}; the answer can take up to {timeout:.0f} s")
+        pause = REPORT_S
+    return answer.result()
 
 
 def _http_error(endpoint: Endpoint, code: int, text: str, content_type: str) -> PredictionError:

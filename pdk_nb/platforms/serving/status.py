@@ -51,6 +51,7 @@ class ServiceStatus:
         changed: When it became ready, or stopped being ready; None when unknown.
         mode: Whether Knative makes revisions (``serverless``), or KServe a plain Deployment (``raw``).
         pods: Its pods; None if they were not looked at.
+        may_sleep: Whether Knative may scale it to zero: ``minReplicas`` is 0. KServe's default is 1.
         asleep: Whether it is scaled to zero: the next request wakes it.
         revision_failed: Whether Knative has given up the newest revision.
     """
@@ -80,6 +81,7 @@ class ServiceStatus:
     changed: datetime | None = None
     mode: Mode = "serverless"
     pods: tuple[Pod, ...] | None = None
+    may_sleep: bool = False
     asleep: bool = False
     revision_failed: bool = False
 
@@ -170,18 +172,18 @@ def read_status(service: Mapping[str, Any], pods: Sequence[Pod] | None = None) -
     transition = str(model_status.get("transitionStatus") or "")
     settled = not ready_revision or ready_revision == created_revision
     mode, version = mode_of(service), notes.get("pach_id", "")
-    copies = (model_status.get("copies") or {}).get("totalCopies")
+    may_sleep = mode == "serverless" and predictor_spec.get("minReplicas") == 0
     # KServe may forget that a model is loaded when it looks at a service without pods (InProgress), or not look at all.
-    # Its status comes late, too: a service that has a pod isn't asleep.
+    # The number of copies stays as it was when the model was loaded last (UpdateModelRevisionStates of 0.13). The
+    # status comes late, too: a service that has a pod isn't asleep.
     asleep = (
-        pods is not None
+        may_sleep
+        and pods is not None
         and all(pod.ends is not None for pod in pods if pod.revision in ("", created_revision))
-        and mode == "serverless"
         and ready_text == "True"
         and bool(ready_revision)
         and settled
         and transition in ("", "UpToDate", "InProgress")
-        and not copies
     )
     up = _serves(version, pods) if mode == "raw" else settled and (asleep or transition in ("", "UpToDate"))
     stamp = meta.get("creationTimestamp")
@@ -212,6 +214,7 @@ def read_status(service: Mapping[str, Any], pods: Sequence[Pod] | None = None) -
         changed=_moment(changed),
         mode=mode,
         pods=None if pods is None else tuple(pods),
+        may_sleep=may_sleep,
         asleep=asleep,
         revision_failed=any(_given_up(each, created_revision) for each in conditions),
     )
