@@ -197,6 +197,24 @@ def committed(session: Session, commit: str) -> list[tuple[str, int]]:
     return [(path, label) for path in paths if ignored(path) is None and (label := rule.label(path)) is not None]
 
 
+def datums(session: Session, globs: Sequence[str]) -> Table:
+    """The datums that globs would make of the newest commit.
+
+    Args:
+        session: The session.
+        globs: The globs.
+
+    Raises:
+        DataError: Pachyderm refuses a glob.
+    """
+    names, rows = session.names, []
+    for glob in globs:
+        found = mldm.datums(session.pachyderm, names.project, names.data_repo, glob)
+        shown = [*found[:2], "…", found[-1]] if len(found) > 3 else found
+        rows.append((glob, str(len(found)), ", ".join(shown) or "nothing matches"))
+    return Table(("Glob", "Datums", "Paths"), rows)
+
+
 def hold_out(arrivals: Sequence[Arrival]) -> list[Path]:
     """Pictures that are never used for training, selected like the experiment's validation set.
 

@@ -97,6 +97,25 @@ def test_a_commit_holds_the_bytes_and_the_same_bytes_are_found(client: Any, pict
     assert mldm.find_same(client, PROJECT, REPO, pictures) == ""
 
 
+def test_each_glob_makes_its_own_datums(client: Any) -> None:
+    repo = "globs"
+    mldm.ensure_repo(client, PROJECT, repo)
+    with client.modify_file_client({"project": PROJECT, "repo": repo, "branch": "master"}) as commit:
+        for path in ("/data1/cat.1.jpg", "/data1/cat.2.jpg", "/data1/dog.1.jpg", "/data2/cat.3.jpg"):
+            commit.put_file_from_bytes(path, b"a picture")
+    session: Any = SimpleNamespace(pachyderm=client, names=SimpleNamespace(project=PROJECT, data_repo=repo))
+    table = n02_data.datums(session, ("/", "/*", "/*/cat*", "/*/*", "/*.jpg"))
+    assert table.rows == [
+        ["/", "1", "/"],
+        ["/*", "2", "/data1/, /data2/"],
+        ["/*/cat*", "3", "/data1/cat.1.jpg, /data1/cat.2.jpg, /data2/cat.3.jpg"],
+        ["/*/*", "4", "/data1/cat.1.jpg, /data1/cat.2.jpg, …, /data2/cat.3.jpg"],
+        ["/*.jpg", "0", "nothing matches"],
+    ]
+    with pytest.raises(DataError, match="refuses the glob"):
+        n02_data.datums(session, ("[",))
+
+
 def test_names_that_pachyderm_refuses_are_refused_before_anything_is_sent(client: Any, tmp_path: Path) -> None:
     before = mldm.head(client, PROJECT, REPO)
     picture = tmp_path / "x.jpg"

@@ -12,6 +12,7 @@ from pdk_nb.platforms.mldm._commits import (
     commit_of,
     commits,
     datum_count,
+    datums,
     files,
     find_same,
     has_files,
@@ -22,6 +23,7 @@ from pdk_nb.platforms.mldm._commits import (
 )
 from pdk_nb.platforms.mldm._connection import connect, open_client, version
 from pdk_nb.platforms.mldm._errors import api_errors, reason
+from pdk_nb.platforms.mldm._job_datums import DATUM_STATES, Datum, job_datums
 from pdk_nb.platforms.mldm._jobs import JOB_STATES, Job, job, jobs, last_success, wait_job
 from pdk_nb.platforms.mldm._logs import JobLog, job_log
 from pdk_nb.platforms.mldm._pipelines import (
@@ -38,10 +40,14 @@ from pdk_nb.platforms.mldm._pipelines import (
 )
 from pdk_nb.platforms.mldm._repos import Outcome, ensure_project, ensure_repo, repos
 from pdk_nb.platforms.mldm._specs import normal_form, running_spec
+from pdk_nb.platforms.mldm._tries import FAILED, newest_try, process_again
 
 __all__ = [
+    "DATUM_STATES",
+    "FAILED",
     "JOB_STATES",
     "PIPELINE_LIMIT",
+    "Datum",
     "Job",
     "JobLog",
     "Outcome",
@@ -55,6 +61,7 @@ __all__ = [
     "commits",
     "connect",
     "datum_count",
+    "datums",
     "ensure_pipeline",
     "ensure_project",
     "ensure_repo",
@@ -64,11 +71,13 @@ __all__ = [
     "head",
     "images",
     "job",
+    "job_datums",
     "job_log",
     "jobs",
     "last_success",
     "limit_room",
     "newest",
+    "newest_try",
     "next_folder",
     "normal_form",
     "open_client",
@@ -77,6 +86,7 @@ __all__ = [
     "pipeline_input",
     "pipeline_spec",
     "pipelines",
+    "process_again",
     "read_file",
     "reason",
     "repos",

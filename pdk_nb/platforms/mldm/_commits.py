@@ -89,15 +89,24 @@ def commit_data(client: python_pachyderm.Client, commit: pfs_pb2.Commit) -> dict
     return dict(json_format.MessageToDict(info, preserving_proto_field_name=True))
 
 
-def datum_count(client: python_pachyderm.Client, project: str, repo: str, glob: str) -> int:
-    """How many datums a glob would make of a repo's newest commit.
+def datums(client: python_pachyderm.Client, project: str, repo: str, glob: str) -> list[str]:
+    """The file or folder of each datum that a glob would make of a repo's newest commit, sorted.
 
     Raises:
         DataError: Pachyderm refuses the glob.
     """
     pfs = pps_pb2.PFSInput(project=project, repo=repo, branch="master", glob=glob)
     with api_errors(f"{project}/{repo}:{glob}", "Pachyderm refuses the glob", DataError):
-        return sum(1 for _ in client.list_datum(input=pps_pb2.Input(pfs=pfs)))
+        return sorted(str(info.data[0].file.path) for info in client.list_datum(input=pps_pb2.Input(pfs=pfs)))
+
+
+def datum_count(client: python_pachyderm.Client, project: str, repo: str, glob: str) -> int:
+    """How many datums a glob would make of a repo's newest commit.
+
+    Raises:
+        DataError: Pachyderm refuses the glob.
+    """
+    return len(datums(client, project, repo, glob))
 
 
 def files(client: python_pachyderm.Client, commit: pfs_pb2.Commit, path: str = "/") -> dict[str, int]:
