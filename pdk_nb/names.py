@@ -31,6 +31,10 @@ class Names:
         service: InferenceService.
         workspace: Determined workspace.
         experiment_project: Determined project in that workspace.
+        search_repo: Repo of the versions that a search found (notebook 07).
+        search_pipeline: Pipeline that deploys them to a second service; also a label of the search experiments.
+        batch_repo: Repo of the pictures to classify (notebook 08).
+        batch_pipeline: Pipeline that classifies them.
         participant: The participant; empty for the setup guide's names.
     """
 
@@ -42,6 +46,10 @@ class Names:
     service: str = "dog-cat"
     workspace: str = "PDK Demos"
     experiment_project: str = "pdk-dogs-and-cats"
+    search_repo: str = "dogs-and-cats-found"
+    search_pipeline: str = "dogs-and-cats-search"
+    batch_repo: str = "dogs-and-cats-inbox"
+    batch_pipeline: str = "dogs-and-cats-batch"
     participant: str = ""
 
     @classmethod
@@ -74,6 +82,10 @@ class Names:
             service=f"{participant}-{base.service}",
             workspace=f"{participant} {base.workspace}",
             experiment_project=f"{participant}-{base.experiment_project}",
+            search_repo=f"{participant}-{base.search_repo}",
+            search_pipeline=f"{participant}-{base.search_pipeline}",
+            batch_repo=f"{participant}-{base.batch_repo}",
+            batch_pipeline=f"{participant}-{base.batch_pipeline}",
             participant=participant,
         )
 

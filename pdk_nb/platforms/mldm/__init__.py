@@ -7,6 +7,7 @@ can only mean the project ``default``.
 from pdk_nb.platforms.mldm._commits import (
     commit_again,
     commit_data,
+    commit_file,
     commit_files,
     commit_finished,
     commit_of,
@@ -20,6 +21,7 @@ from pdk_nb.platforms.mldm._commits import (
     newest,
     next_folder,
     read_file,
+    read_files,
 )
 from pdk_nb.platforms.mldm._connection import connect, open_client, version
 from pdk_nb.platforms.mldm._errors import api_errors, reason
@@ -55,6 +57,7 @@ __all__ = [
     "api_errors",
     "commit_again",
     "commit_data",
+    "commit_file",
     "commit_files",
     "commit_finished",
     "commit_of",
@@ -88,6 +91,7 @@ __all__ = [
     "pipelines",
     "process_again",
     "read_file",
+    "read_files",
     "reason",
     "repos",
     "running_spec",

@@ -135,6 +135,17 @@ def read_file(client: python_pachyderm.Client, commit: pfs_pb2.Commit, path: str
         return bytes(handle.read())
 
 
+def read_files(client: python_pachyderm.Client, commit: pfs_pb2.Commit) -> dict[str, bytes]:
+    """All files of a commit by their paths, read as one tar stream; none where there is no such commit, or no file."""
+    found: dict[str, bytes] = {}
+    with contextlib.suppress(NotFound), api_errors(_shown(commit, "/")), client.get_file_tar(commit, "/") as archive:
+        for member in archive:
+            content = archive.extractfile(member) if member.isfile() else None
+            if content is not None:
+                found["/" + member.name.lstrip("/")] = content.read()
+    return found
+
+
 def next_folder(client: python_pachyderm.Client, project: str, repo: str, stem: str = "data") -> str:
     """The first of ``data1``, ``data2`` … that the repo does not have yet."""
     taken = {path.split("/")[1] for path in files(client, commit_of(project, repo, branch="master"))}
@@ -238,6 +249,30 @@ def commit_files(
         for done, (path, local) in enumerate(sorted(wanted.items()), start=1):
             request.put_file_from_bytes(f"/{folder}/{path}", local.read_bytes())
             progress(done, len(wanted))
+    return head(client, project, repo)
+
+
+def commit_file(client: python_pachyderm.Client, project: str, repo: str, path: str, content: bytes) -> str:
+    """Commit one file; it replaces the file that is there.
+
+    Args:
+        client: A client.
+        project: The repo's project.
+        repo: The repo.
+        path: The file's path in the repo.
+        content: Its bytes.
+
+    Returns:
+        The id of the commit.
+
+    Raises:
+        DataError: Pachyderm refuses the commit.
+    """
+    with (
+        api_errors(f"{project}/{repo}:/{path}", "Pachyderm refuses the commit", DataError),
+        client.modify_file_client(commit_of(project, repo, branch="master")) as request,
+    ):
+        request.put_file_from_bytes(f"/{path}", content)
     return head(client, project, repo)
 
 
