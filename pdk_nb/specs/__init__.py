@@ -5,6 +5,7 @@ output repo, the pods mount Determined's shared checkpoint folder as root (``pod
 service account that reads through Pachyderm's S3 gateway.
 """
 
+from pdk_nb.specs.electives import BATCH_GLOB, batch_spec, trial_spec
 from pdk_nb.specs.files import camel_case, read, text, write
 from pdk_nb.specs.parameters import (
     IMAGES_FILE,
@@ -20,6 +21,7 @@ from pdk_nb.specs.rules import BUCKET_SECRETS, DEPLOY_SECRETS, TRAIN_SECRETS, ch
 from pdk_nb.specs.template import FILES, SERVICE_ACCOUNT, render, render_for
 
 __all__ = [
+    "BATCH_GLOB",
     "BUCKET_SECRETS",
     "DEPLOY_SECRETS",
     "FILES",
@@ -29,6 +31,7 @@ __all__ = [
     "TRAIN_SECRETS",
     "PipelineParams",
     "Variant",
+    "batch_spec",
     "camel_case",
     "check",
     "examples_folder",
@@ -38,6 +41,7 @@ __all__ = [
     "render",
     "render_for",
     "text",
+    "trial_spec",
     "variant_for",
     "write",
 ]

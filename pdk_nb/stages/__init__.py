@@ -1,5 +1,5 @@
-"""What the two pipeline images run: ``train`` and ``deploy``, and the file that one hands to the other.
+"""What the pipeline images run: ``train``, ``deploy``, and ``classify``, and the file that train hands to deploy.
 
-Both have the same parts: typed options (``train_options``, ``deploy_options``), one view of the worker's environment
-(``worker``), one process around them (``process``), and ``run(options, worker)``.
+All have the same parts: typed options (``train_options`` and so on), one view of the worker's environment (``worker``),
+one process around them (``process``), and ``run(options, worker)``.
 """

@@ -27,31 +27,33 @@ class Terminated(BaseException):
     """The worker received SIGTERM: the job was stopped, deleted, or its pod must go."""
 
 
-def run_stage(stage: Callable[[], object]) -> int:
+def run_stage(stage: Callable[[], object], *, keep_log: bool = True) -> int:
     """Run a stage as the process of a pipeline's worker: progress to standard output, an error to standard error.
 
     Args:
         stage: Parses the command line and does the work.
+        keep_log: Whether to copy the log to the output; not if a job has many datums, which share the output.
 
     Returns:
         0, the ``exit_code`` of the error that ended the stage, or 143 after SIGTERM.
     """
     _settle_home()
+    out = pfs_root() / "out" if keep_log else None
     with _logging() as lines:
         previous = signal.signal(signal.SIGTERM, _terminate)
         try:
             stage()
-            _keep(lines, pfs_root() / "out")
+            _keep(lines, out)
         except PdkError as error:
             told = f"{type(error).__name__}: {error}"
             print(told, file=sys.stderr, flush=True)
-            _keep([*lines, told], pfs_root() / "out")
+            _keep([*lines, told], out)
             return error.exit_code
         except Terminated:
             log.error("stopped")
             return 128 + signal.SIGTERM
         except Exception:
-            _keep([*lines, traceback.format_exc().rstrip()], pfs_root() / "out")
+            _keep([*lines, traceback.format_exc().rstrip()], out)
             raise
         finally:
             signal.signal(signal.SIGTERM, previous)
@@ -62,12 +64,12 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
-def _keep(lines: list[str], out: Path) -> None:
+def _keep(lines: list[str], out: Path | None) -> None:
     """Copy the log to the output: Pachyderm alone can show it only as long as the worker's pod exists.
 
     A datum that fails has no output commit, but Pachyderm keeps its folder in the pipeline's meta repo.
     """
-    if out.is_dir():
+    if out is not None and out.is_dir():
         # A full disk, for example, must not hide how the stage ended.
         with contextlib.suppress(OSError):
             (out / STAGE_LOG).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
