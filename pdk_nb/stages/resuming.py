@@ -53,9 +53,12 @@ def find_warm_start(
         project: The data's Pachyderm project.
         repo: The data's repo.
         commit: The data's commit.
-        job: The job; a version that an earlier attempt of it registered does not count.
+        job: The job; a version that an earlier attempt of it registered does not count. Neither does one that a
+            search found.
     """
-    last = next((version for version in mlde.versions(model) if version.name != job), None)
+    # A search trains its trials only as long as it takes to compare them.
+    trained = (version for version in mlde.versions(model) if not (version.metadata or {}).get("search"))
+    last = next((version for version in trained if version.name != job), None)
     if last is None:
         log.info("the model has no version yet: full training")
         return None
