@@ -2,7 +2,8 @@
 
 ``model`` defines the stations, ``reading`` reads them from the platforms, and ``states`` maps states to drawings. The
 other modules are views of one :class:`Journey`: ``graph``, ``timeline``, ``trail`` (a table), ``lineage`` (links with
-their ``evidence``), and ``recap`` (one sentence). ``watch`` shows a journey while its jobs run.
+their ``evidence``), and ``recap`` (one sentence). ``watch`` shows a journey while its jobs run, for which
+``jobs`` waits.
 """
 
 from __future__ import annotations

@@ -6,8 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pdk_nb.journey.jobs import deploy_try
 from pdk_nb.journey.model import Checkpoint, Commit, Experiment, Journey, PipelineRun, Provenance, Service, Version
 from pdk_nb.platforms import mlde, mldm, serving
+from pdk_nb.platforms.mldm import Job
 from pdk_nb.platforms.serving.spec import history
 from pdk_shared.errors import DataError, DeploymentError, UsageError
 
@@ -164,16 +166,16 @@ def _read(
     train = known.pipeline or names.train_pipeline
     pipelines = mldm.pipelines(client, names.project)
 
-    def run(project: str, pipeline: str, job: str) -> PipelineRun:
+    def run(pipeline: str, job: Job | None) -> PipelineRun:
         state, reason = pipelines.get(pipeline, ("", ""))
-        return PipelineRun(pipeline, state, reason, mldm.job(client, project, pipeline, job) if job else None)
+        return PipelineRun(pipeline, state, reason, job)
 
     return Journey(
         id,
         model,
         commit=_commit(session, project, known.repo or names.data_repo, known.commit or id, with_files),
-        train=run(project, train, known.job or id),
-        deploy=run(names.project, names.deploy_pipeline, id),
+        train=run(train, mldm.job(client, project, train, known.job or id) if id else None),
+        deploy=run(names.deploy_pipeline, deploy_try(session, id) if id else None),
         service=Service(service, status, record),
         experiment=_experiment(session, id, train) if id else None,
         version=version,

@@ -25,6 +25,7 @@ class Trail:
         experiment = str(journey.experiment.id) if journey.experiment else ""
         trial = journey.experiment.progress.trial if journey.experiment else 0
         checkpoint, metric = journey.checkpoint, str(known.metric or "")
+        deploy = journey.deploy.job
         version, serving = str(journey.version.number) if journey.version else "", journey.service.answers_with
         return [
             ("Pachyderm commit", journey.id, "the committed data"),
@@ -33,7 +34,7 @@ class Trail:
             ("Experiment code", known.code.sha, "commit or content hash of the code" if known.code.sha else ""),
             ("Checkpoint", checkpoint.uuid if checkpoint else "", metric),
             ("Model version", version, f"named {journey.id}" if version else "not yet"),
-            ("Pachyderm job: deploy", journey.id, _job(journey.deploy.job)),
+            ("Pachyderm job: deploy", deploy.id if deploy else journey.id, _job(deploy)),
             ("InferenceService", serving, "the commit whose model answers" if serving else "not yet"),
         ]
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import TYPE_CHECKING, TypeVar
 
 from pdk_nb.display.progress import LogLines, OutputArea, Progress
-from pdk_nb.journey import log_lines
+from pdk_nb.journey import jobs, log_lines
 from pdk_nb.journey.graph import graph
 from pdk_nb.journey.model import Experiment, Journey
 from pdk_nb.journey.reading import read
-from pdk_nb.platforms import mlde, mldm, serving
-from pdk_nb.platforms.cluster import resolve
+from pdk_nb.platforms import mlde, serving
 from pdk_nb.platforms.mldm import Job
-from pdk_nb.platforms.workers import WorkerTrouble, image_trouble, worker_trouble
-from pdk_shared.errors import PdkError, TrainingError
 
 if TYPE_CHECKING:
     from pdk_nb.session import Session
@@ -25,10 +21,6 @@ __all__ = ["curve_points", "follow_deployment", "follow_training", "training_ste
 W = TypeVar("W", bound="_Watch")
 REDRAW_S = 1.0
 CURVE_S = 2.5
-# How often Kubernetes is asked why a job's worker doesn't start.
-WORKERS_S = 4.0
-# The states of a job whose worker hasn't begun.
-WAITS = frozenset({"CREATED", "STARTING"})
 LOG_LINES = 8
 CURVES = {"training": ("loss",), "validation": ("accuracy",)}
 
@@ -47,11 +39,14 @@ def follow_training(session: Session, commit: str, timeout: float) -> Journey:
     Raises:
         TrainingError: The job failed, didn't end in time, or no node can pull its image.
     """
-    return _follow(_TrainingWatch, "train", session.names.train_pipeline, session, commit, timeout).last
+    watch = _follow(_TrainingWatch, "train", session.names.train_pipeline, commit, session, commit, timeout)
+    return watch.last
 
 
 def follow_deployment(session: Session, commit: str, timeout: float, *, until_ready: bool = False) -> None:
     """Watch the deploy job of a commit until it ends; the graph shows its state.
+
+    If the job has failed before, it is tried again first.
 
     Args:
         session: The session.
@@ -63,24 +58,17 @@ def follow_deployment(session: Session, commit: str, timeout: float, *, until_re
         TrainingError: The job failed, didn't end in time, or no node can pull its image.
         DeploymentError: The service failed or wasn't ready in time.
     """
-    watch = _follow(_DeploymentWatch, "deploy", session.names.deploy_pipeline, session, commit, timeout)
+    job = jobs.deploy_job(session, commit)
+    watch = _follow(_DeploymentWatch, "deploy", session.names.deploy_pipeline, job, session, commit, timeout)
     if until_ready:
         watch.wait_service(timeout)
 
 
-def _follow(kind: type[W], title: str, pipeline: str, session: Session, commit: str, timeout: float) -> W:
+def _follow(kind: type[W], title: str, pipeline: str, id: str, session: Session, commit: str, timeout: float) -> W:
     """Watch a job until it ends; the watch, which knows the journey at that moment."""
     with Progress(f"Waiting for the {title} job of {commit[:12]}…") as progress:
-        watch = kind(session, pipeline, commit, progress)
-        try:
-            job = mldm.wait_job(
-                session.pachyderm, session.names.project, pipeline, commit, timeout=timeout, progress=watch.look
-            )
-        except TrainingError as error:
-            if watch.trouble is None or watch.trouble.text in error.what:
-                raise
-            what = f"{error.what} {watch.trouble.text}"
-            raise TrainingError(what, where=error.where, fix=watch.trouble.fix) from error
+        watch = kind(session, commit, progress)
+        job = jobs.wait_job(session, pipeline, id, timeout, watch.look)
         watch.draw()
         progress.end(f"The {title} job succeeded after {job.seconds:.0f} s.")
     return watch
@@ -89,55 +77,25 @@ def _follow(kind: type[W], title: str, pipeline: str, session: Session, commit: 
 class _Watch:
     """Redraws a journey, but not more often than a reader can follow."""
 
-    def __init__(self, session: Session, pipeline: str, commit: str, progress: Progress) -> None:
+    def __init__(self, session: Session, commit: str, progress: Progress) -> None:
         self.session = session
-        self.pipeline = pipeline
         self.commit = commit
         self.progress = progress
         self.drawn_at = 0.0
-        self.trouble: WorkerTrouble | None = None
-        self.troubled_at = self.asked_at = time.monotonic()
+        self.why = ""
         self.graph = OutputArea()
         self.last: Journey
 
-    def look(self, job: Job | None) -> None:
-        """Called each time the job is polled; redraws the journey from time to time."""
-        self._ask_for_trouble(job)
+    def look(self, job: Job | None, why: str) -> None:
+        """Called each time the job is polled; redraws the journey from time to time.
+
+        Args:
+            job: The job; None while it doesn't exist.
+            why: Why its worker doesn't start; empty when it does.
+        """
+        self.why = why
         if time.monotonic() - self.drawn_at > REDRAW_S:
             self.draw()
-
-    def _ask_for_trouble(self, job: Job | None) -> None:
-        """Why the job's worker doesn't start: Pachyderm shows only that the job waits.
-
-        Raises:
-            TrainingError: It will not start, however long one waits.
-        """
-        if job is None or job.state not in WAITS:
-            self.trouble = None
-        elif time.monotonic() - self.asked_at > WORKERS_S:
-            self.asked_at = time.monotonic()
-            before, self.trouble = self.trouble, self._find_trouble()
-            if self.trouble is None or self.trouble.hold_s is None or before is None or before.hold_s is None:
-                self.troubled_at = self.asked_at
-            elif self.asked_at - self.troubled_at >= self.trouble.hold_s:
-                where = f"{self.session.names.project}/{self.pipeline}@{self.commit}"
-                what = f"The job's worker can't start: {self.trouble.text}"
-                raise TrainingError(what, where=where, fix=self.trouble.fix)
-
-    def _find_trouble(self) -> WorkerTrouble | None:
-        """As the pods tell it; where this user may not read them, as Pachyderm does."""
-        known, project = self.session.settings, self.session.names.project
-        found = worker_trouble(resolve(known).core, known.mldm_namespace, project, self.pipeline)
-        if found is None:
-            with contextlib.suppress(PdkError):
-                now = mldm.pipelines(self.session.pachyderm, project).get(self.pipeline)
-                found = image_trouble(now.state, now.reason) if now else None
-        return found
-
-    @property
-    def why(self) -> str:
-        """The trouble with what to do, to be added to a state; empty without one."""
-        return f": {self.trouble.text} What to do: {self.trouble.fix}" if self.trouble else ""
 
     def draw(self) -> Journey:
         """Update everything that is shown."""
@@ -157,11 +115,11 @@ class _Watch:
 
 
 class _DeploymentWatch(_Watch):
-    def look(self, job: Job | None) -> None:
+    def look(self, job: Job | None, why: str) -> None:
         """Show the job's state."""
         state = f"the job is {job.state.lower()}" if job else "the train job's output doesn't exist yet"
-        self.progress.say(f"{state}{self.why}")
-        super().look(job)
+        self.progress.say(f"{state}{why}")
+        super().look(job, why)
 
     def wait_service(self, timeout: float) -> None:
         """Wait until the service answers with the commit's model; the same graph shows it.
@@ -183,8 +141,8 @@ class _DeploymentWatch(_Watch):
 
 
 class _TrainingWatch(_Watch):
-    def __init__(self, session: Session, pipeline: str, commit: str, progress: Progress) -> None:
-        super().__init__(session, pipeline, commit, progress)
+    def __init__(self, session: Session, commit: str, progress: Progress) -> None:
+        super().__init__(session, commit, progress)
         self.points = 0
         self.curve_at = 0.0
         self.curve, self.log = OutputArea(), OutputArea()
@@ -192,7 +150,7 @@ class _TrainingWatch(_Watch):
     def tell(self, journey: Journey) -> None:
         """Show the experiment's progress, or why its job doesn't start."""
         text, share = training_step(journey)
-        if self.trouble and journey.train.job is not None:
+        if self.why and journey.train.job is not None:
             text = f"job {journey.train.job.state.lower()}{self.why}"
         self.progress.say(text, share)
 

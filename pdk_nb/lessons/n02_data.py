@@ -30,7 +30,6 @@ SMALL = 40
 # Maximum number of pictures for comparing versions: enough to see a difference of a few percent.
 HOLD_OUT = 140
 # How a job ends whose commit is worth another try.
-FAILED = frozenset({"FAILURE", "KILLED"})
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ def commit(session: Session, arrival: Arrival, folder: str = "") -> str:
         head = latest_commit(session)
         known = f"These {len(wanted)} pictures are already in /{same}"
         job = mldm.job(client, names.project, names.train_pipeline, head)
-        if job is None or job.state not in FAILED:
+        if job is None or job.state not in mldm.FAILED:
             print(f"{known}; no new commit. The newest commit is {head}.")
             return head
         id = mldm.commit_again(client, names.project, names.data_repo, f"tries {head} again")

@@ -10,6 +10,7 @@ from pdk_nb import journey
 from pdk_nb.display.progress import Progress
 from pdk_nb.display.tables import Note, Table
 from pdk_nb.journey import latest_commit
+from pdk_nb.journey.jobs import deploy_try
 from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, WrittenExercise, expect, read_written
 from pdk_nb.packaging import archive
@@ -40,7 +41,13 @@ def log_tail(session: Session, commit: str, lines: int) -> str:
         lines: Number of lines.
     """
     names = session.names
-    return mldm.job_log(session.pachyderm, names.project, names.deploy_pipeline, commit).tail(lines)
+    return mldm.job_log(session.pachyderm, names.project, names.deploy_pipeline, _job_id(session, commit)).tail(lines)
+
+
+def _job_id(session: Session, commit: str) -> str:
+    """Id of the deploy job, which is also that of its output: the commit's own, unless a later try has another."""
+    found = deploy_try(session, commit)
+    return found.id if found is not None else commit
 
 
 def archive_table(session: Session, commit: str) -> Table:
@@ -57,12 +64,13 @@ def archive_table(session: Session, commit: str) -> Table:
         DeploymentError: There is no archive for this commit.
     """
     names = session.names
-    output = mldm.commit_of(names.project, names.deploy_pipeline, id=commit)
+    job = _job_id(session, commit)
+    output = mldm.commit_of(names.project, names.deploy_pipeline, id=job)
     paths = [path for path in mldm.files(session.pachyderm, output) if path.endswith(".mar")]
     with tempfile.TemporaryDirectory() as folder, Progress("Downloading the archive") as progress:
         local = Path(folder) / f"{names.model}.mar"
         if paths:
-            where = f"{names.deploy_pipeline}@{commit[:12]}…:{paths[0]}"
+            where = f"{names.deploy_pipeline}@{job[:12]}…:{paths[0]}"
             progress.say(where)
             local.write_bytes(mldm.read_file(session.pachyderm, output, paths[0]))
         else:

@@ -12,11 +12,12 @@ import ipywidgets
 from pdk_nb import journey
 from pdk_nb.counting import counted
 from pdk_nb.feedback import Tray
+from pdk_nb.journey import jobs
 from pdk_nb.journey.graph import graph
 from pdk_nb.panel.compare import compare_view
 from pdk_nb.panel.picture_results import PictureResult, ask
 from pdk_nb.panel.styles import Html, escape
-from pdk_nb.platforms import mldm, serving
+from pdk_nb.platforms import serving
 from pdk_shared.errors import DataError
 
 if TYPE_CHECKING:
@@ -136,14 +137,13 @@ class Teaching:
         self.offer()
         names = self.session.names
         for title, pipeline in (("train", names.train_pipeline), ("deploy", names.deploy_pipeline)):
-            mldm.wait_job(
-                self.session.pachyderm,
-                names.project,
+            jobs.wait_job(
+                self.session,
                 pipeline,
                 id,
-                timeout=TIMEOUT_S,
+                TIMEOUT_S,
+                lambda job, why, title=title: self._show_way(id, title, job, why),  # type: ignore[misc]
                 interval=1.0,
-                progress=lambda job, title=title: self._show_way(id, title, job),  # type: ignore[misc]
             )
         serving.wait_ready(self.session.settings, names.service, version=id)
         after = ask(serving.endpoint(self.session.settings, names.service), before)
@@ -169,9 +169,9 @@ class Teaching:
     def _teach(self) -> None:
         self.teach()
 
-    def _show_way(self, id: str, title: str, job: Job | None) -> None:
+    def _show_way(self, id: str, title: str, job: Job | None, why: str) -> None:
         state = f"the {title} job is {job.state.lower()}" if job else f"the {title} job doesn't exist yet"
-        self.say(f"Commit {id[:12]}…: {state}.", "")
+        self.say(f"Commit {id[:12]}…: {state}{why or '.'}", "")
         self._draw(id)
 
     def _draw(self, id: str) -> None:

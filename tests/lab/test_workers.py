@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -14,8 +15,10 @@ from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_nb.display.progress import Progress
-from pdk_nb.journey import watch
+from pdk_nb.journey import jobs, watch
+from pdk_nb.journey.jobs import Beginning
 from pdk_nb.names import Names
+from pdk_nb.panel.teach import Teaching
 from pdk_nb.platforms import mldm
 from pdk_nb.platforms.mldm import Job
 from pdk_nb.platforms.workers import image_trouble, worker_trouble
@@ -54,6 +57,12 @@ RUNNING = pod(conditions=[condition("Ready", "True")])
 FAILED_MOUNT = {"reason": "FailedMount", "message": "hostPath type check failed: /mnt is not a directory"}
 
 
+def session_of(pachyderm: Any = None) -> Any:
+    names = Names(project="pets", train_pipeline="train", deploy_pipeline="deploy")
+    settings = SimpleNamespace(mldm_namespace="default")
+    return SimpleNamespace(settings=settings, names=names, pachyderm=pachyderm or Pachyderm())
+
+
 @pytest.mark.parametrize(
     ("cluster", "text"),
     [
@@ -77,20 +86,45 @@ def test_why_a_worker_does_not_start(cluster: Any, text: str) -> None:
 
 @pytest.mark.parametrize(("state", "shown"), [("STARTING", True), ("CREATED", True), ("RUNNING", False)])
 def test_a_notebook_shows_why_a_job_waits(monkeypatch: pytest.MonkeyPatch, state: str, shown: bool) -> None:
-    settings = SimpleNamespace(mldm_namespace="default")
-    monkeypatch.setattr(watch, "resolve", lambda known: SimpleNamespace(core=core(PENDING)))
-    monkeypatch.setattr(watch, "WORKERS_S", 0.0)
-    session: Any = SimpleNamespace(
-        settings=settings, names=Names(project="pets", deploy_pipeline="train"), pachyderm=None
-    )
+    monkeypatch.setattr(jobs, "resolve", lambda known: SimpleNamespace(core=core(PENDING)))
+    monkeypatch.setattr(jobs, "WORKERS_S", -1.0)
     progress = Progress("Waiting")
-    look = watch._DeploymentWatch(session, "train", "abc", progress)
+    look = watch._DeploymentWatch(session_of(), "abc", progress)
     monkeypatch.setattr(look, "draw", lambda: None)
-    time.sleep(0.01)
-    for _ in range(2):
-        look.look(Job("abc", "train", state, "", 0.0))
+    found = Job("abc", "train", state, "", 0.0)
+    monkeypatch.setattr(mldm, "wait_job", lambda *given, progress, **named: progress(found))
+    jobs.wait_job(look.session, "train", "abc", 5.0, look.look)
     assert (NO_ROOM in progress.text) is ("add a node" in progress.text) is shown
     progress.end("done")
+
+
+@pytest.mark.parametrize("stuck", ["train", "deploy"])
+def test_the_panel_shows_why_a_taught_arrival_does_not_come_forward(
+    monkeypatch: pytest.MonkeyPatch, stuck: str
+) -> None:
+    cluster = core(pod(pipeline=stuck, **PULLING["status"]))
+    monkeypatch.setattr(jobs, "resolve", lambda known: SimpleNamespace(core=cluster))
+    monkeypatch.setattr(jobs, "WORKERS_S", -1.0)
+    monkeypatch.setattr(mldm, "wait_job", lambda *given, **named: waits(given[2], named["progress"], stuck))
+    clock = itertools.count(0.0, 5.0)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    teaching = Teaching(session_of(), list, lambda action: action())
+    said: list[str] = []
+    teaching.say = lambda line, state: said.append(line)
+    monkeypatch.setattr(teaching, "_draw", lambda id: None)
+    monkeypatch.setattr(teaching.tray, "commit", lambda: "abc")
+    with pytest.raises(TrainingError, match="can't start.*ImagePullBackOff") as caught:
+        teaching.teach()
+    assert "pdk-nb images push" in caught.value.fix
+    shown = "Commit abc…: the {} job is created: pod train-v1-x, user: ImagePullBackOff: not found What to do: Push the"
+    assert any(line.startswith(shown.format(stuck)) for line in said), said
+
+
+def waits(pipeline: str, progress: Callable[[Job], None], stuck: str) -> Job:
+    """What Pachyderm tells of a job that never begins, or of one that has succeeded."""
+    for _ in range(20 if pipeline == stuck else 0):
+        progress(Job("abc", pipeline, "CREATED", "", 0.0))
+    return Job("abc", pipeline, "SUCCESS", "", 1.0)
 
 
 class Pachyderm:
@@ -106,20 +140,13 @@ class Pachyderm:
 
 
 @pytest.fixture
-def watcher(monkeypatch: pytest.MonkeyPatch) -> Callable[..., watch._Watch]:
-    """A watch of a deploy job, by the cluster and the Pachyderm that it sees."""
+def beginning(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Beginning]:
+    """The beginning of a job, by the cluster and the Pachyderm that it sees."""
 
-    def make(cluster: Any, pachyderm: Any = None) -> watch._Watch:
-        monkeypatch.setattr(watch, "resolve", lambda known: SimpleNamespace(core=cluster))
-        monkeypatch.setattr(watch, "WORKERS_S", -1.0)
-        session: Any = SimpleNamespace(
-            settings=SimpleNamespace(mldm_namespace="default"),
-            names=Names(project="pets", deploy_pipeline="train"),
-            pachyderm=pachyderm or Pachyderm(),
-        )
-        look = watch._DeploymentWatch(session, "train", "abc", Progress("Waiting"))
-        monkeypatch.setattr(look, "draw", lambda: None)
-        return look
+    def make(cluster: Any, pachyderm: Any = None) -> Beginning:
+        monkeypatch.setattr(jobs, "resolve", lambda known: SimpleNamespace(core=cluster))
+        monkeypatch.setattr(jobs, "WORKERS_S", -1.0)
+        return Beginning(session_of(pachyderm), "train", "abc")
 
     return make
 
@@ -136,9 +163,9 @@ WAITING_JOB = Job("abc", "train", "CREATED", "", 0.0)
     ],
 )
 def test_an_image_that_cannot_be_pulled_ends_the_wait(
-    watcher: Callable[..., watch._Watch], monkeypatch: pytest.MonkeyPatch, cluster: Any, pachyderm: Any
+    beginning: Callable[..., Beginning], monkeypatch: pytest.MonkeyPatch, cluster: Any, pachyderm: Any
 ) -> None:
-    look = watcher(cluster, pachyderm)
+    look = beginning(cluster, pachyderm)
     look.look(WAITING_JOB)
     look.look(WAITING_JOB)
     now = time.monotonic()
@@ -149,15 +176,15 @@ def test_an_image_that_cannot_be_pulled_ends_the_wait(
 
 
 def test_a_refusal_that_passes_does_not_end_the_wait(
-    watcher: Callable[..., watch._Watch], monkeypatch: pytest.MonkeyPatch
+    beginning: Callable[..., Beginning], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = watcher(core(PULLING))
+    look = beginning(core(PULLING))
     look.look(WAITING_JOB)
-    monkeypatch.setattr(watch, "resolve", lambda known: SimpleNamespace(core=core(MOUNTING)))
+    monkeypatch.setattr(jobs, "resolve", lambda known: SimpleNamespace(core=core(MOUNTING)))
     look.look(WAITING_JOB)
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 13.0)
-    monkeypatch.setattr(watch, "resolve", lambda known: SimpleNamespace(core=core(PULLING)))
+    monkeypatch.setattr(jobs, "resolve", lambda known: SimpleNamespace(core=core(PULLING)))
     look.look(WAITING_JOB)
     assert look.trouble is not None
 
@@ -168,15 +195,14 @@ def test_pachyderms_other_crashes_are_not_taken_for_an_image() -> None:
 
 
 def test_a_wait_that_ran_out_of_time_says_why_the_worker_never_started(
-    watcher: Callable[..., watch._Watch], monkeypatch: pytest.MonkeyPatch
+    beginning: Callable[..., Beginning], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*given: Any, progress: Callable[[Job], None], **named: Any) -> Job:
         progress(WAITING_JOB)
         raise TrainingError("The job didn't end within 5 s; it is CREATED.", where="pets/train@abc", fix="look")
 
-    look = watcher(core(PENDING))
+    beginning(core(PENDING))
     monkeypatch.setattr(mldm, "wait_job", never)
-    monkeypatch.setattr(watch, "_DeploymentWatch", lambda *given: look)
     with pytest.raises(TrainingError, match="within 5 s.*has no node") as caught:
-        watch.follow_deployment(look.session, "abc", 5.0)
+        jobs.wait_job(session_of(), "train", "abc", 5.0, lambda job, why: None)
     assert "add a node" in caught.value.fix

@@ -129,7 +129,7 @@ def wait_job(
             f"The job ended as {found.state}: {found.reason}\n{_log_end(client, project, pipeline, id)}".rstrip(),
             where=where,
             fix="Fix what the log names. Then, for a train job, run notebook 02: an empty commit starts it again. "
-            f"For a deploy job: pachctl update pipeline --project {project} --reprocess -f FILE",
+            "For a deploy job, run notebook 04: its first wait starts it again.",
         )
     return found
 
