@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 SMALL = 40
 # Maximum number of pictures for comparing versions: enough to see a difference of a few percent.
 HOLD_OUT = 140
-# How a job ends whose commit is worth another try.
 
 
 @dataclass(frozen=True)
