@@ -197,6 +197,10 @@ class Lab:
         """The end of the trial's log, without the reports of metrics."""
         return n03_training.log_tail(self.session, commit or self.latest_commit(), lines)
 
+    def gate(self, commit: str = "") -> Note:
+        """Judge a commit's model version by the gate of the deploy pipeline; see ``n03_training.judge``."""
+        return n03_training.judge(self.session, commit)
+
     def trail(self, commit: str = "") -> trail.Trail:
         """Commit, job, experiment, checkpoint, model version, and service of one id."""
         return trail.Trail(journey.read(self.session, commit or self.latest_commit()))

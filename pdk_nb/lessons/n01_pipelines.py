@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pdk_nb.session import Session
 
 CLASSES_FLAG = "--classes"
+MIN_ACCURACY_FLAG = "--min-accuracy"
 PROJECT_DESCRIPTION = "PDK Lab"
 
 
@@ -95,9 +96,10 @@ def create_pipelines(
         name = spec["pipeline"]["name"]
         outcome = mldm.ensure_pipeline(session.pachyderm, spec)
         rows.append((name, spec["input"]["pfs"]["repo"], spec["transform"]["image"], outcome))
-    return Table(
-        ("Pipeline", "Starts with a commit in", "Image", "Outcome"), rows, caption=f"Classes: {', '.join(chosen)}"
-    )
+    minimum = min_accuracy(session)
+    gate = f"accuracy of at least {minimum}" if minimum else "open"
+    caption = f"Classes: {', '.join(chosen)}. Gate: {gate}."
+    return Table(("Pipeline", "Starts with a commit in", "Image", "Outcome"), rows, caption=caption)
 
 
 def classes(session: Session) -> tuple[str, ...]:
@@ -105,13 +107,19 @@ def classes(session: Session) -> tuple[str, ...]:
 
     They are in the pipeline's command, so every notebook and every person uses the same ones.
     """
-    arguments = shlex.split(
-        mldm.pipeline_command(session.pachyderm, session.names.project, session.names.train_pipeline)
-    )
-    for flag, value in zip(arguments, arguments[1:], strict=False):
-        if flag == CLASSES_FLAG:
-            return parse_classes(value)
-    return LabelRule().classes
+    given = _flag(session, session.names.train_pipeline, CLASSES_FLAG)
+    return parse_classes(given) if given else LabelRule().classes
+
+
+def min_accuracy(session: Session) -> float:
+    """Accuracy on the hold-out that the deploy pipeline requires, 0 to 1; 0 when it deploys every version."""
+    return float(_flag(session, session.names.deploy_pipeline, MIN_ACCURACY_FLAG) or 0)
+
+
+def _flag(session: Session, pipeline: str, flag: str) -> str:
+    """The value of a flag in a pipeline's command; empty when it isn't given."""
+    arguments = shlex.split(mldm.pipeline_command(session.pachyderm, session.names.project, pipeline))
+    return next((value for each, value in zip(arguments, arguments[1:], strict=False) if each == flag), "")
 
 
 class DeployInput(Exercise):

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pdk_nb.display.tables import Note
 from pdk_nb.journey import latest_commit, log_lines
+from pdk_nb.lessons import n01_pipelines
 from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, WrittenExercise, expect
 from pdk_nb.platforms import mlde, mldm
+from pdk_nb.stages.gate import METRIC
 from pdk_shared.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -154,13 +156,39 @@ def missing(session: Session) -> str:
     return "" if model_version(session, commit) is not None else f"there is no model version of commit {commit[:12]}…"
 
 
-def check(session: Session, min_accuracy: float = 0.0) -> Findings:
-    """03: the newest commit has a successful job and a model version named after it, with sufficient accuracy.
+def judge(session: Session, commit: str = "") -> Note:
+    """Judge a commit's model version by the gate of the deploy pipeline, which deploys only what passes.
 
     Args:
         session: The session.
-        min_accuracy: Minimum accuracy on the hold-out, 0 to 1.
+        commit: Id of a commit of the data repo; the newest when empty.
+
+    Raises:
+        TrainingError: The commit has no model version yet.
     """
+    commit = commit or latest_commit(session)
+    version = model_version(session, commit)
+    if version is None:
+        raise TrainingError("No model version belongs to this commit yet.", where=commit, fix="Run notebook 03.")
+    minimum = n01_pipelines.min_accuracy(session)
+    accuracy = mlde.validation_metric(version, METRIC)
+    number = version.model_version
+    if minimum <= 0:
+        shown = f"{accuracy:.3f}" if accuracy is not None else "unknown"
+        return Note("ok", f"The gate is open: version {number} is deployed, whatever its accuracy is ({shown}).")
+    if accuracy is None:
+        return Note("wrong", f"Version {number} has no accuracy, so the gate stays closed.", "Check the trial's log.")
+    return expect(
+        accuracy >= minimum,
+        f"Version {number} passes the gate: accuracy on the hold-out is {accuracy:.3f}, at least {minimum} required.",
+        f"Version {number} is registered, not deployed: accuracy on the hold-out is {accuracy:.3f}; "
+        f"the gate requires {minimum}.",
+        "Commit more pictures (notebook 02), train longer (const.yaml), or lower min_accuracy in notebook 01.",
+    )
+
+
+def check(session: Session) -> Findings:
+    """03: the newest commit has a successful job and a model version named after it that passes the gate."""
     commit = latest_commit(session)
     job = mldm.job(session.pachyderm, session.names.project, session.names.train_pipeline, commit)
     fix = "Run notebook 03: it waits for the train job."
@@ -176,32 +204,7 @@ def check(session: Session, min_accuracy: float = 0.0) -> Findings:
         yield Note("not yet", f"Model {session.names.model} has no version named {commit}.", fix)
         return
     yield Note("ok", f"Model {session.names.model} has version {version.model_version}, named after the commit.")
-    accuracy = validation_accuracy(version)
-    if accuracy is None:
-        yield Note("wrong", "The checkpoint has no validation accuracy.", "Check the experiment's log.")
-        return
-    yield expect(
-        accuracy >= min_accuracy,
-        f"Accuracy on the hold-out is {accuracy:.3f} (at least {min_accuracy} required).",
-        f"Accuracy on the hold-out is {accuracy:.3f}; at least {min_accuracy} is required.",
-        "Commit more pictures, or train longer (const.yaml).",
-    )
-
-
-def validation_accuracy(version: Any) -> float | None:
-    """Validation accuracy of a registered version's checkpoint, 0 to 1; None when it has none.
-
-    Args:
-        version: A registered version, as Determined's client has it.
-    """
-    training = getattr(version.checkpoint, "training", None) if version.checkpoint else None
-    metrics = getattr(training, "validation_metrics", None) or {}
-    values = metrics.get("avgMetrics") or metrics.get("avg_metrics") or metrics
-    value = values.get("accuracy") if isinstance(values, dict) else None
-    if value is None:
-        metric = (version.metadata or {}).get("metric") or {}
-        value = metric.get("value") if metric.get("name") == "accuracy" else None
-    return float(value) if value is not None else None
+    yield judge(session, commit)
 
 
 def newest_experiment(session: Session) -> Experiment:

@@ -46,6 +46,7 @@ class PipelineParams:
         endpoint: URL of an S3 service other than Amazon's.
         resource_requests: Resource requests of the predictor.
         resource_limits: Resource limits of the predictor.
+        min_accuracy: Accuracy on the hold-out that a version needs to be deployed, 0 to 1; 0 deploys every version.
         shared_folder: On-prem: Determined's checkpoint folder on the nodes; no mount when empty.
         service_account: Service account of the predictor.
         resource_pool: Determined's pool for the experiments; the train stage chooses when empty.
@@ -73,6 +74,7 @@ class PipelineParams:
     endpoint: str = ""
     resource_requests: Mapping[str, str] = field(default_factory=dict)
     resource_limits: Mapping[str, str] = field(default_factory=dict)
+    min_accuracy: float = 0.0
     shared_folder: str = ""
     service_account: str = ""
     resource_pool: str = ""

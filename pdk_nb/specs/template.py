@@ -92,7 +92,7 @@ def render_for(
         settings: The cluster's settings, which determine the variant.
         names: Names of the pipelines.
         example: Folder name under ``examples``.
-        choices: Fields of :class:`PipelineParams`; empty ones keep the cluster's values.
+        choices: Fields of :class:`PipelineParams`; empty texts keep the cluster's values.
 
     Raises:
         SpecError: The parameters don't fit together.
@@ -112,7 +112,7 @@ def render_for(
         deploy_pipeline=names.deploy_pipeline,
         model=names.model,
         service=names.service,
-        **{name: value for name, value in choices.items() if value},
+        **{name: value for name, value in choices.items() if value not in ("", None)},
     )
     return render(example, variant, params)
 
@@ -137,6 +137,8 @@ def _train_flags(params: PipelineParams) -> list[str]:
 def _deploy_flags(params: PipelineParams, variant: Variant) -> list[str]:
     account = params.service_account or (SERVICE_ACCOUNT if variant == "onprem" or params.endpoint else "")
     flags = {"--deployment-name": params.service}
+    if params.min_accuracy:
+        flags["--min-accuracy"] = str(params.min_accuracy)
     if variant == "cloud":
         flags |= {"--cloud-model-host": params.cloud_host, "--cloud-model-bucket": params.bucket}
         flags["--cloud-model-endpoint"] = params.endpoint

@@ -1,9 +1,10 @@
 """The deploy stage: a registered model version becomes a running InferenceService.
 
-What the deploy pipeline's job runs. It reads ``model-info.yaml`` of the train pipeline's commit, downloads the
-checkpoint of the registered version, saves it as TorchScript, packs the archive, stores it under its own version, and
-creates or updates the service. Without a cloud model host the files go to the job's own output commit, which KServe
-reads through Pachyderm's S3 gateway once the job has ended; that is why the job does not wait for the service then.
+What the deploy pipeline's job runs. It reads ``model-info.yaml`` of the train pipeline's commit, judges the registered
+version at the gate, downloads its checkpoint, saves it as TorchScript, packs the archive, stores it under its own
+version, and creates or updates the service. Without a cloud model host the files go to the job's own output commit,
+which KServe reads through Pachyderm's S3 gateway once the job has ended; that is why the job does not wait for the
+service then.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from pdk_nb.packaging import archive, torchserve_config
 from pdk_nb.platforms import serving, storage
-from pdk_nb.stages import checkpoint, packing
+from pdk_nb.stages import checkpoint, gate, packing
 from pdk_nb.stages.deploy_options import DeployOptions, parse_arguments
 from pdk_nb.stages.model_info import FILE_NAME, ModelInfo
 from pdk_nb.stages.process import run_stage
@@ -54,6 +55,8 @@ def run(options: DeployOptions, worker: Worker) -> str:
     # Importing torch takes longer than downloading a small checkpoint; the two overlap.
     torch_loader = threading.Thread(target=_import_torch, daemon=True)
     torch_loader.start()
+    version = checkpoint.find(worker.determined, info)
+    gate.check(version, options.min_accuracy)
     if options.google_application_credentials:
         os.environ["GOOGLE_APPLICATION_CREDENTIALS"] = options.google_application_credentials
     store = _open_store(options, worker)
@@ -63,7 +66,7 @@ def run(options: DeployOptions, worker: Worker) -> str:
     cluster = serving.connect(kubeconfig=options.k8s_config_file or None, namespace=worker.models_namespace)
     with tempfile.TemporaryDirectory(prefix="pdk-deploy-") as scratch:
         folder = Path(scratch)
-        info = checkpoint.fetch(worker.determined, info, folder / "checkpoint")
+        info = checkpoint.fetch(version, info, folder / "checkpoint")
         log.info("downloaded checkpoint %s", info.checkpoint)
         torch_loader.join()
         script, size = packing.export(folder, info)

@@ -25,6 +25,7 @@ class DeployOptions:
 
     Attributes:
         deployment_name: Name of the InferenceService.
+        min_accuracy: Minimum accuracy on the hold-out, 0 to 1; 0 deploys every version.
         wait: Whether to wait until the service is READY.
         wait_timeout: Seconds to wait.
         cloud_model_host: ``gcp`` or ``aws``; None for the job's own output.
@@ -42,6 +43,7 @@ class DeployOptions:
     """
 
     deployment_name: str
+    min_accuracy: float
     wait: bool
     wait_timeout: float
     cloud_model_host: str | None
@@ -63,6 +65,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="deploy.py", description="Deploy a registered model version to KServe.")
     add = parser.add_argument
     add("--deployment-name", required=True, help="name of the InferenceService")
+    add(
+        "--min-accuracy",
+        type=float,
+        default=0.0,
+        help="accuracy on the hold-out that a version needs to be deployed, 0 to 1 (default: 0)",
+    )
     add(
         "--wait",
         action=argparse.BooleanOptionalAction,
@@ -112,6 +120,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> DeployOptions:
     credentials = given.google_application_credentials
     if credentials and not Path(credentials).is_file():
         raise UsageError("The Google key file does not exist.", where=credentials)
+    if not 0 <= given.min_accuracy <= 1:
+        raise UsageError(f"--min-accuracy {given.min_accuracy} isn't between 0 and 1.")
     if given.wait_timeout <= 0:
         raise UsageError("--wait-timeout must be more than 0 seconds.")
     if not 1 <= given.max_request_size <= torchserve_config.LARGEST_MAX_BYTES:
@@ -127,6 +137,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> DeployOptions:
     tolerated = key_values(given.tolerations, "--tolerations")
     return DeployOptions(
         deployment_name=given.deployment_name,
+        min_accuracy=given.min_accuracy,
         wait=given.wait,
         wait_timeout=given.wait_timeout,
         cloud_model_host=given.cloud_model_host,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import itertools
 import json
 import re
 import shlex
@@ -16,6 +17,7 @@ import jsonschema
 import pytest
 
 from pdk_nb import cli, specs
+from pdk_nb.names import Names
 from pdk_nb.settings import SECRET_KEYS, from_maps
 from pdk_shared.errors import SpecError, UsageError
 from tests.support.reference import official_pipeline_schema
@@ -55,6 +57,7 @@ def test_the_stages_parse_their_own_command_lines(variant: Any) -> None:
     assert words[:3] == ["exec", "python", "deploy.py"]
     options = deploy_options.parse_arguments(words[3:])
     assert options.deployment_name == "dog-cat"
+    assert options.min_accuracy == 0.8
     assert (options.cloud_model_host is None) == (variant == "onprem")
     assert options.service_account_name == ("pach-deploy" if variant == "onprem" else "")
     train_words = shlex.split(train["transform"]["stdin"][-1])
@@ -109,6 +112,13 @@ def test_the_cluster_may_say_what_models_ask_for() -> None:
     assert words[words.index("--resource-limits") + 1] == "cpu=4,memory=3Gi"
     with pytest.raises(UsageError, match="'cpu' isn't key=value"):
         specs.params_for(from_maps({**EMBEDDED, "predictor_requests": "cpu"}))
+
+
+def test_an_opened_gate_is_another_choice_than_none() -> None:
+    for choice, flags in (({}, ["--min-accuracy", "0.8"]), ({"min_accuracy": 0.0}, [])):
+        _, deploy = specs.render_for(from_maps(EMBEDDED), Names(), git_url="", **choice)
+        words = shlex.split(deploy["transform"]["stdin"][-1])
+        assert [word for pair in itertools.pairwise(words) if pair[0] == "--min-accuracy" for word in pair] == flags
 
 
 @pytest.mark.parametrize(

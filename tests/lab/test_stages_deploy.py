@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import kubernetes
@@ -110,6 +111,7 @@ class Checkpoint:
     source: Path
     uuid: str = "11111111-2222-3333-4444-555555555555"
 
+    training: Any = None
     # What the storage and the master refuse, by mode.
     refused: dict[str, Exception] = field(default_factory=dict)
 
@@ -154,6 +156,7 @@ def test_the_examples_flags_are_understood() -> None:
         "--max-request-size=20000000",
     )
     assert given.wait is True
+    assert (given.min_accuracy, options("--min-accuracy=0.8").min_accuracy) == (0.0, 0.8)
     assert given.resource_requests == {"cpu": "2", "memory": "8Gi"}
     assert given.resource_limits["nvidia.com/gpu"] == "1"
     assert [(each["key"], each["value"]) for each in given.tolerations] == [("gpu", "yes"), ("team", "a=b")]
@@ -169,6 +172,7 @@ def test_the_examples_flags_are_understood() -> None:
         (["--resource-requests=cpu"], "isn't key=value"),
         (["--resource-limits=mem=2Gi"], "isn't a resource"),
         (["--wait-timeout=0"], "more than 0"),
+        (["--min-accuracy=80"], "between 0 and 1"),
         (["--max-request-size=0"], "out of range"),
         (["--handler=/no/such.py"], "handler is missing"),
         (["--google-application-credentials=/no/key.json"], "key file does not exist"),
@@ -277,6 +281,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, google: str) -> Iterator[S
     service.stop()
 
 
+def measured(source: Path, **metrics: float) -> Model:
+    """A registry whose version 3 has validation metrics, as Determined's client gives them."""
+    training = SimpleNamespace(validation_metrics={"avgMetrics": metrics})
+    return Model({3: Version(JOB, 3, Checkpoint(source, training=training))})
+
+
 @pytest.fixture
 def job(tmp_path: Path, cluster: Settings, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A worker's surroundings: /pfs, its variables, and a registry with one version."""
@@ -298,7 +308,7 @@ def job(tmp_path: Path, cluster: Settings, monkeypatch: pytest.MonkeyPatch) -> P
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    registered = Model({3: Version(JOB, 3, Checkpoint(write_checkpoint(tmp_path / "stored")))})
+    registered = measured(write_checkpoint(tmp_path / "stored"), accuracy=0.97)
     monkeypatch.setattr(mlde, "connect", lambda *given: None)
     monkeypatch.setattr(mlde, "find_model", lambda client, name: registered if name == "dogs-and-cats" else None)
     return pfs
@@ -341,6 +351,33 @@ def test_a_registry_that_disagrees_is_refused(job: Path, monkeypatch: pytest.Mon
     assert deploy.main(["--deployment-name", "dog-cat"]) == 1
     assert "no model 'dogs-and-cats'" in capsys.readouterr().err
     assert [path.name for path in (job / "out").rglob("*")] == ["stage.log"]
+
+
+def test_a_version_that_misses_the_gate_is_not_deployed(
+    job: Path, cluster: Settings, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    source = job.parent / "stored"
+    flags = ["--deployment-name", "gated", "--min-accuracy", "0.8"]
+    monkeypatch.setattr(mlde, "find_model", lambda *given: measured(source, accuracy=0.7966, validation_loss=0.1))
+    assert deploy.main(flags) == 1
+    said = capsys.readouterr().err
+    assert "Registered, not deployed: accuracy on the hold-out is 0.797; the gate requires 0.8." in said
+    monkeypatch.setattr(mlde, "find_model", lambda *given: measured(source, validation_loss=0.1))
+    assert deploy.main(flags) == 1
+    assert "this version's checkpoint has none" in capsys.readouterr().err
+    with pytest.raises(DeploymentError, match="no such"):
+        serving.service_status(cluster, "gated")
+    assert [path.name for path in (job / "out").rglob("*")] == ["stage.log"]
+    monkeypatch.setattr(mlde, "find_model", lambda *given: measured(source, accuracy=0.8))
+    assert deploy.main(flags) == 0
+    assert "accuracy on the hold-out is 0.800; the gate requires 0.8" in capsys.readouterr().out
+    # A worse version afterwards: the service keeps what it has.
+    before = serving.service_status(cluster, "gated").storage_uri
+    monkeypatch.setattr(mlde, "find_model", lambda *given: measured(source, accuracy=0.5))
+    monkeypatch.setenv("PACH_JOB_ID", "f" * 32)
+    assert deploy.main(flags) == 1
+    assert serving.service_status(cluster, "gated").storage_uri == before
+    serving.delete(cluster, "gated")
 
 
 def test_a_checkpoint_comes_through_the_master_where_its_storage_is_closed(

@@ -20,14 +20,17 @@ from pdk_nb.platforms.mlde._experiments import (
 from pdk_nb.platforms.mlde._pools import Pool, choose_pool, pools, slot_cpu
 from pdk_nb.platforms.mlde._projects import check_project, ensure_project, ensure_workspace
 from pdk_nb.platforms.mlde._registry import (
+    SearchMetadata,
     VersionMetadata,
     ensure_model,
     find_model,
     register,
+    validation_metric,
     version_for_commit,
     versions,
 )
 from pdk_nb.platforms.mlde._reports import MetricPoint, metrics, tail_logs
+from pdk_nb.platforms.mlde._trials import Trial, trials
 from pdk_nb.platforms.mlde._waiting import wait_experiment
 
 __all__ = [
@@ -35,6 +38,8 @@ __all__ = [
     "MetricPoint",
     "Pool",
     "Progress",
+    "SearchMetadata",
+    "Trial",
     "VersionMetadata",
     "api_errors",
     "best_checkpoint",
@@ -59,6 +64,8 @@ __all__ = [
     "session",
     "slot_cpu",
     "tail_logs",
+    "trials",
+    "validation_metric",
     "version_for_commit",
     "versions",
     "wait_experiment",

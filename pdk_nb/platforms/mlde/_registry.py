@@ -63,6 +63,16 @@ class VersionMetadata(TypedDict):
     resumed_from: str
 
 
+class SearchMetadata(VersionMetadata):
+    """What the lab writes into the metadata of a version that a search found.
+
+    Attributes:
+        search: The searcher's name, the number of trials, and the value of the hyperparameter that was varied.
+    """
+
+    search: dict[str, Any]
+
+
 def find_model(client: Determined, name: str) -> Model | None:
     """The registry model of exactly that name, or None. (The client's own list matches substrings.)"""
     from determined.common.api import bindings
@@ -96,6 +106,24 @@ def version_for_commit(client: Determined, model: str | Model, commit_id: str) -
     if found is None:
         return None
     return next((version for version in versions(found) if version.name == commit_id), None)
+
+
+def validation_metric(version: ModelVersion, name: str) -> float | None:
+    """A validation metric of a registered version's checkpoint; None when it has none of that name.
+
+    Args:
+        version: A registered version.
+        name: The metric's name, e.g. ``accuracy``.
+    """
+    training = getattr(version.checkpoint, "training", None) if version.checkpoint else None
+    metrics = getattr(training, "validation_metrics", None) or {}
+    values = metrics.get("avgMetrics") or metrics.get("avg_metrics") or metrics
+    value = values.get(name) if isinstance(values, dict) else None
+    if value is None:
+        # Of a checkpoint that was deleted or registered by hand, the registry may still know the searcher's metric.
+        metric = (getattr(version, "metadata", None) or {}).get("metric") or {}
+        value = metric.get("value") if metric.get("name") == name else None
+    return float(value) if value is not None else None
 
 
 @api_errors()
