@@ -148,17 +148,34 @@ class Drift:
         """All four measures, old against new."""
         from pdk_nb.display import charts  # its drawing library takes a while to load
 
-        names = list(dict.fromkeys([*self.old.classes, *self.new.classes]))
         return charts.distributions(
-            {
-                "brightness": (self.old.brightness, self.new.brightness),
-                "longer side in pixels": (self.old.side, self.new.side),
-                "distance to the nearest old picture": (self.usual, self.novelty),
-            },
-            {name: (self.old.share(name), self.new.share(name)) for name in names},
+            self._measures(),
+            {name: (self.old.share(name), self.new.share(name)) for name in self._classes()},
             (self.old.name, self.new.name),
-            str(self),
+            self.description(),
         )
+
+    def description(self) -> str:
+        """Alternative text of the chart: its numbers, because the sentence about them stands below it."""
+        said = [
+            f"median {title} {np.median(old):.3g} and {np.median(new):.3g}"
+            for title, (old, new) in self._measures().items()
+            if len(old) and len(new)
+        ]
+        said += [
+            f"share of {name} {self.old.share(name):.0%} and {self.new.share(name):.0%}" for name in self._classes()
+        ]
+        return f"{self.old.name} and {self.new.name} compared: {'; '.join(said) or 'no pictures'}."
+
+    def _measures(self) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        return {
+            "brightness": (self.old.brightness, self.new.brightness),
+            "longer side in pixels": (self.old.side, self.new.side),
+            "distance to the nearest old picture": (self.usual, self.novelty),
+        }
+
+    def _classes(self) -> list[str]:
+        return list(dict.fromkeys([*self.old.classes, *self.new.classes]))
 
 
 def compare(old: Measured, new: Measured) -> Drift:
