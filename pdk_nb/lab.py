@@ -22,6 +22,8 @@ from pdk_nb.lessons import (
     n04_deployment,
     n05_prediction,
     n06_second_arrival,
+    n07_search,
+    n08_batch,
     n99_clean_up,
 )
 from pdk_nb.names import Names
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from pdk_nb.drift import Drift
     from pdk_nb.evaluation import Evaluation
     from pdk_nb.lessons.n02_data import Arrival
+    from pdk_nb.lessons.n08_batch import Batch
     from pdk_nb.lessons.n99_clean_up import Plan
     from pdk_nb.panel import PredictionPanel
     from pdk_nb.platforms.serving.predictions import Prediction
@@ -187,6 +190,10 @@ class Lab:
         """Path and class index of every picture of a commit."""
         return n02_data.committed(self.session, commit or self.latest_commit())
 
+    def datums(self, *globs: str) -> Table:
+        """The datums that globs would make of the newest commit."""
+        return n02_data.datums(self.session, globs)
+
     # 03 training
 
     def follow_training(self, commit: str = "", timeout: float = 900.0) -> trail.Trail:
@@ -321,6 +328,62 @@ class Lab:
     def who_answers(self, picture: Path, requests: int = 40) -> Table:
         """Send the same request many times, and count which version answers."""
         return n06_second_arrival.who_answers(self.session, picture, requests)
+
+    # 07 search
+
+    def start_search(self, searcher: str, trials: int, batches: int, small: bool = False) -> int:
+        """Start a hyperparameter search on the newest commit; its experiment's number."""
+        return n07_search.start_search(self.session, searcher, trials, batches, small)
+
+    def follow_search(self, search: int, timeout: float = 900.0) -> None:
+        """Watch a search until it is complete."""
+        n07_search.follow_search(self.session, search, timeout)
+
+    def trials_table(self, search: int) -> Table:
+        """The trials of a search, the best first."""
+        return n07_search.trials_table(self.session, search)
+
+    def register_best(self, search: int) -> Note:
+        """Register the best checkpoint of a search as a version of the model."""
+        return n07_search.register_best(self.session, search)
+
+    def held_pictures(self) -> list[Path]:
+        """The newest commit's pictures that aren't used for training, downloaded."""
+        return n07_search.held_pictures(self.session)
+
+    def serve_candidate(self, search: int, timeout: float = 600.0) -> Note:
+        """Serve the version of a search in a second service."""
+        return n07_search.serve_candidate(self.session, search, timeout)
+
+    def evaluate_candidate(self, pictures: list[Path], title: str = "") -> Evaluation:
+        """Send every picture to the second service and count the correct answers."""
+        return n07_search.evaluate_candidate(self.session, pictures, title)
+
+    def remove_candidate(self) -> Note:
+        """Remove the second service; the registered version stays."""
+        return n07_search.remove_candidate(self.session)
+
+    # 08 batch
+
+    def open_batch(self, source: str = "", small: bool = False, broken: bool = False) -> Batch:
+        """The pictures of a folder or zip file, or some of the lab's own, to classify."""
+        return n08_batch.open_batch(self.session, source, small, broken)
+
+    def create_batch_pipeline(self, workers: int = 2) -> Table:
+        """Create or update the pipeline that classifies pictures."""
+        return n08_batch.create_pipeline(self.session, workers)
+
+    def commit_batch(self, batch: Batch) -> str:
+        """Commit pictures to classify; the same pictures again don't create a new commit."""
+        return n08_batch.commit_batch(self.session, batch)
+
+    def follow_batch(self, commit: str, timeout: float = 600.0) -> None:
+        """Watch the job of a batch until it ends: one sign for each datum."""
+        n08_batch.follow_batch(self.session, commit, timeout)
+
+    def batch_results(self, commit: str, rows: int = 12) -> Markup:
+        """The answers of a batch, the least sure pictures first."""
+        return n08_batch.results(self.session, commit, rows)
 
     # 99 clean up
 

@@ -31,6 +31,8 @@ HERE = {
     "04": ("deploy pipeline", "service"),
     "05": ("service", "prediction"),
     "06": EVERYTHING,
+    "07": ("experiment", "model version"),
+    "08": ("service", "prediction"),
     "99": (),
 }
 

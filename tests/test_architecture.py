@@ -22,7 +22,7 @@ LAB_FLOORS = (
     {"journey"},
     {
         *("cluster_install", "doctor", "drift", "evaluation", "feedback", "lessons", "participants", "stages"),
-        *("standalone_experiment", "version_comparison"),
+        *("candidate_deployment", "hyperparameter_search", "standalone_experiment", "version_comparison"),
     },
     {"lab", "panel"},
     {"app", "console", "run", "workbench"},

@@ -17,6 +17,8 @@ from pdk_nb.lessons import (
     n04_deployment,
     n05_prediction,
     n06_second_arrival,
+    n07_search,
+    n08_batch,
     n99_clean_up,
 )
 from pdk_nb.lessons.explanation import Explanation
@@ -51,6 +53,8 @@ LESSONS: dict[str, Lesson] = {
         n04_deployment,
         n05_prediction,
         n06_second_arrival,
+        n07_search,
+        n08_batch,
         n99_clean_up,
     )
 }

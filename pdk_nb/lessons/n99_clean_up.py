@@ -89,7 +89,8 @@ def _pachyderm_steps(session: Session) -> list[Step]:
         return []
     steps = []
     present = mldm.pipelines(client, names.project)
-    for pipeline in (names.deploy_pipeline, names.train_pipeline):
+    pipelines = (names.batch_pipeline, names.search_pipeline, names.deploy_pipeline, names.train_pipeline)
+    for pipeline in pipelines:
         if pipeline in present:
             steps.append(
                 Step(
@@ -99,16 +100,12 @@ def _pachyderm_steps(session: Session) -> list[Step]:
                 )
             )
     repos = mldm.repos(client, names.project)
-    if names.data_repo in repos:
-        steps.append(
-            Step(
-                "Pachyderm repo",
-                names.data_repo,
-                lambda: client.delete_repo(names.data_repo, project_name=names.project),
-            )
-        )
-    foreign = set(repos) - {names.data_repo, names.train_pipeline, names.deploy_pipeline}
-    if not foreign and not set(present) - {names.train_pipeline, names.deploy_pipeline}:
+    inputs = (names.batch_repo, names.search_repo, names.data_repo)
+    for repo in inputs:
+        if repo in repos:
+            delete = partial(client.delete_repo, repo, project_name=names.project)
+            steps.append(Step("Pachyderm repo", repo, delete))
+    if not set(repos) - {*inputs, *pipelines} and not set(present) - set(pipelines):
         # Keep the project if it holds other repos or pipelines.
         steps.append(Step("Pachyderm project", names.project, lambda: client.delete_project(names.project)))
     return steps
@@ -120,7 +117,12 @@ def _determined_steps(session: Session) -> list[Step]:
     model = mlde.find_model(client, names.model)
     if model is not None:
         steps.append(Step("Model and its versions", names.model, model.delete))
-    labelled = [each for each in client.list_experiments(labels=[names.train_pipeline]) if _is_ours(session, each)]
+    labelled = [
+        each
+        for label in (names.train_pipeline, names.search_pipeline)
+        for each in client.list_experiments(labels=[label])
+        if {names.data_repo, label} <= set(each.labels or ())
+    ]
     for experiment in labelled:
         steps.append(
             Step(
@@ -130,11 +132,6 @@ def _determined_steps(session: Session) -> list[Step]:
             )
         )
     return steps + _workspace_steps(session, len(labelled))
-
-
-def _is_ours(session: Session, experiment: Any) -> bool:
-    """Whether an experiment has the labels that the train stage sets: repo, job, and pipeline."""
-    return {session.names.data_repo, session.names.train_pipeline} <= set(experiment.labels or ())
 
 
 def _delete_experiment(experiment: Any) -> None:

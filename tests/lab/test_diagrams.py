@@ -6,7 +6,19 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from pdk_nb.display.diagrams import Drawing, Edge, Graph, Node, Timeline, TimelineBar
+from pdk_nb.display.diagrams import (
+    Drawing,
+    Edge,
+    Graph,
+    Node,
+    Plot,
+    Series,
+    Tile,
+    Tiles,
+    Timeline,
+    TimelineBar,
+    side_by_side,
+)
 from pdk_nb.display.diagrams.graph import BOX_WIDTH
 from pdk_nb.display.diagrams.svg import COLOURS, SIGNS, shorten
 
@@ -89,3 +101,62 @@ def test_long_names_lose_their_middle(text: str, width: float, short: str) -> No
     assert short in shown
     assert shown[0] == text[0] and shown[-1] == text[-1]
     assert len(shown) <= len(text)
+
+
+def plot(**changes: object) -> Plot:
+    series = [
+        Series("slow <1>", [(10, 1.0), (20, 0.1)], "best"),
+        Series("early", [(10, 2.0)], "stopped"),
+        Series("empty", []),
+    ]
+    values = {"log_y": True, **changes}
+    return Plot(series, "Curves", "batches", "loss", **values)  # type: ignore[arg-type]
+
+
+def test_a_plot_stays_within_its_frame_and_says_its_last_points() -> None:
+    drawn = plot().draw()
+    root = parsed(drawn)
+    assert drawn.description == "Curves: slow <1> (best): batches 20, loss 0.1; early (stopped): batches 10, loss 2"
+    for each in root.iter(f"{SVG}line"):
+        assert 0 <= float(each.get("x1", "")) <= drawn.width
+        assert 0 <= float(each.get("y1", "")) <= drawn.height
+    texts = [element.text for element in root.iter(f"{SVG}text")]
+    assert {"Curves", "batches", "loss", "slow <1>"} <= set(texts)
+    assert "early" not in texts
+
+
+def test_equal_factors_have_equal_distances_on_a_logarithmic_axis() -> None:
+    from pdk_nb.display.diagrams.plot import _Axis
+
+    axis = _Axis(0, 300, [0.001, 0.1], log=True)
+    assert axis(0.1) - axis(0.01) == pytest.approx(axis(0.01) - axis(0.001), abs=0.2)
+    assert [round(tick, 4) for tick in axis.ticks()] == [0.001, 0.01, 0.1]
+    plain = _Axis(0, 300, [0, 87], log=False, from_zero=True)
+    assert plain(0) == 0
+    assert plain.ticks() == [0, 20, 40, 60, 80]
+
+
+def test_what_no_logarithm_has_is_left_out() -> None:
+    drawn = Plot([Series("a", [(0, 1.0), (float("nan"), 2.0), (5, 3.0)])], "T", "x", "y", log_x=True).draw()
+    assert drawn.description == "T: a: x 5, y 3"
+    assert "no point yet" in Plot([], "T", "x", "y").draw().description
+
+
+def test_plots_stand_side_by_side() -> None:
+    drawn = side_by_side([plot(), plot()])
+    assert drawn.width > 2 * plot().draw().width
+    assert drawn.description.count("Curves") == 2
+    parsed(drawn)
+
+
+def test_tiles_have_a_sign_each_and_a_legend_of_the_states_that_occur() -> None:
+    tiles = Tiles(
+        [Tile(f"p{number}", "done") for number in range(40)] + [Tile("<b>", "missing")],
+        "41 datums",
+        {"done": "classified", "missing": "recovered", "waiting": "to do"},
+    )
+    drawn = tiles.draw()
+    assert drawn.description == "41 datums: 40 classified, 1 recovered"
+    signs = [each for each in parsed(drawn).iter(f"{SVG}circle")]
+    assert len(signs) == 41 + 2
+    assert "&lt;b&gt;" in drawn.inline()

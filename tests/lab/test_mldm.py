@@ -213,3 +213,31 @@ def test_the_same_pictures_are_committed_again_only_if_their_job_failed(
     monkeypatch.setattr(mldm, "commit_again", lambda *given: "again")
     assert n02_data.commit(session, arrival) == ("again" if tried else "before")
     assert ("tries it again" in capsys.readouterr().out) is tried
+
+
+def test_one_file_is_replaced_and_all_files_are_read_at_once(client: Any) -> None:
+    repo = "single"
+    mldm.ensure_repo(client, PROJECT, repo)
+    assert mldm.read_files(client, mldm.commit_of(PROJECT, "absent", branch="master")) == {}
+    mldm.commit_file(client, PROJECT, repo, "a.yaml", b"old")
+    mldm.commit_file(client, PROJECT, repo, "folder/b.txt", b"two")
+    id = mldm.commit_file(client, PROJECT, repo, "a.yaml", b"new")
+    found = mldm.read_files(client, mldm.commit_of(PROJECT, repo, id=id))
+    assert found == {"/a.yaml": b"new", "/folder/b.txt": b"two"}
+
+
+def test_the_datums_of_a_job_say_what_became_of_each_file(client: Any) -> None:
+    repo, name = "batches", "classify"
+    mldm.ensure_repo(client, PROJECT, repo)
+    spec = pipeline(name, 'test -z "$(grep -l broken /pfs/data/*)"')
+    spec["input"]["pfs"] |= {"repo": repo, "glob": "/*"}
+    spec["transform"] |= {"err_cmd": ["true"]}
+    mldm.ensure_pipeline(client, spec)
+    with client.modify_file_client({"project": PROJECT, "repo": repo, "branch": "master"}) as commit:
+        for path in ("/good", "/broken"):
+            commit.put_file_from_bytes(path, path.encode())
+    id = mldm.head(client, PROJECT, repo)
+    assert mldm.wait_job(client, PROJECT, name, id, timeout=60).state == "SUCCESS"
+    found = {each.paths: each.state for each in mldm.job_datums(client, PROJECT, name, id)}
+    assert found == {("/good",): "SUCCESS", ("/broken",): "RECOVERED"}
+    assert mldm.job_datums(client, PROJECT, name, "f" * 32) == []

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 
 from pdk_nb.lessons import EXERCISES, EXPLANATIONS, LESSONS
+from pdk_nb.run.notebooks import ELECTIVES
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -32,7 +33,15 @@ def code_cells(notebook: Any) -> list[Any]:
 
 
 def test_all_lessons_are_there() -> None:
-    assert [path.name[:2] for path in NOTEBOOKS] == ["00", "01", "02", "03", "04", "05", "06", "99"] == list(LESSONS)
+    numbers = ["00", "01", "02", "03", "04", "05", "06", "07", "08", "99"]
+    assert [path.name[:2] for path in NOTEBOOKS] == numbers == list(LESSONS)
+    assert set(numbers) > ELECTIVES
+
+
+def test_an_elective_says_that_it_is_one(notebook: Any) -> None:
+    number = notebook.path.name[:2]
+    assert ("elective" in notebook.cells[0].source) == (number in ELECTIVES)
+    assert number not in ELECTIVES or f"pdk-nb run --only {number}" in notebook.cells[0].source
 
 
 def test_it_opens_with_a_title_a_promise_and_what_it_takes(notebook: Any) -> None:
