@@ -22,7 +22,7 @@ from pdk_nb.names import Names
 from pdk_shared.errors import UsageError
 
 # Notebook parameters that are paths.
-PATHS = ("data1", "data2", "upload")
+PATHS = ("data1", "data2", "pictures", "upload")
 
 
 def register(commands: Subparsers, options: Options) -> None:
@@ -33,6 +33,7 @@ def register(commands: Subparsers, options: Options) -> None:
     run.add_argument("--from", dest="first", metavar="NN", help="start at notebook NN")
     run.add_argument("--until", metavar="NN", help="stop after notebook NN")
     run.add_argument("--only", metavar="NN", help="run only notebook NN")
+    run.add_argument("--electives", action="store_true", help="run the elective notebooks, too (07 and 08)")
     run.add_argument("--clean-up", action="store_true", help="at the end, remove what the run created (notebook 99)")
     run.add_argument("-p", dest="parameters", action="append", default=[], metavar="NAME=VALUE", help="set a parameter")
     run.add_argument("--small", action="store_true", help="fewer pictures, shorter training, answers not judged")
@@ -91,6 +92,7 @@ def command_run(args: argparse.Namespace) -> int:
             only=args.only,
             until=args.until,
             clean_up=args.clean_up,
+            electives=args.electives,
             parameters=parameters,
             participant=participant,
             progress=say,

@@ -11,15 +11,31 @@ from typing import Any
 
 from pdk_shared.errors import UsageError
 
-__all__ = ["CLEAN_UP", "check_parameters", "failed_cell", "find_notebooks", "incomplete_cell", "parameters_of"]
+__all__ = [
+    "CLEAN_UP",
+    "ELECTIVES",
+    "check_parameters",
+    "failed_cell",
+    "find_notebooks",
+    "incomplete_cell",
+    "parameters_of",
+]
 
 VALUE_TYPES = ("str", "bool", "int", "float")
 # The notebook that removes what the others created.
 CLEAN_UP = "99"
+# Notebooks that the others don't need; they run only when somebody asks for them.
+ELECTIVES = frozenset({"07", "08"})
 
 
 def find_notebooks(
-    folder: Path, first: str | None = None, only: str | None = None, until: str | None = None, *, clean_up: bool = True
+    folder: Path,
+    first: str | None = None,
+    only: str | None = None,
+    until: str | None = None,
+    *,
+    clean_up: bool = True,
+    electives: bool = False,
 ) -> list[Path]:
     """The notebooks of a folder in order.
 
@@ -29,6 +45,7 @@ def find_notebooks(
         only: Number of the only one to run.
         until: Number of the last one to run.
         clean_up: Whether :data:`CLEAN_UP` belongs to them. It always does when a number names it.
+        electives: Whether :data:`ELECTIVES` belong to them. They do when a number names one of them.
 
     Raises:
         UsageError: There is no notebook, or none with that number, or ``until`` comes before ``first``.
@@ -50,6 +67,8 @@ def find_notebooks(
     wanted_numbers = {number for number in numbers if begin <= number <= end}
     if not clean_up and CLEAN_UP not in chosen.values():
         wanted_numbers.discard(CLEAN_UP)
+    if not electives and not ELECTIVES & set(chosen.values()):
+        wanted_numbers -= ELECTIVES
     return [path for path in found if path.name[:2] in wanted_numbers]
 
 

@@ -46,6 +46,7 @@ def run(
     only: str | None = None,
     until: str | None = None,
     clean_up: bool = True,
+    electives: bool = False,
     parameters: Mapping[str, str] | None = None,
     participant: str = "",
     progress: Callable[[str], None] = lambda line: None,
@@ -61,6 +62,7 @@ def run(
         only: Number of the only one to run.
         until: Number of the last one to run.
         clean_up: Whether the last notebook removes what the others created.
+        electives: Whether the elective notebooks belong to the run.
         parameters: Values by name, as text.
         participant: The participant, if many people share the cluster; passed in the same ways as the cluster.
         progress: Called with one line for each step.
@@ -72,7 +74,7 @@ def run(
     Raises:
         UsageError: A notebook or parameter doesn't exist.
     """
-    notebooks = find_notebooks(notebooks_dir, first, only, until, clean_up=clean_up)
+    notebooks = find_notebooks(notebooks_dir, first, only, until, clean_up=clean_up, electives=electives)
     given = check_parameters(notebooks, parameters or {})
     folder = new_run_folder(out_dir)
     copy_images(notebooks_dir, folder)

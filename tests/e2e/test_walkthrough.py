@@ -28,7 +28,7 @@ from tests.e2e.exam import SECTIONS, Section
 from tests.support.secret_search import found_in, found_in_files
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
-NOTEBOOKS = find_notebooks(ROOT / "notebooks")
+NOTEBOOKS = find_notebooks(ROOT / "notebooks", electives=True)
 BEFORE_THE_END = [path for path in NOTEBOOKS if path.name < "99"]
 
 

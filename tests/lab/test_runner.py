@@ -129,6 +129,23 @@ def test_notebooks_are_chosen_by_number(folder: Path) -> None:
         find_notebooks(folder.parent / "empty")
 
 
+def test_an_elective_runs_only_when_somebody_asks_for_it(folder: Path) -> None:
+    for name in ("06-a", "07-b", "08-c", "99-d"):
+        write(folder, name, "1")
+    chosen = {
+        (): ["06-a", "99-d"],
+        ("--electives",): ["06-a", "07-b", "08-c", "99-d"],
+        ("--from", "07"): ["07-b", "08-c", "99-d"],
+        ("--until", "7"): ["06-a", "07-b"],
+        ("--only", "8"): ["08-c"],
+        ("--from", "06"): ["06-a", "99-d"],
+    }
+    names = {"--from": "first", "--until": "until", "--only": "only"}
+    for words, expected in chosen.items():
+        given = {names[words[0]]: words[1]} if len(words) == 2 else {"electives": bool(words)}
+        assert [path.stem for path in find_notebooks(folder, **given)] == expected, words  # type: ignore[arg-type]
+
+
 PARAMETERS = """%matplotlib inline
 # parameters
 data1: str = "/data/run=3"  # a folder = a path
