@@ -141,8 +141,9 @@ def glob() -> Concept:
         body,
         580,
         156,
-        "The same three folders under three globs. With the glob / they are one datum; with /* two, one for each "
-        "top-level folder; with /*/* three, one for each folder on the second level.",
+        "The same three folders under three globs. The first glob, a slash, makes them one datum. The second, with one "
+        "star, makes two: one for each top-level folder. The third, with two stars, makes three: one for each folder "
+        "on the second level.",
     )
 
 
