@@ -69,6 +69,28 @@ def test_predictions_are_right(folder: Path) -> None:
     assert sum(bool(line["correct"]) for line in pictures) >= 5
 
 
+def texts(path: Path) -> list[str]:
+    """The plain text of each output of an executed notebook."""
+    cells = json.loads(path.read_text())["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    return ["".join(output.get("data", {}).get("text/plain", output.get("text", ""))) for output in outputs]
+
+
+def test_the_second_arrival_fixes_what_the_first_lacks(folder: Path) -> None:
+    shown = texts(folder / "06-second-arrival.ipynb")
+    table = next(text for text in shown if "pictures that neither was trained with" in text).splitlines()
+    columns = table[1].split()[2:]
+    # A version's title has spaces; what follows it doesn't.
+    shares = [[float(share.rstrip("%")) / 100 for share in line.split()[-len(columns) :]] for line in table[2:4]]
+    old, new = (dict(zip(columns, row, strict=True)) for row in shares)
+    assert 0.75 <= old["ALL"] <= 0.93, table
+    assert new["ALL"] >= 0.97, table
+    # What the first arrival shows was learned at once; what it lacks wasn't.
+    assert old["COMMON"] >= 0.95, table
+    assert min(old[kind] for kind in ("NIGHT", "SNOW", "CHALK", "BREED")) < 0.85, table
+    assert any("it is more than chance" in text for text in shown)
+
+
 def lineage(stack: dict[str, str], *arguments: str) -> dict[str, Any]:
     done = pdk_nb("lineage", *arguments, "--json", "--kubeconfig", stack["kubeconfig"])
     assert done.returncode == 0, done.stderr
