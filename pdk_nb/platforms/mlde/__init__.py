@@ -17,6 +17,15 @@ from pdk_nb.platforms.mlde._experiments import (
     moment,
     progress,
 )
+from pdk_nb.platforms.mlde._listing import (
+    CheckpointEntry,
+    ExperimentEntry,
+    checkpoints,
+    inspect_experiment,
+    list_experiments,
+    list_models,
+    need_model,
+)
 from pdk_nb.platforms.mlde._pools import Pool, choose_pool, pools, slot_cpu
 from pdk_nb.platforms.mlde._projects import check_project, ensure_project, ensure_workspace
 from pdk_nb.platforms.mlde._registry import (
@@ -35,6 +44,8 @@ from pdk_nb.platforms.mlde._waiting import wait_experiment
 
 __all__ = [
     "TERMINAL",
+    "CheckpointEntry",
+    "ExperimentEntry",
     "MetricPoint",
     "Pool",
     "Progress",
@@ -45,6 +56,7 @@ __all__ = [
     "best_checkpoint",
     "check_login",
     "check_project",
+    "checkpoints",
     "choose_pool",
     "connect",
     "create_experiment",
@@ -56,8 +68,12 @@ __all__ = [
     "experiment_path",
     "experiments_for_job",
     "find_model",
+    "inspect_experiment",
+    "list_experiments",
+    "list_models",
     "metrics",
     "moment",
+    "need_model",
     "pools",
     "progress",
     "register",

@@ -4,6 +4,19 @@ The calling convention of :mod:`pdk_nb.platforms` holds. Every call names the pr
 can only mean the project ``default``.
 """
 
+from pdk_nb.platforms.mldm._browsing import (
+    Change,
+    CommitEntry,
+    FileEntry,
+    Listed,
+    RepoEntry,
+    all_repos,
+    branches,
+    changes,
+    folder,
+    history,
+    inspect,
+)
 from pdk_nb.platforms.mldm._commits import (
     commit_again,
     commit_data,
@@ -14,6 +27,7 @@ from pdk_nb.platforms.mldm._commits import (
     commits,
     datum_count,
     datums,
+    file_size,
     files,
     find_same,
     has_files,
@@ -26,7 +40,7 @@ from pdk_nb.platforms.mldm._commits import (
 from pdk_nb.platforms.mldm._connection import connect, open_client, version
 from pdk_nb.platforms.mldm._errors import api_errors, reason
 from pdk_nb.platforms.mldm._job_datums import DATUM_STATES, Datum, job_datums
-from pdk_nb.platforms.mldm._jobs import JOB_STATES, Job, job, jobs, last_success, wait_job
+from pdk_nb.platforms.mldm._jobs import JOB_STATES, Job, job, jobs, last_success, recent_jobs, wait_job
 from pdk_nb.platforms.mldm._logs import JobLog, job_log
 from pdk_nb.platforms.mldm._pipelines import (
     PIPELINE_LIMIT,
@@ -49,12 +63,20 @@ __all__ = [
     "FAILED",
     "JOB_STATES",
     "PIPELINE_LIMIT",
+    "Change",
+    "CommitEntry",
     "Datum",
+    "FileEntry",
     "Job",
     "JobLog",
+    "Listed",
     "Outcome",
     "PipelineState",
+    "RepoEntry",
+    "all_repos",
     "api_errors",
+    "branches",
+    "changes",
     "commit_again",
     "commit_data",
     "commit_file",
@@ -68,11 +90,15 @@ __all__ = [
     "ensure_pipeline",
     "ensure_project",
     "ensure_repo",
+    "file_size",
     "files",
     "find_same",
+    "folder",
     "has_files",
     "head",
+    "history",
     "images",
+    "inspect",
     "job",
     "job_datums",
     "job_log",
@@ -93,6 +119,7 @@ __all__ = [
     "read_file",
     "read_files",
     "reason",
+    "recent_jobs",
     "repos",
     "running_spec",
     "version",

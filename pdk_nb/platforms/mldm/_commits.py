@@ -125,6 +125,19 @@ def find_files(client: python_pachyderm.Client, commit: pfs_pb2.Commit, pattern:
     return []
 
 
+def file_size(client: python_pachyderm.Client, commit: pfs_pb2.Commit, path: str) -> int:
+    """The size of one file in bytes.
+
+    Raises:
+        NotFound: There is no such file.
+    """
+    with api_errors(_shown(commit, path)):
+        info = client.inspect_file(commit, path)
+    if info.file_type != pfs_pb2.FILE:
+        raise NotFound("This is a folder.", where=_shown(commit, path))
+    return int(info.size_bytes)
+
+
 def read_file(client: python_pachyderm.Client, commit: pfs_pb2.Commit, path: str) -> bytes:
     """The bytes of one file.
 

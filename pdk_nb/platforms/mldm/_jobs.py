@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timezone
+from itertools import islice
 
 import python_pachyderm
 from python_pachyderm.proto.v2.pps import pps_pb2
@@ -17,6 +18,7 @@ from pdk_nb.platforms.waiting import wait
 from pdk_shared.errors import NotFound, PdkError, TrainingError
 
 ENDED = frozenset({"FAILURE", "SUCCESS", "KILLED", "UNRUNNABLE"})
+DATUM_COUNTS = ("processed", "skipped", "failed", "recovered", "total")
 JOB_STATES = {value: name.removeprefix("JOB_") for name, value in pps_pb2.JobState.items()}
 
 
@@ -31,6 +33,7 @@ class Job:
         seconds: How long it has run, or ran.
         started: When it began, in seconds since the epoch; 0 before.
         finished: When it ended; 0 before.
+        datums: Datums that were processed, skipped, failed, and recovered, and their total.
     """
 
     id: str
@@ -40,6 +43,7 @@ class Job:
     seconds: float
     started: float = 0.0
     finished: float = 0.0
+    datums: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
@@ -52,12 +56,29 @@ def job(client: python_pachyderm.Client, project: str, pipeline: str, id: str) -
     info = None
     with contextlib.suppress(NotFound), api_errors(f"{project}/{pipeline}@{id}"):
         info = next(iter(client.inspect_job(id, pipeline, project_name=project)))
-    if info is None:
-        return None
+    return None if info is None else _read(info)
+
+
+def _read(info: pps_pb2.JobInfo) -> Job:
     started = info.started.ToDatetime(timezone.utc).timestamp() if info.HasField("started") else 0.0
     finished = info.finished.ToDatetime(timezone.utc).timestamp() if info.HasField("finished") else 0.0
     seconds = max(0.0, (finished or time.time()) - started) if started else 0.0
-    return Job(id, pipeline, JOB_STATES.get(info.state, str(info.state)), info.reason, seconds, started, finished)
+    counts = {name: int(getattr(info, f"data_{name}")) for name in DATUM_COUNTS}
+    state = JOB_STATES.get(info.state, str(info.state))
+    return Job(info.job.id, info.job.pipeline.name, state, info.reason, seconds, started, finished, counts)
+
+
+def recent_jobs(client: python_pachyderm.Client, project: str, pipeline: str, number: int) -> list[Job]:
+    """A pipeline's newest jobs.
+
+    Args:
+        client: A client.
+        project: The pipeline's project.
+        pipeline: The pipeline.
+        number: At most so many.
+    """
+    with api_errors(f"pipeline {project}/{pipeline}"):
+        return [_read(info) for info in islice(client.list_job(pipeline, project_name=project, number=number), number)]
 
 
 def _list(client: python_pachyderm.Client, project: str, pipeline: str) -> list[pps_pb2.JobInfo]:
