@@ -37,7 +37,9 @@ def refuse(request: Request, token: str) -> Response | None:
     shown = request.query_params.get("token", "")
     if shown and secrets.compare_digest(shown.encode(), token.encode()):
         response = RedirectResponse(request.url.path, 303)
-        response.set_cookie(cookie_name(request), token, httponly=True, samesite="strict")
+        # Lax, not strict: a link from JupyterLab or a chat leads here, and a strict cookie isn't sent after a redirect
+        # from another site. The pages only read, and they can't be framed.
+        response.set_cookie(cookie_name(request), token, httponly=True, samesite="lax")
         return response
     if not secrets.compare_digest(request.cookies.get(cookie_name(request), "").encode(), token.encode()):
         return PlainTextResponse("Open the address that `pdk-nb ui` has printed: it contains the token.\n", 403)

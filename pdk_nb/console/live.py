@@ -33,6 +33,11 @@ class Live:
         """Whether the newest reading is of now: a page is open, and there was time for a reading."""
         return self._thread is not None and bool(self.text)
 
+    @property
+    def unused(self) -> bool:
+        """Whether no page is open."""
+        return self._pages <= 0
+
     def enter(self) -> None:
         """A page opens."""
         with self._lock:

@@ -39,7 +39,7 @@ def serve(session: Session, *, port: int = 0, announce: Callable[[str], None] = 
         """Ends the pages' streams first: uvicorn waits for open connections."""
 
         def handle_exit(self, sig: int, frame: Any) -> None:
-            pages.live.close()
+            pages.close()
             super().handle_exit(sig, frame)
 
     with bound(port) as listener:

@@ -1,14 +1,14 @@
-"""The console's pages: Flow, which stays current by itself, and Journey, which finds the way of an id."""
+"""The console as a web application: pages, their live parts as server-sent events, and files of commits."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
-from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,20 +16,18 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from pdk_nb import journey
 from pdk_nb.console import access
+from pdk_nb.console.files import Files
 from pdk_nb.console.live import Live
-from pdk_nb.journey import lineage
-from pdk_nb.journey.graph import graph
-from pdk_nb.journey.trail import Trail
+from pdk_nb.console.pages.catalog import PAGES
+from pdk_nb.console.pages.page import Page
+from pdk_nb.console.rendering import Renderer, when
 from pdk_nb.session import Session
-from pdk_shared.errors import PdkError
+from pdk_shared.errors import NotFound, PdkError, UsageError
 
-log = logging.getLogger(__name__)
+__all__ = ["Pages", "application"]
 
 FOLDER = Path(__file__).parent
-# Unexpected errors that the terminal has shown.
-_told: set[str] = set()
 # Seconds after which a stream looks for a new reading.
 LOOK = 0.2
 
@@ -43,73 +41,111 @@ class Pages:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._templates = Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True)
-        self.live = Live(self.flow_part)
+        self._renderer = Renderer()
+        self._lives: dict[str, Live] = {}
+        self.files = Files(session)
+        self.closed = False
 
-    def flow_part(self) -> str:
-        """The changing part of Flow, as HTML; it says in words what can't be read, and never raises."""
+    def close(self) -> None:
+        """End all pages' streams."""
+        self.closed = True
+        for live in list(self._lives.values()):
+            live.close()
+
+    def show(self, page: Page) -> Callable[[Request], Response]:
+        """The endpoint of a page.
+
+        Args:
+            page: The page.
+        """
+
+        def endpoint(request: Request) -> Response:
+            given = parameters(request)
+            address = f"{request.url.path}?{urlencode(dict(request.query_params))}".rstrip("?")
+            live = self._lives.get(address)
+            part, status = (live.text, 200) if live is not None and live.current else self._part(page, given)
+            return self._whole(page, given, part, status, f"/events{address}" if page.live else "")
+
+        return endpoint
+
+    def follow(self, page: Page) -> Callable[[Request], Any]:
+        """The endpoint of a page's changes, as server-sent events.
+
+        Args:
+            page: The page.
+        """
+
+        async def endpoint(request: Request) -> Response:
+            given = parameters(request)
+            address = f"{request.url.path}?{urlencode(dict(request.query_params))}".rstrip("?").removeprefix("/events")
+            return StreamingResponse(self._stream(address, page, given), media_type="text/event-stream")
+
+        return endpoint
+
+    async def _stream(self, address: str, page: Page, given: dict[str, str]) -> AsyncIterator[str]:
+        # Waiting pages must not hold threads, so streams are asynchronous.
+        live = self._lives.setdefault(address, Live(self._remembering(page, given)))
+        live.enter()
         try:
-            found = journey.read(self._session)
-            picture, rows = Markup(graph(found).draw().inline()), Trail(found).rows()
-        except PdkError as error:
-            return self._render("problem.html", error=error)
-        except Exception as error:
-            # The poller must outlive it: the next reading may succeed.
-            return self._render("problem.html", error=_unexpected(error))
-        return self._render("flow_part.html", picture=picture, rows=rows)
+            sent = 0
+            while not (live.closed or self.closed):
+                if live.number != sent:
+                    sent = live.number
+                    lines = "".join(f"data: {line}\n" for line in live.text.splitlines())
+                    yield f"event: part\n{lines}\n"
+                await asyncio.sleep(LOOK)
+        finally:
+            live.leave()
+            if live.unused:
+                self._lives.pop(address, None)
 
-    def flow(self, request: Request) -> Response:
-        """The start page."""
-        return self._page("flow.html", part=Markup(self.live.text if self.live.current else self.flow_part()))
+    def _remembering(self, page: Page, given: dict[str, str]) -> Callable[[], str]:
+        """Read a page; while that fails, show why above what could be read last."""
+        last: list[tuple[str, float]] = []
 
-    def journey(self, request: Request) -> Response:
-        """The whole way of an id, or why there is none."""
-        wanted = request.query_params.get("id", "").strip()
+        def read() -> str:
+            part, status = self._part(page, given)
+            if status == 200:
+                last[:] = [(part, time.time())]
+                return part
+            return part + "".join(
+                self._renderer.render("outdated.html", part=Markup(text), moment=when(moment)) for text, moment in last
+            )
+
+        return read
+
+    def _part(self, page: Page, given: dict[str, str]) -> tuple[str, int]:
+        """The changing part of a page and its HTTP status; it says in words what can't be read, and never raises."""
         try:
-            found = lineage.trace(self._session, wanted)
+            return self._renderer.render(page.template, given=given, **page.read(self._session, given)), 200
+        except (NotFound, UsageError) as error:
+            return self._renderer.problem(error), 404
         except PdkError as error:
-            return self._page("journey.html", 404, wanted=wanted, error=error)
-        picture = Markup(found.draw().inline())
-        return self._page("journey.html", wanted=wanted, found=found, picture=picture, table=found.table())
+            return self._renderer.problem(error), 503
+        except Exception as error:  # the poller must outlive it: the next reading may succeed
+            return self._renderer.problem(error), 500
 
-    async def events(self, request: Request) -> Response:
-        """Flow's changes as server-sent events."""
-
-        async def stream() -> AsyncIterator[str]:
-            # Waiting pages must not hold threads, so this one handler is asynchronous.
-            self.live.enter()
-            try:
-                sent = 0
-                while not self.live.closed:
-                    if self.live.number != sent:
-                        sent = self.live.number
-                        lines = "".join(f"data: {line}\n" for line in self.live.text.splitlines())
-                        yield f"event: flow\n{lines}\n"
-                    await asyncio.sleep(LOOK)
-            finally:
-                self.live.leave()
-
-        return StreamingResponse(stream(), media_type="text/event-stream")
+    def _whole(self, page: Page, given: dict[str, str], part: str, status: int, events: str) -> Response:
+        text = self._renderer.render(
+            "base.html",
+            title=page.title_for(given),
+            part=Markup(part),
+            events=events,
+            pages=[each for each in PAGES if each.menu],
+            here=page.path,
+            wanted=given.get("id", "") if page.path == "/journey" else "",
+        )
+        return HTMLResponse(text, status)
 
     def missing(self, request: Request, error: Exception) -> Response:
         """The page for an address that doesn't exist."""
-        return self._page("missing.html", 404)
-
-    def _render(self, template: str, **values: Any) -> str:
-        return self._templates.get_template(template).render(**values)
-
-    def _page(self, template: str, status: int = 200, **values: Any) -> Response:
-        names = self._session.names
-        return HTMLResponse(self._render(template, names=names, **values), status)
+        page = Page("", "There is no such page", "missing.html", lambda session, given: {}, live=False)
+        return self._whole(page, {}, self._renderer.render("missing.html"), 404, "")
 
 
-def _unexpected(error: Exception) -> PdkError:
-    """An error of the console itself, in words; its traceback goes to the terminal once, not with every reading."""
-    if str(error) not in _told:
-        _told.add(str(error))
-        log.error("the console can't read the lab", exc_info=error)
-    text = f"The console can't read the lab: {type(error).__name__}: {error}"
-    return PdkError(text, fix="Please report this, with what the terminal of pdk-nb ui shows.")
+def parameters(request: Request) -> dict[str, str]:
+    """The parameters of an address: those of its path go before those of its query."""
+    return {**request.query_params, **{name: str(value) for name, value in request.path_params.items()}}
 
 
 def application(pages: Pages, token: str) -> Starlette:
@@ -119,10 +155,12 @@ def application(pages: Pages, token: str) -> Starlette:
         pages: The pages.
         token: What a visitor needs.
     """
-    routes = [
-        Route("/", pages.flow),
-        Route("/journey", pages.journey),
-        Route("/events", pages.events),
+    file = "{project}/{repo}/{commit}"
+    routes: list[Route | Mount] = [
+        *(Route(f"/events{page.path}", pages.follow(page)) for page in PAGES if page.live),
+        *(Route(page.path, pages.show(page)) for page in PAGES),
+        Route(f"/download/{file}", pages.files.download),
+        Route(f"/thumbnail/{file}", pages.files.thumbnail),
         Mount("/static", StaticFiles(directory=FOLDER / "static")),
     ]
     app = Starlette(routes=routes, exception_handlers={404: pages.missing})
@@ -145,8 +183,10 @@ class Guard:
 
         async def send_guarded(message: Any) -> None:
             if message["type"] == "http.response.start":
+                given = {name for name, _ in message.get("headers", [])}
                 added = [(name.lower().encode(), value.encode()) for name, value in access.HEADERS.items()]
-                message = {**message, "headers": [*message.get("headers", []), *added]}
+                headers = [*message.get("headers", []), *(each for each in added if each[0] not in given)]
+                message = {**message, "headers": headers}
             await send(message)
 
         refused = access.refuse(Request(scope), self._token)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from pdk_nb.display.diagrams import Edge, Graph, Node
 from pdk_nb.journey.model import Journey, PipelineRun
 
 LANES = ("Pachyderm", "Determined", "KServe")
 
 
-def graph(journey: Journey) -> Graph:
+def graph(journey: Journey, links: Mapping[str, str] | None = None) -> Graph:
     """The graph of a journey. Without a commit, all stations wait.
 
     Args:
         journey: The journey.
+        links: The address that a box leads to, by its key; no links when None.
     """
     nodes = [
         _repo(journey),
@@ -22,6 +26,7 @@ def graph(journey: Journey) -> Graph:
         _deploy(journey),
         _service(journey),
     ]
+    nodes = [replace(node, link=(links or {}).get(node.key, "")) for node in nodes]
     edges = [
         Edge(start.key, end.key, "waiting" if "waiting" in (start.state, end.state) else end.state)
         for start, end in zip(nodes, nodes[1:], strict=False)

@@ -28,6 +28,7 @@ class Node:
         column: Column on the grid, from the left.
         row: Row on the grid, from the top.
         here: Whether it's filled, as the current position.
+        link: The address that it leads to; none when empty.
     """
 
     key: str
@@ -38,6 +39,7 @@ class Node:
     column: int = 0
     row: int = 0
     here: bool = False
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ class Graph:
             parts.append(text(MARGIN + 4, y + tall / 2 + 4, lane, size=12, anchor="start", faint=True))
         parts += [arrow(places[edge.start], places[edge.end], edge.state, tall) for edge in self.edges]
         parts += [box(places[node.key], node, tall) for node in self.nodes]
-        return Drawing("".join(parts), width, height, self.description())
+        linked = any(node.link for node in self.nodes)
+        return Drawing("".join(parts), width, height, self.description(), linked)
 
 
 def box(place: tuple[float, float], node: Node, tall: float) -> str:
@@ -120,6 +123,9 @@ def box(place: tuple[float, float], node: Node, tall: float) -> str:
         parts.append(_fitted(middle, y + 49, node.note, 10.5, ink))
     if not node.here and (node.name or node.note):
         parts.append(badge(x + BOX_WIDTH - 3, y + 3, node.state))
+    if node.link:
+        said = html.escape(f"{node.kind} {node.name}: {node.note or node.state}")
+        return f'<a href="{html.escape(node.link)}" aria-label="{said}">{"".join(parts)}</a>'
     return f"<g>{''.join(parts)}</g>"
 
 
@@ -151,7 +157,8 @@ def arrow(start: tuple[float, float], end: tuple[float, float], state: State, ta
         bend = f"H{middle:g}V{yb:g}" if ya != yb else ""
         line, tip, turn = f"M{a:g} {ya:g}{bend}H{b - (7 if right else -7):g}", (b, yb), 0 if right else 180
     return (
-        f'<g{opacity}><path d="{line}" fill="none" stroke="{colour}" stroke-width="2" stroke-linejoin="round"{dash}/>'
+        f'<g class="edge-{state}"{opacity}><path d="{line}" fill="none" stroke="{colour}" stroke-width="2" '
+        f'stroke-linejoin="round"{dash}/>'
         f'<path d="M-8 -4.5L0 0L-8 4.5Z" fill="{colour}" transform="translate({tip[0]:g} {tip[1]:g}) rotate({turn})"/>'
         "</g>"
     )

@@ -39,12 +39,14 @@ class Drawing:
         width: In pixels.
         height: In pixels.
         description: Alternative text.
+        linked: Whether it contains links; without any, it's one picture for a screen reader.
     """
 
     body: str
     width: float
     height: float
     description: str
+    linked: bool = False
 
     def svg(self) -> str:
         """A separate file, dark on a white card."""
@@ -55,7 +57,8 @@ class Drawing:
         said = html.escape(self.description)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width:g} {self.height:g}" '
-            f'width="{self.width:g}" role="img" aria-label="{said}" font-family="{FONT}"{attributes}>'
+            f'width="{self.width:g}" role="{"group" if self.linked else "img"}" aria-label="{said}" '
+            f'font-family="{FONT}"{attributes}>'
             f"{ground}{self.body}</svg>"
         )
 

@@ -4,31 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
-from pdk_nb import journey
-from pdk_nb.console import access, live
+from pdk_nb.console import access, live, rendering
 from pdk_nb.console.live import Live
+from pdk_nb.console.pages import experiments, flow
+from pdk_nb.console.pages.catalog import PAGES
 from pdk_nb.console.web import Pages, application
 from pdk_nb.journey import lineage
 from pdk_nb.names import Names
 from pdk_shared.errors import ServiceUnreachable, UsageError
 from tests.lab.test_journey import NOTHING
 
+ROOT = Path(flow.__file__).parent
+TEMPLATES = ROOT.parent / "templates"
 TOKEN = "a-token"
 BASE = "http://127.0.0.1:8080"
 COOKIE = {"Cookie": f"{access.COOKIE}-8080={TOKEN}"}
 
 
+class Client:
+    """Pachyderm without projects."""
+
+    def list_project(self) -> list[Any]:
+        return []
+
+
 @pytest.fixture
 def pages(monkeypatch: pytest.MonkeyPatch) -> Pages:
-    monkeypatch.setattr(journey, "read", lambda session: NOTHING)
-    session: Any = SimpleNamespace(names=Names())
+    monkeypatch.setattr(flow, "read_journey", lambda session: NOTHING)
+    session: Any = SimpleNamespace(names=Names(), pachyderm=Client())
     return Pages(session)
 
 
@@ -45,7 +55,7 @@ def test_the_token_of_the_first_address_becomes_a_cookie(pages: Pages) -> None:
     reply = get(pages, f"/?token={TOKEN}")
     assert (reply.status_code, reply.headers["location"]) == (303, "/")
     cookie = reply.headers["set-cookie"].lower()
-    assert "httponly" in cookie and "samesite=strict" in cookie
+    assert "httponly" in cookie and "samesite=lax" in cookie
     assert get(pages, "/", **COOKIE).status_code == 200
 
 
@@ -59,7 +69,7 @@ def test_the_token_of_the_first_address_becomes_a_cookie(pages: Pages) -> None:
         {**COOKIE, "Origin": "null"},
     ],
 )
-@pytest.mark.parametrize("path", ["/", "/journey", "/events", "/static/console.css"])
+@pytest.mark.parametrize("path", ["/", "/journey", "/data", "/events/", "/download/p/r/c", "/static/console.css"])
 def test_nobody_else_gets_in(pages: Pages, path: str, headers: dict[str, str]) -> None:
     assert get(pages, path, **headers).status_code == 403
 
@@ -74,16 +84,16 @@ def test_pages_load_nothing_from_elsewhere_and_hold_no_token(pages: Pages) -> No
 
 def test_flow_shows_the_stations(pages: Pages) -> None:
     text = get(pages, "/", **COOKIE).text
-    assert "<svg" in text and "InferenceService" in text and 'sse-connect="/events"' in text
+    assert "<svg" in text and "InferenceService" in text and 'sse-connect="/events/"' in text
 
 
 def test_a_platform_that_is_down_is_told_in_words(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(session: Any) -> None:
         raise ServiceUnreachable("Pachyderm doesn't answer.", where="<host>", fix="Start it.")
 
-    monkeypatch.setattr(journey, "read", fail)
+    monkeypatch.setattr(flow, "read_journey", fail)
     reply = get(pages, "/", **COOKIE)
-    assert reply.status_code == 200
+    assert reply.status_code == 503
     assert "answer." in reply.text and "&lt;host&gt;" in reply.text and "Start it." in reply.text
 
 
@@ -128,25 +138,76 @@ def test_a_new_page_does_not_begin_with_an_old_reading() -> None:
     assert not live.current and live.text == ""
 
 
-def test_the_poller_outlives_what_nobody_expects(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
-    failed = threading.Event()
+FLOW = next(page for page in PAGES if page.path == "/")
+
+
+def test_a_page_outlives_what_nobody_expects_and_keeps_what_it_has_shown(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = pages._remembering(FLOW, {})
+    assert "<svg" in read() and "Read last at" not in read()
 
     def fail(session: Any) -> None:
-        failed.set()
         raise TypeError("<odd>")
 
-    monkeypatch.setattr(journey, "read", fail)
-    monkeypatch.setattr(live, "INTERVAL", 0.01)
-    pages.live.enter()
-    assert failed.wait(5)
-    monkeypatch.setattr(journey, "read", lambda session: NOTHING)
-    try:
-        deadline = time.monotonic() + 5
-        while "<svg" not in pages.live.text:
-            assert time.monotonic() < deadline, pages.live.text
-            time.sleep(0.01)
-    finally:
-        pages.live.close()
-    monkeypatch.setattr(journey, "read", fail)
-    told = pages.flow_part()
+    monkeypatch.setattr(flow, "read_journey", fail)
+    told = read()
     assert "TypeError: &lt;odd&gt;" in told and "report this" in told
+    assert "Read last at" in told and "<svg" in told
+    monkeypatch.setattr(flow, "read_journey", lambda session: NOTHING)
+    assert "TypeError" not in read()
+
+
+def test_the_poller_goes_on_after_a_failed_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = iter(["first", "second"])
+    seen = threading.Event()
+
+    def read() -> str:
+        text = next(texts, "third")
+        if text == "third":
+            seen.set()
+        return text
+
+    monkeypatch.setattr(live, "INTERVAL", 0.01)
+    following = Live(read)
+    following.enter()
+    assert seen.wait(5)
+    following.close()
+    assert following.number >= 2
+
+
+def test_each_page_is_found_by_the_menu_or_by_another_page(pages: Pages) -> None:
+    text = get(pages, "/", **COOKIE).text
+    for page in PAGES:
+        if page.menu:
+            assert f'<a href="{page.path}"' in text
+            assert "{" not in page.path
+    templates = "".join(path.read_text() for path in TEMPLATES.glob("*.html")) + (ROOT / "flow.py").read_text()
+    for page in PAGES:
+        head = page.path.split("{")[0]
+        assert f'"{head}' in templates or f"'{head}" in templates or page.menu, page.path
+
+
+def test_parameters_that_are_no_numbers_are_refused_in_words(pages: Pages) -> None:
+    for path in ("/experiments?offset=-1", "/experiments/abc", "/experiments/%C2%B2", "/compare?ids=1"):
+        reply = get(pages, path, **COOKIE)
+        assert reply.status_code == 404 and "What to do" in reply.text, path
+
+
+def test_a_configuration_shows_no_secret() -> None:
+    config = {"data": {"secrets": {"pachyderm_token": "t0k3n"}, "repo": "r"}, "registry_auth": {"password": "pa55"}}
+    shown = str(experiments._without_secrets(config))
+    assert "t0k3n" not in shown and "pa55" not in shown and "'repo': 'r'" in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (999_960, "1.0 MB"), (5e12, "5.0 TB"), (5e15, "5000.0 TB")],
+)
+def test_sizes(value: int, shown: str) -> None:
+    assert rendering.size(value) == shown
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.04, "0.0 s"), (59, "59 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")])
+def test_durations(value: float, shown: str) -> None:
+    assert rendering.seconds(value) == shown
