@@ -106,7 +106,7 @@ class Drift:
 
     @property
     def limit(self) -> float:
-        """The distance beyond which a picture is novel: 5 % of the old ones are farther from each other."""
+        """The distance beyond which a picture is novel: 5% of the old ones are farther from each other."""
         return float(np.quantile(self.usual, USUAL)) if len(self.usual) else 0.0
 
     @property
@@ -133,7 +133,7 @@ class Drift:
             if abs(self.new.share(name) - self.old.share(name)) > SHARE:
                 found.append(f"{name} makes up {self.new.share(name):.0%} instead of {self.old.share(name):.0%}")
         if self.novel > NOVEL:
-            found.append(f"{self.novel:.0%} resemble nothing in {self.old.name} (5 % would be usual)")
+            found.append(f"{self.novel:.0%} resemble nothing in {self.old.name} (5% would be usual)")
         return found
 
     def __str__(self) -> str:

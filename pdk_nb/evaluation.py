@@ -121,8 +121,8 @@ class Change:
 
 def _percent(probability: float) -> str:
     if probability < 0.001:
-        return "less than 0.1 %"
-    return f"{100 * probability:.0f} %" if probability >= 0.1 else f"{100 * probability:.2g} %"
+        return "less than 0.1%"
+    return f"{100 * probability:.0f}%" if probability >= 0.1 else f"{100 * probability:.2g}%"
 
 
 def by_chance(better: int, worse: int) -> float:

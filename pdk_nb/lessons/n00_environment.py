@@ -90,7 +90,7 @@ class IngressPort(Exercise):
     name = "00-ingress"
     kind = "Find"
     question = "Prediction requests go to the ingress. Which key of `pdk-config` holds its port?"
-    hint = "The ConfigMap's keys are unfolded under the heading 'Under the bonnet'."
+    hint = "Unfold the ConfigMap under the heading 'Under the bonnet', and look at its keys."
     solution = 'answer = next(each.key for each in lab.settings.entries if "ingress_port" in each.key)'
     why = "One ConfigMap gives every notebook, pipeline, and person the same address."
 
@@ -116,7 +116,7 @@ class DecodedSecret(Exercise):
     )
     hint = "A Secret's values are base64 text; Python's module base64 has b64decode()."
     solution = 'import base64\n\nanswer = base64.b64decode("b25seS1lbmNvZGVk").decode()'
-    why = "Base64 is an encoding, not encryption: only the rights to read the Secret protect it."
+    why = "Base64 is an encoding, not encryption: only the permission to read the Secret protects it."
 
     def expected(self, session: Session) -> str:
         """The decoded text."""
@@ -129,8 +129,8 @@ class MasterVersion(Exercise):
     name = "00-version"
     kind = "Measure"
     question = (
-        "Determined's master answers `GET /api/v1/master` to everybody. Ask it yourself: which `version` does it say? "
-        "Its address is `lab.settings.master_url`."
+        "Determined's master answers `GET /api/v1/master` to everybody. Ask it yourself: which `version` does it "
+        "report? Its address is `lab.settings.master_url`."
     )
     hint = "requests.get(address).json() is a dictionary."
     solution = (
@@ -152,7 +152,7 @@ class KubeconfigVariable(Exercise):
     kind = "Repair"
     question = (
         "In a new terminal, `kubectl get pods` can't connect, because no kubeconfig is at `~/.kube/config`. "
-        "Which environment variable do you set to repair this?"
+        "Which environment variable do you set to fix this?"
     )
     hint = "The comment in this notebook's parameters names it."
     solution = 'answer = "KUBECONFIG"'
@@ -202,9 +202,9 @@ CONFIG = Explanation(
     "The ConfigMap pdk-config",
     config_map,
     {
-        "data.mldm_host": "The address of Pachyderm (MLDM) as clients outside of the cluster reach it.",
+        "data.mldm_host": "The address at which clients outside the cluster reach Pachyderm (MLDM).",
         "data.mlde_host": "The address of Determined's master (MLDE).",
-        "data.kserve_ingress_host": "Where predictions go: the ingress, not the model server.",
+        "data.kserve_ingress_host": "Where prediction requests go: the ingress, not the model server.",
         "data.kserve_ingress_port": "The ingress's port.",
         "data.kserve_model_namespace": "The namespace of the InferenceServices.",
     },

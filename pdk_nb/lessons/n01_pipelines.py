@@ -256,7 +256,7 @@ SPEC = Explanation(
     {
         "pipeline.name": "Also the name of its output repo.",
         "input.pfs.repo": "The repo whose commits start a job.",
-        "input.pfs.glob": "What becomes one datum: / takes the whole repo, /* each top-level entry for itself.",
+        "input.pfs.glob": "What becomes one datum: with /, the whole repo; with /*, each top-level entry.",
         "transform.image": "The container that the workers run.",
         "transform.secrets": "Credentials from the cluster's Secret become variables; the spec holds only their names.",
     },

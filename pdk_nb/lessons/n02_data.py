@@ -167,7 +167,7 @@ def commit(session: Session, arrival: Arrival, folder: str = "") -> str:
             return head
         id = mldm.commit_again(client, names.project, names.data_repo, f"tries {head} again")
         print(
-            f"{known}, but the train job of {head} ended as {job.state}. A commit without changes tries it again: {id}"
+            f"{known}, but the train job of {head} ended as {job.state}. A commit without changes starts it again: {id}"
         )
         return id
     target = folder or mldm.next_folder(client, names.project, names.data_repo)
@@ -322,9 +322,9 @@ class PictureGlob(Exercise):
         "A colleague wants to process each picture as a datum, but the glob `/*.jpg` makes no datum of this repo. "
         "Repair it: which glob makes one datum of each picture of the newest commit?"
     )
-    hint = "Pictures lie in folders. A * doesn't go past a slash, so the glob needs one for each level."
+    hint = "Pictures are in folders. A * doesn't match a slash, so the glob needs one for each level."
     solution = 'path, _ = lab.committed()[0]\nanswer = "/*" * path.count("/")'
-    why = "A glob that matches nothing is no error: the job succeeds at once, with nothing done."
+    why = "A glob that matches nothing isn't an error: the job succeeds at once and does nothing."
 
     def expected(self, session: Session) -> int:
         """Datums that the glob has to make."""
@@ -351,10 +351,10 @@ COMMIT = Explanation(
     "The newest commit of the data repo",
     commit_object,
     {
-        "commit.id": "The global id: every job, and every commit that follows from this one, has the same.",
+        "commit.id": "The global id: every job and every commit that follow from this commit have the same one.",
         "commit.branch.name": "A branch is a name for its newest commit, the head; pipelines watch it.",
         "origin.kind": "USER: somebody committed it. AUTO: a pipeline did.",
-        "finished": "Since then, the commit never changes.",
+        "finished": "When the commit was finished. It never changes after that.",
         "details.size_bytes": "The size of all files that the commit contains, new or not.",
     },
     lambda session: f"pachctl inspect commit {session.names.data_repo}@master --project {session.names.project} --raw",

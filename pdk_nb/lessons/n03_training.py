@@ -81,7 +81,7 @@ class PicturesSeen(Exercise):
     name = "03-pictures"
     kind = "Measure"
     question = (
-        "How many pictures does the trial see if it trains to the end, with repetitions? Multiply the batches in "
+        "How many pictures does the trial see if it trains to the end, counting repetitions? Multiply the batches in "
         "`searcher.max_length` by the size of a batch."
     )
     hint = (

@@ -160,7 +160,7 @@ class ServiceHost(Exercise):
     name = "04-host"
     kind = "Find"
     question = "Many services share the ingress's address. Which hostname in a request selects this one?"
-    hint = "The service's URL is in the table above and in its status.url, but no http:// belongs to a hostname."
+    hint = "The service's URL is in the table above and in its status.url, but a hostname has no http:// before it."
     solution = (
         "from urllib.parse import urlparse\n\n"
         "from kserve import KServeClient\n\n"
@@ -213,7 +213,7 @@ spec:
       storageUri: s3://my-bucket/my-pets
 ```"""
     hint = (
-        "Unfold the InferenceService above and compare: one field isn't a text there but has a field `name` below it."
+        "Unfold the InferenceService above and compare: one field isn't a string there; it has a field `name` below it."
     )
     solution = '''answer = """
 apiVersion: serving.kserve.io/v1beta1
@@ -299,7 +299,7 @@ SERVICE = Explanation(
         "metadata.annotations.pach_id": "The id of the commit whose model it serves; the deploy stage writes it.",
         "spec.predictor.model.storageUri": "Where the archive is; KServe downloads it before the model starts.",
         "spec.predictor.model.protocolVersion": "v1: POST /v1/models/NAME:predict with a list of instances.",
-        "spec.predictor.serviceAccountName": "Whose rights the download has.",
+        "spec.predictor.serviceAccountName": "The account whose permissions the download uses.",
         "status.url": "Its host is the Host header of each request; the ingress routes by it.",
     },
     lambda session: (

@@ -143,7 +143,7 @@ def canary(session: Session, commit: str, percent: int, timeout: float) -> Note:
     with loading_progress(session, commit) as progress:
         _wait_changed(session, applied, commit, timeout, progress)
         serving.wait_share(session.settings, session.names.service, percent)
-    text = f"{percent} % of the requests go to {commit}."
+    text = f"{percent}% of the requests go to {commit}."
     return Note("ready", text, "To give it the rest, use lab.promote(); to roll back, lab.serve_version(commit).")
 
 
@@ -157,7 +157,7 @@ def promote(session: Session) -> Note:
 def traffic_table(session: Session) -> Table:
     """The share of the traffic of each model version."""
     shares = serving.traffic(session.settings, session.names.service)
-    rows = [(each.version or "unknown", f"{each.percent} %", each.revision, each.tag) for each in shares]
+    rows = [(each.version or "unknown", f"{each.percent}%", each.revision, each.tag) for each in shares]
     return Table(("Model version", "Share", "Revision", "Tag"), rows, caption=f"Traffic of {session.names.service}")
 
 
@@ -214,7 +214,7 @@ class CanaryShare(Exercise):
     name = "06-share"
     kind = "Predict"
     question = "A canary has a quarter of the traffic. Of 60 requests, how many do you expect it to answer?"
-    hint = "A share of 25 % means that each request goes to the canary with a probability of one quarter."
+    hint = "A share of 25% means that each request goes to the canary with a probability of one quarter."
     solution = "answer = 60 * 25 // 100"
     why = "That's the average. Each request is routed at random, so 10 or 20 of 60 are no reason to worry."
 
@@ -228,7 +228,7 @@ class AddedPictures(Exercise):
 
     name = "06-added"
     kind = "Measure"
-    question = "How many pictures does the newest commit have more than its parent, the commit before it?"
+    question = "How many more pictures does the newest commit have than its parent, the commit before it?"
     hint = "lab.pachyderm.list_commit() gives commits, newest first; lab.committed(id) lists the pictures of one."
     solution = (
         "found = lab.pachyderm.list_commit(lab.names.data_repo, project_name=lab.names.project)\n"

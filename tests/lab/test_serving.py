@@ -186,7 +186,7 @@ def test_a_canary_of_an_earlier_version(cluster: Settings, name: str) -> None:
     serving.rollback(cluster, name, "v2")
     predictor = raw(cluster, name)["spec"]["predictor"]
     assert (predictor["canaryTrafficPercent"], predictor["model"]["storageUri"]) == (0, "file:///absent/2/")
-    with pytest.raises(DeploymentError, match="does not have 100 %"):
+    with pytest.raises(DeploymentError, match="doesn't have 100%"):
         serving.wait_share(cluster, name, timeout=0)
     assert serving.traffic(cluster, name) == []
 

@@ -197,7 +197,7 @@ def test_notebook_06_says_what_the_cluster_cannot_do_and_goes_on() -> None:
     assert len(api.patches) == 1
     assert "canaryTrafficPercent" not in api.patches[0]["spec"]["predictor"]
     # The cells after it.
-    assert n06_second_arrival.traffic_table(session).rows[0][:2] == ["v2", "100 %"]
+    assert n06_second_arrival.traffic_table(session).rows[0][:2] == ["v2", "100%"]
     assert n06_second_arrival.promote(session).state == "ready"
     assert len(api.patches) == 1
 

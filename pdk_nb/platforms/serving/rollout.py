@@ -282,7 +282,7 @@ def wait_share(
         timeout=timeout,
         interval=interval,
         reason=lambda status: DeploymentError(
-            f"The latest revision does not have {percent} % of the traffic after {timeout:.0f} s: {status.summary()}.",
+            f"The latest revision doesn't have {percent}% of the traffic after {timeout:.0f} s: {status.summary()}.",
             where=where_text(cluster, name),
             fix=f"kubectl -n {cluster.namespace} describe inferenceservice {name}",
         ),
