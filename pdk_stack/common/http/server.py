@@ -22,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from pdk_shared.errors import StackError
 from pdk_stack.common.http.exchange import UNREAD
 from pdk_stack.common.http.guard import Guards
+from pdk_stack.common.http.welcome import welcome
 from pdk_stack.common.limits import Limits
 from pdk_stack.common.polling import poll
 from pdk_stack.common.service import LOOPBACK
@@ -103,7 +104,8 @@ class Server:
             guards.call_began(scope["client"])
             scope.setdefault("extensions", {})[UNREAD] = functools.partial(guards.call_unread, scope["client"])
             try:
-                await app(scope, receive, send)
+                page = welcome(self.name, scope)
+                await (page or app)(scope, receive, send)
             except (ConnectionError, asyncio.CancelledError):
                 raise
             except Exception:

@@ -100,6 +100,41 @@ def test_head_and_body_of_a_short_answer_arrive_together(served: tuple[Server, A
             assert raw.recv(4096).endswith(b"}")
 
 
+BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "headers", "says"),
+    [
+        ("determined.master", "/", BROWSER, "Determined, embedded"),
+        ("determined.master", "/det/experiments/7/overview", BROWSER, "<code>/experiments/7</code>"),
+        ("determined.master", "/det/experiments/%3Cb%3E", BROWSER, "Determined, embedded"),
+        ("kubernetes.api", "/", BROWSER, "Kubernetes, embedded"),
+        ("pachyderm.s3", "/", BROWSER, "S3 gateway"),
+        ("pachyderm.s3", "/bucket/key.html", BROWSER, ""),
+        ("kubernetes.api", "/api", BROWSER, ""),
+        ("kubernetes.ingress", "/", BROWSER, ""),
+        ("determined.master", "/", {}, ""),
+        ("determined.master", "/det/", {"accept": "application/json, text/html"}, ""),
+        ("kubernetes.api", "/", {"accept": "*/*"}, ""),
+    ],
+)
+def test_a_browser_is_told_where_to_look_and_a_program_notices_nothing(
+    name: str, path: str, headers: dict[str, str], says: str
+) -> None:
+    app, server = Application(), Server(name, 0, LIMITS)
+    server.start(endpoint(app.authenticate, app.answer, app.refuse, LIMITS, server.closing))
+    reply = httpx.get(f"http://127.0.0.1:{server.port}{path}", headers={"accept": "", **headers}, timeout=10)
+    posted = httpx.post(f"http://127.0.0.1:{server.port}{path}", headers=headers, timeout=10)
+    server.stop()
+    assert posted.status_code == 401
+    if says:
+        assert reply.status_code == 200 and says in reply.text and "pdk-nb ui" in reply.text
+        assert "<b>" not in reply.text and not app.calls
+    else:
+        assert reply.status_code == 401
+
+
 def test_many_requests_share_a_connection(served: tuple[Server, Application]) -> None:
     with client(served[0], limits=httpx.Limits(max_connections=1)) as http:
         assert [http.post("/x", content=b"y" * size).json()["bytes"] for size in (0, 1, 70_000, 5)] == [0, 1, 70_000, 5]
