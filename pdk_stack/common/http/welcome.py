@@ -6,7 +6,6 @@ first in its ``Accept`` header (RFC 9110, 12.5.1), and only the addresses of use
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 
 from starlette.responses import HTMLResponse, Response
@@ -38,7 +37,8 @@ PLATFORMS = {
 TEXT = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title} · PDK Lab</title>
-<style>:root{{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}}body{{max-width:40rem;margin:3rem auto;padding:0 1rem}}</style>
+<style>:root{{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}}
+body{{max-width:40rem;margin:3rem auto;padding:0 1rem}}</style>
 </head><body><h1>{title}, embedded</h1>
 <p>This port belongs to PDK Lab's embedded stack on this computer. It stands in for {stands_for}: clients get the same
 answers as from a cluster, and the work is real. It has no user interface of its own.</p>
@@ -62,10 +62,12 @@ def welcome(server: str, scope: Scope) -> Response | None:
     if not accepted.lstrip().lower().startswith(b"text/html"):
         return None
     parts = scope["path"].strip("/").split("/")
-    number = parts[2] if parts[:2] == ["det", "experiments"] and len(parts) > 2 and parts[2].isdecimal() else ""
-    hint = (
-        f"\n<p>There, experiment {html.escape(number)} is at <code>/experiments/{number}</code>.</p>" if number else ""
+    number = (
+        parts[2]
+        if parts[:2] == ["det", "experiments"] and len(parts) > 2 and parts[2].isascii() and parts[2].isdigit()
+        else ""
     )
+    hint = f"\n<p>There, experiment {number} is at <code>/experiments/{number}</code>.</p>" if number else ""
     text = TEXT.format(title=platform.title, stands_for=platform.stands_for, hint=hint)
     headers = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'", "cache-control": "no-store"}
     return HTMLResponse(text, headers=headers)
