@@ -189,8 +189,8 @@ def page() -> str:
     lines = [
         "# `det` on the embedded stack",
         "",
-        'After `eval "$(pdk-nb env)"` the `det` command of the client needs no further setting. Each of these lines is',
-        "run by a test against a real master with a finished experiment; what a line prints is checked.",
+        'After `eval "$(pdk-nb env)"`, the client\'s `det` command needs no further settings. A test runs each of these',
+        "lines against a master with a finished experiment, and checks what it prints.",
         "",
         "| Command | Answer |",
         "|---|---|",
