@@ -189,8 +189,8 @@ def page() -> str:
     lines = [
         "# `det` on the embedded stack",
         "",
-        'After `eval "$(pdk-nb env)"`, the client\'s `det` command needs no further settings. A test runs each of these',
-        "lines against a master with a finished experiment, and checks what it prints.",
+        'After `eval "$(pdk-nb env)"`, the client\'s `det` command needs no further settings. A test runs each of',
+        "these lines against a master with a finished experiment, and checks what it prints.",
         "",
         "| Command | Answer |",
         "|---|---|",
