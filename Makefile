@@ -74,7 +74,7 @@ browser-test: setup
 		else echo "There is no Chromium."; \
 			echo "  what to do: sudo apt-get install chromium fonts-liberation, or PDK_CHROMIUM=/path/to/chrome make browser-test"; \
 			exit 1; fi; fi
-	@$(BIN)/python -c 'import playwright' 2>/dev/null || \
+	@$(BIN)/python -c 'import axe_playwright_python, playwright' 2>/dev/null || \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	PDK_BROWSER_TESTS=1 $(BIN)/python -m pytest tests/browser
 

@@ -2,7 +2,7 @@
 
 Each group of findings has one module. The doctor changes nothing on the cluster, except for a probe object in the model
 bucket and, where it may start them, probe pods; it deletes both. If this machine can't check something and no pod can,
-the result is ``unknown``, never ``ok``.
+the result is ``unknown``, never ``ok``: that counts like something broken, unless the check is optional.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from pdk_nb.doctor import (
     determined,
     images,
     kserve,
+    machine,
+    nodes,
     pachyderm,
     rights,
     route,
@@ -33,6 +35,7 @@ __all__ = ["GROUPS", "Context", "Finding", "Report", "examine"]
 # In the order of the walkthrough: later groups need the earlier ones.
 GROUPS: dict[str, Callable[[Context], Findings]] = {
     "cluster": cluster.examine,
+    "nodes": nodes.examine,
     "pachyderm": pachyderm.examine,
     "determined": determined.examine,
     "kserve": kserve.examine,
@@ -43,6 +46,7 @@ GROUPS: dict[str, Callable[[Context], Findings]] = {
     "route": route.examine,
     "clock": clock.examine,
     "versions": versions.examine,
+    "machine": machine.examine,
 }
 
 
@@ -72,14 +76,18 @@ def examine(context: Context, only: Iterable[str] = (), progress: Callable[[str]
 def _group(name: str, context: Context, earlier: Sequence[Finding]) -> list[Finding]:
     """One group's findings; an error that ends the group early also becomes a finding."""
     found: list[Finding] = []
+    told = ""
     try:
-        if name != "cluster":
+        if name not in ("cluster", "machine"):
+            # Without Kubernetes, the first finding has told why.
+            told = next((each.id for each in earlier if each.id == "cluster.api" and each.state == "broken"), "")
             context.need_kubernetes()
+            told = ""
         for finding in GROUPS[name](context):
             found.append(finding)
     except PdkError as error:
         # The group that owns the cause reports it; this group could not check anything.
-        told = next((each.id for each in earlier if error.what in each.what), "")
+        told = told or next((each.id for each in earlier if error.what in each.what), "")
         what, where, fix = (f"see {told}.", "", "") if told else (error.what, error.where, error.fix)
         found.append(Finding(f"{name}.all", "unknown", f"Can't check it: {what}", where, fix=fix))
     except urllib3.exceptions.HTTPError as error:

@@ -9,7 +9,7 @@ from pdk_nb.stages import source
 from pdk_shared.errors import PdkError
 
 PLACEHOLDER = "your-org"
-OFFLINE = ("resolve host", "did not answer", "Failed to connect", "timed out", "Connection")
+OFFLINE = ("resolve host", "didn't answer", "Failed to connect", "timed out", "Connection")
 
 
 def examine(context: Context) -> Findings:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from determined.common.experimental.determined import Determined
 
     from pdk_nb.configure.discovery import Discovery
+    from pdk_nb.doctor.resources import Machine
 
 T = TypeVar("T")
 TIMEOUT_S = 5.0
@@ -37,6 +38,7 @@ class Context:
         settings: The cluster's settings, if already read.
         probe: Whether pods may be started to find out what this machine can't.
         registries: How to reach registries that speak HTTP or have a certificate of their own.
+        machine: What this machine has left, if already known.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class Context:
         *,
         probe: bool = False,
         registries: RegistryAccess | None = None,
+        machine: Machine | None = None,
     ) -> None:
         self.kubeconfig = kubeconfig
         self.namespace = namespace
         self.names = names or Names()
         self.may_probe = probe
         self.registries = registries or RegistryAccess()
+        self.machine = machine
         self._made: dict[str, Any] = {"settings": settings} if settings is not None else {}
 
     def _once(self, name: str, make: Callable[[], T]) -> T:

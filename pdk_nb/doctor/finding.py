@@ -27,6 +27,8 @@ class Finding:
         where: Address or object.
         why: Why it matters; empty when it's ok.
         fix: The command that fixes it, or that shows more when this machine can't check it.
+        optional: Whether the lab runs without this check, so that it doesn't count if it can't be made. Only checks
+            that need an administrator's rights are optional.
     """
 
     id: str
@@ -35,6 +37,7 @@ class Finding:
     where: str = ""
     why: str = ""
     fix: str = ""
+    optional: bool = False
 
     @property
     def group(self) -> str:
@@ -42,9 +45,9 @@ class Finding:
         return self.id.split(".", 1)[0]
 
     @property
-    def is_unchecked_group(self) -> bool:
-        """Whether it says that its whole group couldn't be checked."""
-        return self.state == "unknown" and self.id.endswith(".all")
+    def is_unchecked(self) -> bool:
+        """Whether something that the lab needs couldn't be checked."""
+        return self.state == "unknown" and not self.optional
 
 
 Findings = Iterator[Finding]
@@ -72,15 +75,19 @@ class Report(Sequence[Finding]):
 
     @property
     def exit_code(self) -> int:
-        """1 when something is broken or a whole group couldn't be checked, else 0.
+        """1 when something is broken, or when something that the lab needs couldn't be checked; else 0.
 
-        Warnings keep it at 0, and so do single checks that can't be made from this machine.
+        Warnings keep it at 0, and so do optional checks.
         """
-        return 1 if self.count("broken") or any(each.is_unchecked_group for each in self.findings) else 0
+        return 1 if self.count("broken") or any(each.is_unchecked for each in self.findings) else 0
 
     def summary(self) -> str:
         """One line with the number of findings in each state."""
-        return ", ".join(f"{self.count(state)} {state}" for state in STATES if self.count(state))
+        optional = sum(each.state == "unknown" and each.optional for each in self.findings)
+        counts = {state: f"{self.count(state)} {state}" for state in STATES if self.count(state)}
+        if optional:
+            counts["unknown"] += f" ({optional} optional)"
+        return ", ".join(counts.values())
 
     def as_json(self) -> str:
         """The report as one line of JSON."""

@@ -6,8 +6,9 @@ cluster's state counts: pods that wait for an image, pipelines that crash, and j
 
 from __future__ import annotations
 
-from pdk_nb.doctor.context import TIMEOUT_S, Context
+from pdk_nb.doctor.context import Context
 from pdk_nb.doctor.finding import Finding, Findings
+from pdk_nb.doctor.nodes import run_processes
 from pdk_nb.doctor.registry import PLATFORM, CannotAsk, Image, Registry, is_local
 from pdk_nb.platforms import mldm
 from pdk_nb.platforms.serving.pods import CANNOT_PULL
@@ -54,7 +55,7 @@ def _unreachable(context: Context, host: str, reason: str, images: list[str]) ->
     """A registry that this machine can't ask: if pods may be started, a node tells whether it can."""
     if context.may_probe and any(_pulled(context, name) == "" for name in images if Image.parse(name).registry == host):
         return Finding("images.registry", "ok", f"The nodes pull from it; this machine can't ask it: {reason}.", host)
-    if not _nodes_pull(context):
+    if run_processes(context):
         return Finding("images.registry", "ok", NOTHING_TO_PULL, host)
     what = f"This machine can't ask the registry: {reason}."
     return Finding("images.registry", "unknown", what, host, WHY, f"{PROBING}  lets a node pull from it")
@@ -99,22 +100,10 @@ def _judge(context: Context, id: str, pipeline: str, name: str, registry: Regist
         return Finding(
             id, "ok" if state == "ok" else "broken", what, name, "" if state == "ok" else WHY, fix * (state != "ok")
         )
-    if not _nodes_pull(context):
+    if run_processes(context):
         return Finding(id, "ok", NOTHING_TO_PULL, name)
     what = f"No pod has pulled it yet, and this machine can't ask the registry: {reason}."
     return Finding(id, "unknown", what, name, WHY, f"{PROBING}  lets a node pull it")
-
-
-def _nodes_pull(context: Context) -> bool:
-    """Whether the cluster's nodes run containers; nodes that run processes have no images to pull."""
-    import kubernetes
-    import urllib3
-
-    try:
-        nodes = context.core.list_node(_request_timeout=TIMEOUT_S).items
-    except (kubernetes.client.ApiException, urllib3.exceptions.HTTPError):
-        return True  # many users may not list nodes
-    return {node.status.node_info.container_runtime_version.partition("://")[0] for node in nodes} != {"processes"}
 
 
 def _update(context: Context) -> str:

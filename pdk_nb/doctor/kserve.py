@@ -116,6 +116,7 @@ def _version(context: Context, services: list[Mapping[str, Any]]) -> Findings:
             "ConfigMap kserve/inferenceservice-config, storageInitializer",
             "Some releases put archives in the wrong folder.",
             "kubectl -n kserve get configmap inferenceservice-config -o jsonpath='{.data.storageInitializer}'",
+            optional=True,
         )
         return
     version, image = found

@@ -36,7 +36,8 @@ def examine(context: Context, services: list[Mapping[str, Any]]) -> Findings:
     if mode is None:
         what = "KServe's deployment mode is unknown: its configuration can't be read, or names another one."
         fix = "kubectl -n kserve get configmap inferenceservice-config -o jsonpath='{.data.deploy}'"
-        yield Finding("kserve.mode", "unknown", what, CONFIG, WHY, fix)
+        hidden = not context.discovery.kserve_config("deploy")
+        yield Finding("kserve.mode", "unknown", what, CONFIG, WHY, fix, optional=hidden)
         return
     ingress = context.discovery.kserve_config("ingress")
     if mode == "raw":

@@ -112,7 +112,7 @@ def _from_a_pod(context: Context, answer: Answer) -> Finding:
         what = f"The S3 gateway accepts the token and lists {counted(int(answer.value), 'bucket')}, seen from a pod."
         return Finding("storage.gateway", "ok", what, place)
     if NO_CLIENT in answer.error:
-        what = "The probe's image has no client of S3: build the deploy image first."
+        what = "The probe's image has no S3 client: build the deploy image first."
         return Finding(
             "storage.gateway", "unknown", what, place, GATEWAY_WHY, "pdk-nb images build && pdk-nb images push"
         )

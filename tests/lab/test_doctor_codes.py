@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from tests.lab import test_doctor_images
-from tests.lab.doctor import test_access, test_cluster, test_kserve_mode, test_platforms, test_surroundings
+from tests.lab.doctor import test_access, test_cluster, test_kserve_mode, test_platforms, test_room, test_surroundings
 from tests.support.doctor_codes import COMPOSED, every_code, provoked_in
 
-MODULES = (test_access, test_cluster, test_kserve_mode, test_platforms, test_surroundings, test_doctor_images)
+MODULES = (
+    test_access,
+    test_cluster,
+    test_kserve_mode,
+    test_platforms,
+    test_room,
+    test_surroundings,
+    test_doctor_images,
+)
 
 
 def test_the_list_of_codes_is_that_of_the_source() -> None:

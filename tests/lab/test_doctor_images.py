@@ -43,7 +43,7 @@ def known(shared_stack: dict[str, str], registry: Answers) -> Settings:
 @pytest.fixture(autouse=True)
 def nodes_that_pull(monkeypatch: pytest.MonkeyPatch) -> None:
     """The embedded cluster's nodes run no containers; these tests are about those that do."""
-    monkeypatch.setattr("pdk_nb.doctor.images._nodes_pull", lambda context: True)
+    monkeypatch.setattr("pdk_nb.doctor.images.run_processes", lambda context: False)
 
 
 def add(registry: Answers, stage: str, *platforms: str, **headers: str) -> str:

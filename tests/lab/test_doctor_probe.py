@@ -65,7 +65,7 @@ class Cluster:
         self.deleted.append(name)
 
     def list_node(self, **options: Any) -> Any:
-        return SimpleNamespace(items=[])
+        return SimpleNamespace(data=json.dumps({"items": []}))
 
     def list_namespaced_pod(self, *given: Any, **options: Any) -> Any:
         return SimpleNamespace(data=json.dumps({"items": []}))
