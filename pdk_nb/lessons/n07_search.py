@@ -260,7 +260,7 @@ class BestRate(Exercise):
         'best = min(trials, key=lambda trial: trial.summary_metrics["validation_metrics"]["loss"]["min"])\n'
         'answer = best.hparams["learning_rate"]'
     )
-    why = "It's a guess with an error of its own: a second search would find a similar value, not the same."
+    why = "A search finds the region of good values, not one exact value: another search would find a similar one."
 
     def expected(self, session: Session) -> float:
         """The learning rate of the best trial; 0 while none has been validated."""
@@ -272,7 +272,7 @@ class BestRate(Exercise):
         wanted = self.expected(session)
         if isinstance(answer, (int, float)) and not isinstance(answer, bool) and f"{answer:.2g}" == f"{wanted:.2g}":
             return ""
-        return f"{answer!r} is not right"
+        return f"{answer!r} isn't right"
 
 
 class SavedBatches(Exercise):
