@@ -212,7 +212,7 @@ def test_the_same_pictures_are_committed_again_only_if_their_job_failed(
     monkeypatch.setattr(mldm, "job", lambda *given: state and mldm.Job("before", "train", state, "", 1.0))
     monkeypatch.setattr(mldm, "commit_again", lambda *given: "again")
     assert n02_data.commit(session, arrival) == ("again" if tried else "before")
-    assert ("tries it again" in capsys.readouterr().out) is tried
+    assert ("starts it again" in capsys.readouterr().out) is tried
 
 
 def test_one_file_is_replaced_and_all_files_are_read_at_once(client: Any) -> None:
