@@ -15,6 +15,7 @@ from pdk_nb import lab as pdk
 from pdk_nb.names import STAGE_LOG
 from pdk_nb.platforms import mlde, mldm, serving
 from pdk_shared.errors import DataError, DeploymentError, SettingsError, SpecError, TrainingError
+from tests.support.console import Visitor
 
 # Pulling an image for the first time takes its time on a cluster.
 JOB_SECONDS = 300.0
@@ -197,6 +198,24 @@ def test_a_repo_that_a_pipeline_reads_cannot_be_deleted(lab: pdk.Lab, made: Call
     made(pipeline(lab, "keep", "pass"))
     with pytest.raises(grpc.RpcError):
         lab.pachyderm.delete_repo(lab.names.data_repo, project_name=lab.names.project)
+
+
+def test_the_console_shows_data_and_jobs(
+    lab: pdk.Lab, files: dict[str, Path], made: Callable[[dict[str, Any]], str]
+) -> None:
+    name = made(pipeline(lab, "seen", "pass"))
+    id, _ = commit(lab, files)
+    mldm.wait_job(lab.pachyderm, lab.names.project, name, id, timeout=JOB_SECONDS)
+    visitor, project, repo = Visitor(lab.session), lab.names.project, lab.names.data_repo
+    assert f"/data/{project}/{repo}" in visitor.get("/data")
+    assert id in visitor.get(f"/data/{project}/{repo}")
+    assert "What to do" not in visitor.get(f"/data/{project}/{repo}/{id}")
+    changes = visitor.get(f"/changes/{project}/{repo}/{id}")
+    assert any(path.rpartition("/")[2] in changes for path in files)
+    assert f"/jobs/{project}/{name}/{id}" in visitor.get("/jobs")
+    assert "SUCCESS" in visitor.get(f"/jobs/{project}/{name}/{id}")
+    for path in ("/", "/experiments", "/models", "/services", "/doctor"):
+        visitor.get(path)
 
 
 # Determined

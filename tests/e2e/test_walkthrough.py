@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import html
+import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from pdk_nb.lab import connect
 from pdk_nb.lessons import EXERCISES, EXPLANATIONS, find_exercise
@@ -25,6 +29,7 @@ from pdk_nb.run.runner import execute
 from pdk_shared.errors import PdkError
 from tests.e2e.conftest import ROOT, pdk_nb
 from tests.e2e.exam import SECTIONS, Section
+from tests.support.console import Visitor
 from tests.support.secret_search import found_in, found_in_files
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -123,6 +128,46 @@ def test_the_lineage_leads_from_the_service_to_the_pictures_and_follows_a_roll_b
     lab.serve_version(newest["id"])
     picture = pdk_nb("lineage", "--svg", "--kubeconfig", stack["kubeconfig"])
     assert ElementTree.fromstring(picture.stdout).get("role") == "img"
+
+
+def test_the_console_leads_from_the_pictures_to_the_service(stack: dict[str, str]) -> None:
+    lab = connect(stack["kubeconfig"])
+    visitor, names, id = Visitor(lab.session), lab.names, lab.latest_commit()
+    flow = visitor.get("/")
+    data, job = f"/data/{names.project}/{names.data_repo}", f"/jobs/{names.project}/{names.train_pipeline}/{id}"
+    for address in (f"{data}/{id}", job, f"/models/{names.model}", f"/services/{names.service}"):
+        assert f'href="{address}"' in flow
+    commit = visitor.get(f"{data}/{id}")
+    assert re.search(r"<th scope=.row.>dog</th><td>3\d\d</td>", commit), commit
+    folder = visitor.get(f"{data}/{id}?path=data2")
+    picture = html.unescape(next(re.finditer(r'src="(/thumbnail/[^"]+)"', follow(visitor, folder))).group(1))
+    small = Image.open(io.BytesIO(visitor.content(picture)))
+    assert max(small.size) <= 160
+    whole = visitor.content(picture.replace("/thumbnail/", "/download/"))
+    assert min(Image.open(io.BytesIO(whole)).size) > 0 and len(whole) != 0
+    changes = visitor.get(f"/changes/{names.project}/{names.data_repo}/{id}")
+    assert "0 changed, 0 removed" in changes
+    experiment = int(next(re.finditer(r'href="/experiments/(\d+)"', flow)).group(1))
+    assert f"/experiments/{experiment}" in visitor.get("/experiments")
+    page = visitor.get(f"/experiments/{experiment}")
+    assert "Training loss" in page and "Validation accuracy" in page and "checkpoint_policy: best" in page
+    assert "learning from" in page
+    first, second = experiment, next(each.id for each in lab.determined.list_experiments() if each.id != experiment)
+    assert page.count("<svg") >= 1 and f"experiment {first}" in visitor.get(f"/compare?ids={first},{second}")
+    versions = visitor.get(f"/models/{names.model}")
+    assert f"/journey?id={id}" in versions and "ready" in versions
+    service = visitor.get(f"/services/{names.service}")
+    assert "100 %" in service and "curl" in service and "Bearer" not in service
+    assert "ok" in visitor.get("/doctor?look=1")
+    assert not found_in("".join([flow, commit, page, versions, service]).encode(), credentials(stack))
+
+
+def follow(visitor: Visitor, text: str) -> str:
+    """The page itself if it has pictures, or else that of its first folder."""
+    while "/thumbnail/" not in text:
+        folders = text.split('class="folders"')[1]
+        text = visitor.get(html.unescape(next(re.finditer(r'<a href="([^"]+)"', folders)).group(1)))
+    return text
 
 
 @pytest.mark.parametrize("name", EXERCISES)

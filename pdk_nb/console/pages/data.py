@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Files of a commit up to which the page counts the pictures of each class.
 COUNTED = 20_000
 #: Changes on one page.
-CHANGES = 200
+CHANGES = 120
 
 
 def is_picture(path: str) -> bool:

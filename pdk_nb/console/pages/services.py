@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 PYTHON = """from pdk_nb import lab as pdk
 
-lab = pdk.connect(participant={participant!r})
+lab = pdk.connect({participant})
 lab.predict_pictures(lab.samples()[:1])
 """
 
@@ -31,12 +31,14 @@ def read_service(session: Session, parameters: Parameters) -> dict[str, Any]:
         curl = serving.curl_command(session.settings, name)
     except PdkError as error:
         curl = f"# {error.what}"
+    participant = session.names.participant
+    given = f"participant={participant!r}" if participant else ""
     return {
         "status": status,
         "traffic": serving.traffic(session.settings, name),
         "revisions": serving.revisions(session.settings, name)[::-1],
         "curl": curl,
-        "python": PYTHON.format(participant=session.names.participant) if name == session.names.service else "",
+        "python": PYTHON.format(participant=given) if name == session.names.service else "",
     }
 
 

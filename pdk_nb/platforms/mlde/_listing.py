@@ -91,7 +91,8 @@ def _entry(found: Any, config: dict[str, Any] | None = None) -> ExperimentEntry:
         found.workspaceName or "",
         found.projectName or "",
         found.username,
-        found.searcherType,
+        # The master takes it from the configuration as JSON, with its quotes.
+        found.searcherType.strip('"'),
         found.searcherMetric or str(searcher.get("metric") or ""),
         found.numTrials,
         found.bestTrialSearcherMetric,

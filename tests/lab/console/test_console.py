@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import pytest
 
 from pdk_nb.console import access, live, rendering
 from pdk_nb.console.live import Live
 from pdk_nb.console.pages import experiments, flow
 from pdk_nb.console.pages.catalog import PAGES
-from pdk_nb.console.web import Pages, application
+from pdk_nb.console.web import Pages
 from pdk_nb.journey import lineage
 from pdk_nb.names import Names
 from pdk_shared.errors import ServiceUnreachable, UsageError
 from tests.lab.test_journey import NOTHING
+from tests.support.console import COOKIE, TOKEN, ask
 
 ROOT = Path(flow.__file__).parent
 TEMPLATES = ROOT.parent / "templates"
-TOKEN = "a-token"
-BASE = "http://127.0.0.1:8080"
-COOKIE = {"Cookie": f"{access.COOKIE}-8080={TOKEN}"}
 
 
 class Client:
@@ -42,21 +38,12 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> Pages:
     return Pages(session)
 
 
-def get(pages: Pages, path: str, **headers: str) -> httpx.Response:
-    async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(app=application(pages, TOKEN))
-        async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
-            return await client.get(path, headers=headers)
-
-    return asyncio.run(ask())
-
-
 def test_the_token_of_the_first_address_becomes_a_cookie(pages: Pages) -> None:
-    reply = get(pages, f"/?token={TOKEN}")
+    reply = ask(pages, f"/?token={TOKEN}")
     assert (reply.status_code, reply.headers["location"]) == (303, "/")
     cookie = reply.headers["set-cookie"].lower()
     assert "httponly" in cookie and "samesite=lax" in cookie
-    assert get(pages, "/", **COOKIE).status_code == 200
+    assert ask(pages, "/", **COOKIE).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -71,19 +58,19 @@ def test_the_token_of_the_first_address_becomes_a_cookie(pages: Pages) -> None:
 )
 @pytest.mark.parametrize("path", ["/", "/journey", "/data", "/events/", "/download/p/r/c", "/static/console.css"])
 def test_nobody_else_gets_in(pages: Pages, path: str, headers: dict[str, str]) -> None:
-    assert get(pages, path, **headers).status_code == 403
+    assert ask(pages, path, **headers).status_code == 403
 
 
 def test_pages_load_nothing_from_elsewhere_and_hold_no_token(pages: Pages) -> None:
-    reply = get(pages, "/", **COOKIE)
+    reply = ask(pages, "/", **COOKIE)
     assert "default-src 'none'; script-src 'self'" in reply.headers["content-security-policy"]
     assert TOKEN not in reply.text
     for file in ("console.css", "vendor/htmx.min.js", "vendor/htmx-ext-sse.min.js"):
-        assert get(pages, f"/static/{file}", **COOKIE).status_code == 200
+        assert ask(pages, f"/static/{file}", **COOKIE).status_code == 200
 
 
 def test_flow_shows_the_stations(pages: Pages) -> None:
-    text = get(pages, "/", **COOKIE).text
+    text = ask(pages, "/", **COOKIE).text
     assert "<svg" in text and "InferenceService" in text and 'sse-connect="/events/"' in text
 
 
@@ -92,7 +79,7 @@ def test_a_platform_that_is_down_is_told_in_words(pages: Pages, monkeypatch: pyt
         raise ServiceUnreachable("Pachyderm doesn't answer.", where="<host>", fix="Start it.")
 
     monkeypatch.setattr(flow, "read_journey", fail)
-    reply = get(pages, "/", **COOKIE)
+    reply = ask(pages, "/", **COOKIE)
     assert reply.status_code == 503
     assert "answer." in reply.text and "&lt;host&gt;" in reply.text and "Start it." in reply.text
 
@@ -102,13 +89,13 @@ def test_an_unknown_id_is_explained_and_escaped(pages: Pages, monkeypatch: pytes
         raise UsageError(f"Nothing of the lab has the id {wanted!r}.")
 
     monkeypatch.setattr(lineage, "trace", fail)
-    reply = get(pages, "/journey?id=<script>alert(1)</script>", **COOKIE)
+    reply = ask(pages, "/journey?id=<script>alert(1)</script>", **COOKIE)
     assert reply.status_code == 404
     assert "Nothing of the lab" in reply.text and "<script>alert" not in reply.text
 
 
 def test_a_wrong_address_has_a_page(pages: Pages) -> None:
-    reply = get(pages, "/nowhere", **COOKIE)
+    reply = ask(pages, "/nowhere", **COOKIE)
     assert reply.status_code == 404 and "There is no such page" in reply.text
 
 
@@ -177,7 +164,7 @@ def test_the_poller_goes_on_after_a_failed_reading(monkeypatch: pytest.MonkeyPat
 
 
 def test_each_page_is_found_by_the_menu_or_by_another_page(pages: Pages) -> None:
-    text = get(pages, "/", **COOKIE).text
+    text = ask(pages, "/", **COOKIE).text
     for page in PAGES:
         if page.menu:
             assert f'<a href="{page.path}"' in text
@@ -190,7 +177,7 @@ def test_each_page_is_found_by_the_menu_or_by_another_page(pages: Pages) -> None
 
 def test_parameters_that_are_no_numbers_are_refused_in_words(pages: Pages) -> None:
     for path in ("/experiments?offset=-1", "/experiments/abc", "/experiments/%C2%B2", "/compare?ids=1"):
-        reply = get(pages, path, **COOKIE)
+        reply = ask(pages, path, **COOKIE)
         assert reply.status_code == 404 and "What to do" in reply.text, path
 
 
