@@ -67,6 +67,7 @@ class Search:
         fraction: How much is done, 0 to 1.
         config: Its configuration.
         trials: Its trials, the oldest first.
+        seconds: How long it took; 0 while it runs.
     """
 
     id: int
@@ -74,6 +75,7 @@ class Search:
     fraction: float
     config: Mapping[str, Any]
     trials: tuple[mlde.Trial, ...] = ()
+    seconds: float = 0.0
 
     @property
     def finished(self) -> bool:
@@ -268,7 +270,8 @@ def read(session: Session, id: int) -> Search:
     with mlde.api_errors(f"experiment {id}"):
         config = dict(client.get_experiment(id).config or {})
     found = mlde.trials(client, id, str(config["searcher"]["metric"]))
-    return Search(id, now.state, now.fraction, config, tuple(found))
+    seconds = max(0.0, now.ended - now.started)
+    return Search(id, now.state, now.fraction, config, tuple(found), seconds)
 
 
 def wait_search(session: Session, id: int, timeout: float, progress: Callable[[Search], object]) -> Search:
@@ -287,7 +290,7 @@ def wait_search(session: Session, id: int, timeout: float, progress: Callable[[S
     def late(now: Search) -> TrainingError:
         return TrainingError(
             f"Experiment {id} didn't end within {timeout:.0f} s; it is {now.state}.",
-            fix=f"Run the cell again to go on waiting, or stop it: det experiment cancel {id}",
+            fix=f"Run the cell again to continue waiting, or stop it: det experiment cancel {id}",
         )
 
     found = wait(

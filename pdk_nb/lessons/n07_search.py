@@ -84,7 +84,7 @@ def follow_search(session: Session, id: int, timeout: float) -> None:
         found = hyperparameter_search.wait_search(session, id, timeout, look)
         early = sum(found.stopped_early(trial) for trial in found.trials)
         progress.end(
-            f"Experiment {id} tried {counted(len(found.trials), 'value')} of the {VARIED} in {progress.seconds:.0f} s; "
+            f"Experiment {id} tried {counted(len(found.trials), 'value')} of the {VARIED} in {found.seconds:.0f} s; "
             f"{early or 'no'} {'trial was' if early == 1 else 'trials were'} stopped early."
         )
 

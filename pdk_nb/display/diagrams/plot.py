@@ -31,6 +31,10 @@ WIDTH, HEIGHT = 410.0, 270.0
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 14.0, 34.0, 46.0
 GAP = 18.0
 TICKS = 5
+# Of a logarithmic axis: multiples of each power of ten; the first with three labels within the scale are taken.
+FACTORS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
+# Free share of an axis on both sides; of the vertical one, with room for the label of the best series.
+MARGIN, LABEL_MARGIN = 0.06, 0.14
 # Space between two labels of an axis, in pixels.
 LABEL_GAP = 10.0
 
@@ -94,7 +98,7 @@ class Plot:
         drawn = [(each, points) for each in self.series if (points := self._usable(each))]
         flat = [point for _, points in drawn for point in points]
         horizontal = _Axis(LEFT, WIDTH - RIGHT, [x for x, _ in flat], self.log_x, self.from_zero)
-        vertical = _Axis(HEIGHT - BOTTOM, TOP, [y for _, y in flat], self.log_y)
+        vertical = _Axis(HEIGHT - BOTTOM, TOP, [y for _, y in flat], self.log_y, margin=LABEL_MARGIN)
         parts = [text(LEFT, TOP - 16, self.title, size=13, anchor="start", bold=True)]
         parts += _grid(horizontal, vertical)
         parts.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, self.x, size=11.5, faint=True))
@@ -117,17 +121,26 @@ class _Axis:
         values: What must fit.
         log: Whether the scale is logarithmic.
         from_zero: Whether it begins at zero.
+        margin: Share of the spread of the values that stays free on both sides.
     """
 
-    def __init__(self, begin: float, end: float, values: Sequence[float], log: bool, from_zero: bool = False) -> None:
+    def __init__(
+        self,
+        begin: float,
+        end: float,
+        values: Sequence[float],
+        log: bool,
+        from_zero: bool = False,
+        margin: float = MARGIN,
+    ) -> None:
         self.begin, self.end, self.log = begin, end, log
         places = [self._place(value) for value in values] or [0.0, 1.0]
         low, high = min(places), max(places)
         if from_zero and not log:
             low = min(0.0, low)
         spread = high - low or abs(high) * 0.2 or 1.0
-        self.low = low if from_zero else low - 0.06 * spread
-        self.high = high + 0.06 * spread
+        self.low = low if from_zero else low - margin * spread
+        self.high = high + margin * spread
 
     def _place(self, value: float) -> float:
         return math.log10(value) if self.log else value
@@ -137,13 +150,13 @@ class _Axis:
         return round(self.begin + share * (self.end - self.begin), 1)
 
     def ticks(self) -> list[float]:
-        """Round values within the scale: of a logarithmic one, powers of ten and, if they are few, 2 and 5 of each."""
+        """Round values within the scale: of a logarithmic one, powers of ten and, if they are few, some multiples."""
         if not self.log:
             step = _round_step((self.high - self.low) / TICKS)
             first = math.ceil(self.low / step - 1e-9)
             return [step * number for number in range(first, math.floor(self.high / step + 1e-9) + 1)]
         decades = range(math.floor(self.low), math.ceil(self.high) + 1)
-        for factors in ((1,), (1, 3), (1, 2, 5)):
+        for factors in FACTORS:
             found = [factor * 10.0**decade for decade in decades for factor in factors]
             inside = [value for value in found if self.low - 1e-9 <= math.log10(value) <= self.high + 1e-9]
             if len(inside) >= 3:
@@ -191,11 +204,11 @@ def _series(each: Series, places: Sequence[tuple[float, float]]) -> str:
     )
     label = ""
     if each.style == "best":
-        # Toward the middle of the plot, where there is room.
+        # Away from the others: below if it's the lowest, above if it's the highest.
+        below = y > (TOP + HEIGHT - BOTTOM) / 2
         left = x > (LEFT + WIDTH) / 2
-        label = text(
-            x - 10 if left else x + 10, y - 8, each.name, size=11, anchor="end" if left else "start", bold=True
-        )
+        at = (x + 8 if left else x - 8, y + 18 if below else y - 11)
+        label = text(*at, each.name, size=11, anchor="end" if left else "start", bold=True)
     return f'<g opacity="{opacity}">{"".join(parts)}</g>{label}'
 
 
