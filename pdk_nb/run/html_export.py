@@ -29,6 +29,18 @@ ul.gallery h2 { font-size: 1.05em; margin: 0 0 .4em; } .faint { opacity: .75; fo
 img { max-width: 100%; height: auto; }
 @media (prefers-color-scheme: dark) { body { color: #ddd; background: #16181b; } a { color: #6db7f2; } }
 """
+# JupyterLab's colors in nbconvert's template: one rule with variables.
+DARK_THEME = "static/theme-dark.css"
+# What JupyterLab's colors leave too faint to read (WCAG 2 asks for a contrast of 4.5), and links in a sentence.
+READABLE = """
+:root { color-scheme: light dark; --jp-cell-prompt-not-active-opacity: 1; --jp-mirror-editor-comment-color: #35706f;
+  --jp-mirror-editor-number-color: #067006; --jp-mirror-editor-operator-color: #9a1fe0; }
+.jp-RenderedHTMLCommon :is(p, li) a:link { text-decoration: underline; }
+"""
+READABLE_DARK = """
+:root { --jp-mirror-editor-comment-color: #7fbfbe; --jp-mirror-editor-number-color: #77cc77;
+  --jp-mirror-editor-operator-color: #d08cff; }
+"""
 PANEL = "<p><i>JupyterLab shows an interactive panel here.</i></p>"
 NAVIGATION = "padding:0.6em 1.2em;font:15px system-ui,sans-serif;display:flex;gap:1.5em;border-bottom:1px solid #8884"
 
@@ -73,10 +85,14 @@ def notebook_html(executed: Path, navigation: str = "") -> str:
         )
         resources = {"metadata": {"name": title_of(notebook), "path": str(executed.parent)}}
         content, _ = exporter.from_notebook_node(notebook, resources)
+        dark, _, _ = exporter.environment.loader.get_source(exporter.environment, DARK_THEME)
     # The lab template loads mermaid from a CDN; our notebooks don't use it.
     content = re.sub(r'<script type="module">.*?mermaid.*?</script>', "", content, flags=re.S)
     content = re.sub(r'<script[^>]+src="https?://[^"]*"[^>]*></script>', "", content)
     content = _with_alternatives(content, described)
+    # The exporter knows one theme; a page follows the system's, as JupyterLab can.
+    style = f"<style>{READABLE} @media (prefers-color-scheme: dark) {{ {dark} {READABLE_DARK} }}</style>"
+    content = content.replace("</head>", f"{style}</head>", 1)
     return re.sub(r"(<body[^>]*>)", lambda found: found.group(1) + navigation, content, count=1)
 
 
@@ -163,6 +179,7 @@ def _index(entries: list[tuple[str, str, str]], summary: Mapping[str, Any]) -> s
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>PDK Lab: the walkthrough</title>'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'
-        "<h1>PDK Lab: the walkthrough</h1><p>Pachyderm, Determined, and KServe from Jupyter notebooks, as executed."
-        f' {html.escape(outcome)}</p><ul class="gallery">{"".join(items)}</ul></body></html>'
+        "<main><h1>PDK Lab: the walkthrough</h1>"
+        "<p>Pachyderm, Determined, and KServe from Jupyter notebooks, as executed."
+        f' {html.escape(outcome)}</p><ul class="gallery">{"".join(items)}</ul></main></body></html>'
     )

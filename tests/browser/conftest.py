@@ -147,40 +147,62 @@ def app(stack: dict[str, str]) -> Iterator[App]:  # noqa: F811
     started.stop()
 
 
-def walker(server: JupyterServer, browser: Browser, prefix: str = "") -> Callable[[str], list[dict[str, str]]]:
-    """What runs notebooks in JupyterLab, once each and in order, up to the given one, and gives its cells.
+class Walker:
+    """Runs notebooks in JupyterLab, once each and in order, up to the given one, and gives its cells.
 
     Args:
         server: Where they lie.
         browser: What opens them.
         prefix: Begins the names of their pictures.
+
+    Attributes:
+        executed: Folder of the notebooks with their outputs, as JupyterLab saves them.
+        violations: What axe finds in the outputs of each notebook, in both themes.
     """
-    from tests.browser.jupyter import open_notebook, run_all, shut_down_kernels
 
-    done: dict[str, list[dict[str, str]]] = {}
+    def __init__(self, server: JupyterServer, browser: Browser, prefix: str = "") -> None:
+        self.server, self.browser, self.prefix = server, browser, prefix
+        self.executed = server.folder / "executed"
+        shutil.copytree(ROOT / "notebooks" / "images", self.executed / "images")
+        self.violations: dict[str, list[str]] = {}
+        self._done: dict[str, list[dict[str, str]]] = {}
 
-    def walk(last: str) -> list[dict[str, str]]:
-        for path in sorted(server.notebooks.glob("*.ipynb")):
+    def __call__(self, last: str) -> list[dict[str, str]]:
+        for path in sorted(self.server.notebooks.glob("*.ipynb")):
             if path.name[:2] > last:
                 break
-            if path.name not in done:
-                context = browser.new_context(viewport={"width": 1280, "height": 1400})
-                tab = context.new_page()
-                open_notebook(tab, server, path.name)
-                done[path.name] = run_all(tab)
-                SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-                _whole(tab, SCREENSHOTS / f"{prefix}{path.stem}.png")
-                context.close()
-                shut_down_kernels(server)
-        return next(cells for name, cells in done.items() if name.startswith(last))
+            if path.name not in self._done:
+                self._walk(path)
+        return next(cells for name, cells in self._done.items() if name.startswith(last))
 
-    return walk
+    def _walk(self, path: Path) -> None:
+        from tests.browser.axe import OUTPUTS, violations
+        from tests.browser.jupyter import choose_theme, open_notebook, run_all, save, shut_down_kernels
+
+        without_outputs = path.read_bytes()
+        context = self.browser.new_context(viewport={"width": 1280, "height": 1400})
+        tab = context.new_page()
+        open_notebook(tab, self.server, path.name)
+        self._done[path.name] = run_all(tab)
+        save(tab, path)
+        shutil.copy(path, self.executed)
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        found = []
+        for theme in ("Light", "Dark"):
+            choose_theme(tab, f"JupyterLab {theme}")
+            found += [f"{theme}: {each}" for each in violations(tab, *OUTPUTS)]
+            _whole(tab, SCREENSHOTS / f"{self.prefix}{path.stem}{'' if theme == 'Light' else '-dark'}.png")
+        self.violations[path.name[:2]] = found
+        context.close()
+        path.write_bytes(without_outputs)
+        self.server.set_theme("JupyterLab Light")
+        shut_down_kernels(self.server)
 
 
 @pytest.fixture(scope="session")
-def walked(server: JupyterServer, browser: Browser) -> Callable[[str], list[dict[str, str]]]:
+def walked(server: JupyterServer, browser: Browser) -> Walker:
     """Walks the notebooks as they are."""
-    return walker(server, browser)
+    return Walker(server, browser)
 
 
 def _whole(page: Page, target: Path) -> None:

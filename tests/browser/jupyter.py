@@ -151,6 +151,27 @@ def run_all(page: Page, timeout_ms: float = RUN_MS) -> list[dict[str, str]]:
     return cells
 
 
+def choose_theme(page: Page, name: str) -> None:
+    """Choose JupyterLab's colors from its menu, for the open page and those to come."""
+    page.get_by_role("menuitem", name="Settings", exact=True).click()
+    page.get_by_role("menuitem", name="Theme", exact=True).hover()
+    page.get_by_role("menuitemcheckbox", name=name, exact=True).or_(
+        page.get_by_role("menuitem", name=name, exact=True)
+    ).first.click()
+    page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
+
+
+def save(page: Page, path: Path) -> None:
+    """Save the open notebook, and wait until its file has the outputs."""
+    before = path.read_bytes()
+    page.get_by_role("menuitem", name="File", exact=True).click()
+    page.get_by_role("menuitem", name="Save Notebook", exact=True).click()
+    deadline = time.monotonic() + START_S
+    while path.read_bytes() == before:
+        assert time.monotonic() < deadline, f"{path.name} was not saved"
+        time.sleep(0.1)
+
+
 def shut_down_kernels(server: JupyterServer) -> None:
     """End the kernels of closed pages; each keeps some hundred megabytes."""
     with urllib.request.urlopen(f"{server.url}/api/sessions?token={server.token}", timeout=10) as answer:

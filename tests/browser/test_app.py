@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.browser.axe import violations
 from tests.browser.conftest import App
 from tests.browser.pictures import noise_bmp
 from tests.browser.test_panel import PICTURES, choose, contrast, said, settled
@@ -42,9 +43,28 @@ def test_a_picture_gets_its_label(
     assert contrast(panel.locator(".pdk-hint")) >= 4.5
     assert contrast(panel.locator(".pdk-facts").first) >= 4.5
     shot(page, f"app-{theme}")
+    panel.locator("summary").first.click()
+    assert not violations(page)
     panel.locator(".pdk-all").click()
     said(panel, "6 of 6 pictures answered")
     shot(panel, f"app-{theme}-batch")
+    assert not violations(page)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280, 1600])
+def test_it_fits_a_phone_and_a_large_screen(
+    walked: Callable[[str], Any], app: App, page: Page, shot: Callable[[Any, str], None], theme: str, width: int
+) -> None:
+    walked("04")
+    page.set_viewport_size({"width": width, "height": 900})
+    panel = open_panel(page, f"{app.url}&theme={theme}")
+    panel.locator(".pdk-all").click()
+    said(panel, "6 of 6 pictures answered")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert not violations(page)
+    page.set_viewport_size({"width": width, "height": 2600 if width < 500 else 1500})
+    shot(page, f"app-{theme}-{width}")
 
 
 def test_fifty_megabytes_arrive(walked: Callable[[str], Any], app: App, page: Page, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.browser.conftest import Walker
 from tests.e2e.conftest import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
@@ -15,6 +16,12 @@ NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 @pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name < "06"])
 def test_it_runs_without_an_error(walked: Callable[[str], list[dict[str, str]]], name: str) -> None:
     check(walked(name[:2]))
+
+
+@pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name < "06"])
+def test_everybody_can_use_its_outputs(walked: Walker, name: str) -> None:
+    walked(name[:2])
+    assert not walked.violations[name[:2]]
 
 
 def check(cells: list[dict[str, str]]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.browser.axe import violations
 from tests.browser.pictures import noise_bmp
 from tests.e2e.conftest import ROOT
 
@@ -70,12 +71,14 @@ def test_the_ways_in(panel: Locator, shot: Callable[[Any, str], None], tmp_path:
     assert '{"instances": [{"data": "/9j/' in details
     assert "pdk-nb img2json dog.1004.jpg | curl" in details
     shot(panel, "panel-upload")
+    assert not violations(page, ".pdk-panel")
 
     choose(panel, *sorted(PICTURES.glob("*.jpg")))
     said(panel, r"6 of 6 pictures answered; \d of 6 right")
     assert panel.locator(".pdk-sheet img").count() == 6
     assert panel.locator(".pdk-matrix td[style]").count() == 4
     shot(panel, "panel-batch")
+    assert not violations(page, ".pdk-panel")
 
     panel.locator(".pdk-sample").first.drag_to(panel.locator(".pdk-drop"))
     said(panel, r"^cat\.1003\.jpg: ")
@@ -94,6 +97,7 @@ def test_the_ways_in(panel: Locator, shot: Callable[[Any, str], None], tmp_path:
     said(panel, "There is no answer")
     assert "broken.jpg: the picture cannot be decoded" in panel.locator(".pdk-result").inner_text()
     shot(panel, "panel-broken")
+    assert not violations(page, ".pdk-panel")
 
 
 @pytest.mark.parametrize("megabytes", [12, 49])
@@ -160,6 +164,7 @@ def test_the_dark_theme(
         assert contrast(dark.locator(".pdk-hint")) >= 4.5
         assert contrast(dark.locator(".pdk-good").first) >= 4.5
         shot(dark, "panel-dark")
+        assert not violations(page, ".pdk-panel")
     finally:
         server.set_theme("JupyterLab Light")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.conftest import walker
+from tests.browser.conftest import Walker
 from tests.browser.test_notebooks import NOTEBOOKS, check
 from tests.support.reference import reference_dir
 
@@ -35,7 +35,7 @@ def walked_with_photos(
         known = path.read_text()
         chosen = {name: value for name, value in data.items() if f'"{name}: str' in known}
         server.set_parameter(path.name, participant="photos", **chosen)
-    yield walker(server, browser, "photos-")
+    yield Walker(server, browser, "photos-")
     server.stop()
 
 

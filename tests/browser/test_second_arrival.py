@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.browser.axe import violations
 from tests.browser.test_notebooks import check
 from tests.browser.test_panel import PICTURES, choose, panel, said  # noqa: F401 (a fixture of this file too)
 
@@ -37,6 +38,7 @@ def test_two_versions_side_by_side(
     assert "version 2" in names[0]
     assert "version 1" in names[1]
     shot(panel, "panel-compare")
+    assert not violations(panel.page, ".pdk-panel")
     panel.get_by_role("button", name="End the comparison").click()
     said(panel, "The second service is removed")
 
@@ -57,8 +59,9 @@ def test_a_correction_leads_to_the_new_versions_answer(
     teach.get_by_role("button", name="Commit the tray").click()
     expect(panel.locator(".pdk-status")).to_contain_text("1 of 1 corrected picture right", timeout=TAUGHT_MS)
     expect(teach.locator("svg[role=img]").first).to_be_visible()
-    expect(teach).to_contain_text("After the lesson")
+    expect(teach).to_contain_text("After the training")
     shot(panel, "panel-taught")
+    assert not violations(panel.page, ".pdk-panel")
 
 
 def test_the_clean_up(walked: Callable[[str], list[dict[str, str]]]) -> None:

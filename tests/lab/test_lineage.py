@@ -90,9 +90,10 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         "files",
         lambda client, commit: {f"/data1/{n}.{i}.jpg": 10 for n in ("dog", "cat") for i in range(9)},
     )
-    monkeypatch.setattr(
-        module.mldm, "job", lambda client, project, pipeline, id: Job(id, pipeline, "SUCCESS", "", 20.0)
-    )
+    for name in ("job", "newest_try"):
+        monkeypatch.setattr(
+            module.mldm, name, lambda client, project, pipeline, id, *source: Job(id, pipeline, "SUCCESS", "", 20.0)
+        )
     monkeypatch.setattr(module.mlde, "experiment_for_job", experiment)
     monkeypatch.setattr(module.mldm, "pipelines", lambda client, project: {})
     monkeypatch.setattr(module.mlde, "progress", lambda client, id: Progress("COMPLETED", 1.0, id))

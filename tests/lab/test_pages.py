@@ -69,6 +69,9 @@ def test_a_page_has_a_title_descriptions_and_its_pictures_inside(run: Path) -> N
     assert "shows an interactive panel here" in content
     assert "Panel()" not in content
     assert "No description has been provided" not in content
+    # In a dark system, JupyterLab's dark colors.
+    dark = content.partition("prefers-color-scheme: dark")[2]
+    assert "--jp-layout-color0: #111;" in dark
 
 
 def test_the_gallery_links_its_pages_and_nothing_else(run: Path, tmp_path: Path) -> None:

@@ -27,7 +27,6 @@ class Node:
         note: A short note below its name.
         column: Column on the grid, from the left.
         row: Row on the grid, from the top.
-        here: Whether it's filled, as the current position.
         link: The address that it leads to; none when empty.
     """
 
@@ -38,7 +37,6 @@ class Node:
     note: str = ""
     column: int = 0
     row: int = 0
-    here: bool = False
     link: str = ""
 
 
@@ -107,21 +105,19 @@ def box(place: tuple[float, float], node: Node, tall: float) -> str:
     x, y = place
     colour = COLOURS[node.state]
     middle = x + BOX_WIDTH / 2
-    ink = "#fff" if node.here else "currentColor"
-    ground = f'fill="{colour}"' if node.here else f'fill="{colour}" fill-opacity="0.08"'
-    dash = ' stroke-dasharray="5 4"' if node.state in ("waiting", "missing") and not node.here else ""
+    dash = ' stroke-dasharray="5 4"' if node.state in ("waiting", "missing") else ""
     parts = [
         f"<title>{html.escape(f'{node.kind} {node.name} {node.note}'.strip())}</title>",
-        f'<rect x="{x:g}" y="{y:g}" width="{BOX_WIDTH:g}" height="{tall:g}" rx="9" {ground} stroke="{colour}" '
-        f'stroke-width="2"{dash}/>',
+        f'<rect x="{x:g}" y="{y:g}" width="{BOX_WIDTH:g}" height="{tall:g}" rx="9" fill="{colour}" '
+        f'fill-opacity="0.08" stroke="{colour}" stroke-width="2"{dash}/>',
     ]
     if not node.note and not node.name:
-        parts.append(text(middle, y + tall / 2 + 4.5, node.kind, size=13, fill=ink, bold=node.here))
+        parts.append(text(middle, y + tall / 2 + 4.5, node.kind, size=13))
     else:
-        parts.append(text(middle, y + 17, node.kind, size=10.5, fill=ink, faint=not node.here))
-        parts.append(_fitted(middle, y + 33, node.name, 11.5, ink, bold=True))
-        parts.append(_fitted(middle, y + 49, node.note, 10.5, ink))
-    if not node.here and (node.name or node.note):
+        parts.append(text(middle, y + 17, node.kind, size=10.5, faint=True))
+        parts.append(_fitted(middle, y + 33, node.name, 11.5, bold=True))
+        parts.append(_fitted(middle, y + 49, node.note, 10.5))
+    if node.name or node.note:
         parts.append(badge(x + BOX_WIDTH - 3, y + 3, node.state))
     if node.link:
         said = html.escape(f"{node.kind} {node.name}: {node.note or node.state}")
@@ -129,13 +125,13 @@ def box(place: tuple[float, float], node: Node, tall: float) -> str:
     return f"<g>{''.join(parts)}</g>"
 
 
-def _fitted(x: float, y: float, content: str, size: float, fill: str, *, bold: bool = False) -> str:
+def _fitted(x: float, y: float, content: str, size: float, *, bold: bool = False) -> str:
     """A line that fits into a box: in smaller letters first, shortened only when they would be too small."""
     # Bold letters are about a tenth wider.
     wide = size * (1.1 if bold else 1)
     smaller = max(SMALLEST / size, min(1.0, (BOX_WIDTH - 8) / (LETTER * wide * max(1, len(content)))))
     said = shorten(content, BOX_WIDTH - 8, wide * smaller)
-    return text(x, y, said, size=round(size * smaller, 1), fill=fill, bold=bold)
+    return text(x, y, said, size=round(size * smaller, 1), bold=bold)
 
 
 def arrow(start: tuple[float, float], end: tuple[float, float], state: State, tall: float) -> str:

@@ -1,0 +1,59 @@
+"""``pdk-nb ui``: the console's pages, in both color schemes and on a phone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.browser.axe import violations
+from tests.e2e.conftest import ROOT
+from tests.support.processes import heed_interrupts
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def console(stack: dict[str, str], walked: Callable[[str], Any]) -> Iterator[str]:
+    """Its address, once the notebooks have deployed a model."""
+    walked("04")
+    command = [sys.executable, "-m", "pdk_nb.cli", "ui", "--kubeconfig", stack["kubeconfig"]]
+    heed_interrupts()
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    yield process.stdout.readline().strip()
+    process.terminate()
+    process.communicate(timeout=60)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_its_pages(
+    console: str, page: Page, shot: Callable[[Any, str], None], scheme: str, width: int
+) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(console)
+    names = page.get_by_role("navigation", name="Pages").get_by_role("link").all_inner_texts()
+    assert {"Flow", "Journey"} <= set(names)
+    for name in names:
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name=name, exact=True).click()
+        page.get_by_role("heading", level=1).wait_for()
+        shot(page, f"console-{name.lower()}-{scheme}-{width}")
+        assert not violations(page), name
+        # Only pictures and tables scroll sideways, not the page.
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
