@@ -17,7 +17,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many pictures each request carried; a picture's answer is the length of its text."""
     sent: list[int] = []
 
-    def send(target: Endpoint, instances: Sequence[Mapping[str, str]]) -> list[Prediction]:
+    def send(target: Endpoint, instances: Sequence[Mapping[str, str]], progress: Any = None) -> list[Prediction]:
         sent.append(len(instances))
         if any(each["data"] == "bad" for each in instances):
             raise PredictionError("refused")
