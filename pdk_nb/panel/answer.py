@@ -64,16 +64,21 @@ def curl_for(name: str, target: Endpoint) -> str:
     return f"pdk-nb img2json {shlex.quote(name)} | {predictions.curl_command(target, '-')}"
 
 
+def title(text: str) -> str:
+    """A title of a part: no heading, because the page around the panel decides which level would follow."""
+    return f'<p class="pdk-title">{escape(text)}</p>'
+
+
 def details(result: PictureResult, answer: Prediction, target: Endpoint) -> str:
     """Request, answer, and curl command, collapsed."""
     request = request_text(target, result.instance or {"data": ""})
     together = "" if result.alone else " (together with other pictures)"
     return (
         "<details><summary>Request, answer, and curl command</summary>"
-        f"<h4>POST {escape(target.url)} (Host: {escape(target.host)}){together}</h4>"
+        f"{title(f'POST {target.url} (Host: {target.host}){together}')}"
         f'<pre tabindex="0">{escape(request)}</pre>'
-        f'<h4>The answer for this picture</h4><pre tabindex="0">{escape(answer_text(answer.raw))}</pre>'
-        f'<h4>In the folder of the picture</h4><pre tabindex="0">{escape(curl_for(result.name, target))}</pre>'
+        f'{title("The answer for this picture")}<pre tabindex="0">{escape(answer_text(answer.raw))}</pre>'
+        f'{title("In the folder of the picture")}<pre tabindex="0">{escape(curl_for(result.name, target))}</pre>'
         "</details>"
     )
 

@@ -9,7 +9,7 @@ import ipywidgets
 
 from pdk_nb import version_comparison
 from pdk_nb.counting import counted
-from pdk_nb.panel.answer import bars, error_html, headline, label_of, version_name
+from pdk_nb.panel.answer import bars, error_html, headline, label_of, title, version_name
 from pdk_nb.panel.batch import matrix, tally
 from pdk_nb.panel.picture_results import PictureResult
 from pdk_nb.panel.styles import Html, escape
@@ -108,7 +108,7 @@ class VersionChoice:
         self._fill()
         if version not in [value for _, value in self.choice.options]:
             raise DeploymentError(
-                f"{version or 'Nothing'} is not available for a comparison.",
+                f"{version or 'Nothing'} isn't available for a comparison.",
                 where=self.session.names.service,
                 fix="Give a version that the service has served, except the one in service.",
             )
@@ -135,10 +135,10 @@ def compare_view(
         titles: Headings of the two columns.
     """
     columns = []
-    for title, pictures in zip(titles, (ours, theirs), strict=True):
+    for heading, pictures in zip(titles, (ours, theirs), strict=True):
         name = next((version_name(each.answer) for each in pictures if each.answer), "no answer")
         body = _single(pictures[0]) if len(pictures) == 1 else f"<p>{escape(tally(pictures))}</p>{matrix(pictures)}"
-        columns.append(f'<div class="pdk-card"><h4>{title}</h4><p class="pdk-facts">{escape(name)}</p>{body}</div>')
+        columns.append(f'<div class="pdk-card">{title(heading)}<p class="pdk-facts">{escape(name)}</p>{body}</div>')
     both = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.answer and b.answer]
     differ = [(a, b) for a, b in both if label_of(a.answer) != label_of(b.answer)]  # type: ignore[arg-type]
     summary = _agreement(len(both), len(differ))
