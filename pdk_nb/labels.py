@@ -81,10 +81,10 @@ class LabelRule:
         seen: dict[tuple[str, ...], str] = {}
         for name in self.classes:
             if not _tokens(name):
-                raise DataError(f"{name!r} cannot be a class name: it has no letter", fix=fix)
+                raise DataError(f"{name!r} can't be a class name: it has no letter", fix=fix)
             for form in _forms(name):
                 if seen.setdefault(form, name) != name:
-                    raise DataError(f"the classes {seen[form]!r} and {name!r} cannot be told apart", fix=fix)
+                    raise DataError(f"the classes {seen[form]!r} and {name!r} can't be told apart", fix=fix)
 
     def explain(self, path: str) -> Label:
         """The label of one path, and why.

@@ -68,7 +68,7 @@ def load_image(data: bytes | Path) -> Image.Image:
     try:
         return pictures.decode(data.read_bytes() if isinstance(data, Path) else data)
     except OSError as error:
-        raise DataError(f"the picture cannot be read: {error.strerror or error}", where=str(data)) from error
+        raise DataError(f"the picture can't be read: {error.strerror or error}", where=str(data)) from error
     except DataError as error:
         error.where = str(data) if isinstance(data, Path) else ""
         raise
@@ -259,7 +259,7 @@ def ignored(name: str) -> str | None:
             return "created by the operating system"
     suffix = Path(parts[-1]).suffix.lower() if parts else ""
     if suffix not in IMAGE_SUFFIXES:
-        return f"no picture by its name ({suffix or 'no suffix'})"
+        return f"not a picture, by its name ({suffix or 'no suffix'})"
     return None
 
 
@@ -278,7 +278,7 @@ def files_in(folder: Path) -> list[tuple[Path, str]]:
     links: list[str] = []
 
     def unreadable(error: OSError) -> None:
-        found.append((Path(error.filename), f"the folder cannot be read: {error.strerror}"))
+        found.append((Path(error.filename), f"the folder can't be read: {error.strerror}"))
 
     def walk(start: str) -> None:
         for root, folders, names in os.walk(start, onerror=unreadable):
@@ -289,7 +289,7 @@ def files_in(folder: Path) -> list[tuple[Path, str]]:
                 if path.is_file():
                     found.append((path, ""))
                 else:
-                    found.append((path, "a link to nothing" if path.is_symlink() else "not a file"))
+                    found.append((path, "a broken link" if path.is_symlink() else "not a file"))
 
     walk(str(folder))
     # A folder keeps its own place: links to folders that are also below the start are reported, not followed.

@@ -119,7 +119,7 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
         raise
     except Exception as error:  # zipfile passes on the errors of zlib, bz2, lzma, struct, and codecs
         raise DataError(
-            f"The zip file cannot be read: {error}", where=str(archive), fix="Use a folder of pictures or a zip file."
+            f"The zip file can't be read: {error}", where=str(archive), fix="Use a folder of pictures or a zip file."
         ) from error
 
 

@@ -20,7 +20,7 @@ def find_checkout(start: Path | None = None) -> Path:
         if (candidate / "images" / "train").is_dir() and (candidate / "examples").is_dir():
             return candidate
     raise UsageError(
-        "The lab's checkout is not found.",
+        "Can't find the lab's checkout.",
         where=str(here),
         fix="Run this inside the folder that holds images/, examples/ and notebooks/.",
     )

@@ -59,7 +59,7 @@ def decode(data: bytes) -> Image.Image:
                 raise DataError(f"the picture has too many pixels: {width} x {height}")
             if opened.format == "EPS":
                 # Pillow would start Ghostscript, which runs the file as a program.
-                raise DataError("the picture cannot be decoded: PostScript files aren't read")
+                raise DataError("the picture can't be decoded: PostScript files aren't read")
             return upright_rgb(opened)
     except DataError:
         raise
@@ -67,7 +67,7 @@ def decode(data: bytes) -> Image.Image:
         raise DataError("the picture has too many pixels") from error
     except Exception as error:  # Pillow raises a dozen kinds of errors for broken files
         reason = "not a picture that can be read" if "cannot identify" in str(error) else _line(error)
-        raise DataError(f"the picture cannot be decoded: {reason}", fix="replace or remove the file") from error
+        raise DataError(f"the picture can't be decoded: {reason}", fix="replace or remove the file") from error
 
 
 def orientation(image: Image.Image) -> int:
@@ -116,7 +116,7 @@ def _enable_heif(data: bytes) -> None:
         if data[8:12] in (b"mif1", b"msf1"):
             return  # may be AVIF, which Pillow reads itself
         raise DataError(
-            "the picture cannot be decoded: it's a HEIC file, and pillow-heif isn't installed here",
+            "the picture can't be decoded: it's a HEIC file, and pillow-heif isn't installed here",
             fix="save it as JPEG, or: pip install pillow-heif",
         ) from None
     pillow_heif.register_heif_opener()

@@ -38,9 +38,8 @@ def service_note(session: Session) -> Note | None:
     if status is None:
         where = session.settings.kserve_model_namespace
         text = f"There is no service {name} in the namespace {where} yet, so no picture gets an answer."
-        return Note("not yet", text, "Run notebooks 01 to 04, or: pdk-nb run --until 04. This page needs no reload.")
+        fix = "Run notebooks 01 to 04, or: pdk-nb run --until 04. You don't need to reload this page."
+        return Note("not yet", text, fix)
     if not status.ready:
-        return Note(
-            "not yet", f"The service {name} isn't ready yet: {status.summary()}", "Wait, and send a picture then."
-        )
+        return Note("not yet", f"The service {name} isn't ready yet: {status.summary()}", "Wait, then send a picture.")
     return None

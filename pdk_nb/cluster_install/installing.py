@@ -86,8 +86,8 @@ class Installer:
         self.serving = request.serving or self.record.serving or "raw"
         if self.record.serving and self.serving != self.record.serving:
             raise UsageError(
-                f"This cluster was installed with --serving {self.record.serving}; KServe's modes want the same names "
-                "for their objects, and a service stays in the mode that it was made in.",
+                f"This cluster was installed with --serving {self.record.serving}; both modes of KServe use the "
+                "same names for their objects, and a service stays in the mode in which it was created.",
                 where=f"ConfigMap {records.NAMESPACE}/{records.NAME}",
                 fix="pdk-nb cluster down, then install it again",
             )
@@ -271,7 +271,7 @@ class Installer:
                 if not any(word in error.what for word in WEBHOOK_IS_STARTING):
                     raise
                 if not last:
-                    step.say("a webhook is only starting; Helm tries again")
+                    step.say("a webhook is still starting; Helm tries again")
                 last[:] = [error]
                 # No wait for its pods here: without the objects that were refused, they may never become ready.
                 return False

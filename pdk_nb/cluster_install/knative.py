@@ -48,7 +48,7 @@ def _download(address: str, cache: Path) -> Path:
         answer.raise_for_status()
     except requests.RequestException as error:
         raise InstallError(
-            f"Can't download a manifest: {error}", where=address, fix="Download it, and give its folder: --charts DIR"
+            f"Can't download a manifest: {error}", where=address, fix="Download it, and name its folder: --charts DIR"
         ) from error
     cache.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(".part")

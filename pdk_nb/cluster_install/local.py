@@ -187,7 +187,7 @@ class Local:
         fix = f"docker logs {self.registry_container}"
         if state.returncode == 0 and owner != self.name:
             raise InstallError(
-                f"A container {self.registry_container} exists that this command didn't make.",
+                f"A container {self.registry_container} exists, but this command didn't create it.",
                 where="docker ps --all",
                 fix="pdk-nb cluster up --name ANOTHER, or rename the container.",
             )

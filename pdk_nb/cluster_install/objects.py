@@ -92,7 +92,7 @@ class Api:
             raise _refused(error, path) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise NoAnswer(
-                f"The Kubernetes API does not answer: {getattr(error, 'reason', None) or error}",
+                f"The Kubernetes API doesn't answer: {getattr(error, 'reason', None) or error}",
                 where=self.server,
                 fix="kubectl cluster-info",
             ) from error

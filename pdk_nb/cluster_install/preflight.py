@@ -59,7 +59,7 @@ def refuse(checks: Iterable[Check], *, force: bool | None = None) -> None:
         raise InstallError(
             "\n".join(["Nothing was changed, because something is missing:", *map(str, broken)]),
             where="preflight",
-            fix="Do what the lines above say" + ("." if force is None else ", or try it all the same: --force"),
+            fix="Do what the lines above say" + ("." if force is None else ", or try it anyway: --force"),
         )
 
 
@@ -89,8 +89,8 @@ def docker(tool: Tool) -> list[Check]:
         info = {}
     if not info.get("ServerVersion"):
         said = (done.stderr.strip() or "no answer").splitlines()[-1]
-        return [Check("broken", f"Docker's daemon doesn't answer: {said}", "Start it: sudo systemctl start docker, "
-                      "or Docker Desktop; and be in the group docker.")]  # fmt: skip
+        return [Check("broken", f"Docker's daemon doesn't answer: {said}", "Start it (sudo systemctl start docker, "
+                      "or Docker Desktop), and join the group docker.")]  # fmt: skip
     return [
         Check("ok", f"Docker's daemon {info['ServerVersion']} answers."),
         _amount("memory", info.get("MemTotal", 0) / GIB, MEMORY_GIB, GOOD_MEMORY_GIB, "of Docker's machine")
@@ -103,7 +103,7 @@ def docker(tool: Tool) -> list[Check]:
 
 def _amount(what: str, has: float, least: float, good: float, where: str) -> Check:
     text = f"{has:.0f} GiB of {what} {where}"
-    desktop = "Docker Desktop: Settings, Resources. On Linux: another machine, or free some."
+    desktop = "Docker Desktop: Settings, Resources. On Linux: free some, or use another machine."
     if has < least:
         return Check("broken", f"{text}; {least:.0f} GiB is the least.", desktop)
     if has < good:
@@ -138,7 +138,7 @@ def ports(wanted: Mapping[str, int]) -> list[Check]:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError as error:
-                fix = f"End what uses it (ss -ltnp 'sport = :{port}'), or take another one: --port {name}=PORT"
+                fix = f"Stop what uses it (ss -ltnp 'sport = :{port}'), or use another port: --port {name}=PORT"
                 taken.append(Check("broken", f"Port {port} ({name}) can't be used: {error.strerror}.", fix))
     return taken or [Check("ok", f"ports {', '.join(map(str, wanted.values()))} are free on 127.0.0.1")]
 
@@ -162,7 +162,7 @@ def cluster(api: Api, versions: Versions, single_node: Iterable[str], needs_volu
             Check(
                 "broken",
                 f"{len(nodes)} nodes, but our values keep data of {' and '.join(names)} in a folder of one node.",
-                f"Give storage that all nodes reach: --values {names[0]}=FILE  (docs/cluster/one-command.md)",
+                f"Use storage that all nodes can reach: --values {names[0]}=FILE  (docs/cluster/one-command.md)",
             )
         )
     if needs_volumes:
@@ -177,12 +177,12 @@ def _kubernetes(api: Api, versions: Versions) -> Check:
     if found < parse_version(oldest)[:2]:
         return Check("broken", f"Kubernetes {said}; KServe needs {oldest} or newer.", "Update the cluster.")
     if found > parse_version(newest)[:2]:
-        return Check("warning", f"Kubernetes {said}: newer than anything that was tried ({oldest} to {newest}).")
+        return Check("warning", f"Kubernetes {said}: newer than the tested versions ({oldest} to {newest}).")
     return Check("ok", f"Kubernetes {said} at {api.server}")
 
 
 def _rights(api: Api) -> Check:
-    """Whether this user may do everything: the charts make CRDs, cluster roles, and webhooks."""
+    """Whether this user may do everything: the charts create CRDs, cluster roles, and webhooks."""
     ask = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
@@ -194,10 +194,10 @@ def _rights(api: Api) -> Check:
     except (Refused, KeyError, TypeError):
         allowed = False
     if allowed:
-        return Check("ok", "this user may administrate the cluster")
+        return Check("ok", "this user can administer the cluster")
     return Check(
         "broken",
-        "This user isn't the cluster's administrator; the charts make CRDs, cluster roles, and webhooks.",
+        "This user isn't the cluster's administrator; the charts create CRDs, cluster roles, and webhooks.",
         "Ask for the ClusterRole cluster-admin, or ask an administrator to run this command.",
     )
 

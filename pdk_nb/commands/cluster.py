@@ -30,7 +30,7 @@ PARTS = ("cert-manager", "ingress", "kserve", "pachyderm", "determined", "images
 
 def register(commands: Subparsers, options: Options) -> None:
     """Add these commands to the command line."""
-    parser = commands.add_parser("cluster", help="a real PDK: Pachyderm, Determined, and KServe, by their own charts")
+    parser = commands.add_parser("cluster", help="a real PDK: Pachyderm, Determined, and KServe, from their own charts")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--serving", choices=("raw", "serverless"), default="", help="KServe's mode (default: raw)")
@@ -48,14 +48,14 @@ def register(commands: Subparsers, options: Options) -> None:
     common.add_argument(
         "--set", dest="chosen", action="append", default=[], metavar="KEY=VALUE", help="a value of pdk-config"
     )
-    common.add_argument("--engine", default="", help="builds the images: docker, podman, or buildah")
+    common.add_argument("--engine", default="", help="tool that builds the images: docker, podman, or buildah")
     common.add_argument("--trial-image", default="", metavar="IMAGE", help="image of Determined's tasks")
-    common.add_argument("--force", action="store_true", help="continue even if the preflight says no")
+    common.add_argument("--force", action="store_true", help="continue even if the preflight check fails")
     name = argparse.ArgumentParser(add_help=False)
     name.add_argument("--name", default=DEFAULT_NAME, help=f"name of the cluster in Docker (default: {DEFAULT_NAME})")
 
     up = verbs.add_parser("up", parents=[common, name], help="make a cluster in Docker, and install everything on it")
-    up.add_argument("--with", dest="maker", choices=("kind", "k3d"), default="", help="default: the one that is found")
+    up.add_argument("--with", dest="maker", choices=("kind", "k3d"), default="", help="default: the first one found")
     up.add_argument(
         "--port",
         action="append",
@@ -67,14 +67,14 @@ def register(commands: Subparsers, options: Options) -> None:
     install = verbs.add_parser("install", parents=[common], help="install everything on an existing cluster")
     install.add_argument("--kubeconfig", metavar="F", required=True, help="the cluster")
     install.add_argument("--registry", default="", metavar="HOST/FOLDER", help="registry that the nodes pull from")
-    install.add_argument("--det-password-file", metavar="F", help="password of a Determined that is there already")
+    install.add_argument("--det-password-file", metavar="F", help="password of an existing Determined")
     install.set_defaults(handler=command_install)
     where = argparse.ArgumentParser(add_help=False)
     where.add_argument("--kubeconfig", metavar="F", default="", help="an existing cluster (default: the one in Docker)")
-    status = verbs.add_parser("status", parents=[name, where], help="what is installed, in which version, what answers")
+    status = verbs.add_parser("status", parents=[name, where], help="show what is installed, and what answers")
     status.add_argument("--json", action="store_true", help="print one line of JSON")
     status.set_defaults(handler=command_status)
-    down = verbs.add_parser("down", parents=[name, where], help="remove what was made here, and nothing else")
+    down = verbs.add_parser("down", parents=[name, where], help="remove what this command created, and nothing else")
     down.add_argument("--data", action="store_true", help="remove Pachyderm's volumes, too")
     deletion_flags(down)
     down.set_defaults(handler=command_down)
@@ -354,5 +354,5 @@ def _uninstall(args: argparse.Namespace, kubeconfig: str) -> int:
         logs = local.state_folder() / "logs"
         logs.mkdir(parents=True, exist_ok=True, mode=0o700)
         removing.remove(api, helm, removal, log=logs / "down.log", say=say)
-        say("Files of the platforms on the nodes stay: /var/lib/pdk-lab")
+        say("The platforms' files on the nodes are kept: /var/lib/pdk-lab")
     return 0

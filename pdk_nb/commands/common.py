@@ -92,7 +92,7 @@ def registry_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--insecure-registry",
         action="store_true",
-        help="the registry speaks plain HTTP, or nobody knows its certificate; the nodes must allow it, too",
+        help="the registry speaks plain HTTP, or its certificate is unknown; the nodes must allow this, too",
     )
 
 

@@ -51,7 +51,7 @@ def require() -> Stack:
     stack = installed()
     if stack is None:
         raise UsageError(
-            "The embedded stack is not installed.",
+            "The embedded stack isn't installed.",
             fix="pip install pdk-lab-stack, or set a cluster with --kubeconfig",
         )
     return stack

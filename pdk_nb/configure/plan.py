@@ -224,7 +224,7 @@ def make_plan(
             plan.secret |= _minio_values(old, keys, _secret(core, known.mldm_namespace, discovery.STORAGE_SECRET))
     except urllib3.exceptions.HTTPError as error:
         raise ServiceUnreachable(
-            f"The Kubernetes API does not answer: {getattr(error, 'reason', None) or error}",
+            f"The Kubernetes API doesn't answer: {getattr(error, 'reason', None) or error}",
             where=str(client.configuration.host),
             fix="kubectl cluster-info",
         ) from error

@@ -42,7 +42,7 @@ def _api(context: Context) -> Any:
         yield Finding("cluster.api", "broken", what, where, why, f"kubectl {flag}auth whoami")
         return ""
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        what = f"The Kubernetes API does not answer: {getattr(error, 'reason', None) or error}"
+        what = f"The Kubernetes API doesn't answer: {getattr(error, 'reason', None) or error}"
         yield Finding("cluster.api", "broken", what, where, why, f"kubectl {flag}cluster-info")
         return ""
     yield Finding("cluster.api", "ok", f"Kubernetes {found.git_version} answers.", where)

@@ -104,7 +104,7 @@ class Context:
         try:
             found, _, headers = api.get_code_with_http_info(_request_timeout=TIMEOUT_S)
         except (kubernetes.client.ApiException, urllib3.exceptions.HTTPError) as error:
-            raise ServiceUnreachable(f"The Kubernetes API does not answer: {error}") from error
+            raise ServiceUnreachable(f"The Kubernetes API doesn't answer: {error}") from error
         return str(found.git_version), str(headers.get("Date") or "")
 
     @property

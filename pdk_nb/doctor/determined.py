@@ -68,7 +68,7 @@ def master_info(context: Context, address: str) -> dict[str, Any]:
         answer.raise_for_status()
         return dict(answer.json())
     except (requests.RequestException, ValueError) as error:
-        raise ServiceUnreachable(f"Determined does not answer: {error}", where=url) from error
+        raise ServiceUnreachable(f"Determined doesn't answer: {error}", where=url) from error
 
 
 def _pipelines_address(context: Context) -> Findings:

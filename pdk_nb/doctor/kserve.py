@@ -40,7 +40,7 @@ TRAPS = (
         (0, 12, 0),
         (0, 14, 1),
         "its S3 downloader drops a file's folder if the file name begins with the last part of storageUri, so that "
-        "model-store/dogs-and-cats.mar of s3://bucket/dogs-and-cats is not found",
+        "model-store/dogs-and-cats.mar of s3://bucket/dogs-and-cats isn't found",
         "The lab's addresses end with <version>/ and are safe; older services need such an address, too.",
     ),
 )
@@ -67,7 +67,7 @@ def _definition(context: Context) -> Any:
         found = extensions.read_custom_resource_definition(name, _request_timeout=TIMEOUT_S)
     except kubernetes.client.ApiException as error:
         if error.status == 404:
-            what = "KServe is not installed: there are no InferenceServices."
+            what = "KServe isn't installed: there are no InferenceServices."
             yield Finding("kserve.crd", "broken", what, f"CustomResourceDefinition {name}", why, install)
             return False
         return (yield from _served(context, f"{error.status} {error.reason}"))

@@ -178,7 +178,7 @@ class Registry:
         except requests.exceptions.SSLError as error:
             raise CannotAsk(f"{self.host} has a certificate that this machine doesn't know (--registry-ca)") from error
         except requests.RequestException as error:
-            raise CannotAsk(f"{self.host} does not answer: {_reason(error)}") from error
+            raise CannotAsk(f"{self.host} doesn't answer: {_reason(error)}") from error
 
     def _log_in(self, challenge: str) -> None:
         """Answer a challenge with the credentials from ``docker login``, or anonymously."""
@@ -195,7 +195,7 @@ class Registry:
             answer = requests.get(realm, params=fields, auth=self._login, timeout=TIMEOUT_S)
             content = answer.json() if answer.status_code == 200 else {}
         except (requests.RequestException, ValueError) as error:
-            raise CannotAsk(f"{realm} does not answer: {error}") from error
+            raise CannotAsk(f"{realm} doesn't answer: {error}") from error
         token = content.get("token") or content.get("access_token")
         if not token:
             raise CannotAsk("it requires a login that this machine doesn't have")

@@ -144,7 +144,7 @@ def _count_buckets(endpoint: str, key: str) -> int:
     except ClientError as error:
         raise ServiceUnreachable(f"The S3 gateway refuses the token: {error.response['Error'].get('Code')}.") from error
     except BotoCoreError as error:
-        raise ServiceUnreachable(f"The S3 gateway does not answer: {error}.") from error
+        raise ServiceUnreachable(f"The S3 gateway doesn't answer: {error}.") from error
 
 
 def _gateway_fix(context: Context) -> str:

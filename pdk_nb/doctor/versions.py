@@ -17,7 +17,7 @@ from pdk_nb.platforms import mldm
 from pdk_shared.errors import PdkError
 
 MIN_PACHYDERM, MIN_KUBERNETES = (2, 5), (1, 19)
-WHY = "A client that does not match its server fails midway, with a misleading error."
+WHY = "A client that doesn't match its server fails midway, with a misleading error."
 
 
 def numbers(text: str) -> tuple[int, ...]:

@@ -77,7 +77,7 @@ class Exercise(ABC):
             session: The session.
             answer: The learner's answer.
         """
-        return "" if _same(answer, self.expected(session)) else f"{_said(answer)} is not right"
+        return "" if _same(answer, self.expected(session)) else f"{_said(answer)} isn't right"
 
     def judge(self, session: Session, answer: Any) -> Note:
         """Judge an answer: ``not yet`` (not tried), ``wrong``, or ``ok``.
@@ -159,7 +159,7 @@ def read_written(answer: Any) -> tuple[Any, str]:
 def _difference(answer: Any, right: Any, path: str = "") -> str:
     """The first field that differs from what must be there; the right value isn't given away."""
     if not isinstance(right, Mapping):
-        return "" if _same(answer, right) or answer is right else f"{path} is {answer!r}, which is not right"
+        return "" if _same(answer, right) or answer is right else f"{path} is {answer!r}, which isn't right"
     if not isinstance(answer, Mapping):
         return f"{path or 'the answer'} must be a mapping: `key: value` lines"
     for key, value in right.items():

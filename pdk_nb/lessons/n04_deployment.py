@@ -256,7 +256,7 @@ def missing(session: Session) -> str:
     found = journey.read_service(session)
     if found is None:
         return f"there is no service {session.names.service}"
-    return "" if found.ready else f"the service {session.names.service} is not ready"
+    return "" if found.ready else f"the service {session.names.service} isn't ready"
 
 
 def check(session: Session) -> Findings:
@@ -273,7 +273,7 @@ def check(session: Session) -> Findings:
     yield expect(
         found.ready,
         f"{found.url} is ready.",
-        f"{session.names.service} is not ready: {found.summary()}",
+        f"{session.names.service} isn't ready: {found.summary()}",
         f"kubectl -n {found.namespace} describe inferenceservice {found.name}",
     )
     yield expect(

@@ -171,10 +171,10 @@ def _lint_ports(properties: dict[str, str]) -> list[Problem]:
 def _lint_switches(properties: dict[str, str]) -> list[Problem]:
     found = []
     if properties.get("enable_envvars_config") != "true":
-        problem = "is not true, so TorchServe does not see KServe's request format"
+        problem = "isn't true, so TorchServe doesn't see KServe's request format"
         found.append(Problem("enable_envvars_config", problem, "enable_envvars_config=true"))
     if properties.get("disable_token_authorization") != "true":
-        problem = "is not true: TorchServe 0.12 refuses requests without its token (HTTP 400)"
+        problem = "isn't true: TorchServe 0.12 refuses requests without its token (HTTP 400)"
         fix = "disable_token_authorization=true"
         found.append(Problem("disable_token_authorization", problem, fix, error=False))
     if properties.get("install_py_dep_per_model") == "true":
@@ -185,7 +185,7 @@ def _lint_switches(properties: dict[str, str]) -> list[Problem]:
     for key in ("max_request_size", "max_response_size"):
         value = properties.get(key)
         if value is not None and not (value.isdigit() and 0 < int(value) <= LARGEST_MAX_BYTES):
-            found.append(Problem(key, f"is {value}, which is not a number of bytes", f"{key}={DEFAULT_MAX_BYTES}"))
+            found.append(Problem(key, f"is {value}, which isn't a number of bytes", f"{key}={DEFAULT_MAX_BYTES}"))
     return found
 
 
@@ -196,7 +196,7 @@ def _lint_snapshot(text: str, archives: dict[str, str] | None) -> list[Problem]:
         models: dict[str, dict[str, dict[str, Any]]] = dict(snapshot["models"])
         entries = [(model, settings) for model, versions in models.items() for settings in versions.values()]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return [Problem(key, f"cannot be read: {type(error).__name__} {error}", "Write it on one line, as JSON.")]
+        return [Problem(key, f"can't be read: {type(error).__name__} {error}", "Write it on one line, as JSON.")]
     found = []
     if snapshot.get("modelCount") != len(models):
         found.append(

@@ -117,7 +117,7 @@ def fetch_picture(
                 where=url,
                 fix="Check the address and the network connection, or save the picture and upload it.",
             ) from error
-    raise DataError(f"The address leads through more than {MAX_REDIRECTS} redirects.", where=url)
+    raise DataError(f"The address redirects more than {MAX_REDIRECTS} times.", where=url)
 
 
 def _connection(

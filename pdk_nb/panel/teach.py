@@ -61,7 +61,7 @@ class Teaching:
             description="Commit the tray", tooltip="Commits the pictures to the data repo and starts a training"
         )
         self.commit.on_click(lambda _: self._work(self._teach))
-        self.empty = ipywidgets.Button(description="Empty the tray", tooltip="Forgets the collected pictures")
+        self.empty = ipywidgets.Button(description="Empty the tray", tooltip="Removes all pictures from the tray")
         self.empty.on_click(lambda _: self._work(self._clear))
         self.content = ipywidgets.HTML()
         self.flow = ipywidgets.HTML()
@@ -148,7 +148,7 @@ class Teaching:
         serving.wait_ready(self.session.settings, names.service, version=id)
         after = ask(serving.endpoint(self.session.settings, names.service), before)
         self._draw(id)
-        self.view = compare_view(after, before, ("After the lesson", "Before"))
+        self.view = compare_view(after, before, ("After the training", "Before"))
         self.result.value = f'<div class="pdk-view">{self.view.content}</div>'
         learned = sum(bool(each.right) for each in after)
         self.say(

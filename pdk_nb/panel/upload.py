@@ -132,7 +132,7 @@ class PictureUpload(anywidget.AnyWidget):
                 fixes.append("Use smaller pictures.")
             elif not size:
                 refused.append(f"{name} is empty")
-                fixes.append("Save the empty picture again where it comes from.")
+                fixes.append("Save the picture again in the program that it comes from.")
             elif len(transfer.files) >= MAX_PICTURES:
                 refused.append(f"{name} is one too many; the limit is {MAX_PICTURES} at a time")
                 fixes.append(f"Upload at most {MAX_PICTURES} pictures at a time.")

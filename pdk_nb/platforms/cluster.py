@@ -113,7 +113,7 @@ def api_errors(cluster: Cluster, what: str) -> Iterator[None]:
             raise Conflict(f"The object was changed meanwhile: {message}", where=what) from error
         if error.status in (401, 403):
             raise ServiceUnreachable(
-                f"The cluster does not allow it: {message}",
+                f"The cluster doesn't allow it: {message}",
                 where=what,
                 fix=f"kubectl -n {cluster.namespace} auth can-i --list  shows what this user may do. An administrator "
                 "gives the pipelines' account its rights: pdk-nb config init --apply  (docs/cluster/worker-rbac.yaml).",
@@ -125,7 +125,7 @@ def api_errors(cluster: Cluster, what: str) -> Iterator[None]:
         ) from error
     except urllib3.exceptions.HTTPError as error:
         reason = getattr(error, "reason", None) or error
-        raise NoAnswer(f"The Kubernetes API does not answer: {reason}", where=cluster.server) from error
+        raise NoAnswer(f"The Kubernetes API doesn't answer: {reason}", where=cluster.server) from error
 
 
 def covers(have: Any, want: Any) -> bool:

@@ -140,7 +140,7 @@ def _typed(name: str, text: str, kind: str) -> Any:
         if kind in ("int", "float"):
             return int(text) if kind == "int" else float(text)
     except (KeyError, ValueError) as error:
-        raise UsageError(f"'{text}' is not a {kind}.", where=f"-p {name}={text}") from error
+        raise UsageError(f"'{text}' isn't a valid {kind}.", where=f"-p {name}={text}") from error
     return text
 
 

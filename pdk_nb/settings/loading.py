@@ -31,7 +31,7 @@ def kubeconfig_path(kubeconfig: str | Path | None = None) -> str | None:
         existing = [Path(each).expanduser() for each in candidates if Path(each).expanduser().is_file()]
         if not existing:
             raise SettingsError(
-                "The kubeconfig does not exist.",
+                "The kubeconfig doesn't exist.",
                 where=chosen,
                 fix='Name an existing file, or start the embedded stack: pdk-nb up; eval "$(pdk-nb env)"',
             )
@@ -42,7 +42,7 @@ def kubeconfig_path(kubeconfig: str | Path | None = None) -> str | None:
     if os.environ.get("KUBERNETES_SERVICE_HOST"):
         return None
     raise SettingsError(
-        "No kubeconfig is set, so the lab does not know which cluster to use.",
+        "No kubeconfig is set, so the lab doesn't know which cluster to use.",
         where="KUBECONFIG and ~/.kube/config",
         fix='export KUBECONFIG=<file>, or start the embedded stack: pdk-nb up, then eval "$(pdk-nb env)"',
     )
@@ -91,7 +91,7 @@ def _current_context(path: str) -> str | None:
         chosen = chosen or content.get("current-context") or None
     user = str(found["context"].get(str(chosen), {}).get("user") or "")
     if user and user not in found["user"]:
-        raise _unusable(f"the context '{chosen}' names a user '{user}' that it does not contain", path)
+        raise _unusable(f"the context '{chosen}' names a user '{user}' that it doesn't contain", path)
     return chosen
 
 
@@ -104,7 +104,7 @@ def _read(path: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or "a character that YAML has no place for"
+        problem = getattr(error, "problem", None) or "a character that YAML doesn't allow"
         raise _unusable(f"it isn't YAML: {line}{problem}", path) from None
     except UnicodeDecodeError:
         raise _unusable("it isn't text", path) from None
@@ -147,9 +147,9 @@ def _clean_credentials(headers: dict[str, Any], where: str) -> None:
 
 def _unusable(reason: str, where: str) -> SettingsError:
     return SettingsError(
-        f"The kubeconfig cannot be used: {reason}.",
+        f"The kubeconfig can't be used: {reason}.",
         where=where,
-        fix="kubectl config view  shows what kubectl makes of it.",
+        fix="kubectl config view  shows how kubectl reads it.",
     )
 
 
@@ -178,13 +178,13 @@ def load(kubeconfig: str | Path | None = None, namespace: str = "default") -> Se
         data, secret = _read_maps(core, server, namespace)
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise ServiceUnreachable(
-            f"The Kubernetes API does not answer: {getattr(error, 'reason', None) or error}",
+            f"The Kubernetes API doesn't answer: {getattr(error, 'reason', None) or error}",
             where=f"{server} (from {path or 'the pod'})",
             fix="kubectl cluster-info  shows whether it is up; for the embedded stack: pdk-nb status",
         ) from error
     except (ValueError, TypeError, AttributeError) as error:  # the client cannot make an object of the answer
         raise ServiceUnreachable(
-            "What answers isn't the Kubernetes API.",
+            "Something answers, but it isn't the Kubernetes API.",
             where=f"{server} (from {path or 'the pod'})",
             fix="kubectl config view  shows the server's address; compare it with the cluster's.",
         ) from error

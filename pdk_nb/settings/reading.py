@@ -31,7 +31,7 @@ def _host_and_port(text: str) -> tuple[str, int]:
     try:
         return parts.hostname or "", parts.port or 0
     except ValueError as error:
-        raise SettingsError(f"'{text}' is not a host or host:port.", where=f"ConfigMap {CONFIG_MAP}") from error
+        raise SettingsError(f"'{text}' isn't a host or host:port.", where=f"ConfigMap {CONFIG_MAP}") from error
 
 
 def _port(key: str, text: str) -> int:
@@ -39,7 +39,7 @@ def _port(key: str, text: str) -> int:
         return 0
     if not text.isdigit() or not 0 < int(text) < 65536:
         raise SettingsError(
-            f"{key} is '{text}', which is not a TCP port.",
+            f"{key} is '{text}', which isn't a TCP port.",
             where=f"ConfigMap {CONFIG_MAP}",
             fix=f"kubectl edit configmap {CONFIG_MAP} and give {key} a number from 1 to 65535.",
         )

@@ -119,7 +119,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> DeployOptions:
         raise UsageError("--cloud-model-bucket needs --cloud-model-host gcp or aws.")
     credentials = given.google_application_credentials
     if credentials and not Path(credentials).is_file():
-        raise UsageError("The Google key file does not exist.", where=credentials)
+        raise UsageError("The Google key file doesn't exist.", where=credentials)
     if not 0 <= given.min_accuracy <= 1:
         raise UsageError(f"--min-accuracy {given.min_accuracy} isn't between 0 and 1.")
     if given.wait_timeout <= 0:

@@ -66,18 +66,18 @@ def read_yaml(path: Path, shown: str = "") -> dict[str, Any]:
     except OSError as error:
         there = ", ".join(sorted(p.name for p in path.parent.glob("*.y*ml"))) if path.parent.is_dir() else ""
         raise SpecError(
-            f"The configuration cannot be read: {error.strerror}",
+            f"The configuration can't be read: {error.strerror}",
             where=shown,
             fix=f"check --config and --sub-dir; here are: {there or 'no YAML files'}",
         ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else shown
-        raise SpecError(f"The configuration is not YAML: {error.problem or error.context}", where=place) from error
+        raise SpecError(f"The configuration isn't YAML: {error.problem or error.context}", where=place) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"The configuration is not YAML: {error}", where=shown) from error
+        raise SpecError(f"The configuration isn't YAML: {error}", where=shown) from error
     if not isinstance(content, dict):
-        raise SpecError("The configuration is not a mapping.", where=f"{shown}:1:1")
+        raise SpecError("The configuration isn't a mapping.", where=f"{shown}:1:1")
     return content
 
 

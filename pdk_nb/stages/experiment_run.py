@@ -138,5 +138,5 @@ def _trial_lines(client: Determined, trial: int) -> list[str]:
         return mlde.tail_logs(client, trial, LOG_LINES)
     except PdkError as error:
         # The log is a help, not the result.
-        log.warning("the trial's log cannot be read: %s", error.what)
+        log.warning("the trial's log can't be read: %s", error.what)
         return []

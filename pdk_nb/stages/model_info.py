@@ -88,14 +88,14 @@ class ModelInfo:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise SpecError(
-                f"The model's description cannot be read: {error.strerror}",
+                f"The model's description can't be read: {error.strerror}",
                 where=str(path),
                 fix="check the train pipeline's job: it writes this file last",
             ) from error
         except yaml.YAMLError as error:
-            raise SpecError(f"The model's description is not YAML: {error}", where=str(path)) from error
+            raise SpecError(f"The model's description isn't YAML: {error}", where=str(path)) from error
         if not isinstance(values, dict):
-            raise SpecError("The model's description is not a mapping.", where=str(path))
+            raise SpecError("The model's description isn't a mapping.", where=str(path))
         missing = [key for key in REQUIRED if not values.get(key)]
         if missing:
             raise SpecError(f"The model's description lacks {', '.join(missing)}.", where=str(path))

@@ -51,7 +51,7 @@ def export(folder: Path, info: ModelInfo) -> tuple[Path, int]:
 
     code = folder / "checkpoint" / "code"
     if not code.is_dir():
-        raise DeploymentError("The checkpoint has no code, so its model cannot be built.", where=str(code))
+        raise DeploymentError("The checkpoint has no code, so its model can't be built.", where=str(code))
     with _serving_mode():
         model, hparams = torchscript.load_model(folder / "checkpoint")
     size = info.image_size or int(hparams.get("image_size") or 0)
@@ -102,6 +102,6 @@ def pack(folder: Path, script: Path, size: int, info: ModelInfo, options: Deploy
     torchserve_config.write(target, info.name, info.version, max_request_size=limit, max_response_size=limit)
     findings = [each for each in torchserve_config.lint_folder(target) if each.error]
     if findings:
-        raise DeploymentError("The model folder is not servable: " + "; ".join(map(str, findings)))
+        raise DeploymentError("The model folder isn't servable: " + "; ".join(map(str, findings)))
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return target

@@ -64,7 +64,7 @@ def find_warm_start(
         return None
     obstacle = _obstacle(last, config, classes, (project, repo), commit)
     if last.checkpoint is None or obstacle:
-        log.info("cannot resume from version %s, %s: full training", last.name, obstacle)
+        log.info("can't resume from version %s, %s: full training", last.name, obstacle)
         return None
     log.info("resuming from version %s (number %d)", last.name, last.model_version)
     return WarmStart(str(last.name), last.checkpoint.uuid, str((last.metadata or {})["commit"]))

@@ -103,7 +103,7 @@ def fetch(url: str, ref: str, sub_dir: str, into: Path) -> Source:
     if target.exists():
         shutil.rmtree(target)
     if local is not None and not local.is_dir():
-        raise SourceError("The code's folder does not exist.", where=url, fix="check --git-url")
+        raise SourceError("The code's folder doesn't exist.", where=url, fix="check --git-url")
     if local is not None and not _is_repository(local):
         return _copy(local, url, ref, sub_dir, target)
     return _clone(url, ref, sub_dir, target, local)
@@ -127,7 +127,7 @@ def look_up(url: str, ref: str, timeout: float = 20.0) -> str:
     _check_words(url, ref)
     local = _local_path(url)
     if local is not None and not local.is_dir():
-        raise SourceError("The code's folder does not exist.", where=url, fix="check git_url")
+        raise SourceError("The code's folder doesn't exist.", where=url, fix="check git_url")
     if local is not None and not _is_repository(local):
         return ""
     source, shown = local.as_uri() if local is not None else _clone_url(url), plain_url(url)
@@ -223,11 +223,11 @@ def _explain(stderr: str, shown: str, source: str, ref: str, target: Path) -> No
         raise _no_such_ref(ref or "HEAD", shown, source, target)
     fix = "check --git-url, and that this machine reaches it"
     if "could not read Username" in text or "Authentication failed" in text:
-        fix = "the repository does not exist or is private: give a URL with a token, from a secret"
+        fix = "the repository doesn't exist or is private: give a URL with a token, from a secret"
     if "dubious ownership" in text:
         fix = "git config --global --add safe.directory <folder>, for the user that runs this stage"
     raise SourceError(
-        f"The code cannot be fetched: {text.splitlines()[-1] if text else 'git failed'}", where=shown, fix=fix
+        f"The code can't be fetched: {text.splitlines()[-1] if text else 'git failed'}", where=shown, fix=fix
     )
 
 
@@ -236,7 +236,7 @@ def _no_such_ref(ref: str, shown: str, source: str, target: Path) -> SourceError
     names = re.findall(r"refs/(?:heads|tags)/(\S+?)(?:\^\{\})?$", listed, re.M)
     known = ", ".join(dict.fromkeys(names[:12])) + (", ..." if len(names) > 12 else "")
     return SourceError(
-        f"The git ref {ref!r} does not exist.",
+        f"The git ref {ref!r} doesn't exist.",
         where=shown,
         fix=f"check --git-ref; known: {known}" if known else "check --git-ref; the repository has no branch yet",
     )
@@ -268,10 +268,10 @@ def _git(
             ["git", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout
         )
     except FileNotFoundError as error:
-        raise SourceError("Git is not installed.", where=shown, fix="install git") from error
+        raise SourceError("Git isn't installed.", where=shown, fix="install git") from error
     except subprocess.TimeoutExpired as error:
         raise SourceError(
-            f"Git did not answer within {timeout:.0f} s.", where=shown, fix="check the network and --git-url"
+            f"Git didn't answer within {timeout:.0f} s.", where=shown, fix="check the network and --git-url"
         ) from error
     if check and done.returncode != 0:
         lines = done.stderr.strip().splitlines()

@@ -75,7 +75,7 @@ class Worker:
     def _required(self, name: str, fix: str) -> str:
         value = self.variables.get(name, "")
         if not value:
-            raise SettingsError(f"{name} is not set.", where=name, fix=fix)
+            raise SettingsError(f"{name} isn't set.", where=name, fix=fix)
         return value
 
     @property

@@ -95,7 +95,7 @@ def test_the_ways_in(panel: Locator, shot: Callable[[Any, str], None], tmp_path:
     broken.write_bytes((PICTURES / "cat.1003.jpg").read_bytes()[:300])
     choose(panel, broken)
     said(panel, "There is no answer")
-    assert "broken.jpg: the picture cannot be decoded" in panel.locator(".pdk-result").inner_text()
+    assert "broken.jpg: the picture can't be decoded" in panel.locator(".pdk-result").inner_text()
     shot(panel, "panel-broken")
     assert not violations(page, ".pdk-panel")
 

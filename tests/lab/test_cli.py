@@ -64,7 +64,7 @@ def test_a_kubeconfig_that_does_not_exist_ends_with_what_to_do(
 ) -> None:
     assert main(["predict", "cat.jpg", "--kubeconfig", str(tmp_path / "nope")]) == 1
     said = capsys.readouterr().err
-    assert "does not exist" in said
+    assert "doesn't exist" in said
     assert "what to do" in said
 
 

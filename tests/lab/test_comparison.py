@@ -27,7 +27,7 @@ def test_there_is_nothing_to_compare_with(cluster: Settings) -> None:  # noqa: F
     panel = PredictionPanel(session)
     panel.versions.look.click()
     assert "only one version" in panel.status.value
-    with pytest.raises(DeploymentError, match="is not available for a comparison"):
+    with pytest.raises(DeploymentError, match="isn't available for a comparison"):
         panel.compare("v1")
     assert not version_comparison.stop(session)
     serving.delete(cluster, "alone")

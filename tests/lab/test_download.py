@@ -65,7 +65,7 @@ def test_redirects_are_followed_through_the_same_gate(site: str) -> None:
         fetch_picture(f"{site}/to/http:~~127.0.0.1~cat.png", here)
     with pytest.raises(DataError, match="Only http"):
         fetch_picture(f"{site}/to/file:~~~etc~passwd", here)
-    with pytest.raises(DataError, match="redirects"):
+    with pytest.raises(DataError, match="redirects more than"):
         fetch_picture(f"{site}/to/~to/~to/~to/~to/~cat.png", lambda host, port: ["127.0.0.1"], 10)
 
 

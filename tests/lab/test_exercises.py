@@ -53,7 +53,7 @@ def test_names_are_compared_without_case_and_blanks() -> None:
 def test_only_a_wrong_answer_ends_a_headless_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(HEADLESS_VARIABLE, "1")
     find_exercise("02-hold-out").check(SESSION, ...)
-    with pytest.raises(CheckFailed, match="is not right"):
+    with pytest.raises(CheckFailed, match="isn't right"):
         find_exercise("02-hold-out").check(SESSION, -1)
 
 

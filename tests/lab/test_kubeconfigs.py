@@ -70,7 +70,7 @@ MALFORMED = {
 def test_a_malformed_kubeconfig_is_told_in_a_sentence_without_secrets(tmp_path: Path, content: str) -> None:
     path = tmp_path / "config"
     path.write_text(content)
-    with pytest.raises(SettingsError, match=r"^The kubeconfig cannot be used: ") as caught:
+    with pytest.raises(SettingsError, match=r"^The kubeconfig can't be used: ") as caught:
         api_client(path)
     assert TOKEN not in str(caught.value)
     assert str(path) in caught.value.where
@@ -83,7 +83,7 @@ def test_a_binary_kubeconfig_and_a_binary_token_file_are_told(tmp_path: Path) ->
         api_client(path)
     (tmp_path / "token").write_bytes(b"\xff\xfe\x00")
     path.write_text(with_user(tokenFile="token"))
-    with pytest.raises(SettingsError, match="cannot be used"):
+    with pytest.raises(SettingsError, match="can't be used"):
         api_client(path)
 
 
@@ -98,7 +98,7 @@ def test_every_command_says_it_once_and_fails(
     said = capfd.readouterr()
     text = said.out + said.err
     assert "Traceback" not in text and "report" not in text and TOKEN not in text
-    assert text.count("The kubeconfig cannot be used") + text.count("does not answer") == 1
+    assert text.count("The kubeconfig can't be used") + text.count("doesn't answer") == 1
 
 
 def test_the_doctor_fails_when_it_could_not_look_at_one_group(
@@ -108,7 +108,7 @@ def test_the_doctor_fails_when_it_could_not_look_at_one_group(
     path.write_text("clusters: [\n")
     assert main(["doctor", "--only", "storage", "--only", "clock", "--kubeconfig", str(path)]) == 1
     out = capsys.readouterr().out
-    assert out.count("The kubeconfig cannot be used") == 1
+    assert out.count("The kubeconfig can't be used") == 1
     assert "clock" in out and "storage" in out
 
 

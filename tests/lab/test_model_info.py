@@ -42,8 +42,8 @@ def test_files_of_the_pdk_examples_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- a", "not a mapping"),
-        ("a: [", "not YAML"),
+        ("- a", "isn't a mapping"),
+        ("a: [", "isn't YAML"),
         ("name: m\nrepo: r\n", "version, pipeline"),
         ("name: m\nversion: v\npipeline: p\nrepo: r\nnumber: many\n", "wrong value"),
     ],
@@ -56,7 +56,7 @@ def test_wrong_files_are_refused(tmp_path, text, message):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(SpecError, match="cannot be read"):
+    with pytest.raises(SpecError, match="can't be read"):
         ModelInfo.load(tmp_path / "model-info.yaml")
 
 

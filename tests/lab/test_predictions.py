@@ -78,7 +78,7 @@ def test_detailed_answers_are_read(endpoint: Endpoint) -> None:
         (404, b'{"error": "no such host"}', ["404", "Host header", "no such host"]),
         (413, b"", ["413", "larger", "--max-request-size"]),
         (503, b'{"message": "has no worker"}', ["503", "starting", "has no worker"]),
-        (504, b"", ["504", "does not answer"]),
+        (504, b"", ["504", "doesn't answer"]),
         (500, b"<html>oops</html>", ["500", "refused", "oops"]),
         (400, b'{"type": "InvalidKeyException", "message": "Token"}', ["disable_token_authorization"]),
     ],
@@ -96,7 +96,7 @@ def test_silence_and_absence_are_told_apart(endpoint: Endpoint) -> None:
     Ingress.answer = (0, b'{"predictions": [1]}')
     with pytest.raises(PredictionError, match="No answer within"):
         send(endpoint, [{"data": "QQ=="}], timeout=0.3)
-    with pytest.raises(PredictionError, match="does not answer"):
+    with pytest.raises(PredictionError, match="doesn't answer"):
         send(Endpoint("s", "127.0.0.1:1", "h", "m"), [{"data": "QQ=="}])
 
 
@@ -128,7 +128,7 @@ def test_a_service_that_does_not_wake_is_told_so(endpoint: Endpoint, monkeypatch
     for progress in (None, print):
         with pytest.raises(PredictionError, match="No answer within 1 s"):
             send(replace(endpoint, asleep=True), [{"data": "QQ=="}], timeout=0.1, progress=progress)
-    with pytest.raises(PredictionError, match="does not answer"):
+    with pytest.raises(PredictionError, match="doesn't answer"):
         send(Endpoint("s", "127.0.0.1:1", "h", "m", asleep=True), [{"data": "QQ=="}], progress=print)
 
 

@@ -108,7 +108,7 @@ def test_unknown_parameters_and_wrong_types_are_refused(folder: Path) -> None:
     with pytest.raises(UsageError, match="No notebook has a parameter 'm'") as caught:
         check_parameters([path], {"m": "3"})
     assert "flag, n, t" in caught.value.fix
-    with pytest.raises(UsageError, match="'x' is not a int"):
+    with pytest.raises(UsageError, match="'x' isn't a valid int"):
         check_parameters([path], {"n": "x"})
 
 

@@ -144,7 +144,7 @@ def test_a_raw_service_with_the_old_pod_is_never_reported_as_deployed() -> None:
 def test_whoever_may_not_read_pods_is_told_so_in_raw_mode() -> None:
     api = Api(service(raw=True, conditions=READY))
     api.forbidden = True
-    with pytest.raises(ServiceUnreachable, match="does not allow"):
+    with pytest.raises(ServiceUnreachable, match="doesn't allow"):
         serving.service_status(api.cluster, "dog-cat")
     api.found = service(conditions=READY)
     assert serving.service_status(api.cluster, "dog-cat").ready
@@ -209,7 +209,7 @@ def test_shares_in_raw_mode_are_all_or_nothing() -> None:
     assert serving.wait_share(api.cluster, "dog-cat", timeout=0).ready
     api.pods = [OLD]
     assert serving.traffic(api.cluster, "dog-cat") == []
-    with pytest.raises(DeploymentError, match="cannot be promoted"):
+    with pytest.raises(DeploymentError, match="can't be promoted"):
         serving.promote(api.cluster, "dog-cat")
 
 

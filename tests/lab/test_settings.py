@@ -89,7 +89,7 @@ def test_missing_keys_are_named_together_with_the_command_that_mends_them() -> N
 
 @pytest.mark.parametrize("port", ["eighty", "0", "70000", "-1"])
 def test_a_port_that_is_none_is_refused(port: str) -> None:
-    with pytest.raises(SettingsError, match="not a TCP port"):
+    with pytest.raises(SettingsError, match="isn't a TCP port"):
         from_maps({**AWS, "mldm_port": port}, SECRET)
 
 
@@ -118,7 +118,7 @@ def test_the_guides_variables_are_all_there() -> None:
 
 
 def test_a_kubeconfig_that_does_not_exist_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SettingsError, match="does not exist"):
+    with pytest.raises(SettingsError, match="doesn't exist"):
         kubeconfig_path(tmp_path / "nope")
     for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)

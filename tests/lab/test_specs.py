@@ -284,7 +284,7 @@ def test_pushed_images_are_named_by_digest(example: Path) -> None:
     # A cluster with another registry cannot pull it.
     assert specs.params_for(from_maps(EMBEDDED)).train_image.startswith("embedded/pdk-lab-train:")
     (example / specs.IMAGES_FILE).write_text('{"train": "x"}')
-    with pytest.raises(SpecError, match="images push|cannot be read"):
+    with pytest.raises(SpecError, match="images push|can't be read"):
         specs.render()
 
 

@@ -175,7 +175,7 @@ def test_the_examples_flags_are_understood() -> None:
         (["--min-accuracy=80"], "between 0 and 1"),
         (["--max-request-size=0"], "out of range"),
         (["--handler=/no/such.py"], "handler is missing"),
-        (["--google-application-credentials=/no/key.json"], "key file does not exist"),
+        (["--google-application-credentials=/no/key.json"], "key file doesn't exist"),
     ],
 )
 def test_wrong_flags_are_refused_before_any_work(flags: list[str], words: str) -> None:

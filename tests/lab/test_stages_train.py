@@ -276,7 +276,7 @@ def test_any_three_classes_become_a_model_that_names_them(world, first, tmp_path
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ({"git_ref": "nowhere"}, "'nowhere' does not exist"),
+        ({"git_ref": "nowhere"}, "'nowhere' doesn't exist"),
         ({"resource_pool": "gpu-pool"}, "no resource pool 'gpu-pool'"),
         ({"config": "absent.yaml"}, "const.yaml"),
         ({"experiment_project": "absent"}, "no project 'absent'"),
@@ -325,7 +325,7 @@ def test_models_are_found_by_their_exact_name(world, first):
 
 
 def test_wrong_addresses_and_projects_are_explained(world, first):
-    with pytest.raises(ServiceUnreachable, match="does not answer"):
+    with pytest.raises(ServiceUnreachable, match="doesn't answer"):
         mlde.connect("127.0.0.1:9", "admin", PASSWORD)
     with pytest.raises(SettingsError, match="no project 'x'") as caught:
         mlde.check_project(world.client, WORKSPACE, "x")

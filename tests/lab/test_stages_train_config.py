@@ -41,7 +41,7 @@ def test_yaml_errors_say_where(tmp_path):
         experiment.read_yaml(tmp_path / "bad.yaml", "dog-cat/bad.yaml")
     assert caught.value.where == "dog-cat/bad.yaml:3:2"
     (tmp_path / "list.yaml").write_text("- 1\n")
-    with pytest.raises(SpecError, match="not a mapping"):
+    with pytest.raises(SpecError, match="isn't a mapping"):
         experiment.read_yaml(tmp_path / "list.yaml")
     with pytest.raises(SpecError) as missing:
         experiment.read_yaml(tmp_path / "const.yaml")

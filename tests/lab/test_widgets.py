@@ -208,7 +208,7 @@ def test_many_pictures_make_a_sheet_and_a_matrix(panel: PredictionPanel, browser
     assert [len(each["instances"]) for each in Eyes.requests] == [BATCH_SIZE, 3]
     assert panel.answer.value.count("<figure") == len(files)
     assert "11 of 12 pictures answered; 9 of 10 right (90%); 1 without a class in the name" in panel.status.value
-    assert "bus.9.png: the picture cannot be decoded" in panel.answer.value
+    assert "bus.9.png: the picture can&#x27;t be decoded" in panel.answer.value
     table = panel.answer.value.partition('<table class="pdk-matrix">')[2].partition("</table>")[0]
     rows = [row.split("</td>")[:-1] for row in table.split("<tr>")[2:]]
     assert [[int(cell.rpartition(">")[2]) for cell in row] for row in rows] == [

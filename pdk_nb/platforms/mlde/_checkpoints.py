@@ -68,7 +68,7 @@ def download(checkpoint: Checkpoint, folder: Path) -> Path:
         return Path(checkpoint.download(str(folder), mode=DownloadMode.MASTER))
     except Exception as error:
         raise PdkError(
-            f"The checkpoint cannot be downloaded: {type(direct).__name__}: {direct}; nor through the master: {error}",
+            f"The checkpoint can't be downloaded: {type(direct).__name__}: {direct}; nor through the master: {error}",
             where=f"checkpoint {checkpoint.uuid}",
             fix="Give the job access to the checkpoint storage: its bucket, or (on-prem) its folder by pod_patch.",
         ) from error

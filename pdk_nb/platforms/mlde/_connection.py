@@ -28,7 +28,7 @@ def _login_errors(master: str, user: str) -> Iterator[None]:
                 fix="check det_user and det_password in pipeline-secret",
             ) from error
         except ValueError as error:
-            raise ServiceUnreachable(f"Determined does not answer: {error}", where=master, fix=fix) from error
+            raise ServiceUnreachable(f"Determined doesn't answer: {error}", where=master, fix=fix) from error
 
 
 def connect(master: str, user: str, password: str) -> Determined:

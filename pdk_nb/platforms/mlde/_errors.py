@@ -40,12 +40,12 @@ def api_errors(where: str = "", refusal: str = "", kind: type[PdkError] | None =
         if kind is not None:
             raise kind(f"{refusal}: {text}", where=where, fix=fix) from error
         if isinstance(error, errors.NotFoundException):
-            raise NotFound(f"Determined has no such thing: {text}", where=where) from error
+            raise NotFound(f"Determined doesn't have it: {text}", where=where) from error
         if isinstance(error, errors.MasterNotFoundException):
-            raise NoAnswer(f"Determined does not answer: {text}", where=where, fix=fix) from error
+            raise NoAnswer(f"Determined doesn't answer: {text}", where=where, fix=fix) from error
         raise ServiceUnreachable(f"Determined refuses the request: {text}", where=where, fix=fix) from error
     except OSError as error:
-        raise NoAnswer(f"Determined does not answer: {first_line(error)}", where=where, fix=fix) from error
+        raise NoAnswer(f"Determined doesn't answer: {first_line(error)}", where=where, fix=fix) from error
 
 
 def first_line(error: BaseException) -> str:

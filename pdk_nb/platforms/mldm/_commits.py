@@ -144,7 +144,7 @@ def read_file(client: python_pachyderm.Client, commit: pfs_pb2.Commit, path: str
     Raises:
         DataError: It cannot be read.
     """
-    with api_errors(path, "The file cannot be read", DataError), client.get_file(commit, path) as handle:
+    with api_errors(path, "The file can't be read", DataError), client.get_file(commit, path) as handle:
         return bytes(handle.read())
 
 

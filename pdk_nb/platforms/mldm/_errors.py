@@ -45,9 +45,9 @@ def api_errors(where: str, refusal: str = "", kind: type[PdkError] | None = None
         if kind is not None and code not in UNREACHABLE and not away:
             raise kind(f"{refusal}: {text}", where=where, fix=fix) from error
         if code == grpc.StatusCode.NOT_FOUND or any(part in text for part in MISSING_TEXTS):
-            raise NotFound(f"Pachyderm has no such thing: {text}", where=where) from error
+            raise NotFound(f"Pachyderm doesn't have it: {text}", where=where) from error
         raise (NoAnswer if away else ServiceUnreachable)(
-            f"Pachyderm does not answer as it should: {text}", where=where, fix=ADDRESS_FIX
+            f"Pachyderm doesn't answer as it should: {text}", where=where, fix=ADDRESS_FIX
         ) from error
 
 

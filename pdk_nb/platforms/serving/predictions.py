@@ -191,7 +191,7 @@ def send(
         ) from error
     except requests.RequestException as error:
         raise PredictionError(
-            f"The ingress does not answer: {error}",
+            f"The ingress doesn't answer: {error}",
             where=endpoint.url,
             fix=f"Compare kserve_ingress_host and kserve_ingress_port in pdk-config with: {FIND_INGRESS}",
         ) from error
@@ -255,7 +255,7 @@ def _http_error(endpoint: Endpoint, code: int, text: str, content_type: str) -> 
         what = "503: no worker took the request: the service is starting, overloaded, or its handler failed."
         fix = f"kubectl get inferenceservice {endpoint.service}, then look at the predictor pod's log."
     elif code in (502, 504):
-        what = f"{code}: the service does not answer the ingress."
+        what = f"{code}: the service doesn't answer the ingress."
         fix = f"kubectl get pods -l serving.kserve.io/inferenceservice={endpoint.service}"
     elif code == 400 and "InvalidKey" in text:
         what = "400: TorchServe asks for its own token."
@@ -277,10 +277,10 @@ def parse(endpoint: Endpoint, content: bytes, expected: int, seconds: float = 0.
         answer = json.loads(content)
         rows = answer["predictions"] if endpoint.protocol == "v1" else [each["data"][0] for each in answer["outputs"]]
         if not isinstance(rows, list):
-            raise TypeError("predictions are not a list")
+            raise TypeError("predictions aren't a list")
     except (ValueError, KeyError, IndexError, TypeError) as error:
         start = content[:200].decode(errors="replace")
-        raise PredictionError(f"The answer holds no predictions: {start}", where=endpoint.url) from error
+        raise PredictionError(f"The answer has no predictions: {start}", where=endpoint.url) from error
     if len(rows) != expected:
         raise PredictionError(
             f"Sent {counted(expected, 'instance')}, received {counted(len(rows), 'prediction')}.", where=endpoint.url

@@ -90,7 +90,7 @@ class _Watch:
         """The service now."""
         found = find(self.cluster, self.name)
         if found is None:
-            return _Look(None, "it does not exist yet")
+            return _Look(None, "it doesn't exist yet")
         status = read_status(found)
         if self.version and status.version != self.version:
             return _Look(status, f"it still has version {status.version or 'unknown'}")

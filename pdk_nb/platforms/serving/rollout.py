@@ -212,7 +212,7 @@ def _serving_again(service: Object, record: ServedVersion) -> Patch:
 
 def _percentage(percent: int) -> int:
     if not 0 <= percent <= 100:
-        raise UsageError(f"{percent} is not a percentage.", fix="Give 0 to 100, or None to end the split.")
+        raise UsageError(f"{percent} isn't a percentage.", fix="Give 0 to 100, or None to end the split.")
     return percent
 
 
@@ -251,7 +251,7 @@ def promote(where: Where, name: str) -> Applied:
         status = observe(cluster, service)
         if not status.ready:
             raise DeploymentError(
-                f"The latest revision cannot be promoted: {status.summary()}.",
+                f"The latest revision can't be promoted: {status.summary()}.",
                 where=f"{status.namespace}/{name}",
                 fix="Wait until it is READY, or roll back.",
             )

@@ -99,8 +99,8 @@ def check_service_name(name: str) -> str:
     """
     if not SERVICE_NAME.fullmatch(name) or len(name) > CANARY_NAME_LIMIT:
         raise UsageError(
-            f"'{name}' cannot be the name of an InferenceService.",
-            fix=f"Use up to {CANARY_NAME_LIMIT} lower-case letters, digits and '-', beginning with a letter.",
+            f"'{name}' can't be the name of an InferenceService.",
+            fix=f"Use up to {CANARY_NAME_LIMIT} lowercase letters, digits, and '-', starting with a letter.",
         )
     return name
 
@@ -176,7 +176,7 @@ def manifest(deployment: Deployment, namespace: str) -> Object:
     """
     check_service_name(deployment.name)
     if not re.match(r"(gs|s3|pvc|file|https?)://", deployment.storage_uri):
-        raise UsageError(f"KServe cannot read models from '{deployment.storage_uri}'.", fix="Use gs:// or s3://.")
+        raise UsageError(f"KServe can't read models from '{deployment.storage_uri}'.", fix="Use gs:// or s3://.")
     notes = {**lineage_notes(deployment), HISTORY: json.dumps([record(deployment)], separators=(",", ":"))}
     return {
         "apiVersion": API_VERSION,

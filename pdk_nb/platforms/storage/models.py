@@ -30,7 +30,7 @@ def probe(store: ModelStore, prefix: str = "") -> None:
         store.put(source, key)
     try:
         if store.read(key) != content.encode():
-            raise DeploymentError("The model store returns other content than was written.", where=store.uri + key)
+            raise DeploymentError("The model store doesn't return the content that was written.", where=store.uri + key)
     except KeyError as error:
         raise DeploymentError(
             "The model store has lost the object that was just written.", where=store.uri + key
@@ -86,7 +86,7 @@ def delete_version(store: ModelStore, model: str, version: str) -> int:
         UsageError: Model or version is empty, which would delete more than one version.
     """
     if not model or not version or "/" in version:
-        raise UsageError(f"'{model}/{version}' does not name one model version.")
+        raise UsageError(f"'{model}/{version}' doesn't name one model version.")
     keys = list(store.keys(f"{model}/{version}/"))
     for key in sorted(keys, key=lambda each: (not each.endswith(CONFIG_KEY), each)):
         store.delete(key)

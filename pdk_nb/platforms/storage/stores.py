@@ -234,12 +234,12 @@ def open_store(
     """
     if not host:
         if output is None:
-            raise UsageError("Without a cloud model host the output folder has to be given.")
+            raise UsageError("Without a cloud model host, an output folder is required.")
         return FolderStore(output, output_uri)
     name = re.sub(r"^(gs|s3)://", "", bucket).strip("/")
     if not BUCKET.fullmatch(name):
         raise UsageError(
-            f"'{bucket}' is not the name of a bucket.",
+            f"'{bucket}' isn't the name of a bucket.",
             where="--cloud-model-bucket",
             fix="kubectl get configmap pdk-config -o jsonpath='{.data.kserve_model_bucket_name}'",
         )
@@ -247,4 +247,4 @@ def open_store(
         return GcsStore(name)
     if host in ("aws", "s3"):
         return S3Store(name, endpoint=endpoint, access_key=keys[0], secret_key=keys[1])
-    raise UsageError(f"'{host}' is not a model host; use gcp or aws.", where="--cloud-model-host")
+    raise UsageError(f"'{host}' isn't a model host; use gcp or aws.", where="--cloud-model-host")

@@ -120,7 +120,7 @@ def test_kserves_webhook_is_waited_for(machine: Machine) -> None:
     code, shown = machine.install()
     assert code == 0, shown
     assert upgrades(machine).count("kserve") == 3
-    assert shown.count("a webhook is only starting") == 1
+    assert shown.count("a webhook is still starting") == 1
 
 
 def test_a_failing_step_says_its_name_its_log_and_what_to_do(machine: Machine) -> None:

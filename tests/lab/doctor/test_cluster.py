@@ -68,7 +68,7 @@ def test_a_new_cluster_is_healthy(known: Settings) -> None:
 def test_no_kubeconfig_no_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--kubeconfig", str(tmp_path / "nope")]) == 1
     said = capsys.readouterr().out
-    assert "broken   cluster.api          The kubeconfig does not exist." in said
+    assert "broken   cluster.api          The kubeconfig doesn't exist." in said
     # What needs the settings is not judged.
     assert "unknown  determined.all" in said
 
@@ -76,7 +76,7 @@ def test_no_kubeconfig_no_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[
 @provokes("cluster.api:broken")
 def test_a_cluster_that_does_not_answer_or_does_not_know_us(tmp_path: Path, known: Settings) -> None:
     elsewhere = kubeconfig_with(tmp_path, str(known.kubeconfig), server=f"https://127.0.0.1:{NOBODY}")
-    broken(findings(replace(known, kubeconfig=elsewhere), "cluster")["api"], "does not answer")
+    broken(findings(replace(known, kubeconfig=elsewhere), "cluster")["api"], "doesn't answer")
     stranger = kubeconfig_with(tmp_path, str(known.kubeconfig), token="nobody's")
     broken(findings(replace(known, kubeconfig=stranger), "cluster")["api"], "refuses this user (401")
 
@@ -99,7 +99,7 @@ def test_a_config_map_that_is_absent_or_lacks_values(stack: Stack, capsys: pytes
         assert main(["doctor", "--only", "cluster", "--kubeconfig", stack.kubeconfig]) == 1
     finally:
         core.patch_namespaced_config_map("pdk-config", "default", {"data": {"mldm_port": str(known.mldm_port)}})
-    assert "not a TCP port" in capsys.readouterr().out
+    assert "isn't a TCP port" in capsys.readouterr().out
 
 
 @provokes("cluster.secret:broken")

@@ -40,7 +40,7 @@ def test_pachyderm_elsewhere_than_pdk_config_says(stack: Stack) -> None:
         assert found.fix == "pdk-nb config init --apply --set mldm_host=203.0.113.7 --set mldm_port=9090"
     broken(stack.found("pachyderm.reach", mldm_host="pachd.invalid"), "the name doesn't resolve")
     # Something else listens there.
-    broken(stack.found("pachyderm.reach", mldm_port=stack.settings.mlde_port), "Pachyderm does not answer")
+    broken(stack.found("pachyderm.reach", mldm_port=stack.settings.mlde_port), "Pachyderm doesn't answer")
 
 
 @provokes("pachyderm.login:broken")
@@ -197,7 +197,7 @@ def test_a_cluster_without_kserve(bare: tuple[Settings, Any]) -> None:
     assert findings(settings, "kserve")["version"].state == "unknown"
     extensions = kubernetes.client.ApiextensionsV1Api(client)
     extensions.delete_custom_resource_definition("inferenceservices.serving.kserve.io")
-    broken(findings(settings, "kserve")["crd"], "KServe is not installed")
+    broken(findings(settings, "kserve")["crd"], "KServe isn't installed")
     older = kserve_definition("v1alpha2")
     extensions.create_custom_resource_definition(older)
     broken(findings(settings, "kserve")["crd"], "served as v1alpha2, not as v1beta1")

@@ -22,8 +22,8 @@ from tests.support.doctor_tools import Stack, broken, findings, states
 def test_the_experiments_code(stack: Stack, tmp_path: Path) -> None:
     assert stack.found("code.repository").state == "ok"
     broken(stack.found("code.repository", git_url="", git_ref=""), "placeholder")
-    broken(stack.found("code.repository", git_ref="no-such-branch"), "does not exist")
-    broken(stack.found("code.repository", git_url=f"{tmp_path.as_uri()}/gone"), "does not exist")
+    broken(stack.found("code.repository", git_ref="no-such-branch"), "doesn't exist")
+    broken(stack.found("code.repository", git_url=f"{tmp_path.as_uri()}/gone"), "doesn't exist")
     assert stack.found("code.repository", git_url="https://git.nowhere.invalid/lab.git").state == "unknown"
     assert stack.found("code.repository", git_url=tmp_path.as_uri()).state == "ok"
 
