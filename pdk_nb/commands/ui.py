@@ -1,4 +1,4 @@
-"""``ui``: the console, one read-only page for all three platforms."""
+"""``ui``: the console, one page for all three platforms."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ def register(commands: Subparsers, options: Options) -> None:
     ui = commands.add_parser(
         "ui",
         parents=[options.state, options.cluster, options.person],
-        help="one live page for all three platforms (read-only)",
+        help="one live page for all three platforms",
     )
     ui.add_argument("--port", type=int, default=0, metavar="N", help="port on 127.0.0.1 (default: any free port)")
+    ui.add_argument(
+        "--allow-changes", action="store_true", help="offer actions, such as to stop a job or to promote a version"
+    )
     ui.set_defaults(handler=command_ui)
 
 
@@ -26,6 +29,6 @@ def command_ui(args: argparse.Namespace) -> int:
         print(address, flush=True)
         say("The console is at this address, which contains its token. To stop it, press Ctrl-C.")
 
-    serve(session_of(args), port=args.port, announce=announce)
+    serve(session_of(args), port=args.port, changes=args.allow_changes, announce=announce)
     say("The console has stopped.")
     return 0

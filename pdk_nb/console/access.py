@@ -12,8 +12,8 @@ COOKIE = "pdk-console"
 HOSTS = frozenset({"127.0.0.1", "localhost"})
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -32,7 +32,8 @@ def refuse(request: Request, token: str) -> Response | None:
     if urlsplit(f"//{host}").hostname not in HOSTS:
         return PlainTextResponse("This console answers only at this machine's own address.\n", 403)
     origin = request.headers.get("origin")
-    if origin is not None and origin != f"http://{host}":
+    # Browsers name the origin of every form that is posted.
+    if origin != f"http://{host}" and (origin is not None or request.method not in ("GET", "HEAD")):
         return PlainTextResponse("Another site may not use this console.\n", 403)
     shown = request.query_params.get("token", "")
     if shown and secrets.compare_digest(shown.encode(), token.encode()):

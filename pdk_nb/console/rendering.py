@@ -21,13 +21,19 @@ UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 class Renderer:
-    """Renders the console's templates."""
+    """Renders the console's templates.
 
-    def __init__(self) -> None:
+    Args:
+        changes: Whether pages offer actions.
+        check: What a posted form must repeat.
+    """
+
+    def __init__(self, changes: bool = False, check: str = "") -> None:
         self._environment = Environment(
             loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined
         )
         self._environment.filters |= {"when": when, "size": size, "seconds": seconds, "quoted": quoted, "state": state}
+        self._environment.globals |= {"changes": changes, "check": check}
         # Unexpected errors that the terminal has shown.
         self._told: set[str] = set()
 

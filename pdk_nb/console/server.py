@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from pdk_nb.session import Session
 
 
-def serve(session: Session, *, port: int = 0, announce: Callable[[str], None] = print) -> None:
+def serve(session: Session, *, port: int = 0, changes: bool = False, announce: Callable[[str], None] = print) -> None:
     """Serve until Ctrl-C or SIGTERM.
 
     Args:
         session: The session.
         port: The port; 0 for any.
+        changes: Whether people may change anything.
         announce: Called with the address, including the token.
 
     Raises:
@@ -33,7 +34,7 @@ def serve(session: Session, *, port: int = 0, announce: Callable[[str], None] = 
         raise PdkError(
             f"The console needs a library: {error}.", fix="pip install -c constraints.txt -e '.[lab]'"
         ) from error
-    pages, token = Pages(session), secrets.token_urlsafe(32)
+    pages, token = Pages(session, changes), secrets.token_urlsafe(32)
 
     class Server(uvicorn.Server):
         """Ends the pages' streams first: uvicorn waits for open connections."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -17,10 +18,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pdk_nb.console import access
+from pdk_nb.console.answers import Answers
+from pdk_nb.console.changes import Changes
 from pdk_nb.console.files import Files
 from pdk_nb.console.live import Live
 from pdk_nb.console.pages.catalog import PAGES
-from pdk_nb.console.pages.page import Page
+from pdk_nb.console.pages.page import Page, parameters
 from pdk_nb.console.rendering import Renderer, when
 from pdk_nb.session import Session
 from pdk_shared.errors import NotFound, PdkError, UsageError
@@ -37,11 +40,16 @@ class Pages:
 
     Args:
         session: The session.
+        changes: Whether people may change anything.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, changes: bool = False) -> None:
         self._session = session
-        self._renderer = Renderer()
+        # Other sites don't know it, so they can't make a person's browser confirm an action.
+        check = secrets.token_urlsafe(16)
+        self._renderer = Renderer(changes, check)
+        self.answers = Answers(session, self._renderer, check)
+        self.changes = Changes(session, self._renderer, self._answer, check, changes)
         self._lives: dict[str, Live] = {}
         self.files = Files(session)
         self.closed = False
@@ -51,6 +59,7 @@ class Pages:
         self.closed = True
         for live in list(self._lives.values()):
             live.close()
+        self.changes.close()
 
     def show(self, page: Page) -> Callable[[Request], Response]:
         """The endpoint of a page.
@@ -137,15 +146,12 @@ class Pages:
         )
         return HTMLResponse(text, status)
 
+    def _answer(self, title: str, part: str, status: int = 200) -> Response:
+        return self._whole(Page("", title, "", lambda session, given: {}, live=False), {}, part, status, "")
+
     def missing(self, request: Request, error: Exception) -> Response:
         """The page for an address that doesn't exist."""
-        page = Page("", "There is no such page", "missing.html", lambda session, given: {}, live=False)
-        return self._whole(page, {}, self._renderer.render("missing.html"), 404, "")
-
-
-def parameters(request: Request) -> dict[str, str]:
-    """The parameters of an address: those of its path go before those of its query."""
-    return {**request.query_params, **{name: str(value) for name, value in request.path_params.items()}}
+        return self._answer("There is no such page", self._renderer.render("missing.html"), 404)
 
 
 def application(pages: Pages, token: str) -> Starlette:
@@ -159,6 +165,11 @@ def application(pages: Pages, token: str) -> Starlette:
     routes: list[Route | Mount] = [
         *(Route(f"/events{page.path}", pages.follow(page)) for page in PAGES if page.live),
         *(Route(page.path, pages.show(page)) for page in PAGES),
+        Route("/drop/{project}/{repo}", pages.changes.drop),
+        Route("/answer/{service}", pages.answers.answer, methods=["POST"]),
+        Route("/upload", pages.changes.upload, methods=["POST"]),
+        Route("/action/{action}", pages.changes.ask, methods=["GET"]),
+        Route("/action/{action}", pages.changes.act, methods=["POST"]),
         Route(f"/download/{file}", pages.files.download),
         Route(f"/thumbnail/{file}", pages.files.thumbnail),
         Mount("/static", StaticFiles(directory=FOLDER / "static")),

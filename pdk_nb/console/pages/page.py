@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from pdk_shared.errors import UsageError
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+
     from pdk_nb.session import Session
 
-__all__ = ["PAGE_SIZE", "Page", "Parameters", "Read", "number"]
+__all__ = ["PAGE_SIZE", "Page", "Parameters", "Read", "number", "parameters"]
 
 #: Rows of a list on one page.
 PAGE_SIZE = 50
@@ -42,6 +44,11 @@ class Page:
     def title_for(self, parameters: Parameters) -> str:
         """The title with the address's parameters."""
         return self.title.format_map({name: shortened(value) for name, value in parameters.items()})
+
+
+def parameters(request: Request) -> dict[str, str]:
+    """The parameters of an address: those of its path go before those of its query."""
+    return {**request.query_params, **{name: str(value) for name, value in request.path_params.items()}}
 
 
 def shortened(text: str) -> str:

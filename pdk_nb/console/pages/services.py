@@ -45,4 +45,5 @@ def read_service(session: Session, parameters: Parameters) -> dict[str, Any]:
 PAGES = (
     Page("/services", "Services", "services.html", read_services, menu="Services"),
     Page("/services/{service}", "Service {service}", "service.html", read_service),
+    Page("/ask/{service}", "Ask {service}", "ask.html", lambda session, parameters: {}, live=False),
 )

@@ -29,7 +29,7 @@ from pdk_nb.platforms.serving.rollout import (
     traffic,
     wait_share,
 )
-from pdk_nb.platforms.serving.spec import Deployment, manifest
+from pdk_nb.platforms.serving.spec import Deployment, check_service_name, manifest
 from pdk_nb.platforms.serving.status import ServiceStatus
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Share",
     "apply",
     "canary",
+    "check_service_name",
     "connect",
     "curl_command",
     "delete",
