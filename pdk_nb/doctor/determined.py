@@ -38,7 +38,7 @@ def examine(context: Context) -> Findings:
             "broken",
             error.what,
             f"det_user and det_password of {secret}",
-            "The train stage logs in with these to start experiments; an empty password is refused by newer masters.",
+            "The train stage logs in with these to start experiments; newer masters refuse an empty password.",
             f"det -m {known.master_url} user login {known.det_user or 'admin'}  tries a password; then: "
             + context.set_secret(det_password="..."),
         )

@@ -82,6 +82,6 @@ def _memory(machine: Machine, needs: Needs) -> Finding:
     if machine.memory >= needs.good_memory * GIB:
         return Finding("machine.memory", "ok", f"{what}.")
     state: State = "broken" if machine.memory < needs.memory * GIB else "warning"
-    why = f"For {needs.work}, {needs.good_memory:g} GiB are comfortable; without memory, the system ends processes."
+    why = f"For {needs.work}, {needs.good_memory:g} GiB are comfortable; if memory runs out, the system ends processes."
     fix = "Shut down kernels that you don't use (JupyterLab: Running Terminals and Kernels), or end other programs."
     return Finding("machine.memory", state, f"Only {what}.", "", why, fix)

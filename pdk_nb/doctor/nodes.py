@@ -20,7 +20,7 @@ FORBIDDEN = (401, 403)
 PRESSURES = ("DiskPressure", "MemoryPressure", "PIDPressure", "NetworkUnavailable")
 LOOK = "kubectl describe nodes"
 ASK = f"An administrator can see it: {LOOK}"
-PRESSURE_WHY = "A node under pressure takes no pods, and ends some: trials, workers, and model servers."
+PRESSURE_WHY = "A node under pressure accepts no pods, and ends some: trials, workers, and model servers."
 ROOM_WHY = "Without room, a new service stays pending, and an update waits until other pods end."
 
 Object = Mapping[str, Any]

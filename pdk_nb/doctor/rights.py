@@ -88,7 +88,7 @@ def _judge(context: Context, id: str, rights: Iterable[Right], user: str, who: s
         lacking = [right for right in wanted if not _allowed(context, right, user)]
     except kubernetes.client.ApiException as error:
         ask = f"kubectl auth can-i {wanted[0].text}" + (f" --as={user}" if user else "")
-        what = f"What {who[:1].lower()}{who[1:]} may do can't be asked ({error.status} {error.reason})."
+        what = f"Can't ask what {who[:1].lower()}{who[1:]} may do ({error.status} {error.reason})."
         # Many users may ask only about themselves.
         yield Finding(id, "unknown", what, "", why, ask, optional=bool(user) and error.status == 403)
         return

@@ -109,7 +109,7 @@ class Teaching:
             DataError: There is no class, no answer, or the model doesn't learn the class.
         """
         if not label:
-            raise DataError("The right class isn't chosen.", fix="Choose it beside 'Wrong? Teach it'.")
+            raise DataError("No class is chosen.", fix="Choose the right class beside 'Wrong? Teach it'.")
         chosen = [each for each in pictures if each.answer and (label != "*" or each.right is False)]
         if not chosen:
             raise DataError("There is no answer to correct.", fix="Ask the model about a picture first.")
