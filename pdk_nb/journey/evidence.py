@@ -177,8 +177,8 @@ def _code(journey: Journey) -> Told:
 def _resumed(journey: Journey) -> list[Told]:
     """The version that training resumed from; nothing after a full training."""
     name = journey.provenance.resumed_from
-    entry = Entry("goes on from", name, "weights of an earlier version", {"version": name})
-    return [(entry, Link("goes on from", "experiment", METADATA))] if name else []
+    entry = Entry("continues from", name, "weights of an earlier version", {"version": name})
+    return [(entry, Link("continues from", "experiment", METADATA))] if name else []
 
 
 def _checkpoint(journey: Journey) -> Told:

@@ -28,7 +28,7 @@ PLACES = {
     "experiment": (3, 0),
     "checkpoint": (4, 0),
     "model version": (5, 0),
-    "goes on from": (2, 1),
+    "continues from": (2, 1),
     "code": (3, 1),
     "deploy job": (5, 1),
     "service": (4, 1),

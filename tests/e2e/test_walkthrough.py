@@ -112,14 +112,14 @@ def test_the_lineage_leads_from_the_service_to_the_pictures_and_follows_a_roll_b
     assert newest["whole"], newest
     new = stations(newest)
     assert new["files"]["count"] == 680
-    assert new["goes on from"]["id"] != newest["id"]
-    old_id = new["goes on from"]["id"]
+    assert new["continues from"]["id"] != newest["id"]
+    old_id = new["continues from"]["id"]
     lab.serve_version(old_id)
     rolled = lineage(stack)
     old = stations(rolled)
     assert rolled["id"] == old_id
     assert old["files"]["count"] == 400
-    assert "goes on from" not in old
+    assert "continues from" not in old
     assert old["checkpoint"]["id"] != new["checkpoint"]["id"]
     forward = stations(lineage(stack, newest["id"][:8]))
     assert (forward["service"]["serves_now"], forward["service"]["served_before"]) == (False, True)

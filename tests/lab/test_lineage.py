@@ -114,7 +114,7 @@ def test_the_service_leads_back_to_files_and_code(world: World) -> None:
     assert files is not None and files.facts["count"] == 18
     assert files.facts["by_class"] == {"dog": 9, "cat": 9}
     assert files.facts["learned_from"] + files.facts["held_out"] == 18
-    resumed = chain.station("goes on from")
+    resumed = chain.station("continues from")
     assert resumed is not None and resumed.id == OLD
 
 
