@@ -55,3 +55,11 @@ def test_everybody_can_use_the_pages_of_the_notebooks(
         shot(page, f"gallery-{path.stem}-{scheme}")
         assert (page.evaluate(GROUND) > 382) is (scheme == "light"), path.name
         assert not violations(page), path.name
+
+
+def test_axe_finds_what_is_wrong(page: Page) -> None:
+    page.set_content("<main><h1>A page</h1><img src='data:,'><p id='x' style='color:#bbb'>pale</p></main>")
+    found = violations(page)
+    assert any(each.startswith("image-alt") for each in found), found
+    assert any(each.startswith("color-contrast") for each in found), found
+    assert [each.split()[0] for each in violations(page, "#x")] == ["color-contrast"]
