@@ -168,9 +168,19 @@ def save(page: Page, path: Path) -> None:
     # Its shortcut belongs to the name.
     page.get_by_role("menuitem", name="Save Notebook").first.click()
     deadline = time.monotonic() + START_S
-    while path.read_bytes() == before:
+    while not _saved(path, before):
         assert time.monotonic() < deadline, f"{path.name} was not saved"
         time.sleep(0.1)
+
+
+def _saved(path: Path, before: bytes) -> bool:
+    """Whether a notebook has other contents; Jupyter empties its file first."""
+    content = path.read_bytes()
+    try:
+        json.loads(content)
+    except ValueError:
+        return False
+    return content != before
 
 
 def shut_down_kernels(server: JupyterServer) -> None:
