@@ -177,14 +177,17 @@ def _serve(session: Session, given: Parameters) -> str:
     return "The service starts this version. The one before answers until it's ready."
 
 
-def _serve_command(session: Session, given: Parameters) -> str:
+def _model_of(session: Session, given: Parameters) -> dict[str, Any]:
+    """The part of a service's spec that chooses a version of its history."""
     version = need(given, "version")
     record = next((r for r in serving.revisions(session.settings, _name(given)) if r["version"] == version), None)
     if record is None:
         raise NotFound("The service has never served this version.", where=version, fix="Deploy it first.")
-    return _patch_command(
-        session, given, "merge", {"spec": {"predictor": {"model": {"storageUri": record.get("uri", "")}}}}
-    )
+    return {"model": {"storageUri": record.get("uri", "")}}
+
+
+def _serve_command(session: Session, given: Parameters) -> str:
+    return _patch_command(session, given, "merge", {"spec": {"predictor": _model_of(session, given)}})
 
 
 def _percent(given: Parameters) -> int:
@@ -202,7 +205,9 @@ def _canary(session: Session, given: Parameters) -> str:
 
 
 def _canary_command(session: Session, given: Parameters) -> str:
-    return _patch_command(session, given, "merge", {"spec": {"predictor": {"canaryTrafficPercent": _percent(given)}}})
+    model = _model_of(session, given) if given.get("version") else {}
+    share = {"canaryTrafficPercent": _percent(given)}
+    return _patch_command(session, given, "merge", {"spec": {"predictor": {**model, **share}}})
 
 
 def _promote(session: Session, given: Parameters) -> str:

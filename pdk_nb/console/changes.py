@@ -100,11 +100,11 @@ class Changes:
         given = {**form, **parameters(request)}
 
         def run(action: Action) -> Response:
+            command = action.command(self._session, given)
             said = action.run(self._session, given)
             log.warning("%s: %s", action.title, said)
-            return self._answer(
-                action.title, self._renderer.render("done.html", said=said, back=action.back(given)), 200
-            )
+            part = self._renderer.render("done.html", said=said, command=command, back=action.back(given))
+            return self._answer(action.title, part, 200)
 
         return await anyio.to_thread.run_sync(self._act, given, run)
 

@@ -121,7 +121,8 @@ def test_every_action_shows_its_command_before_it_does_anything(session: Any, mo
         "kill-experiment": "det experiment kill 3",
         "register": "det model register-version dogs-and-cats c0ffee",
         "serve": f"""{where} merge -p '{{"spec": {{"predictor": {{"model": {{"storageUri": "s3://b/m/v1/"}}}}}}}}'""",
-        "canary": f"""{where} merge -p '{{"spec": {{"predictor": {{"canaryTrafficPercent": 25}}}}}}'""",
+        "canary": f"""{where} merge -p '{{"spec": {{"predictor": {{"model": {{"storageUri": "s3://b/m/v1/"}}, """
+        """"canaryTrafficPercent": 25}}}'""",
         "promote": f"""{where} json -p '[{{"op": "remove", "path": "/spec/predictor/canaryTrafficPercent"}}]'""",
         "delete-service": "kubectl delete inferenceservice dog-cat -n models",
     }
@@ -130,12 +131,13 @@ def test_every_action_shows_its_command_before_it_does_anything(session: Any, mo
 def test_a_confirmed_action_runs_once_with_what_the_person_chose(session: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[Any, ...]] = []
     monkeypatch.setattr(serving, "canary", lambda settings, *given: asked.append(given))
+    monkeypatch.setattr(serving, "revisions", lambda *given: [{"version": "v2", "uri": "s3://b/m/v2/"}])
     here = browser(session)
     page = here.get("/action/canary?service=dog-cat&version=v2")
     assert asked == []
     done = here.confirm(page, percent="35")
     assert done.status_code == 200 and "35% of the requests" in done.text
-    assert 'href="/services/dog-cat"' in done.text
+    assert 'href="/services/dog-cat"' in done.text and "canaryTrafficPercent&#34;: 35" in done.text
     assert asked == [("dog-cat", "v2", 35)]
     assert here.confirm(page, percent="-1").status_code == 404
     assert len(asked) == 1
