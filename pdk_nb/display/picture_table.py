@@ -42,7 +42,9 @@ def picture_table(columns: Sequence[str], rows: Sequence[PictureRow], caption: s
         rows: The rows.
         caption: One line above the table.
     """
-    head = "".join(f'<th scope="col" style="{CELL}">{html.escape(each)}</th>' for each in ("", *columns))
+    # A heading without words would say nothing to a screen reader; the pictures have their own.
+    headings = "".join(f'<th scope="col" style="{CELL}">{html.escape(each)}</th>' for each in columns)
+    head = f'<td style="{CELL}"></td>{headings}'
     body = "".join(f"<tr>{_picture(row)}{_cells(row)}</tr>" for row in rows)
     said = html.escape(caption)
     page = (

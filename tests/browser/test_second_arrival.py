@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.browser.axe import violations
+from tests.browser.conftest import Walker
 from tests.browser.test_notebooks import check
 from tests.browser.test_panel import PICTURES, choose, panel, said  # noqa: F401 (a fixture of this file too)
 
@@ -62,6 +63,12 @@ def test_a_correction_leads_to_the_new_versions_answer(
     expect(teach).to_contain_text("After the training")
     shot(panel, "panel-taught")
     assert not violations(panel.page, ".pdk-panel")
+
+
+@pytest.mark.parametrize("name", ["07", "08"])
+def test_the_electives(walked: Walker, name: str) -> None:
+    check(walked(name))
+    assert not walked.violations[name]
 
 
 def test_the_clean_up(walked: Callable[[str], list[dict[str, str]]]) -> None:

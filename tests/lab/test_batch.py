@@ -141,6 +141,8 @@ def test_a_row_shows_its_picture_and_escapes_its_words() -> None:
     for words in ("&lt;a&gt;", "b&amp;c", "Two &lt;rows&gt;", "width:25.0%", 'title="no picture"'):
         assert words in page, words
     assert "<a>" not in page
+    # Every heading has words, for screen readers.
+    assert "></th>" not in page
 
 
 def test_the_exercises_look_at_the_datums_and_at_the_handler(answered: None) -> None:
