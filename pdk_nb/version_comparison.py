@@ -48,7 +48,7 @@ class Candidate:
         if self.version == PREVIOUS:
             return f"the previous revision, which has {self.percent}% of the traffic"
         number = f"version {self.number}" if self.number else "version"
-        state = "runs in a second service" if self.endpoint else "starts in a second service"
+        state = "running" if self.endpoint else "not running yet"
         return f"{number} ({self.version[:12]}…), {state}"
 
 
