@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 
-# Seconds between two readings, and the share of a core that readings may cost.
-INTERVAL = 0.8
-SHARE = 0.02
+# Seconds between two readings, and the share of a core that the console's own readings may cost.
+INTERVAL = 0.6
+SHARE = 0.1
 
 
 class Live:

@@ -44,6 +44,8 @@ def serve(session: Session, *, port: int = 0, changes: bool = False, announce: C
             super().handle_exit(sig, frame)
 
     with bound(port) as listener:
+        # From now on, whoever opens the address waits instead of being refused.
+        listener.listen()
         announce(f"http://{LOOPBACK}:{listener.getsockname()[1]}/?token={token}")
         config = uvicorn.Config(application(pages, token), log_level="error", access_log=False, lifespan="off")
         Server(config).run(sockets=[listener])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -31,6 +31,8 @@ from pdk_shared.errors import NotFound, PdkError, UsageError
 __all__ = ["Pages", "application"]
 
 FOLDER = Path(__file__).parent
+# A settled page is read whole after so many seconds, even if its signature hasn't changed.
+WHOLE_SECONDS = 5.0
 # Seconds after which a stream looks for a new reading.
 LOOK = 0.2
 
@@ -72,7 +74,7 @@ class Pages:
             given = parameters(request)
             address = f"{request.url.path}?{urlencode(dict(request.query_params))}".rstrip("?")
             live = self._lives.get(address)
-            part, status = (live.text, 200) if live is not None and live.current else self._part(page, given)
+            part, status = (live.text, 200) if live is not None and live.current else self._part(page, given)[:2]
             return self._whole(page, given, part, status, f"/events{address}" if page.live else "")
 
         return endpoint
@@ -109,11 +111,19 @@ class Pages:
                 self._lives.pop(address, None)
 
     def _remembering(self, page: Page, given: dict[str, str]) -> Callable[[], str]:
-        """Read a page; while that fails, show why above what could be read last."""
+        """Read a page whenever its signature has changed; while that fails, show why above what could be read last."""
         last: list[tuple[str, float]] = []
+        known: Hashable = None
+        whole_again = 0.0
 
         def read() -> str:
-            part, status = self._part(page, given)
+            nonlocal known, whole_again
+            signature = self._signature(page, given)
+            if signature is not None and signature == known and time.monotonic() < whole_again:
+                return last[0][0]
+            part, status, settled = self._part(page, given)
+            # The signature was read first: what changed in between is found by the next reading.
+            known, whole_again = signature if status == 200 and settled else None, time.monotonic() + WHOLE_SECONDS
             if status == 200:
                 last[:] = [(part, time.time())]
                 return part
@@ -123,16 +133,26 @@ class Pages:
 
         return read
 
-    def _part(self, page: Page, given: dict[str, str]) -> tuple[str, int]:
-        """The changing part of a page and its HTTP status; it says in words what can't be read, and never raises."""
+    def _signature(self, page: Page, given: dict[str, str]) -> Hashable:
+        """A page's signature; None if it has none, or none can be read."""
+        if page.signature is None:
+            return None
         try:
-            return self._renderer.render(page.template, given=given, **page.read(self._session, given)), 200
+            return page.signature(self._session, given)
+        except Exception:  # the whole reading says what is wrong
+            return None
+
+    def _part(self, page: Page, given: dict[str, str]) -> tuple[str, int, bool]:
+        """The changing part of a page, its HTTP status, and whether it is settled. It never raises."""
+        try:
+            values = page.read(self._session, given)
+            return self._renderer.render(page.template, given=given, **values), 200, bool(values.get("settled"))
         except (NotFound, UsageError) as error:
-            return self._renderer.problem(error), 404
+            return self._renderer.problem(error), 404, False
         except PdkError as error:
-            return self._renderer.problem(error), 503
+            return self._renderer.problem(error), 503, False
         except Exception as error:  # the poller must outlive it: the next reading may succeed
-            return self._renderer.problem(error), 500
+            return self._renderer.problem(error), 500, False
 
     def _whole(self, page: Page, given: dict[str, str], part: str, status: int, events: str) -> Response:
         text = self._renderer.render(

@@ -14,6 +14,7 @@ from pdk_nb.journey.graph import graph
 from pdk_nb.journey.model import Journey
 from pdk_nb.journey.trail import Trail
 from pdk_nb.names import Names, participant_of
+from pdk_nb.platforms import mldm, serving
 
 if TYPE_CHECKING:
     from pdk_nb.session import Session
@@ -25,9 +26,7 @@ NOBODY = "-"
 
 def read(session: Session, parameters: Parameters) -> dict[str, Any]:
     """The graph and the trail of the newest commit of a participant."""
-    wanted = parameters.get("participant", "")
-    if wanted:
-        session = participants.session_of(session, "" if wanted == NOBODY else wanted)
+    session = _session_of(session, parameters)
     found = read_journey(session)
     links = addresses(found)
     return {
@@ -37,7 +36,29 @@ def read(session: Session, parameters: Parameters) -> dict[str, Any]:
         "project": session.names.project,
         "people": _others(session),
         "nobody": NOBODY,
+        "settled": _settled(found),
     }
+
+
+def signature(session: Session, parameters: Parameters) -> tuple[str, str]:
+    """The newest commit and the state of the service: two small requests tell whether anything has begun."""
+    session = _session_of(session, parameters)
+    names = session.names
+    head = mldm.head(session.pachyderm, names.project, names.data_repo)
+    return head, serving.resource_version(session.settings, names.service)
+
+
+def _session_of(session: Session, parameters: Parameters) -> Session:
+    wanted = parameters.get("participant", "")
+    return participants.session_of(session, "" if wanted == NOBODY else wanted) if wanted else session
+
+
+def _settled(found: Journey) -> bool:
+    """Whether nothing more happens by itself: both jobs have ended, and the service doesn't change."""
+    pipelines = [run for run in (found.train, found.deploy) if run.pipeline_state]
+    ended = all(run.job.ended if run.job else not found.id for run in pipelines)
+    status = found.service.status
+    return ended and (status is None or status.ready)
 
 
 #: The graph's node for each row of the trail.
@@ -69,4 +90,4 @@ def _others(session: Session) -> list[str]:
     return ["", *people] if Names().project in found else people
 
 
-PAGES = (Page("/", "Flow", "flow.html", read, menu="Flow"),)
+PAGES = (Page("/", "Flow", "flow.html", read, menu="Flow", signature=signature),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,8 @@ class Page:
         read: Reads the template's values.
         live: Whether it's read again while it's open.
         menu: Its name in the page's head; empty for a page that others lead to.
+        signature: A cheap reading that changes with what the page shows, once ``read`` has said that it is ``settled``;
+            None for pages that are always read whole.
     """
 
     path: str
@@ -40,6 +42,7 @@ class Page:
     read: Read
     live: bool = True
     menu: str = ""
+    signature: Callable[[Session, Parameters], Hashable] | None = None
 
     def title_for(self, parameters: Parameters) -> str:
         """The title with the address's parameters."""

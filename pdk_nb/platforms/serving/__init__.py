@@ -17,7 +17,7 @@ from pdk_nb.platforms.serving.applying import apply, delete
 from pdk_nb.platforms.serving.endpoints import curl_command, endpoint, predict
 from pdk_nb.platforms.serving.objects import Applied, refusal
 from pdk_nb.platforms.serving.predictions import Endpoint, Prediction
-from pdk_nb.platforms.serving.readiness import service_status, status_table, wait_ready
+from pdk_nb.platforms.serving.readiness import resource_version, service_status, status_table, wait_ready
 from pdk_nb.platforms.serving.rollout import (
     NoCanary,
     Share,
@@ -53,6 +53,7 @@ __all__ = [
     "predict",
     "promote",
     "refusal",
+    "resource_version",
     "revisions",
     "rollback",
     "service_status",

@@ -53,6 +53,12 @@ def service_status(where: Where, name: str) -> ServiceStatus:
     return observe(cluster, need(cluster, name))
 
 
+def resource_version(where: Where, name: str) -> str:
+    """What Kubernetes changes with every change of a service or its status; empty while there is no such service."""
+    found = find(resolve(where), name)
+    return str(found["metadata"].get("resourceVersion", "")) if found else ""
+
+
 def status_table(where: Where) -> list[dict[str, str]]:
     """The namespace's services with the columns of ``kubectl get inferenceservices``."""
     cluster = resolve(where)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from pdk_nb.console import access, live, rendering
+from pdk_nb.console import access, live, rendering, web
 from pdk_nb.console.live import Live
 from pdk_nb.console.pages import experiments, flow
 from pdk_nb.console.pages.catalog import PAGES
+from pdk_nb.console.pages.page import Page
 from pdk_nb.console.web import Pages
 from pdk_nb.journey import lineage
 from pdk_nb.names import Names
@@ -143,6 +144,32 @@ def test_a_page_outlives_what_nobody_expects_and_keeps_what_it_has_shown(
     assert "Read last at" in told and "<svg" in told
     monkeypatch.setattr(flow, "read_journey", lambda session: NOTHING)
     assert "TypeError" not in read()
+
+
+def test_a_settled_page_is_read_whole_only_when_its_signature_changes(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = {"signature": "one", "settled": True, "reads": 0}
+
+    def count(session: Any, parameters: Any) -> dict[str, Any]:
+        state["reads"] = int(state["reads"]) + 1
+        return {"settled": state["settled"]}
+
+    page = Page("/x", "X", "missing.html", count, signature=lambda session, parameters: state["signature"])
+    read = pages._remembering(page, {})
+    assert read() == read() == read() and state["reads"] == 1
+    state["signature"] = "two"
+    assert read() == read() and state["reads"] == 2
+    # A page that isn't settled is always read whole, and so is one whose signature can't be read.
+    state |= {"signature": "three", "settled": False}
+    assert read() == read() and state["reads"] == 4
+    state |= {"signature": None, "settled": True}
+    assert read() == read() and state["reads"] == 6
+    state["signature"] = "four"
+    read()
+    monkeypatch.setattr(web, "WHOLE_SECONDS", 0.0)
+    read = pages._remembering(page, {})
+    assert read() == read() and state["reads"] == 9
 
 
 def test_the_poller_goes_on_after_a_failed_reading(monkeypatch: pytest.MonkeyPatch) -> None:
