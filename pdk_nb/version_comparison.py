@@ -46,7 +46,7 @@ class Candidate:
     def title(self) -> str:
         """For people."""
         if self.version == PREVIOUS:
-            return f"the previous revision, which has {self.percent}% of the traffic"
+            return f"the previous revision, {self.percent}% of traffic"
         number = f"version {self.number}" if self.number else "version"
         state = "running" if self.endpoint else "not running yet"
         return f"{number} ({self.version[:12]}…), {state}"
