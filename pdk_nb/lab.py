@@ -194,6 +194,20 @@ class Lab:
         """The datums that globs would make of the newest commit."""
         return n02_data.datums(self.session, globs)
 
+    def console(self, changes: bool = False) -> Markup:
+        """Start the console beside this kernel, and link to it; see ``docs/console.md``.
+
+        Args:
+            changes: Whether its pages offer actions, such as to promote a version.
+        """
+        from pdk_nb.console.server import start
+        from pdk_nb.display.tables import Markup
+
+        address = start(self.session, changes)
+        link = f'<a href="{address}" target="_blank" rel="noopener">Open the console</a>'
+        said = "It runs on this computer, as long as this kernel."
+        return Markup(f"<p>{link} {said}</p>", f"The console is at {address} {said}")
+
     # 03 training
 
     def follow_training(self, commit: str = "", timeout: float = 900.0) -> trail.Trail:

@@ -24,8 +24,8 @@ LAB_FLOORS = (
         *("cluster_install", "doctor", "drift", "evaluation", "feedback", "lessons", "participants", "stages"),
         *("candidate_deployment", "hyperparameter_search", "standalone_experiment", "version_comparison"),
     },
-    {"lab", "panel"},
-    {"app", "console", "run", "workbench"},
+    {"console", "lab", "panel"},
+    {"app", "run", "workbench"},
     {"commands"},
     {"cli"},
 )
@@ -61,6 +61,7 @@ MECHANISMS: dict[str, tuple[set[str], dict[str, str]]] = {
     "a listening socket (listen, create_server)": (
         {"pdk_stack.common.http.server"},
         {
+            "pdk_nb.console.server": "the lab's own page, open before its address is announced",
             "pdk_stack.pachyderm.core.pps.forward": "passes on bytes of any protocol to a service's own port; no HTTP",
             "pdk_stack.common.peers": "connects to itself once, to learn whether the system tells whose a socket is",
         },

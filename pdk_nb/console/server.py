@@ -1,8 +1,10 @@
-"""Serve the console on the loopback address until Ctrl-C or SIGTERM."""
+"""Serve the console on the loopback address: until Ctrl-C or SIGTERM, or beside a notebook."""
 
 from __future__ import annotations
 
 import secrets
+import socket
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,8 @@ from pdk_shared.errors import PdkError
 
 if TYPE_CHECKING:
     from pdk_nb.session import Session
+
+__all__ = ["serve", "start"]
 
 
 def serve(session: Session, *, port: int = 0, changes: bool = False, announce: Callable[[str], None] = print) -> None:
@@ -26,6 +30,49 @@ def serve(session: Session, *, port: int = 0, changes: bool = False, announce: C
         UsageError: The port can't be used.
         PdkError: A library is missing.
     """
+    server, token = _server(session, changes)
+    with bound(port) as listener:
+        announce(_open(listener, token))
+        server.run(sockets=[listener])
+
+
+def start(session: Session, changes: bool = False) -> str:
+    """Serve in the background, until this process ends.
+
+    Args:
+        session: The session.
+        changes: Whether people may change anything.
+
+    Returns:
+        The address, including the token.
+
+    Raises:
+        PdkError: A library is missing.
+    """
+    server, token = _server(session, changes)
+    listening = threading.Event()
+    address = ""
+
+    def run() -> None:
+        nonlocal address
+        with bound(0) as listener:
+            address = _open(listener, token)
+            listening.set()
+            server.run(sockets=[listener])
+
+    threading.Thread(target=run, name="console", daemon=True).start()
+    listening.wait()
+    return address
+
+
+def _open(listener: socket.socket, token: str) -> str:
+    # From now on, whoever opens the address waits instead of being refused.
+    listener.listen()
+    return f"http://{LOOPBACK}:{listener.getsockname()[1]}/?token={token}"
+
+
+def _server(session: Session, changes: bool) -> tuple[Any, str]:
+    """The server, and the token that a visitor needs."""
     try:
         import uvicorn
 
@@ -43,9 +90,6 @@ def serve(session: Session, *, port: int = 0, changes: bool = False, announce: C
             pages.close()
             super().handle_exit(sig, frame)
 
-    with bound(port) as listener:
-        # From now on, whoever opens the address waits instead of being refused.
-        listener.listen()
-        announce(f"http://{LOOPBACK}:{listener.getsockname()[1]}/?token={token}")
-        config = uvicorn.Config(application(pages, token), log_level="error", access_log=False, lifespan="off")
-        Server(config).run(sockets=[listener])
+    return Server(
+        uvicorn.Config(application(pages, token), log_level="error", access_log=False, lifespan="off", ws="none")
+    ), token
