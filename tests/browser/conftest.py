@@ -191,7 +191,11 @@ class Walker:
         for theme in ("Light", "Dark"):
             choose_theme(tab, f"JupyterLab {theme}")
             found += [f"{theme}: {each}" for each in violations(tab, *OUTPUTS)]
-            _whole(tab, SCREENSHOTS / f"{self.prefix}{path.stem}{'' if theme == 'Light' else '-dark'}.png")
+            for width in (1600, 1280):
+                name = (
+                    f"{self.prefix}{path.stem}{'' if theme == 'Light' else '-dark'}{'' if width == 1280 else '-wide'}"
+                )
+                _whole(tab, SCREENSHOTS / f"{name}.png", width)
         self.violations[path.name[:2]] = found
         context.close()
         path.write_bytes(without_outputs)
@@ -205,11 +209,12 @@ def walked(server: JupyterServer, browser: Browser) -> Walker:
     return Walker(server, browser)
 
 
-def _whole(page: Page, target: Path) -> None:
+def _whole(page: Page, target: Path, width: int = 1280) -> None:
     """A picture of the whole notebook, however long it is."""
+    page.set_viewport_size({"width": width, "height": 1400})
     height = page.evaluate(
         "() => document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-inner').scrollHeight"
     )
-    page.set_viewport_size({"width": 1280, "height": min(12_000, int(height) + 260)})
+    page.set_viewport_size({"width": width, "height": min(12_000, int(height) + 260)})
     page.evaluate("() => document.querySelectorAll('.jp-WindowedPanel-outer').forEach(each => each.scrollTo(0, 0))")
     page.screenshot(path=target, animations="disabled")

@@ -57,3 +57,27 @@ def test_everybody_can_use_its_pages(
         assert not violations(page), name
         # Only pictures and tables scroll sideways, not the page.
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [1600, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_the_pages_behind_them(
+    console: str, page: Page, shot: Callable[[Any, str], None], scheme: str, width: int
+) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(console)
+    base = console.partition("/?")[0]
+    here = page.get_by_role("main").get_by_role("link")
+    behind = {str(each.get_attribute("href")) for each in here.all()}
+    # What the stations lead to, and one step further: a folder, changes, and a question to the service.
+    commit = next(each for each in behind if each.startswith("/data/"))
+    service = next(each for each in behind if each.startswith("/services/"))
+    behind |= {f"{commit}?path=data1", commit.replace("/data/", "/changes/"), service.replace("/services/", "/ask/")}
+    assert len(behind) >= 8, behind
+    for number, address in enumerate(sorted(behind)):
+        page.goto(base + address)
+        page.get_by_role("heading", level=1).wait_for()
+        shot(page, f"console-{number}{address.partition('/')[2].split('/')[0]}-{scheme}-{width}")
+        assert not violations(page), address
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, address
