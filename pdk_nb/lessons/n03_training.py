@@ -6,12 +6,12 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from pdk_nb.display.tables import Note
-from pdk_nb.journey import latest_commit, log_lines
+from pdk_nb.journey import latest_commit, log_lines, served_commit
 from pdk_nb.lessons import n01_pipelines
 from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, WrittenExercise, expect
 from pdk_nb.platforms import mlde, mldm
-from pdk_nb.stages.gate import METRIC
+from pdk_nb.stages.gate import METRIC, shown
 from pdk_shared.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -174,15 +174,17 @@ def judge(session: Session, commit: str = "") -> Note:
     accuracy = mlde.validation_metric(version, METRIC)
     number = version.model_version
     if minimum <= 0:
-        shown = f"{accuracy:.3f}" if accuracy is not None else "unknown"
-        return Note("ok", f"The gate is open: version {number} is deployed, whatever its accuracy is ({shown}).")
+        known = shown(accuracy) if accuracy is not None else "unknown"
+        return Note("ok", f"The gate is open: version {number} is deployed, whatever its accuracy is ({known}).")
     if accuracy is None:
         return Note("wrong", f"Version {number} has no accuracy, so the gate stays closed.", "Check the trial's log.")
+    # Pachyderm doesn't run a job again that has succeeded, so a higher gate leaves what is in service.
+    became = "was deployed under a lower gate" if served_commit(session) == commit else "is registered, not deployed"
     return expect(
         accuracy >= minimum,
-        f"Version {number} passes the gate: accuracy on the hold-out is {accuracy:.3f}, at least {minimum} required.",
-        f"Version {number} is registered, not deployed: accuracy on the hold-out is {accuracy:.3f}; "
-        f"the gate requires {minimum}.",
+        f"Version {number} passes the gate: accuracy on the hold-out is {shown(accuracy)}, at least {minimum} required.",
+        f"Version {number} misses the gate: accuracy on the hold-out is {shown(accuracy)}, at least {minimum} required. "
+        f"It {became}.",
         "Commit more pictures (notebook 02), train longer (const.yaml), or lower min_accuracy in notebook 01.",
     )
 

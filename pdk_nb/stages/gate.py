@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING
 
 from pdk_nb.platforms import mlde
@@ -11,12 +12,17 @@ from pdk_shared.errors import DeploymentError
 if TYPE_CHECKING:
     from determined.common.experimental.model import ModelVersion
 
-__all__ = ["METRIC", "check"]
+__all__ = ["METRIC", "check", "shown"]
 
 log = logging.getLogger("pdk.deploy")
 
 #: The validation metric that the gate judges, as the trial's ``evaluate_batch`` names it.
 METRIC = "accuracy"
+
+
+def shown(accuracy: float) -> str:
+    """An accuracy with three digits, rounded down: 0.7996 isn't shown as the 0.8 that it misses."""
+    return f"{math.floor(accuracy * 1000 + 1e-9) / 1000:.3f}"
 
 
 def check(version: ModelVersion, minimum: float) -> None:
@@ -41,8 +47,8 @@ def check(version: ModelVersion, minimum: float) -> None:
         )
     if accuracy < minimum:
         raise DeploymentError(
-            f"Registered, not deployed: accuracy on the hold-out is {accuracy:.3f}; the gate requires {minimum}.",
+            f"Registered, not deployed: accuracy on the hold-out is {shown(accuracy)}; the gate requires {minimum}.",
             where=where,
             fix="Commit more pictures, train longer (const.yaml), or lower min_accuracy in notebook 01.",
         )
-    log.info("accuracy on the hold-out is %.3f; the gate requires %s", accuracy, minimum)
+    log.info("accuracy on the hold-out is %s; the gate requires %s", shown(accuracy), minimum)

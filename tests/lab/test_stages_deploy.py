@@ -361,7 +361,7 @@ def test_a_version_that_misses_the_gate_is_not_deployed(
     monkeypatch.setattr(mlde, "find_model", lambda *given: measured(source, accuracy=0.7966, validation_loss=0.1))
     assert deploy.main(flags) == 1
     said = capsys.readouterr().err
-    assert "Registered, not deployed: accuracy on the hold-out is 0.797; the gate requires 0.8." in said
+    assert "Registered, not deployed: accuracy on the hold-out is 0.796; the gate requires 0.8." in said
     monkeypatch.setattr(mlde, "find_model", lambda *given: measured(source, validation_loss=0.1))
     assert deploy.main(flags) == 1
     assert "this version's checkpoint has none" in capsys.readouterr().err
