@@ -180,11 +180,11 @@ def judge(session: Session, commit: str = "") -> Note:
         return Note("wrong", f"Version {number} has no accuracy, so the gate stays closed.", "Check the trial's log.")
     # Pachyderm doesn't run a job again that has succeeded, so a higher gate leaves what is in service.
     became = "was deployed under a lower gate" if served_commit(session) == commit else "is registered, not deployed"
+    measured = f"accuracy on the hold-out is {shown(accuracy)}, at least {minimum} required."
     return expect(
         accuracy >= minimum,
-        f"Version {number} passes the gate: accuracy on the hold-out is {shown(accuracy)}, at least {minimum} required.",
-        f"Version {number} misses the gate: accuracy on the hold-out is {shown(accuracy)}, at least {minimum} required. "
-        f"It {became}.",
+        f"Version {number} passes the gate: {measured}",
+        f"Version {number} misses the gate: {measured} It {became}.",
         "Commit more pictures (notebook 02), train longer (const.yaml), or lower min_accuracy in notebook 01.",
     )
 
