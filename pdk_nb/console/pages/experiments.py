@@ -39,6 +39,7 @@ def read_experiment(session: Session, parameters: Parameters) -> dict[str, Any]:
     shown = best or (trials[0] if trials else None)
     return {
         "experiment": experiment,
+        "outside": mlde.experiment_path(client, experiment.id),
         "trials": trials,
         "best": best,
         "hyperparameters": _varied(trials),
