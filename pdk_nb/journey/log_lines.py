@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterable, Mapping
 
-__all__ = ["short", "without_reports"]
+__all__ = ["cut", "short", "without_reports"]
 
 # What the master puts before a trial's log lines: time, container, rank, level, process.
 HEAD = re.compile(r"^\[\S+T(\d\d:\d\d:\d\d)\S*\][^|]*\|\| (?:\w+: )?(?:\[\d+\] )?")
@@ -34,6 +34,16 @@ def short(line: str) -> str:
         return line  # Python doesn't write every number as a literal: nan, for example
     said = [f"{name} {metrics[name]:.3f}" for name in SHOWN if _is_number(metrics, name)]
     return f"{line[: found.start()]}{found.group(1)} after {found.group(2)} batches: {', '.join(said) or 'reported'}"
+
+
+def cut(line: str, most: int = 200) -> str:
+    """A line that fits into a page: the harness logs the whole configuration in one.
+
+    Args:
+        line: A line.
+        most: Its longest length in characters.
+    """
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def without_reports(lines: Iterable[str]) -> list[str]:

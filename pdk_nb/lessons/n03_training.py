@@ -55,7 +55,7 @@ def log_tail(session: Session, commit: str, lines: int) -> str:
         )
     trial = mlde.progress(session.determined, experiment.id).trial
     found = mlde.tail_logs(session.determined, trial, LOG_LINES)
-    return "\n".join(log_lines.without_reports(found)[-lines:])
+    return "\n".join(log_lines.cut(line) for line in log_lines.without_reports(found)[-lines:])
 
 
 class BestCheckpoint(Exercise):

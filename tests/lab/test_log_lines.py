@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pdk_nb.journey.log_lines import short, without_reports
+from pdk_nb.journey.log_lines import cut, short, without_reports
 
 HEAD = "[2026-11-29T06:39:43.513664Z] c871d8c1 || INFO: [2236] "
 TRAINING = (
@@ -34,3 +34,8 @@ def test_a_line_is_shortened_to_what_it_says(line: str, said: str) -> None:
 
 def test_reports_are_left_out() -> None:
     assert without_reports([TRAINING, "kept", VALIDATION]) == ["kept"]
+
+
+def test_a_line_is_cut_where_a_page_ends() -> None:
+    assert cut("x" * 200) == "x" * 200
+    assert cut("x" * 5000) == "x" * 199 + "…"
