@@ -58,10 +58,9 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-# The tests wait more than they compute. A file stays in one process: its fixtures start stacks. The files come in the
-# order of their names: tests/e2e, whose files take longest, begin early, so that no process waits for them at the end.
+# The tests wait more than they compute. A file stays in one process: its fixtures start stacks.
 unit: setup
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 e2e: setup
 	$(BIN)/python -m pytest tests/e2e

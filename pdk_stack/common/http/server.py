@@ -93,8 +93,26 @@ class Server:
             ssl_keyfile=str(key) if key else None,
         )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name=self.name, daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(self._server,), name=self.name, daemon=True)
         self._thread.start()
+
+    def _run(self, server: uvicorn.Server) -> None:
+        # Always asyncio's own loop, whatever the process's policy is: libraries install uvloop's, whose transports are
+        # of another kind than those that the guard knows.
+        loop = asyncio.SelectorEventLoop()
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_until_complete(server.serve(sockets=[self._socket]))
+        finally:
+            # As asyncio.run ends: what still runs is canceled, and nothing stays open.
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+            asyncio.set_event_loop(None)
+            loop.close()
 
     def _called(self, app: ASGIApp, guards: Guards) -> ASGIApp:
         async def application(scope: Scope, receive: Receive, send: Send) -> None:

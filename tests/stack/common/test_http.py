@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import ssl
@@ -133,6 +134,20 @@ def test_a_browser_is_told_where_to_look_and_a_program_notices_nothing(
         assert "<b>" not in reply.text and not app.calls
     else:
         assert reply.status_code == 401
+
+
+def test_another_event_loop_policy_changes_nothing() -> None:
+    uvloop = pytest.importorskip("uvloop")
+    before = asyncio.get_event_loop_policy()
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    try:
+        app, server = Application(), Server("test.http", 0, LIMITS)
+        server.start(endpoint(app.authenticate, app.answer, app.refuse, LIMITS, server.closing))
+        with client(server) as http:
+            assert http.post("/x", content=b"y" * 70_000).json()["bytes"] == 70_000
+        server.stop()
+    finally:
+        asyncio.set_event_loop_policy(before)
 
 
 def test_many_requests_share_a_connection(served: tuple[Server, Application]) -> None:
