@@ -114,9 +114,7 @@ class Search:
     @property
     def ranked(self) -> list[mlde.Trial]:
         """The trials with a validation, the best first."""
-        sign = 1 if self.smaller_is_better else -1
-        measured = [(value, trial) for trial in self.trials if (value := self.best_of(trial)) is not None]
-        return [trial for _, trial in sorted(measured, key=lambda pair: (sign * pair[0], pair[1].id))]
+        return mlde.ranked(self.trials, self.smaller_is_better)
 
     @property
     def best(self) -> mlde.Trial | None:

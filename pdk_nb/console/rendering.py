@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pdk_nb.display.diagrams import State
+from pdk_nb.journey.states import DATUMS, IDLE, drawn
 from pdk_shared.errors import PdkError
 
 __all__ = ["Renderer"]
@@ -17,6 +19,20 @@ __all__ = ["Renderer"]
 log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent
+# Words that aren't a job's, datum's, or experiment's state: readiness, findings of the doctor.
+OWN_WORDS: dict[str, State] = {
+    "ready": "done",
+    "True": "done",
+    "ok": "done",
+    "failed": "failed",
+    "False": "failed",
+    "broken": "failed",
+    "starting": "running",
+    "warning": "missing",
+    "unknown": "missing",
+    "Unknown": "missing",
+    "open": "waiting",
+}
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -86,13 +102,8 @@ def quoted(part: str) -> str:
     return quote(part, safe="")
 
 
-def state(word: str) -> str:
-    """The kind of a platform's state, for its color: ``done``, ``running``, ``failed``, or ``waiting``."""
-    low = word.lower()
-    if low in ("success", "completed", "ready", "true", "recovered", "ok", "added"):
-        return "done"
-    if low in ("failure", "failed", "error", "killed", "unrunnable", "canceled", "false", "broken", "crashing"):
-        return "failed"
-    if low in ("running", "starting", "finishing", "egressing", "pulling", "restarting", "warning", "changed"):
-        return "running"
-    return "waiting"
+def state(word: str) -> State:
+    """The color and sign of a word, as a drawing's state: a platform's own word, or one of the console's."""
+    if word in OWN_WORDS:
+        return OWN_WORDS[word]
+    return "waiting" if word in IDLE else DATUMS.get(word) or drawn(word)

@@ -31,8 +31,6 @@ from pdk_shared.errors import NotFound, PdkError, UsageError
 __all__ = ["Pages", "application"]
 
 FOLDER = Path(__file__).parent
-# A settled page is read whole after so many seconds, even if its signature hasn't changed.
-WHOLE_SECONDS = 5.0
 # Seconds after which a stream looks for a new reading.
 LOOK = 0.2
 
@@ -123,7 +121,7 @@ class Pages:
                 return last[0][0]
             part, status, settled = self._part(page, given)
             # The signature was read first: what changed in between is found by the next reading.
-            known, whole_again = signature if status == 200 and settled else None, time.monotonic() + WHOLE_SECONDS
+            known, whole_again = signature if status == 200 and settled else None, time.monotonic() + page.whole_seconds
             if status == 200:
                 last[:] = [(part, time.time())]
                 return part

@@ -22,6 +22,18 @@ DRAWN: dict[str, State] = {
 }
 
 
+# Pachyderm: DatumState in src/pps/pps.proto. A recovered datum has ended, but without its output.
+DATUMS: dict[str, State] = {
+    "SUCCESS": "done",
+    "SKIPPED": "done",
+    "RECOVERED": "missing",
+    "FAILED": "failed",
+    "STARTING": "running",
+}
+# States in which nothing happens until somebody or something acts.
+IDLE = frozenset({"STANDBY", "PAUSED", "QUEUED", "CREATED", "DELETED", "PARTIALLY_DELETED"})
+
+
 def drawn(state: str) -> State:
     """The drawing's state for a platform's state; ``running`` for any state that isn't final.
 

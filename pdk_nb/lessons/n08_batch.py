@@ -18,6 +18,7 @@ from pdk_nb.display.diagrams import State, Tile, Tiles
 from pdk_nb.display.picture_table import PictureRow, picture_table
 from pdk_nb.display.progress import OutputArea, Progress
 from pdk_nb.display.tables import Markup, Note, Table
+from pdk_nb.journey.states import DATUMS
 from pdk_nb.labels import LabelRule, split
 from pdk_nb.lessons import n01_pipelines
 from pdk_nb.lessons.explanation import Explanation
@@ -40,13 +41,6 @@ BROKEN = "broken.jpg"
 # Bytes of a picture that arrive before the connection breaks.
 BROKEN_BYTES = 300
 # What a datum's state means for people, and how it's drawn.
-STATES: dict[str, State] = {
-    "SUCCESS": "done",
-    "SKIPPED": "done",
-    "RECOVERED": "missing",
-    "FAILED": "failed",
-    "STARTING": "running",
-}
 WORDS: dict[State, str] = {
     "done": "classified",
     "missing": "recovered",
@@ -225,7 +219,7 @@ def tiles(paths: list[str], found: list[mldm.Datum]) -> Tiles:
     """
     states = {path: each.state for each in found for path in each.paths}
     drawn = [
-        Tile(f"{path}: {states.get(path, 'waiting').lower()}", STATES.get(states.get(path, ""), "waiting"))
+        Tile(f"{path}: {states.get(path, 'waiting').lower()}", DATUMS.get(states.get(path, ""), "waiting"))
         for path in paths
     ]
     return Tiles(drawn, counted(len(paths), "datum"), WORDS)

@@ -50,16 +50,19 @@ def read_experiment(session: Session, parameters: Parameters) -> dict[str, Any]:
         "checkpoints": mlde.checkpoints(client, experiment.id, CHECKPOINTS),
         "log": mlde.tail_logs(client, shown.id, LOG_LINES) if shown else [],
         "log_of": shown.id if shown else 0,
+        "settled": experiment.ended > 0,
     }
+
+
+def signature(session: Session, parameters: Parameters) -> tuple[str, float]:
+    """State and end of an experiment: what has ended doesn't change by itself."""
+    experiment = mlde.inspect_experiment(session.determined, number(parameters, "id"))
+    return experiment.state, experiment.ended
 
 
 def read_comparison(session: Session, parameters: Parameters) -> dict[str, Any]:
     """The curves of several experiments on one axis."""
-    wanted = [part.strip() for part in parameters.get("ids", "").split(",") if part.strip()]
-    if not 2 <= len(wanted) <= COMPARED:
-        raise UsageError(f"Name 2 to {COMPARED} experiments to compare.", where="ids", fix="For example: 1,2")
-    ids = [number({"ids": each}, "ids") for each in wanted]
-    found = [mlde.inspect_experiment(session.determined, id) for id in ids]
+    found = _compared(session, parameters)
     series: list[Series] = []
     for each in found:
         trials = mlde.trials(session.determined, each.id, each.metric)
@@ -68,9 +71,23 @@ def read_comparison(session: Session, parameters: Parameters) -> dict[str, Any]:
             series.append(Series(f"experiment {each.id}", best.points, "running" if each.ended == 0 else "other"))
     metrics = sorted({each.metric for each in found})
     return {
+        "settled": all(each.ended > 0 for each in found),
         "experiments": found,
         "curves": _inline([Plot(series, "Best trial of each experiment", "batches", " / ".join(metrics))]),
     }
+
+
+def comparison_signature(session: Session, parameters: Parameters) -> tuple[tuple[str, float], ...]:
+    """States and ends of the compared experiments."""
+    return tuple((each.state, each.ended) for each in _compared(session, parameters))
+
+
+def _compared(session: Session, parameters: Parameters) -> list[mlde.ExperimentEntry]:
+    wanted = [part.strip() for part in parameters.get("ids", "").split(",") if part.strip()]
+    if not 2 <= len(wanted) <= COMPARED:
+        raise UsageError(f"Name 2 to {COMPARED} experiments to compare.", where="ids", fix="For example: 1,2")
+    ids = [number({"ids": each}, "ids") for each in wanted]
+    return [mlde.inspect_experiment(session.determined, id) for id in ids]
 
 
 def _inline(plots: Sequence[Plot] | Drawing) -> Markup:
@@ -80,11 +97,7 @@ def _inline(plots: Sequence[Plot] | Drawing) -> Markup:
 
 
 def _best(trials: Sequence[mlde.Trial], smaller_is_better: bool) -> mlde.Trial | None:
-    judged = [(value, each) for each in trials if (value := each.best(smaller_is_better)) is not None]
-    if not judged:
-        return None
-    choose = min if smaller_is_better else max
-    return choose(judged, key=lambda pair: pair[0])[1]
+    return next(iter(mlde.ranked(trials, smaller_is_better)), None)
 
 
 def _style(trial: mlde.Trial, best: mlde.Trial | None) -> Any:
@@ -180,6 +193,6 @@ def _is_secret(key: object) -> bool:
 
 PAGES = (
     Page("/experiments", "Experiments", "experiments.html", read_experiments, menu="Experiments"),
-    Page("/experiments/{id}", "Experiment {id}", "experiment.html", read_experiment),
-    Page("/compare", "Compare experiments", "compare.html", read_comparison),
+    Page("/experiments/{id}", "Experiment {id}", "experiment.html", read_experiment, signature=signature),
+    Page("/compare", "Compare experiments", "compare.html", read_comparison, signature=comparison_signature),
 )

@@ -90,4 +90,4 @@ def _others(session: Session) -> list[str]:
     return ["", *people] if Names().project in found else people
 
 
-PAGES = (Page("/", "Flow", "flow.html", read, menu="Flow", signature=signature),)
+PAGES = (Page("/", "Flow", "flow.html", read, menu="Flow", signature=signature, whole_seconds=5.0),)

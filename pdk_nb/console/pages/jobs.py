@@ -45,10 +45,17 @@ def read_job(session: Session, parameters: Parameters) -> dict[str, Any]:
         "more": max(0, len(datums) - PAGE_SIZE),
         "log": log,
         "lines": log.lines[-LOG_LINES:],
+        "settled": job.ended,
     }
+
+
+def signature(session: Session, parameters: Parameters) -> str:
+    """State of a job: one that has ended doesn't change."""
+    found = mldm.job(session.pachyderm, parameters["project"], parameters["pipeline"], parameters["job"])
+    return found.state if found else ""
 
 
 PAGES = (
     Page("/jobs", "Jobs", "jobs.html", read_jobs, menu="Jobs"),
-    Page("/jobs/{project}/{pipeline}/{job}", "Job {job} of {pipeline}", "job.html", read_job),
+    Page("/jobs/{project}/{pipeline}/{job}", "Job {job} of {pipeline}", "job.html", read_job, signature=signature),
 )

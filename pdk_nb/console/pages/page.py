@@ -34,6 +34,7 @@ class Page:
         menu: Its name in the page's head; empty for a page that others lead to.
         signature: A cheap reading that changes with what the page shows, once ``read`` has said that it is ``settled``;
             None for pages that are always read whole.
+        whole_seconds: A settled page is read whole after so many seconds, even if its signature hasn't changed.
     """
 
     path: str
@@ -43,6 +44,7 @@ class Page:
     live: bool = True
     menu: str = ""
     signature: Callable[[Session, Parameters], Hashable] | None = None
+    whole_seconds: float = 60.0
 
     def title_for(self, parameters: Parameters) -> str:
         """The title with the address's parameters."""

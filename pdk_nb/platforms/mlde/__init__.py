@@ -39,7 +39,7 @@ from pdk_nb.platforms.mlde._registry import (
     versions,
 )
 from pdk_nb.platforms.mlde._reports import MetricPoint, metrics, tail_logs
-from pdk_nb.platforms.mlde._trials import Trial, trials
+from pdk_nb.platforms.mlde._trials import Trial, ranked, trials
 from pdk_nb.platforms.mlde._waiting import wait_experiment
 
 __all__ = [
@@ -76,6 +76,7 @@ __all__ = [
     "need_model",
     "pools",
     "progress",
+    "ranked",
     "register",
     "session",
     "slot_cpu",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,18 +26,22 @@ class MetricPoint:
 
 @api_errors()
 def metrics(
-    client: Determined, trial_id: int, groups: tuple[str, ...] = ("training", "validation")
+    client: Determined, trials: int | Sequence[int], groups: tuple[str, ...] = ("training", "validation")
 ) -> list[MetricPoint]:
-    """All reports of a trial so far, in order of batches.
+    """All reports of one or more trials so far, in order of batches, with one request for each group.
 
     Args:
-        trial_id: The trial.
+        client: A client.
+        trials: The trial, or several.
         groups: Metric groups.
     """
+    ids = [trials] if isinstance(trials, int) else list(trials)
+    if not ids:
+        return []
     points = []
     for group in groups:
-        for report in client.iter_trials_metrics([trial_id], group):
-            points.append(MetricPoint(trial_id, group, report.steps_completed, dict(report.metrics or {})))
+        for report in client.iter_trials_metrics(ids, group):
+            points.append(MetricPoint(report.trial_id, group, report.steps_completed, dict(report.metrics or {})))
     return sorted(points, key=lambda point: (point.batches, point.group))
 
 

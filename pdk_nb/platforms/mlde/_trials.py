@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -63,16 +63,31 @@ def trials(client: Determined, experiment_id: int, metric: str) -> list[Trial]:
         metric: Name of the validation metric to read, usually the searcher's.
     """
     reply = session(client).get(f"/api/v1/experiments/{experiment_id}/trials", params={"limit": MOST}).json()
-    found = []
-    for each in reply.get("trials") or []:
-        number = int(each["id"])
-        reports = metrics(client, number, ("validation",))
-        points = tuple(
-            (report.batches, float(report.values[metric]))
-            for report in reports
-            if isinstance(report.values.get(metric), (int, float))
+    listed = reply.get("trials") or []
+    points: dict[int, list[tuple[int, float]]] = {}
+    for report in metrics(client, [int(each["id"]) for each in listed], ("validation",)):
+        if isinstance(report.values.get(metric), (int, float)):
+            points.setdefault(report.trial, []).append((report.batches, float(report.values[metric])))
+    found = [
+        Trial(
+            int(each["id"]),
+            str(each.get("state", "")).removeprefix("STATE_"),
+            dict(each.get("hparams") or {}),
+            tuple(points.get(int(each["id"]), ())),
+            int(each.get("totalBatchesProcessed") or 0),
         )
-        state = str(each.get("state", "")).removeprefix("STATE_")
-        batches = int(each.get("totalBatchesProcessed") or 0)
-        found.append(Trial(number, state, dict(each.get("hparams") or {}), points, batches))
+        for each in listed
+    ]
     return sorted(found, key=lambda trial: trial.id)
+
+
+def ranked(found: Iterable[Trial], smaller_is_better: bool) -> list[Trial]:
+    """The trials with a validation, the best first; of equal ones, the oldest.
+
+    Args:
+        found: Trials.
+        smaller_is_better: Which of two values of the metric is better.
+    """
+    sign = 1 if smaller_is_better else -1
+    judged = [(sign * value, each.id, each) for each in found if (value := each.best(smaller_is_better)) is not None]
+    return [each for _, _, each in sorted(judged, key=lambda one: one[:2])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pdk_nb.console import access, live, rendering, web
+from pdk_nb.console import access, live, rendering
 from pdk_nb.console.live import Live
 from pdk_nb.console.pages import experiments, flow
 from pdk_nb.console.pages.catalog import PAGES
@@ -146,9 +147,7 @@ def test_a_page_outlives_what_nobody_expects_and_keeps_what_it_has_shown(
     assert "TypeError" not in read()
 
 
-def test_a_settled_page_is_read_whole_only_when_its_signature_changes(
-    pages: Pages, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_settled_page_is_read_whole_only_when_its_signature_changes(pages: Pages) -> None:
     state = {"signature": "one", "settled": True, "reads": 0}
 
     def count(session: Any, parameters: Any) -> dict[str, Any]:
@@ -167,8 +166,7 @@ def test_a_settled_page_is_read_whole_only_when_its_signature_changes(
     assert read() == read() and state["reads"] == 6
     state["signature"] = "four"
     read()
-    monkeypatch.setattr(web, "WHOLE_SECONDS", 0.0)
-    read = pages._remembering(page, {})
+    read = pages._remembering(dataclasses.replace(page, whole_seconds=0.0), {})
     assert read() == read() and state["reads"] == 9
 
 
@@ -220,6 +218,27 @@ def test_a_configuration_shows_no_secret() -> None:
 )
 def test_sizes(value: int, shown: str) -> None:
     assert rendering.size(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("SUCCESS", "done"),
+        ("RUNNING", "running"),
+        ("KILLED", "failed"),
+        ("CANCELED", "failed"),
+        ("RECOVERED", "missing"),
+        ("STANDBY", "waiting"),
+        ("PAUSED", "waiting"),
+        ("FINISHING", "running"),
+        ("warning", "missing"),
+        ("True", "done"),
+    ],
+)
+def test_states_look_as_they_do_in_the_graph(word: str, state: str) -> None:
+    assert rendering.state(word) == state
+    styles = (TEMPLATES.parent / "static" / "console.css").read_text()
+    assert state == "waiting" or f".state.{state}::before" in styles
 
 
 @pytest.mark.parametrize(("value", "shown"), [(0.04, "0.0 s"), (59, "59 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")])
