@@ -81,6 +81,14 @@ def test_a_folder_comes_page_by_page_and_folders_are_told_from_files(client: Any
     page = mldm.folder(client, commit, "/dog", 3, page.items[-1].path)
     assert [each.name for each in page.items] == ["d.jpg"] and not page.more
     assert mldm.folder(client, commit, "/nothing", 3).items == ()
+    everything = mldm.below(client, commit, 7)
+    assert [each.path for each in everything.items if not each.is_folder] == [
+        "/README.md",
+        *(f"/dog/{name}.jpg" for name in "abcd"),
+    ]
+    assert not everything.more
+    few = mldm.below(client, commit, 3)
+    assert len(few.items) == 3 and few.more
     assert mldm.file_size(client, commit, "/README.md") == 7
     with pytest.raises(NotFound, match="folder"):
         mldm.file_size(client, commit, "/dog")

@@ -15,7 +15,7 @@ from pdk_shared.errors import PdkError
 if TYPE_CHECKING:
     from pdk_nb.session import Session
 
-#: Files of a commit up to which the page counts the pictures of each class.
+#: Files and folders of a commit up to which the page counts the pictures of each class.
 COUNTED = 20_000
 #: Changes on one page.
 CHANGES = 120
@@ -71,10 +71,11 @@ def _shares(session: Session, project: str, repo: str, id: str) -> list[tuple[st
         rule = labels.LabelRule(classes(session))
     except PdkError:  # before notebook 01
         rule = labels.LabelRule()
-    found = mldm.files(session.pachyderm, mldm.commit_of(project, repo, id=id))
-    if len(found) > COUNTED:
+    found = mldm.below(session.pachyderm, mldm.commit_of(project, repo, id=id), COUNTED)
+    if found.more:
         return []
-    indices = (rule.label(path.strip("/")) for path in found if not photos.ignored(path.strip("/")))
+    names = [each.path.strip("/") for each in found.items if not each.is_folder]
+    indices = (rule.label(name) for name in names if not photos.ignored(name))
     counts = Counter(index for index in indices if index is not None)
     total = max(1, counts.total())
     return [(name, counts[index], counts[index] / total) for index, name in enumerate(rule.classes)]

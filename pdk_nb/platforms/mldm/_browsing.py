@@ -227,6 +227,21 @@ def folder(
         return _page((_file_entry(info) for info in found), number)
 
 
+def below(client: python_pachyderm.Client, commit: pfs_pb2.Commit, number: int) -> Listed[FileEntry]:
+    """All files and folders of a commit, however deep.
+
+    Args:
+        client: A client.
+        commit: The commit.
+        number: At most so many.
+
+    Raises:
+        NotFound: There is no such commit.
+    """
+    with api_errors(f"{commit.repo.name}@{commit.id}"):
+        return _page((_file_entry(info) for info in client.walk_file(commit, "/", number=number + 1)), number)
+
+
 def _file_entry(info: pfs_pb2.FileInfo) -> FileEntry:
     ending = "/" if info.file_type == pfs_pb2.DIR else ""
     return FileEntry(info.file.path.rstrip("/") + ending, int(info.size_bytes))
