@@ -103,19 +103,19 @@ def server(stack: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> I
     started.stop()
 
 
-class App:
-    """``pdk-nb app`` as a person starts it.
+class Served:
+    """A command that serves pages, as a person starts it.
 
     Args:
+        command: ``app`` or ``ui``.
         kubeconfig: The cluster.
         arguments: Further flags.
     """
 
-    def __init__(self, kubeconfig: str, *arguments: str) -> None:
-        command = [sys.executable, "-m", "pdk_nb.cli", "app", "--no-browser", "--kubeconfig", kubeconfig, *arguments]
+    def __init__(self, command: str, kubeconfig: str, *arguments: str) -> None:
         heed_interrupts()
         self.process = subprocess.Popen(
-            command,
+            [sys.executable, "-m", "pdk_nb.cli", command, "--kubeconfig", kubeconfig, *arguments],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
@@ -126,7 +126,7 @@ class App:
         self.url = self.process.stdout.readline().strip()
         if not self.url:
             _, said = self.process.communicate(timeout=30)
-            raise AssertionError(f"pdk-nb app did not start: {said}")
+            raise AssertionError(f"pdk-nb {command} did not start: {said}")
 
     def stop(self) -> None:
         """End it, if it still runs."""
@@ -141,8 +141,8 @@ class App:
 
 
 @pytest.fixture(scope="session")
-def app(stack: dict[str, str]) -> Iterator[App]:  # noqa: F811
-    started = App(stack["kubeconfig"])
+def app(stack: dict[str, str]) -> Iterator[Served]:  # noqa: F811
+    started = Served("app", stack["kubeconfig"], "--no-browser")
     yield started
     started.stop()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.browser.axe import violations
-from tests.browser.conftest import App
+from tests.browser.conftest import Served
 from tests.browser.pictures import noise_bmp
 from tests.browser.test_panel import PICTURES, choose, contrast, said, settled
 
@@ -34,7 +34,7 @@ def open_panel(page: Page, address: str) -> Locator:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_picture_gets_its_label(
-    walked: Callable[[str], Any], app: App, page: Page, shot: Callable[[Any, str], None], theme: str
+    walked: Callable[[str], Any], app: Served, page: Page, shot: Callable[[Any, str], None], theme: str
 ) -> None:
     walked("04")
     panel = open_panel(page, f"{app.url}&theme={theme}")
@@ -54,7 +54,7 @@ def test_a_picture_gets_its_label(
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280, 1600])
 def test_it_fits_a_phone_and_a_large_screen(
-    walked: Callable[[str], Any], app: App, page: Page, shot: Callable[[Any, str], None], theme: str, width: int
+    walked: Callable[[str], Any], app: Served, page: Page, shot: Callable[[Any, str], None], theme: str, width: int
 ) -> None:
     walked("04")
     page.set_viewport_size({"width": width, "height": 900})
@@ -67,14 +67,14 @@ def test_it_fits_a_phone_and_a_large_screen(
     shot(page, f"app-{theme}-{width}")
 
 
-def test_fifty_megabytes_arrive(walked: Callable[[str], Any], app: App, page: Page, tmp_path: Path) -> None:
+def test_fifty_megabytes_arrive(walked: Callable[[str], Any], app: Served, page: Page, tmp_path: Path) -> None:
     walked("04")
     panel = open_panel(page, app.url)
     choose(panel, noise_bmp(tmp_path / "dog.49.bmp", 49))
     said(panel, r"^dog\.49\.bmp: (dog|cat) \d+\.\d%")
 
 
-def test_nothing_is_shown_without_the_token(app: App, page: Page) -> None:
+def test_nothing_is_shown_without_the_token(app: Served, page: Page) -> None:
     for address in (app.base, f"{app.base}?token=guessed"):
         page.goto(address)
         assert "/login" in page.url
@@ -94,7 +94,7 @@ def status(address: str, **headers: str) -> int:
 
 
 def test_ctrl_c_ends_it(stack: dict[str, str], page: Page) -> None:
-    app = App(stack["kubeconfig"])
+    app = Served("app", stack["kubeconfig"], "--no-browser")
     try:
         open_panel(page, app.url)
         app.process.send_signal(signal.SIGINT)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.browser.axe import violations
-from tests.e2e.conftest import ROOT
-from tests.support.processes import heed_interrupts
+from tests.browser.conftest import Served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -24,20 +20,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 def console(stack: dict[str, str], walked: Callable[[str], Any]) -> Iterator[str]:
     """Its address, once the notebooks have deployed a model."""
     walked("04")
-    command = [sys.executable, "-m", "pdk_nb.cli", "ui", "--kubeconfig", stack["kubeconfig"]]
-    heed_interrupts()
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    yield process.stdout.readline().strip()
-    process.terminate()
-    process.communicate(timeout=60)
+    started = Served("ui", stack["kubeconfig"])
+    yield started.url
+    started.stop()
 
 
 @pytest.mark.parametrize("width", [1280, 390])

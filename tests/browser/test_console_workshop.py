@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pdk_nb import lab as pdk
-from tests.e2e.conftest import ROOT
-from tests.support.processes import heed_interrupts
+from tests.browser.conftest import Served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -36,17 +32,9 @@ def lab(stack: dict[str, str]) -> Iterator[pdk.Lab]:
 
 @pytest.fixture(scope="module")
 def console(lab: pdk.Lab, stack: dict[str, str]) -> Iterator[str]:
-    command = [sys.executable, "-m", "pdk_nb.cli", "ui", "--kubeconfig", stack["kubeconfig"]]
-    command += ["--participant", "console", "--allow-changes"]
-    heed_interrupts()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    assert process.stdout is not None
-    yield process.stdout.readline().strip()
-    process.terminate()
-    process.communicate(timeout=60)
+    started = Served("ui", stack["kubeconfig"], "--participant", "console", "--allow-changes")
+    yield started.url
+    started.stop()
 
 
 def pictures(lab: pdk.Lab, arrival: str) -> list[Path]:

@@ -137,7 +137,7 @@ def test_a_browser_is_told_where_to_look_and_a_program_notices_nothing(
 
 
 def test_another_event_loop_policy_changes_nothing() -> None:
-    uvloop = pytest.importorskip("uvloop")
+    uvloop = pytest.importorskip("uvloop", reason="uvloop isn't installed; KServe's model server brings it")
     before = asyncio.get_event_loop_policy()
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     try:
