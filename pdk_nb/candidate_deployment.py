@@ -55,7 +55,7 @@ def deploy(
     """
     names, client, name = session.names, session.pachyderm, service_name(session)
     mldm.ensure_repo(client, names.project, names.search_repo, "Versions to try in a second service")
-    mldm.ensure_pipeline(client, specs.trial_spec(session.settings, names, name))
+    mldm.ensure_pipeline(client, specs.candidate_spec(session.settings, names, name))
     with tempfile.TemporaryDirectory() as folder:
         info = _info(session, version).save(Path(folder))
         id = mldm.commit_file(client, names.project, names.search_repo, FILE_NAME, info.read_bytes())

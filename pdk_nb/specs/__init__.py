@@ -5,7 +5,7 @@ output repo, the pods mount Determined's shared checkpoint folder as root (``pod
 service account that reads through Pachyderm's S3 gateway.
 """
 
-from pdk_nb.specs.electives import BATCH_GLOB, batch_spec, trial_spec
+from pdk_nb.specs.electives import BATCH_GLOB, batch_spec, candidate_spec
 from pdk_nb.specs.files import camel_case, read, text, write
 from pdk_nb.specs.parameters import (
     IMAGES_FILE,
@@ -41,7 +41,7 @@ __all__ = [
     "render",
     "render_for",
     "text",
-    "trial_spec",
+    "candidate_spec",
     "variant_for",
     "write",
 ]

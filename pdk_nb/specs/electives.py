@@ -13,7 +13,7 @@ from pdk_nb.settings import Settings
 from pdk_nb.specs.parameters import params_for
 from pdk_nb.specs.template import DEPLOY_REQUESTS, SIDECAR_REQUESTS, render_for
 
-__all__ = ["BATCH_GLOB", "batch_spec", "trial_spec"]
+__all__ = ["BATCH_GLOB", "batch_spec", "candidate_spec"]
 
 # A folder for each batch, and in it a datum of each picture.
 BATCH_GLOB = "/*/*"
@@ -21,7 +21,7 @@ BATCH_GLOB = "/*/*"
 BATCH_TRIES = 2
 
 
-def trial_spec(settings: Settings, names: Names, service: str) -> dict[str, Any]:
+def candidate_spec(settings: Settings, names: Names, service: str) -> dict[str, Any]:
     """A copy of the deploy pipeline for another input repo, another service, and without a gate.
 
     Args:

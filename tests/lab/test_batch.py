@@ -52,7 +52,7 @@ def test_the_spec_makes_a_datum_of_each_file_and_recovers_only_by_its_own_judgme
 def test_the_second_deploy_pipeline_has_its_own_input_and_service_and_no_gate() -> None:
     known = from_maps({})
     _, deploy = specs.render_for(known, Names())
-    trial = specs.trial_spec(known, Names(), "dog-cat-compare")
+    trial = specs.candidate_spec(known, Names(), "dog-cat-compare")
     assert trial["pipeline"]["name"] == "dogs-and-cats-search"
     assert trial["input"]["pfs"]["repo"] == "dogs-and-cats-found"
     assert "--deployment-name dog-cat-compare" in trial["transform"]["stdin"][1]
