@@ -217,4 +217,6 @@ def _whole(page: Page, target: Path, width: int = 1280) -> None:
     )
     page.set_viewport_size({"width": width, "height": min(12_000, int(height) + 260)})
     page.evaluate("() => document.querySelectorAll('.jp-WindowedPanel-outer').forEach(each => each.scrollTo(0, 0))")
+    # Two frames later, the browser has painted all of a tall page.
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     page.screenshot(path=target, animations="disabled")
