@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pdk_shared.checkout import find_checkout
-from pdk_shared.errors import UsageError
-
-IN_CHECKOUT = ".pdk"
+from pdk_shared.announcement import ANNOUNCEMENT, LOCK, state_folder
 
 
 @dataclass(frozen=True)
@@ -25,12 +21,12 @@ class StatePaths:
     @property
     def lock(self) -> Path:
         """The lock that the supervisor holds while it runs."""
-        return self.root / "lock"
+        return self.root / LOCK
 
     @property
     def announcement(self) -> Path:
         """The stack's addresses; exists while the stack is ready."""
-        return self.root / "run" / "stack.json"
+        return self.root / ANNOUNCEMENT
 
     @property
     def failure(self) -> Path:
@@ -94,17 +90,5 @@ class StatePaths:
 
 
 def state_paths(state_dir: str | Path | None = None) -> StatePaths:
-    """Choose the state folder.
-
-    It is the argument, ``PDK_STATE_DIR``, ``.pdk`` in the lab's checkout, or, without a checkout, the system's folder
-    for user state.
-    """
-    chosen = str(state_dir or "") or os.environ.get("PDK_STATE_DIR", "")
-    if not chosen:
-        try:
-            chosen = str(find_checkout() / IN_CHECKOUT)
-        except UsageError:
-            import platformdirs
-
-            chosen = platformdirs.user_state_dir("pdk-lab", appauthor=False)
-    return StatePaths(Path(chosen).expanduser().resolve())
+    """Choose the state folder; see :func:`pdk_shared.announcement.state_folder`."""
+    return StatePaths(state_folder(state_dir))

@@ -6,6 +6,7 @@ import fcntl
 import os
 from typing import IO
 
+from pdk_shared.announcement import is_held
 from pdk_shared.errors import StackError
 from pdk_stack.paths import StatePaths
 
@@ -35,16 +36,10 @@ def hold_lock(paths: StatePaths) -> IO[str]:
 
 def is_running(paths: StatePaths) -> bool:
     """Return whether a supervisor holds the lock."""
-    if not paths.lock.exists():
-        return False
     try:
-        with paths.lock.open() as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return is_held(paths.lock)
     except OSError as error:
         raise unusable(paths, error) from error
-    return False
 
 
 def holder(paths: StatePaths) -> int:

@@ -7,13 +7,14 @@ for AWS, Google Cloud and on-prem, with their aliases; the lab's own keys are op
 
 from __future__ import annotations
 
-from pdk_nb.settings.loading import api_client, kubeconfig_path, load
+from pdk_nb.settings.loading import Choice, api_client, choose_kubeconfig, kubeconfig_path, load
 from pdk_nb.settings.model import Secret, Settings, SettingsEntry
 from pdk_nb.settings.reading import clean, from_maps, without_credentials
 from pdk_shared.settings_keys import CONFIG_MAP, KEYS, MASKED_SECRET_KEYS, MINIO_SECRET_KEYS, SECRET_KEYS, Key
 
 __all__ = [
     "CONFIG_MAP",
+    "Choice",
     "KEYS",
     "MASKED_SECRET_KEYS",
     "MINIO_SECRET_KEYS",
@@ -23,6 +24,7 @@ __all__ = [
     "Secret",
     "Settings",
     "api_client",
+    "choose_kubeconfig",
     "clean",
     "from_maps",
     "kubeconfig_path",

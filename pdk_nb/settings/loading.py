@@ -6,46 +6,80 @@ import base64
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pdk_nb.settings.model import Settings
 from pdk_nb.settings.reading import clean, from_maps
+from pdk_shared.announcement import announced_kubeconfig
 from pdk_shared.errors import ServiceUnreachable, SettingsError
 from pdk_shared.settings_keys import CONFIG_MAP
 
 REQUEST_TIMEOUT_S = 10.0
 
 
-def kubeconfig_path(kubeconfig: str | Path | None = None) -> str | None:
-    """The kubeconfig to use: the argument, ``KUBECONFIG``, ``~/.kube/config``, or None inside a pod.
+@dataclass(frozen=True)
+class Choice:
+    """The kubeconfig to use, and why this one.
 
-    A list of files, as ``KUBECONFIG`` can hold it, stays a list of those that exist: their contents are merged.
+    Attributes:
+        path: The file, or a list of files as ``KUBECONFIG`` can hold it; None inside a pod.
+        reason: Where it was found, for people.
+        announced: Whether nobody named it: it's that of the cluster which runs on this machine.
+    """
+
+    path: str | None
+    reason: str
+    announced: bool = False
+
+
+def choose_kubeconfig(kubeconfig: str | Path | None = None, *, announced: bool = True) -> Choice:
+    """Choose the kubeconfig: the argument, ``KUBECONFIG``, the cluster that runs on this machine, ``~/.kube/config``.
+
+    What a person named always comes first. The cluster on this machine comes before kubectl's default, because a wrong
+    choice is harmless there: who has a cluster at work, too, names it before anything changes on it. The commands of
+    ``pdk-nb`` use the same order.
+
+    Args:
+        kubeconfig: The file that a person named.
+        announced: Whether the cluster on this machine counts; not for what is meant to change a real one.
 
     Raises:
         SettingsError: The named file does not exist, or none is named and none is found.
     """
-    chosen = str(kubeconfig or "") or os.environ.get("KUBECONFIG", "")
-    if chosen:
-        candidates: Sequence[str] = [each for each in chosen.split(os.pathsep) if each]
-        existing = [Path(each).expanduser() for each in candidates if Path(each).expanduser().is_file()]
-        if not existing:
-            raise SettingsError(
-                "The kubeconfig doesn't exist.",
-                where=chosen,
-                fix='Name an existing file, or start the embedded stack: pdk-nb up; eval "$(pdk-nb env)"',
-            )
-        return os.pathsep.join(str(each.resolve()) for each in existing)
+    for chosen, reason in ((str(kubeconfig or ""), "as given"), (os.environ.get("KUBECONFIG", ""), "KUBECONFIG")):
+        if chosen:
+            candidates: Sequence[str] = [each for each in chosen.split(os.pathsep) if each]
+            existing = [Path(each).expanduser() for each in candidates if Path(each).expanduser().is_file()]
+            if not existing:
+                raise SettingsError(
+                    "The kubeconfig doesn't exist.",
+                    where=chosen,
+                    fix='Name an existing file, or start the embedded stack: pdk-nb up; eval "$(pdk-nb env)"',
+                )
+            return Choice(os.pathsep.join(str(each.resolve()) for each in existing), reason)
+    if announced and (running := announced_kubeconfig()):
+        return Choice(running, "the stack that runs on this machine; KUBECONFIG isn't set", announced=True)
     usual = Path("~/.kube/config").expanduser()
     if usual.is_file():
-        return str(usual)
+        return Choice(str(usual), "kubectl's default")
     if os.environ.get("KUBERNETES_SERVICE_HOST"):
-        return None
+        return Choice(None, "the pod's service account")
     raise SettingsError(
         "No kubeconfig is set, so the lab doesn't know which cluster to use.",
         where="KUBECONFIG and ~/.kube/config",
-        fix='export KUBECONFIG=<file>, or start the embedded stack: pdk-nb up, then eval "$(pdk-nb env)"',
+        fix="export KUBECONFIG=<file>, or start the embedded stack, which the lab then finds: pdk-nb up",
     )
+
+
+def kubeconfig_path(kubeconfig: str | Path | None = None, *, announced: bool = True) -> str | None:
+    """The path of :func:`choose_kubeconfig`: one file, a list of files whose contents are merged, or None inside a pod.
+
+    Raises:
+        SettingsError: The named file does not exist, or none is named and none is found.
+    """
+    return choose_kubeconfig(kubeconfig, announced=announced).path
 
 
 def api_client(kubeconfig: str | Path | None = None) -> Any:
@@ -159,7 +193,7 @@ def load(kubeconfig: str | Path | None = None, namespace: str = "default") -> Se
     Missing keys do not raise here, so that they can be shown together; :meth:`Settings.require` does.
 
     Args:
-        kubeconfig: Path of a kubeconfig; ``KUBECONFIG`` or ``~/.kube/config`` when empty.
+        kubeconfig: Path of a kubeconfig; see :func:`choose_kubeconfig` when empty.
         namespace: Namespace of the ConfigMap.
 
     Raises:
@@ -169,8 +203,9 @@ def load(kubeconfig: str | Path | None = None, namespace: str = "default") -> Se
     import kubernetes
     import urllib3
 
-    path = kubeconfig_path(kubeconfig)
-    core = kubernetes.client.CoreV1Api(api_client(kubeconfig))
+    choice = choose_kubeconfig(kubeconfig)
+    path = choice.path
+    core = kubernetes.client.CoreV1Api(api_client(path))
     server = core.api_client.configuration.host
     # Without retries, a wrong address shows at once.
     core.api_client.rest_client.pool_manager.connection_pool_kw["retries"] = urllib3.Retry(0)
@@ -188,7 +223,7 @@ def load(kubeconfig: str | Path | None = None, namespace: str = "default") -> Se
             where=f"{server} (from {path or 'the pod'})",
             fix="kubectl config view  shows the server's address; compare it with the cluster's.",
         ) from error
-    return from_maps(data, secret, kubeconfig=path, namespace=namespace)
+    return from_maps(data, secret, kubeconfig=path, namespace=namespace, kubeconfig_reason=choice.reason)
 
 
 def _read_maps(core: Any, server: str, namespace: str) -> tuple[dict[str, str], dict[str, str] | None]:

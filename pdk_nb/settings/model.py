@@ -72,6 +72,7 @@ class Settings:
 
     kubeconfig: str | None
     namespace: str
+    kubeconfig_reason: str = field(default="", compare=False)
     region: str = ""
     mldm_namespace: str = "default"
     mldm_bucket_name: str = ""

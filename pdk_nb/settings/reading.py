@@ -52,6 +52,7 @@ def from_maps(
     *,
     kubeconfig: str | None = None,
     namespace: str = "default",
+    kubeconfig_reason: str = "",
 ) -> Settings:
     """Build settings from the two maps' contents.
 
@@ -60,6 +61,7 @@ def from_maps(
         secret: Decoded ``data`` of the pipeline secret; None when it cannot be read.
         kubeconfig: The kubeconfig that they came from.
         namespace: Namespace of the ConfigMap.
+        kubeconfig_reason: Why this kubeconfig was chosen, for people.
 
     Raises:
         SettingsError: A host, port or URL cannot be read.
@@ -117,6 +119,7 @@ def from_maps(
     return Settings(
         kubeconfig=kubeconfig,
         namespace=namespace,
+        kubeconfig_reason=kubeconfig_reason,
         **values,
         det_master=decoded["det_master"],
         det_user=decoded["det_user"],

@@ -123,6 +123,7 @@ def test_a_kubeconfig_that_does_not_exist_is_named(tmp_path: Path, monkeypatch: 
     for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PDK_STATE_DIR", str(tmp_path / "state"))
     with pytest.raises(SettingsError, match="No kubeconfig is set") as caught:
         kubeconfig_path()
     assert "pdk-nb up" in caught.value.fix
