@@ -49,6 +49,7 @@ class Renderer:
             loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined
         )
         self._environment.filters |= {"when": when, "size": size, "seconds": seconds, "quoted": quoted, "state": state}
+        self._environment.filters |= {"latency": latency}
         self._environment.globals |= {"changes": changes, "check": check}
         # Unexpected errors that the terminal has shown.
         self._told: set[str] = set()
@@ -95,6 +96,13 @@ def seconds(count: float) -> str:
         return f"{count:.1f} s" if count < 10 else f"{count:.0f} s"
     minutes, rest = divmod(round(count), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def latency(milliseconds: float | None) -> str:
+    """A latency in milliseconds, as exact as a histogram has it; nothing for one that wasn't measured."""
+    if milliseconds is None:
+        return ""
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
 
 
 def quoted(part: str) -> str:

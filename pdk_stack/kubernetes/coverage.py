@@ -28,7 +28,7 @@ mode. It runs no containers: the controller writes Deployments and pods that mir
 """
 LIMITS = {
     PODS.plural: "written by the controller; deleting one starts another, other changes are refused; log times are "
-    "accurate to 0.1 s",
+    "accurate to 0.1 s; `proxy`: only `GET :9091/proxy/metrics`, what Knative's queue-proxy counts for the pod",
     DEPLOYMENTS.plural: "one per revision, as Knative names them; changing one is refused",
     REPLICA_SETS.plural: "one per Deployment",
     PERSISTENT_VOLUMES.plural: "`hostPath` and `local`: folders on this machine",
@@ -163,7 +163,13 @@ KSERVE = (
         "up to 512 MiB, streamed from 1 MiB on, or buffered where a `logger` needs them; answers are streamed as the "
         "server sends them; larger bodies get 413, before they are sent if their size is known",
     ),
-    ("Prometheus metrics: `GET /metrics` of the ingress without a service's host", "done", ""),
+    (
+        "Prometheus metrics: `GET /metrics` of the ingress without a service's host, and of each pod's port 9091 "
+        "through the API (`pods/proxy`)",
+        "done",
+        "`revision_request_count`, `revision_request_latencies`, `revision_queue_depth`; the ingress counts for all "
+        "pods. A request that is refused before a pod is chosen counts for the oldest ready one",
+    ),
 )
 USED_OF_MODEL = ("env", "storageUri", "protocolVersion", "modelFormat", "runtime")
 USED_OF_PREDICTOR = (

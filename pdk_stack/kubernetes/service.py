@@ -87,7 +87,13 @@ class Daemon:
         admin, worker = self._config.admin_token, self._config.worker_token
         tokens = {admin: User.named(ADMIN, (MASTERS,)), **({worker: User.named(WORKER)} if worker else {})}
         application = Application(
-            self._store, self._registry, tokens, self._controller.pods, self._namespaces, self._accounts
+            self._store,
+            self._registry,
+            tokens,
+            self._controller.pods,
+            self._ingress.pod_metrics,
+            self._namespaces,
+            self._accounts,
         )
         application.serve(self._api_server)
         state = self._config.state_dir

@@ -16,6 +16,7 @@ from pdk_nb.platforms.serving.account import ensure_service_account
 from pdk_nb.platforms.serving.applying import apply, delete
 from pdk_nb.platforms.serving.endpoints import curl_command, endpoint, predict
 from pdk_nb.platforms.serving.objects import Applied, refusal
+from pdk_nb.platforms.serving.pods import Pod
 from pdk_nb.platforms.serving.predictions import Endpoint, Prediction
 from pdk_nb.platforms.serving.readiness import resource_version, service_status, status_table, wait_ready
 from pdk_nb.platforms.serving.rollout import (
@@ -29,19 +30,27 @@ from pdk_nb.platforms.serving.rollout import (
     traffic,
     wait_share,
 )
+from pdk_nb.platforms.serving.server_log import ErrorLine, error_lines
 from pdk_nb.platforms.serving.spec import Deployment, check_service_name, manifest
 from pdk_nb.platforms.serving.status import ServiceStatus
+from pdk_nb.platforms.serving.usage import Counts, Reading, Usage, between, read_usage
 
 __all__ = [
     "Applied",
     "Cluster",
+    "Counts",
     "Deployment",
     "Endpoint",
+    "ErrorLine",
     "NoCanary",
+    "Pod",
     "Prediction",
+    "Reading",
     "ServiceStatus",
     "Share",
+    "Usage",
     "apply",
+    "between",
     "canary",
     "check_service_name",
     "connect",
@@ -49,9 +58,11 @@ __all__ = [
     "delete",
     "endpoint",
     "ensure_service_account",
+    "error_lines",
     "manifest",
     "predict",
     "promote",
+    "read_usage",
     "refusal",
     "resource_version",
     "revisions",

@@ -20,6 +20,7 @@ from pdk_stack.kubernetes.api.bodies import Body
 from pdk_stack.kubernetes.api.calls import ResourceCall
 from pdk_stack.kubernetes.api.logs import PodKeeper
 from pdk_stack.kubernetes.api.negotiation import negotiate
+from pdk_stack.kubernetes.api.pod_proxy import PodMetrics, pod_proxy
 from pdk_stack.kubernetes.api.replies import reply
 from pdk_stack.kubernetes.api.request_info import RequestInfo, request_info
 from pdk_stack.kubernetes.api.resources import Resources
@@ -36,6 +37,7 @@ from pdk_stack.kubernetes.store.kinds import SERVICE_ACCOUNTS, SERVICES
 from pdk_stack.kubernetes.store.objects import ObjectStore
 from pdk_stack.kubernetes.store.registry import Registry
 from pdk_stack.kubernetes.store.schemas import built_in, complete
+from pdk_stack.kubernetes.store.workload_kinds import PODS
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +68,7 @@ class Application:
         registry: The served kinds.
         tokens: User by bearer token.
         pods: Gives access to the processes behind the pods.
+        pod_metrics: Returns what a pod's queue-proxy tells of it.
         namespaces: Ends namespaces.
         accounts: Issues and checks tokens of service accounts.
     """
@@ -76,6 +79,7 @@ class Application:
         registry: Registry,
         tokens: Mapping[str, User],
         pods: PodKeeper,
+        pod_metrics: PodMetrics,
         namespaces: Namespaces,
         accounts: Tokens,
     ) -> None:
@@ -83,6 +87,7 @@ class Application:
         self._store = store
         self._tokens = tokens
         self._accounts = accounts
+        self._pod_metrics = pod_metrics
         self._authorizer = Authorizer(store)
         self._resources = Resources(store, registry, pods, namespaces)
 
@@ -217,6 +222,8 @@ class Application:
             # Nothing is installed under such a path, so nobody knows how to write a Status.
             return PlainTextResponse("404 page not found\n", 404)
         kind = self.registry.find(info.group, info.version, info.resource)
+        if kind is PODS and info.subresource == "proxy":
+            return pod_proxy(self._store, self._pod_metrics, exchange.method, info)
         if kind is None or info.rest or "" in info.parts:
             if kind is None and body.media_type == protobuf.MEDIA_TYPE:
                 protobuf.decode(body.raw)  # refuses a kind that isn't offered, and names it

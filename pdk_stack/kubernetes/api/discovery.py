@@ -134,6 +134,7 @@ def subresources(kind: Kind) -> list[tuple[str, list[str], dict[str, str]]]:
         found.append(("finalize", ["update"], {}))
     if kind is PODS:
         found.append(("log", ["get"], {}))
+        found.append(("proxy", ["get"], {"kind": "PodProxyOptions"}))
     if kind.status:
         found.append(("status", STATUS_VERBS, {}))
     if kind is SERVICE_ACCOUNTS:

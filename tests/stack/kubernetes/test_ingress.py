@@ -24,7 +24,7 @@ from pdk_stack.common.limits import PORTS, Limits
 from pdk_stack.common.service import LOOPBACK
 from pdk_stack.kubernetes.api.ingress import access_log
 from pdk_stack.kubernetes.api.ingress import server as server_module
-from pdk_stack.kubernetes.api.ingress.metrics import KEPT_REVISIONS, Metrics
+from pdk_stack.kubernetes.api.ingress.metrics import KEPT_PODS, KEPT_REVISIONS, Metrics
 from pdk_stack.kubernetes.api.ingress.routing import Ingress
 from pdk_stack.kubernetes.api.ingress.server import Answer, RequestBody, Server
 from pdk_stack.kubernetes.core.inference.dataplane.http_connection import Head
@@ -292,10 +292,13 @@ def test_traffic_is_shared_exactly_and_the_previous_has_a_host_of_its_own(stand:
 
 
 def test_requests_are_counted_for_prometheus_and_logged_without_their_bodies(stand: Stand, tmp_path: Path) -> None:
-    stand.serve(Target(stand.revision("echo-1")))
+    revision = stand.revision("echo-1")
+    stand.serve(Target(revision))
     stand.ask(b'{"secret": 1}')
     code, text, _ = stand.ask(None, "/metrics", "127.0.0.1")
-    labels = '{configuration_name="echo",namespace_name="models",response_code="200",revision_name="echo-1"}'
+    pod = revision.replicas.members[0].pod
+    labels = f'{{configuration_name="echo",namespace_name="models",pod_name="{pod}",response_code="200",'
+    labels += 'response_code_class="2xx",revision_name="echo-1"}'
     assert code == 200
     assert f"revision_request_count{labels} 1" in text
     assert f"revision_request_latencies_count{labels} 1" in text
@@ -308,13 +311,43 @@ def test_requests_are_counted_for_prometheus_and_logged_without_their_bodies(sta
 def test_the_series_of_a_services_old_revisions_end() -> None:
     metrics = Metrics(dict)
     for number in range(KEPT_REVISIONS + 5):
-        metrics.observe("models", "echo", f"echo-{number:02d}", 200, 5.0)
-        metrics.observe("models", "echo", f"echo-{number:02d}", 503, 5.0)
-    metrics.observe("models", "other", "other-00", 200, 5.0)
+        metrics.observe("models", "echo", f"echo-{number:02d}", "pod", 200, 5.0)
+        metrics.observe("models", "echo", f"echo-{number:02d}", "pod", 503, 5.0)
+    metrics.observe("models", "other", "other-00", "pod", 200, 5.0)
     text = metrics.text().decode()
     kept = {line.split('revision_name="')[1].split('"')[0] for line in text.splitlines() if "request_count{" in line}
     assert kept == {"other-00", *(f"echo-{number:02d}" for number in range(5, KEPT_REVISIONS + 5))}
     assert 'revision_name="echo-04"' not in text
+
+
+def test_each_pod_tells_only_of_its_own_requests(stand: Stand) -> None:
+    revision = stand.revision("echo-1")
+    failing = Server("failing", 0, MODEL_SERVER, lambda _head, body: Answer(507, {}, body.whole()))
+    failing.start()
+    stand.models.append(failing)
+    second = stand.replica(revision, failing.port)
+    stand.serve(Target(revision))
+    # The least busy replica is asked, in turns.
+    assert sorted(stand.ask()[0] for _ in range(6)) == [200, 200, 200, 507, 507, 507]
+    # What the ingress refuses itself, a pod would refuse on a cluster.
+    assert stand.ask(b"no json")[0] == 400
+    first = revision.replicas.members[0]
+    told = stand.ingress.pod_metrics("models", first.pod).decode()
+    counts = {
+        line.partition('response_code="')[2][:3]: line.split()[-1] for line in told.splitlines() if "t_count{" in line
+    }
+    assert counts == {"200": "3.0", "400": "1.0"} and second.pod not in told
+    assert 'response_code_class="5xx"' in stand.ingress.pod_metrics("models", second.pod).decode()
+    assert stand.ingress.pod_metrics("others", first.pod) == b""
+
+
+def test_the_series_of_a_revisions_old_pods_end() -> None:
+    metrics = Metrics(dict)
+    for number in range(KEPT_PODS + 3):
+        metrics.observe("models", "echo", "echo-1", f"pod-{number:02d}", 200, 5.0)
+    text = metrics.text().decode()
+    assert 'pod_name="pod-02"' not in text and 'pod_name="pod-03"' in text
+    assert f'pod_name="pod-{KEPT_PODS + 2:02d}"' in text
 
 
 @pytest.mark.parametrize("trouble", ["full", "folder", "blocked"])

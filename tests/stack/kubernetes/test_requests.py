@@ -55,6 +55,7 @@ def store(tmp_path: Path) -> Iterator[ObjectStore]:
         ("DELETE", "/apis/g.io/v1/things/b", "delete g.io things  b"),
         ("DELETE", "/apis/g.io/v1/things", "deletecollection g.io things  "),
         ("GET", "/api/v1/namespaces/a/pods/b/log", "get  pods/log a b"),
+        ("GET", "/api/v1/namespaces/a/pods/b%3A9091/proxy/metrics", "get  pods/proxy a b:9091"),
     ],
 )
 def test_what_a_request_does_and_to_what(method: str, path: str, action: str) -> None:

@@ -58,6 +58,10 @@ class Ingress:
         self._metrics = Metrics(routes.inflight)
         self._access_log = AccessLog(access_log)
 
+    def pod_metrics(self, namespace: str, pod: str) -> bytes:
+        """Return what a pod's queue-proxy tells of it, in the Prometheus text format."""
+        return self._metrics.text_of(namespace, pod)
+
     def close(self) -> None:
         """Close the access log."""
         self._access_log.close()
@@ -82,7 +86,7 @@ class Ingress:
         answer.headers["X-Revision"] = entry.revision.name
         if answer.done is None:
             entry.revision.load.leave()
-            self._record(head, host, entry, answer.code, started)
+            self._record(head, host, entry, answer.code, started, answer.pod)
             return answer
         close = answer.done
 
@@ -90,7 +94,7 @@ class Ingress:
             # A streamed answer is in flight until its end.
             close()
             entry.revision.load.leave()
-            self._record(head, host, entry, answer.code, started)
+            self._record(head, host, entry, answer.code, started, answer.pod)
 
         answer.done = done
         return answer
@@ -125,6 +129,7 @@ class Ingress:
             answer = None
             try:
                 answer = self._forward(head, path, content, revision, replica)
+                answer.pod = replica.pod
                 return answer
             except Interrupted as failure:
                 raise failure.cause from failure
@@ -133,7 +138,9 @@ class Ingress:
                 # side effects, but retry only once, because the request itself can be what kills the server.
                 begun = isinstance(content, Streamed) and content.begun
                 if failure.timed_out or failed or begun or not self._dead(replica, revision):
-                    return error(504 if failure.timed_out else 502, f"{revision.name}: {failure}")
+                    refusal = error(504 if failure.timed_out else 502, f"{revision.name}: {failure}")
+                    refusal.pod = replica.pod
+                    return refusal
                 failed = [replica]
             finally:
                 if answer is None or answer.done is None:
@@ -174,10 +181,12 @@ class Ingress:
             return no
         return upstream_answer(reply.code, reply.headers, content, path, revision)
 
-    def _record(self, head: Head, host: str, entry: Entry | None, code: int, started: float) -> None:
+    def _record(self, head: Head, host: str, entry: Entry | None, code: int, started: float, pod: str = "") -> None:
         milliseconds = 1000 * (time.monotonic() - started)
         if entry:
-            self._metrics.observe(entry.namespace, entry.service, entry.revision.name, code, milliseconds)
+            # What the ingress answers in the place of KServe's server, the server of a pod would answer on a cluster.
+            pod = pod or entry.revision.replicas.first_ready()
+            self._metrics.observe(entry.namespace, entry.service, entry.revision.name, pod, code, milliseconds)
         line = {
             "time": round(time.time(), 3),
             "method": head.method,

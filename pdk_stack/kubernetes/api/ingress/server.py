@@ -79,6 +79,7 @@ class Answer:
         pieces: A streaming body instead of a whole one; without ``Content-Length`` among the headers, it is sent in
           chunks.
         done: Called once the answer is sent or has failed.
+        pod: The pod that gave it; empty if none was asked.
     """
 
     code: int
@@ -87,6 +88,7 @@ class Answer:
     close: bool = False
     pieces: Iterator[bytes] | None = None
     done: Callable[[], None] | None = None
+    pod: str = ""
 
     def send(self, connection: HttpConnection, method: str) -> None:
         """Send the answer; h11 frames it by length, by chunks, or, for old clients, by closing the connection.

@@ -48,6 +48,11 @@ class ReplicaPool:
         with self.changed:
             return sum(each.ready for each in self.members)
 
+    def first_ready(self) -> str:
+        """Return the pod of the oldest ready replica; empty without one."""
+        with self.changed:
+            return next((each.pod for each in self.members if each.ready), "")
+
     def scale(self, count: int) -> None:
         """Set the number of replicas; removed ones finish their requests first, in a thread."""
         with self.changed:
