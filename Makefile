@@ -7,14 +7,15 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab app gallery test lint types unit e2e contract golden fuzz soak browser-test \
-	participants-test images-test clean
+.PHONY: help setup run lab app gallery docs test lint types unit e2e contract golden fuzz soak browser-test \
+	participants-test images-test dist sbom clean
 
 help:
 	@echo "make run    the whole walkthrough, headless, on the embedded stack"
 	@echo "make lab    JupyterLab on your copies of the notebooks (work/), with the embedded stack up"
 	@echo "make app    the prediction panel as a page of its own, with the embedded stack up"
 	@echo "make gallery  the executed notebooks of the newest run as pages for a browser without internet"
+	@echo "make docs   the documentation as a site (build/docs/html), with the outputs of the newest run"
 	@echo "make test   lint, types, tests (with the walkthrough as end-to-end tests)"
 	@echo "make participants-test  eight walkthroughs at the same time on two cores (about ten minutes)"
 	@echo "make browser-test  the notebooks, the panel and the app in a real browser (minutes; pictures in runs/browser)"
@@ -24,8 +25,8 @@ setup: $(STAMP)
 
 # The stamp is written last, so that a broken installation is tried again.
 $(STAMP): pyproject.toml pdk_stack/pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 12))' 2>/dev/null || \
-		{ echo "PDK Lab needs Python 3.10 or 3.11 (kserve 0.13 does not run on later ones)."; \
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' 2>/dev/null || \
+		{ echo "PDK Lab needs Python 3.10, 3.11, 3.12, or 3.13."; \
 		  echo "  what to do: install it, then make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Setting up $(VENV) (a few minutes, once) ..."
 	$(PYTHON) -m venv $(VENV)
@@ -48,6 +49,12 @@ app: setup
 gallery: setup
 	@test -f runs/latest/summary.json || $(MAKE) run
 	$(BIN)/pdk-nb gallery
+
+# A link that leads nowhere, or a page that the navigation lacks, is an error.
+docs: setup
+	@$(BIN)/python -c 'import furo, myst_nb, sphinx, sphinx_copybutton' 2>/dev/null || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m scripts.build_docs
 
 test: lint types unit
 
@@ -104,7 +111,22 @@ participants-test: setup
 images-test: setup
 	$(BIN)/python scripts/try_images.py
 
+# What a release consists of. Its tools stay apart from the environment that they describe.
+RELEASE := .venv-release
+$(RELEASE)/.installed:
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet --disable-pip-version-check build cyclonedx-bom packaging
+	@touch $@
+
+dist: $(RELEASE)/.installed
+	rm -rf dist
+	$(RELEASE)/bin/python -m build --outdir dist .
+	$(RELEASE)/bin/python -m build --outdir dist pdk_stack
+
+sbom: setup $(RELEASE)/.installed
+	$(RELEASE)/bin/python scripts/make_sbom.py --environment $(VENV) --out build/sbom
+
 clean:
 	@if [ -x $(BIN)/pdk-nb ]; then $(BIN)/pdk-nb down --purge; fi
-	rm -rf $(VENV) .venv-sdk .venv-sdk.lock .pdk runs gallery build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(RELEASE) .venv-sdk .venv-sdk.lock .pdk runs gallery build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,7 +6,6 @@ other changes that users made to these objects.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import kubernetes
 
 from pdk_shared.settings_keys import CONFIG_MAP, KEYS, PIPELINE_SECRET
+from pdk_stack.third_party.kserve import RELEASE
 
 MODELS_NAMESPACE = "models"
 NOT_USED = "N/A"
@@ -82,10 +82,9 @@ def secret_values(addresses: dict[str, str], credentials: dict[str, str]) -> dic
 
 def kserve_values() -> dict[str, str]:
     """Return KServe's installation info: the release whose storage initializer fetches models."""
-    release = importlib.metadata.version("kserve")
     ingress = {"ingressService": "istio-ingressgateway.istio-system.svc.cluster.local", "ingressDomain": "example.com"}
     return {
-        "storageInitializer": json.dumps({"image": f"kserve/storage-initializer:v{release}"}),
+        "storageInitializer": json.dumps({"image": f"kserve/storage-initializer:v{RELEASE}"}),
         "ingress": json.dumps(ingress),
         "deploy": json.dumps({"defaultDeploymentMode": "Serverless"}),
     }

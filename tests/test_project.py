@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -42,24 +48,85 @@ def test_containers_and_binder_use_the_same_environment() -> None:
     assert subprocess.run(["bash", "-n", str(start)], capture_output=True).returncode == 0
 
 
-def test_every_constraint_is_one_exact_version() -> None:
+PYTHONS = ("3.10.0", "3.11.2", "3.11.9", "3.12.0", "3.13.0")
+
+
+def pins() -> list[Requirement]:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
-    for line in lines:
-        assert line.startswith("#") or re.fullmatch(r"[A-Za-z0-9._-]+(\[[a-z,]+\])?==[^ ]+", line), line
+    return [Requirement(line) for line in lines if not line.startswith("#")]
 
 
-def test_the_pins_that_matter_are_the_same_in_both_files() -> None:
-    constraints = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
-    versions = set()
+def pinned(python: str, platform: str = "linux") -> dict[str, str]:
+    """The version of each package on a version of Python."""
+    minor = python.rpartition(".")[0]
+    given = {"python_version": minor, "python_full_version": python, "sys_platform": platform}
+    found: dict[str, str] = {}
+    for each in pins():
+        if each.marker is None or each.marker.evaluate(given):
+            name = canonicalize_name(each.name)
+            assert name not in found, f"{name} has two versions on Python {python}"
+            found[name] = next(iter(each.specifier)).version
+    return found
+
+
+def declared(folder: Path) -> dict[str, Any]:
+    """The table ``project`` of a ``pyproject.toml``."""
+    tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    return dict(tomllib.loads((folder / "pyproject.toml").read_text())["project"])
+
+
+def test_the_lock_is_as_new_as_the_dependencies() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "lock.py"), "--check"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_constraint_is_one_exact_version() -> None:
+    for each in pins():
+        (specifier,) = each.specifier
+        assert specifier.operator == "==" and not specifier.version.endswith(".*"), str(each)
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_every_version_of_python_has_a_pin_of_each_dependency(python: str, platform: str) -> None:
+    versions = pinned(python, platform)
+    given = {"python_version": python.rpartition(".")[0], "python_full_version": python, "sys_platform": platform}
     for folder in (ROOT, ROOT / "pdk_stack"):
-        project = (folder / "pyproject.toml").read_text()
-        versions.add(re.findall(r'^version = "(.+)"', project, re.M)[0])
-        for name, version in re.findall(r'"([a-z-]+)(?:\[[a-z]+\])?==([0-9.]+)"', project):
-            # The two distributions of this repository are released together.
-            assert (version in versions) if name == "pdk-lab" else constraints[name] == version, name
+        project = declared(folder)
+        assert python in SpecifierSet(project["requires-python"])
+        for text in [*project["dependencies"], *sum(project.get("optional-dependencies", {}).values(), [])]:
+            wanted = Requirement(text)
+            if wanted.name.startswith("pdk-lab") or (wanted.marker and not wanted.marker.evaluate(given)):
+                continue
+            assert versions[canonicalize_name(wanted.name)] in wanted.specifier, f"{text} on Python {python}"
+
+
+def test_what_is_not_on_newer_versions_of_python() -> None:
+    # docs/install.md says so in a table.
+    older, newer = pinned("3.11.9"), pinned("3.13.0")
+    assert {"kserve", "ray"} <= older.keys() and not {"kserve", "ray", "fastapi", "pandas"} & newer.keys()
+    assert {each for each in older if each.startswith("torch")} <= newer.keys()
+
+
+def test_the_ground_floor_of_the_images_is_part_of_what_people_have() -> None:
+    project = declared(ROOT)
+    people = {line.partition(";")[0] for line in project["dependencies"]}
+    assert set(project["optional-dependencies"]["core"]) <= people
+
+
+def test_both_distributions_are_released_together() -> None:
+    versions = {declared(folder)["version"] for folder in (ROOT, ROOT / "pdk_stack")}
     assert len(versions) == 1
+    (version,) = versions
+    lines = [*declared(ROOT)["optional-dependencies"]["laptop"], *declared(ROOT / "pdk_stack")["dependencies"]]
+    assert [line for line in lines if line.startswith("pdk-lab") and "==" in line] == [
+        f"pdk-lab-stack=={version}",
+        f"pdk-lab=={version}",
+    ]
     # kserve 0.13.1 cannot create objects with 37.
-    assert 35 <= int(constraints["kubernetes"].split(".")[0]) < 37
+    assert 35 <= int(pinned("3.11.9")["kubernetes"].split(".")[0]) < 37
 
 
 def test_no_tracked_file_names_a_machine_of_ours() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import json
 import subprocess
 import sys
@@ -14,6 +16,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from pdk_stack.kubernetes.core.inference.revisions import fetch as fetch_module
+from pdk_stack.third_party import kserve as third_party_kserve
+from pdk_stack.third_party.kserve import RELEASE
 
 FILES = {"pets/1/config/config.properties": b"a=b", "pets/1/model-store/pets.mar": b"archive"}
 
@@ -64,6 +68,16 @@ def fetch(uri: str, target: Path, emulator: str) -> tuple[int, list[dict[str, ob
     environment = {"STORAGE_EMULATOR_HOST": emulator, "PATH": "", "HOME": str(target), "NO_GCE_CHECK": "true"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+@pytest.mark.parametrize("name", ["storage/storage.py", "v2_datamodels.py"])
+def test_kserves_files_are_those_of_its_package(name: str) -> None:
+    package = importlib.util.find_spec("kserve")
+    if package is None or not package.submodule_search_locations:
+        pytest.skip("there is no kserve 0.13.1 for this version of Python")
+    assert importlib.metadata.version("kserve") == RELEASE
+    original = Path(package.submodule_search_locations[0], name.replace("v2_", "protocol/rest/v2_"))
+    assert (Path(third_party_kserve.__file__).parent / name).read_bytes() == original.read_bytes()
 
 
 def test_google_storage(emulator: str, tmp_path: Path) -> None:

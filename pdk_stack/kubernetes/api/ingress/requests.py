@@ -7,10 +7,7 @@ TorchServe itself only reports that its handler failed.
 from __future__ import annotations
 
 import codecs
-import functools
-import importlib.util
 import math
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -22,21 +19,6 @@ __all__ = ["fault", "not_json", "refused"]
 
 V1, V2 = ":predict", "/infer"
 MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-
-@functools.cache
-def _inference_request() -> Any:
-    """Load KServe's model of a v2 request, without the rest of kserve, whose import takes seconds."""
-    package = importlib.util.find_spec("kserve")
-    if package is None or not package.submodule_search_locations:
-        raise ModuleNotFoundError("kserve is not installed")
-    path = Path(package.submodule_search_locations[0], "protocol", "rest", "v2_datamodels.py")
-    spec = importlib.util.spec_from_file_location("pdk_stack_v2_datamodels", path)
-    if spec is None or spec.loader is None:
-        raise ModuleNotFoundError(f"{path} is not there")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.InferenceRequest
 
 
 def refused(path: str, body: bytes) -> Answer | None:
@@ -100,8 +82,10 @@ def _unprocessable(place: list[Any], why: str) -> Answer:
 def _refused_tensors(given: Any) -> Answer | None:
     from pydantic import ValidationError  # its import takes a while, and most services speak v1
 
+    from pdk_stack.third_party.kserve.v2_datamodels import InferenceRequest
+
     try:
-        asked = _inference_request().model_validate(given)
+        asked = InferenceRequest.model_validate(given)
     except ValidationError as failure:
         first = failure.errors(include_url=False, include_input=False, include_context=False)[0]
         return _unprocessable(["body", *first["loc"]], str(first["msg"]))

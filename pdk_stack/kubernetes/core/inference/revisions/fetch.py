@@ -8,33 +8,15 @@ prints one JSON line for the controller: the reason, and whether the model is me
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 import json
 import shutil
 import sys
-import types
 from pathlib import Path
-from typing import Any
 
 from pdk_stack.common.polling import poll
 
 FIRST_PAUSE_S = 0.3
 LONGEST_PAUSE_S = 3.0
-
-
-@functools.cache
-def storage_class() -> Any:
-    """Load ``kserve.storage.Storage`` without the rest of kserve, whose import takes seconds."""
-    spec = importlib.util.find_spec("kserve")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("kserve is not installed")
-    package = types.ModuleType("kserve")
-    package.__path__ = list(spec.submodule_search_locations)
-    sys.modules["kserve"] = package
-    from kserve.storage import Storage
-
-    return Storage
 
 
 def copy_local(uri: str, target: Path) -> bool:
@@ -78,7 +60,10 @@ def main(argv: list[str]) -> int:
         target.mkdir(parents=True)
         try:
             if not copy_local(uri, target):
-                storage_class().download(uri, str(target))
+                # Late, because importing all clouds' clients takes a second.
+                from pdk_stack.third_party.kserve.storage.storage import Storage
+
+                Storage.download(uri, str(target))
             if any(path.is_file() for path in target.rglob("*")):
                 return True
             reason, absent = f"nothing lies under {uri}", True

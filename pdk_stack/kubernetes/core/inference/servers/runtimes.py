@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,16 @@ def check_predictor(predictor: dict[str, Any]) -> None:
         raise ModelServerError(
             f"The embedded runtime serves modelFormat pytorch, not {framework}.", reason=Reason.NO_RUNTIME
         )
-    runtime = model.get("runtime")
-    if runtime and runtime not in RUNTIMES:
+    runtime = model.get("runtime") or default_runtime()
+    if runtime not in RUNTIMES:
         raise ModelServerError(
             f"There is no runtime {runtime} here; there are {', '.join(RUNTIMES)}.", reason=Reason.UNKNOWN_RUNTIME
+        )
+    if runtime == PYTHON and importlib.util.find_spec("kserve") is None:
+        raise ModelServerError(
+            f"The runtime {PYTHON} needs the package kserve, which Python 3.12 and later don't have; "
+            f"use {TORCHSERVE}, or a stack on Python 3.11.",
+            reason=Reason.NO_RUNTIME,
         )
     protocol = model.get("protocolVersion") or "v1"
     if protocol not in PROTOCOLS:

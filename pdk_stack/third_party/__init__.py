@@ -1,0 +1,1 @@
+"""Files of other projects, unchanged, where their package can't be installed beside the platforms' clients."""

@@ -1,0 +1,1 @@
+"""KServe's storage initializer; :class:`~.storage.Storage` downloads a model from where a service says it is."""
