@@ -23,8 +23,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "constraints.txt"
 PROJECTS = ("pyproject.toml", "pdk_stack/pyproject.toml")
-# What people, CI, and the browser tests install.
-REQUIREMENTS = ("-e .[all,dev,browser]", "-e ./pdk_stack")
+# What people, CI, the browser tests, and the documentation install.
+REQUIREMENTS = ("-e .[all,dev,browser,docs]", "-e ./pdk_stack")
 # Parts of markers that are always true: the versions and platforms that `requires-python` and `tool.uv` name.
 ALWAYS = re.compile(
     r" ; python_full_version < '3\.14'$|python_full_version < '3\.14' and | and python_full_version < '3\.14'$"

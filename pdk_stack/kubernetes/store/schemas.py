@@ -6,10 +6,11 @@ Parts of an InferenceService's pod that the embedded runtime doesn't use accept 
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Container
 from typing import Any
 
-from pdk_stack.kubernetes.store.models import QUANTITY, Models, Schema
+from pdk_stack.kubernetes.store.models import KSERVE, QUANTITY, Models, Schema, of_package
 
 #: Predictor fields that name a framework.
 FRAMEWORKS = {
@@ -43,26 +44,29 @@ COMPONENT: dict[str, Schema | None] = {
     "ephemeralContainers": None,
     "scaleMetric": {"enum": ["cpu", "memory", "concurrency", "rps"]},
 }
+EXPANDED = frozenset(
+    {
+        "V1Container",
+        "V1EnvVar",
+        "V1LocalObjectReference",
+        "V1ResourceRequirements",
+        "V1beta1ARTExplainerSpec",
+        "V1beta1Batcher",
+        "V1beta1ExplainerSpec",
+        "V1beta1InferenceServiceSpec",
+        "V1beta1LoggerSpec",
+        "V1beta1ModelFormat",
+        "V1beta1ModelSpec",
+        "V1beta1PredictorSpec",
+        "V1beta1StorageSpec",
+        "V1beta1TransformerSpec",
+        *FRAMEWORKS.values(),
+    }
+)
+#: Models of the package kserve that the schemas are made of.
+USED = frozenset({"V1beta1InferenceService", *EXPANDED})
 MODELS = Models(
-    inside=frozenset(
-        {
-            "V1Container",
-            "V1EnvVar",
-            "V1LocalObjectReference",
-            "V1ResourceRequirements",
-            "V1beta1ARTExplainerSpec",
-            "V1beta1Batcher",
-            "V1beta1ExplainerSpec",
-            "V1beta1InferenceServiceSpec",
-            "V1beta1LoggerSpec",
-            "V1beta1ModelFormat",
-            "V1beta1ModelSpec",
-            "V1beta1PredictorSpec",
-            "V1beta1StorageSpec",
-            "V1beta1TransformerSpec",
-            *FRAMEWORKS.values(),
-        }
-    ),
+    inside=EXPANDED,
     changes={
         # Newer than KServe's definition.
         "V1Container": {"restartPolicyRules": None},
@@ -162,3 +166,7 @@ INFERENCE_SERVICE = schema_of("V1beta1InferenceService", "InferenceService is th
 def complete(schema: Schema) -> Schema:
     """Add the fields that every object has to a schema."""
     return {**schema, "properties": {**COMMON, **(schema.get("properties") or {})}}
+
+
+if __name__ == "__main__":
+    KSERVE.write_text(json.dumps(of_package(USED), indent=1, sort_keys=True) + "\n")

@@ -16,6 +16,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from pdk_stack.kubernetes.core.inference.revisions import fetch as fetch_module
+from pdk_stack.kubernetes.store.models import KSERVE, of_package
+from pdk_stack.kubernetes.store.schemas import USED
 from pdk_stack.third_party import kserve as third_party_kserve
 from pdk_stack.third_party.kserve import RELEASE
 
@@ -78,6 +80,12 @@ def test_kserves_files_are_those_of_its_package(name: str) -> None:
     assert importlib.metadata.version("kserve") == RELEASE
     original = Path(package.submodule_search_locations[0], name.replace("v2_", "protocol/rest/v2_"))
     assert (Path(third_party_kserve.__file__).parent / name).read_bytes() == original.read_bytes()
+
+
+def test_kserves_models_are_those_of_its_package() -> None:
+    if importlib.util.find_spec("kserve") is None:
+        pytest.skip("there is no kserve 0.13.1 for this version of Python")
+    assert json.loads(KSERVE.read_text()) == of_package(USED), "python -m pdk_stack.kubernetes.store.schemas"
 
 
 def test_google_storage(emulator: str, tmp_path: Path) -> None:

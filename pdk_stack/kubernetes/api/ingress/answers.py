@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from importlib import metadata
 from typing import Any
 
 from pdk_stack.kubernetes.api.ingress.server import JSON, Answer
 from pdk_stack.kubernetes.core.inference.revisions.revision import Revision
+from pdk_stack.third_party.kserve import RELEASE
 
 KEPT_HEADERS = {"content-type": "Content-Type", "x-request-id": "X-Request-Id"}
 
@@ -22,7 +22,7 @@ def local_answer(method: str, path: str, revision: Revision) -> Answer | None:
         return _reply(200, {"ready": True})
     if path == "/v2":
         extensions = ["model_repository_extension"]
-        return _reply(200, {"name": "kserve", "version": metadata.version("kserve"), "extensions": extensions})
+        return _reply(200, {"name": "kserve", "version": RELEASE, "extensions": extensions})
     if path in ("/v1/models", "/v2/models"):
         return _reply(200, {"models": revision.models})
     for version in ("v1", "v2"):
