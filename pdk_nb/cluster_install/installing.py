@@ -21,7 +21,7 @@ from pdk_nb.cluster_install.record import Entry
 from pdk_nb.cluster_install.steps import Step, Steps
 from pdk_nb.cluster_install.tools import InstallError, Tool
 from pdk_nb.cluster_install.versions import Versions
-from pdk_nb.container_images import Engine
+from pdk_nb.container_images import Engine, RegistryAccess
 from pdk_nb.platforms.waiting import wait
 from pdk_shared.errors import PdkError, UsageError
 
@@ -44,6 +44,7 @@ class Request:
         charts: Folder with the charts; the projects' repositories when None.
         values: Files with further values, by chart.
         registry: Registry with its folder, for the images; no images are built when empty.
+        access: How to reach it.
         trial_image: Image of Determined's tasks; built when empty and there is a registry.
         chosen: Values of ``pdk-config``.
         det_password: Password of ``admin`` in a Determined that was there before.
@@ -57,6 +58,7 @@ class Request:
     charts: Path | None = None
     values: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     registry: str = ""
+    access: RegistryAccess = field(default_factory=RegistryAccess)
     trial_image: str = ""
     chosen: Mapping[str, str] = field(default_factory=dict)
     det_password: str = field(default="", repr=False)
@@ -142,19 +144,23 @@ class Installer:
         for name in self.wanted:
             if name == "determined" and self.builds_images and engine is not None and not trial_image:
                 with steps.step("Image of the trials") as step:
-                    trial_image = lab.trial_image(self._checkout, engine, self._request.registry, step)
+                    trial_image = lab.trial_image(
+                        self._checkout, engine, self._request.registry, self._request.access, step
+                    )
             with steps.step(self._title(name)) as step:
                 self._platform(name, trial_image, step)
         if self.builds_images and engine is not None:
             with steps.step("Images of the pipelines") as step:
-                lab.stage_images(self._checkout, engine, self._request.registry, step)
+                lab.stage_images(self._checkout, engine, self._request.registry, self._request.access, step)
         with steps.step("Configuration of the lab") as step:
             self._configure(step)
         if "doctor" in self._request.without:
             return None
         with steps.step("Doctor") as step:
             step.changed = False
-            return lab.examine(self._request.kubeconfig, probe=self._request.probe, step=step)
+            return lab.examine(
+                self._request.kubeconfig, probe=self._request.probe, access=self._request.access, step=step
+            )
 
     def _title(self, name: str) -> str:
         if name == "ingress":

@@ -30,37 +30,46 @@ def trial_image_name(checkout: Path, registry: str) -> str:
     return f"{registry}/pdk-lab-trial:{digest.hexdigest()[:16]}"
 
 
-def trial_image(checkout: Path, engine: Engine, registry: str, step: Step) -> str:
+def trial_image(checkout: Path, engine: Engine, registry: str, access: RegistryAccess, step: Step) -> str:
     """Build and push the image of Determined's tasks unless the registry has it.
+
+    Args:
+        checkout: The lab's checkout.
+        engine: Builds and pushes.
+        registry: Registry with its folder.
+        access: How to reach it.
+        step: For progress.
 
     Returns:
         Its name.
 
     Raises:
         ImageError: It can't be built or pushed.
+        UsageError: Docker is told in its daemon's configuration how to reach this registry.
     """
     name = trial_image_name(checkout, registry)
-    if _has(name):
+    if _has(name, access):
         step.changed = False
         return name
-    with step.log.open("a") as log:
+    with access.flags(engine.name) as flags, step.log.open("a") as log:
         engine.build(
             checkout,
             checkout / TRIAL_FILES[0],
             name,
             arguments={},
             labels={"org.opencontainers.image.title": "PDK Lab: trials"},
+            flags=flags,
             progress=lambda line: print(line, file=log),
         )
-        engine.push(name, progress=lambda line: print(line, file=log))
+        engine.push(name, flags=flags, progress=lambda line: print(line, file=log))
     step.say(name)
     return name
 
 
-def _has(name: str) -> bool:
+def _has(name: str, access: RegistryAccess) -> bool:
     """Whether the registry of an image has it."""
     image = Image.parse(name)
-    registry = Registry(image.registry, RegistryAccess())
+    registry = Registry(image.registry, access)
     try:
         registry.check()
         return registry.manifest(image) is not None
@@ -68,26 +77,40 @@ def _has(name: str) -> bool:
         return False
 
 
-def stage_images(checkout: Path, engine: Engine, registry: str, step: Step) -> None:
+def stage_images(checkout: Path, engine: Engine, registry: str, access: RegistryAccess, step: Step) -> None:
     """Build and push the images of both stages, unless the registry has those of this commit.
 
     Files that are changed but not committed don't count: a push itself changes the pipeline specs.
 
+    Args:
+        checkout: The lab's checkout.
+        engine: Builds and pushes.
+        registry: Registry with its folder.
+        access: How to reach it.
+        step: For progress.
+
     Raises:
         ImageError: One can't be built or pushed.
+        UsageError: Docker is told in its daemon's configuration how to reach this registry.
     """
     commit = revision_of(checkout)[:COMMIT_LETTERS]
     known = [
         each
         for each in container_images.built_images(checkout)
-        if each.image.startswith(f"{registry}/") and each.revision[:COMMIT_LETTERS] == commit and _has(each.image)
+        if each.image.startswith(f"{registry}/")
+        and each.revision[:COMMIT_LETTERS] == commit
+        and _has(each.image, access)
     ]
     if {each.stage for each in known} >= set(STAGES):
         step.changed = False
         return
-    with step.log.open("a") as log:
-        built = container_images.build(checkout, engine, registry, progress=lambda line: print(line, file=log))
-        pushed = container_images.push(built, engine, progress=lambda line: print(line, file=log))
+    with access.flags(engine.name) as flags, step.log.open("a") as log:
+
+        def tell(line: str) -> None:
+            print(line, file=log)
+
+        built = container_images.build(checkout, engine, registry, flags=flags, progress=tell)
+        pushed = container_images.push(built, engine, flags=flags, progress=tell)
     for each in pushed:
         step.say(each.image)
     for path in container_images.record(pushed):
@@ -156,9 +179,16 @@ def _version(thing: Object | None) -> str:
     return str(thing["metadata"].get("resourceVersion")) if thing else ""
 
 
-def examine(kubeconfig: str, *, probe: bool, step: Step) -> doctor.Report:
-    """Run the doctor."""
-    context = doctor.Context(kubeconfig, "default", probe=probe)
+def examine(kubeconfig: str, *, probe: bool, access: RegistryAccess, step: Step) -> doctor.Report:
+    """Run the doctor.
+
+    Args:
+        kubeconfig: The cluster.
+        probe: Whether it may start pods.
+        access: How to reach the registry.
+        step: For progress and the report's file.
+    """
+    context = doctor.Context(kubeconfig, "default", probe=probe, registries=access)
     report = doctor.examine(context, progress=lambda name: None)
     step.log.write_text(f"{report}\n")
     return report

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pdk_nb.arguments import assignments
-from pdk_nb.commands.common import Options, Subparsers, deletion_flags, may_delete, read_secret, say
+from pdk_nb.commands.common import (
+    Options,
+    Subparsers,
+    deletion_flags,
+    may_delete,
+    read_secret,
+    registry_access,
+    registry_flags,
+    say,
+)
 from pdk_shared.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +30,7 @@ if TYPE_CHECKING:
     from pdk_nb.cluster_install.steps import Steps
     from pdk_nb.cluster_install.tools import Tool
     from pdk_nb.cluster_install.versions import Versions
-    from pdk_nb.container_images import Engine
+    from pdk_nb.container_images import Engine, RegistryAccess
 
 DEFAULT_NAME = "pdk"
 # Written out: reading them from the package would load it for every command.
@@ -67,6 +76,7 @@ def register(commands: Subparsers, options: Options) -> None:
     install = verbs.add_parser("install", parents=[common], help="install everything on an existing cluster")
     install.add_argument("--kubeconfig", metavar="F", required=True, help="the cluster")
     install.add_argument("--registry", default="", metavar="HOST/FOLDER", help="registry that the nodes pull from")
+    registry_flags(install)
     install.add_argument("--det-password-file", metavar="F", help="password of an existing Determined")
     install.set_defaults(handler=command_install)
     where = argparse.ArgumentParser(add_help=False)
@@ -110,8 +120,15 @@ def _engine(args: argparse.Namespace, wanted: bool) -> Engine | None:
     return container_images.find_engine(args.engine) if wanted and "images" not in args.without else None
 
 
-def _request(args: argparse.Namespace, kubeconfig: str, registry: str, local: Local | None = None) -> Request:
+def _request(
+    args: argparse.Namespace,
+    kubeconfig: str,
+    registry: str,
+    access: RegistryAccess | None = None,
+    local: Local | None = None,
+) -> Request:
     from pdk_nb.cluster_install.installing import Request
+    from pdk_nb.container_images import RegistryAccess
 
     return Request(
         kubeconfig=kubeconfig,
@@ -120,6 +137,7 @@ def _request(args: argparse.Namespace, kubeconfig: str, registry: str, local: Lo
         charts=Path(args.charts).expanduser().resolve() if args.charts else None,
         values=_values(args.values),
         registry=registry,
+        access=access or RegistryAccess(),
         trial_image=args.trial_image,
         chosen=assignments(args.chosen, "--set"),
         det_password=read_secret(getattr(args, "det_password_file", None), "Password of Determined's user"),
@@ -195,7 +213,7 @@ def command_up(args: argparse.Namespace) -> int:
         cluster.write_kubeconfig(maker)
     with steps.step(f"Registry {cluster.registry}") as step:
         step.changed = cluster.create_registry(docker, versions, step.log)
-    request = _request(args, str(cluster.kubeconfig), cluster.registry, cluster)
+    request = _request(args, str(cluster.kubeconfig), cluster.registry, local=cluster)
     installer = Installer(request, Api(api_client(request.kubeconfig)), helm, versions, checkout)
     preflight.refuse(installer.checks(), force=args.force)
     return _finish(installer, steps, engine, request.kubeconfig)
@@ -251,12 +269,16 @@ def command_install(args: argparse.Namespace) -> int:
     checkout, versions = _pinned()
     # Not on the stack that happens to run here: this installs the real platforms.
     kubeconfig = kubeconfig_path(args.kubeconfig, announced=False) or ""
-    request = _request(args, kubeconfig, args.registry)
+    request = _request(args, kubeconfig, args.registry, registry_access(args))
     helm, logs = _need("helm", versions), state_folder() / "logs"
     installer = Installer(request, Api(api_client(kubeconfig)), helm, versions, checkout)
     checks = [preflight.program("helm", versions)[1], preflight.folder(logs), *installer.checks()]
     preflight.refuse(_show(checks), force=args.force)
     engine = _engine(args, wanted=bool(args.registry))
+    if engine is not None:
+        # Docker refuses these flags: before anything is installed.
+        with request.access.flags(engine.name):
+            pass
     parts = [part for part in PARTS if part not in args.without and (part != "images" or engine is not None)]
     trial = engine is not None and "determined" in parts and not args.trial_image
     return _finish(installer, Steps(len(parts) + 1 + trial, logs, say), engine, kubeconfig)

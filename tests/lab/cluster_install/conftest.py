@@ -21,7 +21,7 @@ from tests.lab.cluster_install import fake_tools
 from tests.lab.cluster_install.fake_api import FakeApi, serving
 
 ROOT = Path(__file__).resolve().parents[3]
-TOOLS = ("docker", "kind", "k3d", "helm")
+TOOLS = ("docker", "podman", "kind", "k3d", "helm")
 COPIED = ("images", "examples", "cluster", "pyproject.toml", "constraints.txt")
 
 
@@ -175,5 +175,5 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         api.before_answer = Helms(found).sync
         monkeypatch.setattr(installing, "RETRY_S", 0.05)
         # The registry is in Docker, which is fake: what was pushed is there.
-        monkeypatch.setattr(lab, "_has", lambda name: name in found.tools["pushed"])
+        monkeypatch.setattr(lab, "_has", lambda name, access: name in found.tools["pushed"])
         yield found

@@ -1,6 +1,6 @@
-"""docker, kind, k3d, and helm in one script: each records its calls, and answers as the real one does.
+"""docker, podman, kind, k3d, and helm in one script: each records its calls, and answers as the real one does.
 
-A test puts copies of it on the PATH under these four names. It imports little, so that a call takes 20 ms.
+A test puts copies of it on the PATH under these names. It imports little, so that a call takes 20 ms.
 State lies in FAKE_TOOLS, a folder:
 
 * ``calls.jsonl``: every call, with what it read from standard input
@@ -183,6 +183,15 @@ def docker(arguments, state):
         return print("1000000")
 
 
+def podman(arguments, state):
+    if arguments[0] == "push":
+        state["pushed"].append(arguments[-1])
+        with open(option(arguments, "--digestfile"), "w") as file:
+            file.write(f"sha256:{'b' * 64}")
+    if arguments[:2] == ["image", "inspect"]:
+        return print("1000000")
+
+
 def failing(name, arguments):
     """Play a failure that a test asked for."""
     failures = load("fail.json", {})
@@ -204,7 +213,7 @@ def main():
         state.setdefault(key, empty)
     if name != "helm":
         failing(name, arguments)
-    {"helm": helm, "kind": kind, "k3d": k3d, "docker": docker}[name](arguments, state)
+    {"helm": helm, "kind": kind, "k3d": k3d, "docker": docker, "podman": podman}[name](arguments, state)
     save("state.json", state)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pdk_nb import doctor
+from pdk_nb.container_images import RegistryAccess
 from tests.lab.cluster_install.conftest import Machine
 
 PLATFORMS = ["cert-manager", "ingress", "kserve", "pachyderm", "determined"]
@@ -190,3 +192,33 @@ def test_wrong_values_flags(machine: Machine, flag: str) -> None:
     code, shown = machine.install("--values", flag)
     assert code == 2 and "--values" in shown
     assert machine.api.writes == []
+
+
+@pytest.mark.parametrize("flag", ["--insecure-registry", "--registry-ca"])
+def test_a_registry_of_ones_own_is_reached_as_asked(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flag: str
+) -> None:
+    authority = tmp_path / "registry.pem"
+    authority.write_text("certificates")
+    asked = [flag, str(authority)] if flag == "--registry-ca" else [flag]
+    seen: list[RegistryAccess] = []
+
+    def examine(context: doctor.Context, progress: object) -> doctor.Report:
+        seen.append(context.registries)
+        return doctor.Report([])
+
+    monkeypatch.setattr(doctor, "examine", examine)
+    where = ("--kubeconfig", str(machine.kubeconfig), "--registry", "r.example.com/team", "--engine", "podman")
+    code, shown = machine.run("install", *where, *asked)
+    assert code == 0, shown
+    pushes, builds = machine.calls("podman", "push"), machine.calls("podman", "build")
+    assert len(pushes) == len(builds) == 3  # Determined's tasks, and two stages
+    wanted = "--cert-dir=" if flag == "--registry-ca" else "--tls-verify=false"
+    assert all(any(each.startswith(wanted) for each in call) for call in [*pushes, *builds])
+    assert seen == [RegistryAccess(authority) if flag == "--registry-ca" else RegistryAccess(insecure=True)]
+
+
+def test_docker_is_told_elsewhere_before_anything_is_installed(machine: Machine) -> None:
+    code, shown = machine.install("--registry", "r.example.com/team", "--engine", "docker", "--insecure-registry")
+    assert code == 2 and "insecure-registries of /etc/docker/daemon.json" in shown
+    assert upgrades(machine) == [] and machine.calls("docker", "push") == []
