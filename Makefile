@@ -1,13 +1,16 @@
 # One-word verbs. `make run` and `make test` set everything up by themselves.
-PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3),python3.11)
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+DEV    := $(VENV)/.installed-dev
+LOCKED := pyproject.toml pdk_stack/pyproject.toml constraints.txt
+# PYTHON: the Python to use. TORCH: cpu, cuda, or auto, which looks for an NVIDIA GPU (docs/install.md).
+export PYTHON TORCH TORCH_INDEX
 # Processes that the tests are shared out to.
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab app gallery docs test lint types unit e2e contract golden fuzz soak browser-test \
+.PHONY: help setup dev lock run lab app gallery docs test lint types unit e2e contract golden fuzz soak browser-test \
 	participants-test images-test dist sbom clean
 
 help:
@@ -21,17 +24,22 @@ help:
 	@echo "make browser-test  the notebooks, the panel and the app in a real browser (minutes; pictures in runs/browser)"
 	@echo "make clean  stop the stack; delete the environment, its state and results"
 
+# What the lab needs; `dev` is what its tests need on top.
 setup: $(STAMP)
+dev: $(DEV)
 
-# The stamp is written last, so that a broken installation is tried again.
-$(STAMP): pyproject.toml pdk_stack/pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' 2>/dev/null || \
-		{ echo "PDK Lab needs Python 3.10, 3.11, 3.12, or 3.13."; \
-		  echo "  what to do: install it, then make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
-	@echo "Setting up $(VENV) (a few minutes, once) ..."
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]' -e ./pdk_stack
+# The stamps are written last, so that a broken installation is tried again.
+$(STAMP): $(LOCKED)
+	@sh scripts/setup.sh $(VENV)
 	@touch $@
+
+$(DEV): $(STAMP)
+	@sh scripts/setup.sh $(VENV) dev
+	@touch $@
+
+# Resolves all dependencies anew for all versions of Python, and keeps the pins that fit; UPGRADE=1 takes the newest.
+lock:
+	python3 scripts/lock.py $(if $(UPGRADE),--upgrade)
 
 run: setup
 	$(BIN)/pdk-nb run --with-stack
@@ -52,69 +60,67 @@ gallery: setup
 
 # A link that leads nowhere, or a page that the navigation lacks, is an error.
 docs: setup
-	@$(BIN)/python -c 'import furo, myst_nb, sphinx, sphinx_copybutton' 2>/dev/null || \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@$(BIN)/python -c 'import furo, myst_nb, sphinx, sphinx_copybutton' 2>/dev/null || sh scripts/setup.sh $(VENV) docs
 	$(BIN)/python -m scripts.build_docs
 
 test: lint types unit
 
-lint: setup
+lint: dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: setup
+types: dev
 	$(BIN)/mypy
 
 # The tests wait more than they compute. A file stays in one process: its fixtures start stacks.
-unit: setup
+unit: dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-e2e: setup
+e2e: dev
 	$(BIN)/python -m pytest tests/e2e
 
 # A browser is no Python package: root installs Debian's, others are told how.
 CHROMIUM = $(or $(PDK_CHROMIUM),$(shell command -v chromium || command -v chromium-browser || command -v google-chrome-stable || command -v google-chrome))
-browser-test: setup
+browser-test: dev
 	@if [ -z "$(CHROMIUM)" ]; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-liberation >/dev/null; \
 		else echo "There is no Chromium."; \
 			echo "  what to do: sudo apt-get install chromium fonts-liberation, or PDK_CHROMIUM=/path/to/chrome make browser-test"; \
 			exit 1; fi; fi
-	@$(BIN)/python -c 'import axe_playwright_python, playwright' 2>/dev/null || \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	@$(BIN)/python -c 'import axe_playwright_python, playwright' 2>/dev/null || sh scripts/setup.sh $(VENV) browser
 	PDK_BROWSER_TESTS=1 $(BIN)/python -m pytest tests/browser
 
 # On the embedded stack, or with PDK_KUBECONFIG=~/.kube/config on a cluster.
-contract: setup
+contract: dev
 	$(BIN)/python -m pytest tests/contract
 
 # Needs the recorded answers: a folder `golden` in PDK_REFERENCE_DIR, or in `shared` beside the checkout.
-golden: setup
+golden: dev
 	$(BIN)/python -m tests.golden
 
 # Odd requests to every service; SERVICES="s3 grpc" and COUNT=20000 for some and more.
 COUNT ?= 2000
 SEED ?= 1
-fuzz: setup
+fuzz: dev
 	$(BIN)/python -m tests.fuzz $(SERVICES) --count $(COUNT) --seed $(SEED)
 
 # About 10 minutes; --count 1000 takes 10 times as long.
-soak: setup
+soak: dev
 	$(BIN)/python -m benchmarks.soak
 
 # Eight walkthroughs at the same time on two cores: about ten minutes.
-participants-test: setup
+participants-test: dev
 	PDK_PARTICIPANTS_TESTS=1 $(BIN)/python -m pytest tests/e2e/test_many_participants.py
 
 # Installs Debian packages and needs root: builds both images, pushes, pulls and runs them.
-images-test: setup
+images-test: dev
 	$(BIN)/python scripts/try_images.py
 
 # What a release consists of. Its tools stay apart from the environment that they describe.
 RELEASE := .venv-release
 $(RELEASE)/.installed:
-	$(PYTHON) -m venv $(RELEASE)
+	$(or $(PYTHON),python3) -m venv $(RELEASE)
 	$(RELEASE)/bin/python -m pip install --quiet --disable-pip-version-check build cyclonedx-bom packaging
 	@touch $@
 
