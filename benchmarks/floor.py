@@ -155,6 +155,7 @@ def main() -> int:
     from pdk_nb import labels
     from pdk_nb.packaging import archive
     from pdk_nb.picture_sources import unpack
+    from pdk_nb.tasks import for_stages
 
     clock.lap("imports")
     pictures = unpack(EXPERIMENT.parents[2] / "sample-data" / "dataset-dog-cat.zip") / "data1"
@@ -172,7 +173,8 @@ def main() -> int:
         version=VERSION,
         handler=HANDLER,
         classes=("dog", "cat"),
-        image_size=config["hyperparameters"]["image_size"],
+        facts={"image_size": config["hyperparameters"]["image_size"]},
+        shared_modules=tuple(for_stages().shared_modules),
         extra_files=[EXPERIMENT / "preprocess.py"],
         out_dir=folder / "model-store",
     )

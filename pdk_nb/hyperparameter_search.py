@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pdk_nb import example as examples
+from pdk_nb import tasks
 from pdk_nb.platforms import mlde
 from pdk_nb.platforms.waiting import wait
 from pdk_nb.stages import experiment
-from pdk_nb.stages.resuming import architecture_of
 from pdk_nb.standalone_experiment import LEARNING_RATE
+from pdk_nb.tasks.stage_task import StageTask
 from pdk_shared.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
@@ -327,6 +329,10 @@ def version_of(session: Session, id: int) -> ModelVersion | None:
     return mlde.version_for_commit(session.determined, session.names.model, version_name(id))
 
 
+def _task(session: Session) -> StageTask:
+    return tasks.for_stages(examples.find(session.names.example).task)
+
+
 def register(session: Session, search: Search) -> ModelVersion:
     """Register the best checkpoint of a search as a version of the model, named after the experiment.
 
@@ -360,7 +366,7 @@ def register(session: Session, search: Search) -> ModelVersion:
         "code": {"url": code.get("url", ""), "ref": code.get("ref", ""), "sha": code.get("sha", "")},
         "classes": [str(each) for each in search.config["data"].get("classes") or ()],
         "metric": {"name": search.metric, "value": float(values[search.metric])} if search.metric in values else None,
-        "net": architecture_of({"hyperparameters": hyperparameters}),
+        "net": _task(session).architecture({**search.config, "hyperparameters": hyperparameters}),
         "resumed_from": "",
         "search": {"searcher": search.method, "trials": len(search.trials), VARIED: hyperparameters.get(VARIED)},
     }

@@ -50,9 +50,16 @@ if TYPE_CHECKING:
 __all__ = ["Lab", "connect"]
 
 
-def connect(kubeconfig: str = "", namespace: str = "default", participant: str = "", names: Names | None = None) -> Lab:
+def connect(
+    kubeconfig: str = "",
+    namespace: str = "default",
+    participant: str = "",
+    names: Names | None = None,
+    *,
+    example: str = "",
+) -> Lab:
     """Read the settings of a cluster; arguments and errors as in :func:`pdk_nb.session.connect`."""
-    return Lab(session.connect(kubeconfig, namespace, participant, names))
+    return Lab(session.connect(kubeconfig, namespace, participant, names, example=example))
 
 
 class Lab:
@@ -259,7 +266,7 @@ class Lab:
     # 05 predictions
 
     def sample(self, name: str) -> Path:
-        """A file of ``sample-data``."""
+        """A file of the example's sample data."""
         return self.session.sample(name)
 
     def samples(self, source: str = "") -> list[Path]:

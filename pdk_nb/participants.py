@@ -64,7 +64,7 @@ def session_of(session: Session, participant: str) -> Session:
         session: A session on that cluster.
         participant: The participant.
     """
-    other = type(session)(session.settings, Names.for_participant(participant))
+    other = type(session)(session.settings, Names.for_participant(participant, session.names.example))
     other.__dict__.update(
         {name: session.__dict__[name] for name in ("pachyderm", "determined") if name in session.__dict__}
     )

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pdk_nb import example as examples
 from pdk_nb import settings as settings_module
 from pdk_nb.names import Names
 from pdk_shared.checkout import find_checkout
@@ -24,7 +25,12 @@ __all__ = ["Session", "connect"]
 
 
 def connect(
-    kubeconfig: str = "", namespace: str = "default", participant: str = "", names: Names | None = None
+    kubeconfig: str = "",
+    namespace: str = "default",
+    participant: str = "",
+    names: Names | None = None,
+    *,
+    example: str = "",
 ) -> Session:
     """Read the settings of a cluster.
 
@@ -32,14 +38,16 @@ def connect(
         kubeconfig: Path; ``KUBECONFIG`` or ``~/.kube/config`` when empty.
         namespace: Namespace of the ConfigMap ``pdk-config``.
         participant: The participant, if many people share the cluster; ``PDK_PARTICIPANT`` when empty.
-        names: Names that replace the participant's.
+        names: Names that replace the participant's and the example's.
+        example: The example, a folder under ``examples``; ``PDK_EXAMPLE`` when empty, and else the default example.
 
     Raises:
         UsageError: The participant's name is invalid.
+        SpecError: There is no such example, or its contract is wrong.
         SettingsError: There is no kubeconfig or no ``pdk-config``.
         ServiceUnreachable: The cluster doesn't respond.
     """
-    names = names or Names.chosen(participant)
+    names = names or Names.chosen(participant, example)
     return Session(settings_module.load(kubeconfig or None, namespace), names)
 
 
@@ -64,9 +72,18 @@ class Session:
         """
         return find_checkout()
 
+    @cached_property
+    def example(self) -> examples.Example:
+        """The example that the names belong to.
+
+        Raises:
+            SpecError: Its contract is wrong.
+        """
+        return examples.find(self.names.example, self.checkout / "examples")
+
     def sample(self, name: str) -> Path:
-        """A file of ``sample-data``."""
-        return self.checkout / "sample-data" / name
+        """A file of the example's sample data."""
+        return self.example.data_folder / name
 
     @cached_property
     def kubernetes(self) -> ApiClient:

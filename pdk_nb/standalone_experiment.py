@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from pdk_nb import photos
+from pdk_nb import photos, tasks
 from pdk_nb.labels import LabelRule
 from pdk_nb.picture_sources import folder_of
 from pdk_nb.platforms import mlde
@@ -51,8 +51,8 @@ def write(session: Session, folder: Path, source: str = "", trials: int = 8, pro
     """
     if folder.exists():
         raise UsageError("The folder already exists.", where=str(folder), fix="Use a folder that doesn't exist.")
-    home = session.checkout / "examples" / "dog-cat" / "experiment"
-    config = experiment.read_yaml(home / "const.yaml")
+    home = session.example.experiment
+    config = experiment.read_yaml(home / session.example.config)
     pool = mlde.choose_pool(mlde.pools(session.determined), session.settings.resource_pool)
     config, _ = experiment.with_profile(config, home, profile, pool)
     names = session.names
@@ -79,7 +79,8 @@ def write(session: Session, folder: Path, source: str = "", trials: int = 8, pro
     folder.parent.mkdir(parents=True, exist_ok=True)
     # All or nothing: an interrupted run must not leave a folder that looks like an experiment.
     with tempfile.TemporaryDirectory(prefix=".pdk-experiment-", dir=folder.parent) as scratch:
-        made = experiment.build_context(home, Path(scratch) / "experiment")
+        task = tasks.for_stages(session.example.task)
+        made = experiment.build_context(home, Path(scratch) / "experiment", task.modules)
         shutil.rmtree(made / "profiles", ignore_errors=True)
         for photo in found.photos:
             target = made / PICTURES / found.renames.get(photo.name, photo.name)

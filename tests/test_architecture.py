@@ -28,7 +28,7 @@ LAB_FLOORS = (
         *("candidate_deployment", "hyperparameter_search", "standalone_experiment", "version_comparison"),
     },
     {"console", "lab", "panel"},
-    {"app", "run", "workbench"},
+    {"app", "pachyderm_workbench", "run", "workbench"},
     {"commands"},
     {"cli"},
 )

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from pdk_nb.stages import experiment
+from pdk_nb.tasks import for_stages
 from pdk_stack.determined.core.master import available_cores
 from tests.stack.determined.conftest import connect, new_master, wait_end
 from tests.support.processes import ServiceProcess
@@ -124,7 +125,7 @@ def bench(batches: int) -> Iterator[tuple[ServiceProcess, dict[str, Any], Path]]
         folder = Path(name)
         with zipfile.ZipFile(PICTURES) as packed:
             packed.extractall(folder / "pictures")
-        experiment.build_context(EXAMPLE, folder / "context")
+        experiment.build_context(EXAMPLE, folder / "context", for_stages().modules)
         shutil.copy(TIMED, folder / "context")
         os.environ.setdefault("DET_DEBUG_CONFIG_PATH", str(folder / "client"))
         master = new_master(folder / "master").start()

@@ -24,7 +24,7 @@ def command_app(args: argparse.Namespace) -> int:
     """``pdk-nb app``."""
     from pdk_nb.app import NAMESPACE_VARIABLE
     from pdk_nb.app.server import serve
-    from pdk_nb.names import PARTICIPANT_VARIABLE
+    from pdk_nb.names import EXAMPLE_VARIABLE, PARTICIPANT_VARIABLE
 
     # Report problems with the cluster's settings here rather than in the page.
     session = session_of(args)
@@ -37,6 +37,7 @@ def command_app(args: argparse.Namespace) -> int:
         "KUBECONFIG": kubeconfig_of(args),
         NAMESPACE_VARIABLE: args.namespace,
         PARTICIPANT_VARIABLE: session.names.participant,
+        EXAMPLE_VARIABLE: session.names.example,
     }
     serve(kernel, port=args.port, theme=args.theme, open_browser=not args.no_browser, announce=announce)
     say("The app has stopped.")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pdk_nb.commands import plugin
+from pdk_nb.example import DEFAULT
 from pdk_shared.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Options:
     Attributes:
         state: ``--state-dir``, the folder of the embedded stack.
         cluster: ``--kubeconfig`` and ``--namespace``, the cluster to use.
-        person: ``--participant``, the participant on that cluster.
+        person: ``--participant`` and ``--example``, whose resources on that cluster.
     """
 
     state: argparse.ArgumentParser
@@ -60,6 +61,12 @@ def shared_options() -> Options:
         default="",
         help="your name, if many people share the cluster (default: PDK_PARTICIPANT)",
     )
+    person.add_argument(
+        "--example",
+        metavar="E",
+        default="",
+        help=f"folder under examples/ (default: PDK_EXAMPLE, or {DEFAULT})",
+    )
     return Options(state, cluster, person)
 
 
@@ -83,7 +90,7 @@ def session_of(args: argparse.Namespace) -> Session:
     """A session for the cluster and the names on the command line."""
     from pdk_nb.session import connect
 
-    return connect(kubeconfig_of(args), args.namespace, args.participant)
+    return connect(kubeconfig_of(args), args.namespace, args.participant, example=args.example)
 
 
 def registry_flags(parser: argparse.ArgumentParser) -> None:

@@ -38,7 +38,7 @@ def command_doctor(args: argparse.Namespace) -> int:
     except SettingsError:
         # Reported as a finding, like every other problem.
         kubeconfig = args.kubeconfig or ""
-    names = Names.chosen(args.participant)
+    names = Names.chosen(args.participant, args.example)
     context = doctor.Context(kubeconfig, args.namespace, names, probe=args.probe, registries=registry_access(args))
     report = doctor.examine(context, args.only, progress=lambda name: say(f"checking {name} ..."))
     print(report.as_json() if args.json else report)

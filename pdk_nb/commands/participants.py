@@ -16,11 +16,11 @@ def register(commands: Subparsers, options: Options) -> None:
     parents = [options.state, options.cluster]
     listing = actions.add_parser("list", parents=parents, help="list everybody who has lab resources on the cluster")
     listing.add_argument("--json", action="store_true", help="print one line of JSON")
-    listing.set_defaults(handler=command_list, participant="")
+    listing.set_defaults(handler=command_list, participant="", example="")
     clean = actions.add_parser("clean", parents=parents, help="remove the resources of all or some participants")
     clean.add_argument("names", nargs="*", metavar="PARTICIPANT", help="only these participants (default: everybody)")
     deletion_flags(clean)
-    clean.set_defaults(handler=command_clean, participant="")
+    clean.set_defaults(handler=command_clean, participant="", example="")
 
 
 def command_list(args: argparse.Namespace) -> int:

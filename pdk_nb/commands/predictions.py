@@ -35,7 +35,7 @@ def command_predict(args: argparse.Namespace) -> int:
     from pdk_nb.platforms.waiting import changes
 
     known = settings.load(kubeconfig_of(args), args.namespace)
-    service = args.service or Names.chosen(args.participant).service
+    service = args.service or Names.chosen(args.participant, args.example).service
     failed = 0
     for image in args.images:
         try:

@@ -18,11 +18,9 @@ def register(commands: Subparsers, options: Options) -> None:
     """Add these commands to the command line."""
     specs = commands.add_parser("specs", help="render, check, and compare the pipeline specs")
     verbs = specs.add_subparsers(dest="verb", required=True, metavar="VERB")
-    example = argparse.ArgumentParser(add_help=False)
-    example.add_argument("--example", default="dog-cat", help="folder under examples/ (default: dog-cat)")
     render = verbs.add_parser(
         "render",
-        parents=[options.state, options.cluster, options.person, example],
+        parents=[options.state, options.cluster, options.person],
         help="write the specs: all four next to the example, or the two of a cluster",
     )
     render.add_argument("--cluster", action="store_true", help="with the values of the cluster's pdk-config")
@@ -34,7 +32,7 @@ def register(commands: Subparsers, options: Options) -> None:
     check.set_defaults(handler=command_check)
     diff = verbs.add_parser(
         "diff",
-        parents=[options.state, options.cluster, options.person, example],
+        parents=[options.state, options.cluster, options.person],
         help="show what an update would change on the cluster; exit code as in diff: 0 nothing, 1 changes, 2 an error",
     )
     diff.add_argument("files", nargs="*", type=Path, metavar="FILE", help="specs to compare (default: rendered ones)")
@@ -48,11 +46,11 @@ def command_render(args: argparse.Namespace) -> int:
     if args.kubeconfig and not args.cluster:
         raise UsageError("--kubeconfig has no effect without --cluster.", where="pdk-nb specs render")
     if not args.cluster:
-        for path in specs.write(args.example, args.out):
+        for path in specs.write(Names.chosen(example=args.example).example, args.out):
             print(path)
         return 0
     known = settings.load(kubeconfig_of(args), args.namespace)
-    pair = specs.render_for(known, Names.chosen(args.participant), args.example)
+    pair = specs.render_for(known, Names.chosen(args.participant, args.example))
     folder = args.out or Path.cwd()
     folder.mkdir(parents=True, exist_ok=True)
     for name, spec in zip(specs.FILES[specs.variant_for(known)], pair, strict=True):
@@ -90,7 +88,7 @@ def _diff(args: argparse.Namespace) -> int:
     if args.files:
         wanted = [(str(path), specs.read(path)) for path in args.files]
     else:
-        pair = specs.render_for(known, Names.chosen(args.participant), args.example)
+        pair = specs.render_for(known, Names.chosen(args.participant, args.example))
         wanted = [("rendered", spec) for spec in pair]
     client = mldm.connect(known)
     changed = 0

@@ -18,6 +18,7 @@ from pdk_nb.commands.common import (
     say,
     session_of,
 )
+from pdk_nb.example import DEFAULT
 from pdk_nb.names import Names
 from pdk_shared.errors import UsageError
 
@@ -72,7 +73,9 @@ def command_run(args: argparse.Namespace) -> int:
         parameters.setdefault("small", "true")
     if args.namespace != "default":
         parameters.setdefault("namespace", args.namespace)
-    participant = Names.chosen(args.participant).participant
+    # -p example=... means the same as --example.
+    names = Names.chosen(args.participant, args.example or parameters.pop("example", ""))
+    parameters.pop("example", None)
     notebooks = Path(args.notebooks) if args.notebooks else find_checkout() / "notebooks"
     started = False
     if args.with_stack:
@@ -94,7 +97,8 @@ def command_run(args: argparse.Namespace) -> int:
             clean_up=args.clean_up,
             electives=args.electives,
             parameters=parameters,
-            participant=participant,
+            participant=names.participant,
+            example=names.example,
             progress=say,
             cell_bar=sys.stderr.isatty(),
         )
@@ -106,6 +110,7 @@ def command_run(args: argparse.Namespace) -> int:
             ("--state-dir", args.state_dir),
             ("--kubeconfig", args.kubeconfig),
             ("--participant", args.participant),
+            ("--example", names.example if names.example != DEFAULT else ""),
         )
         given = [f" {flag} {shlex.quote(value)}" if value else "" for flag, value in flags]
         first = f"pdk-nb up{given[0]}, then " if started else ""

@@ -61,7 +61,7 @@ def push(images: Sequence[Built], engine: Engine, *, flags: Sequence[str] = (), 
     return results
 
 
-def record(pushed: Sequence[Pushed], example: str = "dog-cat") -> list[Path]:
+def record(pushed: Sequence[Pushed], example: str = "") -> list[Path]:
     """Record pushed images next to an example's specs, and render the specs with them.
 
     Args:

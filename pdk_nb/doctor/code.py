@@ -14,7 +14,7 @@ OFFLINE = ("resolve host", "didn't answer", "Failed to connect", "timed out", "C
 
 def examine(context: Context) -> Findings:
     """All findings of this group."""
-    params = specs.params_for(context.settings)
+    params = specs.params_for(context.settings, context.names.example)
     url, ref = params.git_url, params.git_ref
     why = "The train stage clones it for each commit; only pushed code trains."
     fix = context.set_values(git_url="https://.../your-fork.git", git_ref="main")

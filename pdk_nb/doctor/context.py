@@ -171,7 +171,7 @@ class Context:
         with contextlib.suppress(PdkError):
             # A separate finding reports that Pachyderm doesn't respond.
             present = mldm.images(self.pachyderm, names.project)
-        to_come = specs.params_for(self.settings)
+        to_come = specs.params_for(self.settings, self.names.example)
         return {
             "train": (names.train_pipeline, present.get(names.train_pipeline) or to_come.train_image),
             "deploy": (names.deploy_pipeline, present.get(names.deploy_pipeline) or to_come.deploy_image),

@@ -109,7 +109,8 @@ def _room(context: Context, nodes: list[Object]) -> Finding:
     for pod in pods:
         for kind, amount in _requests(pod["spec"]).items():
             taken[str(pod["spec"].get("nodeName"))][kind] += amount
-    wanted = {kind: _number(text) for kind, text in specs.params_for(context.settings).resource_requests.items()}
+    params = specs.params_for(context.settings, context.names.example)
+    wanted = {kind: _number(text) for kind, text in params.resource_requests.items()}
     free = {
         node["metadata"]["name"]: {
             kind: _number(text) - taken[node["metadata"]["name"]][kind]

@@ -212,7 +212,7 @@ class Lesson:
 
         Args:
             session: The session.
-            facts: Values of the notebook that the check judges, e.g. ``min_accuracy``.
+            facts: Values of the notebook that the check judges, e.g. ``min_right``.
 
         Raises:
             CheckFailed: A finding isn't ok, in a headless run.

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from pdk_nb import specs
 from pdk_nb.display.tables import Note, Table
+from pdk_nb.example import Gate
 from pdk_nb.labels import LabelRule, choose_classes, parse_classes
 from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, WrittenExercise, expect, read_written
 from pdk_nb.picture_sources import names_in
 from pdk_nb.platforms import mlde, mldm, serving
+from pdk_nb.stages.gate import ACCURACY
 
 if TYPE_CHECKING:
     from pdk_nb.session import Session
 
 CLASSES_FLAG = "--classes"
-MIN_ACCURACY_FLAG = "--min-accuracy"
+MIN_ACCURACY_FLAG, GATE_FLAG = "--min-accuracy", "--gate"
 PROJECT_DESCRIPTION = "PDK Lab"
 
 
@@ -69,7 +71,7 @@ def rendered(
         choices: Fields of :class:`pdk_nb.specs.PipelineParams`.
     """
     if small:
-        choices["min_accuracy"] = 0.0
+        choices["gate_minimum"] = 0.0
     # The default classes are in the experiment's configuration.
     own = () if tuple(classes) in ((), LabelRule().classes) else (CLASSES_FLAG, ",".join(classes))
     profile = ("--profile", "small") if small else ()
@@ -98,9 +100,9 @@ def create_pipelines(
         name = spec["pipeline"]["name"]
         outcome = mldm.ensure_pipeline(session.pachyderm, spec)
         rows.append((name, spec["input"]["pfs"]["repo"], spec["transform"]["image"], outcome))
-    minimum = min_accuracy(session)
-    gate = f"accuracy of at least {minimum}" if minimum else "open"
-    caption = f"Classes: {', '.join(chosen)}. Gate: {gate}."
+    required = gate(session)
+    said = f"{required.metric} of at least {required.minimum}" if required.minimum else "open"
+    caption = f"Classes: {', '.join(chosen)}. Gate: {said}."
     return Table(("Pipeline", "Starts with a commit in", "Image", "Outcome"), rows, caption=caption)
 
 
@@ -113,9 +115,11 @@ def classes(session: Session) -> tuple[str, ...]:
     return parse_classes(given) if given else LabelRule().classes
 
 
-def min_accuracy(session: Session) -> float:
-    """Accuracy on the hold-out that the deploy pipeline requires, 0 to 1; 0 when it deploys every version."""
-    return float(_flag(session, session.names.deploy_pipeline, MIN_ACCURACY_FLAG) or 0)
+def gate(session: Session) -> Gate:
+    """What the deploy pipeline requires of a version on the hold-out; a minimum of 0 when it deploys every version."""
+    pipeline = session.names.deploy_pipeline
+    metric, _, minimum = _flag(session, pipeline, GATE_FLAG).partition("=")
+    return Gate(metric or ACCURACY, float(minimum or _flag(session, pipeline, MIN_ACCURACY_FLAG) or 0))
 
 
 def _flag(session: Session, pipeline: str, flag: str) -> str:

@@ -11,7 +11,7 @@ from pdk_nb.lessons import n01_pipelines
 from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, WrittenExercise, expect
 from pdk_nb.platforms import mlde, mldm
-from pdk_nb.stages.gate import METRIC, shown
+from pdk_nb.stages.gate import shown
 from pdk_shared.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -170,22 +170,22 @@ def judge(session: Session, commit: str = "") -> Note:
     version = model_version(session, commit)
     if version is None:
         raise TrainingError("No model version belongs to this commit yet.", where=commit, fix="Run notebook 03.")
-    minimum = n01_pipelines.min_accuracy(session)
-    accuracy = mlde.validation_metric(version, METRIC)
+    metric, minimum = (gate := n01_pipelines.gate(session)).metric, gate.minimum
+    value = mlde.validation_metric(version, metric)
     number = version.model_version
     if minimum <= 0:
-        known = shown(accuracy) if accuracy is not None else "unknown"
-        return Note("ok", f"The gate is open: version {number} is deployed, whatever its accuracy is ({known}).")
-    if accuracy is None:
-        return Note("wrong", f"Version {number} has no accuracy, so the gate stays closed.", "Check the trial's log.")
+        known = shown(value) if value is not None else "unknown"
+        return Note("ok", f"The gate is open: version {number} is deployed, whatever its {metric} is ({known}).")
+    if value is None:
+        return Note("wrong", f"Version {number} has no {metric}, so the gate stays closed.", "Check the trial's log.")
     # Pachyderm doesn't run a job again that has succeeded, so a higher gate leaves what is in service.
     became = "was deployed under a lower gate" if served_commit(session) == commit else "is registered, not deployed"
-    measured = f"accuracy on the hold-out is {shown(accuracy)}, at least {minimum} required."
+    measured = f"{metric} on the hold-out is {shown(value)}, at least {minimum} required."
     return expect(
-        accuracy >= minimum,
+        value >= minimum,
         f"Version {number} passes the gate: {measured}",
         f"Version {number} misses the gate: {measured} It {became}.",
-        "Commit more pictures (notebook 02), train longer (const.yaml), or lower min_accuracy in notebook 01.",
+        "Commit more data (notebook 02), train longer (const.yaml), or lower the gate's minimum in notebook 01.",
     )
 
 

@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb import journey
+from pdk_nb import example as examples
+from pdk_nb import journey, tasks
 from pdk_nb.display.progress import Progress
 from pdk_nb.display.tables import Note, Table
 from pdk_nb.journey import latest_commit
@@ -85,7 +86,8 @@ def archive_table(session: Session, commit: str) -> Table:
                 progress.end("The archive is in a bucket that this machine can't read.")
                 return Table(ARCHIVE_COLUMNS, [], caption=f"This machine can't read {where}. {error.what}")
         progress.end(f"Downloaded the archive ({local.stat().st_size / 1e6:.1f} MB) in {progress.seconds:.1f} s.")
-        info = archive.describe(local)
+        task = tasks.for_stages(examples.find(names.example).task)
+        info = archive.describe(local, {**task.shared_modules, **task.roles})
     rows = [(entry.name, f"{entry.size:,} bytes", entry.role) for entry in info.entries]
     return Table(ARCHIVE_COLUMNS, rows, caption=where)
 

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,16 +36,12 @@ MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # The handler's information about its model, in addition to TorchServe's manifest and index_to_name.json.
 MODEL_FILE = "pdk-model.json"
 INDEX_FILE = "index_to_name.json"
+# Of the handler's information, what is the same for every kind of model.
+GENERAL_FACTS = {"model", "version", "number", "classes"}
 MANIFEST = "MAR-INF/MANIFEST.json"
 # The zip format's earliest date; a fixed one makes archives reproducible.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 ARCHIVER_TIMEOUT_S = 300.0
-# Modules that every archive gets: the handler decodes pictures with the code that training decoded them with.
-SHARED_MODULES = {
-    "pdk_shared/__init__.py": "package of the shared modules",
-    "pdk_shared/errors.py": "errors of the shared modules",
-    "pdk_shared/pictures.py": "decoding of pictures, as in training",
-}
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ class ArchiveInfo:
         handler: File name of the handler.
         serialized_file: File name of the TorchScript module.
         classes: Class names in the order of the model's outputs; empty when the archive has none.
-        image_size: Side length of the model's input in pixels; 0 when unknown.
+        facts: What the handler reads about its input, beside the classes.
         sha256: Hash of the whole archive.
         entries: Its files.
     """
@@ -83,7 +79,7 @@ class ArchiveInfo:
     handler: str
     serialized_file: str
     classes: tuple[str, ...]
-    image_size: int
+    facts: Mapping[str, Any]
     sha256: str
     entries: tuple[ArchiveEntry, ...]
 
@@ -113,9 +109,10 @@ def build(
     version: str,
     handler: Path,
     classes: Sequence[str],
-    image_size: int,
+    facts: Mapping[str, Any],
     out_dir: Path,
     extra_files: Sequence[Path] = (),
+    shared_modules: Sequence[str] = (),
     number: int | None = None,
     training_code: Path | None = None,
 ) -> Path:
@@ -127,9 +124,10 @@ def build(
         version: Model version; the commit id in this lab.
         handler: The handler's Python file.
         classes: Class names in the order of the model's outputs.
-        image_size: Side length of the model's input in pixels.
+        facts: What the handler reads about its input, beside the classes.
         out_dir: Output folder; an archive with the same name is replaced.
         extra_files: Additional files that the handler needs.
+        shared_modules: Modules of this installation that the handler needs, as paths.
         number: Version number in the model registry, for the handler's detailed replies.
         training_code: Folder of the checkpoint's code. Its shared modules are packed; without them, those of this
             installation.
@@ -155,14 +153,14 @@ def build(
                 raise DeploymentError(f"Two files of the archive have the name {source.name}.", where=str(source))
             _stage(source, extra / source.name)
         installed = Path(pdk_shared.__file__).parents[1]
-        complete = training_code and all((training_code / module).is_file() for module in SHARED_MODULES)
-        (extra / "pdk_shared").mkdir()
-        for module in SHARED_MODULES:
+        complete = training_code and all((training_code / module).is_file() for module in shared_modules)
+        for module in shared_modules:
+            (extra / module).parent.mkdir(parents=True, exist_ok=True)
             _stage((training_code if training_code and complete else installed) / module, extra / module)
         index = {str(position): label for position, label in enumerate(classes)}
         (extra / INDEX_FILE).write_text(json.dumps(index, indent=1) + "\n")
         known: dict[str, object] = {"model": name, "version": version, "number": number}
-        known |= {"classes": list(classes), "image_size": image_size}
+        known |= {"classes": list(classes), **facts}
         (extra / MODEL_FILE).write_text(json.dumps(known, indent=1) + "\n")
         folder = _collect(staging, name, version, handler.name)
         return _pack(folder, out_dir / f"{name}.mar")
@@ -239,16 +237,15 @@ def _roles(manifest: dict[str, Any]) -> dict[str, str]:
         INDEX_FILE: "class names by index",
         MODEL_FILE: "the handler's information about its model",
         MANIFEST: "TorchServe's manifest",
-        "preprocess.py": "the evaluation transform, as in training",
-        **SHARED_MODULES,
     }
 
 
-def describe(mar: Path) -> ArchiveInfo:
+def describe(mar: Path, roles: Mapping[str, str] | None = None) -> ArchiveInfo:
     """Read the contents of an archive, without unpacking it.
 
     Args:
         mar: Any TorchServe archive; archives of this lab contain more information.
+        roles: Purpose of further files, by name.
 
     Raises:
         DeploymentError: The file isn't an archive, or lacks a file that its manifest names.
@@ -267,7 +264,7 @@ def describe(mar: Path) -> ArchiveInfo:
         # A handler without .py is built in to TorchServe.
         if named and named.split(":")[0] not in sizes and (key != "handler" or named.endswith(".py")):
             raise DeploymentError(f"The archive lacks its {key} {named}.", where=str(mar))
-    roles = _roles(manifest)
+    roles = {**_roles(manifest), **(roles or {})}
     with mar.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256") if sys.version_info >= (3, 11) else _digest(stream)
     return ArchiveInfo(
@@ -276,7 +273,7 @@ def describe(mar: Path) -> ArchiveInfo:
         handler=str(model.get("handler", "")),
         serialized_file=str(model.get("serializedFile", "")),
         classes=tuple(str(index[key]) for key in sorted(index, key=int)),
-        image_size=int(known.get("image_size") or 0),
+        facts={key: value for key, value in known.items() if key not in GENERAL_FACTS},
         sha256=digest.hexdigest(),
         entries=tuple(ArchiveEntry(name, size, roles.get(name, "")) for name, size in sorted(sizes.items())),
     )

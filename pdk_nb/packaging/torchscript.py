@@ -63,7 +63,7 @@ def export(model: torch.nn.Module, input_shape: tuple[int, ...], target: Path, *
 
     Args:
         model: In evaluation mode.
-        input_shape: Shape of one input, without the batch: channels, rows, columns.
+        input_shape: Shape of one input, without the batch: channels, rows, columns of a picture, for example.
         target: File to write.
         outputs: Required number of outputs; not checked when None.
 
@@ -82,7 +82,7 @@ def export(model: torch.nn.Module, input_shape: tuple[int, ...], target: Path, *
     shape = tuple(getattr(expected[-1], "shape", ()))
     if len(shape) != 2 or (outputs is not None and shape[1] != outputs):
         wanted = f"{outputs} scores" if outputs is not None else "one row of scores"
-        raise DeploymentError(f"The model returns {shape[1:] or 'no tensor'} per picture instead of {wanted}.")
+        raise DeploymentError(f"The model returns {shape[1:] or 'no tensor'} per input instead of {wanted}.")
     reasons = []
     with warnings.catch_warnings():
         # torch 2.12 announces TorchScript's retirement at every call; TorchServe has no other format to offer.

@@ -19,7 +19,7 @@ from typing import Any
 
 from pdk_nb.counting import counted
 from pdk_nb.headless import EVENT_LOG_VARIABLE, HEADLESS_VARIABLE, read_events
-from pdk_nb.names import PARTICIPANT_VARIABLE
+from pdk_nb.names import EXAMPLE_VARIABLE, PARTICIPANT_VARIABLE
 from pdk_nb.run.html_export import IMAGES, export_html
 from pdk_nb.run.kernels import environment_variables, kernels_in, quiet_profile
 from pdk_nb.run.notebooks import check_parameters, failed_cell, find_notebooks, incomplete_cell, parameters_of
@@ -30,7 +30,7 @@ __all__ = ["execute", "run"]
 
 KERNEL = "python3"
 EVENT_LOG = "record.jsonl"
-PARTICIPANT_PARAMETER = "participant"
+PARTICIPANT_PARAMETER, EXAMPLE_PARAMETER = "participant", "example"
 CELL_SECONDS = 900
 KERNEL_START_SECONDS = 120
 # papermill's own bar (tqdm); the line disappears when the notebook ends.
@@ -49,6 +49,7 @@ def run(
     electives: bool = False,
     parameters: Mapping[str, str] | None = None,
     participant: str = "",
+    example: str = "",
     progress: Callable[[str], None] = lambda line: None,
     cell_bar: bool = False,
 ) -> RunResult:
@@ -65,6 +66,7 @@ def run(
         electives: Whether the elective notebooks belong to the run.
         parameters: Values by name, as text.
         participant: The participant, if many people share the cluster; passed in the same ways as the cluster.
+        example: The example, a folder under ``examples``; the default one when empty. Passed in the same ways.
         progress: Called with one line for each step.
         cell_bar: Whether stderr is a terminal that shows the cell that runs: ``cell 4 of 11``.
 
@@ -85,7 +87,8 @@ def run(
         for path, result in zip(notebooks, results, strict=True):
             progress(f"[{result.name}] running ...")
             values = dict(given[path])
-            for name, value in (("kubeconfig", kubeconfig), (PARTICIPANT_PARAMETER, participant)):
+            own = (("kubeconfig", kubeconfig), (PARTICIPANT_PARAMETER, participant), (EXAMPLE_PARAMETER, example))
+            for name, value in own:
                 if value and name in parameters_of(path):
                     values[name] = str(value)
             execute(
@@ -96,6 +99,7 @@ def run(
                 {
                     "KUBECONFIG": kubeconfig,
                     PARTICIPANT_VARIABLE: participant,
+                    EXAMPLE_VARIABLE: example,
                     EVENT_LOG_VARIABLE: str(folder / EVENT_LOG),
                 },
                 cell_bar=cell_bar,

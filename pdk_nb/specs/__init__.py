@@ -5,6 +5,7 @@ output repo, the pods mount Determined's shared checkpoint folder as root (``pod
 service account that reads through Pachyderm's S3 gateway.
 """
 
+from pdk_nb.example import examples_folder
 from pdk_nb.specs.electives import BATCH_GLOB, batch_spec, candidate_spec
 from pdk_nb.specs.files import camel_case, read, text, write
 from pdk_nb.specs.parameters import (
@@ -12,7 +13,6 @@ from pdk_nb.specs.parameters import (
     STAGES,
     PipelineParams,
     Variant,
-    examples_folder,
     params_for,
     pipelines_folder,
     variant_for,

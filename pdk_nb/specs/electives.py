@@ -1,4 +1,5 @@
-"""The pipelines of the elective notebooks: one tries a version in a second service, one classifies pictures."""
+"""The pipelines of the elective notebooks: one tries a version in a second service, one asks the
+service about each file of a batch."""
 
 from __future__ import annotations
 
@@ -15,9 +16,9 @@ from pdk_nb.specs.template import DEPLOY_REQUESTS, SIDECAR_REQUESTS, render_for
 
 __all__ = ["BATCH_GLOB", "batch_spec", "candidate_spec"]
 
-# A folder for each batch, and in it a datum of each picture.
+# A folder for each batch, and in it a datum of each file.
 BATCH_GLOB = "/*/*"
-# The second try helps when the service was busy; a broken picture stays broken.
+# The second try helps when the service was busy; a broken file stays broken.
 BATCH_TRIES = 2
 
 
@@ -33,12 +34,12 @@ def candidate_spec(settings: Settings, names: Names, service: str) -> dict[str, 
         SpecError: The parameters don't fit together.
     """
     own = replace(names, train_pipeline=names.search_repo, deploy_pipeline=names.search_pipeline, service=service)
-    _, spec = render_for(settings, own, min_accuracy=0.0)
+    _, spec = render_for(settings, own, gate_minimum=0.0)
     return {**spec, "description": f"Deploys versions of {names.model} that a search found as {service}."}
 
 
 def batch_spec(settings: Settings, names: Names, targets: Sequence[Endpoint], workers: int) -> dict[str, Any]:
-    """A pipeline that asks the service about each picture of a repo, several at the same time.
+    """A pipeline that asks the service about each file of a repo, several at the same time.
 
     Args:
         settings: The cluster's settings.
@@ -63,7 +64,7 @@ def batch_spec(settings: Settings, names: Names, targets: Sequence[Endpoint], wo
             }
         },
         "transform": {
-            "image": params_for(settings, project=names.project).deploy_image,
+            "image": params_for(settings, names.example, project=names.project).deploy_image,
             "cmd": ["/bin/sh"],
             # exec: the signal of a canceled job reaches Python itself.
             "stdin": [f"exec {shlex.join(command)}"],

@@ -52,11 +52,11 @@ def read(path: Path) -> dict[str, Any]:
     return spec
 
 
-def write(example: str = "dog-cat", folder: Path | None = None) -> list[Path]:
+def write(example: str = "", folder: Path | None = None) -> list[Path]:
     """Write the rendered specs of both variants next to the example's description.
 
     Args:
-        example: Folder name under ``examples``.
+        example: Folder name under ``examples``; the default example when empty.
         folder: Folder to write to; the example's pipelines folder when None.
     """
     folder = folder or pipelines_folder(example)

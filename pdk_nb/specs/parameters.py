@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from pdk_nb import __version__
+from pdk_nb import example as examples
 from pdk_nb.arguments import check_limits, key_values
+from pdk_nb.example import Example
 from pdk_nb.settings import Settings
-from pdk_shared.checkout import find_checkout
 from pdk_shared.errors import SpecError, UsageError
 
 Variant = Literal["cloud", "onprem"]
@@ -28,7 +27,7 @@ class PipelineParams:
 
     Attributes:
         project: Pachyderm project.
-        data_repo: Repo of the pictures.
+        data_repo: Repo of the data.
         train_pipeline: Name of the train pipeline and of its output repo.
         deploy_pipeline: Name of the deploy pipeline.
         model: Registry model.
@@ -46,7 +45,8 @@ class PipelineParams:
         endpoint: URL of an S3 service other than Amazon's.
         resource_requests: Resource requests of the predictor.
         resource_limits: Resource limits of the predictor.
-        min_accuracy: Accuracy on the hold-out that a version needs to be deployed, 0 to 1; 0 deploys every version.
+        gate_metric: Validation metric that the gate judges.
+        gate_minimum: What a version needs of it on the hold-out to be deployed, 0 to 1; 0 deploys every version.
         shared_folder: On-prem: Determined's checkpoint folder on the nodes; no mount when empty.
         service_account: Service account of the predictor.
         resource_pool: Determined's pool for the experiments; the train stage chooses when empty.
@@ -74,7 +74,8 @@ class PipelineParams:
     endpoint: str = ""
     resource_requests: Mapping[str, str] = field(default_factory=dict)
     resource_limits: Mapping[str, str] = field(default_factory=dict)
-    min_accuracy: float = 0.0
+    gate_metric: str = "accuracy"
+    gate_minimum: float = 0.0
     shared_folder: str = ""
     service_account: str = ""
     resource_pool: str = ""
@@ -83,30 +84,31 @@ class PipelineParams:
     deploy_args: tuple[str, ...] = ()
 
 
-def examples_folder() -> Path:
-    """The examples of the checkout that one stands in, or else of the one that the package comes from."""
-    return find_checkout() / "examples"
+def pipelines_folder(name: str = "") -> Path:
+    """Folder of an example's rendered specs.
+
+    Args:
+        name: Folder name under ``examples``; the default example when empty.
+
+    Raises:
+        SpecError: There is no such example, or its contract is wrong.
+    """
+    return examples.find(name).pipelines
 
 
-def pipelines_folder(example: str) -> Path:
-    """Folder of an example's description and rendered specs."""
-    return examples_folder() / example / "pipelines"
-
-
-def _example(example: str) -> dict[str, Any]:
-    path = pipelines_folder(example) / "example.yaml"
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(f"There is no example '{example}'.", where=str(path)) from error
-    except yaml.YAMLError as error:
-        raise SpecError(f"The example's description isn't YAML: {error}", where=str(path)) from error
-    return dict(content)
+def _of_example(example: Example) -> dict[str, Any]:
+    """What the contract alone says of the parameters."""
+    own = {kind: example.names[kind] for kind in ("project", "data_repo", "train_pipeline", "deploy_pipeline")}
+    own |= {kind: example.names[kind] for kind in ("model", "service")}
+    cluster = {key: value for key, value in example.cluster.items() if key != "registry"}
+    code = {"sub_dir": example.sub_dir, "config": example.config}
+    return {**own, **cluster, **code, "gate_metric": example.gate.metric, "gate_minimum": example.gate.minimum}
 
 
 def _pushed_images(example: str) -> dict[str, str]:
-    """The images that were pushed, by stage; empty before the first push."""
-    path = pipelines_folder(example) / IMAGES_FILE
+    """The images that were pushed, by stage; empty before the first push. An example without its own uses the lab's."""
+    own = pipelines_folder(example) / IMAGES_FILE
+    path = own if own.is_file() else pipelines_folder() / IMAGES_FILE
     if not path.is_file():
         return {}
     try:
@@ -142,24 +144,25 @@ def variant_for(settings: Settings) -> Variant:
 
 
 def params_for(
-    settings: Settings | None = None, example: str = "dog-cat", variant: Variant | None = None, **overrides: Any
+    settings: Settings | None = None, example: str = "", variant: Variant | None = None, **overrides: Any
 ) -> PipelineParams:
     """Parameters of an example: its own, then the cluster's, then the caller's.
 
     Args:
         settings: The cluster's settings; without them, the example's placeholders stay.
-        example: Folder name under ``examples``.
+        example: Folder name under ``examples``; the default example when empty.
         variant: For the predictor's resources; follows from the settings when None.
         overrides: Fields of :class:`PipelineParams`.
 
     Raises:
         SpecError: The example or field doesn't exist, or the predictor requests more than its limit.
     """
-    values = _example(example)
-    resources, registry = values.pop("resources", {}), str(values.pop("registry", ""))
+    contract = examples.find(example)
+    values = _of_example(contract)
+    resources, registry = contract.resources, contract.cluster.get("registry", "")
     variant = variant or (variant_for(settings) if settings else "cloud")
     for kind in ("requests", "limits"):
-        values[f"resource_{kind}"] = {key: str(each) for key, each in resources.get(variant, {}).get(kind, {}).items()}
+        values[f"resource_{kind}"] = dict(resources.get(variant, {}).get(kind, {}))
     if settings is not None:
         registry = settings.registry_uri or registry
         values["git_url"] = settings.git_url or values["git_url"]
@@ -176,7 +179,7 @@ def params_for(
         # A path-valued bucket is Determined's folder on the nodes.
         folder = settings.mlde_bucket_name
         values["shared_folder"] = folder if folder.startswith("/") else ""
-    values |= _images(example, registry, anywhere=settings is None or not settings.registry_uri)
+    values |= _images(contract.name, registry, anywhere=settings is None or not settings.registry_uri)
     known = {each.name for each in fields(PipelineParams)}
     unknown = sorted((set(values) | set(overrides)) - known)
     if unknown:

@@ -31,12 +31,12 @@ SIDECAR_REQUESTS: dict[str, Any] = {"cpu": 0.1, "memory": "128Mi"}
 
 
 def render(
-    example: str = "dog-cat", variant: Variant = "cloud", params: PipelineParams | None = None
+    example: str = "", variant: Variant = "cloud", params: PipelineParams | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The specs of the train and deploy pipelines.
 
     Args:
-        example: Folder name under ``examples``.
+        example: Folder name under ``examples``; the default example when empty.
         variant: ``cloud`` or ``onprem``.
         params: Parameters; the example's own when None.
 
@@ -61,7 +61,7 @@ def render(
         image=params.train_image,
         secrets=TRAIN_SECRETS,
         command=["python", "train.py", *_train_flags(params)],
-        # The trial fetches the pictures; the worker needs only their names.
+        # The trial fetches the data; the worker needs only the files' names.
         empty_files=True,
         requests=TRAIN_REQUESTS,
     )
@@ -83,15 +83,12 @@ def render(
     return train, deploy
 
 
-def render_for(
-    settings: Settings, names: Names, example: str = "dog-cat", **choices: Any
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def render_for(settings: Settings, names: Names, **choices: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Both specs for a cluster and a participant.
 
     Args:
         settings: The cluster's settings, which determine the variant.
-        names: Names of the pipelines.
-        example: Folder name under ``examples``.
+        names: Names of the pipelines, and their example.
         choices: Fields of :class:`PipelineParams`; empty texts keep the cluster's values.
 
     Raises:
@@ -104,7 +101,7 @@ def render_for(
         choices["train_args"] = (*choices.get("train_args", ()), *own)
     params = params_for(
         settings,
-        example,
+        names.example,
         variant,
         project=names.project,
         data_repo=names.data_repo,
@@ -114,7 +111,7 @@ def render_for(
         service=names.service,
         **{name: value for name, value in choices.items() if value not in ("", None)},
     )
-    return render(example, variant, params)
+    return render(names.example, variant, params)
 
 
 def _train_flags(params: PipelineParams) -> list[str]:
@@ -137,8 +134,8 @@ def _train_flags(params: PipelineParams) -> list[str]:
 def _deploy_flags(params: PipelineParams, variant: Variant) -> list[str]:
     account = params.service_account or (SERVICE_ACCOUNT if variant == "onprem" or params.endpoint else "")
     flags = {"--deployment-name": params.service}
-    if params.min_accuracy:
-        flags["--min-accuracy"] = str(params.min_accuracy)
+    if params.gate_minimum:
+        flags |= _gate_flag(params.gate_metric, params.gate_minimum)
     if variant == "cloud":
         flags |= {"--cloud-model-host": params.cloud_host, "--cloud-model-bucket": params.bucket}
         flags["--cloud-model-endpoint"] = params.endpoint
@@ -148,6 +145,11 @@ def _deploy_flags(params: PipelineParams, variant: Variant) -> list[str]:
         "--resource-limits": ",".join(f"{key}={value}" for key, value in params.resource_limits.items()),
     }
     return [*(word for flag, value in flags.items() if value for word in (flag, value)), *params.deploy_args]
+
+
+def _gate_flag(metric: str, minimum: float) -> dict[str, str]:
+    """The gate as a flag; for the accuracy, the flag that every deploy image knows."""
+    return {"--min-accuracy": str(minimum)} if metric == "accuracy" else {"--gate": f"{metric}={minimum}"}
 
 
 def _pipeline(

@@ -56,7 +56,7 @@ def run(options: DeployOptions, worker: Worker) -> str:
     torch_loader = threading.Thread(target=_import_torch, daemon=True)
     torch_loader.start()
     version = checkpoint.find(worker.determined, info)
-    gate.check(version, options.min_accuracy)
+    gate.check(version, *options.gate)
     if options.google_application_credentials:
         os.environ["GOOGLE_APPLICATION_CREDENTIALS"] = options.google_application_credentials
     store = _open_store(options, worker)
@@ -69,10 +69,11 @@ def run(options: DeployOptions, worker: Worker) -> str:
         info = checkpoint.fetch(version, info, folder / "checkpoint")
         log.info("downloaded checkpoint %s", info.checkpoint)
         torch_loader.join()
-        script, size = packing.export(folder, info)
+        script, shape = packing.export(folder, info)
         size_mb = script.stat().st_size / 1e6
-        log.info("TorchScript agrees with the trained model (%.1f MB, input %d px)", size_mb, size)
-        model_folder = packing.pack(folder, script, size, info, options)
+        sides = " x ".join(map(str, shape))
+        log.info("TorchScript agrees with the trained model (%.1f MB, input %s)", size_mb, sides)
+        model_folder = packing.pack(folder, script, shape, info, options)
         uri = storage.upload_model(store, info.name, info.version, model_folder)
     log.info("stored at %s", uri)
     return _serve(cluster, options, info, uri)

@@ -10,6 +10,7 @@ from pathlib import Path
 from pdk_nb.arguments import check_limits, key_values
 from pdk_nb.packaging import torchserve_config
 from pdk_nb.platforms.serving.spec import check_service_name
+from pdk_nb.stages import gate
 from pdk_shared.errors import UsageError
 
 __all__ = ["DeployOptions", "parse_arguments"]
@@ -25,7 +26,7 @@ class DeployOptions:
 
     Attributes:
         deployment_name: Name of the InferenceService.
-        min_accuracy: Minimum accuracy on the hold-out, 0 to 1; 0 deploys every version.
+        gate: Validation metric, and what a version needs of it on the hold-out, 0 to 1; 0 deploys every version.
         wait: Whether to wait until the service is READY.
         wait_timeout: Seconds to wait.
         cloud_model_host: ``gcp`` or ``aws``; None for the job's own output.
@@ -43,7 +44,7 @@ class DeployOptions:
     """
 
     deployment_name: str
-    min_accuracy: float
+    gate: tuple[str, float]
     wait: bool
     wait_timeout: float
     cloud_model_host: str | None
@@ -71,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
         default=0.0,
         help="accuracy on the hold-out that a version needs to be deployed, 0 to 1 (default: 0)",
     )
+    add("--gate", default="", metavar="METRIC=MINIMUM", help="the same for another validation metric, e.g. auc=0.8")
     add(
         "--wait",
         action=argparse.BooleanOptionalAction,
@@ -120,8 +122,6 @@ def parse_arguments(argv: Sequence[str] | None = None) -> DeployOptions:
     credentials = given.google_application_credentials
     if credentials and not Path(credentials).is_file():
         raise UsageError("The Google key file doesn't exist.", where=credentials)
-    if not 0 <= given.min_accuracy <= 1:
-        raise UsageError(f"--min-accuracy {given.min_accuracy} isn't between 0 and 1.")
     if given.wait_timeout <= 0:
         raise UsageError("--wait-timeout must be more than 0 seconds.")
     if not 1 <= given.max_request_size <= torchserve_config.LARGEST_MAX_BYTES:
@@ -137,7 +137,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> DeployOptions:
     tolerated = key_values(given.tolerations, "--tolerations")
     return DeployOptions(
         deployment_name=given.deployment_name,
-        min_accuracy=given.min_accuracy,
+        gate=_gate(given.gate, given.min_accuracy),
         wait=given.wait,
         wait_timeout=given.wait_timeout,
         cloud_model_host=given.cloud_model_host,
@@ -156,6 +156,27 @@ def parse_arguments(argv: Sequence[str] | None = None) -> DeployOptions:
         protocol=given.protocol,
         handler=find_handler(given.handler),
     )
+
+
+def _gate(text: str, accuracy: float) -> tuple[str, float]:
+    """The gate of ``--gate``, or else of ``--min-accuracy``.
+
+    Raises:
+        UsageError: Both are given, or the minimum isn't between 0 and 1.
+    """
+    if text and accuracy:
+        raise UsageError("--gate and --min-accuracy are both given.", fix="Give one of them.")
+    flag = f"--gate {text}" if text else f"--min-accuracy {accuracy}"
+    metric, separator, value = text.partition("=")
+    try:
+        minimum = float(value) if text else accuracy
+    except ValueError:
+        minimum = -1.0
+    if text and not (metric and separator):
+        raise UsageError(f"{flag} isn't METRIC=MINIMUM.", fix="For example: --gate accuracy=0.8")
+    if not 0 <= minimum <= 1:
+        raise UsageError(f"{flag} isn't between 0 and 1.")
+    return metric or gate.ACCURACY, minimum
 
 
 def find_handler(named: str = "") -> Path:

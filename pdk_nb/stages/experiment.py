@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,31 +13,22 @@ from typing import Any
 import yaml
 
 import pdk_nb
+from pdk_nb.labels import LabelRule, parse_classes
 from pdk_nb.platforms.mlde import Pool
 from pdk_shared.errors import SettingsError, SpecError
 
 __all__ = [
-    "CONTEXT_MODULES",
     "PachydermBlock",
     "build_context",
     "check",
+    "classes_of",
     "fill",
     "merge",
     "profile_for",
     "read_yaml",
+    "with_classes",
     "with_profile",
 ]
-
-# Modules that travel with every experiment: trials need no installed pdk_nb.
-CONTEXT_MODULES = (
-    "pdk_nb/__init__.py",
-    "pdk_nb/labels.py",
-    "pdk_nb/photos.py",
-    "pdk_nb/trial_log.py",
-    "pdk_shared/__init__.py",
-    "pdk_shared/errors.py",
-    "pdk_shared/pictures.py",
-)
 
 
 class _Loader(yaml.SafeLoader):
@@ -191,6 +182,25 @@ def fill(
     return merge({**config, "data": data, "resources": config.get("resources") or {}}, over)
 
 
+def with_classes(config: Mapping[str, Any], named: str) -> dict[str, Any]:
+    """The configuration with other classes.
+
+    Args:
+        config: The experiment's configuration.
+        named: Class names, separated by commas; the configuration's own when empty.
+
+    Raises:
+        DataError: The names can't be told apart.
+    """
+    own = {"data": {"classes": list(LabelRule(parse_classes(named)).classes)}} if named else {}
+    return merge(config, own)
+
+
+def classes_of(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Class names in a configuration, in the order of the model's outputs."""
+    return tuple(str(name) for name in (config.get("data") or {}).get("classes") or ())
+
+
 def check(config: Mapping[str, Any], pool: Pool, shown: str) -> None:
     """Refuse a configuration that Determined would refuse later, or keep in its queue forever.
 
@@ -215,19 +225,20 @@ def check(config: Mapping[str, Any], pool: Pool, shown: str) -> None:
         )
 
 
-def build_context(folder: Path, into: Path) -> Path:
+def build_context(folder: Path, into: Path, modules: Sequence[str]) -> Path:
     """The folder that goes to Determined: the experiment's files, and the light modules of this package.
 
     Args:
         folder: The experiment's folder.
         into: A folder that does not exist yet.
+        modules: Modules of this package that travel with the experiment, as paths.
     """
     ignore = shutil.ignore_patterns("__pycache__", ".*", "*.pyc")
     shutil.copytree(folder, into, ignore=ignore)
     # An experiment that has modules of these names keeps its own.
     existing = {name for name in ("pdk_nb", "pdk_shared") if (into / name).exists()}
     source = Path(pdk_nb.__file__).parents[1]
-    for module in CONTEXT_MODULES:
+    for module in modules:
         if module.split("/")[0] not in existing:
             (into / module).parent.mkdir(exist_ok=True)
             shutil.copyfile(source / module, into / module)

@@ -37,11 +37,12 @@ class ModelInfo:
         experiment: Experiment id; 0 when unknown.
         trial: Trial id; 0 when unknown.
         classes: Class names, in the order of the model's outputs.
-        image_size: Side of the pictures that the model takes, in pixels; 0 when unknown.
         metric: Name and value of the metric that the checkpoint was chosen by.
         code_sha: Commit of the experiment's code, or ``sha256:...`` of a folder without history.
         git_url: Where that code came from.
         resumed_from: Version name that training resumed from; empty after training from scratch.
+        task: The task; the default one when empty.
+        extra: Other fields, among them what the task keeps.
     """
 
     name: str
@@ -54,11 +55,11 @@ class ModelInfo:
     experiment: int = 0
     trial: int = 0
     classes: tuple[str, ...] = ()
-    image_size: int = 0
     metric: tuple[str, float] | None = None
     code_sha: str = ""
     git_url: str = ""
     resumed_from: str = ""
+    task: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def dump(self) -> str:
@@ -107,8 +108,8 @@ class ModelInfo:
     @classmethod
     def _from_mapping(cls, values: dict[str, Any]) -> ModelInfo:
         metric = values.get("metric") or None
-        text = (*REQUIRED, "project", "checkpoint", "code_sha", "git_url", "resumed_from")
-        number = ("number", "experiment", "trial", "image_size")
+        text = (*REQUIRED, "project", "checkpoint", "code_sha", "git_url", "resumed_from", "task")
+        number = ("number", "experiment", "trial")
         plain: dict[str, Any] = {key: str(values.get(key) or "") for key in text}
         plain |= {key: int(values.get(key) or 0) for key in number}
         known = {f.name for f in fields(cls)}

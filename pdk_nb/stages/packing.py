@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pdk_nb import tasks
 from pdk_nb.packaging import archive, torchserve_config
 from pdk_nb.stages.deploy_options import DeployOptions
-from pdk_nb.stages.model_info import FILE_NAME, ModelInfo
+from pdk_nb.stages.model_info import ModelInfo
 from pdk_shared.errors import DeploymentError
 
 __all__ = ["export", "pack"]
 
-# The experiment's evaluation transform, which the handler imports.
+# How the experiment prepares an input for the model; the handler imports it.
 PREPROCESS = "preprocess.py"
 
 
@@ -33,7 +34,7 @@ def _serving_mode() -> Iterator[None]:
             os.environ["SERVING_MODE"] = before
 
 
-def export(folder: Path, info: ModelInfo) -> tuple[Path, int]:
+def export(folder: Path, info: ModelInfo) -> tuple[Path, tuple[int, ...]]:
     """Save the checkpoint's model as TorchScript.
 
     Args:
@@ -41,7 +42,7 @@ def export(folder: Path, info: ModelInfo) -> tuple[Path, int]:
         info: The model version.
 
     Returns:
-        The file, and the side of the model's input in pixels.
+        The file, and the shape of one input.
 
     Raises:
         DeploymentError: The model cannot be built or exported.
@@ -54,22 +55,19 @@ def export(folder: Path, info: ModelInfo) -> tuple[Path, int]:
         raise DeploymentError("The checkpoint has no code, so its model can't be built.", where=str(code))
     with _serving_mode():
         model, hparams = torchscript.load_model(folder / "checkpoint")
-    size = info.image_size or int(hparams.get("image_size") or 0)
-    if not size:
-        raise DeploymentError("The size of the model's pictures is unknown.", where=FILE_NAME, fix="image_size: 224")
+    shape = tasks.for_stages(info.task).input_shape(info.extra, hparams)
     target = folder / "model.pt"
-    classes = len(info.classes) or None
-    torchscript.export(model, (3, size, size), target, outputs=classes)
-    return target, size
+    torchscript.export(model, shape, target, outputs=len(info.classes) or None)
+    return target, shape
 
 
-def pack(folder: Path, script: Path, size: int, info: ModelInfo, options: DeployOptions) -> Path:
+def pack(folder: Path, script: Path, shape: tuple[int, ...], info: ModelInfo, options: DeployOptions) -> Path:
     """Build the archive and the configuration, and check both.
 
     Args:
         folder: Has ``checkpoint``, which is deleted, and gets ``served``.
         script: The TorchScript file.
-        size: Side of the model's input in pixels.
+        shape: Shape of one input.
         info: The model version.
         options: The command line.
 
@@ -79,12 +77,12 @@ def pack(folder: Path, script: Path, size: int, info: ModelInfo, options: Deploy
     Raises:
         DeploymentError: The archive cannot be built or served.
     """
-    target = folder / "served"
+    target, task = folder / "served", tasks.for_stages(info.task)
     preprocess = folder / "checkpoint" / "code" / PREPROCESS
     if not preprocess.is_file():
         raise DeploymentError(
             f"The checkpoint's code has no {PREPROCESS}, which the handler needs.",
-            fix="The experiment's evaluation transform lives there: eval_transform(size).",
+            fix="It prepares an input for the model: the same code for validation and for serving.",
         )
     archive.build(
         script,
@@ -92,8 +90,9 @@ def pack(folder: Path, script: Path, size: int, info: ModelInfo, options: Deploy
         version=info.version,
         number=info.number or None,
         handler=options.handler,
-        classes=info.classes or ("dog", "cat"),
-        image_size=size,
+        classes=info.classes or task.default_classes(),
+        facts=task.handler_facts(info.extra, shape),
+        shared_modules=tuple(task.shared_modules),
         extra_files=[preprocess],
         training_code=preprocess.parent,
         out_dir=target / "model-store",

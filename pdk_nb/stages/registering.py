@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from pdk_nb.platforms import mlde
 from pdk_nb.stages.model_info import FILE_NAME, ModelInfo
-from pdk_nb.stages.resuming import WarmStart, architecture_of
+from pdk_nb.stages.resuming import WarmStart
 from pdk_nb.stages.source import Source
+from pdk_nb.tasks.stage_task import StageTask
 
 if TYPE_CHECKING:
     from determined.common.experimental.checkpoint._checkpoint import Checkpoint
@@ -37,6 +38,7 @@ class Training:
         code: The experiment's code.
         config: The experiment's complete configuration.
         classes: Class names, in the order of the model's outputs.
+        task: The task.
         experiment: The experiment's id.
         warm: What it resumed from.
     """
@@ -49,6 +51,7 @@ class Training:
     code: Source
     config: Mapping[str, Any]
     classes: tuple[str, ...]
+    task: StageTask
     experiment: int
     warm: WarmStart | None
 
@@ -69,6 +72,7 @@ def register(client: Determined, model: Model, training: Training) -> tuple[Chec
     trial = checkpoint.training.trial_id if checkpoint.training else 0
     resumed = training.warm.version if training.warm else ""
     code = training.code
+    facts = training.task.facts(training.config)
     metadata: mlde.VersionMetadata = {
         "project": training.project,
         "repo": training.repo,
@@ -80,7 +84,7 @@ def register(client: Determined, model: Model, training: Training) -> tuple[Chec
         "code": {"url": code.url, "ref": code.ref, "sha": code.sha},
         "classes": list(training.classes),
         "metric": {"name": metric[0], "value": metric[1]} if metric else None,
-        "net": architecture_of(training.config),
+        "net": training.task.architecture(training.config),
         "resumed_from": resumed,
     }
     version = mlde.register(
@@ -99,11 +103,12 @@ def register(client: Determined, model: Model, training: Training) -> tuple[Chec
         experiment=training.experiment,
         trial=trial,
         classes=training.classes,
-        image_size=int((training.config.get("hyperparameters") or {}).get("image_size") or 0),
         metric=metric,
         code_sha=code.sha,
         git_url=code.url,
         resumed_from=resumed,
+        task=training.task.name,
+        extra=facts,
     )
 
 

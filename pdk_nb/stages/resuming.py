@@ -12,12 +12,9 @@ from pdk_nb.platforms import mlde
 if TYPE_CHECKING:
     from determined.common.experimental.model import Model, ModelVersion
 
-__all__ = ["WarmStart", "architecture_of", "find_warm_start"]
+__all__ = ["WarmStart", "find_warm_start"]
 
 log = logging.getLogger("pdk.train")
-
-# Hyperparameters that decide whether another net can take over the weights.
-ARCHITECTURE_KEYS = ("model", "image_size", "width")
 
 
 @dataclass(frozen=True)
@@ -35,20 +32,21 @@ class WarmStart:
     commit: str
 
 
-def architecture_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The hyperparameters that a net's shape depends on."""
-    hparams = config.get("hyperparameters") or {}
-    return {key: hparams[key] for key in ARCHITECTURE_KEYS if key in hparams}
-
-
 def find_warm_start(
-    model: Model, config: Mapping[str, Any], classes: tuple[str, ...], *, project: str, repo: str, commit: str, job: str
+    model: Model,
+    net: Mapping[str, Any],
+    classes: tuple[str, ...],
+    *,
+    project: str,
+    repo: str,
+    commit: str,
+    job: str,
 ) -> WarmStart | None:
     """The last version, if training can resume from it; the log says why not.
 
     Args:
         model: The registry model.
-        config: The experiment's configuration.
+        net: The network's architecture, as the task tells it.
         classes: Class names, in the order of the model's outputs.
         project: The data's Pachyderm project.
         repo: The data's repo.
@@ -62,7 +60,7 @@ def find_warm_start(
     if last is None:
         log.info("the model has no version yet: full training")
         return None
-    obstacle = _obstacle(last, config, classes, (project, repo), commit)
+    obstacle = _obstacle(last, net, classes, (project, repo), commit)
     if last.checkpoint is None or obstacle:
         log.info("can't resume from version %s, %s: full training", last.name, obstacle)
         return None
@@ -71,13 +69,13 @@ def find_warm_start(
 
 
 def _obstacle(
-    last: ModelVersion, config: Mapping[str, Any], classes: tuple[str, ...], source: tuple[str, str], commit: str
+    last: ModelVersion, net: Mapping[str, Any], classes: tuple[str, ...], source: tuple[str, str], commit: str
 ) -> str:
     """Why training cannot resume from a version; empty when it can."""
     lineage = dict(last.metadata or {})
     if last.checkpoint is None or (lineage.get("project"), lineage.get("repo")) != source:
         return "it comes from another repo"
-    if lineage.get("net") != architecture_of(config):
+    if lineage.get("net") != net:
         return f"its architecture is different ({lineage.get('net')})"
     if tuple(lineage.get("classes") or ()) != classes:
         return f"its classes are different ({lineage.get('classes')})"

@@ -1,4 +1,4 @@
-"""The train stage: a commit of pictures becomes a registered model version.
+"""The train stage: a commit of data becomes a registered model version.
 
 What the train pipeline's job runs. It fetches the experiment's code, completes its configuration, checks that
 Determined can run it, starts the experiment (or finds the one that this job started before), waits, registers the best
@@ -13,9 +13,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from pdk_nb import tasks
 from pdk_nb.platforms import mlde
 from pdk_nb.stages import experiment, experiment_run, source
-from pdk_nb.stages.classes import check_file_names, classes_of, with_classes
 from pdk_nb.stages.model_info import ModelInfo
 from pdk_nb.stages.process import run_stage
 from pdk_nb.stages.registering import Training, publish, register
@@ -46,7 +46,7 @@ def run(options: TrainOptions, worker: Worker) -> ModelInfo:
     Raises:
         PdkError: A step failed; the text says which, and what to do.
     """
-    job, pachd = worker.job, worker.pachd
+    job, pachd, task = worker.job, worker.pachd, tasks.for_stages(options.task)
     project, commit = worker.data_project(options.project), worker.commit(options.input_name)
     log.info("job %s of %s/%s, commit %s of %s", job, project, worker.pipeline, commit, options.repo)
     if pachd.token_from:
@@ -65,9 +65,9 @@ def run(options: TrainOptions, worker: Worker) -> ModelInfo:
         config, profile = experiment.with_profile(config, code.folder, options.profile, pool)
         log.info("resource pool: %s (%s), profile: %s", pool.name, "GPU" if pool.has_gpu else "CPU", profile or "none")
 
-        config = with_classes(config, options.classes)
-        classes = classes_of(config)
-        check_file_names(worker.pfs / options.input_name, classes)
+        config = experiment.with_classes(config, options.classes)
+        classes = experiment.classes_of(config)
+        task.check_commit(worker.pfs / options.input_name, config)
         model = mlde.ensure_model(
             client,
             options.model,
@@ -76,7 +76,8 @@ def run(options: TrainOptions, worker: Worker) -> ModelInfo:
         )
         warm = None
         if options.incremental:
-            warm = find_warm_start(model, config, classes, project=project, repo=options.repo, commit=commit, job=job)
+            net = task.architecture(config)
+            warm = find_warm_start(model, net, classes, project=project, repo=options.repo, commit=commit, job=job)
         config = experiment.fill(
             config,
             experiment.PachydermBlock(
@@ -97,11 +98,11 @@ def run(options: TrainOptions, worker: Worker) -> ModelInfo:
         experiment.check(config, pool, options.config_path)
         mlde.check_project(client, str(config.get("workspace") or ""), str(config.get("project") or ""))
 
-        context = experiment.build_context(code.folder, Path(scratch) / "context")
+        context = experiment.build_context(code.folder, Path(scratch) / "context", task.modules)
         number, warm = experiment_run.start(client, config, context, worker, warm)
         experiment_run.wait_until_completed(client, number, config, options.timeout)
     training = Training(
-        job, worker.pipeline, project, options.repo, commit, code, config, classes, experiment=number, warm=warm
+        job, worker.pipeline, project, options.repo, commit, code, config, classes, task, experiment=number, warm=warm
     )
     checkpoint, info = register(client, model, training)
     publish(checkpoint, info, worker.out)

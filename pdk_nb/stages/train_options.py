@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pdk_nb.example import DEFAULT_TASK
+
 __all__ = ["TrainOptions", "parse_arguments"]
 
 
@@ -18,11 +20,12 @@ class TrainOptions:
         git_ref: Branch, tag or commit; the default branch when empty.
         sub_dir: Folder of the experiment in the repository.
         config: Experiment configuration, a file in that folder.
-        repo: Pachyderm repo with the pictures.
+        repo: Pachyderm repo with the data.
         project: Pachyderm project; the pipeline's when empty.
         model: Model in Determined's registry.
         incremental: Whether to resume from the last version.
         classes: Class names, separated by commas; the configuration's when empty.
+        task: Kind of data and of answers; see ``pdk_nb.tasks``.
         profile: Profile to lay over the configuration; ``auto`` follows the resource pool.
         resource_pool: Determined's resource pool; one with GPUs, if any, when empty.
         workspace: Determined workspace; the configuration's when empty.
@@ -40,6 +43,7 @@ class TrainOptions:
     model: str
     incremental: bool
     classes: str
+    task: str
     profile: str
     resource_pool: str
     workspace: str
@@ -63,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     flags.add_argument("--git-ref", default="", help="branch, tag or commit (default: the default branch)")
     flags.add_argument("--sub-dir", default="", help="folder of the experiment in the repository")
     flags.add_argument("--config", required=True, help="experiment configuration, a file in that folder")
-    flags.add_argument("--repo", required=True, help="Pachyderm repo with the pictures")
+    flags.add_argument("--repo", required=True, help="Pachyderm repo with the data")
     flags.add_argument("--project", default="", help="Pachyderm project (default: the pipeline's)")
     flags.add_argument("--model", required=True, help="model in Determined's registry; created if absent")
     flags.add_argument(
@@ -77,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
         default="",
         help="class names, separated by commas, in the order of the model's outputs (default: the configuration's)",
     )
+    flags.add_argument("--task", default=DEFAULT_TASK, help="kind of data and of answers (default: %(default)s)")
     flags.add_argument("--profile", default="auto", help="profiles/<name>.yaml to use; auto follows the resource pool")
     flags.add_argument(
         "--resource-pool", default="", help="Determined's resource pool (default: one with GPUs, if any)"

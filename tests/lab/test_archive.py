@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pdk_nb.packaging import archive, torchserve_config
+from pdk_nb.tasks import for_stages
 from pdk_shared import pictures
 from pdk_shared.errors import DeploymentError, UsageError
 from tests.support.serving_tools import HANDLER, PREPROCESS, model_folder, save_script
@@ -16,10 +18,11 @@ from tests.support.serving_tools import HANDLER, PREPROCESS, model_folder, save_
 
 def test_an_archive_holds_what_torchserve_and_the_handler_need(tmp_path: Path) -> None:
     mar = model_folder(tmp_path, "7") / "model-store" / "dogs-and-cats.mar"
-    info = archive.describe(mar)
+    task = for_stages()
+    info = archive.describe(mar, {**task.shared_modules, **task.roles})
     assert (info.name, info.version, info.handler) == ("dogs-and-cats", "7", "dog_cat_handler.py")
     assert info.classes == ("dog", "cat")
-    assert info.image_size == 8
+    assert info.facts == {"image_size": 8}
     names = {each.name: each.role for each in info.entries}
     assert set(names) == {
         "MAR-INF/MANIFEST.json",
@@ -49,7 +52,7 @@ def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
             version="1",
             handler=HANDLER,
             classes=["dog", "cat"],
-            image_size=8,
+            facts={},
             out_dir=tmp_path / part,
         )
         built.append(made.read_bytes())
@@ -67,7 +70,7 @@ def test_paths_with_commas_and_brackets_are_no_trouble(tmp_path: Path) -> None:
         version="1",
         handler=HANDLER,
         classes=["dog", "cat"],
-        image_size=8,
+        facts={},
         extra_files=[extra],
         out_dir=odd,
     )
@@ -83,7 +86,7 @@ def test_names_that_cannot_be_served_are_refused(name: str) -> None:
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DeploymentError, match="is missing") as raised:
         archive.build(
-            tmp_path / "no.pt", name="m", version="1", handler=HANDLER, classes=[], image_size=8, out_dir=tmp_path
+            tmp_path / "no.pt", name="m", version="1", handler=HANDLER, classes=[], facts={}, out_dir=tmp_path
         )
     assert "no.pt" in raised.value.where
 
@@ -156,10 +159,11 @@ def test_pictures_are_decoded_with_the_code_of_the_training(tmp_path: Path) -> N
     for name in ("__init__.py", "errors.py", "pictures.py"):
         (code / "pdk_shared" / name).write_text(f"# {name} of the training\n")
     script = save_script(tmp_path / "script.pt")
-    names = {"name": "m", "version": "1", "handler": HANDLER, "classes": ["dog", "cat"], "image_size": 8}
+    names: dict[str, Any] = {"name": "m", "version": "1", "handler": HANDLER, "classes": ["dog", "cat"], "facts": {}}
+    names["shared_modules"] = tuple(for_stages().shared_modules)
 
     def decoder(folder: str) -> str:
-        made = archive.build(script, out_dir=tmp_path / folder, training_code=code, **names)  # type: ignore[arg-type]
+        made = archive.build(script, out_dir=tmp_path / folder, training_code=code, **names)
         with zipfile.ZipFile(made) as packed:
             return packed.read("pdk_shared/pictures.py").decode()
 

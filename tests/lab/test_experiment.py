@@ -18,6 +18,7 @@ from PIL import Image
 from pdk_nb import photos
 from pdk_nb.labels import LabelRule, split
 from pdk_nb.stages import experiment
+from pdk_nb.tasks import for_stages
 from pdk_shared import pictures
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +62,7 @@ def train(tmp_path, pictures, batches, **hparams):
     config = profile("cpu")
     config["data"] |= {"local_dir": str(pictures), "secrets": {"pachyderm_token": "s3cret-token"}}
     config["data"]["pachyderm"]["token"] = "s3cret-token"
-    context = experiment.build_context(EXPERIMENT, tmp_path / "context")
+    context = experiment.build_context(EXPERIMENT, tmp_path / "context", for_stages().modules)
     (context / "run.py").write_text(TRAIN)
     spec = {"hparams": config["hyperparameters"] | hparams, "config": config, "batches": batches}
     (tmp_path / "spec.json").write_text(json.dumps(spec))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pdk_nb.example import Gate
 from pdk_nb.lessons import n01_pipelines, n03_training
 from pdk_nb.platforms import mlde
 from pdk_shared.errors import TrainingError
@@ -35,7 +36,7 @@ def test_the_gate_is_told_in_words(
     version = SimpleNamespace(model_version=2, checkpoint=None)
     monkeypatch.setattr(n03_training, "model_version", lambda session, commit: version)
     monkeypatch.setattr(n03_training, "served_commit", lambda session: served)
-    monkeypatch.setattr(n01_pipelines, "min_accuracy", lambda session: minimum)
+    monkeypatch.setattr(n01_pipelines, "gate", lambda session: Gate("accuracy", minimum))
     monkeypatch.setattr(mlde, "validation_metric", lambda version, name: accuracy if name == "accuracy" else None)
     session: Any = SimpleNamespace()
     note = n03_training.judge(session, "c1")

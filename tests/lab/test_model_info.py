@@ -16,11 +16,12 @@ FULL = ModelInfo(
     experiment=7,
     trial=8,
     classes=("dog", "cat"),
-    image_size=64,
     metric=("accuracy", 0.97),
     code_sha="abc",
     git_url="https://example.com/x.git",
     resumed_from="earlier",
+    task="image-classification",
+    extra={"image_size": 64},
 )
 
 

@@ -46,10 +46,10 @@ def test_the_pipeline_carries_them_to_everybody(monkeypatch: pytest.MonkeyPatch)
     from pdk_nb.settings import from_maps
 
     lab: Any = SimpleNamespace(names=Names(), settings=from_maps({}, {}), pachyderm=None)
-    train, deploy = n01_pipelines.rendered(lab, ("red apple", "pear"), small=True, min_accuracy=0.8)
+    train, deploy = n01_pipelines.rendered(lab, ("red apple", "pear"), small=True, gate_minimum=0.8)
     # A short training can't reach a gate.
     assert "--min-accuracy" not in deploy["transform"]["stdin"][1]
-    assert "--min-accuracy 0.8" in n01_pipelines.rendered(lab, min_accuracy=0.8)[1]["transform"]["stdin"][1]
+    assert "--min-accuracy 0.8" in n01_pipelines.rendered(lab, gate_minimum=0.8)[1]["transform"]["stdin"][1]
     command = "\n".join(train["transform"]["stdin"])
     assert "--profile small" in command
     monkeypatch.setattr(n01_pipelines.mldm, "pipeline_command", lambda *given: command)

@@ -18,7 +18,7 @@ from pdk_nb.platforms.serving.spec import check_service_name
 from pdk_shared.errors import UsageError
 
 LONGEST = "participant-no-9"
-KINDS = [each for each in vars(Names()) if each != "participant"]
+KINDS = [each for each in vars(Names()) if each not in ("participant", "example")]
 
 
 def test_no_name_given_means_the_guides_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def test_the_stages_parse_their_own_command_lines(variant: Any) -> None:
     assert words[:3] == ["exec", "python", "deploy.py"]
     options = deploy_options.parse_arguments(words[3:])
     assert options.deployment_name == "dog-cat"
-    assert options.min_accuracy == 0.8
+    assert options.gate == ("accuracy", 0.8)
     assert (options.cloud_model_host is None) == (variant == "onprem")
     assert options.service_account_name == ("pach-deploy" if variant == "onprem" else "")
     train_words = shlex.split(train["transform"]["stdin"][-1])
@@ -115,7 +115,7 @@ def test_the_cluster_may_say_what_models_ask_for() -> None:
 
 
 def test_an_opened_gate_is_another_choice_than_none() -> None:
-    for choice, flags in (({}, ["--min-accuracy", "0.8"]), ({"min_accuracy": 0.0}, [])):
+    for choice, flags in (({}, ["--min-accuracy", "0.8"]), ({"gate_minimum": 0.0}, [])):
         _, deploy = specs.render_for(from_maps(EMBEDDED), Names(), git_url="", **choice)
         words = shlex.split(deploy["transform"]["stdin"][-1])
         assert [word for pair in itertools.pairwise(words) if pair[0] == "--min-accuracy" for word in pair] == flags
@@ -253,7 +253,7 @@ def test_the_secrets_are_the_variables_that_the_code_reads(secrets: dict[str, st
     }
     read = {each for each in texts if words.fullmatch(each)}
     # States of an experiment and the modules' own exported names look like variables.
-    read = {each for each in read if not each.startswith("STOPPING_")} - {"FILE_NAME", "CONTEXT_MODULES"}
+    read = {each for each in read if not each.startswith("STOPPING_")} - {"FILE_NAME"}
     assert set(secrets) <= read, "a secret is mapped to a variable that nobody reads"
     assert read - set(secrets) <= WORKERS_OWN | KUBERNETES_OWN | STAGES_OWN, "a variable is read that nobody sets"
 
@@ -266,7 +266,7 @@ def test_the_secrets_are_the_keys_that_the_lab_knows() -> None:
 def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the examples that may be written."""
     shutil.copytree(specs.examples_folder(), tmp_path / "examples")
-    monkeypatch.setattr("pdk_nb.specs.parameters.examples_folder", lambda: tmp_path / "examples")
+    monkeypatch.setattr("pdk_nb.example.reading.examples_folder", lambda: tmp_path / "examples")
     return tmp_path / "examples" / "dog-cat" / "pipelines"
 
 

@@ -156,7 +156,8 @@ def test_the_examples_flags_are_understood() -> None:
         "--max-request-size=20000000",
     )
     assert given.wait is True
-    assert (given.min_accuracy, options("--min-accuracy=0.8").min_accuracy) == (0.0, 0.8)
+    assert (given.gate, options("--min-accuracy=0.8").gate) == (("accuracy", 0.0), ("accuracy", 0.8))
+    assert options("--gate=auc=0.8").gate == ("auc", 0.8)
     assert given.resource_requests == {"cpu": "2", "memory": "8Gi"}
     assert given.resource_limits["nvidia.com/gpu"] == "1"
     assert [(each["key"], each["value"]) for each in given.tolerations] == [("gpu", "yes"), ("team", "a=b")]
@@ -294,7 +295,7 @@ def job(tmp_path: Path, cluster: Settings, monkeypatch: pytest.MonkeyPatch) -> P
     (pfs / "data").mkdir(parents=True)
     (pfs / "out").mkdir()
     info = ModelInfo("dogs-and-cats", JOB, "dogs-and-cats-model", "dogs-and-cats-data", number=3, experiment=9)
-    info = ModelInfo(**{**info.__dict__, "project": "p", "classes": ("dog", "cat"), "image_size": SIZE})
+    info = ModelInfo(**{**info.__dict__, "project": "p", "classes": ("dog", "cat"), "extra": {"image_size": SIZE}})
     info.save(pfs / "data")
     variables = {
         "PDK_PFS_ROOT": str(pfs),
@@ -320,7 +321,7 @@ def test_a_job_leaves_its_model_and_its_service(job: Path, cluster: Settings, ca
     folder = job / "out" / "dogs-and-cats" / JOB
     assert torchserve_config.lint_folder(folder) == []
     info = archive.describe(folder / "model-store" / "dogs-and-cats.mar")
-    assert (info.version, info.classes, info.image_size) == (JOB, ("dog", "cat"), SIZE)
+    assert (info.version, info.classes, info.facts["image_size"]) == (JOB, ("dog", "cat"), SIZE)
     status = serving.service_status(cluster, "onprem")
     assert status.storage_uri == f"s3://{JOB}.master.dogs-and-cats-deploy.p/dogs-and-cats/{JOB}/"
     assert status.annotations["pach_id"] == JOB

@@ -162,7 +162,7 @@ def test_the_first_commit_gives_a_registered_model(world, first, code):
     out = world.tmp / "first" / "out"
     info = ModelInfo.load(out)
     assert (info.name, info.version, info.pipeline, info.repo) == (MODEL, commit, "dogs-and-cats-model", "photos")
-    assert (info.number, info.project, info.classes, info.image_size) == (1, "pets", ("dog", "cat"), 32)
+    assert (info.number, info.project, info.classes, info.extra["image_size"]) == (1, "pets", ("dog", "cat"), 32)
     assert info.metric is not None and info.metric[0] == "accuracy" and 0 <= info.metric[1] <= 1
     assert (info.code_sha, info.git_url, info.resumed_from) == (git(code, "rev-parse", "HEAD"), code.as_uri(), "")
     version = mlde.version_for_commit(world.client, MODEL, commit)

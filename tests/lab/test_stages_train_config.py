@@ -5,9 +5,9 @@ import yaml
 
 from pdk_nb.platforms.mlde import Pool, choose_pool
 from pdk_nb.stages import experiment, train, train_options
-from pdk_nb.stages.classes import check_file_names
 from pdk_nb.stages.experiment import PachydermBlock
 from pdk_nb.stages.worker import Worker
+from pdk_nb.tasks import for_stages
 from pdk_shared.errors import DataError, SettingsError, SpecError
 
 CPU, GPU = Pool("default", 2, False), Pool("gpu-pool", 4, True)
@@ -147,15 +147,16 @@ def test_a_stage_outside_a_worker_says_what_it_lacks(missing):
 
 
 def test_file_names_alone_can_refuse_a_commit(tmp_path):
-    check_file_names(tmp_path / "absent", ("dog", "cat"))
+    check = for_stages("image-classification").check_commit
+    check(tmp_path / "absent", {"data": {"classes": ("dog", "cat")}})
     with pytest.raises(DataError, match=r"class dog, cat \(0 files"):
-        check_file_names(tmp_path, ("dog", "cat"))
+        check(tmp_path, {"data": {"classes": ("dog", "cat")}})
     (tmp_path / "cat.1.jpg").touch()
     with pytest.raises(DataError, match="class dog"):
-        check_file_names(tmp_path, ("dog", "cat"))
+        check(tmp_path, {"data": {"classes": ("dog", "cat")}})
     (tmp_path / "dog.1.jpg").touch()
-    check_file_names(tmp_path, ("dog", "cat"))
-    check_file_names(tmp_path, ())
+    check(tmp_path, {"data": {"classes": ("dog", "cat")}})
+    check(tmp_path, {"data": {"classes": ()}})
 
 
 def test_the_command_line_has_the_guides_flags():
@@ -177,6 +178,6 @@ def test_the_context_brings_what_a_trial_imports(tmp_path):
     (tmp_path / "code" / "__pycache__").mkdir(parents=True)
     (tmp_path / "code" / "model_def.py").write_text("x = 1\n")
     (tmp_path / "code" / ".DS_Store").touch()
-    context = experiment.build_context(tmp_path / "code", tmp_path / "context")
+    context = experiment.build_context(tmp_path / "code", tmp_path / "context", for_stages().modules)
     names = sorted(path.relative_to(context).as_posix() for path in context.rglob("*") if path.is_file())
-    assert names == ["model_def.py", *sorted(experiment.CONTEXT_MODULES)]
+    assert names == ["model_def.py", *sorted(for_stages().modules)]

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
+from pdk_nb import example as examples
 from pdk_nb import standalone_experiment
 from pdk_nb.labels import LabelRule
 from pdk_nb.names import Names
 from pdk_nb.platforms import mlde
-from pdk_nb.stages.experiment import CONTEXT_MODULES
+from pdk_nb.tasks import for_stages
 from pdk_shared.errors import DataError, UsageError
 from tests.lab.test_sample_data import ROOT
 
@@ -26,6 +27,7 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(mlde, "check_project", lambda client, *names: asked.append(names))
     return SimpleNamespace(
         checkout=ROOT,
+        example=examples.find(root=ROOT / "examples"),
         determined=None,
         settings=SimpleNamespace(resource_pool=""),
         names=Names.for_participant("ada"),
@@ -50,7 +52,7 @@ def test_the_folder_holds_code_pictures_and_two_configurations(lab: Any, tmp_pat
     assert {rule.label(name) for name in pictures} == {0, 1} and len(pictures) > 200
     # Trials on a cluster find the package's light modules beside the model.
     packaged = {f"{path.parent.name}/{path.name}" for path in folder.glob("pdk_*/*")}
-    assert packaged == set(CONTEXT_MODULES)
+    assert packaged == set(for_stages().modules)
     assert (folder / "model_def.py").is_file()
     # Nothing half made is left beside it.
     assert [path.name for path in folder.parent.iterdir()] == ["tuning"]

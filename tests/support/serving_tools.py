@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from pdk_nb.packaging import archive, torchserve_config
+from pdk_nb.tasks import for_stages
 
 HANDLER = Path(__file__).resolve().parents[2] / "examples" / "dog-cat" / "handler" / "dog_cat_handler.py"
 SIZE = 8
@@ -49,7 +50,8 @@ def model_folder(folder: Path, version: str, sign: float = 1.0, name: str = "dog
         number=int(version.strip("v") or 0) if version.strip("v").isdigit() else None,
         handler=HANDLER,
         classes=["dog", "cat"],
-        image_size=SIZE,
+        facts={"image_size": SIZE},
+        shared_modules=tuple(for_stages().shared_modules),
         extra_files=[preprocess],
         out_dir=folder / "model-store",
     )

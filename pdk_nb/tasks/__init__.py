@@ -1,0 +1,37 @@
+"""Tasks: the kinds of data and of answers that an example can be about.
+
+A task is a package of this name below this one. ``training`` holds what the stages of the pipelines need, and imports
+little, because the images have little installed. An example's contract names its task (``docs/examples.md``).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from pdk_nb.example import DEFAULT_TASK
+from pdk_shared.errors import UsageError
+
+if TYPE_CHECKING:
+    from pdk_nb.tasks.stage_task import StageTask
+
+__all__ = ["TASKS", "for_stages"]
+
+#: Every task, in the schema's order.
+TASKS = ("image-classification",)
+
+
+def for_stages(name: str = "") -> StageTask:
+    """What the stages need to know about a task.
+
+    Args:
+        name: The task; the one of experiments that name none when empty.
+
+    Raises:
+        UsageError: There is no such task.
+    """
+    name = name or DEFAULT_TASK
+    if name not in TASKS:
+        raise UsageError(f"There is no task '{name}'.", fix=f"Use one of: {', '.join(TASKS)}.")
+    task: StageTask = importlib.import_module(f"pdk_nb.tasks.{name.replace('-', '_')}.training").TASK
+    return task

@@ -1,0 +1,1 @@
+"""The task ``image-classification``: a picture in, one of several classes out."""
