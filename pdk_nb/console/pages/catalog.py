@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pdk_nb.console.pages import data, doctor, experiments, flow, jobs, journey, models, services
+from pdk_nb.console.pages import data, doctor, experiments, flow, jobs, journey, models, pipelines, services
 from pdk_nb.console.pages.page import Page
 
 __all__ = ["PAGES", "Page"]
@@ -11,6 +11,7 @@ __all__ = ["PAGES", "Page"]
 PAGES: tuple[Page, ...] = (
     *flow.PAGES,
     *data.PAGES,
+    *pipelines.PAGES,
     *jobs.PAGES,
     *experiments.PAGES,
     *models.PAGES,

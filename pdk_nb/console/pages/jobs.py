@@ -13,16 +13,24 @@ if TYPE_CHECKING:
 
 #: The last lines of a log that the page shows.
 LOG_LINES = 300
+#: Pipelines that the page names; more are on the page of pipelines.
+NAMED = 12
 
 
 def read_jobs(session: Session, parameters: Parameters) -> dict[str, Any]:
-    """The newest jobs of a project's pipelines."""
-    project = parameters.get("project") or session.names.project
-    states = mldm.pipelines(session.pachyderm, project)
-    found = [job for pipeline in states for job in mldm.recent_jobs(session.pachyderm, project, pipeline, PAGE_SIZE)]
+    """The newest jobs of a project, or of one of its pipelines."""
+    client, project = session.pachyderm, parameters.get("project") or session.names.project
+    pipeline = parameters.get("pipeline", "")
+    states = mldm.pipelines(client, project)
+    if pipeline:
+        found = mldm.recent_jobs(client, project, pipeline, PAGE_SIZE)
+    else:
+        found = mldm.newest_jobs(client, project, PAGE_SIZE)
     return {
         "project": project,
-        "pipelines": states,
+        "pipeline": pipeline,
+        "pipelines": {name: each for name, each in states.items() if name == (pipeline or name)},
+        "named": NAMED,
         # Jobs that haven't begun come first.
         "jobs": sorted(found, key=lambda job: job.started or float("inf"), reverse=True)[:PAGE_SIZE],
     }

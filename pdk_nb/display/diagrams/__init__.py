@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pdk_nb.display.diagrams.graph import Edge, Graph, Node
+from pdk_nb.display.diagrams.layered import Layered
 from pdk_nb.display.diagrams.plot import Plot, Series, side_by_side
 from pdk_nb.display.diagrams.svg import Drawing, State
 from pdk_nb.display.diagrams.tiles import Tile, Tiles
@@ -12,6 +13,7 @@ __all__ = [
     "Drawing",
     "Edge",
     "Graph",
+    "Layered",
     "Node",
     "Plot",
     "Series",

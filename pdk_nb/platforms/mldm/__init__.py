@@ -41,7 +41,8 @@ from pdk_nb.platforms.mldm._commits import (
 from pdk_nb.platforms.mldm._connection import connect, open_client, version
 from pdk_nb.platforms.mldm._errors import api_errors, reason
 from pdk_nb.platforms.mldm._job_datums import DATUM_STATES, Datum, job_datums
-from pdk_nb.platforms.mldm._jobs import JOB_STATES, Job, job, jobs, last_success, recent_jobs, wait_job
+from pdk_nb.platforms.mldm._jobs import JOB_STATES, Job, job, jobs, last_success, newest_jobs, recent_jobs, wait_job
+from pdk_nb.platforms.mldm._lineup import PipelineEntry, all_pipelines, pipelines_signature
 from pdk_nb.platforms.mldm._logs import JobLog, job_log
 from pdk_nb.platforms.mldm._pipelines import (
     PIPELINE_LIMIT,
@@ -72,8 +73,10 @@ __all__ = [
     "JobLog",
     "Listed",
     "Outcome",
+    "PipelineEntry",
     "PipelineState",
     "RepoEntry",
+    "all_pipelines",
     "all_repos",
     "api_errors",
     "below",
@@ -108,6 +111,7 @@ __all__ = [
     "last_success",
     "limit_room",
     "newest",
+    "newest_jobs",
     "newest_try",
     "next_folder",
     "normal_form",
@@ -117,6 +121,7 @@ __all__ = [
     "pipeline_input",
     "pipeline_spec",
     "pipelines",
+    "pipelines_signature",
     "process_again",
     "read_file",
     "read_files",

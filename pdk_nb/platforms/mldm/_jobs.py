@@ -10,6 +10,7 @@ from datetime import timezone
 from itertools import islice
 
 import python_pachyderm
+from python_pachyderm.proto.v2.pfs import pfs_pb2
 from python_pachyderm.proto.v2.pps import pps_pb2
 
 from pdk_nb.platforms.mldm._errors import api_errors
@@ -79,6 +80,24 @@ def recent_jobs(client: python_pachyderm.Client, project: str, pipeline: str, nu
     """
     with api_errors(f"pipeline {project}/{pipeline}"):
         return [_read(info) for info in islice(client.list_job(pipeline, project_name=project, number=number), number)]
+
+
+def newest_jobs(client: python_pachyderm.Client, project: str, number: int) -> list[Job]:
+    """The newest jobs of all pipelines of a project, with one request however many pipelines there are.
+
+    Args:
+        client: A client.
+        project: The project.
+        number: At most so many.
+    """
+    found: list[Job] = []
+    with api_errors(f"project {project}"):
+        # Without a pipeline, Pachyderm lists sets of jobs, the newest first; a set can have jobs of other projects.
+        for each in client.list_job(projects_filter=[pfs_pb2.Project(name=project)], number=number):
+            found += [_read(info) for info in each.jobs if info.job.pipeline.project.name == project]
+            if len(found) >= number:
+                break
+    return found[:number]
 
 
 def _list(client: python_pachyderm.Client, project: str, pipeline: str) -> list[pps_pb2.JobInfo]:
