@@ -18,6 +18,7 @@ __all__ = ["Histories", "History"]
 # Seconds between two readings of metrics and of logs, that are shown, that the figures cover, and of a point's rate.
 METRICS_EVERY_S, LOG_EVERY_S = 2.0, 5.0
 KEPT_S, RECENT_S, POINT_S = 300.0, 60.0, 10.0
+UNTIL_NOW = "seconds; 0 is now"
 #: Services that are remembered.
 MOST = 50
 
@@ -99,10 +100,10 @@ class History:
                     points.append((when, latency))
         if len(rates) < 2:
             return []
-        found = [Plot([Series("requests", rates, "running")], "Requests a second", "seconds ago", "requests a second")]
+        found = [Plot([Series("requests", rates, "running")], "Requests a second", UNTIL_NOW, "requests a second")]
         if medians:
             curves = [Series("p50", medians, "best"), Series("p99", slowest, "other")]
-            found.append(Plot(curves, "Latency", "seconds ago", "milliseconds"))
+            found.append(Plot(curves, "Latency: p50, and p99 above it", UNTIL_NOW, "milliseconds"))
         return found
 
 

@@ -195,14 +195,15 @@ def test_the_last_lines_of_errors_are_shown_the_newest_first() -> None:
         "2026-01-01T00:00:01Z [INFO ] W-9000 MODEL_LOG - Traceback (most recent call last):",
         "2026-01-01T00:00:02Z [INFO ] W-9000 MODEL_LOG - PIL.UnidentifiedImageError: cannot identify image file",
         '2026-01-01T00:00:03Z [INFO ] ACCESS_LOG - /127.0.0.1 "POST /v1/models/pets:predict HTTP/1.1" 200 12',
+        '2026-01-01T00:00:04.5Z [INFO ] ACCESS_LOG - /127.0.0.1 "POST /v1/models/pets:predict HTTP/1.1" 503 12',
         "2026-01-01T00:00:05Z [ERROR] epollEventLoopGroup org.pytorch.serve.http.HttpRequestHandler -",
         "2026-01-01T00:00:06Z [INFO ] errors are no Error by name",
     ]
     other = ["2026-01-01T00:00:04Z KeyError: 'data'"]
     here = cluster({"a": "\n".join(log), "b": "\n".join(other)})
     found = serving.error_lines(here, ready("a", "b", "gone"))
-    assert [each.moment[17:19] for each in found] == ["05", "04", "02"]
-    assert [each.pod for each in found] == ["a", "b", "a"]
+    assert [each.moment[17:-1] for each in found] == ["05", "04.5", "04", "02"]
+    assert [each.pod for each in found] == ["a", "a", "b", "a"]
     assert serving.error_lines(here, ready("a"), number=1)[0].text.startswith("[ERROR]")
 
 

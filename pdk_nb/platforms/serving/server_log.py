@@ -15,8 +15,9 @@ __all__ = ["ErrorLine", "error_lines"]
 CONTAINER = "kserve-container"
 #: Lines of a pod's log that are looked through, and the longest line.
 LOOKED_AT, LONGEST = 500, 400
-# Java's and Python's levels, and the last line of Python's tracebacks, which TorchServe logs at the level INFO.
-TELLS = re.compile(r"\b(ERROR|CRITICAL|FATAL)\b|\b\w*(Error|Exception|Interrupt)\b(:|$)")
+# Java's and Python's levels; the last line of Python's tracebacks, which TorchServe logs at the level INFO; and failed
+# requests, as TorchServe and uvicorn log them.
+TELLS = re.compile(r"\b(ERROR|CRITICAL|FATAL)\b|\b\w*(Error|Exception|Interrupt)\b(:|$)|HTTP/\d(\.\d)?\" [45]\d\d\b")
 
 
 @dataclass(frozen=True)
@@ -64,4 +65,5 @@ def error_lines(cluster: Cluster, pods: Sequence[Pod], number: int = 20) -> list
             moment, _, text = line.partition(" ")
             if TELLS.search(text):
                 found.append(ErrorLine(moment, pod.name, text[:LONGEST]))
-    return sorted(found, key=lambda each: each.moment, reverse=True)[:number]
+    # Kubernetes leaves out zeros at the end of a second's fraction, but never the zone, which is UTC.
+    return sorted(found, key=lambda each: each.moment.rstrip("Z"), reverse=True)[:number]
