@@ -1,7 +1,8 @@
-"""Copies of the notebooks to work on, and JupyterLab on them.
+"""Copies of the notebooks and of the lab's other files to work on, and JupyterLab on them.
 
-The checkout's own notebooks stay as they are, so that ``git pull`` never conflicts with what a person did. A copy that
-only ran counts as unchanged: outputs come back by running it again, edits don't.
+The checkout's own notebooks stay as they are, so that ``git pull`` never conflicts with what a person did. People who
+installed the lab without a checkout work on copies of all of its files. A copy that only ran counts as unchanged:
+outputs come back by running it again, edits don't.
 """
 
 from __future__ import annotations
@@ -17,11 +18,23 @@ from pathlib import Path
 
 from pdk_shared.errors import PdkError, UsageError
 
-__all__ = ["START", "jupyter_command", "jupyter_environment", "open_jupyter", "update_copies"]
+__all__ = [
+    "FOLDERS",
+    "START",
+    "is_copy",
+    "jupyter_command",
+    "jupyter_environment",
+    "open_jupyter",
+    "update_copies",
+    "update_folder",
+]
 
 START = "START.md"
+#: The folders of the lab's files that a person may want to change.
+FOLDERS = ("cluster", "examples", "images", "notebooks", "sample-data")
 # Hidden in JupyterLab: the record of what was copied, and JupyterLab's configuration.
 PRIVATE = ".lab"
+RECORD = f"{PRIVATE}/copied.json"
 # Uploads beyond 10 MB would be lost without a word at Jupyter's own limit.
 MAX_MESSAGE_BYTES = 100 << 20
 # A page to start from instead of source text, no question about news, and room for the notebooks' names.
@@ -37,11 +50,36 @@ OVERRIDES = {
 PAGE = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
 
 
+def is_copy(folder: Path) -> bool:
+    """Whether a folder has copies that :func:`update_copies` made."""
+    return (folder / RECORD).is_file()
+
+
+def update_folder(source: Path, folder: Path) -> list[str]:
+    """Copy all that the lab's commands and notebooks read into a folder of a person's own; see :func:`update_copies`.
+
+    Args:
+        source: The lab's files.
+        folder: The person's folder.
+
+    Raises:
+        UsageError: The folder can't be written, has other files, or is the one of the lab's files itself.
+    """
+    if folder.is_dir() and not is_copy(folder) and any(folder.iterdir()):
+        raise UsageError(
+            "The folder has other files.", where=str(folder), fix="Choose another one: pdk-nb lab --dir FOLDER"
+        )
+    names = [name for top in FOLDERS for name in _files(source, top)]
+    return _update(source, folder, names, "--dir")
+
+
 def update_copies(source: Path, work: Path) -> list[str]:
     """Copy the notebooks and what they show into a work folder, without overwriting what a person changed there.
 
+    What the lab no longer has goes, unless the person changed it.
+
     Args:
-        source: The checkout's ``notebooks``.
+        source: The lab's ``notebooks``.
         work: The work folder; it's made if it doesn't exist.
 
     Returns:
@@ -50,18 +88,22 @@ def update_copies(source: Path, work: Path) -> list[str]:
     Raises:
         UsageError: The work folder can't be written, or is the folder of the notebooks itself.
     """
+    return _update(source, work, list(_files(source)), "--work")
+
+
+def _update(source: Path, work: Path, names: list[str], flag: str) -> list[str]:
     if work.resolve() == source.resolve():
         raise UsageError(
-            "The work folder is the folder of the notebooks.", where=str(work), fix="Choose another one with --work."
+            "This is the folder of the lab's own files.", where=str(work), fix=f"Choose another one with {flag}."
         )
-    record = work / PRIVATE / "copied.json"
+    record = work / RECORD
     try:
         copied: dict[str, str] = json.loads(record.read_text()) if record.is_file() else {}
     except ValueError:
         copied = {}  # every difference then counts as a person's
     said = []
     try:
-        for name in _files(source):
+        for name in names:
             original, copy = source / name, work / name
             content = _content(original)
             if not copy.exists() or _content(copy) == copied.get(name, ""):
@@ -73,20 +115,25 @@ def update_copies(source: Path, work: Path) -> list[str]:
                 shutil.copyfile(original, newer)
                 said.append(f"You changed {name}; it stays. The lab's new version is beside it: {newer.name}")
             copied[name] = content
+        for name in sorted(copied.keys() - set(names)):
+            # Not the lab's any more: a renamed notebook would otherwise be there twice.
+            if (work / name).is_file() and _content(work / name) == copied[name]:
+                (work / name).unlink()
+            del copied[name]
         record.parent.mkdir(parents=True, exist_ok=True)
         record.write_text(json.dumps(copied, indent=1))
     except OSError as error:
         raise UsageError(
-            f"Can't write the work folder: {error.strerror}.", where=str(work), fix="Choose another one with --work."
+            f"Can't write the work folder: {error.strerror}.", where=str(work), fix=f"Choose another one with {flag}."
         ) from error
     return said
 
 
-def _files(source: Path) -> Iterator[str]:
+def _files(source: Path, top: str = "") -> Iterator[str]:
     """Names of the files to copy, with their folders."""
-    for path in sorted(source.rglob("*")):
+    for path in sorted((source / top).rglob("*")):
         name = path.relative_to(source)
-        if path.is_file() and not any(part.startswith(".") for part in name.parts):
+        if path.is_file() and not any(part.startswith(".") or part == "__pycache__" for part in name.parts):
             yield name.as_posix()
 
 
@@ -102,18 +149,22 @@ def _content(path: Path) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def jupyter_command(work: Path, *, port: int = 0, open_browser: bool = True) -> list[str]:
+def jupyter_command(
+    work: Path, *, port: int = 0, open_browser: bool = True, python: str = sys.executable, start: str = START
+) -> list[str]:
     """JupyterLab on a work folder, with the start page open.
 
     Args:
         work: The work folder.
+        start: The start page, in the work folder.
         port: The port; 8888 or the next free one when 0.
         open_browser: Whether to open the browser.
+        python: The Python of the environment that JupyterLab is installed in.
     """
     limit = f"{{'websocket_max_message_size': {MAX_MESSAGE_BYTES}}}"
     flags = [
         f"--ServerApp.root_dir={work.resolve()}",
-        f"--LabApp.default_url=/lab/tree/{START}",
+        f"--LabApp.default_url=/lab/tree/{start}",
         f"--ServerApp.tornado_settings={limit}",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.news_url=None",
@@ -125,7 +176,7 @@ def jupyter_command(work: Path, *, port: int = 0, open_browser: bool = True) -> 
     # Containers often have no other user than root.
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         flags.append("--allow-root")
-    return [sys.executable, "-m", "jupyterlab", *flags]
+    return [python, "-m", "jupyterlab", *flags]
 
 
 def jupyter_environment(work: Path, given: Mapping[str, str]) -> dict[str, str]:
@@ -150,7 +201,15 @@ def jupyter_environment(work: Path, given: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def open_jupyter(work: Path, environment: Mapping[str, str], *, port: int = 0, open_browser: bool = True) -> int:
+def open_jupyter(
+    work: Path,
+    environment: Mapping[str, str],
+    *,
+    port: int = 0,
+    open_browser: bool = True,
+    python: str = sys.executable,
+    start: str = START,
+) -> int:
     """Run JupyterLab until it ends.
 
     Args:
@@ -158,6 +217,8 @@ def open_jupyter(work: Path, environment: Mapping[str, str], *, port: int = 0, o
         environment: Variables of the cluster, over those of this process.
         port: The port; 8888 or the next free one when 0.
         open_browser: Whether to open the browser.
+        python: The Python of the environment that JupyterLab is installed in.
+        start: The start page, in the work folder.
 
     Returns:
         JupyterLab's exit status; 0 after Ctrl-C.
@@ -167,9 +228,9 @@ def open_jupyter(work: Path, environment: Mapping[str, str], *, port: int = 0, o
     """
     import importlib.util
 
-    if importlib.util.find_spec("jupyterlab") is None:
-        raise PdkError("JupyterLab isn't installed.", fix="pip install -c constraints.txt -e '.[lab]'")
-    command = jupyter_command(work, port=port, open_browser=open_browser)
+    if python == sys.executable and importlib.util.find_spec("jupyterlab") is None:
+        raise PdkError("JupyterLab isn't installed.", fix="pip install pdk-lab")
+    command = jupyter_command(work, port=port, open_browser=open_browser, python=python, start=start)
     try:
         return subprocess.run(
             command, env=jupyter_environment(work, {**os.environ, **environment}), check=False
