@@ -267,8 +267,7 @@ def command_install(args: argparse.Namespace) -> int:
     from pdk_nb.settings import api_client, kubeconfig_path
 
     checkout, versions = _pinned()
-    # Not on the stack that happens to run here: this installs the real platforms.
-    kubeconfig = kubeconfig_path(args.kubeconfig, announced=False) or ""
+    kubeconfig = kubeconfig_path(args.kubeconfig) or ""
     request = _request(args, kubeconfig, args.registry, registry_access(args))
     helm, logs = _need("helm", versions), state_folder() / "logs"
     installer = Installer(request, Api(api_client(kubeconfig)), helm, versions, checkout)

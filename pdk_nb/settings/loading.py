@@ -34,7 +34,7 @@ class Choice:
     announced: bool = False
 
 
-def choose_kubeconfig(kubeconfig: str | Path | None = None, *, announced: bool = True) -> Choice:
+def choose_kubeconfig(kubeconfig: str | Path | None = None) -> Choice:
     """Choose the kubeconfig: the argument, ``KUBECONFIG``, the cluster that runs on this machine, ``~/.kube/config``.
 
     What a person named always comes first. The cluster on this machine comes before kubectl's default, because a wrong
@@ -43,7 +43,6 @@ def choose_kubeconfig(kubeconfig: str | Path | None = None, *, announced: bool =
 
     Args:
         kubeconfig: The file that a person named.
-        announced: Whether the cluster on this machine counts; not for what is meant to change a real one.
 
     Raises:
         SettingsError: The named file does not exist, or none is named and none is found.
@@ -59,7 +58,7 @@ def choose_kubeconfig(kubeconfig: str | Path | None = None, *, announced: bool =
                     fix='Name an existing file, or start the embedded stack: pdk-nb up; eval "$(pdk-nb env)"',
                 )
             return Choice(os.pathsep.join(str(each.resolve()) for each in existing), reason)
-    if announced and (running := announced_kubeconfig()):
+    if running := announced_kubeconfig():
         return Choice(running, "the stack that runs on this machine; KUBECONFIG isn't set", announced=True)
     usual = Path("~/.kube/config").expanduser()
     if usual.is_file():
@@ -73,13 +72,13 @@ def choose_kubeconfig(kubeconfig: str | Path | None = None, *, announced: bool =
     )
 
 
-def kubeconfig_path(kubeconfig: str | Path | None = None, *, announced: bool = True) -> str | None:
+def kubeconfig_path(kubeconfig: str | Path | None = None) -> str | None:
     """The path of :func:`choose_kubeconfig`: one file, a list of files whose contents are merged, or None inside a pod.
 
     Raises:
         SettingsError: The named file does not exist, or none is named and none is found.
     """
-    return choose_kubeconfig(kubeconfig, announced=announced).path
+    return choose_kubeconfig(kubeconfig).path
 
 
 def api_client(kubeconfig: str | Path | None = None) -> Any:

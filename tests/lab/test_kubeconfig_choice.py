@@ -69,8 +69,6 @@ def test_a_running_stack_comes_before_kubectls_default_and_says_so(machine: Mach
     choice = choose_kubeconfig()
     assert (choice.path, choice.announced) == (str(machine.running), True)
     assert "KUBECONFIG isn't set" in choice.reason
-    # A command that changes a real cluster doesn't take it.
-    assert choose_kubeconfig(announced=False).path == str(machine.usual)
 
 
 def test_a_stack_that_was_killed_counts_no_more(machine: Machine) -> None:
