@@ -39,9 +39,16 @@ def test_the_conda_environment_lists_nothing_of_its_own() -> None:
 def test_containers_and_binder_use_the_same_environment() -> None:
     container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
     assert container["postCreateCommand"] == "make setup"
+    # The port's own page lacks the token; JupyterLab opens the browser at the address that has it.
+    assert container["portsAttributes"]["8888"]["onAutoForward"] == "silent"
+    folder = container["remoteEnv"]["JUPYTER_CONFIG_PATH"].replace("${containerWorkspaceFolder}", str(ROOT))
+    server = json.loads((Path(folder) / "jupyter_server_config.json").read_text())
+    assert server == {"ServerApp": {"use_redirect_file": False}}
     assert "python:3.11" in container["image"]
     installed = (ROOT / "binder" / "requirements.txt").read_text().splitlines()
-    assert installed == ["-c ../constraints.txt", ".[all]", "./pdk_stack"]
+    # Editable: the notebooks need the checkout's examples, and pipelines clone it. Binder has no GPU.
+    index = "--extra-index-url https://download.pytorch.org/whl/cpu"
+    assert installed == [index, "-c ../constraints.txt", "-e .[all]", "-e ./pdk_stack"]
     assert (ROOT / "binder" / "runtime.txt").read_text().strip() == "python-3.11"
     start = ROOT / "binder" / "start"
     assert os.access(start, os.X_OK)
