@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from pdk_shared.errors import StackError
+from pdk_shared.errors import StackError, UsageError
 from pdk_stack.common.service import write_private
 from pdk_stack.paths import StatePaths
 
-__all__ = ["write_images", "write_pachyderm_config", "write_worker_environment"]
+__all__ = ["add_images", "write_images", "write_pachyderm_config", "write_worker_environment"]
 
 
 def write_images(paths: StatePaths, checkout: Path) -> Path:
@@ -23,15 +25,44 @@ def write_images(paths: StatePaths, checkout: Path) -> Path:
     known = {
         f"pdk-lab-{stage}": {"workdir": str(checkout / "images" / stage), "path": path} for stage in ("train", "deploy")
     }
-    own = paths.own_images
-    if own.is_file():
-        try:
-            known.update(json.loads(own.read_text()))
-        except ValueError as error:
-            raise StackError(f"The list of images is not JSON: {error}", where=str(own)) from error
+    known.update(_own_images(paths))
     target = paths.root / "run" / "images.json"
     write_private(target, json.dumps(known, indent=1))
     return target
+
+
+def add_images(paths: StatePaths, images: Mapping[str, Path]) -> None:
+    """Add entries to the state folder's ``images.json``: folders that replace container images.
+
+    Args:
+        paths: The state folder's files.
+        images: Folders by the last component of the image's name.
+
+    Raises:
+        UsageError: A folder doesn't exist.
+        StackError: ``images.json`` is not JSON.
+    """
+    for name, folder in images.items():
+        if not folder.is_dir():
+            raise UsageError(
+                f"The folder of the image {name} doesn't exist.",
+                where=str(folder),
+                fix="Name the folder with the image's code: NAME=FOLDER",
+            )
+    path = [str(Path(sys.executable).parent)]
+    new = {name: {"workdir": str(folder.resolve()), "path": path} for name, folder in images.items()}
+    write_private(paths.own_images, json.dumps({**_own_images(paths), **new}, indent=1))
+
+
+def _own_images(paths: StatePaths) -> dict[str, Any]:
+    """The user's own images."""
+    try:
+        known: dict[str, Any] = json.loads(paths.own_images.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise StackError(f"The list of images is not JSON: {error}", where=str(paths.own_images)) from error
+    return known
 
 
 def write_worker_environment(paths: StatePaths, checkout: Path) -> Path:

@@ -11,6 +11,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pdk_shared.errors import StackError, UsageError
@@ -45,6 +46,13 @@ class EmbeddedStack:
             metavar="SERVICE.LISTENER=N",
             help="e.g. kubernetes.ingress=8080",
         )
+        up.add_argument(
+            "--image",
+            action="append",
+            default=[],
+            metavar="NAME=FOLDER",
+            help="a folder that replaces a container image of your own pipelines; kept for the next start",
+        )
         up.set_defaults(handler=command_up)
         down = commands.add_parser("down", parents=[state], help="stop the embedded stack; its state stays")
         down.add_argument("--purge", action="store_true", help="also delete its state")
@@ -62,14 +70,23 @@ class EmbeddedStack:
         except StackError:
             return ""
 
-    def up(self, state_dir: str | None, progress: Callable[[str], None]) -> tuple[str, bool]:
+    def up(self, state_dir: str | None, progress: Callable[[str], None], files: Path | None = None) -> tuple[str, bool]:
         """Start the stack unless it is running.
+
+        Args:
+            state_dir: State folder.
+            progress: Called with one line per step.
+            files: The folder with the lab's files; None searches from the working directory.
 
         Returns:
             The stack's kubeconfig, and whether this call started it.
         """
-        known, started = stack.up(state_dir, progress=progress)
+        known, started = stack.up(state_dir, checkout=files, progress=progress)
         return known["kubeconfig"], started
+
+    def environment(self, state_dir: str | None) -> dict[str, str]:
+        """Return the variables that connect the platforms' own clients to the running stack."""
+        return stack.environment(state_dir)
 
     def down(self, state_dir: str | None, progress: Callable[[str], None]) -> None:
         """Stop the stack and keep its state."""
@@ -98,11 +115,33 @@ def wanted_ports(values: list[str]) -> dict[str, int]:
     return ports
 
 
+def wanted_images(values: list[str]) -> dict[str, Path]:
+    """Parse repeated ``--image`` flags to folders by the image's name.
+
+    Raises:
+        UsageError: A value is not ``NAME=FOLDER``, or the name has a registry or a tag.
+    """
+    images = {}
+    for each in values:
+        name, separator, folder = (part.strip() for part in each.partition("="))
+        if not separator or not name or not folder:
+            raise UsageError(f"'{each}' is not NAME=FOLDER.", where="--image")
+        if set(name) & set("/:@"):
+            raise UsageError(
+                f"'{name}' names a registry or a tag.",
+                where="--image",
+                fix="Only the last part counts: word-count for registry.example.com/team/word-count:1.0",
+            )
+        images[name] = Path(folder).expanduser()
+    return images
+
+
 def command_up(args: argparse.Namespace) -> int:
     """Run ``pdk-nb up``."""
     ports = wanted_ports(args.port)
     say("Starting the embedded stack ...")
-    known, started = stack.up(args.state_dir, ports=ports, progress=say)
+    images = wanted_images(args.image)
+    known, started = stack.up(args.state_dir, ports=ports, images=images, progress=say)
     if args.json:
         print(json.dumps(known))
         return 0

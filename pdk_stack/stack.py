@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import psutil
 
 from pdk_shared.checkout import find_checkout
 from pdk_shared.errors import StackError
+from pdk_stack.client_files import add_images
 from pdk_stack.common.logs import tail
 from pdk_stack.common.polling import poll
 from pdk_stack.common.processes import OWNER_VARIABLE, ProcessGroup, owned_by
@@ -73,6 +74,7 @@ def up(
     *,
     ports: dict[str, int] | None = None,
     checkout: Path | None = None,
+    images: Mapping[str, Path] | None = None,
     progress: Progress = lambda line: None,
 ) -> tuple[dict[str, str], bool]:
     """Start the stack in the background and wait until it is ready.
@@ -81,6 +83,8 @@ def up(
         state_dir: State folder; see :func:`pdk_stack.paths.state_paths`.
         ports: Requested ports by ``<service>.<listener>``; other listeners get free ones.
         checkout: The lab's checkout; None searches from the working directory.
+        images: Folders that replace container images, by the last component of the image's name. The state folder
+            keeps them (``images.json``).
         progress: Called with one line per step.
 
     Returns:
@@ -88,21 +92,30 @@ def up(
 
     Raises:
         StackError: A wanted port is taken, the checkout is not found, a service does not start, or the state folder
-            cannot be used.
+            cannot be used. Or images are named, but the stack runs already: it reads them when it starts.
+        UsageError: The folder of an image doesn't exist.
     """
     paths = state_paths(state_dir)
     with _folder_errors(paths):
-        return _up(paths, ports or {}, checkout, progress)
+        return _up(paths, ports or {}, checkout, images or {}, progress)
 
 
 def _up(
-    paths: StatePaths, ports: dict[str, int], checkout: Path | None, progress: Progress
+    paths: StatePaths, ports: dict[str, int], checkout: Path | None, images: Mapping[str, Path], progress: Progress
 ) -> tuple[dict[str, str], bool]:
     if is_running(paths):
+        if images:
+            raise StackError(
+                "The embedded stack runs already, and reads its images only when it starts.",
+                where=str(paths.root),
+                fix="pdk-nb down, then the same command again",
+            )
         progress(f"The embedded stack is already running on {paths.root}.")
         return _wait_ready(paths, None, progress), False
     checkout = (checkout or find_checkout()).resolve()
     paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if images:
+        add_images(paths, images)
     end_orphans(paths)
     stale = [paths.announcement, paths.failure]
     stale += [path for name in SERVICES for path in (paths.ready(name), paths.death(name))]
