@@ -231,7 +231,10 @@ def start(session: Session, trained: Experiment, method: str, trials: int, batch
         ):
             packed = trained.download_code(scratch)
         with tarfile.open(packed) as archive:
-            archive.extractall(folder, filter="data")
+            if hasattr(tarfile, "data_filter"):
+                archive.extractall(folder, filter="data")
+            else:  # Python 3.11.0 to 3.11.3; the master made the archive
+                archive.extractall(folder)
         return mlde.create_experiment(client, config, folder).id, True
 
 

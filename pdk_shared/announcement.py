@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pdk_shared.checkout import find_checkout
+from pdk_shared.checkout import find_source
 from pdk_shared.errors import UsageError
 
 __all__ = ["ANNOUNCEMENT", "LOCK", "STATE_VARIABLE", "announced_kubeconfig", "is_held", "read", "state_folder"]
@@ -38,7 +38,7 @@ def state_folder(chosen: str | Path | None = None) -> Path:
     named = str(chosen or "") or os.environ.get(STATE_VARIABLE, "")
     if not named:
         try:
-            named = str(find_checkout() / IN_CHECKOUT)
+            named = str(find_source() / IN_CHECKOUT)
         except UsageError:
             import platformdirs
 

@@ -1,7 +1,9 @@
-"""What is shipped: the lab's wheel and the images hold the lab and no line of the embedded stack."""
+"""What is shipped: the lab's wheel and the images hold the lab and no line of the embedded stack. The wheel brings the
+notebooks and examples along, so that nobody needs a checkout. ``make wheel-test`` tries both wheels as a whole."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -11,20 +13,31 @@ from pathlib import Path
 
 import pytest
 
+from pdk_nb.container_images import context
+from pdk_nb.workbench import FOLDERS
+from pdk_shared.checkout import MATERIAL, find_checkout, find_source, is_own_folder, shipped
+from pdk_shared.errors import UsageError
+
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("train", "deploy")
+
+
+# At the top of the checkout, and in the wheel below pdk_shared/material (setup.py).
+FILES = (*FOLDERS, *context.SHIPPED)
+
+
+def tracked() -> list[str]:
+    """What git knows and is still there: what was deleted and not yet committed is not shipped either."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [name for name in listed.splitlines() if (ROOT / name).is_file()]
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """The lab's wheel, built from what git knows alone."""
     source, made = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
-        "\n"
-    )
-    for name in filter(None, tracked):
-        # What was deleted and not yet committed is not shipped either.
-        if (ROOT / name).is_file() and name.startswith(("pdk_", "pyproject.toml", "README.md", "LICENSE")):
+    for name in tracked():
+        if name.startswith(("pdk_nb/", "pdk_shared/", "setup.py")) or name.split("/")[0] in FILES:
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, source / name)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
@@ -48,6 +61,90 @@ def test_the_wheel_has_every_module_and_what_lies_beside_it(wheel: zipfile.ZipFi
         for path in (ROOT / package).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts and path.suffix in (".py", ".css", ".js", ".j2"):
                 assert str(path.relative_to(ROOT)) in shipped
+
+
+def test_the_wheel_has_the_notebooks_the_examples_and_all_that_the_images_are_built_from(
+    wheel: zipfile.ZipFile,
+) -> None:
+    prefix = f"pdk_shared/{MATERIAL}/"
+    shipped = {name.removeprefix(prefix) for name in wheel.namelist() if name.startswith(prefix)}
+    assert shipped == {name for name in tracked() if name.split("/")[0] in FILES}
+    assert f"{prefix}notebooks/START.md" in wheel.namelist()
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel's files as an installer lays them out, read-only."""
+    site = tmp_path_factory.mktemp("site")
+    wheel.extractall(site)
+    for path in (site, *site.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    return site
+
+
+def run(installed: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """``pdk-nb`` of the installed wheel, in a folder outside of any checkout."""
+    code = "import sys; from pdk_nb.cli import main; sys.exit(main(sys.argv[1:]))"
+    environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(folder)}
+    for name in ("PDK_STATE_DIR", "KUBECONFIG"):
+        environment.pop(name, None)
+    command = [sys.executable, "-c", code, *words]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_without_a_checkout_a_person_works_in_a_folder_of_their_own(installed: Path, tmp_path: Path) -> None:
+    first = run(installed, tmp_path, "lab", "--only-copy")
+    own = tmp_path / "pdk-lab"
+    assert (first.returncode, str(own / "notebooks") in first.stderr) == (0, True), first.stderr
+    assert {path.name for path in own.iterdir() if not path.name.startswith(".")} == set(FOLDERS)
+    # Changed, and an older version of the lab: the change stays, everything else follows.
+    changed, old = own / "examples" / "dog-cat" / "example.yaml", own / "notebooks" / "START.md"
+    changed.write_text(changed.read_text() + "# mine\n")
+    old.unlink()
+    again = run(installed, own / "notebooks", "lab", "--only-copy")
+    assert again.returncode == 0, again.stderr
+    assert changed.read_text().endswith("# mine\n") and old.is_file()
+    assert not (own / "notebooks" / "pdk-lab").exists()
+    full = run(installed, tmp_path, "lab", "--only-copy", "--dir", str(tmp_path))
+    assert full.returncode == 2 and "has other files" in full.stderr
+
+
+def test_without_a_checkout_images_are_built_in_a_folder_of_ones_own(installed: Path, tmp_path: Path) -> None:
+    told = run(installed, tmp_path, "images", "push", "train")
+    assert told.returncode == 2 and "pdk-nb lab --only-copy --dir" in told.stderr
+    assert run(installed, tmp_path, "lab", "--only-copy").returncode == 0
+    told = run(installed, tmp_path / "pdk-lab", "images", "push", "train")
+    assert told.returncode == 2 and "There is no build of train yet" in told.stderr
+
+
+def test_without_a_checkout_the_images_have_the_same_context(installed: Path, tmp_path: Path) -> None:
+    assert run(installed, tmp_path, "lab", "--only-copy").returncode == 0
+    code = (
+        "import sys, pathlib; from pdk_nb.container_images.context import build_context\n"
+        "with build_context(pathlib.Path('pdk-lab').resolve()) as made:\n"
+        "    print('\\n'.join(str(each.relative_to(made)) for each in made.rglob('*') if each.is_file()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    parts = ("pdk_nb", "pdk_shared", *context.FOLDERS, *context.SHIPPED)
+    assert set(done.stdout.split()) == {name for name in tracked() if name.split("/")[0] in parts}
+
+
+def test_a_checkout_has_its_files_and_state_of_its_own(tmp_path: Path) -> None:
+    assert find_checkout() == find_source() == shipped() == ROOT
+    assert is_own_folder(ROOT)
+    for name in ("images/train", "examples"):
+        (tmp_path / name).mkdir(parents=True)
+    assert find_checkout(tmp_path / "examples") == tmp_path
+    with pytest.raises(UsageError, match="no checkout"):
+        find_source(tmp_path)
 
 
 @pytest.mark.parametrize("stage", STAGES)

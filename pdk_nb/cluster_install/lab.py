@@ -11,6 +11,7 @@ from pdk_nb.cluster_install.objects import Api, reference
 from pdk_nb.cluster_install.steps import Step
 from pdk_nb.container_images import Engine, RegistryAccess
 from pdk_nb.container_images.building import git, revision_of
+from pdk_nb.container_images.context import build_context, context_file
 from pdk_nb.doctor.registry import CannotAsk, Image, Registry
 from pdk_nb.platforms.cluster import Object
 from pdk_nb.settings import CONFIG_MAP, api_client, clean
@@ -26,7 +27,7 @@ COMMIT_LETTERS = 40
 
 def trial_image_name(checkout: Path, registry: str) -> str:
     """Name of the image of Determined's tasks; its tag follows from what it is made of."""
-    digest = hashlib.sha256(b"\0".join((checkout / each).read_bytes() for each in TRIAL_FILES))
+    digest = hashlib.sha256(b"\0".join(context_file(checkout, each).read_bytes() for each in TRIAL_FILES))
     return f"{registry}/pdk-lab-trial:{digest.hexdigest()[:16]}"
 
 
@@ -51,10 +52,10 @@ def trial_image(checkout: Path, engine: Engine, registry: str, access: RegistryA
     if _has(name, access):
         step.changed = False
         return name
-    with access.flags(engine.name) as flags, step.log.open("a") as log:
+    with access.flags(engine.name) as flags, step.log.open("a") as log, build_context(checkout) as context:
         engine.build(
-            checkout,
-            checkout / TRIAL_FILES[0],
+            context,
+            context / TRIAL_FILES[0],
             name,
             arguments={},
             labels={"org.opencontainers.image.title": "PDK Lab: trials"},

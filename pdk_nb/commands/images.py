@@ -1,10 +1,11 @@
-"""Images of both stages: ``images build`` and ``images push``."""
+"""Images of both stages and of the console: ``images build`` and ``images push``."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 from pdk_nb.arguments import assignments
 from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, registry_access, registry_flags, say
@@ -13,10 +14,10 @@ from pdk_shared.errors import PdkError, UsageError
 
 def register(commands: Subparsers, options: Options) -> None:
     """Add these commands to the command line."""
-    images = commands.add_parser("images", help="build and push the images of the train and deploy stages")
+    images = commands.add_parser("images", help="build and push the images of the stages, and of the console")
     verbs = images.add_subparsers(dest="verb", required=True, metavar="VERB")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("stages", nargs="*", metavar="STAGE", help="train, deploy (default: both)")
+    common.add_argument("stages", nargs="*", metavar="IMAGE", help="train, deploy (default: both), console")
     common.add_argument("--engine", default="", help="docker, podman, or buildah (default: the first that works)")
     common.add_argument(
         "--engine-flag",
@@ -47,12 +48,32 @@ def register(commands: Subparsers, options: Options) -> None:
 
 
 def _stages(args: argparse.Namespace) -> list[str]:
+    from pdk_nb.container_images import IMAGES
     from pdk_nb.specs import STAGES
 
-    unknown = [each for each in args.stages if each not in STAGES]
+    unknown = [each for each in args.stages if each not in IMAGES]
     if unknown:
-        raise UsageError(f"There is no stage '{unknown[0]}'.", fix=f"Use {' or '.join(STAGES)}, or none for both.")
+        raise UsageError(
+            f"There is no image '{unknown[0]}'.", fix=f"Use {', '.join(IMAGES)}, or none for {' and '.join(STAGES)}."
+        )
     return args.stages or list(STAGES)
+
+
+def _folder() -> Path:
+    """The checkout, or the person's folder, that keeps the list of builds and the specs.
+
+    Raises:
+        UsageError: There is neither: the package's own files aren't the person's to change.
+    """
+    from pdk_shared.checkout import find_checkout, is_own_folder
+
+    found = find_checkout()
+    if not is_own_folder(found):
+        raise UsageError(
+            "The names of pushed images go into the pipeline specs, so you need a folder of your own.",
+            fix="pdk-nb lab --only-copy --dir pdk-lab, then run this in that folder",
+        )
+    return found
 
 
 def _registry(args: argparse.Namespace) -> str:
@@ -74,13 +95,12 @@ def _registry(args: argparse.Namespace) -> str:
 def command_build(args: argparse.Namespace) -> int:
     """``pdk-nb images build``."""
     from pdk_nb import container_images
-    from pdk_shared.checkout import find_checkout
 
     stages, arguments = _stages(args), assignments(args.build_arg, "--build-arg")
     engine = container_images.find_engine(args.engine)
     with registry_access(args).flags(engine.name) as access:
         built = container_images.build(
-            find_checkout(),
+            _folder(),
             engine,
             _registry(args),
             stages=stages,
@@ -91,17 +111,17 @@ def command_build(args: argparse.Namespace) -> int:
         )
     for each in built:
         print(json.dumps(asdict(each)) if args.json else each.image)
-    say("Next: pdk-nb images push")
+    say(f"Next: pdk-nb images push {' '.join(args.stages)}".rstrip())
     return 0
 
 
 def command_push(args: argparse.Namespace) -> int:
     """``pdk-nb images push``."""
     from pdk_nb import container_images
-    from pdk_shared.checkout import find_checkout
+    from pdk_nb.specs import STAGES
 
     stages = _stages(args)
-    known = {each.stage: each for each in container_images.built_images(find_checkout())}
+    known = {each.stage: each for each in container_images.built_images(_folder())}
     missing = [stage for stage in stages if stage not in known]
     if missing:
         raise UsageError(f"There is no build of {', '.join(missing)} yet.", fix=f"pdk-nb images build {missing[0]}")
@@ -111,7 +131,11 @@ def command_push(args: argparse.Namespace) -> int:
         pushed = container_images.push([known[stage] for stage in stages], engine, flags=flags, progress=say)
     for each in pushed:
         print(json.dumps(asdict(each)) if args.json else each.image)
-    for path in container_images.record(pushed):
-        say(f"Wrote {path}")
-    say("Next: pdk-nb specs diff, then notebook 01 updates the pipelines (or: pachctl update pipeline -f FILE)")
+    if own := [each for each in pushed if each.stage in STAGES]:
+        for path in container_images.record(own):
+            say(f"Wrote {path}")
+        say("Next: pdk-nb specs diff, then notebook 01 updates the pipelines (or: pachctl update pipeline -f FILE)")
+    for each in pushed:
+        if each not in own:
+            say(f"Next: sed 's#image: .*#image: {each.image}#' docs/cluster/console.yaml | kubectl apply -f -")
     return 0

@@ -1,13 +1,20 @@
-"""``lab``: JupyterLab on copies of the notebooks."""
+"""``lab``: JupyterLab on copies of the notebooks, with the embedded stack where there is no other cluster."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from pdk_nb.commands import plugin
 from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
+from pdk_shared.errors import UsageError
+
+# Without a checkout: below the folder that one stands in.
+OWN_FOLDER = "pdk-lab"
 
 
 def register(commands: Subparsers, options: Options) -> None:
@@ -18,9 +25,21 @@ def register(commands: Subparsers, options: Options) -> None:
         help="JupyterLab on copies of the notebooks, which git never touches",
     )
     lab.add_argument("--work", metavar="DIR", default="", help="folder of the copies (default: work/ of the checkout)")
+    lab.add_argument(
+        "--dir",
+        metavar="FOLDER",
+        default="",
+        help=f"copy the examples, sample data, and images' code too, into FOLDER (default without a checkout: "
+        f"the lab's folder that you are in, or {OWN_FOLDER}/)",
+    )
     lab.add_argument("--port", type=int, default=0, metavar="N", help="port on 127.0.0.1 (default: 8888 or the next)")
     lab.add_argument("--no-browser", action="store_true", help="only print the address")
     lab.add_argument("--only-copy", action="store_true", help="make or update the copies, and open nothing")
+    lab.add_argument(
+        "--with-stack",
+        action="store_true",
+        help="use the embedded stack; start it if needed, then stop it (default where there is no other cluster)",
+    )
     lab.add_argument(
         "--with-pachyderm-extension",
         action="store_true",
@@ -32,25 +51,82 @@ def register(commands: Subparsers, options: Options) -> None:
 def command_lab(args: argparse.Namespace) -> int:
     """``pdk-nb lab``."""
     from pdk_nb.names import EXAMPLE_VARIABLE, PARTICIPANT_VARIABLE, Names
-    from pdk_nb.workbench import open_jupyter, update_copies
-    from pdk_shared.checkout import find_checkout
+    from pdk_nb.workbench import START, open_jupyter
 
-    checkout = find_checkout()
-    work = Path(args.work).expanduser() if args.work else checkout / "work"
-    for line in update_copies(checkout / "notebooks", work):
-        say(line)
-    say(f"Your copies of the notebooks are in {work}")
+    if args.with_stack and args.kubeconfig:
+        raise UsageError("You can't use --with-stack with --kubeconfig.", where="pdk-nb lab")
+    root, notebooks = _copies(args)
+    say(f"Your copies of the notebooks are in {root / notebooks}")
     if args.only_copy:
         return 0
     names = Names.chosen(args.participant, args.example)
-    known = {
-        "KUBECONFIG": kubeconfig_of(args),
-        PARTICIPANT_VARIABLE: names.participant,
-        EXAMPLE_VARIABLE: names.example,
-    }
+    known = {PARTICIPANT_VARIABLE: names.participant, EXAMPLE_VARIABLE: names.example}
     environment = {name: value for name, value in known.items() if value}
-    python = _pachyderm_extension(args, environment) if args.with_pachyderm_extension else sys.executable
-    return open_jupyter(work, environment, port=args.port, open_browser=not args.no_browser, python=python)
+    with _cluster(args, root) as connection:
+        environment |= connection
+        python = _pachyderm_extension(args, environment) if args.with_pachyderm_extension else sys.executable
+        start = (notebooks / START).as_posix()
+        browser = not args.no_browser
+        return open_jupyter(root, environment, port=args.port, open_browser=browser, python=python, start=start)
+
+
+def _copies(args: argparse.Namespace) -> tuple[Path, Path]:
+    """Make or update the person's copies; returns the folder that JupyterLab opens, and the notebooks' one in it.
+
+    Raises:
+        UsageError: The folder can't be used.
+    """
+    from pdk_nb.workbench import is_copy, update_copies, update_folder
+    from pdk_shared.checkout import find_checkout, find_source, shipped
+
+    try:
+        checkout: Path | None = find_source()
+    except UsageError:
+        checkout = None
+    if args.dir and args.work:
+        raise UsageError("--dir and --work are both given.", where="pdk-nb lab", fix="Give one of them.")
+    if args.work or (checkout and not args.dir):
+        source = checkout or shipped()
+        root, notebooks = Path(args.work).expanduser() if args.work else source / "work", Path()
+        told = update_copies(source / "notebooks", root)
+    else:
+        here = find_checkout()
+        root = Path(args.dir).expanduser() if args.dir else here if is_copy(here) else Path(OWN_FOLDER)
+        root, notebooks = root.resolve(), Path("notebooks")
+        told = update_folder(shipped(), root)
+    for line in told:
+        say(line)
+    return root, notebooks
+
+
+@contextlib.contextmanager
+def _cluster(args: argparse.Namespace, root: Path) -> Iterator[dict[str, str]]:
+    """The variables of the cluster to use; the embedded stack runs inside if there is no other cluster.
+
+    Args:
+        args: The command line.
+        root: The person's folder; the stack runs the examples and the images' code of this folder.
+    """
+    from pdk_shared.checkout import find_checkout
+
+    kubeconfig = "" if args.with_stack else kubeconfig_of(args)
+    if kubeconfig:
+        yield {"KUBECONFIG": kubeconfig}
+        return
+    if not args.with_stack and plugin.installed() is None:
+        say("There is no cluster yet: set KUBECONFIG or give --kubeconfig.")
+        say("  For an embedded stack on this machine: pip install 'pdk-lab[laptop]'")
+        yield {}
+        return
+    say("Starting the embedded stack ...")
+    stack = plugin.require()
+    _, started = stack.up(args.state_dir, say, find_checkout(root))
+    say(stack.stand_in)
+    try:
+        yield stack.environment(args.state_dir)
+    finally:
+        if started:
+            stack.down(args.state_dir, say)
 
 
 def _pachyderm_extension(args: argparse.Namespace, environment: dict[str, str]) -> str:

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 from pdk_shared.errors import UsageError
@@ -27,8 +28,11 @@ class Stack(Protocol):
     def kubeconfig(self, state_dir: str | None) -> str:
         """The kubeconfig of the running stack; empty when none runs."""
 
-    def up(self, state_dir: str | None, progress: Callable[[str], None]) -> tuple[str, bool]:
-        """Start it unless it runs; returns its kubeconfig, and whether this call started it."""
+    def up(self, state_dir: str | None, progress: Callable[[str], None], files: Path | None = None) -> tuple[str, bool]:
+        """Start it unless it runs, on the lab's files in a folder; returns its kubeconfig, and whether it started."""
+
+    def environment(self, state_dir: str | None) -> dict[str, str]:
+        """The variables that connect the platforms' own clients to the running stack."""
 
     def down(self, state_dir: str | None, progress: Callable[[str], None]) -> None:
         """Stop it."""
@@ -52,6 +56,6 @@ def require() -> Stack:
     if stack is None:
         raise UsageError(
             "The embedded stack isn't installed.",
-            fix="pip install pdk-lab-stack, or set a cluster with --kubeconfig",
+            fix="pip install 'pdk-lab[laptop]', or set a cluster with --kubeconfig",
         )
     return stack

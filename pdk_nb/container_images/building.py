@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pdk_nb import __version__
+from pdk_nb.container_images.context import build_context
 from pdk_nb.container_images.engines import Engine, Progress
 from pdk_nb.specs import STAGES
 from pdk_shared.errors import ImageError, UsageError
@@ -18,6 +19,8 @@ from pdk_shared.errors import ImageError, UsageError
 # As container tools parse names: a first part without a dot or a port isn't a host, but a folder on Docker Hub.
 REGISTRY = re.compile(r"(localhost|[a-z0-9-]+(\.[a-z0-9-]+)+)(:\d+)?(/[a-z0-9._-]+)*|[a-z0-9-]+:\d+(/[a-z0-9._-]+)*")
 LABELS = "org.opencontainers.image"
+#: All images: those of the pipelines' stages, and the console's, which is built only when it is named.
+IMAGES = (*STAGES, "console")
 # The last build on this machine; below the checkout, and ignored by git.
 BUILT_FILE = Path("build") / "images.json"
 
@@ -27,7 +30,7 @@ class Built:
     """An image on this machine.
 
     Attributes:
-        stage: ``train`` or ``deploy``.
+        stage: ``train``, ``deploy``, or ``console``.
         image: Its full name with tag.
         revision: Commit of the lab's code that it holds.
         size: Bytes, unpacked; 0 when unknown.
@@ -82,7 +85,7 @@ def build(
     """Build the stages' images for a registry.
 
     Args:
-        checkout: The lab's checkout.
+        checkout: The lab's checkout, or a folder that ``pdk-nb lab`` made.
         engine: Container tool.
         registry: Registry with its folder, e.g. ``registry_uri`` of pdk-config.
         stages: Which images.
@@ -119,8 +122,9 @@ def build(
         image = f"{registry}/pdk-lab-{stage}:{tag}"
         progress(f"Building {image} with {engine.name} ...")
         started = time.monotonic()
-        dockerfile = checkout / "images" / stage / "Dockerfile"
-        engine.build(checkout, dockerfile, image, arguments=given, labels=labels, flags=flags, progress=progress)
+        with build_context(checkout) as context:
+            dockerfile = context / "images" / stage / "Dockerfile"
+            engine.build(context, dockerfile, image, arguments=given, labels=labels, flags=flags, progress=progress)
         results.append(Built(stage, image, revision, engine.size(image)))
         progress(f"Built in {time.monotonic() - started:.0f} s: {results[-1].size / 1e6:.0f} MB")
         _record(checkout, results[-1])

@@ -11,6 +11,7 @@ from pdk_nb.arguments import check_limits, key_values
 from pdk_nb.packaging import torchserve_config
 from pdk_nb.platforms.serving.spec import check_service_name
 from pdk_nb.stages import gate
+from pdk_shared.checkout import shipped
 from pdk_shared.errors import UsageError
 
 __all__ = ["DeployOptions", "parse_arguments"]
@@ -41,6 +42,7 @@ class DeployOptions:
         max_request_size: Largest prediction request in bytes.
         protocol: ``v1`` or ``v2``.
         handler: TorchServe handler file.
+        own_handler: Whether the command line names it; a checkpoint's own handler comes before the image's.
     """
 
     deployment_name: str
@@ -59,6 +61,7 @@ class DeployOptions:
     max_request_size: int
     protocol: str
     handler: Path
+    own_handler: bool
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -100,7 +103,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="largest prediction request in bytes (default: %(default)s)",
     )
     add("--protocol", choices=("v1", "v2"), default="v1", help="prediction protocol (default: v1)")
-    add("--handler", default="", help=f"TorchServe handler file (default: the example's {HANDLER})")
+    add(
+        "--handler", default="", help=f"TorchServe handler file (default: the one in the checkpoint, or else {HANDLER})"
+    )
     return parser
 
 
@@ -155,6 +160,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> DeployOptions:
         max_request_size=given.max_request_size,
         protocol=given.protocol,
         handler=find_handler(given.handler),
+        own_handler=bool(given.handler),
     )
 
 
@@ -180,13 +186,13 @@ def _gate(text: str, accuracy: float) -> tuple[str, float]:
 
 
 def find_handler(named: str = "") -> Path:
-    """The handler file: the given one, the image's, or the one of the checkout.
+    """The handler file: the given one, the image's, or the one of the lab's files that belong to this code.
 
     Raises:
         UsageError: There is none.
     """
-    checkout = Path(__file__).resolve().parents[2] / "examples" / "dog-cat" / "handler"
-    candidates = [Path(named)] if named else [Path.cwd() / "handler" / HANDLER, checkout / HANDLER]
+    own = shipped() / "examples" / "dog-cat" / "handler"
+    candidates = [Path(named)] if named else [Path.cwd() / "handler" / HANDLER, own / HANDLER]
     for path in candidates:
         if path.is_file():
             return path.resolve()

@@ -67,6 +67,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "checkout"
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "images", folder / "images")
+    (folder / "pdk_shared").mkdir()  # the source of a package makes it a checkout
     (folder / ".gitignore").write_text("build/\n")
     author = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
     for words in (["init", "-q"], ["add", "."], [*author, "commit", "-q", "-m", "first"]):
@@ -144,7 +145,7 @@ def test_one_stage_alone(calls: Path, checkout: Path, capsys: Any) -> None:
     assert deploy["transform"]["image"] == f"{REGISTRY}/pdk-lab-deploy@{DIGEST}"
     assert "@" not in train["transform"]["image"]
     assert cli.main(["images", "build", "predict", "--registry", REGISTRY]) == 2
-    assert "no stage 'predict'" in capsys.readouterr().err
+    assert "no image 'predict'" in capsys.readouterr().err
 
 
 def test_a_tag_is_never_used_twice(checkout: Path) -> None:
@@ -261,7 +262,7 @@ def test_the_images_install_what_the_project_says(tmp_path: Path) -> None:
     words = [sys.executable, str(script), str(ROOT / "pyproject.toml")]
     train, deploy = (
         subprocess.run([*words, *more], capture_output=True, text=True, check=True).stdout.split("\n")
-        for more in ([], ["deploy"])
+        for more in (["core"], ["core", "deploy"])
     )
     assert "determined==0.38.1" in train and not any(line.startswith(("torch", "kserve")) for line in train)
     assert set(train) < set(deploy)

@@ -77,7 +77,7 @@ def test_a_copy_that_is_gone_comes_back_and_a_lost_record_overwrites_nothing(sou
 
 
 def test_it_refuses_the_notebooks_own_folder_and_one_that_cannot_be_written(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="folder of the notebooks"):
+    with pytest.raises(UsageError, match="folder of the lab's own files"):
         update_copies(source, source)
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="Can't write"):
