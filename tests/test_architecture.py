@@ -19,7 +19,7 @@ SERVICES = ("pachyderm", "determined", "kubernetes")
 LAB_FLOORS = (
     {
         *("arguments", "counting", "display", "example", "headless", "labels", "loopback", "names", "photos"),
-        *("settings", "trial_log"),
+        *("settings", "trial_data", "trial_log"),
     },
     {"configure", "container_images", "packaging", "picture_sources", "platforms", "session", "specs"},
     {"journey"},

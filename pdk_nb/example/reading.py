@@ -48,7 +48,7 @@ class Example:
         folder: Its folder.
         title: What it is about, for people.
         task: Its kind of data and answer; see ``pdk_nb.tasks``.
-        panel: How a person asks the model: ``upload``.
+        panel: How a person asks the model: ``upload`` or ``form``.
         names: Names of its resources on the cluster, by kind, as in :class:`pdk_nb.names.Names`.
         short: A participant's Pachyderm project has this name, after the person's.
         data_folder: Folder of the sample data.
@@ -57,6 +57,7 @@ class Example:
         experiment: Folder of the code that trains.
         config: Experiment configuration in that folder.
         profiles: Profiles of the configuration.
+        handler: TorchServe handler, from the example's folder; empty for the deploy image's own.
         gate: What a version needs to be deployed.
         cluster: Values of a cluster, for rendered specs.
         resources: Resources of the predictor: variant, then ``requests`` or ``limits``, then kind.
@@ -75,6 +76,7 @@ class Example:
     experiment: Path
     config: str
     profiles: tuple[str, ...]
+    handler: str
     gate: Gate
     cluster: Mapping[str, str]
     resources: Mapping[str, Mapping[str, Mapping[str, str]]]
@@ -155,6 +157,7 @@ def _example(name: str, folder: Path, content: Mapping[str, Any]) -> Example:
         experiment=folder / experiment["folder"],
         config=experiment["config"],
         profiles=tuple(experiment["profiles"]),
+        handler=content.get("handler", ""),
         gate=Gate(gate["metric"], float(gate["minimum"])),
         cluster=dict(content["cluster"]),
         resources=content["resources"],
@@ -178,7 +181,10 @@ def _check_files(example: Example) -> None:
     """Refuse a contract that names code that isn't there."""
     config = example.experiment / example.config
     profiles = [example.experiment / "profiles" / f"{each}.yaml" for each in example.profiles]
-    for field, path in (("experiment.config", config), *(("experiment.profiles", each) for each in profiles)):
+    named = [("experiment.config", config), *(("experiment.profiles", each) for each in profiles)]
+    if example.handler:
+        named.append(("handler", example.folder / example.handler))
+    for field, path in named:
         if not path.is_file():
             raise SpecError(
                 f"{field} names a file that doesn't exist: {path.relative_to(example.folder)}.",

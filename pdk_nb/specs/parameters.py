@@ -38,6 +38,8 @@ class PipelineParams:
         git_ref: Branch, tag or commit; the default branch when empty.
         sub_dir: Folder of the experiment in the code.
         config: Experiment configuration in that folder.
+        task: Kind of data and of answers; see ``pdk_nb.tasks``.
+        handler: TorchServe handler in the code; the deploy image's own when empty.
         branch: Branch of the repos.
         secret: Secret with the pipelines' credentials.
         cloud_host: ``gcp`` or ``aws``; only for the cloud variant.
@@ -67,6 +69,8 @@ class PipelineParams:
     git_ref: str
     sub_dir: str
     config: str
+    task: str = examples.DEFAULT_TASK
+    handler: str = ""
     branch: str = "master"
     secret: str = "pipeline-secret"  # noqa: S105  a name, not a secret
     cloud_host: str = ""
@@ -101,7 +105,8 @@ def _of_example(example: Example) -> dict[str, Any]:
     own = {kind: example.names[kind] for kind in ("project", "data_repo", "train_pipeline", "deploy_pipeline")}
     own |= {kind: example.names[kind] for kind in ("model", "service")}
     cluster = {key: value for key, value in example.cluster.items() if key != "registry"}
-    code = {"sub_dir": example.sub_dir, "config": example.config}
+    handler = f"examples/{example.name}/{example.handler}" if example.handler else ""
+    code = {"sub_dir": example.sub_dir, "config": example.config, "task": example.task, "handler": handler}
     return {**own, **cluster, **code, "gate_metric": example.gate.metric, "gate_minimum": example.gate.minimum}
 
 

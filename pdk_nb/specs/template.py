@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from pdk_nb.example import DEFAULT_TASK
 from pdk_nb.names import Names
 from pdk_nb.platforms.serving.account import PREDICTOR_ACCOUNT
 from pdk_nb.settings import Settings
@@ -123,6 +124,9 @@ def _train_flags(params: PipelineParams) -> list[str]:
         "--repo": params.data_repo,
         "--model": params.model,
         "--project": params.project,
+        # An image that knows no tasks runs the default one.
+        "--task": params.task if params.task != DEFAULT_TASK else "",
+        "--handler": params.handler,
         "--resource-pool": params.resource_pool,
     }
     flags_given = [word for flag, value in flags.items() if value for word in (flag, value)]

@@ -18,6 +18,7 @@ from pdk_nb.platforms.mlde import Pool
 from pdk_shared.errors import SettingsError, SpecError
 
 __all__ = [
+    "HANDLER_FOLDER",
     "PachydermBlock",
     "build_context",
     "check",
@@ -29,6 +30,9 @@ __all__ = [
     "with_classes",
     "with_profile",
 ]
+
+#: Where the handler is in a checkpoint's code.
+HANDLER_FOLDER = "handler"
 
 
 class _Loader(yaml.SafeLoader):
@@ -225,13 +229,14 @@ def check(config: Mapping[str, Any], pool: Pool, shown: str) -> None:
         )
 
 
-def build_context(folder: Path, into: Path, modules: Sequence[str]) -> Path:
+def build_context(folder: Path, into: Path, modules: Sequence[str], handler: Path | None = None) -> Path:
     """The folder that goes to Determined: the experiment's files, and the light modules of this package.
 
     Args:
         folder: The experiment's folder.
         into: A folder that does not exist yet.
         modules: Modules of this package that travel with the experiment, as paths.
+        handler: A TorchServe handler that travels, too: the deploy stage finds it in the checkpoint.
     """
     ignore = shutil.ignore_patterns("__pycache__", ".*", "*.pyc")
     shutil.copytree(folder, into, ignore=ignore)
@@ -242,4 +247,7 @@ def build_context(folder: Path, into: Path, modules: Sequence[str]) -> Path:
         if module.split("/")[0] not in existing:
             (into / module).parent.mkdir(exist_ok=True)
             shutil.copyfile(source / module, into / module)
+    if handler is not None:
+        (into / HANDLER_FOLDER).mkdir(exist_ok=True)
+        shutil.copyfile(handler, into / HANDLER_FOLDER / handler.name)
     return into

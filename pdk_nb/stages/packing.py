@@ -11,6 +11,7 @@ from pathlib import Path
 from pdk_nb import tasks
 from pdk_nb.packaging import archive, torchserve_config
 from pdk_nb.stages.deploy_options import DeployOptions
+from pdk_nb.stages.experiment import HANDLER_FOLDER
 from pdk_nb.stages.model_info import ModelInfo
 from pdk_shared.errors import DeploymentError
 
@@ -61,6 +62,17 @@ def export(folder: Path, info: ModelInfo) -> tuple[Path, tuple[int, ...]]:
     return target, shape
 
 
+def _handler(code: Path, options: DeployOptions) -> Path:
+    """The handler of the command line, or else the one that travelled with the checkpoint, or else the image's."""
+    own = sorted((code / HANDLER_FOLDER).glob("*.py"))
+    if options.own_handler or not own:
+        return options.handler
+    if len(own) > 1:
+        names = ", ".join(path.name for path in own)
+        raise DeploymentError(f"The checkpoint has several handlers: {names}.", fix="Choose one with --handler.")
+    return own[0]
+
+
 def pack(folder: Path, script: Path, shape: tuple[int, ...], info: ModelInfo, options: DeployOptions) -> Path:
     """Build the archive and the configuration, and check both.
 
@@ -89,7 +101,7 @@ def pack(folder: Path, script: Path, shape: tuple[int, ...], info: ModelInfo, op
         name=info.name,
         version=info.version,
         number=info.number or None,
-        handler=options.handler,
+        handler=_handler(preprocess.parent, options),
         classes=info.classes or task.default_classes(),
         facts=task.handler_facts(info.extra, shape),
         shared_modules=tuple(task.shared_modules),

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -37,6 +37,7 @@ class Source:
         ref: Branch, tag or commit that was asked for.
         sha: The commit, or ``sha256:<hex>`` of a folder without history.
         notes: Warnings for the log.
+        handler: The wanted file beside the sub-folder, on this machine; None when none was asked for.
     """
 
     folder: Path
@@ -44,6 +45,7 @@ class Source:
     ref: str
     sha: str
     notes: tuple[str, ...] = ()
+    handler: Path | None = None
 
 
 def plain_url(url: str) -> str:
@@ -83,7 +85,7 @@ def content_hash(folder: Path) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def fetch(url: str, ref: str, sub_dir: str, into: Path) -> Source:
+def fetch(url: str, ref: str, sub_dir: str, into: Path, handler: str = "") -> Source:
     """Fetch one sub-folder of a repository at one commit.
 
     Args:
@@ -91,10 +93,11 @@ def fetch(url: str, ref: str, sub_dir: str, into: Path) -> Source:
         ref: Branch, tag or commit; empty means the default branch.
         sub_dir: Folder inside the repository; empty means its root.
         into: A folder to work in; a new folder is made below it.
+        handler: A file inside the repository that is wanted, too; none when empty.
 
     Raises:
         UsageError: The URL or the ref would be an option or a command for git.
-        SourceError: The repository, the ref or the sub-folder does not exist, git is missing or fails.
+        SourceError: The repository, the ref, the sub-folder or the handler does not exist, git is missing or fails.
     """
     _check_words(url, ref)
     local = _local_path(url)
@@ -105,8 +108,9 @@ def fetch(url: str, ref: str, sub_dir: str, into: Path) -> Source:
     if local is not None and not local.is_dir():
         raise SourceError("The code's folder doesn't exist.", where=url, fix="check --git-url")
     if local is not None and not _is_repository(local):
-        return _copy(local, url, ref, sub_dir, target)
-    return _clone(url, ref, sub_dir, target, local)
+        return _copy(local, url, ref, sub_dir, target, handler)
+    found = _clone(url, ref, sub_dir, target, local)
+    return replace(found, handler=_file(target, handler, found.url, ref)) if handler else found
 
 
 def look_up(url: str, ref: str, timeout: float = 20.0) -> str:
@@ -180,15 +184,29 @@ def _sub_folder(root: Path, sub_dir: str, url: str, ref: str) -> Path:
     return folder
 
 
-def _copy(local: Path, url: str, ref: str, sub_dir: str, target: Path) -> Source:
+def _file(root: Path, name: str, url: str, ref: str) -> Path:
+    path = (root / name.strip("/")).resolve()
+    if not path.is_relative_to(root.resolve()) or not path.is_file():
+        raise SourceError(
+            f"The code has no file {name!r} at {ref or 'its default branch'}.", where=url, fix="check --handler"
+        )
+    return path
+
+
+def _copy(local: Path, url: str, ref: str, sub_dir: str, target: Path, handler: str) -> Source:
     folder = _sub_folder(local, sub_dir, url, ref)
     ignore = shutil.ignore_patterns(*SKIPPED_FOLDERS)
     copied = target / sub_dir.strip("/") if sub_dir.strip("/") else target
     shutil.copytree(folder, copied, ignore=ignore)
+    wanted = None
+    if handler:
+        wanted = target / handler.strip("/")
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(_file(local, handler, url, ref), wanted)
     note = f"{local} has no git history: the folder is copied as it is" + (
         f", and --git-ref {ref} is ignored" if ref else ""
     )
-    return Source(copied, url, ref, content_hash(copied), (note,))
+    return Source(copied, url, ref, content_hash(target if handler else copied), (note,), wanted)
 
 
 def _clone(url: str, ref: str, sub_dir: str, target: Path, local: Path | None) -> Source:

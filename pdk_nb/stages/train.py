@@ -52,7 +52,7 @@ def run(options: TrainOptions, worker: Worker) -> ModelInfo:
     if pachd.token_from:
         log.info("Pachyderm token: from %s", pachd.token_from)
     with tempfile.TemporaryDirectory(prefix="pdk-train-") as scratch:
-        code = source.fetch(options.git_url, options.git_ref, options.sub_dir, Path(scratch))
+        code = source.fetch(options.git_url, options.git_ref, options.sub_dir, Path(scratch), options.handler)
         for note in code.notes:
             log.warning("%s", note)
         log.info("code: %s %s -> %s", code.url, code.ref or "(default branch)", code.sha)
@@ -98,7 +98,7 @@ def run(options: TrainOptions, worker: Worker) -> ModelInfo:
         experiment.check(config, pool, options.config_path)
         mlde.check_project(client, str(config.get("workspace") or ""), str(config.get("project") or ""))
 
-        context = experiment.build_context(code.folder, Path(scratch) / "context", task.modules)
+        context = experiment.build_context(code.folder, Path(scratch) / "context", task.modules, code.handler)
         number, warm = experiment_run.start(client, config, context, worker, warm)
         experiment_run.wait_until_completed(client, number, config, options.timeout)
     training = Training(

@@ -26,6 +26,7 @@ class TrainOptions:
         incremental: Whether to resume from the last version.
         classes: Class names, separated by commas; the configuration's when empty.
         task: Kind of data and of answers; see ``pdk_nb.tasks``.
+        handler: TorchServe handler in the repository, which travels with the checkpoint; empty for the deploy image's.
         profile: Profile to lay over the configuration; ``auto`` follows the resource pool.
         resource_pool: Determined's resource pool; one with GPUs, if any, when empty.
         workspace: Determined workspace; the configuration's when empty.
@@ -44,6 +45,7 @@ class TrainOptions:
     incremental: bool
     classes: str
     task: str
+    handler: str
     profile: str
     resource_pool: str
     workspace: str
@@ -82,6 +84,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="class names, separated by commas, in the order of the model's outputs (default: the configuration's)",
     )
     flags.add_argument("--task", default=DEFAULT_TASK, help="kind of data and of answers (default: %(default)s)")
+    flags.add_argument(
+        "--handler", default="", help="TorchServe handler, a file in the repository (default: the deploy image's own)"
+    )
     flags.add_argument("--profile", default="auto", help="profiles/<name>.yaml to use; auto follows the resource pool")
     flags.add_argument(
         "--resource-pool", default="", help="Determined's resource pool (default: one with GPUs, if any)"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["TASKS", "for_stages"]
 
 #: Every task, in the schema's order.
-TASKS = ("image-classification",)
+TASKS = ("image-classification", "tabular")
 
 
 def for_stages(name: str = "") -> StageTask:
