@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 COOKIE = "pdk-console"
+#: Where a kubelet asks whether the console answers; it tells nothing, and needs no token.
+ALIVE = "/alive"
 HOSTS = frozenset({"127.0.0.1", "localhost"})
 HEADERS = {
     "Content-Security-Policy": (
@@ -23,7 +25,7 @@ HEADERS = {
 
 
 def refuse(request: Request, token: str) -> Response | None:
-    """The response to a visitor who may not see the page; None for one who may.
+    """The response to a visitor who may not see the page, or who asks only whether it answers; None for others.
 
     Args:
         request: The request.
@@ -32,6 +34,8 @@ def refuse(request: Request, token: str) -> Response | None:
     host = request.headers.get("host", "")
     if urlsplit(f"//{host}").hostname not in HOSTS:
         return PlainTextResponse("This console answers only at this machine's own address.\n", 403)
+    if (request.method, request.url.path) == ("GET", ALIVE):
+        return PlainTextResponse("ok\n")
     origin = request.headers.get("origin")
     # Browsers name the origin of every form that is posted.
     if origin != f"http://{host}" and (origin is not None or request.method not in ("GET", "HEAD")):

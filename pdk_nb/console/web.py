@@ -24,6 +24,7 @@ from pdk_nb.console.files import Files
 from pdk_nb.console.live import Live
 from pdk_nb.console.pages.catalog import PAGES
 from pdk_nb.console.pages.page import Page, parameters
+from pdk_nb.console.proxied import Proxied
 from pdk_nb.console.rendering import Renderer, when
 from pdk_nb.session import Session
 from pdk_shared.errors import NotFound, PdkError, UsageError
@@ -70,7 +71,7 @@ class Pages:
 
         def endpoint(request: Request) -> Response:
             given = parameters(request)
-            address = f"{request.url.path}?{urlencode(dict(request.query_params))}".rstrip("?")
+            address = _address(request)
             live = self._lives.get(address)
             part, status = (live.text, 200) if live is not None and live.current else self._part(page, given)[:2]
             return self._whole(page, given, part, status, f"/events{address}" if page.live else "")
@@ -86,7 +87,7 @@ class Pages:
 
         async def endpoint(request: Request) -> Response:
             given = parameters(request)
-            address = f"{request.url.path}?{urlencode(dict(request.query_params))}".rstrip("?").removeprefix("/events")
+            address = _address(request).removeprefix("/events")
             return StreamingResponse(self._stream(address, page, given), media_type="text/event-stream")
 
         return endpoint
@@ -172,12 +173,18 @@ class Pages:
         return self._answer("There is no such page", self._renderer.render("missing.html"), 404)
 
 
-def application(pages: Pages, token: str) -> Starlette:
+def _address(request: Request) -> str:
+    """Path and query of a request, without a proxy's token: pages hold none."""
+    query = {name: value for name, value in request.query_params.items() if name != "token"}
+    return f"{request.url.path}?{urlencode(query)}".rstrip("?")
+
+
+def application(pages: Pages, token: str | None) -> Starlette:
     """The console as an ASGI application.
 
     Args:
         pages: The pages.
-        token: What a visitor needs.
+        token: What a visitor needs; None behind a proxy that has checked its visitors.
     """
     file = "{project}/{repo}/{commit}"
     routes: list[Route | Mount] = [
@@ -193,7 +200,10 @@ def application(pages: Pages, token: str) -> Starlette:
         Mount("/static", StaticFiles(directory=FOLDER / "static")),
     ]
     app = Starlette(routes=routes, exception_handlers={404: pages.missing})
-    app.add_middleware(Guard, token=token)
+    if token is None:
+        app.add_middleware(Proxied)
+    else:
+        app.add_middleware(Guard, token=token)
     return app
 
 
