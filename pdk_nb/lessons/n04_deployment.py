@@ -165,9 +165,9 @@ class ServiceHost(Exercise):
     hint = "The service's URL is in the table above and in its status.url, but a hostname has no http:// before it."
     solution = (
         "from urllib.parse import urlparse\n\n"
-        "from kserve import KServeClient\n\n"
-        "kserve = KServeClient(config_file=lab.settings.kubeconfig)\n"
-        "service = kserve.get(lab.names.service, namespace=lab.settings.kserve_model_namespace)\n"
+        "from kubernetes.client import CustomObjectsApi\n\n"
+        'kind = ("serving.kserve.io", "v1beta1", lab.settings.kserve_model_namespace, "inferenceservices")\n'
+        "service = CustomObjectsApi(lab.kubernetes).get_namespaced_custom_object(*kind, lab.names.service)\n"
         'answer = urlparse(service["status"]["url"]).hostname'
     )
     why = "Clients connect to the ingress and send this name as the Host header."
