@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kserve import KServeClient
 
 from pdk_stack.kubernetes.core.inference.servers.warm_up import warm_up_body
+from tests.support.packages import NO_KSERVE
 from tests.support.processes import ServiceProcess
 
 pytestmark = pytest.mark.slow
@@ -51,7 +51,8 @@ def wait_for(condition: Callable[[], bool], seconds: float = 180) -> None:
 def test_the_life_of_a_service(
     cluster: ServiceProcess, api: Any, kubectl: Callable[..., str], tiny_model: Path, tmp_path: Path
 ) -> None:
-    client = KServeClient(config_file=cluster.ready["kubeconfig"])
+    kserve = pytest.importorskip("kserve", reason=NO_KSERVE)
+    client = kserve.KServeClient(config_file=cluster.ready["kubeconfig"])
     uri = tiny_model.as_uri()
 
     def status() -> dict[str, Any]:
@@ -113,7 +114,7 @@ def test_the_life_of_a_service(
     wait_for(ready)
     cluster.kill()
     cluster.start()
-    client = KServeClient(config_file=cluster.ready["kubeconfig"])
+    client = kserve.KServeClient(config_file=cluster.ready["kubeconfig"])
     wait_for(ready)
     assert predict(cluster)[0] == 200
 

@@ -20,7 +20,10 @@ from pdk_stack.kubernetes.core.inference.servers import runtimes
 from pdk_stack.kubernetes.core.inference.servers.model_folder import ModelFolder
 from pdk_stack.kubernetes.core.inference.servers.warm_up import warm_up_body
 from tests.stack.kubernetes.serving import KIND, NAMESPACE, Service, wait_for
+from tests.support.packages import needs_kserve
 from tests.support.processes import ServiceProcess
+
+RUNTIMES = (runtimes.TORCHSERVE, pytest.param(runtimes.PYTHON, marks=needs_kserve))
 
 
 def post(cluster: ServiceProcess, name: str, path: str, body: bytes) -> tuple[int, Any]:
@@ -40,7 +43,7 @@ def three_pictures() -> bytes:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("runtime", runtimes.RUNTIMES)
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_both_runtimes_answer_v1_alike(cluster: ServiceProcess, api: Any, tiny_model: Path, runtime: str) -> None:
     service = Service(cluster, api, runtime.removeprefix("kserve-"))
     model = {"modelFormat": {"name": "pytorch"}, "runtime": runtime, "storageUri": tiny_model.as_uri()}
@@ -59,7 +62,7 @@ def test_both_runtimes_answer_v1_alike(cluster: ServiceProcess, api: Any, tiny_m
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("runtime", runtimes.RUNTIMES)
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_both_runtimes_speak_v2(cluster: ServiceProcess, api: Any, tiny_model: Path, runtime: str) -> None:
     service = Service(cluster, api, runtime.removeprefix("kserve-") + "-v2")
     model = {"modelFormat": {"name": "pytorch"}, "runtime": runtime, "storageUri": tiny_model.as_uri()}
@@ -110,7 +113,7 @@ def with_requirements(model: Path, folder: Path, requirement: str) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("runtime", runtimes.RUNTIMES)
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_an_archives_packages_belong_to_the_replica(
     cluster: ServiceProcess, api: Any, tiny_model: Path, tmp_path: Path, runtime: str
 ) -> None:
@@ -154,6 +157,15 @@ PYTORCH = {"modelFormat": {"name": "pytorch"}, "storageUri": "/x"}
 def test_what_cannot_be_served_is_refused_by_name(predictor: dict[str, Any], told: str) -> None:
     with pytest.raises(ModelServerError, match=told):
         runtimes.check_predictor(predictor)
+
+
+@needs_kserve
+def test_a_version_of_python_without_kserve_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"model": {**PYTORCH, "runtime": runtimes.PYTHON}}
+    runtimes.check_predictor(asked)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelServerError, match="needs the package kserve"):
+        runtimes.check_predictor(asked)
 
 
 def test_without_java_the_python_runtime_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

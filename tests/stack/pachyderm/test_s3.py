@@ -88,7 +88,8 @@ def test_kserve_storage_initialiser(filled: tuple[Server, str], tmp_path: Path) 
         "AWS_SECRET_ACCESS_KEY": server.token or "any",
         "S3_VERIFY_SSL": "0",
     }
-    code = "import sys; from kserve.storage import Storage; Storage.download(sys.argv[1], sys.argv[2])"
+    module = "pdk_stack.third_party.kserve.storage.storage"
+    code = f"import sys; from {module} import Storage; Storage.download(sys.argv[1], sys.argv[2])"
     address = f"s3://{commit}.master.models.pets/m/1/"
     # A process of its own, as on a cluster: the initialiser reads its settings from the environment.
     subprocess.run([sys.executable, "-c", code, address, str(tmp_path)], env=environment, check=True, timeout=120)
