@@ -11,7 +11,7 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup dev lock run lab app gallery docs test lint types unit e2e contract golden fuzz soak browser-test \
-	participants-test images-test dist sbom clean
+	participants-test images-test wheel-test dist sbom clean
 
 help:
 	@echo "make run    the whole walkthrough, headless, on the embedded stack"
@@ -22,6 +22,8 @@ help:
 	@echo "make test   lint, types, tests (with the walkthrough as end-to-end tests)"
 	@echo "make participants-test  eight walkthroughs at the same time on two cores (about ten minutes)"
 	@echo "make browser-test  the notebooks, the panel and the app in a real browser (minutes; pictures in runs/browser)"
+	@echo "make wheel-test  both wheels in an empty environment, without a checkout (minutes)"
+	@echo "make lock   resolve the dependencies for all versions of Python (needs uv)"
 	@echo "make clean  stop the stack; delete the environment, its state and results"
 
 # What the lab needs; `dev` is what its tests need on top.
@@ -112,6 +114,10 @@ soak: dev
 # Eight walkthroughs at the same time on two cores: about ten minutes.
 participants-test: dev
 	PDK_PARTICIPANTS_TESTS=1 $(BIN)/python -m pytest tests/e2e/test_many_participants.py
+
+# Builds both wheels, and runs the walkthrough with them in an empty environment: minutes, and gigabytes.
+wheel-test: dev
+	PDK_WHEEL_TESTS=1 $(BIN)/python -m pytest tests/e2e/test_wheels.py
 
 # Installs Debian packages and needs root: builds both images, pushes, pulls and runs them.
 images-test: dev
