@@ -27,6 +27,7 @@ from pdk_nb.lessons import (
     n99_clean_up,
 )
 from pdk_nb.names import Names
+from pdk_nb.settings import ANNOUNCED
 
 if TYPE_CHECKING:
     import python_pachyderm
@@ -58,8 +59,14 @@ def connect(
     *,
     example: str = "",
 ) -> Lab:
-    """Read the settings of a cluster; arguments and errors as in :func:`pdk_nb.session.connect`."""
-    return Lab(session.connect(kubeconfig, namespace, participant, names, example=example))
+    """Read the settings of a cluster; arguments and errors as in :func:`pdk_nb.session.connect`.
+
+    Says so if nobody named the cluster.
+    """
+    made = Lab(session.connect(kubeconfig, namespace, participant, names, example=example))
+    if made.settings.kubeconfig_reason == ANNOUNCED:
+        print(f"KUBECONFIG isn't set, so the lab uses {ANNOUNCED}.")
+    return made
 
 
 class Lab:
@@ -73,7 +80,9 @@ class Lab:
         self.session = session
 
     def __repr__(self) -> str:
-        return f"Lab on {self.settings.kubeconfig or 'this pod'}: project {self.names.project}"
+        known = self.settings
+        reason = f" ({known.kubeconfig_reason})" if known.kubeconfig and known.kubeconfig_reason else ""
+        return f"Lab on {known.kubeconfig or 'this pod'}{reason}: project {self.names.project}"
 
     @property
     def settings(self) -> Settings:

@@ -35,7 +35,7 @@ def connect(
     """Read the settings of a cluster.
 
     Args:
-        kubeconfig: Path; ``KUBECONFIG`` or ``~/.kube/config`` when empty.
+        kubeconfig: Path; when empty, see :func:`pdk_nb.settings.choose_kubeconfig`.
         namespace: Namespace of the ConfigMap ``pdk-config``.
         participant: The participant, if many people share the cluster; ``PDK_PARTICIPANT`` when empty.
         names: Names that replace the participant's and the example's.

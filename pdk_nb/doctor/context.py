@@ -32,7 +32,7 @@ class Context:
     """One examination.
 
     Args:
-        kubeconfig: Path; ``KUBECONFIG`` or ``~/.kube/config`` when empty.
+        kubeconfig: Path; when empty, see :func:`pdk_nb.settings.choose_kubeconfig`.
         namespace: Namespace of the ConfigMap ``pdk-config``.
         names: Names of the lab's resources.
         settings: The cluster's settings, if already read.

@@ -7,12 +7,13 @@ for AWS, Google Cloud and on-prem, with their aliases; the lab's own keys are op
 
 from __future__ import annotations
 
-from pdk_nb.settings.loading import Choice, api_client, choose_kubeconfig, kubeconfig_path, load
+from pdk_nb.settings.loading import ANNOUNCED, Choice, api_client, choose_kubeconfig, kubeconfig_path, load
 from pdk_nb.settings.model import Secret, Settings, SettingsEntry
 from pdk_nb.settings.reading import clean, from_maps, without_credentials
 from pdk_shared.settings_keys import CONFIG_MAP, KEYS, MASKED_SECRET_KEYS, MINIO_SECRET_KEYS, SECRET_KEYS, Key
 
 __all__ = [
+    "ANNOUNCED",
     "CONFIG_MAP",
     "Choice",
     "KEYS",

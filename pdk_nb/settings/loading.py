@@ -17,6 +17,8 @@ from pdk_shared.errors import ServiceUnreachable, SettingsError
 from pdk_shared.settings_keys import CONFIG_MAP
 
 REQUEST_TIMEOUT_S = 10.0
+#: Why a kubeconfig is used that nobody named: it's that of the cluster which runs here.
+ANNOUNCED = "the stack that runs on this machine"
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,11 @@ class Choice:
 
     Attributes:
         path: The file, or a list of files as ``KUBECONFIG`` can hold it; None inside a pod.
-        reason: Where it was found, for people.
-        announced: Whether nobody named it: it's that of the cluster which runs on this machine.
+        reason: Where it was found, for people; :data:`ANNOUNCED` if nobody named it.
     """
 
     path: str | None
     reason: str
-    announced: bool = False
 
 
 def choose_kubeconfig(kubeconfig: str | Path | None = None) -> Choice:
@@ -47,7 +47,10 @@ def choose_kubeconfig(kubeconfig: str | Path | None = None) -> Choice:
     Raises:
         SettingsError: The named file does not exist, or none is named and none is found.
     """
-    for chosen, reason in ((str(kubeconfig or ""), "as given"), (os.environ.get("KUBECONFIG", ""), "KUBECONFIG")):
+    for chosen, reason in (
+        (str(kubeconfig or ""), "named here"),
+        (os.environ.get("KUBECONFIG", ""), "from KUBECONFIG"),
+    ):
         if chosen:
             candidates: Sequence[str] = [each for each in chosen.split(os.pathsep) if each]
             existing = [Path(each).expanduser() for each in candidates if Path(each).expanduser().is_file()]
@@ -59,7 +62,7 @@ def choose_kubeconfig(kubeconfig: str | Path | None = None) -> Choice:
                 )
             return Choice(os.pathsep.join(str(each.resolve()) for each in existing), reason)
     if running := announced_kubeconfig():
-        return Choice(running, "the stack that runs on this machine; KUBECONFIG isn't set", announced=True)
+        return Choice(running, ANNOUNCED)
     usual = Path("~/.kube/config").expanduser()
     if usual.is_file():
         return Choice(str(usual), "kubectl's default")

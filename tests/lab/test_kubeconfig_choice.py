@@ -10,7 +10,8 @@ from typing import IO
 
 import pytest
 
-from pdk_nb.settings import choose_kubeconfig
+from pdk_nb.lab import connect
+from pdk_nb.settings import ANNOUNCED, Settings, choose_kubeconfig, from_maps
 from pdk_shared.announcement import ANNOUNCEMENT, LOCK, announced_kubeconfig, is_held, state_folder
 from pdk_shared.errors import SettingsError
 
@@ -57,7 +58,7 @@ def test_a_running_stack_never_wins_over_what_a_person_set(machine: Machine, mon
     monkeypatch.setenv("KUBECONFIG", str(machine.own))
     assert choose_kubeconfig().path == str(machine.own)
     assert choose_kubeconfig(machine.usual).path == str(machine.usual)
-    assert not choose_kubeconfig().announced
+    assert choose_kubeconfig().reason == "from KUBECONFIG"
     monkeypatch.setenv("KUBECONFIG", str(machine.own.with_name("nope")))
     with pytest.raises(SettingsError, match="doesn't exist"):
         choose_kubeconfig()
@@ -67,8 +68,7 @@ def test_a_running_stack_comes_before_kubectls_default_and_says_so(machine: Mach
     assert choose_kubeconfig().path == str(machine.usual)
     machine.start()
     choice = choose_kubeconfig()
-    assert (choice.path, choice.announced) == (str(machine.running), True)
-    assert "KUBECONFIG isn't set" in choice.reason
+    assert (choice.path, choice.reason) == (str(machine.running), ANNOUNCED)
 
 
 def test_a_stack_that_was_killed_counts_no_more(machine: Machine) -> None:
@@ -97,3 +97,22 @@ def test_looking_does_not_disturb_others_that_look(machine: Machine) -> None:
 def test_the_state_folder_is_the_one_named(machine: Machine, tmp_path: Path) -> None:
     assert state_folder() == machine.state
     assert state_folder(tmp_path / "other") == tmp_path / "other"
+
+
+def test_the_lab_says_so_when_nobody_named_the_cluster(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {"mldm_host": "h", "mldm_port": "1"}
+
+    def load(kubeconfig: str | None, namespace: str) -> Settings:
+        choice = choose_kubeconfig(kubeconfig)
+        return from_maps(values, {}, kubeconfig=choice.path, kubeconfig_reason=choice.reason)
+
+    monkeypatch.setattr("pdk_nb.settings.load", load)
+    machine.start()
+    assert repr(connect()).startswith(f"Lab on {machine.running} ({ANNOUNCED}): project")
+    assert capsys.readouterr().out == f"KUBECONFIG isn't set, so the lab uses {ANNOUNCED}.\n"
+    assert "(named here)" in repr(connect(str(machine.own)))
+    monkeypatch.setenv("KUBECONFIG", str(machine.own))
+    assert "(from KUBECONFIG)" in repr(connect())
+    assert capsys.readouterr().out == ""
