@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from pdk_nb.configure.console import console
 from pdk_nb.platforms.cluster import Object
 from pdk_nb.platforms.serving.account import predictor_account
 from pdk_nb.settings import KEYS, MINIO_SECRET_KEYS, SECRET_KEYS, Settings
@@ -105,6 +106,7 @@ def templates() -> dict[str, str]:
         "s3-gateway.yaml": HEADS["s3-gateway.yaml"] + text(predictor_account("pachd.default:30600")),
         "pdk-config.yaml": HEADS["pdk-config.yaml"] + "".join(config),
         "pipeline-secret.yaml": HEADS["pipeline-secret.yaml"] + "".join(secret),
+        "console.yaml": HEADS["console.yaml"] + text(console()),
     }
 
 
@@ -122,6 +124,11 @@ HEADS = {
     "pipeline-secret.yaml": (
         "# Credentials of both pipelines. Every key must exist, even if it's empty. Keep the filled-in file out\n"
         "# of git; `pdk-nb config init --apply --det-password-file FILE` doesn't need this file.\n"
+    ),
+    "console.yaml": (
+        "# The console in a pod, with rights to read and no others, and without an ingress (docs/console.md).\n"
+        "# It needs its image (`pdk-nb images build console`, `pdk-nb images push console`) and a token:\n"
+        "#   kubectl -n pdk-console create secret generic pdk-console --from-literal=token=$(openssl rand -hex 32)\n"
     ),
 }
 

@@ -12,6 +12,7 @@ import grpc
 import pytest
 
 from pdk_nb import lab as pdk
+from pdk_nb.console.pages.catalog import PAGES
 from pdk_nb.names import STAGE_LOG
 from pdk_nb.platforms import mlde, mldm, serving
 from pdk_shared.errors import DataError, DeploymentError, SettingsError, SpecError, TrainingError
@@ -214,8 +215,19 @@ def test_the_console_shows_data_and_jobs(
     assert any(path.rpartition("/")[2] in changes for path in files)
     assert f"/jobs/{project}/{name}/{id}" in visitor.get("/jobs")
     assert "SUCCESS" in visitor.get(f"/jobs/{project}/{name}/{id}")
-    for path in ("/", "/experiments", "/models", "/services", "/doctor"):
-        visitor.get(path)
+    assert name in visitor.get(f"/pipelines?project={project}")
+    assert f"{project}/{name}" not in visitor.get("/pipelines?project=nobody")
+    assert id in visitor.get(f"/jobs?project={project}&pipeline={name}")
+
+
+def test_every_page_of_the_console_answers(lab: pdk.Lab) -> None:
+    opened = Visitor(lab.session).crawl()
+    assert {page.path for page in PAGES if page.menu} <= set(opened), opened
+    visitor = Visitor(lab.session)
+    assert "cluster" in visitor.get("/doctor?look=1")
+    # Other people's services on the same cluster, with what their pods count.
+    for each in serving.status_table(lab.session.settings)[:3]:
+        assert "Requests and latency" in visitor.get(f"/services/{each['NAME']}")
 
 
 # Determined

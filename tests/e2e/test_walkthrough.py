@@ -15,10 +15,16 @@ import urllib.request
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import kubernetes
 import pytest
+import yaml
 from PIL import Image
 
+from pdk_nb import configure
+from pdk_nb.configure.console import console
+from pdk_nb.console.pages.catalog import PAGES
 from pdk_nb.lab import connect
 from pdk_nb.lessons import EXERCISES, EXPLANATIONS, find_exercise
 from pdk_nb.lessons.explanation import value_at
@@ -27,6 +33,7 @@ from pdk_nb.run.notebooks import find_notebooks, parameters_of
 from pdk_nb.run.results import NotebookResult
 from pdk_nb.run.runner import execute
 from pdk_shared.errors import PdkError
+from pdk_stack.kubernetes.api.request_info import request_info
 from tests.e2e.conftest import ROOT, pdk_nb
 from tests.e2e.exam import SECTIONS, Section
 from tests.support.console import Visitor
@@ -160,6 +167,61 @@ def test_the_console_leads_from_the_pictures_to_the_service(stack: dict[str, str
     assert "100 %" in service and "curl" in service and "Bearer" not in service
     assert "ok" in visitor.get("/doctor?look=1")
     assert not found_in("".join([flow, commit, page, versions, service]).encode(), credentials(stack))
+
+
+def test_the_consoles_account_may_read_every_page_and_has_no_right_too_many(
+    stack: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    administrator = connect(stack["kubeconfig"]).session.kubernetes
+    objects = [each for each in console() if each["kind"] != "Deployment"]
+    for each in objects:
+        configure.put(administrator, each)
+    kubeconfig = as_account(administrator, objects[1]["metadata"], tmp_path / "kubeconfig")
+    asked: set[tuple[str, str, str, str]] = set()
+    request = kubernetes.client.rest.RESTClientObject.request
+
+    def record(self: Any, method: str, url: str, **given: Any) -> Any:
+        action = request_info(method, urlsplit(url).path, "").action
+        asked.add((action.verb, action.group, action.resource, action.namespace))
+        return request(self, method, url, **given)
+
+    monkeypatch.setattr(kubernetes.client.rest.RESTClientObject, "request", record)
+    visitor = Visitor(connect(str(kubeconfig)).session)
+    opened = visitor.crawl(skip="/doctor?look")
+    names = connect(stack["kubeconfig"]).names
+    service = visitor.get(f"/services/{names.service}")
+    assert "need a right" not in service and "since the pods" in service
+    # Two pages are for questions that a person types, and for experiments that a person chooses.
+    assert {page.path for page in PAGES} - set(opened) <= {"/journey", "/compare"}, opened
+    granted = {
+        (verb, group, resource, each["metadata"]["namespace"])
+        for each in objects
+        if each["kind"] == "Role"
+        for rule in each["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert asked == granted
+    # What the account may not see, the doctor says it doesn't know.
+    assert "unknown" in visitor.get("/doctor?look=1")
+
+
+def as_account(administrator: Any, account: dict[str, str], target: Path) -> Path:
+    """A kubeconfig with a service account's token, as a pod has it."""
+    core = kubernetes.client.CoreV1Api(administrator)
+    body: dict[str, Any] = {"spec": {"audiences": []}}
+    token = core.create_namespaced_service_account_token(account["name"], account["namespace"], body).status.token
+    known = administrator.configuration
+    cluster = {"server": known.host, "certificate-authority": known.ssl_ca_cert}
+    content = {
+        "clusters": [{"name": "it", "cluster": cluster}],
+        "users": [{"name": "it", "user": {"token": token}}],
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+        "current-context": "it",
+    }
+    target.write_text(yaml.safe_dump(content))
+    return target
 
 
 def follow(visitor: Visitor, text: str) -> str:

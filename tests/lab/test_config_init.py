@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import copy
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -265,12 +267,35 @@ def test_the_files_are_as_rendered_and_the_api_takes_them_strictly(cluster: tupl
     for name, content in manifests.templates().items():
         assert (TEMPLATES / name).read_text() == content, f"{name}: python -m pdk_nb.configure.manifests docs/cluster"
         for each in yaml.safe_load_all(content):
-            assert configure.put(client, each) == "created", name
+            if each["kind"] == "Deployment":
+                check_deployment(client, each)
+            else:
+                assert configure.put(client, each) == "created", name
     for each in yaml.safe_load_all((TEMPLATES / "worker-rbac.yaml").read_text()):
         each["metadata"]["labels"] = {"a": "b"}
         assert configure.put(client, each) == "updated"
         with pytest.raises(Exception, match="400|422"):
             configure.put(client, {**each, "metadata": {**each["metadata"], "name": "other"}, "colour": "red"})
+
+
+def check_deployment(client: Any, given: dict[str, Any]) -> None:
+    """The API, which runs no containers, refuses only to run a Deployment; one that is wrong, it names."""
+    apps = kubernetes.client.AppsV1Api(client)
+
+    def refusal(body: dict[str, Any]) -> str:
+        with pytest.raises(kubernetes.client.ApiException) as caught:
+            apps.create_namespaced_deployment(body["metadata"]["namespace"], body, field_validation="Strict")
+        return f"{caught.value.status} {json.loads(caught.value.body)['message']}"
+
+    assert refusal(given).startswith("501")
+    wrong = copy.deepcopy(given)
+    wrong["spec"]["template"]["spec"]["containers"][0]["volumeMounts"][0]["name"] = "nowhere"
+    assert refusal(wrong).startswith("422") and "nowhere" in refusal(wrong)
+    assert refusal({**given, "spec": {**given["spec"], "colour": "red"}}).startswith("400")
+    # The client's own models know every field, too.
+    kubernetes.client.ApiClient().sanitize_for_serialization(
+        client._ApiClient__deserialize(given, "V1Deployment")  # the client offers no other way from a document
+    )
 
 
 def test_the_workers_role_is_enough_to_deploy_and_for_nothing_else(cluster: tuple[str, Any], tmp_path: Path) -> None:

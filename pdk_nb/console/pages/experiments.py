@@ -48,10 +48,17 @@ def read_experiment(session: Session, parameters: Parameters) -> dict[str, Any]:
         "parallel": _inline(_parallel(experiment, trials, best)),
         "config": yaml.safe_dump(_without_secrets(experiment.config), sort_keys=False, allow_unicode=True),
         "checkpoints": mlde.checkpoints(client, experiment.id, CHECKPOINTS),
+        "registered": _registered(session),
         "log": mlde.tail_logs(client, shown.id, LOG_LINES) if shown else [],
         "log_of": shown.id if shown else 0,
         "settled": experiment.ended > 0,
     }
+
+
+def _registered(session: Session) -> set[str]:
+    """The checkpoints that are versions of the lab's model: these have a journey."""
+    model = mlde.find_model(session.determined, session.names.model)
+    return {each.checkpoint.uuid for each in mlde.versions(model) if each.checkpoint} if model else set()
 
 
 def signature(session: Session, parameters: Parameters) -> tuple[str, float]:
