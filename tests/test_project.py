@@ -33,7 +33,7 @@ def test_the_conda_environment_lists_nothing_of_its_own() -> None:
     python, pip, through_pip = content["dependencies"]
     assert re.fullmatch(r"python=3\.\d+", python)
     assert pip == "pip"
-    assert through_pip == {"pip": ["-c constraints.txt", "-e .[all,dev]", "-e ./pdk_stack"]}
+    assert through_pip == {"pip": ["-c constraints.txt", "-e .[all]", "-e ./pdk_stack"]}
 
 
 def test_containers_and_binder_use_the_same_environment() -> None:
