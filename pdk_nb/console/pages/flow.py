@@ -66,13 +66,13 @@ STATIONS = ("repo", "train", "experiment", "code", "version", "version", "deploy
 
 
 def addresses(journey: Journey) -> dict[str, str]:
-    """The console's page of each station, by the key of the graph's node."""
-    commit, project = journey.commit, quote(journey.commit.project, safe="")
-    repo = f"/data/{project}/{quote(commit.repo, safe='')}"
+    """The console's page of each station, by the key of the graph's node; of what isn't there yet, that of its kind."""
+    commit, project, service = journey.commit, quote(journey.commit.project, safe=""), journey.service
+    repo = f"/data/{project}/{quote(commit.repo, safe='')}" if commit.repo_exists else "/data"
     found = {
         "repo": f"{repo}/{journey.id}" if journey.id else repo,
-        "version": f"/models/{quote(journey.model, safe='')}",
-        "service": f"/services/{quote(journey.service.name, safe='')}",
+        "version": f"/models/{quote(journey.model, safe='')}" if journey.version else "/models",
+        "service": f"/services/{quote(service.name, safe='')}" if service.status else "/services",
     }
     for key, run in (("train", journey.train), ("deploy", journey.deploy)):
         found[key] = f"/jobs/{project}/{quote(run.pipeline, safe='')}/{run.job.id}" if run.job else "/jobs"

@@ -18,7 +18,8 @@ from pdk_nb.console.pages.page import Page
 from pdk_nb.console.web import Pages
 from pdk_nb.journey import lineage
 from pdk_nb.names import Names
-from pdk_shared.errors import ServiceUnreachable, UsageError
+from pdk_nb.platforms import serving
+from pdk_shared.errors import DeploymentError, ServiceUnreachable, UsageError
 from tests.lab.test_journey import NOTHING
 from tests.support.console import COOKIE, TOKEN, ask
 
@@ -244,3 +245,18 @@ def test_states_look_as_they_do_in_the_graph(word: str, state: str) -> None:
 @pytest.mark.parametrize(("value", "shown"), [(0.04, "0.0 s"), (59, "59 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")])
 def test_durations(value: float, shown: str) -> None:
     assert rendering.seconds(value) == shown
+
+
+def test_a_journey_without_a_service_asks_for_an_id(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(settings: Any, name: str) -> None:
+        raise DeploymentError("There is no such InferenceService.")
+
+    monkeypatch.setattr(serving, "service_status", none)
+    pages._session.settings = None
+    reply = ask(pages, "/journey", **COOKIE)
+    assert reply.status_code == 200 and "Type an id" in reply.text and "problem" not in reply.text
+
+
+def test_flow_leads_to_nothing_that_is_not_there() -> None:
+    found = flow.addresses(NOTHING)
+    assert (found["repo"], found["version"], found["service"]) == ("/data", "/models", "/services")
