@@ -9,6 +9,8 @@ from collections.abc import Callable
 # Seconds between two readings, and the share of a core that the console's own readings may cost.
 INTERVAL = 0.6
 SHARE = 0.1
+# A slow platform gets a pause as long as its last answer took: an open page keeps it busy half the time at most.
+PAUSE = 1.0
 
 
 class Live:
@@ -63,9 +65,9 @@ class Live:
                     # The next page doesn't begin with what was true when the last one closed.
                     self._thread, self.text = None, ""
                     return
-            began = time.thread_time()
+            began, moment = time.thread_time(), time.monotonic()
             text = self._read()
-            cost = time.thread_time() - began
+            cost, took = time.thread_time() - began, time.monotonic() - moment
             if text != self.text:
                 self.text, self.number = text, self.number + 1
-            self._wake.wait(max(INTERVAL, cost / SHARE))
+            self._wake.wait(max(INTERVAL, cost / SHARE, took * PAUSE))

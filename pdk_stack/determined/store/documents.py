@@ -111,6 +111,11 @@ class Store(Database):
             rows = db.execute(f"select body from documents where kind = ?{condition} order by id", values).fetchall()
         return [json.loads(row[0]) for row in rows]
 
+    def ids(self, kind: str) -> list[int]:
+        """List the ids of a kind in order, without reading its documents."""
+        with self.read() as db:
+            return [int(row[0]) for row in db.execute("select id from documents where kind = ? order by id", (kind,))]
+
     def values(self, kind: str, field: str) -> set[Any]:
         """Return what the documents of a kind have in a field, without the documents that have nothing there."""
         with self.read() as db:

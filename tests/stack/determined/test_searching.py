@@ -84,6 +84,16 @@ def test_experiments_are_found(ask: Ask, body: dict[str, Any], expected: list[st
     assert best.get("other") is None
 
 
+@pytest.mark.parametrize("order", ["", "&orderBy=ORDER_BY_DESC"])
+@pytest.mark.parametrize("page", ["", "&limit=1", "&limit=1&offset=1", "&limit=-1", "&limit=-2", "&offset=9"])
+@pytest.mark.parametrize("more", ["", "&sortBy=SORT_BY_ID", "&showTrialData=true"])
+def test_a_list_without_filters_is_the_same_as_one_that_reads_all(ask: Ask, order: str, page: str, more: str) -> None:
+    plain = ask("GET", f"experiments?{order}{page}{more}".replace("?&", "?"))
+    # A filter that fits all.
+    assert plain == ask("GET", f"experiments?archived=false{order}{page}{more}")
+    assert plain[0] == 200 and plain[1]["pagination"]["total"] == 2
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
