@@ -49,7 +49,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 def build(source: Path, made: Path) -> zipfile.ZipFile:
     """Build a wheel; an environment without the build tools gets them from the package index."""
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(made)]
-    if importlib.util.find_spec("hatchling") and Version(importlib.metadata.version("setuptools")) >= Version("77"):
+    tools = all(importlib.util.find_spec(each) for each in ("hatchling", "hatch_vcs", "setuptools_scm"))
+    if tools and Version(importlib.metadata.version("setuptools")) >= Version("77"):
         command.append("--no-build-isolation")
     done = subprocess.run([*command, str(source)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -17,6 +17,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from pdk_nb import RELEASE
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -124,14 +126,20 @@ def test_the_ground_floor_of_the_images_is_part_of_what_people_have() -> None:
 
 
 def test_both_distributions_are_released_together() -> None:
-    versions = {declared(folder)["version"] for folder in (ROOT, ROOT / "pdk_stack")}
-    assert len(versions) == 1
-    (version,) = versions
-    lines = [*declared(ROOT)["optional-dependencies"]["laptop"], *declared(ROOT / "pdk_stack")["dependencies"]]
-    assert [line for line in lines if line.startswith("pdk-lab") and "==" in line] == [
-        f"pdk-lab-stack=={version}",
-        f"pdk-lab=={version}",
-    ]
+    for name, folder in (("pdk-lab-stack", ROOT), ("pdk-lab", ROOT / "pdk_stack")):
+        project = declared(folder)
+        assert project["dynamic"] == ["version"]  # from git's tags
+        # Copies without history are the release that the code becomes.
+        fallback = re.search(r'^fallback[-_]version = "(.+)"$', (folder / "pyproject.toml").read_text(), re.M)
+        assert fallback and fallback[1] == RELEASE
+        texts = [*project["dependencies"], *project.get("optional-dependencies", {}).get("laptop", [])]
+        (needed,) = [each for each in map(Requirement, texts) if each.name == name]
+        major, minor, _ = map(int, RELEASE.split("."))
+        for version in (RELEASE, f"{major}.{minor}.0.dev1+g0", f"{major}.{minor}.9"):
+            assert version in needed.specifier, needed
+        assert f"{major}.{minor + 1}.0" not in needed.specifier
+    for stage in ("train", "deploy"):
+        assert f"ARG VERSION={RELEASE}\n" in (ROOT / "images" / stage / "Dockerfile").read_text()
     # kserve 0.13.1 cannot create objects with 37.
     assert 35 <= int(pinned("3.11.9")["kubernetes"].split(".")[0]) < 37
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pdk_nb import __version__
+from pdk_nb import RELEASE, __version__
 from pdk_nb.container_images.context import build_context
 from pdk_nb.container_images.engines import Engine, Progress
 from pdk_nb.specs import STAGES
@@ -68,7 +68,7 @@ def unique_tag(revision: str, now: float | None = None) -> str:
     """
     moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
     commit, _, state = revision.partition("-")
-    return "-".join(filter(None, (__version__, moment, commit[:8], state)))
+    return "-".join(filter(None, (RELEASE, moment, commit[:8], state)))
 
 
 def build(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 
-from pdk_nb import __version__
+from pdk_nb import RELEASE
 from pdk_nb.doctor.context import Context
 from pdk_nb.doctor.determined import master_info
 from pdk_nb.doctor.finding import Finding, Findings
@@ -85,8 +85,8 @@ def _images(context: Context) -> Findings:
     for stage, pipeline in (("train", names.train_pipeline), ("deploy", names.deploy_pipeline)):
         tag = present.get(pipeline, "").partition("@")[0].rpartition("/")[2].partition(":")[2]
         # Only version tags can be compared, not digests or dates.
-        if re.fullmatch(r"\d+\.\d+\.\d+", tag) and tag != __version__:
-            what = f"{pipeline} runs version {tag} of the lab, this is {__version__}."
+        if re.fullmatch(r"\d+\.\d+\.\d+", tag) and tag != RELEASE:
+            what = f"{pipeline} runs version {tag} of the lab, this is {RELEASE}."
             why = "Nodes cache images by tag: to be pulled, a rebuilt image needs a new tag."
             fix = "pdk-nb images build && pdk-nb images push, then pdk-nb run --only 01"
             yield Finding(f"versions.{stage}", "warning", what, present[pipeline], why, fix)

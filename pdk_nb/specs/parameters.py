@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pdk_nb import __version__
+from pdk_nb import RELEASE
 from pdk_nb import example as examples
 from pdk_nb.arguments import check_limits, key_values
 from pdk_nb.example import Example
@@ -128,7 +128,7 @@ def _pushed_images(example: str) -> dict[str, str]:
 
 
 def _images(example: str, registry: str, *, anywhere: bool) -> dict[str, str]:
-    """Image by parameter: the pushed one, if it's in this registry, or else the one tagged with the package's version.
+    """Image by parameter: the pushed one, if it's in this registry, or else the one tagged with the lab's release.
 
     Args:
         example: Folder name under ``examples``.
@@ -136,7 +136,7 @@ def _images(example: str, registry: str, *, anywhere: bool) -> dict[str, str]:
         anywhere: Use a pushed image from any registry, because none is configured.
     """
     prefix = f"{registry.rstrip('/')}/" if registry else ""
-    images = {f"{stage}_image": f"{prefix}pdk-lab-{stage}:{__version__}" for stage in STAGES}
+    images = {f"{stage}_image": f"{prefix}pdk-lab-{stage}:{RELEASE}" for stage in STAGES}
     for stage, image in _pushed_images(example).items():
         if anywhere or image.startswith(prefix):
             images[f"{stage}_image"] = image

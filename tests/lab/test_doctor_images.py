@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trustme
 
-from pdk_nb import __version__
+from pdk_nb import RELEASE
 from pdk_nb.container_images import RegistryAccess
 from pdk_nb.doctor.registry import CannotAsk, Image, Registry
 from pdk_nb.names import Names
@@ -58,7 +58,7 @@ def add(registry: Answers, stage: str, *platforms: str, **headers: str) -> str:
         listed = [dict(zip(("os", "architecture"), each.split("/"), strict=True)) for each in platforms]
         content = {"manifests": [{"platform": each} for each in listed]}
     told = {"Docker-Content-Digest": DIGEST, **{name.replace("_", "-"): value for name, value in headers.items()}}
-    registry.routes[f"{path}/manifests/{__version__}"] = (200, told, content)
+    registry.routes[f"{path}/manifests/{RELEASE}"] = (200, told, content)
     return path
 
 
@@ -90,7 +90,7 @@ def test_images_that_are_not_there_or_for_other_machines(registry: Answers, know
     found = findings(known, "images", NAMES)
     broken(found["train"], "built for linux/arm64; nodes are linux/amd64")
     broken(found["deploy"], "doesn't have this image")
-    assert found["deploy"].where == f"{registry.address}/team/pdk-lab-deploy:{__version__}"
+    assert found["deploy"].where == f"{registry.address}/team/pdk-lab-deploy:{RELEASE}"
 
 
 @provokes("images.registry:broken")
@@ -140,7 +140,7 @@ def test_a_password_is_not_sent_in_clear_text_unasked(registry: Answers, tmp_pat
     add(registry, "train", "linux/amd64", X_Needs=needs, X_Challenge='Basic realm="lab"')
     host = f"0.0.0.0:{registry.port}"
     log_in(tmp_path, host)
-    image = Image(host, "team/pdk-lab-train", __version__)
+    image = Image(host, "team/pdk-lab-train", RELEASE)
     for insecure in (False, True):
         one = Registry(host, RegistryAccess(insecure=insecure))
         one.check()
