@@ -87,9 +87,17 @@ class Tree:
                 return None
         return next(decode(data[start : data.index(b"\n", start) + 1]))
 
-    def children(self, folder: FoundEntry) -> Iterator[FoundEntry]:
-        """Yield the direct children of a directory."""
-        for entry in decode(self._nodes.node(folder.entry.node)):
+    def children(self, folder: FoundEntry, start: str = "") -> Iterator[FoundEntry]:
+        """Yield the direct children of a directory.
+
+        Args:
+            folder: The directory.
+            start: Name of a file in it to begin with; from the first child if it has no such file.
+        """
+        data = self._nodes.node(folder.entry.node)
+        # Its line is found without reading those before it. Names contain no tabs and no newlines.
+        begin = data.find(f"\n{start}\t".encode()) + 1 if start else 0
+        for entry in decode(data[begin:] if begin else data):
             yield FoundEntry(folder.path + entry.name, entry)
 
     def walk(self, start: FoundEntry) -> Iterator[FoundEntry]:

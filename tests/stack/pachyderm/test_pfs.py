@@ -305,6 +305,22 @@ def test_globs_and_pages(client: Client, repo: str) -> None:
     )
 
 
+def test_a_page_begins_after_its_marker_whatever_that_is(client: python_pachyderm.Client) -> None:
+    client.create_repo("markers")
+    names = ["a", "a-b", "a/x", "b", "b.txt", "b/y", "ba", "c/z", "d"]
+    with client.commit("markers", "master") as commit:
+        for name in names:
+            client.put_file_bytes(commit, f"/f/{name}" if "/" in name else f"/f/{name}.x", b"1")
+    everything = [info.file.path for info in client.list_file(commit, "/f")]
+    markers = [*everything, "/f/aa", "/f", "/g/a.x", "/f/zz", "/f/a", "/"]
+    for marker in markers:
+        bound = marker.rstrip("/") or "/"
+        wanted = [path for path in everything if path.rstrip("/") > bound]
+        for number in (0, 2):
+            found = client.list_file(commit, "/f", pagination_marker=pfs_proto.File(path=marker), number=number)
+            assert [info.file.path for info in found] == (wanted[:number] if number else wanted), marker
+
+
 def test_tar_of_a_part_with_long_names(client: Client, repo: str) -> None:
     long = "/d/" + "n" * 150
     with client.modify_file_client((repo, "master")) as modify:

@@ -185,9 +185,15 @@ def inspect_file(connection: sqlite3.Connection, wanted: FileRef) -> FoundEntry:
 
 def list_file(connection: sqlite3.Connection, wanted: FileRef, page: Page | None = None) -> Iterator[FoundEntry]:
     """Yield a directory's children or the file itself; nothing if the path doesn't exist."""
-    tree = _open(connection, wanted)
-    found = (child for each in _at(tree, wanted.path) for child in (tree.children(each) if each.is_dir else (each,)))
-    return (page or Page()).cut(_each_part(wanted, found))
+    tree, page = _open(connection, wanted), page or Page()
+    folder, _, start = ("", "", "") if page.reverse or not page.marker else clean_path(page.marker).rpartition("/")
+
+    def children(each: FoundEntry) -> Iterator[FoundEntry]:
+        # A page in the middle of a large directory doesn't read what is before it.
+        return tree.children(each, start if each.path.rstrip("/") == folder else "")
+
+    found = (child for each in _at(tree, wanted.path) for child in (children(each) if each.is_dir else (each,)))
+    return page.cut(_each_part(wanted, found))
 
 
 def walk_file(connection: sqlite3.Connection, wanted: FileRef, page: Page | None = None) -> Iterator[FoundEntry]:
