@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb import journey, lessons, session
+from pdk_nb import journey, lessons, session, tasks
 from pdk_nb.evaluation import sheet
 from pdk_nb.journey import graph, recap, timeline, trail, watch
 from pdk_nb.journey import lineage as lineages
@@ -38,12 +38,10 @@ if TYPE_CHECKING:
     from pdk_nb.display.diagrams import Drawing
     from pdk_nb.display.tables import Markup, Note, Table
     from pdk_nb.doctor import Report
-    from pdk_nb.drift import Drift
     from pdk_nb.evaluation import Evaluation
     from pdk_nb.lessons.n02_data import Arrival
     from pdk_nb.lessons.n08_batch import Batch
     from pdk_nb.lessons.n99_clean_up import Plan
-    from pdk_nb.panel import PredictionPanel
     from pdk_nb.platforms.serving.predictions import Prediction
     from pdk_nb.session import Session
     from pdk_nb.settings import Settings
@@ -194,8 +192,12 @@ class Lab:
         """Open and inspect the pictures of a folder or zip file; only a few when ``small``."""
         return n02_data.open_photos(self.session, source, arrival, self.classes, n02_data.SMALL if small else 0)
 
+    def open_arrival(self, source: str = "", arrival: str = "data1", small: bool = False) -> Any:
+        """Open and inspect the data of a folder or file; only a little of it when ``small``."""
+        return tasks.for_lab(self.session).open(self.session, source, arrival, small)
+
     def commit(self, arrival: Arrival, folder: str = "") -> str:
-        """Commit pictures; the same pictures again don't create a new commit."""
+        """Commit an arrival; the same files again don't create a new commit."""
         return n02_data.commit(self.session, arrival, folder)
 
     def latest_commit(self) -> str:
@@ -278,13 +280,13 @@ class Lab:
         """A file of the example's sample data."""
         return self.session.sample(name)
 
-    def samples(self, source: str = "") -> list[Path]:
-        """A few pictures that are never used for training."""
-        return n05_prediction.samples(self.session, source)
+    def samples(self, source: str = "") -> list[Any]:
+        """A few items, such as pictures, that are never used for training."""
+        return list(tasks.for_lab(self.session).samples(self.session, source))
 
-    def show_request(self, picture: str | Path) -> Markup:
-        """A picture and its JSON request."""
-        return n05_prediction.show_request(Path(picture))
+    def show_request(self, item: Any) -> Markup:
+        """An item, such as a picture, and its JSON request."""
+        return tasks.for_lab(self.session).show_request(item)
 
     def predict_json(self, *files: str | Path, judge: bool = True) -> Table:
         """Send request files unchanged, like the setup guide's curl command."""
@@ -294,20 +296,24 @@ class Lab:
         """Predict pictures and compare each answer with the picture's name."""
         return n05_prediction.predict_pictures(self.session, pictures)
 
-    def ask(self, pictures: list[Path]) -> list[tuple[Path, Prediction]]:
-        """Pictures with the service's answers, as data."""
-        return n05_prediction.ask(self.session, pictures)
+    def predict(self, items: Sequence[Any]) -> Table:
+        """Predict items, and compare each answer with what is known about it."""
+        return tasks.for_lab(self.session).predict(self.session, items)
+
+    def ask(self, items: Sequence[Any]) -> list[tuple[Any, Prediction]]:
+        """Items, such as pictures, with the service's answers, as data."""
+        return tasks.for_lab(self.session).ask(self.session, items)
 
     def curl(self, file: str = "cat.json") -> str:
         """The same prediction as a shell command."""
         return n05_prediction.curl(self.session, file)
 
-    def panel(self, samples: Sequence[Path] = ()) -> PredictionPanel:
-        """The prediction panel; its gallery shows the given samples, or the lab's own."""
+    def panel(self, samples: Sequence[Any] = ()) -> Any:
+        """The prediction panel of the example; it offers the given samples, or the lab's own."""
         # Widgets take half a second to import, and only this notebook has them.
-        from pdk_nb.panel import PredictionPanel
+        from pdk_nb.panel import panel_of
 
-        return PredictionPanel(self.session, samples)
+        return panel_of(self.session, samples)
 
     def lineage(self, id: str = "", prediction: Prediction | None = None) -> lineages.Lineage:
         """Trace an answer, or any id, back to the exact pictures and code, and forward to the service."""
@@ -315,25 +321,29 @@ class Lab:
 
     # 06 second arrival
 
-    def hold_out(self, *arrivals: Arrival) -> list[Path]:
-        """Pictures that aren't used for training, the same for every version."""
-        return n02_data.hold_out(arrivals)
+    def hold_out(self, *arrivals: Arrival) -> list[Any]:
+        """Items, such as pictures, that aren't used for training, the same for every version."""
+        return list(tasks.for_lab(self.session).hold_out(self.session, arrivals))
 
-    def evaluate(self, pictures: list[Path], title: str = "") -> Evaluation:
-        """Send every picture to the service and count the correct answers."""
-        return n06_second_arrival.evaluate(self.session, pictures, title)
+    def evaluate(self, items: Sequence[Any], title: str = "") -> Any:
+        """Send every item to the service, and judge the answers."""
+        return tasks.for_lab(self.session).evaluate(self.session, items, title)
+
+    def show_evaluation(self, evaluation: Any) -> Any:
+        """One evaluation, drawn."""
+        return tasks.for_lab(self.session).show_evaluation(evaluation)
 
     def contact_sheet(self, evaluation: Evaluation) -> Markup:
         """The pictures of an evaluation by kind: every wrong answer in a frame, and some of the right ones."""
         return sheet(evaluation)
 
-    def drift(self, old: Arrival, new: Arrival) -> Drift:
-        """Draw how a new arrival differs from the one that the model was trained with."""
-        return n06_second_arrival.drift(old, new)
+    def drift(self, old: Arrival, new: Arrival) -> Any:
+        """How a new arrival differs from the one that the model was trained with."""
+        return tasks.for_lab(self.session).drift(old, new)
 
-    def compare(self, *evaluations: Evaluation) -> Table:
-        """Compare versions picture by picture; the oldest first."""
-        return n06_second_arrival.compare(evaluations)
+    def compare(self, *evaluations: Any) -> Table:
+        """Compare versions on the same items; the oldest first."""
+        return tasks.for_lab(self.session).compare(evaluations)
 
     def served_commit(self) -> str:
         """The commit whose model is in service; empty while none is."""
@@ -355,9 +365,9 @@ class Lab:
         """The share of the traffic of each model version."""
         return n06_second_arrival.traffic_table(self.session)
 
-    def who_answers(self, picture: Path, requests: int = 40) -> Table:
+    def who_answers(self, item: Any, requests: int = 40) -> Table:
         """Send the same request many times, and count which version answers."""
-        return n06_second_arrival.who_answers(self.session, picture, requests)
+        return n06_second_arrival.who_answers(self.session, item, requests)
 
     # 07 search
 

@@ -6,11 +6,13 @@ import argparse
 import contextlib
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from pdk_nb.commands import plugin
 from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
+from pdk_nb.example import DEFAULT, find
 from pdk_shared.errors import UsageError
 
 # Without a checkout: below the folder that one stands in.
@@ -55,7 +57,7 @@ def command_lab(args: argparse.Namespace) -> int:
 
     if args.with_stack and args.kubeconfig:
         raise UsageError("You can't use --with-stack with --kubeconfig.", where="pdk-nb lab")
-    root, notebooks = _copies(args)
+    root, notebooks = _copies(args, Names.chosen(example=args.example).example)
     say(f"Your copies of the notebooks are in {root / notebooks}")
     if args.only_copy:
         return 0
@@ -70,13 +72,13 @@ def command_lab(args: argparse.Namespace) -> int:
         return open_jupyter(root, environment, port=args.port, open_browser=browser, python=python, start=start)
 
 
-def _copies(args: argparse.Namespace) -> tuple[Path, Path]:
+def _copies(args: argparse.Namespace, example: str) -> tuple[Path, Path]:
     """Make or update the person's copies; returns the folder that JupyterLab opens, and the notebooks' one in it.
 
     Raises:
         UsageError: The folder can't be used.
     """
-    from pdk_nb.workbench import is_copy, update_copies, update_folder
+    from pdk_nb.workbench import is_copy, update_folder
     from pdk_shared.checkout import find_checkout, find_source, shipped
 
     try:
@@ -88,15 +90,29 @@ def _copies(args: argparse.Namespace) -> tuple[Path, Path]:
     if args.work or (checkout and not args.dir):
         source = checkout or shipped()
         root, notebooks = Path(args.work).expanduser() if args.work else source / "work", Path()
-        told = update_copies(source / "notebooks", root)
+        if example != DEFAULT:
+            root = root if args.work else root / example
+        told = _copy_notebooks(source / "notebooks", root, example)
     else:
         here = find_checkout()
         root = Path(args.dir).expanduser() if args.dir else here if is_copy(here) else Path(OWN_FOLDER)
         root, notebooks = root.resolve(), Path("notebooks")
         told = update_folder(shipped(), root)
+        if example != DEFAULT:
+            notebooks = Path(f"notebooks-{example}")
+            told += _copy_notebooks(root / "notebooks", root / notebooks, example)
     for line in told:
         say(line)
     return root, notebooks
+
+
+def _copy_notebooks(source: Path, work: Path, example: str) -> list[str]:
+    """Make or update copies of an example's notebooks; what to tell the person about them."""
+    from pdk_nb.tasks.notebooks import write
+    from pdk_nb.workbench import update_copies
+
+    with tempfile.TemporaryDirectory(prefix="pdk-notebooks-") as scratch:
+        return update_copies(write(source, Path(scratch), find(example)), work)
 
 
 @contextlib.contextmanager

@@ -54,6 +54,7 @@ class Example:
         data_folder: Folder of the sample data.
         source: File or folder that holds the arrivals.
         arrivals: Names of the arrivals, in the order in which they are committed.
+        requests: Files with prediction requests, each named after the class of its answer.
         experiment: Folder of the code that trains.
         config: Experiment configuration in that folder.
         profiles: Profiles of the configuration.
@@ -73,6 +74,7 @@ class Example:
     data_folder: Path
     source: Path
     arrivals: tuple[str, ...]
+    requests: tuple[str, ...]
     experiment: Path
     config: str
     profiles: tuple[str, ...]
@@ -154,6 +156,7 @@ def _example(name: str, folder: Path, content: Mapping[str, Any]) -> Example:
         data_folder=data_folder,
         source=data_folder / data["source"],
         arrivals=tuple(data["arrivals"]),
+        requests=tuple(data["requests"]),
         experiment=folder / experiment["folder"],
         config=experiment["config"],
         profiles=tuple(experiment["profiles"]),

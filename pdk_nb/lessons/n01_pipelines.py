@@ -6,14 +6,15 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb import specs
+from pdk_nb import example as examples
+from pdk_nb import specs, tasks
 from pdk_nb.display.tables import Note, Table
 from pdk_nb.example import Gate
-from pdk_nb.labels import LabelRule, choose_classes, parse_classes
+from pdk_nb.labels import parse_classes
 from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, WrittenExercise, expect, read_written
-from pdk_nb.picture_sources import names_in
 from pdk_nb.platforms import mlde, mldm, serving
+from pdk_nb.stages import experiment
 from pdk_nb.stages.gate import ACCURACY
 
 if TYPE_CHECKING:
@@ -27,12 +28,13 @@ PROJECT_DESCRIPTION = "PDK Lab"
 def create_projects(session: Session) -> Table:
     """Create what is missing on each platform."""
     names, client = session.names, session.pachyderm
+    purpose = f"{tasks.for_lab(session).files.capitalize()} for training"
     rows: list[tuple[str, str, str]] = [
         ("Pachyderm project", names.project, mldm.ensure_project(client, names.project, PROJECT_DESCRIPTION)),
         (
             "Pachyderm repo",
             names.data_repo,
-            mldm.ensure_repo(client, names.project, names.data_repo, "Pictures for training"),
+            mldm.ensure_repo(client, names.project, names.data_repo, purpose),
         ),
     ]
     rows += _determined_project(session)
@@ -73,7 +75,7 @@ def rendered(
     if small:
         choices["gate_minimum"] = 0.0
     # The default classes are in the experiment's configuration.
-    own = () if tuple(classes) in ((), LabelRule().classes) else (CLASSES_FLAG, ",".join(classes))
+    own = () if tuple(classes) in ((), default_classes(session)) else (CLASSES_FLAG, ",".join(classes))
     profile = ("--profile", "small") if small else ()
     train_args = (*choices.pop("train_args", ()), *own, *profile)
     return specs.render_for(session.settings, session.names, train_args=train_args, **choices)
@@ -87,14 +89,14 @@ def create_pipelines(
     Args:
         session: The session.
         classes: Class names, separated by commas, in the order of the model's outputs; read from ``source`` when empty.
-        source: Folder or zip file of the pictures that will be committed; dogs and cats when empty.
+        source: Data that will be committed; the example's own when empty.
         small: Whether to train a smaller network for fewer batches.
         choices: Fields of :class:`pdk_nb.specs.PipelineParams`.
 
     Raises:
         DataError: The class names are invalid, or the pictures' names give no classes.
     """
-    chosen = choose_classes(classes, names_in(source) if source and not classes else ())
+    chosen = tasks.for_lab(session).choose_classes(session, classes, source)
     rows = []
     for spec in rendered(session, chosen, small, **choices):
         name = spec["pipeline"]["name"]
@@ -112,7 +114,13 @@ def classes(session: Session) -> tuple[str, ...]:
     They are in the pipeline's command, so every notebook and every person uses the same ones.
     """
     given = _flag(session, session.names.train_pipeline, CLASSES_FLAG)
-    return parse_classes(given) if given else LabelRule().classes
+    return parse_classes(given) if given else default_classes(session)
+
+
+def default_classes(session: Session) -> tuple[str, ...]:
+    """Class names in the experiment's own configuration."""
+    example = examples.find(session.names.example)
+    return experiment.classes_of(experiment.read_yaml(example.experiment / example.config))
 
 
 def gate(session: Session) -> Gate:

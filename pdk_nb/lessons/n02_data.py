@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pdk_nb import tasks
 from pdk_nb.counting import counted
 from pdk_nb.display.progress import Progress
 from pdk_nb.display.tables import Note, Table
@@ -20,6 +21,7 @@ from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
 from pdk_nb.photos import Photo, PhotoSet, ignored, load_image, scan
 from pdk_nb.picture_sources import folder_of
 from pdk_nb.platforms import mldm
+from pdk_nb.tasks import lab_task
 from pdk_shared.errors import DataError, PdkError
 
 if TYPE_CHECKING:
@@ -73,6 +75,11 @@ class Arrival:
         if not rows:
             return Note("ok", f"All {len(self.photos.photos)} pictures can be used.")
         return Table(("File", "What", "Reason"), rows)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return self.photos.size
 
     def files(self) -> dict[str, Path]:
         """Local files by their path in the commit's folder."""
@@ -143,24 +150,24 @@ def _some_of_each(photos: PhotoSet, limit: int, seed: int) -> tuple[Photo, ...]:
     return tuple(sorted(kept, key=lambda photo: photo.name))
 
 
-def commit(session: Session, arrival: Arrival, folder: str = "") -> str:
+def commit(session: Session, arrival: lab_task.Arrival, folder: str = "") -> str:
     """Commit an arrival into a folder of the data repo.
 
     Args:
         session: The session.
-        arrival: The pictures.
+        arrival: The data.
         folder: Folder in the repo; the next free ``dataN`` when empty.
 
     Returns:
-        The commit's id; when the same pictures are already in the repo, that of the newest commit, or, if its train job
+        The commit's id; when the same files are already in the repo, that of the newest commit, or, if its train job
         has failed, that of a new commit without changes, which starts it again.
     """
     names, client = session.names, session.pachyderm
-    wanted = arrival.files()
+    wanted, files = dict(arrival.files()), tasks.for_lab(session).files
     same = mldm.find_same(client, names.project, names.data_repo, wanted)
     if same:
         head = latest_commit(session)
-        known = f"These {len(wanted)} pictures are already in /{same}"
+        known = f"These {len(wanted)} {files} are already in /{same}"
         job = mldm.job(client, names.project, names.train_pipeline, head)
         if job is None or job.state not in mldm.FAILED:
             print(f"{known}; no new commit. The newest commit is {head}.")
@@ -171,12 +178,12 @@ def commit(session: Session, arrival: Arrival, folder: str = "") -> str:
         )
         return id
     target = folder or mldm.next_folder(client, names.project, names.data_repo)
-    kilobytes = arrival.photos.size / 1e3
+    kilobytes = arrival.size / 1e3
     size = f"{kilobytes / 1e3:.1f} MB" if kilobytes >= 100 else f"{kilobytes:.0f} kB"
-    with Progress(f"Sending pictures to {names.data_repo}@master:/{target}", len(wanted), "pictures") as progress:
+    with Progress(f"Sending {files} to {names.data_repo}@master:/{target}", len(wanted), files) as progress:
         id = mldm.commit_files(client, names.project, names.data_repo, target, wanted, progress.step)
         progress.end(
-            f"Committed {len(wanted)} pictures ({size}) to {names.data_repo}@master:/{target} "
+            f"Committed {counted(len(wanted), files.removesuffix('s'))} ({size}) to {names.data_repo}@master:/{target} "
             f"in {progress.seconds:.1f} s."
         )
     print(f"The id that links everything from here on: {id}")
@@ -251,8 +258,18 @@ def missing(session: Session) -> str:
     return "" if head else "nothing has been committed yet"
 
 
-def check(session: Session, minimum: int = 2) -> Findings:
-    """02: the newest commit holds pictures of every class and nothing else.
+def check(session: Session, **facts: Any) -> Findings:
+    """02: the newest commit holds usable data; the task judges it.
+
+    Args:
+        session: The session.
+        facts: What the task's own check takes.
+    """
+    return tasks.for_lab(session).check_commit(session, **facts)
+
+
+def check_pictures(session: Session, minimum: int = 2) -> Findings:
+    """Whether the newest commit holds pictures of every class and nothing else.
 
     Args:
         session: The session.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pdk_nb import tasks
 from pdk_nb.counting import counted
 from pdk_nb.display.progress import Progress
 from pdk_nb.display.tables import Markup, Table
@@ -18,7 +19,7 @@ from pdk_nb.lessons.explanation import Explanation
 from pdk_nb.lessons.lesson import Exercise, Findings, Lesson, expect
 from pdk_nb.lessons.n01_pipelines import classes
 from pdk_nb.lessons.n02_data import hold_out, open_photos
-from pdk_nb.photos import from_request, thumbnail, to_request
+from pdk_nb.photos import thumbnail, to_request
 from pdk_nb.picture_sources import pictures_in
 from pdk_nb.platforms import mlde, serving
 from pdk_nb.platforms.serving.batches import BODY_BYTES, predict_in_batches
@@ -102,7 +103,6 @@ def predict_json(session: Session, files: Sequence[Path], *, judge: bool = True)
     for file in files:
         path = file if file.exists() else session.sample(str(file))
         request = json.loads(path.read_text())
-        from_request(request)
         answer = serving.predict(target, images=request, detail=False, progress=say)[0]
         label = classes[answer.index] if answer.index is not None and answer.index < len(classes) else ""
         expected = expected_label(path.stem, classes) if judge else ""
@@ -258,8 +258,20 @@ class WrongHost(Exercise):
         return requests.post(target.url, body, headers={"Host": "dog-cat.example.com"}, timeout=60).status_code
 
 
-def check(session: Session, pictures: list[Path] | None = None, judge: bool = True, min_right: int = 5) -> Findings:
-    """05: the service answers. For the lab's own pets, cat.json is a cat (1) and dog.json a dog (0).
+def check(session: Session, **facts: Any) -> Findings:
+    """05: the service answers; the task judges the answers.
+
+    Args:
+        session: The session.
+        facts: What the task's own check takes.
+    """
+    return tasks.for_lab(session).check_answers(session, **facts)
+
+
+def check_pictures(
+    session: Session, pictures: list[Path] | None = None, judge: bool = True, min_right: int = 5
+) -> Findings:
+    """Whether the service answers. For the lab's own pets, cat.json is a cat (1) and dog.json a dog (0).
 
     Args:
         session: The session.
@@ -298,28 +310,31 @@ def check(session: Session, pictures: list[Path] | None = None, judge: bool = Tr
 
 
 def guide_request(session: Session) -> dict[str, Any]:
-    """The setup guide's request, with its picture shortened."""
-    request = json.loads(session.sample("cat.json").read_text())
-    shown = [{**each, "data": f"{each['data'][:40]}…"} for each in request["instances"]]
+    """The first of the example's requests, with long text shortened."""
+    request = json.loads(session.sample(session.example.requests[0]).read_text())
+    shown = [
+        {**each, "data": f"{each['data'][:40]}…"} if isinstance(each["data"], str) else each
+        for each in request["instances"]
+    ]
     return {**request, "instances": shown}
 
 
 def guide_answer(session: Session) -> list[Any]:
-    """The classes that the service gives for the setup guide's request."""
-    request = json.loads(session.sample("cat.json").read_text())
+    """The classes that the service gives for this request."""
+    request = json.loads(session.sample(session.example.requests[0]).read_text())
     target = serving.endpoint(session.settings, session.names.service)
     return [each.index for each in serving.predict(target, images=request, detail=False)]
 
 
 REQUEST = Explanation(
     "05-request",
-    "The setup guide's request",
+    "A request",
     guide_request,
     {
         "instances": "One entry for each picture; the answer has one prediction for each, in the same order.",
         "instances.data": "The file's bytes as base64 text: JSON can't hold bytes.",
     },
-    lambda session: curl(session, "sample-data/cat.json"),
+    lambda session: curl(session, session.example.requests[0]),
     guide_answer,
 )
 

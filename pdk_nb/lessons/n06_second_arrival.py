@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pdk_nb import tasks
 from pdk_nb.counting import counted
 from pdk_nb.display.progress import Progress
 from pdk_nb.display.tables import Note, Table
@@ -50,7 +51,7 @@ def evaluate(session: Session, pictures: Sequence[Path], title: str) -> Evaluati
     return Evaluation(title or commit[:12], commit, tuple(judged), classes)
 
 
-def drift(old: Arrival, new: Arrival) -> Drift:
+def picture_drift(old: Arrival, new: Arrival) -> Drift:
     """Compare a new arrival with the one that the model was trained with, and draw the difference.
 
     Args:
@@ -70,7 +71,7 @@ def drift(old: Arrival, new: Arrival) -> Drift:
     return found
 
 
-def compare(evaluations: Sequence[Evaluation]) -> Table:
+def compare_pictures(evaluations: Sequence[Evaluation]) -> Table:
     """Compare versions: their confusion matrices, how many pictures changed sides, and the accuracy by kind.
 
     Args:
@@ -161,19 +162,20 @@ def traffic_table(session: Session) -> Table:
     return Table(("Model version", "Share", "Revision", "Tag"), rows, caption=f"Traffic of {session.names.service}")
 
 
-def who_answers(session: Session, picture: Path, requests: int) -> Table:
+def who_answers(session: Session, item: Any, requests: int) -> Table:
     """Send the same request many times, and count which version answers.
 
     Args:
         session: The session.
-        picture: A picture file.
+        item: What to ask about, e.g. a picture file.
         requests: Number of requests.
     """
     target = serving.endpoint(session.settings, session.names.service)
+    instance: Any = tasks.for_lab(session).instance(item)
     with Progress("Counting answers by version", requests, "requests") as progress:
         counts: Counter[str] = Counter()
         for done in range(1, requests + 1):
-            answer = serving.predict(target, images=[picture], progress=progress.say)[0]
+            answer = serving.predict(target, images=[instance], progress=progress.say)[0]
             counts[answer.version or "unknown"] += 1
             progress.step(done)
         progress.end(f"Sent {requests} requests in {progress.seconds:.1f} s.")

@@ -55,7 +55,8 @@ class RunResult:
         seconds: Duration.
         seconds_to_first_prediction: From the start to the first answer of a service; None without an answer.
         notebooks: One for each notebook, in order.
-        predictions: ``image``, ``expected``, ``label``, and ``correct`` (None when unknown) of each answer.
+        predictions: ``image``, ``expected``, ``label``, and ``correct`` (None when unknown) of each answer; ``image``
+            names what was asked about, whatever it is.
         versions: Versions of Python, the system, and the main packages.
         folder: Folder of the results.
     """
@@ -78,7 +79,7 @@ class RunResult:
     def lines(self) -> Iterator[str]:
         """The result for people, line by line."""
         if self.predictions:
-            yield from ("", f"{'PICTURE':<28} {'SHOULD BE':<10} {'PREDICTED':<10}")
+            yield from ("", f"{'ASKED ABOUT':<28} {'SHOULD BE':<10} {'PREDICTED':<10}")
             for each in self.predictions:
                 mark = {True: "right", False: "WRONG"}.get(each["correct"], "")
                 yield f"{each['image']:<28} {each['expected'] or '-':<10} {each['label']:<10} {mark}"

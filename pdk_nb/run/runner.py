@@ -10,20 +10,23 @@ import contextlib
 import json
 import re
 import shutil
+import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pdk_nb.counting import counted
+from pdk_nb.example import DEFAULT, find
 from pdk_nb.headless import EVENT_LOG_VARIABLE, HEADLESS_VARIABLE, read_events
 from pdk_nb.names import EXAMPLE_VARIABLE, PARTICIPANT_VARIABLE
 from pdk_nb.run.html_export import IMAGES, export_html
 from pdk_nb.run.kernels import environment_variables, kernels_in, quiet_profile
 from pdk_nb.run.notebooks import check_parameters, failed_cell, find_notebooks, incomplete_cell, parameters_of
 from pdk_nb.run.results import NotebookResult, RunResult, collect
+from pdk_nb.tasks.notebooks import write
 from pdk_shared.errors import UsageError
 
 __all__ = ["execute", "run"]
@@ -75,11 +78,41 @@ def run(
 
     Raises:
         UsageError: A notebook or parameter doesn't exist.
+        SpecError: There is no such example, or its contract is wrong.
     """
-    notebooks = find_notebooks(notebooks_dir, first, only, until, clean_up=clean_up, electives=electives)
-    given = check_parameters(notebooks, parameters or {})
-    folder = new_run_folder(out_dir)
-    copy_images(notebooks_dir, folder)
+    with _notebooks_of(example, notebooks_dir, out_dir) as own_dir:
+        notebooks = find_notebooks(own_dir, first, only, until, clean_up=clean_up, electives=electives)
+        given = check_parameters(notebooks, parameters or {})
+        folder = new_run_folder(out_dir)
+        copy_images(own_dir, folder)
+        return _run_all(
+            notebooks, given, folder, kubeconfig, participant, example, progress=progress, cell_bar=cell_bar
+        )
+
+
+@contextlib.contextmanager
+def _notebooks_of(example: str, notebooks_dir: Path, out_dir: Path) -> Iterator[Path]:
+    """The folder of the example's notebooks; those that aren't the default example's are removed after the run."""
+    if example in ("", DEFAULT):
+        yield notebooks_dir
+        return
+    out_dir.mkdir(parents=True, exist_ok=True)
+    # Below the folder of results: kernels find the examples from where their notebooks are.
+    with tempfile.TemporaryDirectory(prefix=".notebooks-", dir=out_dir) as scratch:
+        yield write(notebooks_dir, Path(scratch), find(example))
+
+
+def _run_all(
+    notebooks: Sequence[Path],
+    given: Mapping[Path, Mapping[str, Any]],
+    folder: Path,
+    kubeconfig: str,
+    participant: str,
+    example: str,
+    *,
+    progress: Callable[[str], None],
+    cell_bar: bool,
+) -> RunResult:
     results = [NotebookResult(path.stem) for path in notebooks]
     started_at, started = time.time(), time.monotonic()
     status = "failed"

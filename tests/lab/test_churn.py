@@ -11,7 +11,7 @@ import subprocess
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,7 +40,7 @@ torch.set_num_threads(1)
 spec = json.load(open(sys.argv[1]))
 torch.manual_seed(7)
 with pytorch.init(hparams=spec["hparams"], exp_conf=spec["config"]) as context:
-    trial = model_def.ChurnModel(context)
+    trial = getattr(model_def, spec["trial"])(context)
     trainer = pytorch.Trainer(trial, context)
     trainer.fit(
         max_length=pytorch.Batch(spec["batches"]),
@@ -109,21 +109,27 @@ def test_a_row_becomes_numbers() -> None:
     assert PREPROCESS.places(COLUMNS)["contract"] == (4, 7)
 
 
-def train(folder: Path, *arrivals: str, more: str = "") -> tuple[str, Path]:
-    """Output and checkpoint of a training as the CPU profile says."""
+def train_example(example: examples.Example, folder: Path, arrivals: Sequence[str], more: str = "") -> tuple[str, Path]:
+    """Output and checkpoint of a training as the example's CPU profile says."""
     rows = folder / "rows"
     for arrival in arrivals:
         (rows / arrival).mkdir(parents=True)
         (rows / arrival / "customers.csv").write_text(GENERATE.text(arrival) + more)
     (rows / "notes.txt").write_text("not a table")
-    config = experiment.merge(CONFIG, {"data": {"local_dir": str(rows), "secrets": {"pachyderm_token": "s3cret"}}})
+    config = experiment.merge(
+        experiment.read_yaml(example.experiment / example.config),
+        experiment.read_yaml(example.experiment / "profiles" / "cpu.yaml"),
+    )
+    hparams, batches = config["hyperparameters"], config["searcher"]["max_length"]["batches"]
+    config = experiment.merge(config, {"data": {"local_dir": str(rows), "secrets": {"pachyderm_token": "s3cret"}}})
     config["data"]["pachyderm"]["token"] = "s3cret"
-    handler = EXAMPLE.folder / EXAMPLE.handler
-    context = experiment.build_context(EXAMPLE.experiment, folder / "context", TASK.modules, handler)
+    handler = example.folder / example.handler
+    context = experiment.build_context(example.experiment, folder / "context", TASK.modules, handler)
     (context / "run.py").write_text(TRAIN)
-    batches = CONFIG["searcher"]["max_length"]["batches"]
-    spec = {"hparams": CONFIG["hyperparameters"], "config": config, "batches": batches}
-    (folder / "spec.json").write_text(json.dumps(spec))
+    trial = config["entrypoint"].rpartition(":")[2]
+    (folder / "spec.json").write_text(
+        json.dumps({"trial": trial, "hparams": hparams, "config": config, "batches": batches})
+    )
     # Without an installed pdk_nb in reach: the context brings what the trial needs.
     env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "SERVING_MODE")}
     env |= {"XDG_DATA_HOME": str(folder / "share"), "HOME": str(folder), "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
@@ -136,7 +142,7 @@ def train(folder: Path, *arrivals: str, more: str = "") -> tuple[str, Path]:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     bad = "broken,12,x,1,2,monthly,card,private,yes\n,1,2,3,4,monthly,card,private,no\n"
-    return train(tmp_path_factory.mktemp("trained"), "data1", more=bad)
+    return train_example(EXAMPLE, tmp_path_factory.mktemp("trained"), ["data1"], bad)
 
 
 def auc_of(output: str) -> float:
@@ -152,7 +158,7 @@ def test_the_model_comes_close_to_the_truth(trained: tuple[str, Path]) -> None:
 
 
 def test_both_arrivals_together_come_close_to_the_truth(tmp_path: Path) -> None:
-    output, _ = train(tmp_path, "data1", "data2")
+    output, _ = train_example(EXAMPLE, tmp_path, ["data1", "data2"])
     assert GENERATE.truth_on_the_hold_out("data1", "data2") - MARGIN <= auc_of(output)
 
 

@@ -122,7 +122,7 @@ def body_for(endpoint: Endpoint, instances: Sequence[Mapping[str, Any]], *, deta
 
     Args:
         endpoint: Where it goes.
-        instances: v1 instances: ``{"data": "<base64>"}``.
+        instances: v1 instances: ``{"data": ...}``, base64 text or an object.
         detail: Whether to ask for label, scores and version instead of the bare index.
     """
     if endpoint.protocol == "v1":
@@ -133,12 +133,17 @@ def body_for(endpoint: Endpoint, instances: Sequence[Mapping[str, Any]], *, deta
             "name": f"input-{number}",
             "shape": [1],
             "datatype": "BYTES",
-            "data": [each.get("data")],
+            "data": [_as_text(each.get("data"))],
             **({"parameters": {"detail": True}} if detail else {}),
         }
         for number, each in enumerate(instances)
     ]
     return json.dumps({"inputs": inputs}).encode()
+
+
+def _as_text(data: Any) -> Any:
+    """Data for a tensor of BYTES, which holds text: objects as JSON."""
+    return json.dumps(data) if isinstance(data, Mapping) else data
 
 
 def send(
@@ -153,7 +158,7 @@ def send(
 
     Args:
         endpoint: Where the model answers.
-        instances: v1 instances: ``{"data": "<base64>"}``.
+        instances: v1 instances: ``{"data": ...}``, base64 text or an object.
         detail: Whether to ask for label, scores and version instead of the bare index.
         timeout: Seconds to wait for the answer. A service that may be scaled to zero gets :data:`WAKE_TIMEOUT_S` at
             least, because the answer takes as long as starting a pod and loading the model.
@@ -174,7 +179,7 @@ def send(
         raise PredictionError(
             f"The request has {len(body):,} bytes; the service takes {endpoint.max_bytes:,}.",
             where=endpoint.service,
-            fix="Send fewer or smaller pictures, or deploy with a larger --max-request-size.",
+            fix="Send less at a time, or deploy with a larger --max-request-size.",
         )
     sleepy = endpoint.may_sleep or endpoint.asleep
     timeout = max(timeout, WAKE_TIMEOUT_S) if sleepy else timeout
@@ -250,7 +255,7 @@ def _http_error(endpoint: Endpoint, code: int, text: str, content_type: str) -> 
         )
     elif code == 413:
         what = "413: the request is larger than the model server takes."
-        fix = "Send fewer or smaller pictures, or deploy with a larger --max-request-size."
+        fix = "Send less at a time, or deploy with a larger --max-request-size."
     elif code == 503:
         what = "503: no worker took the request: the service is starting, overloaded, or its handler failed."
         fix = f"kubectl get inferenceservice {endpoint.service}, then look at the predictor pod's log."
