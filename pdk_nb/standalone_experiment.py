@@ -17,6 +17,7 @@ from pdk_nb.labels import LabelRule
 from pdk_nb.picture_sources import folder_of
 from pdk_nb.platforms import mlde
 from pdk_nb.stages import experiment
+from pdk_nb.tasks.image_classification.training import ImageClassification
 from pdk_shared.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -45,12 +46,17 @@ def write(session: Session, folder: Path, source: str = "", trials: int = 8, pro
         The configuration in ``const.yaml``.
 
     Raises:
-        UsageError: The folder exists.
+        UsageError: The folder exists, or the example has no pictures.
         DataError: The pictures are unusable, or too large to send with the code.
         PdkError: The cluster lacks what the experiment needs.
     """
     if folder.exists():
         raise UsageError("The folder already exists.", where=str(folder), fix="Use a folder that doesn't exist.")
+    if session.example.task != ImageClassification.name:
+        raise UsageError(
+            f"The example '{session.example.name}' has no pictures, so this command can't pack its data.",
+            fix="Use the train pipeline: notebooks 01 to 03.",
+        )
     home = session.example.experiment
     config = experiment.read_yaml(home / session.example.config)
     pool = mlde.choose_pool(mlde.pools(session.determined), session.settings.resource_pool)

@@ -8,7 +8,7 @@ from IPython.display import display
 
 from pdk_nb.display.tables import Note
 from pdk_nb.journey import read_service
-from pdk_nb.panel import PredictionPanel
+from pdk_nb.panel import panel_of
 from pdk_nb.session import Session, connect
 from pdk_shared.errors import PdkError
 
@@ -23,7 +23,7 @@ def show() -> None:
         note = service_note(session)
         if note is not None:
             display(note)
-        display(PredictionPanel(session))
+        display(panel_of(session))
     except PdkError as error:
         display(Note("wrong", error.what, error.fix))
 
@@ -37,9 +37,9 @@ def service_note(session: Session) -> Note | None:
     status, name = read_service(session), session.names.service
     if status is None:
         where = session.settings.kserve_model_namespace
-        text = f"There is no service {name} in the namespace {where} yet, so no picture gets an answer."
+        text = f"There is no service {name} in the namespace {where} yet, so nothing gets an answer."
         fix = "Run notebooks 01 to 04, or: pdk-nb run --until 04. You don't need to reload this page."
         return Note("not yet", text, fix)
     if not status.ready:
-        return Note("not yet", f"The service {name} isn't ready yet: {status.summary()}", "Wait, then send a picture.")
+        return Note("not yet", f"The service {name} isn't ready yet: {status.summary()}", "Wait, then ask again.")
     return None

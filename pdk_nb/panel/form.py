@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 from IPython.display import display
 
+from pdk_nb import tasks
 from pdk_nb.headless import log_event
 from pdk_nb.panel.answer import bars, error_html, title, version_name
 from pdk_nb.panel.styles import Html, escape, style_element
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["FormPanel", "effects_of"]
 
 WELCOME = "Set the columns, and ask the model."
-# Steps of a slider.
+# Steps of a slider of a column that names none.
 STEPS = 100
+# One below the other: all controls begin in the same place, and are as wide as the page allows.
+LOOK: dict[str, Any] = {"layout": {"width": "min(620px, 100%)"}, "style": {"description_width": "min(12em, 45%)"}}
 
 
 def effects_of(answer: Prediction) -> dict[str, float]:
@@ -48,7 +51,7 @@ class FormPanel:
 
     Args:
         session: The session.
-        samples: Rows to fill the form with; the first one is shown.
+        samples: Rows to fill the form with, the first one at once; the lab's own when empty.
 
     Attributes:
         last: The newest answer; None before the first.
@@ -61,9 +64,10 @@ class FormPanel:
         self.last: Prediction | None = None
         self.error: PdkError | None = None
         self.view: Html | None = None
+        rows = list(samples) or list(tasks.for_lab(session).samples(session, ""))
         self.controls = {str(column["name"]): _control(column) for column in layout_of(session).columns}
         self.samples = ipywidgets.Dropdown(
-            options=[("a sample row …", None), *((row.key, row) for row in samples)],
+            options=[("a sample row …", None), *((row.key, row) for row in rows)],
             description="Fill in",
             tooltip="A row that the model wasn't trained with",
         )
@@ -83,8 +87,7 @@ class FormPanel:
         )
         self.widget.add_class("pdk-panel")
         self.widget.children[2].add_class("pdk-controls")
-        if samples:
-            self.fill(samples[0].values)
+        self.fill(rows[0].values)
         self._say(WELCOME)
 
     def _ipython_display_(self) -> None:
@@ -156,17 +159,18 @@ class FormPanel:
 def _control(column: Mapping[str, Any]) -> ipywidgets.ValueWidget:
     name = str(column["name"])
     if column["kind"] == "category":
-        return ipywidgets.Dropdown(options=list(column["values"]), description=name, tooltip=name)
+        return ipywidgets.Dropdown(options=list(column["values"]), description=name, tooltip=name, **LOOK)
     least, most = float(column["least"]), float(column["most"])
-    unit = f", {column['unit']}" if column.get("unit") else ""
+    step = float(column.get("step") or (most - least) / STEPS)
     return ipywidgets.FloatSlider(
-        value=(least + most) / 2,
+        value=least + round((most - least) / 2 / step) * step,
         min=least,
         max=most,
-        step=(most - least) / STEPS,
-        readout_format=".4g",
-        description=name,
-        tooltip=f"{name}{unit}",
+        step=step,
+        readout_format="d" if step.is_integer() else ".1f",
+        description=f"{name} ({column['unit']})" if column.get("unit") else name,
+        tooltip=name,
+        **LOOK,
     )
 
 
@@ -196,8 +200,12 @@ def _effects(effects: Sequence[tuple[str, float]], values: Mapping[str, Any]) ->
         toward = ' class="pdk-best"' if effect > 0 else ""
         fill = f'<span class="pdk-fill" style="width:{abs(effect) / highest:.1%}"></span>'
         rows.append(
-            f"<li{toward}><span>{escape(name)} = {escape(values.get(name, ''))}</span>"
+            f"<li{toward}><span>{escape(name)} = {escape(_short(values.get(name, '')))}</span>"
             f'<span class="pdk-track" aria-hidden="true">{fill}</span>'
             f'<span class="pdk-percent">{effect:+.1%}</span></li>'
         )
-    return f'<ul class="pdk-bars" aria-label="Effects of the columns">{"".join(rows)}</ul>'
+    return f'<ul class="pdk-bars pdk-effects" aria-label="Effects of the columns">{"".join(rows)}</ul>'
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

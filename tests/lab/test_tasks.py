@@ -11,7 +11,7 @@ import pytest
 from pdk_nb import tasks
 from pdk_nb.example import DEFAULT_TASK
 from pdk_nb.example.checking import schema
-from pdk_shared.errors import DeploymentError, UsageError
+from pdk_shared.errors import DataError, DeploymentError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 # What the train image doesn't have: numpy comes with the client of Determined.
@@ -50,3 +50,33 @@ def test_a_picture_model_needs_the_size_of_its_pictures() -> None:
     assert task.input_shape({"image_size": 64}, {}) == task.input_shape({}, {"image_size": 64}) == (3, 64, 64)
     with pytest.raises(DeploymentError, match="size of the model's pictures is unknown"):
         task.input_shape({}, {})
+
+
+def test_a_table_model_is_another_one_when_it_reads_other_inputs() -> None:
+    task = tasks.for_stages("tabular")
+    columns = [
+        {"name": "age", "kind": "number", "least": 0, "most": 99},
+        {"name": "a", "kind": "category", "values": ["x"]},
+    ]
+
+    def net(*changed: dict[str, object], width: int = 8) -> dict[str, object]:
+        return task.architecture({"hyperparameters": {"width": width}, "data": {"columns": list(changed)}})
+
+    same = net(*columns)
+    # How a slider looks is no matter of the network.
+    assert net({**columns[0], "most": 120, "step": 1}, columns[1]) == same
+    assert net(*columns, width=9) != same
+    assert net(columns[1], columns[0]) != same
+    assert net(columns[0], {**columns[1], "values": ["x", "y"]}) != same
+    with pytest.raises(DeploymentError, match="What the model reads is unknown"):
+        task.input_shape({}, {})
+
+
+def test_a_commit_without_a_table_is_refused_by_its_names(tmp_path: Path) -> None:
+    task = tasks.for_stages("tabular")
+    task.check_commit(tmp_path / "absent", {})
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(DataError, match=r"no CSV file \(1 files"):
+        task.check_commit(tmp_path, {})
+    (tmp_path / "Rows.CSV").touch()
+    task.check_commit(tmp_path, {})

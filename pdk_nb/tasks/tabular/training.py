@@ -35,9 +35,11 @@ class Tabular(StageTask):
             )
 
     def architecture(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """The network's width, and the inputs that it reads, in their order."""
+        """The network's width, and the inputs that it reads, in their order; not how a panel shows them."""
         width = (config.get("hyperparameters") or {}).get("width")
-        return {"width": width, "columns": [dict(column) for column in self._columns(config)]}
+        columns = self._columns(config)
+        inputs = [{key: each[key] for key in ("name", "kind", "values") if key in each} for each in columns]
+        return {"width": width, "columns": inputs}
 
     def facts(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The columns that the model reads."""
