@@ -4,7 +4,7 @@
 
 Starts an embedded stack, fills it, and measures pages of long lists against the same pages of short ones in the same
 run. The files go through Pachyderm's API: small ones, in two folders of one commit. Fifty experiments go through
-Determined's API, paused, so that they start no process; the others are copies of these in the stopped master's
+Determined's API, paused, so that they start no process; the others are canceled copies of these in the stopped master's
 database, because the API takes up to 0.2 s for each.
 
 The target: a page of a long list takes at most three times as long as one of a short list. The differences of a commit,
@@ -44,12 +44,12 @@ searcher: {name: single, metric: accuracy, smaller_is_better: false, max_length:
 hyperparameters: {lr: 0.1}
 resources: {slots_per_trial: 0}
 """
-# Of the master's documents: an experiment, the state of its search, and its trial.
+ENDED = "'$.state', 'CANCELED', '$.endTime', json_extract(body, '$.startTime')"
+# Of the master's documents: an experiment, and its trial.
 COPIES = (
-    "insert into documents select kind, :new, parent, json_set(body, '$.id', :new) from documents"
+    f"insert into documents select kind, :new, parent, json_set(body, '$.id', :new, {ENDED}) from documents"
     " where kind = 'experiment' and id = :old",
-    "insert into documents select kind, :new, parent, body from documents where kind = 'search' and id = :old",
-    "insert into documents select kind, :trial, :new, json_set(body, '$.id', :trial, '$.experimentId', :new)"
+    f"insert into documents select kind, :trial, :new, json_set(body, '$.id', :trial, '$.experimentId', :new, {ENDED})"
     " from documents where kind = 'trial' and parent = :old",
 )
 

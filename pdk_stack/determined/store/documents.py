@@ -104,19 +104,21 @@ class Store(Database):
             self.put(kind, key, body)
         return body
 
-    def list(self, kind: str, parent: int | str | None = None) -> list[Document]:
-        """List the documents of a kind (and parent), ordered by id."""
-        condition, values = ("", (kind,)) if parent is None else (" and parent = ?", (kind, parent))
-        with self.read() as db:
-            rows = db.execute(f"select body from documents where kind = ?{condition} order by id", values).fetchall()
-        return [json.loads(row[0]) for row in rows]
-
     def ids(self, kind: str) -> list[int]:
         """List the ids of a kind in order, without reading its documents."""
         # The index holds the ids without the documents, which the table's own order would pass through.
         query = "select id from documents indexed by documents_by_parent where kind = ? order by id"
         with self.read() as db:
             return [int(row[0]) for row in db.execute(query, (kind,))]
+
+    def list(self, kind: str, parent: int | str | None = None) -> list[Document]:
+        """List the documents of a kind (and parent), ordered by id."""
+        # By itself, SQLite would pass through all documents of the kind, because these are in the wanted order.
+        children = "documents indexed by documents_by_parent where kind = ? and parent = ?"
+        where, values = ("documents where kind = ?", (kind,)) if parent is None else (children, (kind, parent))
+        with self.read() as db:
+            rows = db.execute(f"select body from {where} order by id", values).fetchall()
+        return [json.loads(row[0]) for row in rows]
 
     def values(self, kind: str, field: str) -> set[Any]:
         """Return what the documents of a kind have in a field, without the documents that have nothing there."""
