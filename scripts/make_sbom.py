@@ -92,7 +92,8 @@ def license_of(component: dict[str, Any]) -> str:
         found = entry.get("license", {})
         said.append(str(found.get("id") or found.get("name", "")))
     # Some packages put the whole text where the name belongs.
-    names = dict.fromkeys(text.strip().partition("\n")[0][:80] for text in said if text.strip())
+    lines = (text.strip().partition("\n")[0].rpartition(" :: ")[2][:80] for text in said)
+    names = dict.fromkeys(filter(None, lines))
     ids = [entry["license"]["id"] for entry in component.get("licenses", ()) if "id" in entry.get("license", {})]
     return ", ".join(dict.fromkeys(ids)) or ", ".join(names) or UNKNOWN
 

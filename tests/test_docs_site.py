@@ -123,10 +123,13 @@ def test_pages_show_the_outputs_of_a_run(tmp_path: Path) -> None:
     run.mkdir()
     notebook = json.loads((ROOT / "notebooks" / "00-environment.ipynb").read_text())
     notebook["cells"].append({"cell_type": "markdown", "metadata": {}, "source": ["it ran"], "id": "x"})
+    injected = {"cell_type": "code", "metadata": {"tags": ["injected-parameters"]}, "source": ["x = '/own/path'"]}
+    notebook["cells"].append(injected)
     (run / "00-environment.ipynb").write_text(json.dumps(notebook))
     executed = stage(ROOT, tmp_path / "source", run)
     assert executed == ["00-environment.ipynb"]
-    assert "it ran" in (tmp_path / "source" / "notebooks" / "00-environment.ipynb").read_text()
+    page = (tmp_path / "source" / "notebooks" / "00-environment.ipynb").read_text()
+    assert "it ran" in page and "/own/path" not in page
     assert (tmp_path / "source" / "docs" / "reference" / "api" / "pdk_nb.lab.md").is_file()
 
 

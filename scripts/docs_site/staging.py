@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -40,12 +41,21 @@ def stage(root: Path, target: Path, run: Path | None) -> list[str]:
     executed = []
     for notebook in sorted((target / "notebooks").glob("*.ipynb")):
         if run is not None and (run / notebook.name).is_file():
-            shutil.copyfile(run / notebook.name, notebook)
+            notebook.write_text(without_injected_parameters((run / notebook.name).read_text()))
             executed.append(notebook.name)
     for name, text in reference(root).items():
         (target / REFERENCE / name).parent.mkdir(parents=True, exist_ok=True)
         (target / REFERENCE / name).write_text(text)
     return executed
+
+
+def without_injected_parameters(notebook: str) -> str:
+    """An executed notebook without the cell that the run added: its paths are those of the machine that ran it."""
+    content = json.loads(notebook)
+    content["cells"] = [
+        cell for cell in content["cells"] if "injected-parameters" not in cell.get("metadata", {}).get("tags", ())
+    ]
+    return json.dumps(content)
 
 
 def without_html_comments(text: str) -> str:
