@@ -18,6 +18,7 @@ from pdk_nb.commands import (
     images,
     lab,
     lineage,
+    new,
     participants,
     plugin,
     predictions,
@@ -42,6 +43,7 @@ GROUPS = (
     app,
     lineage,
     experiment,
+    new,
     tensorboard,
     ui,
     gallery,
@@ -56,7 +58,7 @@ GROUPS = (
 SECTIONS = {
     "embedded stack": ("up", "down", "status", "env"),
     "walkthrough": ("lab", "run", "reset", "gallery", "participants"),
-    "model and service": ("predict", "img2json", "app", "lineage", "experiment", "tensorboard", "ui"),
+    "model and service": ("predict", "img2json", "app", "lineage", "experiment", "new", "tensorboard", "ui"),
     "cluster": ("cluster", "config", "doctor", "specs", "images", "storage"),
     "shell": ("completion",),
 }

@@ -80,25 +80,23 @@ def run(
         UsageError: A notebook or parameter doesn't exist.
         SpecError: There is no such example, or its contract is wrong.
     """
-    with _notebooks_of(example, notebooks_dir, out_dir) as own_dir:
+    with _notebooks_of(example, notebooks_dir) as own_dir:
         notebooks = find_notebooks(own_dir, first, only, until, clean_up=clean_up, electives=electives)
         given = check_parameters(notebooks, parameters or {})
         folder = new_run_folder(out_dir)
         copy_images(own_dir, folder)
         return _run_all(
-            notebooks, given, folder, kubeconfig, participant, example, progress=progress, cell_bar=cell_bar
+            notebooks, given, folder, kubeconfig, participant, example, notebooks_dir, progress, cell_bar=cell_bar
         )
 
 
 @contextlib.contextmanager
-def _notebooks_of(example: str, notebooks_dir: Path, out_dir: Path) -> Iterator[Path]:
+def _notebooks_of(example: str, notebooks_dir: Path) -> Iterator[Path]:
     """The folder of the example's notebooks; those that aren't the default example's are removed after the run."""
     if example in ("", DEFAULT):
         yield notebooks_dir
         return
-    out_dir.mkdir(parents=True, exist_ok=True)
-    # Below the folder of results: kernels find the examples from where their notebooks are.
-    with tempfile.TemporaryDirectory(prefix=".notebooks-", dir=out_dir) as scratch:
+    with tempfile.TemporaryDirectory(prefix="pdk-notebooks-") as scratch:
         yield write(notebooks_dir, Path(scratch), find(example))
 
 
@@ -109,8 +107,9 @@ def _run_all(
     kubeconfig: str,
     participant: str,
     example: str,
-    *,
+    home: Path,
     progress: Callable[[str], None],
+    *,
     cell_bar: bool,
 ) -> RunResult:
     results = [NotebookResult(path.stem) for path in notebooks]
@@ -136,6 +135,7 @@ def _run_all(
                     EVENT_LOG_VARIABLE: str(folder / EVENT_LOG),
                 },
                 cell_bar=cell_bar,
+                home=home,
             )
             fine = sum(check["state"] == "ok" for check in result.checks)
             progress(f"[{result.name}] {result.status} in {result.seconds:.1f} s, {counted(fine, 'check')} ok")
@@ -186,6 +186,7 @@ def execute(
     environment: Mapping[str, str],
     *,
     cell_bar: bool = False,
+    home: Path | None = None,
 ) -> None:
     """Execute one notebook. Errors inside it aren't raised, but recorded in its result.
 
@@ -196,6 +197,7 @@ def execute(
         result: Filled in.
         environment: Variables for the kernel; includes the event log's path.
         cell_bar: Whether to show the running cell on stderr, a terminal.
+        home: Where the kernel runs, and so finds the lab's files; the notebook's folder when None.
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -217,7 +219,7 @@ def execute(
                 str(target),
                 parameters=dict(values),
                 kernel_name=KERNEL,
-                cwd=str(notebook.resolve().parent),
+                cwd=str((home or notebook.parent).resolve()),
                 progress_bar={**CELL_BAR, "desc": notebook.stem} if cell_bar else False,
                 log_output=False,
                 request_save_on_cell_execute=True,
