@@ -25,8 +25,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from pdk_nb.platforms.cluster import Cluster
 from pdk_nb.platforms.serving.pods import Pod
 from pdk_shared.errors import NoAnswer
@@ -224,6 +222,9 @@ def _samples(text: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
 
     Counters come without the ending ``_total``: Java's client adds it, Knative doesn't, and the parser does again.
     """
+    # The stages' images use this package, too, and have no such parser.
+    from prometheus_client.parser import text_string_to_metric_families
+
     with contextlib.suppress(ValueError):
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
