@@ -13,7 +13,7 @@ from pathlib import Path
 from pdk_nb.commands import plugin
 from pdk_nb.commands.common import Options, Subparsers, kubeconfig_of, say
 from pdk_nb.example import DEFAULT, find
-from pdk_shared.errors import UsageError
+from pdk_shared.errors import SettingsError, UsageError
 
 # Without a checkout: below the folder that one stands in.
 OWN_FOLDER = "pdk-lab"
@@ -125,10 +125,16 @@ def _cluster(args: argparse.Namespace, root: Path) -> Iterator[dict[str, str]]:
     """
     from pdk_shared.checkout import find_checkout
 
-    kubeconfig = "" if args.with_stack else kubeconfig_of(args)
-    if kubeconfig:
-        yield {"KUBECONFIG": kubeconfig}
-        return
+    if not args.with_stack:
+        try:
+            kubeconfig = kubeconfig_of(args)
+        except SettingsError:
+            if args.kubeconfig or os.environ.get("KUBECONFIG"):
+                raise  # what a person named is wrong
+        else:
+            # Empty in a pod, which uses its service account.
+            yield {"KUBECONFIG": kubeconfig} if kubeconfig else {}
+            return
     if not args.with_stack and plugin.installed() is None:
         say("There is no cluster yet: set KUBECONFIG or give --kubeconfig.")
         say("  For an embedded stack on this machine: pip install 'pdk-lab[laptop]'")

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pdk_nb import workbench
 from pdk_nb.cli import main
+from pdk_nb.commands import plugin
 from pdk_nb.workbench import PRIVATE, START, jupyter_command, jupyter_environment, update_copies
 from pdk_shared.checkout import find_checkout
 from pdk_shared.errors import UsageError
@@ -108,3 +110,74 @@ def test_the_start_page_leads_to_every_notebook() -> None:
     assert {path.name for path in folder.glob("*.ipynb")} <= set(targets)
     for target in targets:
         assert (folder / target).exists(), target
+
+
+class Recorded:
+    """A stack that notes what it is asked for."""
+
+    stand_in = "a stand-in"
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def register(self, commands: object, state: object) -> None:
+        pass
+
+    def kubeconfig(self, state_dir: str | None) -> str:
+        return ""
+
+    def up(self, state_dir: str | None, progress: object, files: Path) -> tuple[str, bool]:
+        self.calls.append(f"up {files}")
+        return "", True
+
+    def environment(self, state_dir: str | None) -> dict[str, str]:
+        return {"KUBECONFIG": "the stack's"}
+
+    def down(self, state_dir: str | None, progress: object) -> None:
+        self.calls.append("down")
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, str]]:
+    """The environments that JupyterLab was opened with, on a machine without any cluster."""
+    seen: list[dict[str, str]] = []
+    monkeypatch.setattr(workbench, "open_jupyter", lambda work, environment, **_: seen.append(environment) or 0)
+    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PDK_STATE_DIR", str(tmp_path / "state"))
+    return seen
+
+
+def test_without_another_cluster_the_stack_runs_as_long_as_jupyterlab(
+    opened: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stack = Recorded()
+    monkeypatch.setattr(plugin, "installed", lambda: stack)
+    own = tmp_path / "mine"
+    assert main(["lab", "--dir", str(own)]) == 0
+    assert stack.calls == [f"up {own}", "down"]
+    assert opened[-1]["KUBECONFIG"] == "the stack's"
+    # In a checkout, it runs the checkout's examples; with a cluster, it doesn't run.
+    assert main(["lab", "--work", str(tmp_path / "work"), "--with-stack"]) == 0
+    assert stack.calls[2:] == [f"up {find_checkout()}", "down"]
+    (tmp_path / "kubeconfig").write_text("")
+    assert main(["lab", "--dir", str(own), "--kubeconfig", str(tmp_path / "kubeconfig")]) == 0
+    assert len(stack.calls) == 4
+    assert opened[-1]["KUBECONFIG"] == str(tmp_path / "kubeconfig")
+
+
+def test_without_cluster_and_stack_it_says_what_to_install(
+    opened: list[dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(plugin, "installed", lambda: None)
+    assert main(["lab", "--dir", str(tmp_path / "mine")]) == 0
+    assert "pip install 'pdk-lab[laptop]'" in capsys.readouterr().err
+    assert "KUBECONFIG" not in opened[-1]
+    # A kubeconfig that somebody named and that isn't there is an error, not a reason to start something else.
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
+    assert main(["lab", "--dir", str(tmp_path / "mine")]) == 1
+    assert len(opened) == 1
