@@ -19,6 +19,9 @@ PICTURES: tuple[tuple[str, str, tuple[int, int, int, int] | None], ...] = (
     ("panel-dark", "panel-dark", None),
     ("panel-compare", "panel-compare", None),
     ("notebook-03", "03-watch-the-experiment", (300, 94, 1235, 1604)),
+    ("console-pipelines", "console-atlas-light-1280", (0, 0, 1280, 640)),
+    ("console-usage", "console-usage-light", (0, 0, 1280, 920)),
+    ("console-in-jupyterlab", "console-in-jupyterlab", (0, 0, 1280, 800)),
 )
 
 
