@@ -83,7 +83,7 @@ def wait_until_completed(client: Determined, experiment_id: int, config: Mapping
         log.info("trial: %s", note)
     refusal = trial_log.refusal(lines)
     if refusal:
-        fix = "commit more pictures; a new job starts by itself"
+        fix = "commit more data; a new job starts by itself"
         raise DataError(refusal, where=f"experiment {experiment_id}", fix=fix)
     if end.state != "COMPLETED":
         for line in lines[-LAST_LINES:]:

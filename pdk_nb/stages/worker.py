@@ -18,7 +18,7 @@ __all__ = ["Login", "Pachd", "Worker", "pfs_root"]
 
 DEFAULT_PACHD_PORT = "30650"
 OUTSIDE = "This stage runs in a pipeline's worker; see docs/architecture.md."
-UNMAPPED = "Map the key of pipeline-secret in the pipeline spec, as in examples/dog-cat/pipelines."
+UNMAPPED = "Map the key of pipeline-secret in the pipeline spec, as in the specs of an example's folder."
 
 
 def pfs_root() -> Path:

@@ -66,13 +66,13 @@ def predict(
     Args:
         where: Settings, connection, or an endpoint (which saves looking the service up again).
         service: The service; not needed with an endpoint.
-        images: Pictures as bytes or paths; or v1 instances; or a whole request like that of ``cat.json``.
+        images: Files as bytes or paths; or v1 instances; or a whole request.
         detail: Whether to ask for label, scores and version instead of the bare index.
         timeout: Seconds to wait for the answer; more for a service that may be scaled to zero.
         progress: Called with one line while such a service starts.
 
     Raises:
-        DataError: A picture cannot be used.
+        DataError: A file cannot be used.
         PredictionError: The request is too large, or failed; the text says which name or limit was wrong.
     """
     target = where if isinstance(where, Endpoint) else endpoint(where, service)
