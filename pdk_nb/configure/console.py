@@ -64,7 +64,7 @@ def console(
             "apiVersion": "apps/v1",
             "kind": "Deployment",
             "metadata": dict(meta),
-            # One pod: a cookie is of the token that one pod knows, and files wait in its memory until their commit.
+            # One pod: its pages count what the pods of services do from one reading to the next.
             "spec": {
                 "replicas": 1,
                 "selector": {"matchLabels": dict(labels)},

@@ -297,3 +297,20 @@ def test_nothing_of_the_gpus_is_left(tmp_path: Path) -> None:
     )
     assert "removed 3 MB" in done.stdout
     assert {name: (tmp_path / name).exists() for name in files} == files
+
+
+def test_the_consoles_image_is_built_only_by_name_and_is_no_pipelines(calls: Path, checkout: Path, capsys: Any) -> None:
+    before = {path: path.read_bytes() for path in (checkout / "examples").rglob("*.json")}
+    assert cli.main(["images", "build", "console", "--registry", REGISTRY]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith(f"{REGISTRY}/pdk-lab-console:") and "Next: pdk-nb images push console" in said.err
+    (build,) = noted(calls, "--file")
+    assert build["words"][build["words"].index("--file") + 1] == str(checkout / "images" / "console" / "Dockerfile")
+    assert cli.main(["images", "push", "console"]) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == f"{REGISTRY}/pdk-lab-console@{DIGEST}"
+    # It says how to use it; the pipelines stay as they are.
+    assert f"image: {REGISTRY}/pdk-lab-console@{DIGEST}#' docs/cluster/console.yaml" in said.err
+    assert {path: path.read_bytes() for path in (checkout / "examples").rglob("*.json")} == before
+    assert cli.main(["images", "build", "consul", "--registry", REGISTRY]) == 2
+    assert "Use train, deploy, console" in capsys.readouterr().err
