@@ -37,6 +37,7 @@ from pdk_stack.kubernetes.api.request_info import request_info
 from tests.e2e.conftest import ROOT, pdk_nb
 from tests.e2e.exam import SECTIONS, Section
 from tests.support.console import Visitor
+from tests.support.packages import needs_kserve
 from tests.support.secret_search import found_in, found_in_files
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -331,6 +332,7 @@ def exam(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path
 
 # Determined's client uses it to leave out ignored files.
 @pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")
+@needs_kserve
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.title)
 def test_each_answer_of_the_exam_is_right(
     section: Section, exam: tuple[dict[str, Any], Path], stack: dict[str, str], monkeypatch: pytest.MonkeyPatch
