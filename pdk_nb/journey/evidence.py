@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pdk_nb.counting import counted
 from pdk_nb.journey.model import Journey, PipelineRun
 from pdk_nb.labels import LabelRule, split
 
@@ -99,15 +100,18 @@ def _files(journey: Journey) -> Entry:
         return Entry("files", "", missing=f"Can't list the files: {commit.lost}")
     sizes = commit.files or {}
     facts: dict[str, Any] = {"count": len(sizes), "bytes": sum(sizes.values()), "paths": sorted(sizes)}
-    note = f"{len(sizes)} files, {sum(sizes.values()) / 1e6:.1f} MB"
-    if len(classes) >= 2:
-        rule = LabelRule(classes)
-        usable = [(path, label) for path in sizes if (label := rule.label(path)) is not None]
+    title = counted(len(sizes), "file")
+    note = f"{title}, {sum(sizes.values()) / 1e6:.1f} MB"
+    rule = LabelRule(classes) if len(classes) >= 2 else None
+    usable = [(path, label) for path in sizes if rule is not None and (label := rule.label(path)) is not None]
+    # Other data, such as tables, have their classes inside the files.
+    if usable:
+        title = counted(len(sizes), "picture")
         learned, held = split(usable)
         counts = Counter(classes[label] for _, label in usable)
         facts |= {"by_class": dict(counts), "learned_from": len(learned), "held_out": len(held)}
         note += "; " + ", ".join(f"{counts[name]} {name}" for name in classes)
-    return Entry("files", f"{len(sizes)} pictures", note, facts)
+    return Entry("files", title, note, facts)
 
 
 def _commit(journey: Journey) -> Told:

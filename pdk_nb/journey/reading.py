@@ -40,7 +40,7 @@ def latest_commit(session: Session) -> str:
         raise DataError(
             "The data repo has no commit yet.",
             where=f"{names.project}/{names.data_repo}",
-            fix="Run notebook 02 first: it commits pictures.",
+            fix="Run notebook 02 first: it commits data.",
         )
     return head
 

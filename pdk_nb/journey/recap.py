@@ -13,7 +13,7 @@ def recap(journey: Journey) -> Note:
         journey: The journey.
     """
     if not journey.id:
-        return Note("the id", "There is no id yet: it comes with the first commit of pictures.")
+        return Note("the id", "There is no id yet: it comes with the first commit of data.")
     tied = [f"commit in {journey.commit.repo}"]
     if journey.train.job:
         tied.append(f"train job ({journey.train.job.state.lower()})")

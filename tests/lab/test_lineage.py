@@ -114,6 +114,7 @@ def test_the_service_leads_back_to_files_and_code(world: World) -> None:
     assert files is not None and files.facts["count"] == 18
     assert files.facts["by_class"] == {"dog": 9, "cat": 9}
     assert files.facts["learned_from"] + files.facts["held_out"] == 18
+    assert files.id == "18 pictures"
     resumed = chain.station("continues from")
     assert resumed is not None and resumed.id == OLD
 
@@ -218,3 +219,10 @@ def test_names_of_others_are_used(world: World) -> None:
     lab = SimpleNamespace(**{**vars(LAB), "names": replace(Names(), service="ada-dog-cat")})
     station = lineage.trace(lab).station("service")  # type: ignore[arg-type]
     assert station is not None and station.id == "ada-dog-cat"
+
+
+def test_tables_are_files_whose_names_say_no_class(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.mldm, "files", lambda client, commit: {"/data1/rows.csv": 2_000_000})
+    files = lineage.trace(LAB).station("files")
+    assert files is not None and files.id == "1 file"
+    assert files.note == "1 file, 2.0 MB" and "by_class" not in files.facts
