@@ -68,7 +68,8 @@ def test_everybody_can_use_the_pages_behind_them(
     for number, address in enumerate(sorted(behind)):
         page.goto(base + address)
         page.get_by_role("heading", level=1).wait_for()
-        shot(page, f"console-{number}{address.partition('/')[2].split('/')[0]}-{scheme}-{width}")
+        kind = re.split("[/?]", address)[1]
+        shot(page, f"console-{number}{kind}-{scheme}-{width}")
         assert not violations(page), address
         assert page.evaluate("document.documentElement.scrollWidth") <= width, address
 
