@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -121,10 +121,12 @@ class Database:
         self._idle: list[sqlite3.Connection] = []
         self._idle_lock = threading.Lock()
         self._closed = False
-        with self._damage_named():
+        with self._damage_named(), ExitStack() as opened:
             try:
                 self._writer = self._connect()
+                opened.callback(self._writer.close)
                 self._prepare(schema, beside)
+                opened.pop_all()
             except sqlite3.OperationalError as error:
                 raise StackError(
                     f"The database cannot be opened: {error}.",
@@ -135,8 +137,12 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
-        for pragma in self._pragmas:
-            connection.execute(pragma)
+        try:
+            for pragma in self._pragmas:
+                connection.execute(pragma)
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     def _prepare(self, schema: Schema, beside: Sequence[Path]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ SCHEMA = Schema(2, "CREATE TABLE things (name TEXT, body TEXT);", {1: "ALTER TAB
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    return Database(tmp_path / "state" / "things.db", SCHEMA)
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(tmp_path / "state" / "things.db", SCHEMA)
+    yield opened
+    opened.close()
 
 
 def names(database: Database) -> list[str]:
@@ -180,6 +183,7 @@ def test_damage_that_shows_later_is_named_too(database: Database) -> None:
     damaged = Database(database.path, SCHEMA)
     with pytest.raises(StackError, match="The database is damaged") as caught:
         names(damaged)
+    damaged.close()
     assert caught.value.where == str(database.path)
 
 
