@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -20,6 +21,8 @@ __all__ = ["serve", "serve_socket", "start", "token_of"]
 
 #: The shortest token that nobody guesses, in characters.
 SHORTEST_TOKEN = 20
+#: Seconds between two looks at the process that started this one.
+PARENT_S = 1.0
 
 
 def serve(
@@ -62,7 +65,7 @@ def serve(
 
 
 def serve_socket(session: Session, path: str | Path, *, changes: bool = False) -> None:
-    """Serve on a Unix socket, for a proxy of this user that has checked its visitors, until SIGTERM.
+    """Serve on a Unix socket, for a proxy of this user that has checked its visitors, until SIGTERM or its end.
 
     Args:
         session: The session.
@@ -81,7 +84,23 @@ def serve_socket(session: Session, path: str | Path, *, changes: bool = False) -
         except OSError as error:
             raise UsageError(f"The socket can't be made: {error}.", where=f"--socket {path}") from error
         listener.listen()
+        end_with_parent()
         server.run(sockets=[listener])
+
+
+def end_with_parent() -> None:
+    """End this process as SIGTERM does, soon after the one that started it has ended.
+
+    Jupyter's own shutdown from its menu leaves the processes of jupyter-server-proxy running.
+    """
+    parent, waiting = os.getppid(), threading.Event()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            waiting.wait(PARENT_S)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def token_of(file: str | Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import stat
 import subprocess
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from pdk_nb.console import jupyter, server
@@ -120,6 +122,20 @@ def test_only_its_owner_reaches_the_socket(session: Any, tmp_path: Path, monkeyp
     assert not thread.is_alive()
     with pytest.raises(UsageError, match="can't be made"):
         server.serve_socket(session, tmp_path / "none" / "socket")
+
+
+def test_it_ends_with_the_process_that_started_it() -> None:
+    child = "import threading; from pdk_nb.console import server; server.end_with_parent(); print(flush=True); "
+    child += "threading.Event().wait(60)"
+    # It ends as soon as the child has seen it.
+    parent = (
+        f"import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {child!r}], stdout=subprocess.PIPE)"
+    )
+    parent += "; child.stdout.readline(); print(child.pid)"
+    done = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True, timeout=60)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        _, alive = psutil.wait_procs([psutil.Process(int(done.stdout))], timeout=20)
+        assert not alive
 
 
 def test_the_launchers_card_starts_the_console() -> None:
