@@ -92,7 +92,7 @@ class Server:
             ssl_certfile=str(certificate) if certificate else None,
             ssl_keyfile=str(key) if key else None,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Uvicorn(config)
         self._thread = threading.Thread(target=self._run, args=(self._server,), name=self.name, daemon=True)
         self._thread.start()
 
@@ -149,6 +149,18 @@ class Server:
         self._thread.join(STOP_SECONDS)
         self._server.force_exit = True
         self._thread.join(STOP_SECONDS)
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn, which stops while connections are open: since Python 3.12, ``wait_closed`` waits for them to end, and
+    uvicorn 0.21 tells them to end only afterwards. Before, ``wait_closed`` waited for nothing."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the listeners, and then do what uvicorn does, without waiting for the listeners."""
+        for server in self.servers:
+            server.close()
+        self.servers = []
+        await super().shutdown(sockets)
 
 
 def listen(name: str, port: int) -> socket.socket:
