@@ -178,6 +178,13 @@ def _server(session: Session, changes: bool, token: str | None) -> Any:
             pages.close()
             super().handle_exit(sig, frame)
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # Since Python 3.12, closed listeners wait for a browser's open connection, which uvicorn ends only later.
+            for server in self.servers:
+                server.close()
+            self.servers = []
+            await super().shutdown(sockets)
+
     return Server(
         uvicorn.Config(application(pages, token), log_level="error", access_log=False, lifespan="off", ws="none")
     )
