@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -260,3 +261,31 @@ def test_a_journey_without_a_service_asks_for_an_id(pages: Pages, monkeypatch: p
 def test_flow_leads_to_nothing_that_is_not_there() -> None:
     found = flow.addresses(NOTHING)
     assert (found["repo"], found["version"], found["service"]) == ("/data", "/models", "/services")
+
+
+@pytest.mark.parametrize(
+    ("ready", "shares", "shown"),
+    [
+        (False, {"old": 100}, ["new starting", "old 100 %"]),
+        (True, {"new": 30, "old": 70}, ["new 30 %", "old 70 %"]),
+        (True, {"": 100}, ["new ready", "old"]),
+    ],
+    ids=["rolls out", "splits", "sleeps"],
+)
+def test_a_version_that_starts_is_not_called_ready(ready: bool, shares: dict[str, int], shown: list[str]) -> None:
+    status = SimpleNamespace(
+        ready=ready, summary=lambda: "", reasons=(), model="m", number=2, version="new", name="s", pods=(), url="",
+        mode="serverless", protocol="v1",
+    )  # fmt: skip
+    traffic = [serving.Share(name or "asleep", part, name, False) for name, part in shares.items()]
+    text = rendering.Renderer().render(
+        "service.html",
+        status=status,
+        traffic=traffic,
+        revisions=[SimpleNamespace(version=name, number=0, current=name == "new") for name in ("new", "old")],
+        used=[("since", "", serving.Counts())],
+        **dict.fromkeys(("usage", "usage_problem", "errors", "log_problem", "curl", "python"), ""),
+    )
+    table = text.split("Versions that it was given")[1].split("</table>")[0].split("<tbody>")[1]
+    rows = [re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", row)).strip() for row in table.split("</tr>")[:2]]
+    assert rows == shown
