@@ -308,4 +308,6 @@ def test_nobody_elses_things_are_in_the_plan(lab: pdk.Lab) -> None:
 def test_nothing_that_the_lab_needs_is_broken(lab: pdk.Lab) -> None:
     # Not judged: images of the pipelines, which these tests do not use.
     report = lab.doctor("cluster", "pachyderm", "determined", "kserve", "rights", "route", "clock", "versions")
-    assert report.exit_code == 0, str(report)
+    assert report.count("broken") == 0, str(report)
+    # What this machine can't see of a cluster, a pod can.
+    assert all("--probe" in each.fix for each in report if each.is_unchecked), str(report)

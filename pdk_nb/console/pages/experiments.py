@@ -26,7 +26,13 @@ def read_experiments(session: Session, parameters: Parameters) -> dict[str, Any]
     """One page of all experiments, the newest first."""
     offset = number(parameters, "offset")
     found, total = mlde.list_experiments(session.determined, PAGE_SIZE, offset)
-    return {"experiments": found, "total": total, "offset": offset, "number": PAGE_SIZE}
+    return {
+        "experiments": found,
+        "project": (session.names.workspace, session.names.experiment_project),
+        "total": total,
+        "offset": offset,
+        "number": PAGE_SIZE,
+    }
 
 
 def read_experiment(session: Session, parameters: Parameters) -> dict[str, Any]:
@@ -39,6 +45,7 @@ def read_experiment(session: Session, parameters: Parameters) -> dict[str, Any]:
     shown = best or (trials[0] if trials else None)
     return {
         "experiment": experiment,
+        "project": (session.names.workspace, session.names.experiment_project),
         "outside": mlde.experiment_path(client, experiment.id),
         "trials": trials,
         "best": best,

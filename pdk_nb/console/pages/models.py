@@ -24,9 +24,12 @@ def read_model(session: Session, parameters: Parameters) -> dict[str, Any]:
     model = mlde.need_model(session.determined, name)
     found = mlde.versions(model)
     offset = number(parameters, "offset")
-    service = read_service(session) if name == session.names.model else None
+    # A journey is that of the lab's own names; other people's models have theirs in other consoles.
+    own = name == session.names.model
+    service = read_service(session) if own else None
     return {
         "model": model,
+        "own": own,
         "versions": [
             (each, Provenance.from_metadata(each.metadata or {})) for each in found[offset : offset + PAGE_SIZE]
         ],

@@ -44,6 +44,8 @@ def read_service(session: Session, parameters: Parameters) -> dict[str, Any]:
     given = f"participant={participant!r}" if participant else ""
     return {
         "status": status,
+        # A journey is that of the lab's own names.
+        "own": status.model == session.names.model,
         "used": _figures(history),
         "usage_problem": history.problem,
         "usage": Markup(side_by_side(plots).inline()) if plots else "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,7 +21,13 @@ MISSING_TEXTS = ("not found", "does not contain")
 
 
 @contextmanager
-def api_errors(where: str, refusal: str = "", kind: type[PdkError] | None = None, fix: str = "") -> Iterator[None]:
+def api_errors(
+    where: str,
+    refusal: str = "",
+    kind: type[PdkError] | None = None,
+    fix: str = "",
+    missing: re.Pattern[str] | None = None,
+) -> Iterator[None]:
     """Raise an error of the lab in place of one of the client.
 
     Args:
@@ -28,6 +35,7 @@ def api_errors(where: str, refusal: str = "", kind: type[PdkError] | None = None
         refusal: What a refusal of the server means here.
         kind: The error for a refusal. Without it, what is missing raises :class:`NotFound`.
         fix: What to do after a refusal.
+        missing: Further texts of the server that mean that there is no such thing.
 
     Raises:
         ServiceUnreachable: Pachyderm does not answer, or refuses the token.
@@ -44,7 +52,11 @@ def api_errors(where: str, refusal: str = "", kind: type[PdkError] | None = None
         away = code in AWAY or isinstance(error, ConnectionError) or any(part in text for part in AWAY_TEXTS)
         if kind is not None and code not in UNREACHABLE and not away:
             raise kind(f"{refusal}: {text}", where=where, fix=fix) from error
-        if code == grpc.StatusCode.NOT_FOUND or any(part in text for part in MISSING_TEXTS):
+        if (
+            code == grpc.StatusCode.NOT_FOUND
+            or any(part in text for part in MISSING_TEXTS)
+            or (missing is not None and missing.search(text))
+        ):
             raise NotFound(f"Pachyderm doesn't have it: {text}", where=where) from error
         raise (NoAnswer if away else ServiceUnreachable)(
             f"Pachyderm doesn't answer as it should: {text}", where=where, fix=ADDRESS_FIX

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
 
 import python_pachyderm
@@ -11,6 +12,8 @@ from python_pachyderm.proto.v2.pps import pps_pb2
 from pdk_nb.platforms.mldm._errors import api_errors
 from pdk_shared.errors import NotFound
 
+# While the job before still runs: pachd reads a job's datums from a commit that starts from the other job's.
+NOT_YET = re.compile(r"base commit \S+ for commit \S+ unfinished")
 DATUM_STATES = {value: name for name, value in pps_pb2.DatumState.items()}
 
 
@@ -32,7 +35,7 @@ class Datum:
 
 
 def job_datums(client: python_pachyderm.Client, project: str, pipeline: str, id: str) -> list[Datum]:
-    """The datums of a job that are done; none while there is no such job.
+    """The datums of a job that are done; none while there is no such job, or while the one before it still runs.
 
     Args:
         client: A client.
@@ -40,7 +43,7 @@ def job_datums(client: python_pachyderm.Client, project: str, pipeline: str, id:
         pipeline: The pipeline.
         id: The job.
     """
-    with contextlib.suppress(NotFound), api_errors(f"{project}/{pipeline}@{id}"):
+    with contextlib.suppress(NotFound), api_errors(f"{project}/{pipeline}@{id}", missing=NOT_YET):
         return [
             Datum(
                 info.datum.id,

@@ -281,6 +281,7 @@ def test_a_version_that_starts_is_not_called_ready(ready: bool, shares: dict[str
     text = rendering.Renderer().render(
         "service.html",
         status=status,
+        own=True,
         traffic=traffic,
         revisions=[SimpleNamespace(version=name, number=0, current=name == "new") for name in ("new", "old")],
         used=[("since", "", serving.Counts())],

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
+import grpc
+import pytest
 import python_pachyderm
 from python_pachyderm.proto.v2.pps import pps_pb2
 
+from pdk_nb.platforms import mldm
 from tests.stack.pachyderm.steps import Client, Name, create, files, pfs, put, wait
 
 
@@ -133,3 +137,24 @@ def test_pages_of_datums(client: Client, name: Name) -> None:
     assert sorted(found) == ["/a", "/b", "/c"] and everything == sorted(everything)
     listed = client.list_datum(input=pps_pb2.Input(pfs=pps_pb2.PFSInput(repo=repo, name="data", glob="/*")))
     assert [each.datum.id for each in listed] == everything
+
+
+def test_datums_of_a_job_that_waits_for_the_one_before(client: Client, name: Name) -> None:
+    """pachd reads them from an open commit, which starts from the commit of the job before (seen on 2.8.10)."""
+    repo, pipeline = name("data"), name("queued")
+    client.create_repo(repo)
+    create(client, pipeline, pfs(repo, "/"), "test -e /pfs/data/later || sleep 600")
+    first = put(client, repo, a="1")
+    second = put(client, repo, later="2")
+    with pytest.raises(grpc.RpcError) as raised:
+        list(client.list_datum(pipeline, second))
+    assert raised.value.code() == grpc.StatusCode.UNKNOWN
+    meta = rf"default/{pipeline}\.meta@"
+    assert re.fullmatch(
+        rf"next: rpc error: code = Unknown desc = base commit {meta}{first} for commit {meta}{second} unfinished",
+        raised.value.details(),
+    )
+    assert mldm.job_datums(client, "default", pipeline, second) == []
+    client.stop_job(first, pipeline)
+    assert wait(client, pipeline, second).state == pps_pb2.JOB_SUCCESS
+    assert [each.paths for each in mldm.job_datums(client, "default", pipeline, second)] == [("/",)]

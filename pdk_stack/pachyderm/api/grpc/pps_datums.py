@@ -12,13 +12,14 @@ from pdk_stack.pachyderm.api.grpc import pps_convert
 from pdk_stack.pachyderm.api.grpc.dispatch import Call
 from pdk_stack.pachyderm.api.grpc.pps_convert import job_of_message
 from pdk_stack.pachyderm.core.pfs.globs import compile_glob
-from pdk_stack.pachyderm.core.pfs.lookup import get_commit
+from pdk_stack.pachyderm.core.pfs.lookup import commit_by_pk, get_commit
+from pdk_stack.pachyderm.core.pfs.trees import base_commit
 from pdk_stack.pachyderm.core.pfs.types import CommitRef
 from pdk_stack.pachyderm.core.pps import records
 from pdk_stack.pachyderm.core.pps.context import Context
 from pdk_stack.pachyderm.core.pps.datums import make_datums
 from pdk_stack.pachyderm.core.pps.inputs import branch_of, leaves, visit
-from pdk_stack.pachyderm.core.pps.jobs import Job
+from pdk_stack.pachyderm.core.pps.jobs import Job, meta_commit
 from pdk_stack.pachyderm.core.pps.specs import complete
 from pdk_stack.pachyderm.errors import Fault
 
@@ -73,14 +74,25 @@ class DatumCalls:
 
     def _of_job(self, connection: sqlite3.Connection, job: Job) -> Iterator[pps_pb2.DatumInfo]:
         """Yield the datums of a job that are done, by ID."""
+        self._check_base(connection, job)
         for source, row in records.finished_datums(connection, job):
             yield pps_convert.datum_info(connection, source, job, row, self.context.images)
+
+    def _check_base(self, connection: sqlite3.Connection, job: Job) -> None:
+        """Check that the server could read a job's datums: it reads them from the meta commit (``collectDatums``)."""
+        meta = meta_commit(connection, commit_by_pk(connection, job.output)) if job.output is not None else None
+        if meta is not None and meta.is_open:
+            base = base_commit(connection, meta)
+            if base is not None and base.is_open:
+                message = f"base commit {base} for commit {meta} unfinished"
+                raise Fault(f"next: rpc error: code = Unknown desc = {message}")
 
     def InspectDatum(self, request: pps_pb2.InspectDatumRequest, call: Call) -> pps_pb2.DatumInfo:
         if not request.datum.id:
             raise Fault("must specify a datum")
         with self.context.engine.read() as connection:
             job = job_of_message(connection, request.datum)
+            self._check_base(connection, job)
             for source, row in records.finished_datums(connection, job, request.datum.id):
                 info = pps_convert.datum_info(connection, source, job, row, self.context.images)
                 info.pfs_state.CopyFrom(pps_convert.pfs_state(connection, job, row["id"]))
