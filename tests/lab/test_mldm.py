@@ -182,8 +182,9 @@ def test_a_database_that_starts_again_does_not_end_a_wait() -> None:
     # What pachd 2.8.10 answered while its connection pool was restarted.
     lost = Refusal("read tcp 10.42.0.19:56788->10.96.164.213:5432: read: connection reset by peer")
     for kind in (None, DataError):
-        with pytest.raises(NoAnswer), mldm.api_errors("lab/pictures", "refused", kind):
+        with pytest.raises(NoAnswer) as raised, mldm.api_errors("lab/pictures", "refused", kind):
             raise lost
+        assert "database" in str(raised.value.fix)
     with pytest.raises(DataError), mldm.api_errors("lab/pictures", "refused", DataError):
         raise Refusal("branch head is open")
     looks = iter((lost, "SUCCESS"))

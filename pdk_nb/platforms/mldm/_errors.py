@@ -11,6 +11,10 @@ import grpc
 from pdk_shared.errors import NoAnswer, NotFound, PdkError, ServiceUnreachable
 
 ADDRESS_FIX = "Compare mldm_host and mldm_port in pdk-config, and pac_token in pipeline-secret, with the cluster."
+DATABASE_FIX = (
+    "Pachyderm answers, but its database doesn't, perhaps because it restarts. Try again in a moment; kubectl get pods "
+    "in Pachyderm's namespace shows what restarts."
+)
 # The server isn't there, or went away during the call.
 AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 UNREACHABLE = (*AWAY, grpc.StatusCode.UNAUTHENTICATED)
@@ -59,7 +63,9 @@ def api_errors(
         ):
             raise NotFound(f"Pachyderm doesn't have it: {text}", where=where) from error
         raise (NoAnswer if away else ServiceUnreachable)(
-            f"Pachyderm doesn't answer as it should: {text}", where=where, fix=ADDRESS_FIX
+            f"Pachyderm doesn't answer as it should: {text}",
+            where=where,
+            fix=DATABASE_FIX if away and code == grpc.StatusCode.UNKNOWN else ADDRESS_FIX,
         ) from error
 
 
