@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +39,10 @@ def load_model(checkpoint: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
     try:
         # A checkpoint holds more than weights (numpy's random state), and loading it runs its code in any case: it is
         # the experiment's own, fetched from the registry with the pipeline's credentials.
-        trial = load_trial_from_checkpoint_path(
-            str(checkpoint), torch_load_kwargs={"map_location": "cpu", "weights_only": False}
-        )
+        with _own_modules(checkpoint / "code"):
+            trial = load_trial_from_checkpoint_path(
+                str(checkpoint), torch_load_kwargs={"map_location": "cpu", "weights_only": False}
+            )
         loaded = json.loads((checkpoint / "load_data.json").read_text())
     except Exception as error:  # the trial's own code may raise anything
         raise DeploymentError(
@@ -56,6 +60,17 @@ def load_model(checkpoint: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
         model = models[0]
     model.eval()
     return model, dict(loaded.get("hparams") or {})
+
+
+@contextlib.contextmanager
+def _own_modules(code: Path) -> Iterator[None]:
+    """Let a checkpoint's code import its own modules: those of another checkpoint have the same names."""
+    names = {path.stem for path in code.glob("*.py")}
+    aside = {name: sys.modules.pop(name) for name in names & set(sys.modules)}
+    try:
+        yield
+    finally:
+        sys.modules.update(aside)
 
 
 def export(model: torch.nn.Module, input_shape: tuple[int, ...], target: Path, *, outputs: int | None = None) -> str:

@@ -8,6 +8,7 @@ import os
 import shlex
 import shutil
 import sys
+import types
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -199,7 +200,13 @@ def test_a_checkpoint_becomes_torchscript_with_the_same_answers(
         torchscript.load_model(checkpoint)
     assert "SERVING_MODE" in raised.value.fix
     monkeypatch.setenv("SERVING_MODE", "true")
+    # Another example's code, which this process loaded before, has modules of the same names.
+    others = {path.stem: types.ModuleType(path.stem) for path in (checkpoint / "code").glob("*.py")}
+    assert others
+    for name, module in others.items():
+        monkeypatch.setitem(sys.modules, name, module)
     model, hparams = torchscript.load_model(checkpoint)
+    assert all(sys.modules[name] is module for name, module in others.items())
     assert not model.training
     assert hparams["image_size"] == SIZE
     target = tmp_path / "model.pt"

@@ -90,7 +90,12 @@ def test_experiments_are_found(ask: Ask, body: dict[str, Any], expected: list[st
 def test_a_list_without_filters_is_the_same_as_one_that_reads_all(ask: Ask, order: str, page: str, more: str) -> None:
     plain = ask("GET", f"experiments?{order}{page}{more}".replace("?&", "?"))
     # A filter that fits all.
-    assert plain == ask("GET", f"experiments?archived=false{order}{page}{more}")
+    filtered = ask("GET", f"experiments?archived=false{order}{page}{more}")
+    for _, reply in (plain, filtered):
+        for each in reply["experiments"]:
+            # One experiment runs: a second may pass between the two requests.
+            each.pop("duration", None)
+    assert plain == filtered
     assert plain[0] == 200 and plain[1]["pagination"]["total"] == 2
 
 
