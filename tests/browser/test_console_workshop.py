@@ -116,7 +116,7 @@ def test_from_pictures_to_a_promoted_version(
     page.get_by_label("Share of the requests").fill("30")
     shot(page, "workshop-confirm")
     confirm(page, "Give a share")
-    page.get_by_role("row", name=re.compile("70 %")).wait_for(timeout=PATIENCE * 1000)
+    page.get_by_role("row", name=re.compile("70 % [0-9a-f]{32}")).wait_for(timeout=PATIENCE * 1000)
     assert traffic.count() == 3
     shot(page, "workshop-canary")
     page.get_by_role("link", name="Promote the latest").click()
