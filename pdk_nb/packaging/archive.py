@@ -36,6 +36,11 @@ MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # The handler's information about its model, in addition to TorchServe's manifest and index_to_name.json.
 MODEL_FILE = "pdk-model.json"
 INDEX_FILE = "index_to_name.json"
+# What every handler imports, each with its purpose; they come from where the handler comes from.
+HANDLER_MODULES = {
+    "pdk_shared/__init__.py": "package of the shared modules",
+    "pdk_shared/prediction_requests.py": "the form of requests and answers",
+}
 # Of the handler's information, what is the same for every kind of model.
 GENERAL_FACTS = {"model", "version", "number", "classes"}
 MANIFEST = "MAR-INF/MANIFEST.json"
@@ -127,7 +132,7 @@ def build(
         facts: What the handler reads about its input, beside the classes.
         out_dir: Output folder; an archive with the same name is replaced.
         extra_files: Additional files that the handler needs.
-        shared_modules: Modules of this installation that the handler needs, as paths.
+        shared_modules: Further modules of this installation that the handler needs, as paths.
         number: Version number in the model registry, for the handler's detailed replies.
         training_code: Folder of the checkpoint's code. Its shared modules are packed; without them, those of this
             installation.
@@ -153,6 +158,10 @@ def build(
                 raise DeploymentError(f"Two files of the archive have the name {source.name}.", where=str(source))
             _stage(source, extra / source.name)
         installed = Path(pdk_shared.__file__).parents[1]
+        travelled = training_code is not None and handler.is_relative_to(training_code)
+        for module in HANDLER_MODULES:
+            (extra / module).parent.mkdir(parents=True, exist_ok=True)
+            _stage((training_code if training_code and travelled else installed) / module, extra / module)
         complete = training_code and all((training_code / module).is_file() for module in shared_modules)
         for module in shared_modules:
             (extra / module).parent.mkdir(parents=True, exist_ok=True)
@@ -237,6 +246,7 @@ def _roles(manifest: dict[str, Any]) -> dict[str, str]:
         INDEX_FILE: "class names by index",
         MODEL_FILE: "the handler's information about its model",
         MANIFEST: "TorchServe's manifest",
+        **HANDLER_MODULES,
     }
 
 

@@ -14,9 +14,11 @@ __all__ = ["COMMON_MODULES", "StageTask"]
 # What every trial needs of this package; a task adds its own.
 COMMON_MODULES = (
     "pdk_nb/__init__.py",
+    "pdk_nb/trial_data.py",
     "pdk_nb/trial_log.py",
     "pdk_shared/__init__.py",
     "pdk_shared/errors.py",
+    "pdk_shared/prediction_requests.py",
 )
 
 

@@ -33,6 +33,7 @@ def test_an_archive_holds_what_torchserve_and_the_handler_need(tmp_path: Path) -
         "pdk_shared/__init__.py",
         "pdk_shared/errors.py",
         "pdk_shared/pictures.py",
+        "pdk_shared/prediction_requests.py",
         "preprocess.py",
     }
     assert all(names.values())

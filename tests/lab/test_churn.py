@@ -236,3 +236,18 @@ def test_the_second_protocol_takes_rows_as_text(service: Any) -> None:
     answer = call({"inputs": [body, {**body, "parameters": {"detail": True}}]})
     first, second = (output["data"][0] for output in answer["outputs"])
     assert first == 1 and json.loads(second)["label"] == "leaves"
+
+
+def test_requests_of_another_shape_are_refused_as_a_whole(service: Any) -> None:
+    from ts.utils.util import PredictionException
+
+    body = {"name": "row", "shape": [1], "datatype": "BYTES", "data": [json.dumps(ROW)]}
+    for envelope, request, code in (
+        ("kserve", {"instances": [{"data": {**ROW, "charge": float("nan")}}]}, 400),
+        ("kserve", {"instances": []}, 400),
+        ("kservev2", {"inputs": [{**body, "shape": "one"}]}, 422),
+        ("kservev2", {"inputs": [{key: body[key] for key in ("name", "datatype", "data")}]}, 422),
+    ):
+        with pytest.raises(PredictionException) as caught:
+            service(envelope)(request)
+        assert caught.value.error_code == code

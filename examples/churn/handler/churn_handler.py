@@ -1,7 +1,8 @@
 """TorchServe handler of the churn model.
 
-It runs inside the model server, so it has few dependencies: torch, TorchServe's base class, and the experiment's
-``preprocess.py``, which is packed with it. Requests in KServe's v1 protocol::
+It runs inside the model server, so it has few dependencies: torch, TorchServe's base class, and two modules that are
+packed with it, ``pdk_shared.prediction_requests`` and the experiment's ``preprocess.py``. Requests in KServe's v1
+protocol::
 
     {"instances": [{"data": {"tenure": 3, "charge": 90.5, "contract": "monthly", ...}}, ...]}
 
@@ -24,12 +25,12 @@ from typing import Any
 
 import torch
 from ts.torch_handler.base_handler import BaseHandler
-from ts.utils.util import PredictionException
+
+from pdk_shared.prediction_requests import check_rows, description, in_form_of, wants_detail
 
 MODEL_FILE = "pdk-model.json"
 # TorchScript specializes on its first two calls; make them before a user does.
 WARM_UP_CALLS = 2
-BAD_REQUEST, UNPROCESSABLE = 400, 422
 
 
 class ChurnHandler(BaseHandler):  # type: ignore[misc]
@@ -41,7 +42,7 @@ class ChurnHandler(BaseHandler):  # type: ignore[misc]
         folder = context.system_properties["model_dir"]
         with open(os.path.join(folder, MODEL_FILE), encoding="utf-8") as stream:
             self.known = json.load(stream)
-        self.classes, self.columns = list(self.known["classes"]), list(self.known["columns"])
+        self.columns = list(self.known["columns"])
         self.preprocess = importlib.import_module("preprocess")
         self.places = self.preprocess.places(self.columns)
         with torch.inference_mode():
@@ -55,7 +56,7 @@ class ChurnHandler(BaseHandler):  # type: ignore[misc]
             data: Rows of the request: dicts with ``data`` or ``body``.
             context: TorchServe's context.
         """
-        rows = _checked(data, is_v2=getattr(context, "input_names", None) is not None)
+        rows = check_rows(data, context, "row")
         answers: list[Any] = [None] * len(rows)
         encoded: list[list[float]] = []
         places: list[int] = []
@@ -64,7 +65,7 @@ class ChurnHandler(BaseHandler):  # type: ignore[misc]
                 encoded.append(self.preprocess.encode(_values(row), self.columns))
                 places.append(place)
             except ValueError as error:
-                answers[place] = _in_form_of(row, {"error": str(error)})
+                answers[place] = in_form_of(row, {"error": str(error)})
         if encoded:
             inputs = torch.tensor(encoded, dtype=torch.float32, device=self.device)
             scores = self._scores(inputs)
@@ -79,21 +80,11 @@ class ChurnHandler(BaseHandler):  # type: ignore[misc]
 
     def _answer(self, row: Any, inputs: torch.Tensor, scores: torch.Tensor) -> Any:
         index = int(scores.argmax())
-        options = row if isinstance(row, dict) else {}
-        parameters = options.get("parameters")
-        parameters = parameters if isinstance(parameters, dict) else {}
-        if not (options.get("detail") is True or parameters.get("detail") is True):
+        if not wants_detail(row):
             return index
-        detail = {
-            "index": index,
-            "label": self.classes[index],
-            "scores": {label: round(float(scores[place]), 6) for place, label in enumerate(self.classes)},
-            "effects": self._effects(inputs, index, float(scores[index])),
-            "model": self.known["model"],
-            "version": self.known["version"],
-            "number": self.known.get("number"),
-        }
-        return _in_form_of(row, detail)
+        detail = description(self.known, index, scores.tolist())
+        detail["effects"] = self._effects(inputs, index, float(scores[index]))
+        return in_form_of(row, detail)
 
     def _effects(self, inputs: torch.Tensor, index: int, score: float) -> dict[str, float]:
         """For each column: the score of a class, less its score with the training's average in this column's place."""
@@ -117,26 +108,3 @@ def _values(row: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("the instance has no row: give an object with a value for each column in 'data'")
     return value
-
-
-def _in_form_of(row: Any, answer: dict[str, Any]) -> Any:
-    """Objects as they are in v1; as JSON text in v2, whose tensors hold no objects."""
-    return json.dumps(answer) if isinstance(row, dict) and "datatype" in row else answer
-
-
-def _checked(data: Any, *, is_v2: bool) -> list[Any]:
-    """The rows of a request, or PredictionException with the code of KServe's server for a request of another shape.
-
-    Args:
-        data: What TorchServe's envelope took from the request's ``instances`` (v1) or ``inputs`` (v2).
-        is_v2: Whether the request came in the v2 protocol.
-    """
-    field, code = ("inputs", UNPROCESSABLE) if is_v2 else ("instances", BAD_REQUEST)
-    if not isinstance(data, list):
-        raise PredictionException(f'Expected "{field}" to be a list', code)
-    if not data:
-        raise PredictionException(f'"{field}" is empty: give at least one row', code)
-    for place, row in enumerate(data if is_v2 else []):
-        if not isinstance(row, dict) or not all(isinstance(row.get(each), str) for each in ("name", "datatype")):
-            raise PredictionException(f"inputs.{place}: name and datatype should be strings", UNPROCESSABLE)
-    return data

@@ -18,7 +18,7 @@ class Tabular(StageTask):
     """CSV files; the experiment's configuration says which columns the model reads, and which has the answer."""
 
     name = "tabular"
-    modules = (*COMMON_MODULES, "pdk_nb/labels.py", "pdk_nb/trial_data.py")
+    modules = (*COMMON_MODULES, "pdk_nb/labels.py")
     shared_modules: ClassVar[Mapping[str, str]] = {}
     roles = {"preprocess.py": "how a row becomes the model's input, as in training"}
 
