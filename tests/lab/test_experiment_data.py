@@ -152,8 +152,8 @@ def test_an_empty_commit_is_refused_with_a_reason(repo, tmp_path):
 def test_paths_that_lead_out_are_refused():
     for name in ("../x", "a/../../x", "/"):
         with pytest.raises(ValueError, match="refusing"):
-            data._clean(name)
-    assert data._clean("/data1/./cat.1.jpg") == "data1/cat.1.jpg"
+            data.clean_path(name)
+    assert data.clean_path("/data1/./cat.1.jpg") == "data1/cat.1.jpg"
 
 
 def test_large_sets_are_not_kept_in_memory(monkeypatch, tmp_path):

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from pdk_nb import labels, photos
+from pdk_nb.trial_data import clean_path, commit_reference, connect, is_empty, stream
 from pdk_nb.trial_log import DATA_LOGGER
 
 log = logging.getLogger(DATA_LOGGER)
@@ -35,35 +36,6 @@ class UnusableData(Exception):
     """This commit is unusable for training."""
 
 
-def connect(host: str, port: int | str, token: str) -> Any:
-    """A Pachyderm client for ``host`` (a name, or a URL with grpcs:// for TLS)."""
-    import python_pachyderm
-
-    tls = str(host).startswith(("grpcs://", "https://"))
-    name = str(host).rpartition("://")[2]
-    return python_pachyderm.Client(host=name, port=int(port or 30650), auth_token=token or None, tls=tls)
-
-
-def commit_reference(project: str, repo: str, name: str) -> dict[str, str]:
-    """A commit by its id or branch. (The client's tuples can't contain a project.)"""
-    key = "id" if len(name) == 32 and all(c in "0123456789abcdef" for c in name) else "branch"
-    return {"project": project or "default", "repo": repo, key: name}
-
-
-def _clean(name: str) -> str:
-    """The repo's path for a member of a tar stream. Raises ValueError if it leads out of the folder."""
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if not parts or ".." in parts:
-        raise ValueError(f"refusing the path {name!r}")
-    return "/".join(parts)
-
-
-def _is_empty(error: Exception) -> bool:
-    """Whether an error says that the commit has no files at all."""
-    text = f"{error} {error.__cause__ or ''}"  # the client hides the server's words in the cause
-    return "file / not found" in text or "does not contain item: (/)" in text
-
-
 def list_commit(client: Any, commit: Mapping[str, str]) -> dict[str, bytes]:
     """Every file of a commit: path -> hash of its contents."""
     from python_pachyderm.service import pfs_proto
@@ -71,10 +43,10 @@ def list_commit(client: Any, commit: Mapping[str, str]) -> dict[str, bytes]:
     try:
         infos = list(client.walk_file(dict(commit), "/"))
     except Exception as error:
-        if _is_empty(error):
+        if is_empty(error):
             return {}
         raise
-    return {_clean(info.file.path): info.hash for info in infos if info.file_type == pfs_proto.FileType.FILE}
+    return {clean_path(info.file.path): info.hash for info in infos if info.file_type == pfs_proto.FileType.FILE}
 
 
 def new_files(client: Any, commit: Mapping[str, str], previous: Mapping[str, str]) -> list[str]:
@@ -85,24 +57,8 @@ def new_files(client: Any, commit: Mapping[str, str], previous: Mapping[str, str
     for difference in client.diff_file(dict(commit), "/", dict(previous), "/"):
         info = difference.new_file
         if info.file.path and info.file_type == pfs_proto.FileType.FILE:
-            found.append(_clean(info.file.path))
+            found.append(clean_path(info.file.path))
     return sorted(found)
-
-
-def _stream(client: Any, commit: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
-    """All files of a commit, in one tar stream."""
-    try:
-        archive = client.get_file_tar(dict(commit), "/")
-    except Exception as error:
-        if _is_empty(error):
-            return
-        raise
-    with contextlib.closing(archive):
-        for member in archive:
-            if member.isfile():
-                opened = archive.extractfile(member)
-                if opened is not None:
-                    yield _clean(member.name), opened.read()
 
 
 def _write(root: Path, path: str, data: bytes) -> None:
@@ -146,7 +102,7 @@ def download_pach_repo(
     commit = commit_reference(project, repo, branch)
     brought = []
     if not previous_commit:
-        for path, data in _stream(client, commit):
+        for path, data in stream(client, commit):
             _write(root, path, data)
             brought.append(path)
         return sorted(brought)
@@ -154,7 +110,7 @@ def download_pach_repo(
     known = len(list_commit(client, commit))
     if len(wanted) * 3 > known:
         # One stream of everything is quicker than many single files.
-        for path, data in _stream(client, commit):
+        for path, data in stream(client, commit):
             if path in wanted:
                 _write(root, path, data)
                 brought.append(path)

@@ -21,6 +21,7 @@ import torch
 from determined import pytorch
 
 from pdk_nb.labels import LabelRule
+from pdk_nb.trial_data import remove_secrets, token_of
 from pdk_nb.trial_log import REFUSAL, TRIAL_LOGGER
 
 log = logging.getLogger(TRIAL_LOGGER)
@@ -84,15 +85,7 @@ class Checkpoints(pytorch.PyTorchCallback):
     def on_checkpoint_write_end(self, checkpoint_dir: str) -> None:
         folder = Path(checkpoint_dir)
         (folder / "model.json").write_text(json.dumps(self.description, indent=1))
-        load_data = folder / "load_data.json"
-        if load_data.exists():
-            content = json.loads(load_data.read_text())
-            config = content.get("experiment_config") or {}
-            block = config.get("data") or {}
-            block.pop("secrets", None)
-            if isinstance(block.get("pachyderm"), dict):
-                block["pachyderm"]["token"] = ""
-            load_data.write_text(json.dumps(content))
+        remove_secrets(folder)
 
 
 class DogCatModel(pytorch.PyTorchTrial):
@@ -145,13 +138,12 @@ class DogCatModel(pytorch.PyTorchTrial):
                 corpus = data.collect(Path(config["local_dir"]), self.rule)
             else:
                 settings = dict(config.get("pachyderm") or {})
-                token = (config.get("secrets") or {}).get("pachyderm_token") or settings.get("token") or ""
                 corpus = None
                 if self.context.distributed.local_rank == 0:
                     root = tempfile.mkdtemp(prefix="pictures-")
                     atexit.register(shutil.rmtree, root, ignore_errors=True)
                     replay = float(config.get("replay", 1.0)), int(config.get("replay_at_least", 0))
-                    corpus = data.fetch(settings, token, Path(root), self.rule, *replay)
+                    corpus = data.fetch(settings, token_of(config), Path(root), self.rule, *replay)
                 corpus = self.context.distributed.broadcast_local(corpus)
             if self.context.distributed.rank == 0:
                 data.report(corpus, self.rule)
