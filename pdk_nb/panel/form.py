@@ -13,7 +13,8 @@ from IPython.display import display
 
 from pdk_nb import tasks
 from pdk_nb.headless import log_event
-from pdk_nb.panel.answer import bars, error_html, title, version_name
+from pdk_nb.panel.answer import bars, title, version_name
+from pdk_nb.panel.status import StatusLine
 from pdk_nb.panel.styles import Html, escape, style_element
 from pdk_nb.platforms import serving
 from pdk_nb.platforms.serving import predictions
@@ -55,14 +56,12 @@ class FormPanel:
 
     Attributes:
         last: The newest answer; None before the first.
-        error: The last error; None after a success.
         view: What the panel shows; None before the first answer.
     """
 
     def __init__(self, session: Session, samples: Sequence[Any] = ()) -> None:
         self.session = session
         self.last: Prediction | None = None
-        self.error: PdkError | None = None
         self.view: Html | None = None
         rows = list(samples) or list(tasks.for_lab(session).samples(session, ""))
         self.controls = {str(column["name"]): _control(column) for column in layout_of(session).columns}
@@ -74,7 +73,7 @@ class FormPanel:
         self.samples.observe(self._chosen, names="value")
         self.button = ipywidgets.Button(description="Ask the model", tooltip="Sends this row to the service")
         self.button.on_click(lambda _: self._ask())
-        self.status = ipywidgets.HTML()
+        self.status = StatusLine()
         self.answer = ipywidgets.HTML()
         self.widget = ipywidgets.VBox(
             [
@@ -88,7 +87,12 @@ class FormPanel:
         self.widget.add_class("pdk-panel")
         self.widget.children[2].add_class("pdk-controls")
         self.fill(rows[0].values)
-        self._say(WELCOME)
+        self.status.say(WELCOME)
+
+    @property
+    def error(self) -> PdkError | None:
+        """The last error; None after a success."""
+        return self.status.error
 
     def _ipython_display_(self) -> None:
         display(self.widget)
@@ -133,27 +137,21 @@ class FormPanel:
         if self.view is not None:
             display(self.view)
 
-    def _say(self, line: str, state: str = "") -> None:
-        self.status.value = f'<div class="pdk-view"><p class="pdk-message {state}">{escape(line)}</p></div>'
-
     def _ask(self) -> None:
-        self.error = self.last = self.view = None
+        self.last = self.view = None
         self.answer.value = ""
-        self.button.disabled = True
-        try:
+        with self.status.working(self._busy):
             target = serving.endpoint(self.session.settings, self.session.names.service)
-            answer = predictions.send(target, [{"data": self.values}], progress=lambda line: self._say(f"{line} …"))[0]
+            answer = predictions.send(target, [{"data": self.values}], progress=self.status.waits)[0]
             if answer.error:
                 raise PredictionError(f"The model has no answer: {answer.error}", where=target.service)
             self.last, self.view = answer, _view(self.values, answer, target)
             self.answer.value = f'<div class="pdk-view">{self.view.content}</div>'
-            self._say(self.view.text, "pdk-ok")
+            self.status.say(self.view.text, "pdk-ok")
             log_event("prediction", image="form", expected="", label=answer.label, correct=None)
-        except PdkError as error:
-            self.error = error
-            self.status.value = f'<div class="pdk-view">{error_html(error)}</div>'
-        finally:
-            self.button.disabled = False
+
+    def _busy(self, busy: bool) -> None:
+        self.button.disabled = busy
 
 
 def _control(column: Mapping[str, Any]) -> ipywidgets.ValueWidget:

@@ -16,17 +16,18 @@ import ipywidgets
 from IPython.display import display
 
 from pdk_nb.lessons.n05_prediction import log_prediction
-from pdk_nb.panel.answer import answer_view, error_html
+from pdk_nb.panel.answer import answer_view
 from pdk_nb.panel.batch import batch_view, tally
 from pdk_nb.panel.compare import VersionChoice, compare_view
 from pdk_nb.panel.picture_results import SHOWN_SIDE, SHOWN_SIDE_OF_MANY, PictureResult, ask, prepare
-from pdk_nb.panel.styles import Html, escape
+from pdk_nb.panel.status import StatusLine
+from pdk_nb.panel.styles import Html
 from pdk_nb.panel.teach import Teaching
 from pdk_nb.panel.upload import PictureUpload, entry_of
 from pdk_nb.picture_sources import pictures_in
 from pdk_nb.platforms import serving
 from pdk_nb.platforms.serving.predictions import Endpoint
-from pdk_shared.errors import PdkError, PredictionError
+from pdk_shared.errors import PdkError
 
 if TYPE_CHECKING:
     from pdk_nb.platforms.serving.predictions import Prediction
@@ -44,35 +45,37 @@ class PredictionPanel:
 
     Attributes:
         pictures: The last pictures, each with its answer or the reason why it has none.
-        error: The last error; None after a success.
         view: What the panel shows; None before the first picture.
     """
 
     def __init__(self, session: Session, samples: Sequence[Path] = ()) -> None:
         self.session = session
         self.pictures: list[PictureResult] = []
-        self.error: PdkError | None = None
         self.view: Html | None = None
         folder = session.sample("pred")
         gallery = list(samples) or (pictures_in(folder) if folder.is_dir() else [])
         self.upload = PictureUpload(gallery, self._upload_refused)
         self.upload.observe(self._uploaded, names="value")
-        self.status = ipywidgets.HTML()
-        self.status.add_class("pdk-status")
+        self.status = StatusLine()
         self.answer = ipywidgets.HTML()
         self.answer.add_class("pdk-result")
         self.versions = VersionChoice(session, self._show_comparison, self._work)
-        self.versions.say = self._say
+        self.versions.say = self.status.say
         self.compared = ipywidgets.HTML()
         self.compared.add_class("pdk-comparison")
         self.teaching = Teaching(session, lambda: self.pictures, self._work)
-        self.teaching.say = self._say
+        self.teaching.say = self.status.say
         self.widget = ipywidgets.VBox(
             [self.upload, self.status, self.answer, self.teaching.widget, self.versions.widget, self.compared]
         )
         self.widget.add_class("pdk-panel")
         self._target: Endpoint | None = None
-        self._say(WELCOME)
+        self.status.say(WELCOME)
+
+    @property
+    def error(self) -> PdkError | None:
+        """The last error; None after a success."""
+        return self.status.error
 
     @property
     def last(self) -> Prediction | None:
@@ -144,22 +147,12 @@ class PredictionPanel:
         if self.view is not None:
             display(self.view)
 
-    def _say(self, line: str, state: str = "") -> None:
-        self.status.value = f'<div class="pdk-view"><p class="pdk-message {state}">{escape(line)}</p></div>'
-
-    def _waits(self, line: str) -> None:
-        self._say(f"{line} …")
-
-    def _refused(self, error: PdkError) -> None:
-        self.error = error
-        self.status.value = f'<div class="pdk-view">{error_html(error)}</div>'
-
     def _upload_refused(self, error: PdkError, partly: bool) -> None:
         """Show why an upload, or a part of it, was refused."""
         if not partly:
             # An earlier picture's answer below the error would look like the answer to this one.
             self._forget()
-        self._refused(error)
+        self.status.refuse(error)
 
     def _forget(self) -> None:
         """Remove the last pictures and their answers."""
@@ -169,18 +162,11 @@ class PredictionPanel:
 
     def _work(self, action: Callable[[], None]) -> None:
         """Run a longer action: the controls are disabled, and the panel shows any error."""
-        self.error = None
-        self.upload.busy = True
-        try:
+        with self.status.working(self._busy):
             action()
-        except PdkError as error:
-            self._refused(error)
-        except Exception as error:  # a callback's traceback would be lost; the person at the panel must see it
-            self._refused(
-                PredictionError(f"{type(error).__name__}: {error}", fix="This is a bug in the panel. Please report it.")
-            )
-        finally:
-            self.upload.busy = False
+
+    def _busy(self, busy: bool) -> None:
+        self.upload.busy = busy
 
     def _uploaded(self, change: dict[str, Any]) -> None:
         files = list(change["new"] or ())
@@ -192,7 +178,7 @@ class PredictionPanel:
     def _predict(self, files: Sequence[Mapping[str, Any]]) -> None:
         self._forget()
         what = files[0]["name"] if len(files) == 1 else f"{len(files)} pictures"
-        self._say(f"Sending {what} to the service …")
+        self.status.say(f"Sending {what} to the service …")
         target = self._target = serving.endpoint(self.session.settings, self.session.names.service)
         side = SHOWN_SIDE if len(files) == 1 else SHOWN_SIDE_OF_MANY
         prepared = []
@@ -200,15 +186,17 @@ class PredictionPanel:
             name, folder = str(file["name"]), str(file.get("folder", ""))
             prepared.append(prepare(name, bytes(file["content"]), target, shown_side=side, folder=folder))
             if len(files) > 1:
-                self._say(f"Preparing pictures: {number} of {len(files)}")
-        self.pictures = ask(target, prepared, lambda done: self._say(f"Answers: {done} of {len(files)}"), self._waits)
+                self.status.say(f"Preparing pictures: {number} of {len(files)}")
+        self.pictures = ask(
+            target, prepared, lambda done: self.status.say(f"Answers: {done} of {len(files)}"), self.status.waits
+        )
         for each in self.pictures:
             if each.answer:
                 log_prediction(each.name, each.expected, each.answer.label)
         self._show()
         if self.versions.endpoint is not None:
             self._show_comparison()
-        self.error = next((each.error for each in self.pictures if each.error), None)
+        self.status.error = next((each.error for each in self.pictures if each.error), None)
 
     def _show(self) -> None:
         assert self._target is not None
@@ -217,23 +205,23 @@ class PredictionPanel:
         self.answer.value = f'<div class="pdk-view">{self.view.content}</div>'
         self.teaching.offer()
         if single and self.pictures[0].answer:
-            self._say(self.view.text, "pdk-ok")
+            self.status.say(self.view.text, "pdk-ok")
         elif single:
-            self._say("There is no answer.", "pdk-wrong")
+            self.status.say("There is no answer.", "pdk-wrong")
         else:
-            self._say(f"{tally(self.pictures)}.", "" if any(each.error for each in self.pictures) else "pdk-ok")
+            self.status.say(f"{tally(self.pictures)}.", "" if any(each.error for each in self.pictures) else "pdk-ok")
 
     def _show_comparison(self) -> None:
         """Send the same pictures to the other version and show both answers."""
         target = self.versions.endpoint
         if target is None:
             self.compared.value = ""
-            self._say("The comparison has ended.")
+            self.status.say("The comparison has ended.")
             return
         if not self.pictures:
-            self._say("The other version is ready. Upload a picture, or select a sample.", "pdk-ok")
+            self.status.say("The other version is ready. Upload a picture, or select a sample.", "pdk-ok")
             return
-        theirs = ask(target, self.pictures, say=self._waits)
+        theirs = ask(target, self.pictures, say=self.status.waits)
         self.view = compare_view(self.pictures, theirs)
         self.compared.value = f'<div class="pdk-view">{self.view.content}</div>'
-        self._say(self.view.text, "pdk-ok")
+        self.status.say(self.view.text, "pdk-ok")

@@ -251,6 +251,18 @@ def test_the_form_shows_why_there_is_no_answer(service: list[Any], monkeypatch: 
     assert "charge is &lt;b&gt;" in panel.status.value and panel.answer.value == "" and not panel.button.disabled
 
 
+def test_the_form_shows_an_unexpected_error(service: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    panel = form.FormPanel(SESSION)
+
+    def send(*given: Any, **more: Any) -> Any:
+        raise ZeroDivisionError("surprise")
+
+    monkeypatch.setattr(predictions, "send", send)
+    panel.button.click()
+    assert "ZeroDivisionError: surprise" in panel.status.value
+    assert isinstance(panel.error, PredictionError) and not panel.button.disabled
+
+
 def test_effects_are_read_in_both_protocols() -> None:
     assert form.effects_of(answer(effects={"calls": 0.25})) == {"calls": 0.25}
     assert form.effects_of(Prediction(1, raw=json.dumps({"effects": {"calls": 0.25}}))) == {"calls": 0.25}
