@@ -17,9 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -30,9 +28,9 @@ from typing import Any
 import httpx
 import psutil
 
+from benchmarks.running import console, stack
 from pdk_nb import lab as pdk
 from pdk_nb.platforms import mldm
-from tests.support.command_line import ROOT, pdk_nb
 
 PAINT_S, DELAY_S, SHARE = 0.3, 1.0, 0.02
 COMMITS = 8
@@ -125,44 +123,34 @@ def measure(kubeconfig: str, state: Path, pipelines: int, seconds: float) -> dic
     lab = pdk.connect(kubeconfig)
     lab.create_projects()
     add_pipelines(lab, pipelines)
-    command = [sys.executable, "-m", "pdk_nb.cli", "ui", "--kubeconfig", kubeconfig]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        address = process.stdout.readline().strip()
-        with httpx.Client(base_url=address.partition("/?")[0], timeout=60, follow_redirects=True) as client:
-            client.get(f"/?{address.partition('/?')[2]}")
-            result: dict[str, Any] = {"paint_s": paint(client, "/"), "bare_s": paint(client, "/nowhere")}
-            services = [p for p in psutil.process_iter() if str(state) in " ".join(_command(p))]
-            own = [psutil.Process(process.pid)]
-            shares = {}
-            page: Follower | None = None
-            for name in ("closed", "open"):
-                if name == "open":
-                    page = Follower(client)
-                    time.sleep(3)
-                before = cpu(services), cpu(own)
-                time.sleep(seconds)
-                shares[name] = [(cpu(each) - b) / seconds for each, b in zip((services, own), before, strict=True)]
-            assert page is not None
-            delays = []
-            for number in range(COMMITS):
-                id, finished = commit(lab, number)
-                delays.append(page.wait(id[:8]) - finished)
-                time.sleep(0.7 + 0.13 * number)
-            page.close()
-            result |= {
-                "delay_s": statistics.median(delays),
-                "longest_delay_s": max(delays),
-                "stack_share": shares["open"][0] - shares["closed"][0],
-                "console_share": shares["open"][1] - shares["closed"][1],
-                "closed": shares["closed"],
-            }
-            return result
-    finally:
-        process.terminate()
-        process.wait(30)
+    with console(kubeconfig) as (client, pid):
+        result: dict[str, Any] = {"paint_s": paint(client, "/"), "bare_s": paint(client, "/nowhere")}
+        services = [p for p in psutil.process_iter() if str(state) in " ".join(_command(p))]
+        own = [psutil.Process(pid)]
+        shares = {}
+        page: Follower | None = None
+        for name in ("closed", "open"):
+            if name == "open":
+                page = Follower(client)
+                time.sleep(3)
+            before = cpu(services), cpu(own)
+            time.sleep(seconds)
+            shares[name] = [(cpu(each) - b) / seconds for each, b in zip((services, own), before, strict=True)]
+        assert page is not None
+        delays = []
+        for number in range(COMMITS):
+            id, finished = commit(lab, number)
+            delays.append(page.wait(id[:8]) - finished)
+            time.sleep(0.7 + 0.13 * number)
+        page.close()
+        result |= {
+            "delay_s": statistics.median(delays),
+            "longest_delay_s": max(delays),
+            "stack_share": shares["open"][0] - shares["closed"][0],
+            "console_share": shares["open"][1] - shares["closed"][1],
+            "closed": shares["closed"],
+        }
+        return result
 
 
 def _command(process: psutil.Process) -> list[str]:
@@ -181,12 +169,8 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pdk-console-") as folder:
         state = Path(folder)
-        done = pdk_nb("up", "--json", "--state-dir", str(state))
-        assert done.returncode == 0, done.stderr
-        try:
-            found = measure(json.loads(done.stdout)["kubeconfig"], state, options.pipelines, options.seconds)
-        finally:
-            pdk_nb("down", "--state-dir", str(state))
+        with stack(state) as kubeconfig:
+            found = measure(kubeconfig, state, options.pipelines, options.seconds)
     rows = (
         ("first paint of Flow", found["paint_s"], PAINT_S, "s"),
         ("a commit is shown after (median)", found["delay_s"], DELAY_S, "s"),

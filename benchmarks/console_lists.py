@@ -16,22 +16,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 from determined.common.api import bindings
 
+from benchmarks.running import console, stack
 from pdk_nb import lab as pdk
 from pdk_nb.platforms import mldm
 from pdk_nb.platforms.mlde._connection import session
-from tests.support.command_line import ROOT, pdk_nb
 
 LONGER = 3.0
 ROUNDS = 30
@@ -88,34 +85,6 @@ def add_files(lab: pdk.Lab, count: int) -> str:
     return str(opened.id)
 
 
-@contextlib.contextmanager
-def stack(state: Path) -> Iterator[str]:
-    """A running stack: its kubeconfig."""
-    done = pdk_nb("up", "--json", "--state-dir", str(state))
-    assert done.returncode == 0, done.stderr
-    try:
-        yield str(json.loads(done.stdout)["kubeconfig"])
-    finally:
-        pdk_nb("down", "--state-dir", str(state))
-
-
-@contextlib.contextmanager
-def console(kubeconfig: str) -> Iterator[httpx.Client]:
-    """A visitor of a console of its own."""
-    command = [sys.executable, "-m", "pdk_nb.cli", "ui", "--kubeconfig", kubeconfig]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        address = process.stdout.readline().strip()
-        with httpx.Client(base_url=address.partition("/?")[0], timeout=300, follow_redirects=True) as client:
-            client.get(f"/?{address.partition('/?')[2]}")
-            yield client
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
 def paint(client: httpx.Client, *paths: str) -> list[float]:
     """Seconds for pages, each the shortest of many rounds: what else the machine does only adds to them."""
     found = [float("inf") for _ in paths]
@@ -136,7 +105,7 @@ def place(count: int, commit: str) -> str:
 
 def measure(state: Path, experiments: int, files: int) -> list[tuple[str, float, float | None]]:
     """Name, seconds, and seconds of the short list, of each page; None for pages without a target."""
-    with stack(state) as kubeconfig, console(kubeconfig) as client:
+    with stack(state) as kubeconfig, console(kubeconfig) as (client, _):
         lab = pdk.connect(kubeconfig)
         add_experiments(lab, SHORT)
         short, long = place(SHORT_FILES, add_files(lab, SHORT_FILES)), place(files, add_files(lab, files))
@@ -147,7 +116,7 @@ def measure(state: Path, experiments: int, files: int) -> list[tuple[str, float,
         (changes,) = paint(client, long.replace("/data/", "/changes/"))
         (listed,) = paint(client, "/experiments")
     copy_experiments(state, experiments)
-    with stack(state) as kubeconfig, console(kubeconfig) as client:
+    with stack(state) as kubeconfig, console(kubeconfig) as (client, _):
         last = f"/experiments?offset={experiments - SHORT}"
         assert f"of {experiments}" in client.get(last).text
         first_page, last_page = paint(client, "/experiments", last)
