@@ -160,3 +160,11 @@ def test_tiles_have_a_sign_each_and_a_legend_of_the_states_that_occur() -> None:
     signs = [each for each in parsed(drawn).iter(f"{SVG}circle")]
     assert len(signs) == 41 + 2
     assert "&lt;b&gt;" in drawn.inline()
+
+
+@pytest.mark.parametrize(("values", "low"), [([0.0, 0.0], 0.0), ([0.0, 87.0], 0.0), ([0.1, 5.0], 0.0)])
+def test_an_axis_of_values_that_are_not_negative_begins_at_zero_or_above(values: list[float], low: float) -> None:
+    axis = _Axis(0, 300, values, log=False)
+    assert axis.low == low and min(axis.ticks()) >= 0
+    assert _Axis(0, 300, [-1.0, 1.0], log=False).low < -1
+    assert _Axis(0, 300, [0.9, 1.0], log=False).low > 0.8

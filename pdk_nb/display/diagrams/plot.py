@@ -140,6 +140,9 @@ class _Axis:
             low = min(0.0, low)
         spread = high - low or abs(high) * 0.2 or 1.0
         self.low = low if from_zero else low - margin * spread
+        if not log and low >= 0:
+            # What is never negative has no negative part of its axis, not even when all of it is zero.
+            self.low = max(0.0, self.low)
         self.high = high + margin * spread
 
     def _place(self, value: float) -> float:
