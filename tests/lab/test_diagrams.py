@@ -20,6 +20,7 @@ from pdk_nb.display.diagrams import (
     side_by_side,
 )
 from pdk_nb.display.diagrams.graph import BOX_WIDTH
+from pdk_nb.display.diagrams.plot import _Axis
 from pdk_nb.display.diagrams.svg import COLOURS, SIGNS, shorten
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -126,8 +127,6 @@ def test_a_plot_stays_within_its_frame_and_says_its_last_points() -> None:
 
 
 def test_equal_factors_have_equal_distances_on_a_logarithmic_axis() -> None:
-    from pdk_nb.display.diagrams.plot import _Axis
-
     axis = _Axis(0, 300, [0.001, 0.1], log=True)
     assert axis(0.1) - axis(0.01) == pytest.approx(axis(0.01) - axis(0.001), abs=0.2)
     assert [round(tick, 4) for tick in axis.ticks()] == [0.001, 0.01, 0.1]
