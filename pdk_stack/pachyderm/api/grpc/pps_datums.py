@@ -13,7 +13,7 @@ from pdk_stack.pachyderm.api.grpc.dispatch import Call
 from pdk_stack.pachyderm.api.grpc.pps_convert import job_of_message
 from pdk_stack.pachyderm.core.pfs.globs import compile_glob
 from pdk_stack.pachyderm.core.pfs.lookup import commit_by_pk, get_commit
-from pdk_stack.pachyderm.core.pfs.trees import base_commit
+from pdk_stack.pachyderm.core.pfs.trees import check_base
 from pdk_stack.pachyderm.core.pfs.types import CommitRef
 from pdk_stack.pachyderm.core.pps import records
 from pdk_stack.pachyderm.core.pps.context import Context
@@ -81,11 +81,11 @@ class DatumCalls:
     def _check_base(self, connection: sqlite3.Connection, job: Job) -> None:
         """Check that the server could read a job's datums: it reads them from the meta commit (``collectDatums``)."""
         meta = meta_commit(connection, commit_by_pk(connection, job.output)) if job.output is not None else None
-        if meta is not None and meta.is_open:
-            base = base_commit(connection, meta)
-            if base is not None and base.is_open:
-                message = f"base commit {base} for commit {meta} unfinished"
-                raise Fault(f"next: rpc error: code = Unknown desc = {message}")
+        if meta is not None:
+            try:
+                check_base(connection, meta)
+            except Fault as error:
+                raise Fault(f"next: rpc error: code = Unknown desc = {error.message}") from error
 
     def InspectDatum(self, request: pps_pb2.InspectDatumRequest, call: Call) -> pps_pb2.DatumInfo:
         if not request.datum.id:

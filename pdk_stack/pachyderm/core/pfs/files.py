@@ -11,7 +11,7 @@ from itertools import islice
 
 from pdk_stack.pachyderm.core.pfs.globs import compile_glob, glob_tree
 from pdk_stack.pachyderm.core.pfs.lookup import commit_by_pk
-from pdk_stack.pachyderm.core.pfs.trees import base_commit, tree_of
+from pdk_stack.pachyderm.core.pfs.trees import check_base, tree_of
 from pdk_stack.pachyderm.core.pfs.types import Commit
 from pdk_stack.pachyderm.errors import Fault, InvalidArgument, NotFound
 from pdk_stack.pachyderm.names import clean_path
@@ -117,10 +117,7 @@ def _open(connection: sqlite3.Connection, wanted: FileRef) -> Tree:
         Fault: The commit is open, and so is the commit that it starts from.
     """
     commit = wanted.commit
-    if commit.is_open:
-        base = base_commit(connection, commit)
-        if base is not None and base.is_open:
-            raise Fault(f"base commit {base} for commit {commit} unfinished")
+    check_base(connection, commit)
     tree = tree_of(connection, commit)
     return _with_tag(tree, wanted.tag) if wanted.tag else tree
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from pdk_stack.pachyderm.core.pfs.lookup import commit_by_pk
 from pdk_stack.pachyderm.core.pfs.types import Commit
+from pdk_stack.pachyderm.errors import Fault
 from pdk_stack.pachyderm.store import tree_edits as edits
 from pdk_stack.pachyderm.store.nodes import StoredNodes
 from pdk_stack.pachyderm.store.tree import Tree
@@ -27,6 +28,17 @@ def base_commit(connection: sqlite3.Connection, commit: Commit) -> Commit | None
             return parent
         pk = parent.parent
     return None
+
+
+def check_base(connection: sqlite3.Connection, commit: Commit) -> None:
+    """Check that a commit can be read: an open one starts from another, which must be finished.
+
+    Raises:
+        Fault: The commit is open, and so is the commit that it starts from.
+    """
+    base = base_commit(connection, commit) if commit.is_open else None
+    if base is not None and base.is_open:
+        raise Fault(f"base commit {base} for commit {commit} unfinished")
 
 
 def base_tree(connection: sqlite3.Connection, commit: Commit, fresh: dict[bytes, bytes]) -> bytes | None:
