@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb import example as examples
 from pdk_nb import tasks
 from pdk_nb.platforms import mlde
 from pdk_nb.platforms.waiting import wait
@@ -333,7 +332,7 @@ def version_of(session: Session, id: int) -> ModelVersion | None:
 
 
 def _task(session: Session) -> StageTask:
-    return tasks.for_stages(examples.find(session.names.example).task)
+    return tasks.for_stages(session.example.task)
 
 
 def register(session: Session, search: Search) -> ModelVersion:

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb import example as examples
 from pdk_nb import specs, tasks
 from pdk_nb.display.tables import Note, Table
 from pdk_nb.example import Gate
@@ -119,7 +118,7 @@ def classes(session: Session) -> tuple[str, ...]:
 
 def default_classes(session: Session) -> tuple[str, ...]:
     """Class names in the experiment's own configuration."""
-    example = examples.find(session.names.example)
+    example = session.example
     return experiment.classes_of(experiment.read_yaml(example.experiment / example.config))
 
 

@@ -11,7 +11,7 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from pdk_nb.example import DEFAULT_TASK, find
+from pdk_nb.example import DEFAULT_TASK
 from pdk_shared.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def for_lab(session: Session) -> LabTask:
     Raises:
         SpecError: The example's contract is wrong.
     """
-    task: LabTask = _module(find(session.names.example).task, "lab").TASK
+    task: LabTask = _module(session.example.task, "lab").TASK
     return task
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from pdk_nb.example import find
 from pdk_nb.lessons import n02_data
 from pdk_nb.names import Names
 from pdk_nb.platforms import mldm
@@ -206,7 +207,7 @@ def test_the_same_pictures_are_committed_again_only_if_their_job_failed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], state: str | None, tried: bool
 ) -> None:
     names = Names(project="lab")
-    session: Any = SimpleNamespace(names=names, pachyderm=None)
+    session: Any = SimpleNamespace(names=names, example=find(), pachyderm=None)
     arrival: Any = SimpleNamespace(files=lambda: {"cat.1.jpg": Path("cat.1.jpg")})
     monkeypatch.setattr(mldm, "find_same", lambda *given: "data1")
     monkeypatch.setattr(n02_data, "latest_commit", lambda session: "before")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pdk_nb.example import find
 from pdk_nb.labels import choose_classes
 from pdk_nb.lessons import n01_pipelines, n02_data
 from pdk_nb.names import Names
@@ -45,7 +46,7 @@ def test_named_classes_keep_their_order_and_pets_keep_theirs() -> None:
 def test_the_pipeline_carries_them_to_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
     from pdk_nb.settings import from_maps
 
-    lab: Any = SimpleNamespace(names=Names(), settings=from_maps({}, {}), pachyderm=None)
+    lab: Any = SimpleNamespace(names=Names(), example=find(), settings=from_maps({}, {}), pachyderm=None)
     train, deploy = n01_pipelines.rendered(lab, ("red apple", "pear"), small=True, gate_minimum=0.8)
     # A short training can't reach a gate.
     assert "--min-accuracy" not in deploy["transform"]["stdin"][1]

@@ -130,7 +130,7 @@ def test_one_persons_reset_touches_nobody_else(
     assert things(bob) == before["bob"]
     assert things(other) == before[""]
     # The specs that Bob's pipelines run with are his alone.
-    train, deploy = n01_pipelines.rendered(bob)
+    train, deploy = n01_pipelines.rendered(bob.session)
     command = train["transform"]["stdin"][-1]
     assert "--workspace 'bob PDK Demos' --experiment-project bob-pdk-dogs-and-cats" in command
     assert "--deployment-name bob-dog-cat" in deploy["transform"]["stdin"][-1]

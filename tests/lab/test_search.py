@@ -9,6 +9,7 @@ import pytest
 
 from pdk_nb import hyperparameter_search as search
 from pdk_nb.candidate_deployment import session_of
+from pdk_nb.example import find
 from pdk_nb.hyperparameter_search import Search
 from pdk_nb.lessons import find_exercise, n07_search
 from pdk_nb.names import Names
@@ -148,7 +149,7 @@ def test_the_drawing_says_what_became_of_each_trial() -> None:
 
 
 def session(monkeypatch: pytest.MonkeyPatch, found: Search | None = FOUND) -> Session:
-    made: Any = SimpleNamespace(names=Names(), determined=None, settings=None, pachyderm=None)
+    made: Any = SimpleNamespace(names=Names(), example=find(), determined=None, settings=None, pachyderm=None)
     monkeypatch.setattr(search, "read", lambda session, id: found)
     monkeypatch.setattr(search, "newest", lambda session: found)
     return made  # type: ignore[no-any-return]

@@ -13,7 +13,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pdk_nb import example as examples
 from pdk_nb.counting import counted
 from pdk_nb.display.tables import Note, Table
 from pdk_nb.labels import split
@@ -141,7 +140,7 @@ def layout_of(session: Session) -> Layout:
     Raises:
         SpecError: The contract or the configuration is wrong.
     """
-    example = examples.find(session.names.example)
+    example = session.example
     data = experiment.read_yaml(example.experiment / example.config).get("data") or {}
     return Layout(
         classes=tuple(map(str, data["classes"])),

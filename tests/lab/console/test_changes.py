@@ -18,6 +18,7 @@ import python_pachyderm
 from pdk_nb.console import trays
 from pdk_nb.console.actions import ACTIONS
 from pdk_nb.console.web import Pages, application
+from pdk_nb.example import find
 from pdk_nb.names import Names
 from pdk_nb.platforms import mldm, serving
 from tests.support.console import BASE, COOKIE, TOKEN
@@ -71,7 +72,8 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     names = Names()
     client.create_project(names.project)
     client.create_repo(names.data_repo, project_name=names.project)
-    yield SimpleNamespace(names=names, pachyderm=client, settings=SimpleNamespace(kserve_model_namespace="models"))
+    settings = SimpleNamespace(kserve_model_namespace="models")
+    yield SimpleNamespace(names=names, example=find(), pachyderm=client, settings=settings)
     service.stop()
 
 
